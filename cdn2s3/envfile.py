@@ -1,0 +1,41 @@
+"""Read an `.env` file: NAME=value lines, taken literally, with every doubtful line refused."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from dotenv.parser import parse_stream
+
+from cdn2s3.errors import Fixable
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Return the names and values in an env file, without `${}` interpolation.
+
+    Raise Fixable when the file is missing, unreadable or not UTF-8, has a line that cannot be understood
+    (an unterminated quote would swallow the lines after it) or says a name twice.
+    """
+    try:
+        content = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise Fixable(
+            f"cannot read the settings file {path}: {error.strerror}. "
+            "Run in the folder that has it, or name it with --env-file."
+        ) from error
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise Fixable(f"{path}, line {line}: not UTF-8. Save the file as UTF-8.") from error
+    values: dict[str, str] = {}
+    for binding in parse_stream(io.StringIO(content)):
+        line = (
+            binding.original.line + len(binding.original.string) - len(binding.original.string.lstrip("\r\n"))
+        )
+        if binding.error or (binding.key is not None and binding.value is None):
+            raise Fixable(f"{path}, line {line}: not a NAME=value line (is a quote open?)")
+        if binding.key is None:
+            continue
+        if binding.key in values:
+            raise Fixable(f"{path}, line {line}: {binding.key} is set twice. Keep one of them.")
+        values[binding.key] = binding.value or ""
+    return values

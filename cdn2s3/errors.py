@@ -1,0 +1,136 @@
+"""What can go wrong, told apart by type; the causes that failed_transfers.txt knows, in one table.
+
+    MigrationError
+    ├── UrlFailed       this URL has failed for good: record its cause, go on with the others
+    ├── TryAgain        this attempt has failed, another one may work
+    ├── Stopped         somebody asked the run to stop: this URL stays as it was, not tried
+    └── CannotGoOn      stop the run, exit 3: the state is saved and a re-run resumes
+        └── Fixable     exit 2: an edit puts it right, and nothing was contacted
+
+Foreign exceptions (sockets, TLS, botocore) become one of these at the edge where they appear, by type or
+error code, never by message text.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from typing import NamedTuple
+
+EXIT_DONE = 0
+EXIT_SOME_FAILED = 1
+EXIT_FIXABLE = 2
+EXIT_CANNOT_GO_ON = 3
+EXIT_SIGINT = 128 + signal.SIGINT
+EXIT_SIGTERM = 128 + signal.SIGTERM
+
+EXIT_CODES_HELP = """\
+exit codes:
+  0  all done and nothing wrong
+  1  finished, but some items failed or some checks did not hold
+  2  fixable by editing, nothing contacted (settings, arguments, input, collisions)
+  3  cannot go on (credentials, bucket, disk, outage, another run); state saved, a re-run resumes
+  130 / 143  stopped by SIGINT / SIGTERM, state saved
+"""
+
+
+class Cause(NamedTuple):
+    """Why a URL was tried and not completed."""
+
+    name: str
+    transient: bool  # True: a later attempt may work, so the second pass takes it
+    unexpected: bool  # True: counts towards MAX_ERROR_RATE (a missing image is no sign of a broken run)
+    meaning: str  # one clause for a person
+    remedy: str  # what to do next, as one imperative clause
+
+
+CAUSES: dict[str, Cause] = {
+    cause.name: cause
+    for cause in (
+        Cause("malformed", False, False, "not a URL this run may fetch", "correct the line in urls.txt"),
+        Cause("collision", False, False, "another URL has the same key", "set PRESERVE_PATH_STRUCTURE=true"),
+        Cause("not_found", False, False, "the CDN has no such file (404, 410)", "ask the owner of the CDN"),
+        Cause(
+            "forbidden", False, False, "the CDN refuses this file (401, 403, 451)", "ask the owner of the CDN"
+        ),
+        Cause(
+            "throttled", True, True, "the CDN kept asking to slow down (429, 503)", "retry with fewer workers"
+        ),
+        Cause("server_error", True, True, "the CDN kept failing (5xx or an odd answer)", "retry later"),
+        Cause(
+            "timeout",
+            True,
+            True,
+            "no whole answer within DOWNLOAD_TIMEOUT",
+            "retry, or raise DOWNLOAD_TIMEOUT",
+        ),
+        Cause("connection", True, True, "the connection failed or broke", "retry when the network is well"),
+        Cause(
+            "truncated", True, True, "the body ended early each time", "retry; then ask the owner of the CDN"
+        ),
+        Cause("empty", False, False, "the CDN sent no bytes", "ask the owner of the CDN"),
+        Cause("not_an_image", False, False, "the body is not an image", "open the URL; see CONTENT_CHECK"),
+        Cause("conflict", False, False, "the key holds other content", "compare, then ON_EXISTING=overwrite"),
+        Cause("unverified", False, True, "could not be proven whole", "grant s3:GetObject, then retry"),
+        Cause("destination", True, True, "the bucket kept failing", "retry later"),
+    )
+}
+
+# Attempts that fail for one of these may be the side's fault and not the URL's: they count towards an outage.
+OUTAGE_CAUSES = frozenset({"connection", "timeout", "server_error", "throttled", "forbidden"})
+
+
+class MigrationError(Exception):
+    """Root of everything this tool raises on purpose."""
+
+
+class UrlFailed(MigrationError):
+    """Tell that one URL has failed for good.
+
+    cause is a name in CAUSES; message is one line for a person, without the URL.
+    """
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(cause, message)
+        self.cause = cause
+        self.message = message
+
+
+class TryAgain(MigrationError):
+    """Tell that one attempt has failed and another one may work.
+
+    cause is a name in CAUSES; retry_after is how long the server asked us to wait, in seconds, or None.
+    """
+
+    def __init__(self, cause: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(cause, message)
+        self.cause = cause
+        self.message = message
+        self.retry_after = retry_after
+
+
+class Stopped(MigrationError):
+    """Tell a worker that the run is being stopped; its URL stays not tried."""
+
+
+class CannotGoOn(MigrationError):
+    """Stop the run. The message says what, where and what to do next."""
+
+    exit_code = EXIT_CANNOT_GO_ON
+
+
+class Fixable(CannotGoOn):
+    """Refuse to start: settings, arguments or input that an edit puts right."""
+
+    exit_code = EXIT_FIXABLE
+
+
+_USERINFO = re.compile(r"(?<=://)[^/\s@]*@")
+_QUERY = re.compile(r"(://[^\s?#]*)\?[^\s#]*")
+
+
+def redact(text: str) -> str:
+    """Return text with the user part and the query of every URL in it replaced by `***`."""
+    if "://" not in text:
+        return text
+    return _QUERY.sub(r"\1?***", _USERINFO.sub("***@", text))

@@ -1,0 +1,113 @@
+"""From a line of urls.txt to what is asked of the CDN and to the object's key. Pure.
+
+The key is the URL's path, percent-decoded once, strictly as UTF-8, and never normalised: `a%20b.jpg` becomes
+`a b.jpg`, `a+b.jpg` stays, what is not UTF-8 stays percent-encoded. A URL is taken only when it begins, to
+the letter, with URL_PREFIX: no spelling of a URL can make the tool talk to another host.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+KEY_BYTES = 1024  # longest key S3 takes, in bytes of UTF-8 (S3 User Guide, "Naming Amazon S3 objects")
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_BARE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
+_SAFE_ON_THE_WIRE = "!$%&'()*+,/:;=?@[]~"  # besides letters, digits and _.-: sent as it stands
+
+
+class Malformed(ValueError):
+    """Tell why a line is not a URL that this run may fetch."""
+
+
+class Naming(NamedTuple):
+    """How URLs become keys."""
+
+    url_prefix: str  # what each URL begins with; ends in /
+    destination_prefix: str  # what each key begins with; may be empty
+    preserve: bool  # True: the whole path; False: its last segment
+    strip: str = ""  # start of the path to leave out; only with preserve
+
+
+class Address(NamedTuple):
+    """Where a URL is fetched from and where it goes."""
+
+    target: str  # path and query as sent to the CDN, percent-encoded ASCII
+    key: str
+    stripped: bool  # False: STRIP_PATH_PREFIX is set, but this path lacks it
+
+
+class KeyMaker:
+    """Make the Address of each URL under one Naming."""
+
+    def __init__(self, naming: Naming) -> None:
+        self._naming = naming
+        base = urlsplit(naming.url_prefix)
+        self._origin_length = len(f"{base.scheme}://{base.netloc}")
+        plain = r"(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
+        self._is_plain = re.compile(re.escape(naming.url_prefix) + plain).fullmatch
+
+    def address(self, url: str) -> Address:
+        """Return where url is fetched from and where it goes; raise Malformed when it may not be fetched.
+
+        url is one line of urls.txt, undecodable bytes as surrogates (errors="surrogateescape").
+        """
+        if self._is_plain(url):  # what nearly every line is: nothing to decode, nothing to refuse
+            target = url[self._origin_length :]
+            key, stripped = self._key(target[1:])
+            return Address(target, _checked(key), stripped)
+        path, query = self._parts(url)
+        key, stripped = self._key(path[1:])
+        target = _BARE_PERCENT.sub("%25", path + query)
+        return Address(quote(target, safe=_SAFE_ON_THE_WIRE), _checked(key), stripped)
+
+    def _parts(self, url: str) -> tuple[str, str]:
+        """Return url's path and its query with the question mark, or raise Malformed."""
+        try:
+            url.encode("utf-8")
+        except UnicodeEncodeError:
+            raise Malformed("not UTF-8") from None
+        if not url.startswith(("http://", "https://")):
+            raise Malformed("not an http or https URL")
+        if not url.startswith(self._naming.url_prefix):
+            raise Malformed(f"not under URL_PREFIX {self._naming.url_prefix}")
+        before_fragment = url.partition("#")[0]
+        path, mark, query = before_fragment[self._origin_length :].partition("?")
+        if not before_fragment.startswith(self._naming.url_prefix) or len(path) < 1:
+            raise Malformed("no file name")
+        if _CONTROL.search(url) or _CONTROL.search(_decoded(path)):
+            raise Malformed("a control character")
+        if ".." in _decoded(path).replace("\\", "/").split("/"):
+            raise Malformed("a .. segment")
+        return path, mark + query
+
+    def _key(self, path: str) -> tuple[str, bool]:
+        """Return the key for a path without its leading slash, and whether STRIP_PATH_PREFIX was there."""
+        naming = self._naming
+        if not naming.preserve:
+            name, stripped = _decoded(path.rpartition("/")[2]), True
+        else:
+            name = _decoded(path)
+            stripped = name.startswith(naming.strip)
+            if stripped:
+                name = name[len(naming.strip) :]
+        if not name or name.endswith("/"):
+            raise Malformed("no file name")
+        return naming.destination_prefix + name, stripped
+
+
+def _decoded(path: str) -> str:
+    if "%" not in path:
+        return path
+    try:
+        return unquote_to_bytes(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return path
+
+
+def _checked(key: str) -> str:
+    if len(key) * 4 > KEY_BYTES and len(key.encode("utf-8")) > KEY_BYTES:
+        raise Malformed(f"the key is longer than {KEY_BYTES} bytes")
+    return key

@@ -1,0 +1,74 @@
+"""When the next attempt may be made: the wait after a failure, what Retry-After asks for, a steady rate.
+
+Pure but for TokenBucket, whose clock and sleep are passed in.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from email.utils import parsedate_to_datetime
+from typing import Callable
+
+LONGEST_WAIT = 60.0  # seconds; a server that asks for a day is asked again after a minute
+
+
+def backoff(failures: int, draw: Callable[[], float] = random.random) -> float:
+    """Return the seconds to wait after the failures-th failure in a row (from 1): 1, 2, 4 … up to 60.
+
+    The jitter takes up to half of it away, so that workers which failed together do not return together.
+    """
+    wait = min(LONGEST_WAIT, 2.0 ** (failures - 1))
+    return wait * (1 - draw() / 2)
+
+
+def retry_after(header: str | None, now: float) -> float | None:
+    """Return the seconds a Retry-After header asks for, 0 to LONGEST_WAIT; None when absent or garbage.
+
+    header is a number of seconds or an HTTP date (RFC 9110, 10.2.3); now is in seconds since the epoch.
+    """
+    if header is None:
+        return None
+    header = header.strip()
+    if header.isascii() and header.isdigit():
+        return min(LONGEST_WAIT, float(header))
+    try:
+        asked = parsedate_to_datetime(header).timestamp() - now
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return min(LONGEST_WAIT, max(0.0, asked))
+
+
+class TokenBucket:
+    """Let callers through at a steady rate; share it between threads.
+
+    rate is tokens a second; burst is how many may be taken at once after a quiet time. `sleep` gets seconds
+    and may return early (a stop): the caller has its token all the same.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        burst: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._level = burst
+        self._at = clock()
+
+    def take(self, tokens: float = 1.0) -> None:
+        """Take tokens, waiting until the rate allows it."""
+        with self._lock:
+            now = self._clock()
+            self._level = min(self._burst, self._level + (now - self._at) * self._rate)
+            self._at = now
+            self._level -= tokens
+            wait = -self._level / self._rate
+        if wait > 0:
+            self._sleep(wait)

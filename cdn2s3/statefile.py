@@ -1,0 +1,263 @@
+"""The only place that writes a state file: appending whole lines, replacing whole files, holding locks.
+
+Crash rules, for every file: a line is there whole or (only the last one, after a crash) torn; a replaced file
+is the old one or the new one. Files are created for their owner alone (0600). A write that fails stops the
+run: what is not on disk has not happened.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from cdn2s3.errors import CannotGoOn, Fixable
+
+log = logging.getLogger(__name__)
+
+OWNER_ONLY = 0o600
+SYNC_SECONDS = 1.0
+_BLOCK = 1 << 20
+_BOM = b"\xef\xbb\xbf"
+
+
+def cannot_write(path: Path, error: OSError) -> CannotGoOn:
+    """Return the error that stops the run when path cannot be written, with the remedy for a full disk."""
+    return CannotGoOn(
+        f"cannot write {path}: {error.strerror}. Nothing is recorded that did not happen; "
+        "make room or correct the permissions there, then run the same command again."
+    )
+
+
+def cannot_read(path: Path, error: OSError, setting: str = "") -> Fixable:
+    """Return the error for an input file that cannot be read, naming the setting that points at it."""
+    named = f" ({setting})" if setting else ""
+    return Fixable(
+        f"cannot read {path}{named}: {error.strerror}. Correct the path or the file's permissions."
+    )
+
+
+def end_of_last_line(path: Path) -> int:
+    """Return the length in bytes of path up to and with its last newline; 0 when there is none or no file."""
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            while end > 0:
+                start = max(0, end - _BLOCK)
+                file.seek(start)
+                newline = file.read(end - start).rfind(b"\n")
+                if newline >= 0:
+                    return start + newline + 1
+                end = start
+    except FileNotFoundError:
+        pass
+    return 0
+
+
+def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
+    """Yield each line of path from byte offset start, without its newline; leave out a torn last one.
+
+    A file that does not exist has no lines.
+    """
+    if not path.exists():
+        return
+    with path.open("rb", buffering=_BLOCK) as file:
+        file.seek(start)
+        for line in file:
+            if line.endswith(b"\n"):
+                yield line[:-1]
+
+
+def input_lines(path: Path) -> Iterator[bytes]:
+    """Yield each line of a file that a person or another program wrote: BOM, CR and a missing last newline
+    are accepted, and the text from the first tab on is dropped (so that our own state files are input too).
+    """
+    with path.open("rb", buffering=_BLOCK) as file:
+        first = file.read(len(_BOM))
+        file.seek(len(_BOM) if first == _BOM else 0)
+        for line in file:
+            line = line.rstrip(b"\r\n")
+            tab = line.find(b"\t")
+            yield line if tab < 0 else line[:tab]
+
+
+class AppendFile:
+    """Append whole lines to path: one write each, on disk within SYNC_SECONDS.
+
+    Opening cuts off a torn last line (a crash left it) and says so. Threads and processes may append to one
+    file at the same time: each write happens under a lock on the file, so that a short one (a full disk) can
+    be taken back without touching a neighbour's line.
+    """
+
+    def __init__(self, path: Path, cut_torn_tail: bool = True) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._unsynced = False
+        self._sync_error: OSError | None = None
+        try:
+            self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        if cut_torn_tail:
+            self._cut_torn_tail()
+
+    def _cut_torn_tail(self) -> None:
+        size = os.fstat(self._fd).st_size
+        whole = end_of_last_line(self.path) if size else 0
+        if whole < size:
+            os.ftruncate(self._fd, whole)
+            log.warning("%s ended in a torn line of %d bytes (a crash): cut off", self.path, size - whole)
+
+    def append(self, line: bytes) -> None:
+        """Write line, which ends in its only newline; raise CannotGoOn unless it is written whole."""
+        with self._lock:
+            if self._sync_error is not None:
+                raise cannot_write(self.path, self._sync_error)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            try:
+                self._write_whole(line)
+                self._unsynced = True
+            except OSError as error:
+                raise cannot_write(self.path, error) from error
+            finally:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _write_whole(self, line: bytes) -> None:
+        written = os.write(self._fd, line)
+        if written < len(line):
+            os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def sync(self) -> None:
+        """Bring what was appended to the disk; a failure is raised by the next append."""
+        if not self._unsynced:
+            return
+        self._unsynced = False
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            self._sync_error = error
+
+    def size(self) -> int:
+        """Return the file's length in bytes."""
+        return os.fstat(self._fd).st_size
+
+    def close(self) -> None:
+        """Sync and close; raise CannotGoOn when the last lines may not be on disk."""
+        self.sync()
+        os.close(self._fd)
+        if self._sync_error is not None:
+            raise cannot_write(self.path, self._sync_error)
+
+
+@contextmanager
+def synced_every_second(*files: AppendFile) -> Iterator[None]:
+    """Sync files from a thread of their own once a SYNC_SECONDS while the block runs, then close them."""
+    done = threading.Event()
+
+    def keep_syncing() -> None:
+        while not done.wait(SYNC_SECONDS):
+            for file in files:
+                file.sync()
+
+    thread = threading.Thread(target=keep_syncing, name="sync", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        for file in files:
+            file.close()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write; at the end of the block it takes the place of path, whole and on disk.
+
+    When the block raises, path stays as it was. Raise CannotGoOn when the disk does not take it.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, OWNER_ONLY)
+        with os.fdopen(fd, "wb", buffering=_BLOCK) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a rename or a new name in folder to the disk."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def held_lock(path: Path, holder: str) -> Iterator[int]:
+    """Hold the lock file path while the block runs; give its file descriptor.
+
+    Raise CannotGoOn, naming the holder's PID, when somebody else holds it. The file itself is never replaced
+    or removed, so a lock always means the same file; a crash frees it.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotGoOn(
+                f"{holder} is already running with process id {_pid_in(fd)} (it holds {path}). "
+                "Wait for it to end, or stop it."
+            ) from None
+        _write_pid(fd, path)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def lock_holder(path: Path) -> str | None:
+    """Return the process id written in the lock file path when somebody holds it, else None."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise cannot_read(path, error) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None
+    except BlockingIOError:
+        return _pid_in(fd)
+    finally:
+        os.close(fd)
+
+
+def _pid_in(fd: int) -> str:
+    return os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+
+
+def _write_pid(fd: int, path: Path) -> None:
+    try:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+    except OSError as error:
+        raise cannot_write(path, error) from error

@@ -1,0 +1,153 @@
+"""From the text of a setting to its value: a parser returns it, or raises ValueError saying what is allowed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Callable
+from urllib.parse import urlsplit
+
+import jmespath
+
+Parser = Callable[[str], Any]
+
+
+class Secret:
+    """Hold a value that no log, repr or report may show; `.reveal()` gives it."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return "***" if self._value else "(not set)"
+
+
+def text(value: str) -> str:
+    return value
+
+
+def whole(least: int, most: int) -> Parser:
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"\d+", value, re.ASCII) or not least <= int(value) <= most:
+            raise ValueError(f"a whole number from {least} to {most}")
+        return int(value)
+
+    return parse
+
+
+def number(least: float, most: float) -> Parser:
+    def parse(value: str) -> float:
+        allowed = f"a number from {least:g} to {most:g}"
+        try:
+            result = float(value)
+        except ValueError:
+            raise ValueError(allowed) from None
+        if not least <= result <= most:
+            raise ValueError(allowed)
+        return result
+
+    return parse
+
+
+def one_of(*allowed: str) -> Parser:
+    def parse(value: str) -> str:
+        if value not in allowed:
+            raise ValueError("one of " + ", ".join(option or "(empty)" for option in allowed))
+        return value
+
+    return parse
+
+
+def flag(value: str) -> bool:
+    if value.lower() not in {"true", "false"}:
+        raise ValueError("true or false")
+    return value.lower() == "true"
+
+
+def empty_or(parse: Parser) -> Parser:
+    return lambda value: parse(value) if value else None
+
+
+def matching(pattern: str, allowed: str) -> Parser:
+    def parse(value: str) -> str:
+        if not re.fullmatch(pattern, value, re.ASCII):
+            raise ValueError(allowed)
+        return value
+
+    return parse
+
+
+def http_url(value: str) -> str:
+    allowed = "an http:// or https:// URL without user, password or blanks"
+    try:
+        parts = urlsplit(value)
+        port_is_a_number = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ValueError(allowed) from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_a_number:
+        raise ValueError(allowed)
+    if "@" in parts.netloc or "\\" in value or re.search(r"\s", value):
+        raise ValueError(allowed)
+    return value
+
+
+def url_prefix(value: str) -> str:
+    http_url(value)
+    if not value.endswith("/") or "?" in value or "#" in value:
+        raise ValueError("a URL that ends in / and has no query, for example https://d111.cloudfront.net/")
+    return value
+
+
+def expression(value: str) -> str:
+    if value:
+        try:
+            jmespath.compile(value)
+        except jmespath.exceptions.JMESPathError:
+            raise ValueError("a JMESPath expression, for example items[].image_url") from None
+    return value
+
+
+def header_name(value: str) -> str:
+    return str(matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "a header's name")(value))
+
+
+def header_text(value: str) -> str:
+    return str(matching(r"[\x21-\x7e]?|[\x21-\x7e][\x20-\x7e]*[\x21-\x7e]", "printable ASCII")(value))
+
+
+def secret(value: str) -> Secret:
+    return Secret(header_text(value))
+
+
+def path(value: str) -> Path:
+    if not value or "\0" in value:
+        raise ValueError("a path")
+    return Path(value)
+
+
+def names(value: str) -> tuple[str, ...]:
+    result = tuple(name.strip() for name in value.split(","))
+    if not all(result):
+        raise ValueError("names with commas between them")
+    return result
+
+
+def key_part(value: str) -> str:
+    if re.search(r"[\x00-\x1f\x7f]", value) or len(value.encode()) > 900:
+        raise ValueError("at most 900 bytes without control characters")
+    return value
+
+
+def processes(value: str) -> int | str:
+    if value == "auto":
+        return value
+    try:
+        return int(whole(1, 64)(value))
+    except ValueError:
+        raise ValueError("auto, or a whole number from 1 to 64") from None
