@@ -1,4 +1,4 @@
-"""From the text of a setting to its value: a parser returns it, or raises ValueError saying what is allowed."""
+"""From a setting's text to its value: a parser returns it, or raises ValueError that says what is allowed."""
 
 from __future__ import annotations
 

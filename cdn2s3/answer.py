@@ -1,0 +1,189 @@
+"""Read an HTTP/1.1 answer from a connection: its head, then its body, to its end or not at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Callable
+
+from cdn2s3.connection import BUFFER_BYTES, Connection, Limit
+from cdn2s3.errors import TryAgain
+
+_HEAD_LIMIT = 1 << 16
+_WHOLE_BODY_LIMIT = 64_000_000  # bytes; pages of a JSON API and of a listing are far smaller
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) (\d{3})(?: |$)")
+_NO_BODY = frozenset({204, 304})
+
+
+class Answer:
+    """The head of an HTTP answer, and its body to be read once. Close it, or use it as a context."""
+
+    def __init__(
+        self, connection: Connection, limit: Limit, method: str, give_back: Callable[[Connection], None]
+    ) -> None:
+        self._give_back = give_back
+        self._connection = connection
+        self._limit = limit
+        self._buffer = connection.buffer
+        self._start = self._end = 0
+        self._closed = False
+        self.status = 100
+        self.headers: dict[str, str] = {}  # names in lower case
+        while self.status < 200:  # 100 Continue and 103 Early Hints come before the answer
+            self._read_head()
+        self.length = self._body_length(method)  # bytes of the body; None when only its end tells
+        self._left = self.length
+        self.chunked = self.length is None and "chunked" in self.headers.get("transfer-encoding", "").lower()
+        self._in_chunk = 0
+        self._ended = self.length == 0
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _receive(self) -> int:
+        """Receive into the free end of the buffer; return how many bytes came, 0 at the end."""
+        received = self._connection.receive(memoryview(self._buffer)[self._end :], self._limit)
+        self._end += received
+        return received
+
+    def _read_head(self) -> None:
+        searched = self._start
+        while True:
+            end = self._buffer.find(b"\r\n\r\n", searched, self._end)
+            if end >= 0:
+                break
+            searched = max(self._start, self._end - 3)
+            if self._end == len(self._buffer):
+                if self._end >= _HEAD_LIMIT:
+                    raise TryAgain("server_error", "the answer's head is over 64 KB")
+                self._buffer.extend(bytes(len(self._buffer)))
+            if not self._receive():
+                raise TryAgain(
+                    "connection", f"{self._connection.origin} closed the connection before its answer"
+                )
+        lines = bytes(self._buffer[self._start : end]).split(b"\r\n")
+        self._start = end + 4
+        status = _STATUS_LINE.match(lines[0])
+        if not status:
+            raise TryAgain("server_error", "the answer is not HTTP")
+        self.status = int(status[2])
+        self.headers = _parsed(lines[1:])
+        self.keep_alive = status[1] == b"1" and self.headers.get("connection", "").lower() != "close"
+
+    def _body_length(self, method: str) -> int | None:
+        if method == "HEAD" or self.status in _NO_BODY:
+            return 0
+        if "transfer-encoding" in self.headers or "content-length" not in self.headers:
+            return None
+        length = self.headers["content-length"]
+        if not (length.isascii() and length.isdigit()):
+            return None  # unreadable: as good as none
+        return int(length)
+
+    def read_into(self, view: memoryview) -> int:
+        """Read part of the body into view; return its length in bytes, 0 at the end of the body.
+
+        Raise TryAgain: truncated when the connection ends before the body does.
+        """
+        if self._ended:
+            return 0
+        if self.chunked and self._in_chunk == 0 and not self._next_chunk():
+            self._ended = True
+            return 0
+        wanted = self._in_chunk if self.chunked else self._left
+        if wanted is not None and wanted < len(view):
+            view = view[:wanted]
+        got = self._take(view)
+        if wanted is None:
+            self._ended = self._ended or got == 0
+            return got
+        if got == 0:
+            raise TryAgain("truncated", "the connection ended before the body did")
+        if self.chunked:
+            self._in_chunk -= got
+            if self._in_chunk == 0 and self._line():
+                raise TryAgain("truncated", "a chunk is longer than it said")
+        else:
+            self._left = wanted - got
+            self._ended = self._left == 0
+        return got
+
+    def _take(self, view: memoryview) -> int:
+        """Move bytes into view: those that came with the head first, then from the connection."""
+        ready = min(self._end - self._start, len(view))
+        if ready:
+            view[:ready] = memoryview(self._buffer)[self._start : self._start + ready]
+            self._start += ready
+            return ready
+        return self._connection.receive(view, self._limit)
+
+    def _next_chunk(self) -> bool:
+        """Read the next chunk's length; return False at the last one, whose trailers are skipped."""
+        size = self._line().split(b";")[0].strip()
+        if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size):
+            raise TryAgain("truncated", "a chunk's length cannot be read")
+        self._in_chunk = int(size, 16)
+        if self._in_chunk:
+            return True
+        while self._line():
+            pass
+        return False
+
+    def _line(self) -> bytes:
+        """Read a line of the chunked framing, without its line break."""
+        while True:
+            end = self._buffer.find(b"\r\n", self._start, self._end)
+            if end >= 0:
+                line = bytes(self._buffer[self._start : end])
+                self._start = end + 2
+                return line
+            rest = self._buffer[self._start : self._end]
+            if len(rest) > BUFFER_BYTES // 2:
+                raise TryAgain("truncated", "a chunk's length cannot be read")
+            self._buffer[: len(rest)] = rest
+            self._start, self._end = 0, len(rest)
+            if not self._receive():
+                raise TryAgain("truncated", "the connection ended before the body did")
+
+    def body(self, most: int = _WHOLE_BODY_LIMIT) -> bytes:
+        """Return the rest of the body; raise TryAgain when it is longer than most bytes or is cut short."""
+        parts: list[bytes] = []
+        room = bytearray(min(self.length or 0, most) or BUFFER_BYTES)
+        total = 0
+        while got := self.read_into(memoryview(room)):
+            total += got
+            if total > most:
+                raise TryAgain("server_error", f"the answer is over {most} bytes")
+            parts.append(bytes(room[:got]))
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Give the connection back for another exchange, or close it where the body was not read to its end."""
+        if self._closed:
+            return
+        self._closed = True
+        framed = self.chunked or self.length is not None
+        if self._ended and framed and self.keep_alive and self._start == self._end:
+            self._give_back(self._connection)
+        else:
+            self._connection.close()
+
+
+def _parsed(lines: Sequence[bytes]) -> dict[str, str]:
+    """Return header lines as a dict, names in lower case, repeated ones joined with commas."""
+    headers: dict[str, str] = {}
+    for line in lines:
+        raw_name, colon, raw_value = line.partition(b":")
+        if not colon:
+            raise TryAgain("server_error", "the answer has a header without a colon")
+        name, value = raw_name.decode("latin-1").lower(), raw_value.strip().decode("latin-1")
+        if name not in headers:
+            headers[name] = value
+        elif name != "content-length":
+            headers[name] += ", " + value
+        elif headers[name] != value:
+            raise TryAgain("server_error", "the answer has two different Content-Lengths")
+    return headers

@@ -1,0 +1,192 @@
+"""One connection to one server, on which every wait ends: at the deadline, or when the run is stopped.
+
+requests' own `timeout` applies to each read of a socket, so a server that sends a byte now and then holds a
+worker for ever. Here each call on the socket waits SLICE seconds at most, then looks at the clock and at the
+stop flag; the bound holds for connect, TLS handshake, request, answer's head and body together. No watchdog
+thread shuts sockets down from outside (under TLS that hands ciphertext to the reader, CPython issue 124618).
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Sequence
+from typing import NamedTuple, Union
+
+import certifi
+
+from cdn2s3.errors import CannotGoOn, Stopped, TryAgain
+
+SLICE = 0.5  # seconds; the most that a deadline or a stop is noticed late
+BUFFER_BYTES = 1 << 14  # an answer's head and the start of its body; one TLS record's worth
+Buffer = Union[bytes, bytearray, memoryview]
+
+
+class Origin(NamedTuple):
+    """A server, as in the first part of a URL."""
+
+    scheme: str  # http or https
+    host: str  # as for getaddrinfo: an IPv6 address without brackets
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Limit:
+    """When to give up: a point in time (`time.monotonic`), or as soon as stop is set (None: never)."""
+
+    __slots__ = ("deadline", "stop")
+
+    def __init__(self, seconds: float, stop: threading.Event | None = None) -> None:
+        self.deadline = time.monotonic() + seconds
+        self.stop = stop
+
+    def remaining(self) -> float:
+        """Return the seconds left, more than 0; raise TryAgain (timeout) or Stopped when there are none."""
+        if self.stop is not None and self.stop.is_set():
+            raise Stopped
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TryAgain("timeout", "no whole answer within the time limit")
+        return left
+
+
+class Connection:
+    """A socket with TLS where asked; used by one thread at a time. All errors are TryAgain or CannotGoOn."""
+
+    def __init__(self, origin: Origin, tls: ssl.SSLContext | None, limit: Limit) -> None:
+        self.origin = origin
+        self.buffer = bytearray(BUFFER_BYTES)  # answers' heads are read here
+        self.answered = False  # True as soon as a byte has come in this exchange
+        plain = _connected(origin, limit)
+        self._sock = plain if tls is None else _with_tls(plain, tls, origin, limit)
+        self._sock.settimeout(SLICE)
+        self._poll = select.poll()
+        self._poll.register(self._sock, select.POLLIN)
+
+    def is_quiet(self) -> bool:
+        """Tell whether an idle connection may be used again: open, and nothing unasked for has arrived."""
+        return not self._poll.poll(0)
+
+    def send(self, pieces: Sequence[Buffer], limit: Limit) -> None:
+        """Send all pieces; raise TryAgain when the server does not take them in time."""
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                limit.remaining()
+                try:
+                    view = view[self._sock.send(view) :]
+                except (socket.timeout, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    continue
+                except OSError as error:
+                    raise translated(error, self.origin) from error
+
+    def receive(self, into: memoryview, limit: Limit) -> int:
+        """Receive what there is, up to the length of into; return its length in bytes, 0 at the end."""
+        while True:
+            limit.remaining()
+            try:
+                received = self._sock.recv_into(into)
+                self.answered = self.answered or received > 0
+                return received
+            except (socket.timeout, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                continue
+            except OSError as error:
+                raise translated(error, self.origin) from error
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+def _connected(origin: Origin, limit: Limit) -> socket.socket:
+    """Connect to the first address of origin that answers; one deadline for all of them."""
+    try:
+        addresses = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise translated(error, origin) from error
+    failure: TryAgain | None = None
+    for number, (family, kind, protocol, _, address) in enumerate(addresses):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            share = limit.remaining() / (len(addresses) - number)  # leave time for the addresses after it
+            _connect(sock, address, Limit(share, limit.stop), origin)
+            return sock
+        except TryAgain as error:
+            failure = error
+            sock.close()
+        except BaseException:
+            sock.close()
+            raise
+    raise failure or TryAgain("connection", f"{origin} has no address")
+
+
+def _connect(sock: socket.socket, address: object, limit: Limit, origin: Origin) -> None:
+    sock.setblocking(False)
+    try:
+        sock.connect(address)  # type: ignore[arg-type]  # what getaddrinfo gave
+    except BlockingIOError:
+        pass
+    except OSError as error:
+        raise translated(error, origin) from error
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    while not poll.poll(min(SLICE, limit.remaining()) * 1000):
+        pass
+    refused = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if refused:
+        raise translated(OSError(refused, errno.errorcode.get(refused, str(refused))), origin)
+
+
+def _with_tls(plain: socket.socket, tls: ssl.SSLContext, origin: Origin, limit: Limit) -> ssl.SSLSocket:
+    """Do the TLS handshake on plain, which is closed when it fails."""
+    try:
+        plain.settimeout(SLICE)
+        sock = tls.wrap_socket(plain, server_hostname=origin.host, do_handshake_on_connect=False)
+    except OSError as error:
+        plain.close()
+        raise translated(error, origin) from error
+    while True:
+        try:
+            limit.remaining()
+            sock.do_handshake()
+            return sock
+        except (socket.timeout, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            continue
+        except OSError as error:
+            sock.close()
+            raise translated(error, origin) from error
+        except BaseException:
+            sock.close()
+            raise
+
+
+def translated(error: OSError, origin: Origin) -> TryAgain | CannotGoOn:
+    """Return what an error of the socket, TLS or name service means for the run."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return CannotGoOn(
+            f"the TLS certificate of {origin} is not trusted ({error.verify_message}). If it is signed by an "
+            "authority of your own, name its PEM file in CA_BUNDLE; otherwise somebody stands in between."
+        )
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return CannotGoOn(
+            "too many open files. Raise the limit (ulimit -n 4096) or lower CONCURRENCY, then run it again."
+        )
+    what = error.strerror or type(error).__name__
+    if isinstance(error, socket.gaierror):
+        return TryAgain("connection", f"{origin.host} cannot be looked up: {what}")
+    return TryAgain("connection", f"{origin}: {what}")
+
+
+def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
+    """Return the one TLS context of a run: certificates and names are always verified."""
+    context = ssl.create_default_context(cafile=ca_bundle or certifi.where())
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context

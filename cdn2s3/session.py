@@ -1,0 +1,86 @@
+"""The one session of each script: requests on top, pooled connections with a total deadline underneath.
+
+requests lets a session choose how a URL is sent: an adapter is mounted for its prefix. PooledAdapter is such
+an adapter. `session.get()` works through it as ever; the hot path asks it for the `Wire` of a server and
+exchanges bytes there, without a request and a response object for each of millions of images.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPResponse
+
+from cdn2s3.connection import Limit, Origin, tls_context
+from cdn2s3.wire import Wire, host_header, origin_of, request_head
+
+USER_AGENT = "cdn2s3/1"
+
+
+class PooledAdapter(HTTPAdapter):
+    """Send a session's requests over Wires, `timeout` being the seconds of the whole exchange.
+
+    One for all threads. TLS is always verified, against ca_bundle (a path) or certifi's list; proxies and
+    environment variables play no part.
+    """
+
+    def __init__(
+        self, connections: int, ca_bundle: str | None = None, stop: threading.Event | None = None
+    ) -> None:
+        super().__init__()
+        self._connections = connections
+        self._tls = tls_context(str(ca_bundle) if ca_bundle else None)
+        self._stop = stop
+        self._wires: dict[Origin, Wire] = {}
+        self._lock = threading.Lock()
+
+    def wire(self, url: str) -> Wire:
+        """Return the Wire to the server of url; the same one for the same server."""
+        origin = origin_of(url)
+        with self._lock:
+            if origin not in self._wires:
+                tls = self._tls if origin.scheme == "https" else None
+                self._wires[origin] = Wire(origin, tls, self._connections)
+            return self._wires[origin]
+
+    def send(self, request: requests.PreparedRequest, *unused: Any, **options: Any) -> requests.Response:
+        """Send request and return its answer with the whole body; raise TryAgain as Wire.exchange does."""
+        timeout = options.get("timeout")
+        if not isinstance(timeout, (int, float)) or request.url is None or request.method is None:
+            raise ValueError("a request here needs a timeout in seconds")
+        if options.get("verify") is False:
+            raise ValueError("TLS verification cannot be switched off")
+        wire = self.wire(request.url)
+        body = request.body or b""
+        headers = {"Host": host_header(wire.origin), **dict(request.headers)}
+        head = request_head(request.method, request.path_url, headers)
+        pieces = (head, body.encode() if isinstance(body, str) else body)
+        with wire.exchange(request.method, pieces, Limit(timeout, self._stop)) as answer:
+            content = answer.body()
+        raw = HTTPResponse(
+            io.BytesIO(content), headers=answer.headers, status=answer.status, preload_content=False
+        )
+        return self.build_response(request, raw)
+
+    def close(self) -> None:
+        with self._lock:
+            for wire in self._wires.values():
+                wire.close()
+        super().close()  # type: ignore[no-untyped-call]
+
+
+def new_session(adapter: PooledAdapter) -> requests.Session:
+    """Return a requests session that sends through adapter and keeps nothing: no cookies, proxies or netrc."""
+    session = requests.Session()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers.clear()
+    session.headers.update({"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"})
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session

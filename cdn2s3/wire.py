@@ -1,0 +1,109 @@
+"""HTTP/1.1 with one server over kept-alive connections, each exchange within one deadline."""
+
+from __future__ import annotations
+
+import ssl
+from collections import deque
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+from cdn2s3.answer import Answer
+from cdn2s3.connection import Buffer, Connection, Limit, Origin
+from cdn2s3.errors import TryAgain
+
+
+def origin_of(url: str) -> Origin:
+    """Return the server that url names."""
+    parts = urlsplit(url)
+    default = {"http": 80, "https": 443}[parts.scheme]
+    return Origin(parts.scheme, parts.hostname or "", parts.port or default)
+
+
+def host_header(origin: Origin) -> str:
+    """Return the Host header for origin: the port only where it is not the scheme's own."""
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    default = {"http": 80, "https": 443}[origin.scheme]
+    return host if origin.port == default else f"{host}:{origin.port}"
+
+
+def request_head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
+    """Return the bytes of a request's head; headers are sent in their order, as Latin-1."""
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    head = "\r\n".join(lines)
+    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1:
+        raise ValueError("a header with a line break")
+    return (head + "\r\n\r\n").encode("latin-1")
+
+
+class Wire:
+    """Exchange requests and answers with one server over kept-alive connections; for any number of threads."""
+
+    def __init__(self, origin: Origin, tls: ssl.SSLContext | None, most_idle: int) -> None:
+        self.origin = origin
+        self._tls = tls
+        self._most_idle = most_idle
+        self._idle: deque[Connection] = deque()  # its append and pop are atomic
+
+    def exchange(self, method: str, pieces: Sequence[Buffer], limit: Limit) -> Answer:
+        """Send a request (head and body as pieces) and return the answer with its head read.
+
+        A kept-alive connection that died before a byte of the answer came is replaced once by a new one.
+        Raise TryAgain (connection, timeout, server_error), Stopped or CannotGoOn.
+        """
+        connection = self._take_idle()
+        if connection is not None:
+            try:
+                return self._exchange_on(connection, method, pieces, limit)
+            except TryAgain as error:
+                if error.cause != "connection" or connection.answered:
+                    raise
+        return self._exchange_on(Connection(self.origin, self._tls, limit), method, pieces, limit)
+
+    def _exchange_on(
+        self, connection: Connection, method: str, pieces: Sequence[Buffer], limit: Limit
+    ) -> Answer:
+        """Exchange on connection, which is closed when that raises."""
+        try:
+            try:
+                connection.send(pieces, limit)
+            except TryAgain as error:
+                if error.cause != "connection":
+                    raise
+                return self._early_answer(connection, method, limit, error)
+            return Answer(connection, limit, method, self.give_back)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _early_answer(self, connection: Connection, method: str, limit: Limit, error: TryAgain) -> Answer:
+        """Return the answer of a server that refused the body before its end, or raise error."""
+        try:
+            answer = Answer(connection, limit, method, self.give_back)
+        except TryAgain:
+            raise error from None
+        answer.keep_alive = False
+        return answer
+
+    def _take_idle(self) -> Connection | None:
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread was faster
+                return None
+            if connection.is_quiet():
+                connection.answered = False
+                return connection
+            connection.close()
+        return None
+
+    def give_back(self, connection: Connection) -> None:
+        """Keep connection for a later exchange."""
+        if len(self._idle) < self._most_idle:
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            self._idle.pop().close()
