@@ -161,7 +161,7 @@ class Answer:
         return b"".join(parts)
 
     def close(self) -> None:
-        """Give the connection back for another exchange, or close it where the body was not read to its end."""
+        """Give the connection back for another exchange; close it where the body was not read whole."""
         if self._closed:
             return
         self._closed = True

@@ -76,8 +76,8 @@ CAUSES: dict[str, Cause] = {
     )
 }
 
-# Attempts that fail for one of these may be the side's fault and not the URL's: they count towards an outage.
-OUTAGE_CAUSES = frozenset({"connection", "timeout", "server_error", "throttled", "forbidden"})
+# An attempt that fails so may be the side's fault and not the URL's: it counts towards an outage.
+OUTAGE_CAUSES = frozenset({"connection", "timeout", "server_error", "throttled"})
 
 
 class MigrationError(Exception):
@@ -87,13 +87,15 @@ class MigrationError(Exception):
 class UrlFailed(MigrationError):
     """Tell that one URL has failed for good.
 
-    cause is a name in CAUSES; message is one line for a person, without the URL.
+    cause is a name in CAUSES; message is one line for a person, without the URL. doubtful is True when the
+    side may be at fault and not the URL (a 403 for everything), which the attempts after it will show.
     """
 
-    def __init__(self, cause: str, message: str) -> None:
+    def __init__(self, cause: str, message: str, doubtful: bool = False) -> None:
         super().__init__(cause, message)
         self.cause = cause
         self.message = message
+        self.doubtful = doubtful
 
 
 class TryAgain(MigrationError):

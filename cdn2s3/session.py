@@ -71,11 +71,10 @@ class PooledAdapter(HTTPAdapter):
         with self._lock:
             for wire in self._wires.values():
                 wire.close()
-        super().close()  # type: ignore[no-untyped-call]
 
 
 def new_session(adapter: PooledAdapter) -> requests.Session:
-    """Return a requests session that sends through adapter and keeps nothing: no cookies, proxies or netrc."""
+    """Return a requests session over adapter that keeps and reads nothing: no cookies, proxies, netrc."""
     session = requests.Session()
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

@@ -74,17 +74,31 @@ def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
                 yield line[:-1]
 
 
-def input_lines(path: Path) -> Iterator[bytes]:
-    """Yield each line of a file that a person or another program wrote: BOM, CR and a missing last newline
-    are accepted, and the text from the first tab on is dropped (so that our own state files are input too).
+def placed_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield each line of a file that a person or another program wrote, after the byte offset where it begins.
+
+    BOM, CR and a missing last newline are accepted, and the text from the first tab on is dropped, so that
+    our own state files are input too.
     """
     with path.open("rb", buffering=_BLOCK) as file:
-        first = file.read(len(_BOM))
-        file.seek(len(_BOM) if first == _BOM else 0)
-        for line in file:
-            line = line.rstrip(b"\r\n")
-            tab = line.find(b"\t")
-            yield line if tab < 0 else line[:tab]
+        at = 0
+        for raw in file:
+            yield at, input_line(raw)
+            at += len(raw)
+
+
+def input_line(raw: bytes) -> bytes:
+    """Return what counts of a raw line of an input file."""
+    line = raw.rstrip(b"\r\n")
+    tab = line.find(b"\t")
+    if tab >= 0:
+        line = line[:tab]
+    return line[len(_BOM) :] if line.startswith(_BOM) else line
+
+
+def input_lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines that placed_lines yields, without their places."""
+    return (line for _, line in placed_lines(path))
 
 
 class AppendFile:

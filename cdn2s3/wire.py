@@ -36,7 +36,7 @@ def request_head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
 
 
 class Wire:
-    """Exchange requests and answers with one server over kept-alive connections; for any number of threads."""
+    """Exchange requests and answers with one server over kept-alive connections; shared by all threads."""
 
     def __init__(self, origin: Origin, tls: ssl.SSLContext | None, most_idle: int) -> None:
         self.origin = origin

@@ -1,0 +1,273 @@
+"""The S3 bucket as a destination: objects are created, never replaced unasked, and each is proven.
+
+What the store can prove is found out by the guard probe before anything is moved (`Guard`). After a PUT at
+least one of these holds: the server refused wrong checksums when tried and was given the right one; the ETag
+it answered is the MD5 of the bytes sent; a HEAD showed the size (and the run has said that this is all).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from hashlib import md5
+from typing import NamedTuple
+from zlib import crc32
+
+from cdn2s3.connection import Limit
+from cdn2s3.destination import Image, Stored
+from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
+from cdn2s3.multipart import PartsUpload, store_parts
+from cdn2s3.s3client import Reply, S3Client
+from cdn2s3.settings import MigrationSettings
+
+log = logging.getLogger(__name__)
+
+PROBE_NAME = ".cdn2s3-probe"
+PROBE_BODY = b"cdn2s3 writes and deletes this object to see what the bucket checks.\n"
+_MD5_LIKE = re.compile(r"[0-9a-f]{32}")
+_EXISTS = frozenset({412, 304})  # 304: an older MinIO
+READ_POLICY = "allow s3:GetObject on arn:aws:s3:::BUCKET/PREFIX*"
+
+
+class Guard(NamedTuple):
+    """What the store does, found out by the guard probe."""
+
+    etag_is_md5: bool  # the ETag of a PUT is the MD5 of its body
+    checksum_refused: bool  # a body that does not fit its checksum is refused
+    if_none_match: bool  # `If-None-Match: *` protects an existing object
+    can_read: bool  # s3:GetObject is granted: HEAD and GET work
+
+
+class ObjectInfo(NamedTuple):
+    """An object as HEAD shows it."""
+
+    size: int  # bytes
+    etag: str  # without quotes
+    encrypted_by_kms: bool  # then the ETag is no MD5 even where it looks like one
+
+
+class Bucket:
+    """Store images in one bucket under one guard; shared by all workers."""
+
+    def __init__(self, settings: MigrationSettings, client: S3Client, guard: Guard) -> None:
+        self._settings = settings
+        self._client = client
+        self._guard = guard
+        self._overwrite = settings.on_existing == "overwrite"
+        self._fixed_headers = _fixed_headers(settings)
+
+    def upload(self, key: str, image: Image) -> ObjectUpload:
+        return ObjectUpload(self, key, image)
+
+    def is_up(self) -> bool:
+        """Tell whether the bucket takes the probe object now."""
+        limit = Limit(min(10.0, self._settings.upload_timeout))
+        try:
+            return self.put(probe_key(self._settings), probe_image(), limit, False).status in (200, 412)
+        except TryAgain:
+            return False
+
+    def put(self, key: str, image: Image, limit: Limit, guarded: bool) -> Reply:
+        """PUT image once and return the store's answer; guarded sends `If-None-Match: *`."""
+        if self._settings.upload_method == "put_object":
+            return self._put_by_boto3(key, image, limit, guarded)
+        headers = {"content-type": image.media_type, **self._fixed_headers}
+        if image.md5:
+            headers["content-md5"] = b64encode(image.md5).decode()
+        else:
+            headers["x-amz-checksum-crc32"] = b64encode(image.crc32.to_bytes(4, "big")).decode()
+        if guarded:
+            headers["if-none-match"] = "*"
+        return self._client.request("PUT", key, limit, headers=headers, body=(image.body,))
+
+    def _put_by_boto3(self, key: str, image: Image, limit: Limit, guarded: bool) -> Reply:
+        params = _boto3_params(self._settings)
+        if image.md5:
+            params["ContentMD5"] = b64encode(image.md5).decode()
+        else:
+            params["ChecksumCRC32"] = b64encode(image.crc32.to_bytes(4, "big")).decode()
+        if guarded:
+            params["IfNoneMatch"] = "*"
+        body = bytes(image.body)  # botocore takes no memoryview
+        return self._client.call(
+            "put_object", limit, Key=key, Body=body, ContentType=image.media_type, **params
+        )[0]
+
+    def head(self, key: str, limit: Limit) -> ObjectInfo | None:
+        """Return what is at key, None when nothing is; raise UrlFailed (unverified) when HEAD is refused."""
+        reply = self._client.request("HEAD", key, limit)
+        if reply.status == 404:
+            return None
+        if reply.status == 403:
+            raise UrlFailed("unverified", f"HEAD was refused: {READ_POLICY}")
+        if reply.status != 200:
+            raise reply.error("HEAD")
+        kms = reply.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
+        return ObjectInfo(int(reply.headers.get("content-length", -1)), reply.etag, kms)
+
+    def md5_at(self, key: str, limit: Limit) -> str:
+        """Return the MD5 of the object at key as hex digits, from its bytes; raise as head() does."""
+        digest = md5(usedforsecurity=False)
+        room = memoryview(bytearray(1 << 18))
+        with self._client.open("GET", key, limit) as answer:
+            if answer.status == 403:
+                raise UrlFailed("unverified", f"GET was refused: {READ_POLICY}")
+            if answer.status != 200:
+                raise Reply(answer.status, answer.headers, answer.body()).error("GET")
+            while got := answer.read_into(room):
+                digest.update(room[:got])
+        return digest.hexdigest()
+
+    def delete(self, key: str, limit: Limit) -> bool:
+        """Delete the object at key; return False when that is refused."""
+        return self._client.request("DELETE", key, limit).status in (200, 204)
+
+    def compared(self, key: str, size: int, digest: bytes, limit: Limit) -> Stored:
+        """Return the object that is already at key when its content is that of size and digest (MD5).
+
+        Raise UrlFailed: conflict when it is other content, unverified when it may not be read; TryAgain when
+        there is nothing at key after all.
+        """
+        found = self.head(key, limit)
+        if found is None:
+            raise TryAgain("server_error", "the bucket said that the key exists, but there is nothing")
+        if found.size != size:
+            raise UrlFailed("conflict", f"the key holds {found.size} bytes, the CDN has {size}")
+        etag_tells = (
+            self._guard.etag_is_md5 and not found.encrypted_by_kms and _MD5_LIKE.fullmatch(found.etag)
+        )
+        theirs = found.etag if etag_tells else self.md5_at(key, limit)
+        if theirs != digest.hex():
+            raise UrlFailed("conflict", f"the key holds other content of the same size (MD5 {theirs})")
+        return Stored(found.etag, size, digest.hex(), already_there=True)
+
+    def store_parts(
+        self, key: str, media_type: str, parts: Iterator[memoryview], limit_seconds: float
+    ) -> Stored:
+        protect = not self.overwrites
+        if protect and not self.guard.if_none_match and self.head(key, Limit(limit_seconds)) is not None:
+            size, digest = drained(parts)
+            return self.compared(key, size, digest, Limit(limit_seconds))
+        upload = PartsUpload(
+            self._client,
+            key,
+            {"ContentType": media_type, **_boto3_params(self._settings)},
+            protect and self.guard.if_none_match,
+            self.guard.etag_is_md5,
+            limit_seconds,
+        )
+        return store_parts(upload, parts, self.compared)
+
+    # what an upload of either kind needs to know
+
+    @property
+    def guard(self) -> Guard:
+        return self._guard
+
+    @property
+    def overwrites(self) -> bool:
+        return self._overwrite
+
+
+def drained(parts: Iterator[memoryview]) -> tuple[int, bytes]:
+    """Read all parts and return their length in bytes and their MD5."""
+    digest, size = md5(usedforsecurity=False), 0
+    for part in parts:
+        digest.update(part)
+        size += len(part)
+    return size, digest.digest()
+
+
+class ObjectUpload:
+    """Store one image with a PUT, attempt by attempt."""
+
+    def __init__(self, bucket: Bucket, key: str, image: Image) -> None:
+        self._bucket = bucket
+        self._key = key
+        self._image = image
+        self._ours_is_wrong = False  # True: our own PUT left an object that is not the image
+
+    def attempt(self, limit: Limit) -> Stored:
+        bucket, key, image = self._bucket, self._key, self._image
+        protect = not (bucket.overwrites or self._ours_is_wrong)
+        if protect and not bucket.guard.if_none_match and self._exists(limit):
+            return bucket.compared(key, len(image.body), image.digest(), limit)
+        reply = bucket.put(key, image, limit, guarded=protect and bucket.guard.if_none_match)
+        if protect and reply.status in _EXISTS:
+            return bucket.compared(key, len(image.body), image.digest(), limit)
+        if reply.status != 200:
+            raise reply.error("PUT")
+        self._prove(reply, limit)
+        self._ours_is_wrong = False
+        return Stored(reply.etag, len(image.body), image.md5.hex() or "-", already_there=False)
+
+    def _exists(self, limit: Limit) -> bool:
+        try:
+            return self._bucket.head(self._key, limit) is not None
+        except UrlFailed:
+            return False  # reading is allowed (the guard probe saw it), so 403 is S3's way to say "absent"
+
+    def _prove(self, reply: Reply, limit: Limit) -> None:
+        """Raise TryAgain when the answer to our PUT does not prove that the object is the image."""
+        guard, image = self._bucket.guard, self._image
+        if not reply.etag:
+            raise TryAgain("server_error", "the answer has no ETag: it may not come from the store")
+        by_kms = reply.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
+        if guard.etag_is_md5 and image.md5 and not by_kms:
+            if reply.etag != image.md5.hex():
+                self._ours_is_wrong = True
+                raise TryAgain("server_error", f"the ETag {reply.etag} is not the MD5 {image.md5.hex()}")
+        elif not guard.checksum_refused:
+            found = self._bucket.head(self._key, limit)
+            if found is None or found.size != len(image.body):
+                self._ours_is_wrong = True
+                raise TryAgain("server_error", "the object stored has another size")
+
+    def give_up(self) -> None:
+        if not self._ours_is_wrong:
+            return
+        try:
+            deleted = self._bucket.delete(self._key, Limit(10))
+        except (TryAgain, CannotGoOn):
+            deleted = False
+        if not deleted:
+            log.error("an object that is not its image is left at key %r: delete it by hand", self._key)
+
+
+def _fixed_headers(settings: MigrationSettings) -> dict[str, str]:
+    """Return the headers that every object of the run gets."""
+    headers = {
+        "x-amz-acl": settings.object_acl,
+        "x-amz-storage-class": settings.storage_class,
+        "x-amz-server-side-encryption": settings.server_side_encryption,
+        "x-amz-server-side-encryption-aws-kms-key-id": settings.sse_kms_key_id,
+        "cache-control": settings.cache_control,
+    }
+    return {name: value for name, value in headers.items() if value}
+
+
+def _boto3_params(settings: MigrationSettings) -> dict[str, str]:
+    """Return the same as parameters of boto3's put_object and create_multipart_upload."""
+    params = {
+        "ACL": settings.object_acl,
+        "StorageClass": settings.storage_class,
+        "ServerSideEncryption": settings.server_side_encryption,
+        "SSEKMSKeyId": settings.sse_kms_key_id,
+        "CacheControl": settings.cache_control,
+    }
+    return {name: value for name, value in params.items() if value}
+
+
+def probe_key(settings: MigrationSettings) -> str:
+    return settings.destination_prefix + PROBE_NAME
+
+
+def probe_image() -> Image:
+    return image_of(PROBE_BODY, "text/plain")
+
+
+def image_of(body: bytes, media_type: str) -> Image:
+    """Return body as an image with its MD5."""
+    return Image(memoryview(body), media_type, md5(body, usedforsecurity=False).digest(), crc32(body))

@@ -1,0 +1,173 @@
+"""Read an image's body whole, into memory that is bounded, and refuse what is not the file.
+
+The bytes are hashed as they come. A body is whole when as many bytes came as Content-Length said; where there
+is none, when the chunked framing ended as it should, or else when the image itself ends with its end mark.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from hashlib import md5
+from typing import Any, Callable
+from zlib import crc32
+
+from cdn2s3 import images
+from cdn2s3.answer import Answer
+from cdn2s3.buffers import SMALL, Room
+from cdn2s3.connection import Limit
+from cdn2s3.destination import Image
+from cdn2s3.errors import TryAgain, UrlFailed
+from cdn2s3.multipart import PART_BYTES
+
+_FALLBACK_TYPE = "binary/octet-stream"  # what S3 itself gives an object without a type
+
+
+class LargeBody:
+    """A body that does not fit into max_buffer: its parts, to be read once."""
+
+    def __init__(self, reader: Reader, answer: Answer, room: memoryview, filled: int, limit: Limit) -> None:
+        self._reader = reader
+        self._answer = answer
+        self._room = room
+        self._filled = filled  # bytes of the first part that have been read already
+        self._limit = limit
+        self.media_type = ""  # known after start()
+
+    def start(self) -> None:
+        """Read the first part and check that it begins like an image; raise as Reader.read does."""
+        self._fill()
+        self.media_type = self._reader.media_type(self._answer, self._room[: self._filled])
+
+    def _fill(self) -> None:
+        while self._filled < len(self._room):
+            got = self._answer.read_into(self._room[self._filled :])
+            if got == 0:
+                return
+            self._filled += got
+
+    def parts(self) -> Iterator[memoryview]:
+        """Yield the parts; raise TryAgain (truncated) after the last one where the body is not whole.
+
+        The time that the taker of a part needs is not the CDN's: the download's deadline moves by it.
+        """
+        start = bytes(self._room[:64])
+        size, tail = 0, b""
+        while self._filled:
+            size += self._filled
+            tail = bytes(self._room[max(0, self._filled - 64) : self._filled])
+            given = time.monotonic()
+            yield self._room[: self._filled]
+            self._limit.deadline += time.monotonic() - given
+            self._filled = 0
+            self._fill()
+        self._reader.check_whole(self._answer, start, tail, size, self.media_type)
+
+
+class Reader:
+    """Read bodies under one set of rules; shared by all workers.
+
+    content_check is CONTENT_CHECK; max_buffer in bytes; integrity says which digest is computed.
+    """
+
+    def __init__(self, content_check: str, max_buffer: int, integrity: str) -> None:
+        self._content_check = content_check
+        self._max_buffer = max_buffer
+        self._integrity = integrity
+
+    def read(self, answer: Answer, room: Room, limit: Limit) -> Image | LargeBody:
+        """Return the body that answer brings, checked; a LargeBody where it is over max_buffer.
+
+        Raise UrlFailed (empty, not_an_image), TryAgain (truncated, timeout, connection), NoRoom.
+        """
+        length = answer.length
+        if length is not None and length > self._max_buffer:
+            return LargeBody(self, answer, room.view(self._part_bytes()), 0, limit)
+        view = room.view(length if length is not None else SMALL)
+        digest = _digest_of(self._integrity)
+        filled = _fill(answer, view[:length] if length is not None else view, 0, digest)
+        if length is None and filled == len(view):  # it may go on: move it to the largest buffer there is
+            larger = room.view(self._part_bytes())
+            larger[:filled] = view[:filled]
+            filled = _fill(answer, larger[: self._max_buffer], filled, digest)
+            if filled == self._max_buffer:
+                return LargeBody(self, answer, larger, filled, limit)
+            view = larger
+        body = view[:filled]
+        media_type = self.media_type(answer, body)
+        self.check_whole(answer, body, body, filled, media_type)
+        return Image(body, media_type, digest.md5(), digest.crc32())
+
+    def _part_bytes(self) -> int:
+        return max(PART_BYTES, self._max_buffer)
+
+    def media_type(self, answer: Answer, start: memoryview) -> str:
+        """Return the media type of a body that begins with start; raise UrlFailed if it may not be stored."""
+        if not start:
+            raise UrlFailed("empty", "the body is empty")
+        sniffed = images.content_type(start)
+        coding = answer.headers.get("content-encoding", "identity").lower()
+        if coding not in ("identity", "") and sniffed is None:
+            raise UrlFailed("not_an_image", f"the body is encoded ({coding}) though that was not asked for")
+        if sniffed is None and self._content_check == "image":
+            said = answer.headers.get("content-type", "no type")
+            raise UrlFailed("not_an_image", f"the body does not begin like an image (labelled {said})")
+        if sniffed is None and self._content_check == "not_html" and images.is_html(start):
+            raise UrlFailed("not_an_image", "the body is an HTML page")
+        return sniffed or answer.headers.get("content-type", _FALLBACK_TYPE)
+
+    def check_whole(
+        self, answer: Answer, start: images.Bytes, tail: images.Bytes, size: int, media_type: str
+    ) -> None:
+        """Raise TryAgain (truncated) where nothing tells that the body has come to its end."""
+        if (
+            answer.length is None
+            and not answer.chunked
+            and not images.is_whole(start, tail, size, media_type)
+        ):
+            raise TryAgain("truncated", "no Content-Length, and the image's own end is missing")
+
+
+class _Md5:
+    """Hash with MD5."""
+
+    def __init__(self) -> None:
+        self._hash = md5(usedforsecurity=False)
+        self.update: Callable[[memoryview], Any] = self._hash.update
+
+    def md5(self) -> bytes:
+        return self._hash.digest()
+
+    def crc32(self) -> int:
+        return 0
+
+
+class _Crc32:
+    """Sum with CRC-32."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def update(self, data: memoryview) -> None:
+        self._sum = crc32(data, self._sum)
+
+    def md5(self) -> bytes:
+        return b""
+
+    def crc32(self) -> int:
+        return self._sum
+
+
+def _digest_of(integrity: str) -> _Md5 | _Crc32:
+    return _Md5() if integrity == "md5" else _Crc32()
+
+
+def _fill(answer: Answer, view: memoryview, filled: int, digest: _Md5 | _Crc32) -> int:
+    """Read into view from filled on until it is full or the body ends; return the bytes in it."""
+    while filled < len(view):
+        got = answer.read_into(view[filled:])
+        if got == 0:
+            break
+        digest.update(view[filled : filled + got])
+        filled += got
+    return filled

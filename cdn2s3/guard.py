@@ -1,0 +1,101 @@
+"""The guard probe: find out, before anything is moved, what this store checks and what we may do.
+
+One fixed key with a fixed body is put, put again under `If-None-Match: *`, put with a wrong checksum, read
+and deleted. S3-compatible stores differ in all of it, and a store that ignores a check answers 200 to it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+from cdn2s3.bucket import READ_POLICY, Bucket, Guard, probe_image, probe_key
+from cdn2s3.connection import Limit
+from cdn2s3.destination import Image
+from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
+from cdn2s3.s3client import Reply, S3Client
+from cdn2s3.settings import MigrationSettings
+
+log = logging.getLogger(__name__)
+
+_UNKNOWN = Guard(etag_is_md5=False, checksum_refused=False, if_none_match=False, can_read=False)
+
+
+class Probed(NamedTuple):
+    """What the guard probe found out."""
+
+    guard: Guard
+    encrypted_by_kms: bool  # the store says that it encrypts with KMS
+    can_delete: bool  # s3:DeleteObject is granted
+
+
+def probe(settings: MigrationSettings, client: S3Client) -> Probed:
+    """Put, compare and delete the probe object; return what was found out.
+
+    Raise CannotGoOn (credentials, permission, bucket, region), TryAgain when the store does not answer.
+    """
+    bucket = Bucket(settings, client, _UNKNOWN)
+    key, image = probe_key(settings), probe_image()
+
+    right = image if settings.integrity == "md5" else image._replace(md5=b"")
+    wrong = right._replace(md5=bytes(16)) if right.md5 else right._replace(crc32=right.crc32 ^ 1)
+
+    def put(sent: Image, guarded: bool = False) -> Reply:
+        return bucket.put(key, sent, Limit(settings.upload_timeout), guarded)
+
+    first = put(right)
+    if first.status != 200:
+        error = first.error(f"PUT {key}")
+        raise error if isinstance(error, (CannotGoOn, TryAgain)) else CannotGoOn(f"{error}.")
+    kms = first.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
+    second = put(right, guarded=True)
+    third = put(wrong)
+    guard = Guard(
+        etag_is_md5=first.etag == image.md5.hex() and not kms,
+        checksum_refused=400 <= third.status < 500,
+        if_none_match=second.status in (412, 304),
+        can_read=_can_read(bucket, key, settings),
+    )
+    deleted = bucket.delete(key, Limit(settings.upload_timeout))
+    return Probed(guard, kms, deleted)
+
+
+def _can_read(bucket: Bucket, key: str, settings: MigrationSettings) -> bool:
+    try:
+        return bucket.head(key, Limit(settings.upload_timeout)) is not None
+    except UrlFailed:
+        return False
+
+
+def integrity(probed: Probed, settings: MigrationSettings) -> str:
+    """Return what the run computes of each body: INTEGRITY, or md5 where the store checks no CRC."""
+    return settings.integrity if probed.guard.checksum_refused else "md5"
+
+
+def say(probed: Probed, settings: MigrationSettings) -> None:
+    """Log what the store lacks and its cost; raise CannotGoOn where objects could be overwritten."""
+    guard = probed.guard
+    if settings.on_existing == "verify" and not guard.if_none_match:
+        if not guard.can_read:
+            raise CannotGoOn(
+                "the store ignores If-None-Match and refuses s3:GetObject, so an existing object could be "
+                f"overwritten unseen: {READ_POLICY}, or set ON_EXISTING=overwrite."
+            )
+        log.warning("the store ignores If-None-Match: a HEAD comes before each PUT instead (slower)")
+    if not guard.etag_is_md5:
+        log.warning("the store's ETag is no MD5%s", " (KMS encryption)" if probed.encrypted_by_kms else "")
+    if not guard.checksum_refused:
+        log.warning("the store does not refuse a wrong %s checksum", settings.integrity)
+    if not guard.checksum_refused and not (guard.etag_is_md5 and settings.integrity == "md5"):
+        log.warning(
+            "nothing on the store's side proves the bytes: a HEAD compares the size after each PUT, and "
+            "`python validate.py --spot-check 1000` is advised"
+        )
+    if not guard.can_read:
+        log.warning(
+            "s3:GetObject is not granted: an object that is already there cannot be compared and ends as "
+            "`unverified`. To change that, %s",
+            READ_POLICY,
+        )
+    if not probed.can_delete:
+        log.info("s3:DeleteObject is not granted: the probe object stays")

@@ -1,0 +1,87 @@
+"""The lines of the ledger, completed.txt and failed_transfers.txt: what a line says, and back.
+
+A field never contains a tab or a line break: control characters and bytes that are not UTF-8 are
+percent-encoded on the way in. The first field is the exact line of urls.txt.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+_UNSAFE = re.compile("[\x00-\x1f\x7f\udc80-\udcff]")
+
+
+class Completed(NamedTuple):
+    """A line of completed.txt: an object that has been proven."""
+
+    url: str
+    key: str
+    size: str  # bytes
+    etag: str  # without quotes
+    md5: str  # 32 hex digits; "-" where nobody computed it
+    media_type: str  # "-" where unknown (an adopted object)
+    finished_at: str  # UTC, ISO 8601
+
+
+class Failed(NamedTuple):
+    """A line of failed_transfers.txt: a URL that was tried and not completed."""
+
+    url: str
+    cause: str  # a name in errors.CAUSES
+    attempts: str  # how often it was tried
+    message: str
+    failed_at: str  # UTC, ISO 8601
+
+
+def field(text: str) -> str:
+    """Return text as it may stand in a field."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _UNSAFE.sub(_percent_encoded, text)
+
+
+def _percent_encoded(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogateescape"))
+
+
+def encode(fields: tuple[str, ...]) -> bytes:
+    """Return fields as one line with its newline."""
+    return ("\t".join(map(field, fields)) + "\n").encode("utf-8", "surrogateescape")
+
+
+def decode_line(line: bytes) -> str:
+    """Return a line of any input as text, bytes that are not UTF-8 as surrogates."""
+    return line.decode("utf-8", "surrogateescape")
+
+
+def completed(line: bytes) -> Completed | None:
+    """Return the record that a line of completed.txt holds, or None when it holds none."""
+    fields = decode_line(line).split("\t")
+    if len(fields) != len(Completed._fields) or not fields[0] or not fields[2].isdigit():
+        return None
+    return Completed(*fields)
+
+
+def failed(line: bytes) -> Failed | None:
+    """Return the record that a line of failed_transfers.txt holds, or None when it holds none."""
+    fields = decode_line(line).split("\t")
+    if len(fields) != len(Failed._fields) or not fields[0] or not fields[2].isdigit():
+        return None
+    return Failed(*fields)
+
+
+def url_and_key(line: bytes) -> bytes | None:
+    """Return the first two fields of a completed line with the tab between; None when it is no record.
+
+    This is what makes a URL done: its own line and the key that it has today.
+    """
+    if line.count(b"\t") != len(Completed._fields) - 1:
+        return None
+    return line[: line.index(b"\t", line.index(b"\t") + 1)]
+
+
+def timestamp(seconds: float) -> str:
+    """Return a time in seconds since the epoch as UTC, ISO 8601, to the second."""
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,193 @@
+"""Requests to the bucket: signed here, or built and signed by the one boto3 client; sent over one transport.
+
+boto3's client asks its `before-send` handlers for an answer before it opens a connection of its own. Ours
+sends the request over the pooled connections, within the caller's deadline: so one pool, one TLS context and
+one layer of retries (none of botocore's) serve both ways of uploading.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.exceptions
+import botocore.session
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.config import Config
+from urllib3 import HTTPResponse
+
+from cdn2s3.answer import Answer
+from cdn2s3.connection import Buffer, Limit
+from cdn2s3.errors import CannotGoOn, MigrationError
+from cdn2s3.pacing import retry_after
+from cdn2s3.s3errors import code_in, meaning
+from cdn2s3.session import PooledAdapter
+from cdn2s3.settings import MigrationSettings
+from cdn2s3.signing import NO_CREDENTIALS, Signer, query_string, quoted_key
+from cdn2s3.wire import host_header, request_head
+
+_ERROR_BODY = 64_000  # bytes of an error answer that are read
+
+
+class Reply(NamedTuple):
+    """A whole answer of the store."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+
+    @property
+    def code(self) -> str:
+        """The S3 error code, or "" (a success, a HEAD, or a middlebox that speaks no S3)."""
+        return code_in(self.body) if self.status >= 300 else ""
+
+    @property
+    def etag(self) -> str:
+        return self.headers.get("etag", "").strip('"')
+
+    def error(self, action: str) -> MigrationError:
+        """Return what this error answer to action means for the run."""
+        asked = retry_after(self.headers.get("retry-after"), time.time())
+        return meaning(self.status, self.code, action, asked)
+
+
+def boto3_client(settings: MigrationSettings) -> tuple[Any, Any]:
+    """Return the run's S3 client and its credentials (None where none were found).
+
+    Call it in the main thread before any worker starts: making clients is not thread-safe (boto3 issue 1592).
+    Raise CannotGoOn when the profile or the region cannot be used.
+    """
+    try:
+        core = botocore.session.Session()
+        core.set_config_variable("metadata_service_timeout", 5)
+        core.set_config_variable("metadata_service_num_attempts", 5)
+        core.set_config_variable("ignore_configured_endpoint_urls", True)  # only AWS_ENDPOINT_URL counts
+        session = boto3.session.Session(botocore_session=core, region_name=settings.aws_region)
+        config = Config(
+            signature_version="s3v4",
+            retries={"mode": "standard", "total_max_attempts": 1},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            max_pool_connections=settings.concurrency,
+        )
+        client = session.client("s3", endpoint_url=settings.aws_endpoint_url, config=config)
+        return client, session.get_credentials()
+    except (botocore.exceptions.BotoCoreError, ValueError) as error:
+        raise CannotGoOn(
+            f"the AWS SDK cannot be set up: {error}. Check AWS_PROFILE and AWS_REGION."
+        ) from error
+
+
+class S3Client:
+    """Send requests to one bucket; shared by all threads."""
+
+    def __init__(self, settings: MigrationSettings, adapter: PooledAdapter) -> None:
+        self._settings = settings
+        self._boto3, credentials = boto3_client(settings)
+        self._signer = Signer(settings.aws_region, credentials)
+        self._own = threading.local()  # .limit, .reply: of the boto3 call that this thread is in
+        self._boto3.meta.events.register_first("before-send.s3", self._send_for_boto3)
+        url = self._object_url()
+        self._wire = adapter.wire(url)
+        self._adapter = adapter
+        self._host = host_header(self._wire.origin)
+        self._base = urlsplit(url).path[: -len("/key")]
+        self._owner = settings.expected_bucket_owner
+
+    def _object_url(self) -> str:
+        """Return the URL of the key `key`, as the client builds it: virtual-hosted or path style."""
+        try:
+            url: str = self._boto3.generate_presigned_url(
+                "get_object", Params={"Bucket": self._settings.destination_bucket, "Key": "key"}
+            )
+        except botocore.exceptions.NoCredentialsError as error:
+            raise CannotGoOn(NO_CREDENTIALS) from error
+        except (botocore.exceptions.BotoCoreError, ValueError) as error:
+            raise CannotGoOn(f"the bucket has no usable address: {error}. Check AWS_REGION.") from error
+        return url.partition("?")[0]
+
+    @property
+    def endpoint(self) -> str:
+        """The store's address as a person would name it: scheme, host and port."""
+        return f"{self._wire.origin.scheme}://{self._host}"
+
+    def open(
+        self,
+        method: str,
+        key: str,
+        limit: Limit,
+        headers: Mapping[str, str] | None = None,
+        body: Sequence[Buffer] = (),
+        query: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send a signed request and return its answer with the body unread; key "" is the bucket itself.
+
+        headers have lower-case names; body is given in pieces. Raise TryAgain, Stopped or CannotGoOn.
+        """
+        path = f"{self._base}/{quoted_key(key)}"
+        wanted = {"host": self._host, **(headers or {})}
+        if self._owner:
+            wanted["x-amz-expected-bucket-owner"] = self._owner
+        signed = self._signer.headers(method, path, query or {}, wanted)
+        if method == "PUT":
+            signed["content-length"] = str(sum(len(piece) for piece in body))
+        target = f"{path}?{query_string(query)}" if query else path
+        return self._wire.exchange(method, (request_head(method, target, signed), *body), limit)
+
+    def request(self, method: str, key: str, limit: Limit, **more: Any) -> Reply:
+        """Send a signed request and return its whole answer; more as for open()."""
+        with self.open(method, key, limit, **more) as answer:
+            return Reply(answer.status, answer.headers, answer.body())
+
+    def call(self, operation: str, limit: Limit, **params: Any) -> tuple[Reply, dict[str, Any]]:
+        """Call an operation of the boto3 client on the bucket; return the answer and boto3's reading of it.
+
+        The reading is empty where the answer is an error. Raise TryAgain, Stopped or CannotGoOn.
+        """
+        self._own.limit = limit
+        self._own.reply = None
+        if self._owner and operation != "create_bucket":
+            params["ExpectedBucketOwner"] = self._owner
+        try:
+            parsed = getattr(self._boto3, operation)(Bucket=self._settings.destination_bucket, **params)
+            return self._own.reply, parsed
+        except botocore.exceptions.ClientError:
+            return self._own.reply, {}
+        except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
+            raise CannotGoOn(NO_CREDENTIALS) from error
+        except botocore.exceptions.ParamValidationError as error:
+            raise CannotGoOn(f"boto3 refuses the request ({operation}): {error}") from error
+        except botocore.exceptions.BotoCoreError as error:
+            if self._own.reply is not None:  # an answer that boto3 cannot read
+                return Reply(502, {}, b""), {}
+            raise CannotGoOn(
+                f"the AWS credentials could not be renewed ({type(error).__name__}). Check the instance role "
+                "or the profile, then run the same command again: it resumes."
+            ) from error
+
+    def _send_for_boto3(self, request: AWSPreparedRequest, **unused: Any) -> AWSResponse:
+        """Send the request that boto3 has built and signed; called by botocore in the calling thread."""
+        wire = self._adapter.wire(request.url)
+        parts = urlsplit(request.url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        headers = {"Host": host_header(wire.origin)}
+        for name, value in request.headers.items():
+            if name.lower() not in {"expect", "host"}:
+                headers[name] = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+        body: Any = request.body or b""
+        content: Buffer = body.read() if hasattr(body, "read") else body
+        with wire.exchange(
+            request.method, (request_head(request.method, target, headers), content), self._own.limit
+        ) as answer:
+            reply = Reply(answer.status, answer.headers, answer.body())
+        self._own.reply = reply
+        if 300 <= reply.status < 400 and reply.status != 304:
+            raise reply.error(request.method)  # botocore would follow it, round and round
+        raw = HTTPResponse(io.BytesIO(reply.body), preload_content=False)
+        headers_given: Any = dict(reply.headers)
+        return AWSResponse(request.url, reply.status, headers_given, raw)

@@ -1,0 +1,86 @@
+"""What an error answer of S3 means for the run: one table, by error code, then by status.
+
+Source: S3 API Reference, "Error responses"; botocore's own list of what is worth another attempt is shorter.
+"""
+
+from __future__ import annotations
+
+import re
+
+from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
+
+_CREDENTIALS = "check the credentials (`aws sts get-caller-identity` shows whose they are), then run it again"
+_RENEW = "renew the credentials (an instance role renews itself), then run it again: it resumes"
+_BUCKET = "check DESTINATION_BUCKET, or create it with `python migrate.py --create-bucket`"
+_REGION = "set AWS_REGION to the bucket's own region (and check AWS_ENDPOINT_URL)"
+_KMS = "check SSE_KMS_KEY_ID and the key's policy (kms:GenerateDataKey, and kms:Decrypt for parts)"
+_ACL = "the bucket has ACLs disabled: leave OBJECT_ACL empty"
+_SETTING = "the store refuses a setting: check STORAGE_CLASS, OBJECT_ACL, SERVER_SIDE_ENCRYPTION"
+
+# Codes after which no other object would fare better, with the remedy.
+FATAL = {
+    "AccessDenied": "grant the missing permission on arn:aws:s3:::BUCKET/PREFIX* (docs/ec2-setup.md), check "
+    "EXPECTED_BUCKET_OWNER, then run it again",
+    "AllAccessDisabled": _CREDENTIALS,
+    "AccountProblem": "the AWS account has a problem: ask AWS Support",
+    "NotSignedUp": "the AWS account is not signed up for S3",
+    "InvalidAccessKeyId": _CREDENTIALS,
+    "SignatureDoesNotMatch": "the secret key does not belong to the access key: " + _CREDENTIALS,
+    "InvalidToken": _RENEW,
+    "ExpiredToken": _RENEW,
+    "ExpiredTokenException": _RENEW,
+    "TokenRefreshRequired": _RENEW,
+    "InvalidSecurity": _CREDENTIALS,
+    "RequestTimeTooSkewed": "this machine's clock is wrong: set it (`chronyc makestep`), then run it again",
+    "NoSuchBucket": _BUCKET,
+    "InvalidBucketName": _BUCKET,
+    "AuthorizationHeaderMalformed": _REGION,
+    "PermanentRedirect": _REGION,
+    "TemporaryRedirect": _REGION,
+    "IllegalLocationConstraintException": _REGION,
+    "AccessControlListNotSupported": _ACL,
+    "InvalidStorageClass": _SETTING,
+    "InvalidEncryptionAlgorithmError": _SETTING,
+    "KMS.NotFoundException": _KMS,
+    "KMS.DisabledException": _KMS,
+    "KMS.KMSInvalidStateException": _KMS,
+    "KMS.AccessDeniedException": _KMS,
+    "KMS.InvalidKeyUsageException": _KMS,
+}
+
+# Codes with a 4xx status after which the same request may well succeed.
+_AGAIN = frozenset({
+    "BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch",
+    "ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown", "Busy", "Throttling",
+    "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException",
+})  # fmt: skip
+_THROTTLED = frozenset({
+    "SlowDown", "Busy", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded",
+    "TooManyRequestsException",
+})  # fmt: skip
+
+_CODE = re.compile(rb"<Code>([A-Za-z0-9_.]{1,80})</Code>")
+
+
+def code_in(body: bytes) -> str:
+    """Return the error code in the XML body of an answer, or "" where it has none (a HEAD, a middlebox)."""
+    found = _CODE.search(body)
+    return found[1].decode("ascii") if found else ""
+
+
+def meaning(status: int, code: str, action: str, retry_after: float | None = None) -> MigrationError:
+    """Return the error that an S3 answer is for the run.
+
+    action is what was asked, for the message. cause "throttled" slows the bucket's side down; every other
+    transient failure is "server_error"; both end as `destination` in failed_transfers.txt.
+    """
+    said = f"the bucket answered {status}{' ' + code if code else ''} to {action}"
+    if code in FATAL:
+        return CannotGoOn(f"{said}: {FATAL[code]}.")
+    if 300 <= status < 400:
+        return CannotGoOn(f"{said}: {_REGION}.")
+    if code in _THROTTLED or status in (429, 503):
+        return TryAgain("throttled", said, retry_after)
+    if code in _AGAIN or status >= 500 or status == 408 or (status == 403 and not code):
+        return TryAgain("server_error", said, retry_after)
+    return UrlFailed("destination", said)

@@ -1,0 +1,110 @@
+"""Sign S3 requests with AWS Signature Version 4, in headers, with the credentials of the shared boto3 client.
+
+The rules are those of the S3 API Reference, "Authenticating Requests: Using the Authorization Header"; a test
+compares the result with botocore's own signer. Here it costs 15 µs a request: the day's signing key is kept.
+The body is not part of the signature (UNSIGNED-PAYLOAD), but its Content-MD5 or CRC is.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import botocore.exceptions
+
+from cdn2s3.errors import CannotGoOn
+
+NO_CREDENTIALS = (
+    "no AWS credentials were found. On EC2 attach an instance role; elsewhere run `aws configure`, or set "
+    "AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+)
+
+
+class _SigningKey(NamedTuple):
+    """What changes once a day or when the credentials are renewed."""
+
+    date: str  # YYYYMMDD
+    secret: str
+    key: bytes
+
+
+class Signer:
+    """Sign requests for one region; shared by all threads."""
+
+    def __init__(self, region: str, credentials: Any) -> None:
+        """credentials are botocore's, which renew themselves; None when none were found."""
+        if credentials is None:
+            raise CannotGoOn(NO_CREDENTIALS)
+        self._region = region
+        self._credentials = credentials
+        self._signing_key = _SigningKey("", "", b"")
+
+    def headers(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Return headers with the date, the body's hash, the session token and the signature added.
+
+        path is percent-encoded as sent; query holds decoded names and values; headers have names in lower
+        case, `host` among them, and all of them are signed. Raise CannotGoOn when the credentials cannot be
+        renewed.
+        """
+        credentials = self._frozen()
+        now = time.gmtime()
+        timestamp = time.strftime("%Y%m%dT%H%M%SZ", now)
+        signed = {**headers, "x-amz-content-sha256": "UNSIGNED-PAYLOAD", "x-amz-date": timestamp}
+        if credentials.token:
+            signed["x-amz-security-token"] = credentials.token
+        names = sorted(signed)
+        signed_names = ";".join(names)
+        canonical = "\n".join((
+            method,
+            path,
+            query_string(query),
+            *(f"{name}:{signed[name]}" for name in names),
+            "",
+            signed_names,
+            "UNSIGNED-PAYLOAD",
+        ))  # fmt: skip
+        scope = f"{timestamp[:8]}/{self._region}/s3/aws4_request"
+        to_sign = f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
+        key = self._key(timestamp[:8], credentials.secret_key)
+        signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
+        signed["authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
+            f"SignedHeaders={signed_names}, Signature={signature}"
+        )
+        return signed
+
+    def _frozen(self) -> Any:
+        """Return the credentials of this moment; botocore renews them under a lock of its own when due."""
+        try:
+            return self._credentials.get_frozen_credentials()
+        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, RuntimeError) as error:
+            raise CannotGoOn(
+                f"the AWS credentials could not be renewed ({type(error).__name__}). Check the instance role "
+                "or the profile, then run the same command again: it resumes."
+            ) from error
+
+    def _key(self, date: str, secret: str) -> bytes:
+        cached = self._signing_key
+        if cached.date == date and cached.secret == secret:
+            return cached.key
+        key = b"AWS4" + secret.encode()
+        for part in (date, self._region, "s3", "aws4_request"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        self._signing_key = _SigningKey(date, secret, key)
+        return key
+
+
+def quoted_key(key: str) -> str:
+    """Return key as it stands in a request's path."""
+    return quote(key, safe="/-_.~")
+
+
+def query_string(query: Mapping[str, str]) -> str:
+    """Return a query in the order and spelling that the signature asks for."""
+    return "&".join(f"{quote(name, safe='-_.~')}={quote(query[name], safe='-_.~')}" for name in sorted(query))

@@ -1,0 +1,99 @@
+"""The CDN: ask for one file and take nothing but a whole answer of exactly status 200 for one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from urllib.parse import urljoin, urlsplit
+
+from cdn2s3.answer import Answer
+from cdn2s3.connection import Limit
+from cdn2s3.errors import TryAgain, UrlFailed
+from cdn2s3.pacing import retry_after
+from cdn2s3.session import USER_AGENT, PooledAdapter
+from cdn2s3.wire import host_header, request_head
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 5
+_NOT_FOUND = frozenset({404, 410})
+_REFUSED = frozenset({400, 401, 403, 405, 451})
+_THROTTLED = frozenset({429, 503})
+_PROBE_SECONDS = 10.0
+
+
+class Source:
+    """Fetch files from under URL_PREFIX; shared by all workers.
+
+    Nothing else is ever contacted: the server is that of url_prefix, and a redirect is followed only to a URL
+    that begins, to the letter, with url_prefix.
+    """
+
+    def __init__(self, url_prefix: str, adapter: PooledAdapter, stop: threading.Event) -> None:
+        self._prefix = url_prefix
+        self._wire = adapter.wire(url_prefix)
+        self._stop = stop
+        parts = urlsplit(url_prefix)
+        self._base = f"{parts.scheme}://{parts.netloc}"
+        self._path = parts.path
+        self._headers = {
+            "Host": host_header(self._wire.origin),
+            "User-Agent": USER_AGENT,
+            "Accept": "image/*,*/*;q=0.5",
+            "Accept-Encoding": "identity",
+        }
+        self._rest_of_head = request_head("", "", self._headers).split(b"\r\n", 1)[1]
+        self._worked: str | None = None  # a target that was answered 200 before, for the probe
+
+    def get(self, target: str, limit: Limit) -> Answer:
+        """Ask for target (path and query) and return the answer, its body unread; close it.
+
+        Raise UrlFailed where another attempt would not help, else TryAgain; Stopped; CannotGoOn.
+        """
+        asked = target
+        for _ in range(_MOST_REDIRECTS + 1):
+            answer = self._ask(asked, limit)
+            if answer.status == 200:
+                self._worked = target
+                return answer
+            with answer:
+                if answer.status not in _REDIRECTS:
+                    raise _refusal(answer)
+                asked = self._redirected(asked, answer.headers.get("location", ""))
+        raise UrlFailed("forbidden", f"more than {_MOST_REDIRECTS} redirects")
+
+    def _ask(self, target: str, limit: Limit) -> Answer:
+        head = b"GET " + target.encode("ascii") + b" HTTP/1.1\r\n" + self._rest_of_head
+        return self._wire.exchange("GET", (head,), limit)
+
+    def _redirected(self, target: str, location: str) -> str:
+        """Return the target that a redirect leads to; raise UrlFailed where it leaves URL_PREFIX."""
+        if location.isascii() and location.isprintable() and location and " " not in location:
+            url = urljoin(self._base + target, location).partition("#")[0]
+            if url.startswith(self._prefix) and ".." not in url.split("?")[0].split("/"):
+                return url[len(self._base) :]
+        raise UrlFailed("forbidden", "a redirect to a place outside URL_PREFIX", doubtful=True)
+
+    def probe(self) -> bool | None:
+        """Tell whether a file that could be fetched before can be fetched now; None when there was none."""
+        if self._worked is None:
+            return None
+        try:
+            with self._ask(self._worked, Limit(_PROBE_SECONDS, self._stop)) as answer:
+                return answer.status not in {403, *_THROTTLED} and answer.status < 500
+        except TryAgain:
+            return False
+
+
+def _refusal(answer: Answer) -> UrlFailed | TryAgain:
+    """Return what an answer that is neither 200 nor a redirect means for its URL."""
+    status = answer.status
+    said = f"the CDN answered {status}"
+    if status in _NOT_FOUND:
+        return UrlFailed("not_found", said)
+    if status in _REFUSED:
+        return UrlFailed("forbidden", said, doubtful=status == 403)
+    if status in _THROTTLED:
+        return TryAgain("throttled", said, retry_after(answer.headers.get("retry-after"), time.time()))
+    if status == 204:
+        return UrlFailed("empty", said)
+    return TryAgain("server_error", said)

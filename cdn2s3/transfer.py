@@ -1,0 +1,237 @@
+"""Move one URL: download, check, upload, prove, with the one layer of retries there is."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from typing import Callable, NamedTuple, TypeVar
+
+from cdn2s3.buffers import Budget, NoRoom, Room
+from cdn2s3.connection import Limit
+from cdn2s3.destination import Destination, Image, Stored
+from cdn2s3.download import LargeBody, Reader
+from cdn2s3.errors import OUTAGE_CAUSES, Stopped, TryAgain, UrlFailed
+from cdn2s3.keys import Address
+from cdn2s3.pacing import backoff
+from cdn2s3.sides import Health, Side
+from cdn2s3.source import Source
+
+log = logging.getLogger(__name__)
+
+Returned = TypeVar("Returned")
+
+
+class Doubt(NamedTuple):
+    """What must be known before a failure is laid at its URL's door and not at its side's."""
+
+    side: str  # name of the side
+    health: Health  # the side when the last attempt failed
+
+
+class Result(NamedTuple):
+    """What became of one URL."""
+
+    url: str
+    key: str
+    stored: Stored | None = None  # None: it failed
+    media_type: str = ""  # of the stored object
+    cause: str = ""  # a name in errors.CAUSES; "" when stored
+    message: str = ""  # why it failed; "" when stored
+    attempts: int = 1  # downloads and uploads that failed, and the one that did not
+    retried: tuple[str, ...] = ()  # causes of the attempts that failed and were made again
+    download_seconds: float = 0.0  # of the attempt that succeeded
+    upload_seconds: float = 0.0  # likewise
+    doubt: Doubt | None = None  # None: the cause is certain
+
+
+class Sides(NamedTuple):
+    """Both sides of a run."""
+
+    source: Side
+    bucket: Side
+
+
+class Patience(NamedTuple):
+    """How long and how often a URL is tried."""
+
+    max_retries: int  # further attempts after the first, for the download and for the upload each
+    download_timeout: float  # seconds of a download attempt in all
+    upload_timeout: float  # seconds of an upload attempt in all
+
+
+class Transfer:
+    """What every worker needs to move a URL; one for all of them, each thing in it owns its lock."""
+
+    def __init__(
+        self,
+        source: Source,
+        destination: Destination,
+        sides: Sides,
+        reader: Reader,
+        budget: Budget,
+        patience: Patience,
+        stop: threading.Event,
+    ) -> None:
+        self.source = source
+        self.destination = destination
+        self.sides = sides
+        self.reader = reader
+        self.budget = budget
+        self.patience = patience
+        self.stop = stop
+
+    def move(self, url: str, address: Address) -> Result:
+        """Move url to its key; raise Stopped, or CannotGoOn when no URL would fare better."""
+        return _Journey(self, url, address).result()
+
+    @property
+    def outages(self) -> int:
+        return self.sides.source.outages + self.sides.bucket.outages
+
+
+class _PartsFailedError(Exception):
+    """Carry a failure of the download through the upload that takes its parts."""
+
+    def __init__(self, error: TryAgain) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class _Journey:
+    """One URL on its way, in one worker."""
+
+    def __init__(self, transfer: Transfer, url: str, address: Address) -> None:
+        self._run = transfer
+        self._url = url
+        self._address = address
+        self._failures = 0  # attempts that failed, but for those that an outage made vain
+        self._retried: list[str] = []  # causes of the attempts that were made again
+        self._seconds = {"source": 0.0, "bucket": 0.0}  # of the latest attempt on each side
+
+    def result(self) -> Result:
+        with Room(self._run.budget) as room:
+            try:
+                stored, media_type = self._moved(room)
+            except UrlFailed as failure:
+                doubt = None
+                if failure.doubtful:
+                    side = (
+                        self._run.sides.bucket if failure.cause == "destination" else self._run.sides.source
+                    )
+                    doubt = Doubt(side.name, side.health())
+                return Result(
+                    self._url,
+                    self._address.key,
+                    cause=failure.cause,
+                    message=failure.message,
+                    attempts=self._failures + (not isinstance(failure.__cause__, TryAgain)),
+                    retried=tuple(self._retried),
+                    doubt=doubt,
+                )
+        return Result(
+            self._url,
+            self._address.key,
+            stored,
+            media_type,
+            attempts=self._failures + 1,
+            retried=tuple(self._retried),
+            download_seconds=self._seconds["source"],
+            upload_seconds=self._seconds["bucket"],
+        )
+
+    def _moved(self, room: Room) -> tuple[Stored, str]:
+        """Return the object and its media type; raise UrlFailed."""
+        run = self._run
+        image = self._retrying(run.sides.source, room, lambda: self._download(room))
+        if not isinstance(image, Image):
+            return image
+        upload = run.destination.upload(self._address.key, image)
+        try:
+            stored = self._retrying(
+                run.sides.bucket, room, lambda: upload.attempt(Limit(run.patience.upload_timeout))
+            )
+        except BaseException:
+            upload.give_up()
+            raise
+        return stored, image.media_type
+
+    def _download(self, room: Room) -> Image | tuple[Stored, str]:
+        """Return the image, or, where it is too large for memory, the object that it has become."""
+        limit = Limit(self._run.patience.download_timeout, self._run.stop)
+        with self._run.source.get(self._address.target, limit) as answer:
+            body = self._run.reader.read(answer, room, limit)
+            if isinstance(body, Image):
+                return body
+            body.start()
+            return self._once(self._run.sides.bucket, lambda: self._store_parts(body)), body.media_type
+
+    def _store_parts(self, body: LargeBody) -> Stored:
+        timeout = self._run.patience.upload_timeout
+        return self._run.destination.store_parts(
+            self._address.key, body.media_type, _marked(body.parts()), timeout
+        )
+
+    def _retrying(self, side: Side, room: Room, attempt: Callable[[], Returned]) -> Returned:
+        """Make attempts on side until one succeeds; raise UrlFailed after the last one that is allowed.
+
+        An outage of either side makes the failures before its end vain.
+        """
+        failures, outages = 0, self._run.outages
+        while True:
+            try:
+                return self._once(side, attempt)
+            except NoRoom as error:
+                room.wait_for(error.size)
+            except TryAgain as error:
+                if outages != self._run.outages:
+                    self._failures -= failures
+                    failures, outages = 0, self._run.outages
+                failures += 1
+                self._failures += 1
+                if failures > self._run.patience.max_retries:
+                    doubtful = error.cause in OUTAGE_CAUSES or error.cause == "destination"
+                    raise UrlFailed(error.cause, error.message, doubtful) from error
+                self._retried.append(error.cause)
+                log.debug("%s: attempt %d failed (%s: %s)", self._url, failures, error.cause, error.message)
+                if self._run.stop.wait(backoff(failures)):
+                    raise Stopped from error
+
+    def _once(self, side: Side, attempt: Callable[[], Returned]) -> Returned:
+        """Make one attempt, and report to side how it answered."""
+        ticket = side.enter()
+        began = time.monotonic()
+        try:
+            returned = attempt()
+        except _PartsFailedError as carried:
+            side.neither(ticket)
+            raise carried.error from carried
+        except TryAgain as error:
+            if error.cause in OUTAGE_CAUSES:
+                side.failed(ticket, error.message, error.cause == "throttled", error.retry_after)
+            else:
+                side.neither(ticket)
+            if side is self._run.sides.bucket:
+                raise TryAgain("destination", error.message) from error
+            raise
+        except UrlFailed as error:
+            if error.doubtful:
+                side.failed(ticket, error.message)
+            else:
+                side.succeeded(ticket)
+            raise
+        except BaseException:
+            side.neither(ticket)
+            raise
+        side.succeeded(ticket)
+        self._seconds[side.name] = time.monotonic() - began
+        return returned
+
+
+def _marked(parts: Iterator[memoryview]) -> Iterator[memoryview]:
+    """Yield parts; let what fails in them pass through the upload unmistaken for a failure of the bucket."""
+    try:
+        yield from parts
+    except TryAgain as error:
+        raise _PartsFailedError(error) from error

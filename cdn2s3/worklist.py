@@ -1,0 +1,146 @@
+"""What a run has to do: each line of urls.txt has one fate, found out before a byte moves.
+
+Four million lines: a byte each for the fate and compact fingerprints while they are found out, nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Callable
+
+from cdn2s3.errors import Fixable
+from cdn2s3.fingerprints import Fingerprints, Numbered
+from cdn2s3.keys import KeyMaker, Malformed
+from cdn2s3.ledger import decode_line, url_and_key
+from cdn2s3.statefile import cannot_read, input_line, input_lines, placed_lines, whole_lines
+
+log = logging.getLogger(__name__)
+
+PENDING, DONE, BLANK, DUPLICATE, MALFORMED, COLLISION = range(6)
+
+OnMalformed = Callable[[str, str], None]  # url, why
+OnCollision = Callable[[str, str, str], None]  # key, first url, this url
+
+
+@dataclasses.dataclass
+class Worklist:
+    """The fate of each line of the input, and how many there are of each."""
+
+    fates: bytearray  # one of PENDING … COLLISION for each line
+    blank: int = 0
+    done: int = 0  # completed before, under today's key
+    duplicates: int = 0  # lines that are there already
+    malformed: int = 0
+    collisions: int = 0  # lines whose key another, earlier line has
+    unstripped: int = 0  # lines that lack STRIP_PATH_PREFIX and keep their path
+
+    @property
+    def lines(self) -> int:
+        return len(self.fates)
+
+    @property
+    def pending(self) -> int:
+        return self.lines - self.blank - self.done - self.duplicates - self.malformed - self.collisions
+
+
+def completed_before(path: Path) -> Fingerprints:
+    """Return the set of `url⇥key` of all records in completed.txt; say how many lines are no records."""
+    done = Fingerprints()
+    unreadable = 0
+    for line in whole_lines(path):
+        what = url_and_key(line)
+        if what is None:
+            unreadable += 1
+        else:
+            done.add(what)
+    if unreadable:
+        log.warning("%s has %d lines that are no records: their URLs are done again", path, unreadable)
+    return done
+
+
+def survey(
+    urls: Path, keys: KeyMaker, done: Fingerprints, on_malformed: OnMalformed, on_collision: OnCollision
+) -> Worklist:
+    """Find out the fate of each line of urls; report the malformed and the collisions as they are found.
+
+    Raise Fixable when urls cannot be read or holds no URL.
+    """
+    work = Worklist(bytearray())
+    try:
+        with urls.open("rb") as again:
+            surveyor = _Surveyor(work, keys, done, again, on_malformed, on_collision)
+            work.fates.extend(surveyor.fate(at, line) for at, line in placed_lines(urls))
+    except OSError as error:
+        raise cannot_read(urls, error, "SOURCE_URLS_FILE") from error
+    if work.lines == work.blank:
+        raise Fixable(f"{urls} (SOURCE_URLS_FILE) holds no URL. Run `python collect_urls.py` first.")
+    return work
+
+
+class _Surveyor:
+    """Find out the fate of one line after the other."""
+
+    def __init__(
+        self,
+        work: Worklist,
+        keys: KeyMaker,
+        done: Fingerprints,
+        again: BinaryIO,
+        on_malformed: OnMalformed,
+        on_collision: OnCollision,
+    ) -> None:
+        self._work = work
+        self._keys = keys
+        self._done = done
+        self._again = again  # the file once more, to look at earlier lines
+        self._on_malformed = on_malformed
+        self._on_collision = on_collision
+        self._first_with_key = Numbered()  # where in the file the first line with a key is
+        self._faulty = Fingerprints()  # malformed and colliding lines: each is reported once
+
+    def fate(self, at: int, line: bytes) -> int:
+        if not line.strip():
+            self._work.blank += 1
+            return BLANK
+        url = decode_line(line)
+        try:
+            address = self._keys.address(url)
+        except Malformed as error:
+            return self._malformed(line, url, str(error))
+        self._work.unstripped += not address.stripped
+        key = address.key.encode("utf-8")
+        first_at = self._first_with_key.setdefault(key, at)
+        if first_at != at:
+            return self._repeated(line, url, address.key, first_at)
+        if line + b"\t" + key in self._done:
+            self._work.done += 1
+            return DONE
+        return PENDING
+
+    def _malformed(self, line: bytes, url: str, why: str) -> int:
+        if not self._faulty.add(line):
+            self._work.duplicates += 1
+            return DUPLICATE
+        self._work.malformed += 1
+        self._on_malformed(url, why)
+        return MALFORMED
+
+    def _repeated(self, line: bytes, url: str, key: str, first_at: int) -> int:
+        self._again.seek(first_at)
+        first = input_line(self._again.readline())
+        if first == line or not self._faulty.add(line):
+            self._work.duplicates += 1
+            return DUPLICATE
+        self._work.collisions += 1
+        self._on_collision(key, decode_line(first), url)
+        return COLLISION
+
+
+def lines_with(fate: int, urls: Path, work: Worklist) -> Iterator[tuple[int, str]]:
+    """Yield the number (from 0) and the text of each line of urls whose fate is fate now."""
+    for number, line in enumerate(input_lines(urls)):
+        if number < work.lines and work.fates[number] == fate:
+            yield number, decode_line(line)
