@@ -1,0 +1,46 @@
+"""Being asked to stop: SIGINT (Ctrl-C) and SIGTERM. The first one stops in good order, a second one at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interrupted(BaseException):
+    """Raised in the main thread by the first signal, unless the main thread looks for it itself."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+
+
+class Signals:
+    """Take SIGINT and SIGTERM for this process; made and used in the main thread.
+
+    The handler takes no lock and does no I/O: it may run between any two steps of the main thread.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0  # number of the signal that asked to stop; 0: none
+        self._noted_only = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.received:
+            os._exit(128 + number)
+        self.received = number
+        if not self._noted_only:
+            raise Interrupted(number)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Let a signal in the block only be noted in `received`, which the block looks at."""
+        self._noted_only = True
+        try:
+            yield
+        finally:
+            self._noted_only = False

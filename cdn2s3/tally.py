@@ -1,0 +1,160 @@
+"""What a run has done so far: counters that are true, and figures whose size does not grow with the run."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter, deque
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from cdn2s3.errors import CAUSES
+from cdn2s3.transfer import Result
+
+EXAMPLES = 10  # of each cause
+_SLOWEST = 10
+_MOST_STEPS = 600  # of the timeline; then two neighbours become one
+_RECENT = 1000  # URLs that MAX_ERROR_RATE looks at
+_GRAIN = 1.05  # ratio of two neighbouring classes of a Distribution: quantiles are true to 5 %
+
+
+class Example(NamedTuple):
+    """A URL and what was said of it."""
+
+    url: str
+    message: str
+
+
+class Distribution:
+    """Count positive values in classes of 5 %."""
+
+    def __init__(self) -> None:
+        self._classes: Counter[int] = Counter()
+        self.count = 0
+
+    def add(self, value: float) -> None:
+        self._classes[math.ceil(math.log(max(value, 1e-6), _GRAIN))] += 1
+        self.count += 1
+
+    def quantile(self, share: float) -> float | None:
+        """Return the value that share (0 to 1) of all values do not exceed; None without values."""
+        left = share * self.count
+        for number in sorted(self._classes):
+            left -= self._classes[number]
+            if left <= 0:
+                return _GRAIN**number
+        return None
+
+    def counts(self, bounds: list[float]) -> list[int]:
+        """Return how many values lie up to each bound (and above the one before), then above the last."""
+        result = [0] * (len(bounds) + 1)
+        for number, count in self._classes.items():
+            value = _GRAIN**number
+            result[next((i for i, bound in enumerate(bounds) if value <= bound), len(bounds))] += count
+        return result
+
+
+class Step(NamedTuple):
+    """A stretch of the timeline."""
+
+    begin: float  # seconds since the run began
+    seconds: float
+    files: int  # stored
+    size: int  # bytes stored
+    failed: int
+
+
+class Timeline:
+    """Count files and bytes over time in at most _MOST_STEPS steps."""
+
+    def __init__(self) -> None:
+        self._seconds = 1.0
+        self._steps: list[list[int]] = []
+
+    def add(self, at: float, size: int, stored: bool) -> None:
+        """Count a URL that ended at seconds since the run began."""
+        while at >= self._seconds * _MOST_STEPS:
+            self._halve()
+        number = int(at / self._seconds)
+        while len(self._steps) <= number:
+            self._steps.append([0, 0, 0])
+        step = self._steps[number]
+        step[0] += stored
+        step[1] += size
+        step[2] += not stored
+
+    def _halve(self) -> None:
+        pairs = zip(self._steps[::2], [*self._steps[1::2], [0, 0, 0]])
+        self._steps = [[a + b for a, b in zip(left, right)] for left, right in pairs]
+        self._seconds *= 2
+
+    def __iter__(self) -> Iterator[Step]:
+        for number, (files, size, failed) in enumerate(self._steps):
+            yield Step(number * self._seconds, self._seconds, files, size, failed)
+
+
+class Tally:
+    """Add up the results of one run; used by the main thread alone."""
+
+    def __init__(self, began: float) -> None:
+        """began is the time in seconds since the epoch."""
+        self.began = began
+        self.stored = 0  # proven in this run, already_there among them
+        self.already_there = 0
+        self.bytes = 0  # of the stored
+        self.failed: Counter[str] = Counter()  # URLs by cause, as recorded
+        self.examples: dict[str, list[Example]] = {}
+        self.retried: Counter[str] = Counter()  # attempts that failed and were made again, by cause
+        self.retried_examples: dict[str, list[str]] = {}
+        self.download_seconds = Distribution()
+        self.upload_seconds = Distribution()
+        self.sizes = Distribution()
+        self.timeline = Timeline()
+        self.slowest: list[tuple[float, str]] = []  # heap of (seconds, url)
+        self._recent: deque[bool] = deque(maxlen=_RECENT)
+
+    @property
+    def ended(self) -> int:
+        """How many URLs have a result."""
+        return self.stored + sum(self.failed.values())
+
+    def add(self, result: Result, now: float) -> None:
+        """Count result; now is the time in seconds since the epoch."""
+        for cause in result.retried:
+            self.retried[cause] += 1
+            _keep(self.retried_examples.setdefault(cause, []), result.url)
+        if result.stored is None:
+            self.failed[result.cause] += 1
+            _keep(self.examples.setdefault(result.cause, []), Example(result.url, result.message))
+            self.timeline.add(now - self.began, 0, stored=False)
+        else:
+            self._add_stored(result, result.stored.size, result.stored.already_there, now)
+        self._recent.append(result.stored is None and CAUSES[result.cause].unexpected)
+
+    def _add_stored(self, result: Result, size: int, already_there: bool, now: float) -> None:
+        self.stored += 1
+        self.already_there += already_there
+        self.bytes += size
+        self.download_seconds.add(result.download_seconds)
+        self.upload_seconds.add(result.upload_seconds)
+        self.sizes.add(size)
+        self.timeline.add(now - self.began, size, stored=True)
+        seconds = result.download_seconds + result.upload_seconds
+        if len(self.slowest) < _SLOWEST:
+            heapq.heappush(self.slowest, (seconds, result.url))
+        elif seconds > self.slowest[0][0]:
+            heapq.heapreplace(self.slowest, (seconds, result.url))
+
+    def take_back_failure(self, cause: str) -> None:
+        """Uncount a failure whose URL is tried again in the second pass."""
+        self.failed[cause] -= 1
+
+    @property
+    def error_rate(self) -> float:
+        """The share of the last 1,000 URLs that failed unexpectedly; 0 before there were as many."""
+        return sum(self._recent) / _RECENT if len(self._recent) == _RECENT else 0.0
+
+
+def _keep(examples: list[Any], example: Any) -> None:
+    if len(examples) < EXAMPLES and example not in examples:
+        examples.append(example)
