@@ -1,4 +1,4 @@
-"""Make a valid image of more than 10 MB with the standard library, so that none has to lie in the repository."""
+"""Make a valid image of more than 10 MB with the standard library, so that none need be kept."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Give an image file a comment, so that every URL of the demo has bytes of its own.
 
-Two dozen pictures serve two thousand URLs. Were they served as they are, an object stored under another URL's key
-could not be told from the right one; with the URL's path inside, size aside, its MD5 tells.
+Two dozen pictures serve two thousand URLs. Were they served as they are, an object stored under another URL's
+key could not be told from the right one. With the path inside, its MD5 tells.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Callable
 
 
 def stamp(body: bytes, text: str) -> bytes:
-    """Return `body`, a JPEG, PNG, GIF, WebP or AVIF file, with `text` (ASCII, under 250 characters) as a comment.
+    """Return `body` (JPEG, PNG, GIF, WebP, AVIF) with `text` (ASCII, under 250 bytes) as a comment.
 
     The picture stays as it is, and the file valid. Raises ValueError for another kind of file or a longer text.
     """
