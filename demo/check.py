@@ -2,8 +2,8 @@
 
     python -m demo.check [FOLDER]          # default: demo/out
 
-Knows neither the tool nor the world: it reads planted.json and the state files of FOLDER, nothing else. Exit codes:
-0 everything planted was found, and nothing else; 1 not.
+Knows neither the tool nor the world: it reads planted.json and the state files of FOLDER, nothing else.
+Exit codes: 0 everything planted was found, and nothing else; 1 not.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Folder:
         self.path = path
 
     def records(self, name: str) -> list[list[str]]:
-        """Return a state file's lines, split into fields."""
-        return [line.split("\t") for line in self.text(name).split("\n") if line]
+        """Return a state file's lines, split into fields, and empty ones behind those up to seven."""
+        return [[*line.split("\t"), *[""] * 7][:7] for line in self.text(name).split("\n") if line]
 
     def json(self, name: str) -> dict[str, Any]:
         """Return a JSON file's object. Raises ValueError when it is no JSON."""
@@ -88,7 +88,7 @@ def collection_rows(plan: dict[str, Any], folder: Folder) -> list[Row]:
 
 
 def _status_seen(log: str, status: int) -> int:
-    """Say (1 or 0) whether a line of the log speaks of an answer with this status, and not just of a count."""
+    """Say (1 or 0) whether a line of the log speaks of an answer with this status, not of a count."""
     told = re.compile(
         rf"(?i)(?=.*\b{status}\b)(?=.*(http|status|answer|respon|retry|again|attempt|throttl|error))"
     )
@@ -98,7 +98,8 @@ def _status_seen(log: str, status: int) -> int:
 def migration_rows(plan: dict[str, Any], folder: Folder) -> list[Row]:
     """Check what migrate.py left."""
     failed = folder.records("failed_transfers.txt")
-    completed = {record[0]: record for record in folder.records("completed.txt")}
+    completed = folder.records("completed.txt")
+    urls_completed = {record[0] for record in completed}
     retried = folder.json("migration_report.json").get("retried", {})
     rows = []
     for fault in plan["faults"].values():
@@ -107,7 +108,7 @@ def migration_rows(plan: dict[str, Any], folder: Folder) -> list[Row]:
                 url for url in retried.get(fault["cause"], {}).get("examples", []) if url in fault["urls"]
             ]
             where = f"migration_report.json (retried: {fault['cause']})"
-            healed = [url for url in told if url in completed]
+            healed = [url for url in told if url in urls_completed]
             rows.append(compare(fault["shown"], fault["urls"], healed, where))
         else:
             named = [record[0] for record in failed if record[1] == fault["cause"]]
@@ -119,11 +120,11 @@ def migration_rows(plan: dict[str, Any], folder: Folder) -> list[Row]:
     return [
         *rows,
         compare("failures of other causes", [], others, "failed_transfers.txt"),
-        *_names(plan, completed),
+        *_object_rows(plan, completed),
     ]
 
 
-def _names(plan: dict[str, Any], completed: dict[str, list[str]]) -> list[Row]:
+def _object_rows(plan: dict[str, Any], completed: list[list[str]]) -> list[Row]:
     """Check that every object was stored under its key, with its bytes and its true type."""
     titles = {
         "same_name": "one file name in many folders",
@@ -132,21 +133,18 @@ def _names(plan: dict[str, Any], completed: dict[str, list[str]]) -> list[Row]:
         "mislabelled": "WebP called image/jpeg",
         "over_10_mb": "image over 10 MB",
     }
-    objects = {url: _described(url, o["key"], o["bytes"], o["md5"], o["content_type"])
-               for url, o in plan["objects"].items()}  # fmt: skip
-    stored = {url: _described(url, r[1], r[2], r[4], r[5]) for url, r in completed.items()}
+    objects = {
+        url: " ".join([url, o["key"], str(o["bytes"]), o["md5"], o["content_type"]])
+        for url, o in plan["objects"].items()
+    }
+    stored = [(url, " ".join([url, key, size, md5, kind])) for url, key, size, _, md5, kind, _ in completed]
     rows = []
     for name, title in titles.items():
-        chosen = plan["names"][name]
-        wanted = [objects[url] for url in chosen if url in objects]
-        rows.append(compare(title, wanted, [stored[url] for url in chosen if url in stored], "completed.txt"))
+        chosen = set(plan["names"][name])
+        wanted = [objects[url] for url in chosen]
+        rows.append(compare(title, wanted, [told for url, told in stored if url in chosen], "completed.txt"))
     where = "completed.txt (key, bytes, MD5, type)"
-    return [*rows, compare("images stored", objects.values(), stored.values(), where)]
-
-
-def _described(*fields: Any) -> str:
-    """Join fields so that two records can be compared, and read when they differ."""
-    return " ".join(str(field) for field in fields)
+    return [*rows, compare("images stored", objects.values(), [told for _, told in stored], where)]
 
 
 def validation_rows(plan: dict[str, Any], folder: Folder) -> list[Row]:
@@ -167,8 +165,8 @@ def validation_rows(plan: dict[str, Any], folder: Folder) -> list[Row]:
     ]
 
 
-def healed_by_itself(plan: dict[str, Any], folder: Folder) -> list[str]:
-    """List retries that nobody planted. They have healed, so they are told and not judged: machines do hiccup."""
+def unplanned_retries(plan: dict[str, Any], folder: Folder) -> list[str]:
+    """List retries that nobody planted: told, not judged; the rows judge what became of the URLs."""
     retried = folder.json("migration_report.json").get("retried", {})
     planted = {url for fault in plan["faults"].values() if fault["heals"] for url in fault["urls"]}
     return [
@@ -189,14 +187,14 @@ def main(argv: list[str] | None = None) -> int:
     if not plan:
         parser.error(f"no planted.json in {folder.path}; python -m demo.run writes it")
     rows = [*collection_rows(plan, folder), *migration_rows(plan, folder), *validation_rows(plan, folder)]
-    print(f"{'planted':46} {'planted':>7} {'found':>6}      where")
+    print(f"{'planted':50} {'planted':>7} {'found':>6}      where")
     for row in rows:
         mark = "WRONG" if row.wrong else "ok"
-        print(f"{row.what:46} {row.planted:>7,} {row.found:>6,}  {mark:5} {row.where}")
+        print(f"{row.what:50} {row.planted:>7,} {row.found:>6,}  {mark:5} {row.where}")
         for line in row.wrong[:5]:
             print(f"    {line}")
-    for line in healed_by_itself(plan, folder):
-        print(f"Not planted, and healed: {line}")
+    for line in unplanned_retries(plan, folder):
+        print(f"Retried, though nothing was planted: {line}")
     return int(any(row.wrong for row in rows))
 
 

@@ -344,7 +344,7 @@ SUBJECTS = [
     Subject("fruit", "jpg", "JPEG progressive", paint_fruit, {"quality": 84, "progressive": True}),
     Subject("clock", "png", "PNG with transparency", paint_clock, {"optimize": True}),
     Subject("kilim", "png", "PNG with a palette", paint_kilim, {"optimize": True}),
-    Subject("engraving", "gif", "GIF", paint_engraving, {}),
+    Subject("engraving", "gif", "GIF", paint_engraving, {"comment": "a hill town"}),
     Subject("medal", "gif", "GIF, animated, 8 frames", paint_medal, {"duration": 120, "loop": 0}),
     Subject("bowl", "webp", "WebP lossy", paint_bowl, {"quality": 80, "method": 6}),
     Subject("gem", "webp", "WebP lossless", paint_gem, {"lossless": True, "method": 6}),

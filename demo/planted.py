@@ -61,7 +61,7 @@ def planted(world: World, cdn_url: str, destination_prefix: str, strip: str) -> 
         },
         "foreign": list(FOREIGN_URLS),
         "repeated": [cdn_url + path for lot in world.repeated for path in (lot.image, lot.thumb)],
-        "names": _names(world, cdn_url),
+        "names": _names(world, cdn_url, good),
         "objects": objects,
     }
 
@@ -82,9 +82,8 @@ def _object(world: World, image: Image) -> dict[str, Any]:
     }
 
 
-def _names(world: World, cdn_url: str) -> dict[str, list[str]]:
-    """List the URLs that are special for their name, size or label, by what is special about them."""
-    images = world.images.values()
+def _names(world: World, cdn_url: str, images: list[Image]) -> dict[str, list[str]]:
+    """List those of `images` that have a special name, size or label, by what is special about them."""
     by_name = Counter(image.path.rpartition("/")[2] for image in images)
     most = max(by_name, key=lambda name: by_name[name])
 

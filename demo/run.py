@@ -3,8 +3,8 @@
     make demo                      # or, with the requirements installed: python -m demo.run
 
 Starts an API, a CDN and an S3 on this machine, with known faults planted in them, runs the three scripts
-against them as a user would, and compares what they found with what was planted. Everything is written to demo/out.
-Exit codes: 0 all found, 1 not, 130 / 143 stopped by a signal.
+against them as a user would, and compares what they found with what was planted. Everything is written to
+demo/out. Exit codes: 0 all found, 1 not, 130 / 143 stopped by a signal.
 """
 
 from __future__ import annotations

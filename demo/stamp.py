@@ -14,7 +14,7 @@ from typing import Callable
 def stamp(body: bytes, text: str) -> bytes:
     """Return `body` (JPEG, PNG, GIF, WebP, AVIF) with `text` (ASCII, under 250 bytes) as a comment.
 
-    The picture stays as it is, and the file valid. Raises ValueError for another kind of file or a longer text.
+    The picture stays as it is, and the file valid. Raises ValueError for another kind or a longer text.
     """
     note = text.encode("ascii")
     if len(note) >= 250:
@@ -39,7 +39,7 @@ def _png(body: bytes, note: bytes) -> bytes:
 
 
 def _gif(body: bytes, note: bytes) -> bytes:
-    """Put a comment extension of one block before the trailer byte."""
+    """Put a comment extension (unknown to GIF87a) of one block before the trailer byte."""
     return body[:-1] + b"\x21\xfe" + bytes([len(note)]) + note + b"\0" + body[-1:]
 
 
@@ -57,7 +57,7 @@ def _avif(body: bytes, note: bytes) -> bytes:
 _KINDS: list[tuple[bytes, int, Callable[[bytes, bytes], bytes]]] = [
     (b"\xff\xd8\xff", 0, _jpeg),
     (b"\x89PNG\r\n\x1a\n", 0, _png),
-    (b"GIF8", 0, _gif),
+    (b"GIF89a", 0, _gif),
     (b"WEBP", 8, _webp),
     (b"ftypavif", 4, _avif),
 ]
