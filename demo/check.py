@@ -187,10 +187,10 @@ def main(argv: list[str] | None = None) -> int:
     if not plan:
         parser.error(f"no planted.json in {folder.path}; python -m demo.run writes it")
     rows = [*collection_rows(plan, folder), *migration_rows(plan, folder), *validation_rows(plan, folder)]
-    print(f"{'planted':50} {'planted':>7} {'found':>6}      where")
+    print(f"{'planted':36} {'planted':>7} {'found':>6}      where")
     for row in rows:
         mark = "WRONG" if row.wrong else "ok"
-        print(f"{row.what:50} {row.planted:>7,} {row.found:>6,}  {mark:5} {row.where}")
+        print(f"{row.what:36} {row.planted:>7,} {row.found:>6,}  {mark:5} {row.where}")
         for line in row.wrong[:5]:
             print(f"    {line}")
     for line in unplanned_retries(plan, folder):

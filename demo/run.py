@@ -96,11 +96,11 @@ def _demo(children: Children, out: Path) -> int:
     _show_planted(plan)
     for step in STEPS:
         code = _run_step(children, step, out)
-        print(f"\n-> exit code {code}", end="")
+        print(f"\nExit code {code}", end="")
         if code != step.exit_code:
-            print(f", but {step.exit_code} is what this world must end with. Its files are in {_shown(out)}/")
+            print(f", but this world must end with {step.exit_code}. Its files are in {_shown(out)}/")
             return 1
-        print(f", as expected here: {step.meaning}.")
+        print(f", as expected here:\n{step.meaning}.")
 
     _title("Compare what was found with what was planted")
     command = ["python", "-m", "demo.check", _shown(out)]

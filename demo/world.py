@@ -52,11 +52,11 @@ class Fault(NamedTuple):
 FAULTS = (
     Fault("not_found", "not_found", None, 4, "404 Not Found"),
     Fault("forbidden", "forbidden", None, 3, "403 Forbidden for single files"),
-    Fault("html", "not_an_image", None, 2, "an HTML page with status 200, labelled image/jpeg"),
-    Fault("empty", "empty", None, 2, "an empty body with status 200"),
-    Fault("truncated", "truncated", 1, 3, "a body that ends early (heals)"),
-    Fault("burst", "throttled", 1, 8, "a burst of 503 with Retry-After: 1 (heals)"),
-    Fault("drip", "timeout", 1, 1, "a slow drip, 64 bytes at a time (heals)"),
+    Fault("html", "not_an_image", None, 2, "HTML page, 200, image/jpeg"),
+    Fault("empty", "empty", None, 2, "empty body, 200"),
+    Fault("truncated", "truncated", 1, 3, "body that ends early (heals)"),
+    Fault("burst", "throttled", 1, 8, "burst of 503, Retry-After: 1 (heals)"),
+    Fault("drip", "timeout", 1, 1, "slow drip (heals)"),
 )
 
 # Names as an auction house's photographers give them. The API hands some out percent-encoded and some raw.
