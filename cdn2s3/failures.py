@@ -1,4 +1,4 @@
-"""failed_transfers.txt: URLs tried and not completed, each once; rebuilt at the start and at the end of a run."""
+"""failed_transfers.txt: URLs tried and not completed, each once; rebuilt at a run's start and end."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class Numbered:
 
 
 def _position(bucket: bytearray, rest: bytes, step: int) -> int:
-    """Return where the entry that begins with rest begins in bucket, whose entries are step bytes; else -1."""
+    """Return where in bucket, of entries of step bytes, the one with rest begins; -1 where there is none."""
     at = bucket.find(rest)
     while at >= 0 and at % step:
         at = bucket.find(rest, at + 1)

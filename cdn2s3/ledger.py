@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import NamedTuple
+
+from cdn2s3.errors import redact
+from cdn2s3.statefile import AppendFile
+from cdn2s3.transfer import Result
+
+COMPLETED = "completed.txt"
+FAILED = "failed_transfers.txt"
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f\udc80-\udcff]")
 
@@ -85,3 +93,37 @@ def url_and_key(line: bytes) -> bytes | None:
 def timestamp(seconds: float) -> str:
     """Return a time in seconds since the epoch as UTC, ISO 8601, to the second."""
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def failed_line(url: str, cause: str, attempts: int, message: str, now: float) -> bytes:
+    """Return the line of failed_transfers.txt for a URL that failed at now (seconds since the epoch)."""
+    return encode(Failed(url, cause, str(attempts), redact(message), timestamp(now)))
+
+
+class Ledger:
+    """The two files of the ledger, open for appending; shared by all workers of a process."""
+
+    def __init__(self, state_dir: Path) -> None:
+        """Raise CannotGoOn when they cannot be opened."""
+        self.completed = AppendFile(state_dir / COMPLETED)
+        self.failed = AppendFile(state_dir / FAILED)
+
+    def record(self, result: Result, now: float) -> None:
+        """Append the record of result; raise CannotGoOn when it is not written whole."""
+        stored = result.stored
+        if stored is None:
+            self.failed.append(failed_line(result.url, result.cause, result.attempts, result.message, now))
+            return
+        self.completed.append(
+            encode(
+                Completed(
+                    result.url,
+                    result.key,
+                    str(stored.size),
+                    stored.etag or "-",
+                    stored.md5,
+                    result.media_type or "-",
+                    timestamp(now),
+                )
+            )
+        )

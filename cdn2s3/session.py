@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import threading
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -30,7 +31,7 @@ class PooledAdapter(HTTPAdapter):
     """
 
     def __init__(
-        self, connections: int, ca_bundle: str | None = None, stop: threading.Event | None = None
+        self, connections: int, ca_bundle: Path | None = None, stop: threading.Event | None = None
     ) -> None:
         super().__init__()
         self._connections = connections

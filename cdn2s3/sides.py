@@ -60,7 +60,7 @@ class Side:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self._workers = workers
+        self.workers = workers
         self._outage_limit = outage_limit
         self._stop = stop
         self._probe = probe
@@ -140,7 +140,7 @@ class Side:
             self._failures_in_a_row = 0
             if self._down_since is not None:
                 self._is_up()
-            elif self._limit < self._workers:
+            elif self._limit < self.workers:
                 self._grow()
 
     def failed(
@@ -174,14 +174,14 @@ class Side:
         self._in_flight -= 1
         if ticket.is_probe:
             self._probing = False
-        if self._limit < self._workers or self._down_since is not None:
+        if self._limit < self.workers or self._down_since is not None:
             self._changed.notify()
 
     def _grow(self) -> None:
         """Admit one step more after as many successes as attempts are admitted now."""
         self._credit += 1
         if self._credit >= self._limit:
-            self._limit = min(self._workers, self._limit + max(1, self._workers // 30))
+            self._limit = min(self.workers, self._limit + max(1, self.workers // 30))
             self._credit = 0
             self._changed.notify_all()
 
@@ -200,7 +200,7 @@ class Side:
     def _is_up(self) -> None:
         self._down_since = None
         self._failures_in_a_row = 0
-        self._limit = max(1, self._workers // 4)
+        self._limit = max(1, self.workers // 4)
         self._credit = 0
         self._paused_until = float("-inf")
         self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Being asked to stop: SIGINT (Ctrl-C) and SIGTERM. The first one stops in good order, a second one at once."""
+"""Being asked to stop by SIGINT (Ctrl-C) or SIGTERM: the first stops in good order, a second at once."""
 
 from __future__ import annotations
 

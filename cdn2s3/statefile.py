@@ -75,7 +75,7 @@ def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
 
 
 def placed_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield each line of a file that a person or another program wrote, after the byte offset where it begins.
+    """Yield each line of a file that somebody else wrote, after the byte offset where it begins.
 
     BOM, CR and a missing last newline are accepted, and the text from the first tab on is dropped, so that
     our own state files are input too.

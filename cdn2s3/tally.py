@@ -145,9 +145,10 @@ class Tally:
         elif seconds > self.slowest[0][0]:
             heapq.heapreplace(self.slowest, (seconds, result.url))
 
-    def take_back_failure(self, cause: str) -> None:
-        """Uncount a failure whose URL is tried again in the second pass."""
+    def take_back(self, url: str, cause: str) -> None:
+        """Uncount the failure of url for cause: the second pass has a new result for it."""
         self.failed[cause] -= 1
+        self.examples[cause] = [example for example in self.examples[cause] if example.url != url]
 
     @property
     def error_rate(self) -> float:

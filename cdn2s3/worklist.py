@@ -19,7 +19,7 @@ from cdn2s3.statefile import cannot_read, input_line, input_lines, placed_lines,
 
 log = logging.getLogger(__name__)
 
-PENDING, DONE, BLANK, DUPLICATE, MALFORMED, COLLISION = range(6)
+PENDING, DONE, BLANK, DUPLICATE, MALFORMED, COLLISION, NOT_CHOSEN = range(7)
 
 OnMalformed = Callable[[str, str], None]  # url, why
 OnCollision = Callable[[str, str, str], None]  # key, first url, this url
@@ -29,7 +29,7 @@ OnCollision = Callable[[str, str, str], None]  # key, first url, this url
 class Worklist:
     """The fate of each line of the input, and how many there are of each."""
 
-    fates: bytearray  # one of PENDING … COLLISION for each line
+    fates: bytearray  # one of PENDING … NOT_CHOSEN for each line
     blank: int = 0
     done: int = 0  # completed before, under today's key
     duplicates: int = 0  # lines that are there already

@@ -1,0 +1,98 @@
+"""Hand URLs to workers, and settle which failures were a URL's own and which its side's."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from cdn2s3.sides import Side
+from cdn2s3.transfer import Doubt, Result
+
+
+class Task(NamedTuple):
+    """A URL to move, and what it went through before."""
+
+    url: str
+    attempts: int = 0  # made in an earlier pass
+    cause: str = ""  # of the failure in an earlier pass; "" in the first
+    second_chance: bool = False  # True: the next failure is its own
+
+
+class Done(NamedTuple):
+    """A task and what became of it."""
+
+    task: Task
+    result: Result
+
+
+class Feed:
+    """Hand out tasks one by one to any number of threads: what came back first, then the list."""
+
+    def __init__(self, tasks: Iterator[Task]) -> None:
+        self._tasks = tasks
+        self._back: deque[Task] = deque()
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> Iterator[Task]:
+        return self
+
+    def __next__(self) -> Task:
+        with self._lock:
+            return self._back.popleft() if self._back else next(self._tasks)
+
+    def put_back(self, task: Task) -> None:
+        """Hand task out again, before all others."""
+        with self._lock:
+            self._back.append(task)
+
+    @property
+    def has_more(self) -> bool:
+        """Tell whether something has come back that nobody has taken yet."""
+        return bool(self._back)
+
+
+class Doubts:
+    """Hold failures that may be their side's fault until the side has shown whether it works.
+
+    At most as many are held as a side needs failures in a row to be called down, and one for each worker.
+    """
+
+    def __init__(self, sides: Mapping[str, Side]) -> None:
+        self._sides = sides
+        self._held: list[tuple[Done, Doubt]] = []
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def hold(self, done: Done) -> bool:
+        """Take done into custody; return False when its failure is certain (or it did not fail)."""
+        if done.result.doubt is None or done.task.second_chance:
+            return False
+        self._held.append((done, done.result.doubt))
+        return True
+
+    def settle(self) -> tuple[list[Done], list[Task]]:
+        """Return the failures that are certain now, and the tasks that are to be done again."""
+        certain, again, held = [], [], []
+        for done, doubt in self._held:
+            now = self._sides[doubt.side].health()
+            if now.down_for is not None:
+                held.append((done, doubt))
+            elif now.times_down != doubt.health.times_down or doubt.health.down_for is not None:
+                # It went down meanwhile. Was it really? Then the URL is as good as untried.
+                was_outage = now.outages != doubt.health.outages
+                again.append(done.task._replace(second_chance=not was_outage))
+            elif now.newest_success > doubt.health.entered:
+                certain.append(done)
+            else:
+                held.append((done, doubt))
+        self._held = held
+        return certain, again
+
+    def give_up(self) -> list[Done]:
+        """Return all that is held as certain: there is nothing left to learn from."""
+        certain = [done for done, _ in self._held]
+        self._held = []
+        return certain

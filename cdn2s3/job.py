@@ -1,0 +1,196 @@
+"""What one run of migrate.py has to do: its input looked through, before anything is contacted."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from cdn2s3 import failures, worklist
+from cdn2s3.errors import Fixable
+from cdn2s3.feed import Task
+from cdn2s3.fingerprints import Fingerprints
+from cdn2s3.keys import KeyMaker, Malformed, Naming
+from cdn2s3.ledger import COMPLETED, FAILED, encode, failed_line
+from cdn2s3.settings import MigrationSettings
+from cdn2s3.statefile import AppendFile, cannot_read, input_lines, replacing, whole_lines
+from cdn2s3.worklist import OnCollision, Worklist
+
+log = logging.getLogger(__name__)
+
+COLLISIONS = "collisions.txt"
+_SHOWN = 10
+
+
+class Job(NamedTuple):
+    """The input of a run, and which part of it this run does."""
+
+    urls: Path
+    work: Worklist
+    todo: int  # URLs that this run will try
+    failed_before: Fingerprints  # URLs in failed_transfers.txt when the run began
+    failed_pending: int  # how many of these are pending lines of the input
+    failed_elsewhere: int  # how many records there are besides, of URLs outside the input
+
+    def tasks(self) -> Iterator[Task]:
+        """Yield the URLs to try, in the order of the input."""
+        pending = worklist.lines_with(worklist.PENDING, self.urls, self.work)
+        return (Task(url) for _, url in itertools.islice(pending, self.todo))
+
+
+def key_maker(settings: MigrationSettings) -> KeyMaker:
+    """Return how URLs become keys under settings."""
+    return KeyMaker(
+        Naming(
+            settings.url_prefix,
+            settings.destination_prefix,
+            settings.preserve_path_structure,
+            settings.strip_path_prefix,
+        )
+    )
+
+
+def urls_of(path: Path, option: str) -> Fingerprints:
+    """Return the URLs of a file that the user named with option; raise Fixable when it cannot be read."""
+    try:
+        urls = Fingerprints()
+        for line in input_lines(path):
+            urls.add(line)
+        return urls
+    except OSError as error:
+        raise cannot_read(path, error, option) from error
+
+
+def forget_completed(state_dir: Path, urls: Fingerprints) -> int:
+    """Take the completed rows of urls away and return their number; the old file is kept as .bak."""
+    path = state_dir / COMPLETED
+    forgotten = 0
+    if not path.exists():
+        return 0
+    with replacing(path.with_name(COMPLETED + ".bak")) as backup, replacing(path) as file:
+        for line in whole_lines(path):
+            backup.write(line + b"\n")
+            if line[: line.find(b"\t")] in urls:
+                forgotten += 1
+            else:
+                file.write(line + b"\n")
+    return forgotten
+
+
+def look_through(settings: MigrationSettings, keys: KeyMaker) -> Worklist:
+    """Find out the fate of every line of the input; raise Fixable on collisions that are not allowed.
+
+    Writes collisions.txt where there are any.
+    """
+    state, urls = settings.state_dir, settings.source_urls_file
+    done = worklist.completed_before(state / COMPLETED)
+    examples: list[str] = []
+
+    def on_malformed(url: str, why: str) -> None:
+        if len(examples) < _SHOWN:
+            examples.append(f"  {url!r}: {why}")
+
+    shown: list[str] = []
+    with _collisions_file(state / COLLISIONS, shown) as on_collision:
+        work = worklist.survey(urls, keys, done, on_malformed, on_collision)
+    if work.malformed:
+        log.warning("%d malformed lines in %s, among them:\n%s", work.malformed, urls, "\n".join(examples))
+    if work.unstripped:
+        log.warning("%d URLs lack STRIP_PATH_PREFIX and keep their whole path", work.unstripped)
+    if work.collisions and settings.on_collision == "refuse":
+        raise Fixable(_refusal(settings, work, shown))
+    return work
+
+
+@contextmanager
+def _collisions_file(path: Path, shown: list[str]) -> Iterator[OnCollision]:
+    """Give what writes a collision to path and the first ten to shown; without any, path is removed."""
+    with replacing(path) as file:
+
+        def on_collision(key: str, first: str, url: str) -> None:
+            file.write(encode((key, first, url)))
+            if len(shown) < _SHOWN:
+                shown.append(f"  {key}\n    {first}\n    {url}")
+
+        yield on_collision
+    if not shown:
+        path.unlink()
+
+
+def _refusal(settings: MigrationSettings, work: Worklist, shown: list[str]) -> str:
+    remedy = (
+        "  ON_COLLISION=first        (the first URL of each key wins, the others fail)"
+        if settings.preserve_path_structure
+        else "  PRESERVE_PATH_STRUCTURE=true        (the key is the URL's path, nothing is lost)"
+    )
+    strip = (
+        "\n  STRIP_PATH_PREFIX=" if settings.preserve_path_structure and settings.strip_path_prefix else ""
+    )
+    return (
+        f"{work.collisions} URLs would overwrite another one: different URLs, the same key. Nothing was moved.\n"
+        + "\n".join(shown)
+        + f"\nAll of them stand in {settings.state_dir / COLLISIONS}. Put into the settings file:\n{remedy}{strip}"
+    )
+
+
+def plan_job(
+    settings: MigrationSettings,
+    keys: KeyMaker,
+    work: Worklist,
+    chosen: Fingerprints | None,
+    limit: int | None,
+    now: float,
+) -> Job:
+    """Bring failed_transfers.txt up to date with the input, and choose what this run does.
+
+    chosen are the URLs that the run is restricted to (None: all that are pending). Raise CannotGoOn when
+    the disk does not take it.
+    """
+    urls = settings.source_urls_file
+    path = settings.state_dir / FAILED
+    _record_faults(keys, urls, work, path, now)
+    done = (
+        worklist.completed_before(settings.state_dir / COMPLETED) if path.stat().st_size else Fingerprints()
+    )
+    records = sum(failures.rebuild(path, lambda url: _is_completed(url, keys, done)).values())
+    failed_before = failures.urls_in(path)
+    failed_pending = 0
+    todo = work.pending
+    if failed_before or chosen is not None:
+        for number, url in worklist.lines_with(worklist.PENDING, urls, work):
+            line = url.encode("utf-8", "surrogateescape")
+            failed_pending += line in failed_before
+            if chosen is not None and line not in chosen:
+                work.fates[number] = worklist.NOT_CHOSEN
+                todo -= 1
+    elsewhere = records - failed_pending - work.malformed - work.collisions
+    return Job(urls, work, min(todo, limit or todo), failed_before, failed_pending, elsewhere)
+
+
+def _is_completed(url: str, keys: KeyMaker, done: Fingerprints) -> bool:
+    try:
+        key = keys.address(url).key
+    except Malformed:
+        return False
+    return f"{url}\t{key}".encode("utf-8", "surrogateescape") in done
+
+
+def _record_faults(keys: KeyMaker, urls: Path, work: Worklist, path: Path, now: float) -> None:
+    """Append the malformed and the colliding lines to path as failed; older records of them give way."""
+    file = AppendFile(path)
+    try:
+        if work.malformed:
+            for _, url in worklist.lines_with(worklist.MALFORMED, urls, work):
+                try:
+                    keys.address(url)
+                except Malformed as error:
+                    file.append(failed_line(url, "malformed", 0, str(error), now))
+        if work.collisions:
+            for _, url in worklist.lines_with(worklist.COLLISION, urls, work):
+                message = f"an earlier URL has the key {keys.address(url).key}"
+                file.append(failed_line(url, "collision", 0, message, now))
+    finally:
+        file.close()

@@ -1,0 +1,485 @@
+"""Phase 1: move every URL of urls.txt to the bucket.
+
+    python migrate.py                         move what is pending; a later run resumes
+    python migrate.py --retry-failed          only what failed
+    python migrate.py --redo missing.txt      what validate.py found missing
+
+The settings stand in migration.env (docs/settings.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import logging
+import resource
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from cdn2s3 import failures, guard, report, runstate, statefile
+from cdn2s3.bucket import Bucket
+from cdn2s3.buffers import BUDGET, Budget
+from cdn2s3.download import Reader
+from cdn2s3.errors import (
+    CAUSES,
+    EXIT_CODES_HELP,
+    EXIT_DONE,
+    EXIT_SOME_FAILED,
+    CannotGoOn,
+    Fixable,
+    Stopped,
+    TryAgain,
+    redact,
+)
+from cdn2s3.feed import Done, Doubts, Feed, Task
+from cdn2s3.fingerprints import Fingerprints
+from cdn2s3.job import Job, forget_completed, key_maker, look_through, plan_job, urls_of
+from cdn2s3.keys import KeyMaker
+from cdn2s3.ledger import FAILED, Ledger
+from cdn2s3.logs import set_up as set_up_logs
+from cdn2s3.pacing import backoff
+from cdn2s3.progress import Count, Progress, duration
+from cdn2s3.s3client import S3Client
+from cdn2s3.session import PooledAdapter
+from cdn2s3.settings import MB, MigrationSettings, load
+from cdn2s3.sides import Side
+from cdn2s3.signals import Interrupted, Signals
+from cdn2s3.source import Source
+from cdn2s3.tally import Tally
+from cdn2s3.transfer import Patience, Result, Sides, Transfer
+
+log = logging.getLogger("migrate")
+
+TICK = 0.1  # seconds between two looks at the results
+SECOND_PASS_AFTER = 60.0  # seconds after a failure: CloudFront keeps an error for 10 s and more
+_FILES_BESIDES = 64  # open files that are neither a download nor an upload
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parse(argv)
+    signals = Signals()
+    try:
+        settings = load(MigrationSettings, arguments.env_file)
+        make_state_dir(settings.state_dir)
+        set_up_logs(settings.state_dir / "migration.log", settings.log_level)
+        allow_open_files(2 * settings.concurrency + _FILES_BESIDES)
+        with statefile.held_lock(settings.state_dir / runstate.LOCK, "migrate.py"):
+            return migrate(settings, arguments, signals)
+    except CannotGoOn as error:
+        say_error(str(error))
+        return error.exit_code
+    except Interrupted as interrupted:
+        return interrupted.exit_code
+
+
+def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
+    """Do one run, under the lock; return the exit code."""
+    runstate.refuse_while_collecting(settings.source_urls_file)
+    runstate.bind(settings)
+    warning = runstate.unfinished_collection(settings.source_urls_file)
+    if warning:
+        log.warning("%s", warning)
+    keys = key_maker(settings)
+    chosen = None
+    if arguments.redo:
+        chosen = urls_of(arguments.redo, "--redo")
+        log.info("%d completed rows forgotten", forget_completed(settings.state_dir, chosen))
+    elif arguments.retry_failed is not None:
+        chosen = failures.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
+    work = look_through(settings, keys)
+    job = plan_job(settings, keys, work, chosen, arguments.limit, time.time())
+    ledger = Ledger(settings.state_dir)
+    with statefile.synced_every_second(ledger.completed, ledger.failed):
+        run = Run(settings, keys, job, ledger, signals, watch_errors=arguments.retry_failed is None)
+        return run.go(warning)
+
+
+class Run:
+    """One run: two passes over its URLs, then the books."""
+
+    def __init__(
+        self,
+        settings: MigrationSettings,
+        keys: KeyMaker,
+        job: Job,
+        ledger: Ledger,
+        signals: Signals,
+        watch_errors: bool,
+    ) -> None:
+        self.settings = settings
+        self.keys = keys
+        self.job = job
+        self.ledger = ledger
+        self.signals = signals
+        self.watch_errors = watch_errors
+        self.stop = threading.Event()
+        self.tally = Tally(time.time())
+        self.failed = Fingerprints()  # URLs that failed in this run
+        self.healed = Fingerprints()  # URLs that failed once and are completed now
+        self.failed_pending = job.failed_pending  # pending lines of the input that only an earlier run tried
+        self.tried = 0
+        self.completed_began = ledger.completed.size()
+        self.failed_began = ledger.failed.size()
+
+    def go(self, warning: str | None) -> int:
+        """Do both passes; bring the books in order whatever happens; return the exit code."""
+        log.info("%s", self._beginning())
+        why, error = "", None
+        try:
+            if self.job.todo:
+                self._both_passes()
+            if self.signals.received:
+                why = f"signal {self.signals.received}"
+        except CannotGoOn as stopped_by:
+            why, error = str(stopped_by), stopped_by
+        return self._finish(why, error, warning)
+
+    def _beginning(self) -> str:
+        work = self.job.work
+        return (
+            f"{work.lines} lines: {work.blank} blank, {work.duplicates} duplicates, {work.malformed} malformed, "
+            f"{work.collisions} collisions, {work.done} done before, {work.pending} pending; "
+            f"this run does {self.job.todo}"
+        )
+
+    def _both_passes(self) -> None:
+        transfer = equip(self.settings, self.stop, self.signals)
+        progress = Progress(self.job.todo)
+        try:
+            self._pass(self.job.tasks(), transfer, progress)
+            again = self._tasks_to_try_again() if not self.signals.received else []
+            if again:
+                log.info("second pass over %d URLs, %.0f s after the first", len(again), SECOND_PASS_AFTER)
+                self._wait_for_second_pass(progress)
+                self._pass(iter(again), transfer, progress)
+        finally:
+            progress.close()
+
+    def _pass(self, tasks: Iterator[Task], transfer: Transfer, progress: Progress) -> None:
+        """Move tasks and count their results; raise CannotGoOn."""
+        with self.signals.noted():
+            for batch in moved(tasks, self.keys, transfer, self.ledger, self.settings.concurrency):
+                for done in batch:
+                    self._count(done)
+                progress.show(self._progress(), note_on(transfer.sides, self.stop.is_set()))
+                if self.signals.received and not self.stop.is_set():
+                    log.warning("stopping: waiting for the uploads in flight (a second signal stops at once)")
+                    stop_all(transfer)
+                if self.watch_errors and self.tally.error_rate > self.settings.max_error_rate:
+                    raise CannotGoOn(
+                        f"{100 * self.tally.error_rate:.0f} % of the last 1,000 URLs failed, more than "
+                        f"MAX_ERROR_RATE. See {FAILED} for the causes; then run it again: it resumes."
+                    )
+
+    def _count(self, done: Done) -> None:
+        result, url = done.result, done.result.url.encode("utf-8", "surrogateescape")
+        first_in_run = not done.task.cause
+        if first_in_run:
+            self.tried += 1
+            self.failed_pending -= url in self.job.failed_before
+        else:
+            self.tally.take_back(result.url, done.task.cause)
+        if result.stored is None:
+            self.failed.add(url)
+        elif not first_in_run or url in self.job.failed_before:
+            self.healed.add(url)
+        self.tally.add(result, time.time())
+
+    def _progress(self) -> Count:
+        tally = self.tally
+        return Count(tally.ended, tally.bytes, sum(tally.failed.values()), tally.error_rate)
+
+    def _tasks_to_try_again(self) -> list[Task]:
+        """Return the URLs that failed in this run for a cause that may have passed."""
+        path = self.settings.state_dir / FAILED
+        return [
+            Task(record.url, int(record.attempts), record.cause)
+            for record in failures.transient(path, self.failed_began)
+        ]
+
+    def _wait_for_second_pass(self, progress: Progress) -> None:
+        due = time.monotonic() + SECOND_PASS_AFTER
+        while time.monotonic() < due and not self.signals.received:
+            progress.show(self._progress(), f"second pass in {due - time.monotonic():.0f} s")
+            time.sleep(TICK)
+
+    def _finish(self, why: str, error: CannotGoOn | None, warning: str | None) -> int:
+        """Rebuild failed_transfers.txt, audit, report, say the summary; return the exit code."""
+        audit = self._audit()
+        code = self._exit_code(error, audit)
+        ended = time.time()
+        written = report.migration(self.settings, self.tally, audit, ended, code, redact(why))
+        report.write_json(self.settings.state_dir / "migration_report.json", written)
+        if error is not None:
+            log.error("%s", error)
+        if not audit.holds:
+            log.error("the lines do not add up: %s. Please report this.", audit)
+        print(summary(self.settings, self.tally, audit, ended, code))
+        if warning:
+            log.warning("%s", warning)
+        return code
+
+    def _audit(self) -> report.Audit:
+        """Count where every line of the input is now, from the files wherever they tell."""
+        state, work = self.settings.state_dir, self.job.work
+        causes = failures.rebuild(
+            state / FAILED, lambda url: url.encode("utf-8", "surrogateescape") in self.healed
+        )
+        appended = sum(1 for _ in statefile.whole_lines(self.ledger.completed.path, self.completed_began))
+        return report.Audit(
+            work.lines,
+            work.blank,
+            work.duplicates,
+            work.done + appended,
+            sum(causes.values()) - self.job.failed_elsewhere,
+            work.pending - self.tried - self.failed_pending,
+        )
+
+    def _exit_code(self, error: CannotGoOn | None, audit: report.Audit) -> int:
+        if error is not None:
+            return error.exit_code
+        if self.signals.received:
+            return 128 + self.signals.received
+        return EXIT_SOME_FAILED if audit.failed or not audit.holds else EXIT_DONE
+
+
+# --- the fan-out: a pool of workers, fed one URL at a time ---
+
+
+def moved(
+    tasks: Iterator[Task], keys: KeyMaker, transfer: Transfer, ledger: Ledger, workers: int
+) -> Iterator[list[Done]]:
+    """Move tasks with a pool of workers; yield what is done, recorded, every TICK (also when it is nothing).
+
+    A failure that may be its side's fault is held until that is known; then it is recorded or done again.
+    Raise CannotGoOn after all workers have ended.
+    """
+    feed, doubts = Feed(tasks), Doubts({side.name: side for side in transfer.sides})
+    results: collections.deque[Done] = collections.deque()
+    while True:
+        with ThreadPoolExecutor(workers, thread_name_prefix="worker") as pool:
+            futures = [pool.submit(worker, feed, keys, transfer, ledger, results) for _ in range(workers)]
+            try:
+                while True:
+                    ended = all(future.done() for future in futures)
+                    yield settled(results, doubts, feed, ledger)
+                    stop_on_error(futures, transfer)
+                    if ended:
+                        break
+                    time.sleep(TICK)
+            except BaseException:
+                stop_all(transfer)
+                raise
+        for future in futures:
+            future.result()
+        if transfer.stop.is_set() or not feed.has_more:
+            break
+    if not transfer.stop.is_set():
+        yield [recorded(done, ledger) for done in doubts.give_up()]
+
+
+def worker(
+    feed: Feed, keys: KeyMaker, transfer: Transfer, ledger: Ledger, results: collections.deque[Done]
+) -> None:
+    """Be a worker: move one URL after the other until there is none, or the run is stopped."""
+    for task in feed:
+        try:
+            result = transfer.move(task.url, keys.address(task.url))
+        except Stopped:
+            return
+        except CannotGoOn:
+            raise
+        except BaseException as error:  # noqa: BLE001  # a worker's death must cost one URL and be seen
+            log.error("%s: a worker failed: %r", task.url, error)
+            result = Result(
+                task.url, "", cause="destination", message=f"a worker failed: {type(error).__name__}"
+            )
+        result = result._replace(attempts=result.attempts + task.attempts)
+        if result.stored is not None:
+            ledger.record(result, time.time())
+        results.append(Done(task, result))
+
+
+def settled(results: collections.deque[Done], doubts: Doubts, feed: Feed, ledger: Ledger) -> list[Done]:
+    """Take what the workers have done; return what is certain of it, failures recorded."""
+    batch = []
+    for _ in range(len(results)):
+        done = results.popleft()
+        if not doubts.hold(done):
+            batch.append(recorded(done, ledger))
+    certain, again = doubts.settle()
+    for task in again:
+        feed.put_back(task)
+    return batch + [recorded(done, ledger) for done in certain]
+
+
+def recorded(done: Done, ledger: Ledger) -> Done:
+    """Record done where it is a failure (a worker has recorded it otherwise) and return it."""
+    if done.result.stored is None:
+        ledger.record(done.result, time.time())
+    return done
+
+
+def stop_on_error(futures: Sequence[Future[None]], transfer: Transfer) -> None:
+    if any(future.done() and future.exception() is not None for future in futures):
+        stop_all(transfer)
+
+
+def stop_all(transfer: Transfer) -> None:
+    """Let no worker begin anything more; downloads are dropped, uploads end."""
+    transfer.stop.set()
+    for side in transfer.sides:
+        side.wake()
+
+
+# --- what the workers share ---
+
+
+def equip(settings: MigrationSettings, stop: threading.Event, signals: Signals) -> Transfer:
+    """Contact the bucket, find out what it checks, and return what the workers share; raise CannotGoOn."""
+    adapter = PooledAdapter(settings.concurrency, settings.ca_bundle, stop)
+    client = S3Client(settings, PooledAdapter(settings.concurrency, settings.ca_bundle))
+    probed = probe_patiently(settings, client)
+    guard.say(probed, settings)
+    source = Source(settings.url_prefix, adapter, stop)
+    bucket = Bucket(settings, client, probed.guard)
+    sides = Sides(
+        Side("source", settings.concurrency, settings.outage_limit, stop, source.probe),
+        Side("bucket", settings.concurrency, settings.outage_limit, stop, bucket.is_up),
+    )
+    reader = Reader(settings.content_check, settings.max_buffer_bytes, guard.integrity(probed, settings))
+    patience = Patience(settings.max_retries, settings.download_timeout, settings.upload_timeout)
+    return Transfer(source, bucket, sides, reader, Budget(BUDGET, stop), patience, stop)
+
+
+def probe_patiently(settings: MigrationSettings, client: S3Client) -> guard.Probed:
+    """Probe the bucket, with retries like any upload; raise CannotGoOn when it does not answer."""
+    for failed in range(1, settings.max_retries + 2):
+        try:
+            return guard.probe(settings, client)
+        except TryAgain as error:
+            log.warning("the bucket at %s does not answer: %s", client.endpoint, error.message)
+            if failed > settings.max_retries:
+                raise CannotGoOn(
+                    f"the bucket at {client.endpoint} cannot be reached: {error.message}. Check the network, "
+                    "AWS_ENDPOINT_URL and AWS_REGION, then run it again."
+                ) from error
+            time.sleep(backoff(failed))
+    raise AssertionError("unreachable")
+
+
+def note_on(sides: Sides, stopping: bool) -> str:
+    """Return what holds the run back at this moment, "" for nothing."""
+    notes = ["stopping"] if stopping else []
+    for side in sides:
+        health = side.health()
+        if health.down_for is not None:
+            notes.append(
+                f"{side.name} is down for {duration(health.down_for)} ({health.why}), "
+                f"next probe in {duration(health.next_probe_in or 0)}"
+            )
+        elif health.limit < side.workers:
+            notes.append(f"{side.name} throttled to {health.limit} of {side.workers}")
+    return ", ".join(notes)
+
+
+# --- the last screen ---
+
+
+def summary(settings: MigrationSettings, tally: Tally, audit: report.Audit, ended: float, code: int) -> str:
+    seconds = max(ended - tally.began, 0.001)
+    already = f" ({tally.already_there} were already there)" if tally.already_there else ""
+    lines = [
+        f"{tally.stored} stored{already}, {tally.bytes / MB:.1f} MB in {duration(seconds)}: "
+        f"{tally.stored / seconds:.0f} files/s, {tally.bytes / MB / seconds:.1f} MB/s",
+        f"{audit}",
+    ]
+    for cause, count in tally.failed.most_common():
+        if count:
+            example = tally.examples[cause][0]
+            lines.append(
+                f"  {count} {cause}: {CAUSES[cause].meaning}; e.g. {redact(example.url)}: {example.message}"
+            )
+    if audit.not_tried:
+        lines.append(f"not tried {audit.not_tried}")
+    lines.append(f"state, log and report: {settings.state_dir.resolve()}")
+    lines.append(f"next: {next_command(tally, audit, code)}")
+    return "\n".join(lines)
+
+
+def next_command(tally: Tally, audit: report.Audit, code: int) -> str:
+    """Return the command that a person would type now."""
+    if audit.not_tried or code not in (EXIT_DONE, EXIT_SOME_FAILED):
+        return "python migrate.py"
+    transient = [cause for cause, count in tally.failed.items() if count and CAUSES[cause].transient]
+    if transient:
+        return f"python migrate.py --retry-failed {transient[0]}"
+    return "python validate.py"
+
+
+# --- the command line ---
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="migrate.py",
+        description="Move every URL of urls.txt from the CDN to the bucket. Run it again to resume.",
+        epilog="example:\n  python migrate.py --env-file migration.env\n\n"
+        f"{EXIT_CODES_HELP}\nsettings: docs/settings.md",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--env-file", type=Path, default=Path("migration.env"), metavar="PATH")
+    parser.add_argument("--limit", type=positive, metavar="N", help="stop after N pending URLs")
+    parser.add_argument(
+        "--retry-failed",
+        nargs="?",
+        const="",
+        choices=["", *CAUSES],
+        metavar="CAUSE",
+        help="only what is in failed_transfers.txt, or only one cause of it",
+    )
+    parser.add_argument(
+        "--redo", type=Path, metavar="FILE", help="do the URLs of FILE again (missing.txt, mismatched.txt)"
+    )
+    return parser.parse_args(argv)
+
+
+def positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise argparse.ArgumentTypeError("a whole number from 1 on")
+    return int(text)
+
+
+def say_error(message: str) -> None:
+    """Say why the run ends: in the log where there is one already, else on stderr."""
+    if logging.getLogger().handlers:
+        log.error("%s", message)
+    else:
+        print(f"migrate.py: {redact(message)}", file=sys.stderr)
+
+
+def make_state_dir(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Fixable(f"STATE_DIR {folder} cannot be made: {error.strerror}. Correct the path.") from error
+
+
+def allow_open_files(needed: int) -> None:
+    """Raise this process's limit of open files to needed; raise Fixable when that is not allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise Fixable(
+            f"CONCURRENCY needs {needed} open files, {hard} are allowed: lower it, or raise ulimit -n."
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
