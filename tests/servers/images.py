@@ -16,8 +16,8 @@ def _marker(code: int, payload: bytes) -> bytes:
     return bytes((0xFF, code)) + (len(payload) + 2).to_bytes(2, "big") + payload
 
 
-# A baseline grey 8x8 image: JFIF, one quantisation table of ones, one-code Huffman tables (DC category 0, AC end
-# of block), and one block of entropy-coded data (0, 0, then ones for padding).
+# A baseline grey 8x8 image: JFIF, one quantisation table of ones, one-code Huffman tables (DC category 0, AC
+# end of block), and one block of entropy-coded data (0, 0, then ones for padding).
 _HEAD = b"\xff\xd8" + _marker(0xE0, b"JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00")
 _TAIL = (
     _marker(0xDB, b"\x00" + b"\x01" * 64)

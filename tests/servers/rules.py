@@ -1,6 +1,6 @@
 """Fault rules: which request meets which fault, how often, and in which window of time.
 
-Both servers use them. A draw is a hash of the seed, the rule, the key and how often that key was asked for, so a
+Both servers use them. A draw is a hash of the seed, the rule, the key and how often that key was asked for: a
 run with the same seed and the same requests meets the same faults, whatever the threads do.
 """
 
@@ -12,7 +12,7 @@ import time
 import zlib
 from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import Any, Optional
+from typing import Any
 
 
 @dataclass(frozen=True)

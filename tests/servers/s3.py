@@ -1,4 +1,4 @@
-"""A strict S3 on 127.0.0.1: `with S3Server() as s3: s3.url`, or `python -m tests.servers.s3 --help`.
+"""A strict S3 on 127.0.0.1: `with S3Server() as s3: s3.url`; as a process `python -m tests.servers.s3`.
 
 It checks what Amazon checks (signature, digests, lengths, owner, policy, conditions) and fails as Amazon and
 the middleboxes before it fail, by rules (`s3.rules.add(Rule("SlowDown", count=20))`) or by a hook.
@@ -6,9 +6,12 @@ the middleboxes before it fail, by rules (`s3.rules.add(Rule("SlowDown", count=2
 
 from __future__ import annotations
 
+import argparse
 import hashlib
+import json
 import secrets
 import ssl
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -17,39 +20,18 @@ from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Callable, NamedTuple, Optional
-from urllib.parse import unquote_to_bytes
 
 from tests.servers import s3_faults, s3_payload, signature
+from tests.servers.process import run_until_told
 from tests.servers.rules import Rule, RuleBook
+from tests.servers.s3_commands import commands
 from tests.servers.s3_errors import S3Error
 from tests.servers.s3_operations import Call, Operations, Reply
+from tests.servers.s3_routes import UNKNOWN, is_unicode, route
 from tests.servers.s3_settings import ACTIONS, Settings
 from tests.servers.store import Bucket, Store, StoredObject
+from tests.servers.tls import server_context
 from tests.servers.wire import BadRequestError, Connection, Listener, Request, response
-
-_SUBRESOURCES = frozenset(
-    ("acl", "cors", "delete", "encryption", "lifecycle", "list-type", "location", "partNumber", "policy")
-    + ("publicAccessBlock", "restore", "select", "tagging", "torrent", "uploadId", "uploads", "versionId")
-    + ("versioning", "versions", "website")
-)
-_ROUTES: dict[tuple[str, bool, frozenset[str]], str] = {
-    ("PUT", False, frozenset()): "CreateBucket",
-    ("HEAD", False, frozenset()): "HeadBucket",
-    ("GET", False, frozenset({"list-type"})): "ListObjectsV2",
-    ("GET", False, frozenset({"uploads"})): "ListMultipartUploads",
-    ("GET", False, frozenset({"location"})): "GetBucketLocation",
-    ("PUT", False, frozenset({"publicAccessBlock"})): "PutPublicAccessBlock",
-    ("GET", False, frozenset({"publicAccessBlock"})): "GetPublicAccessBlock",
-    ("PUT", True, frozenset()): "PutObject",
-    ("GET", True, frozenset()): "GetObject",
-    ("HEAD", True, frozenset()): "HeadObject",
-    ("DELETE", True, frozenset()): "DeleteObject",
-    ("POST", True, frozenset({"uploads"})): "CreateMultipartUpload",
-    ("PUT", True, frozenset({"uploadId", "partNumber"})): "UploadPart",
-    ("POST", True, frozenset({"uploadId"})): "CompleteMultipartUpload",
-    ("DELETE", True, frozenset({"uploadId"})): "AbortMultipartUpload",
-}
-UNKNOWN = "Unknown"  # the operation of a request that has no route
 
 
 class Entry(NamedTuple):
@@ -155,7 +137,7 @@ class S3Server:
 
     def _one(self, connection: Connection, request: Request) -> bool:
         """Answer one request; False = the connection ends."""
-        operation, bucket, key = _route(request)
+        operation, bucket, key = route(request)
         rule = self._strike(operation, key, request)
         exchange = s3_faults.Exchange(connection, request, operation, rule)
         if rule is not None and s3_faults.before_body(exchange):
@@ -197,7 +179,7 @@ class S3Server:
         size = len(key.encode("utf-8", "surrogateescape"))
         if size > 1024:
             raise S3Error("KeyTooLongError", Size=str(size), MaxSizeAllowed="1024")
-        if not _is_unicode(key):
+        if not is_unicode(key):
             raise S3Error("InvalidURI")
         if operation != "CreateBucket":
             self._check_bucket(request, self.store.bucket(bucket))
@@ -289,16 +271,19 @@ class S3Server:
             self.counters["bytes received"] += size
 
 
-def _route(request: Request) -> tuple[str, str, str]:
-    """Return operation, bucket and key; the operation is UNKNOWN where S3 has one and this server none."""
-    bucket, _, key = request.path.lstrip("/").partition("/")
-    key = unquote_to_bytes(key).decode("utf-8", "surrogateescape")
-    marks = _SUBRESOURCES.intersection(name for name, _ in request.query)
-    if not bucket or "x-amz-copy-source" in request.headers:
-        return UNKNOWN, bucket, key
-    return _ROUTES.get((request.method, bool(key), marks), UNKNOWN), bucket, key
+def main(argv: list[str] | None = None) -> int:
+    """Serve until told to stop."""
+    parser = argparse.ArgumentParser(description="A strict local S3 for tests.")
+    parser.add_argument("--port-file", type=Path, required=True, help="gets url, control and pid as JSON")
+    parser.add_argument("--tls", type=Path, metavar="PEM", help="serve HTTPS with this key and chain")
+    parser.add_argument("--dir", type=Path, help="keep bodies here instead of in memory")
+    parser.add_argument("--settings", type=json.loads, default={}, help="JSON object: fields of Settings")
+    given = parser.parse_args(argv)
+    tls = server_context(given.tls) if given.tls else None
+    with S3Server(tls=tls, folder=given.dir, **given.settings) as server:
+        run_until_told(server.url, commands(server), given.port_file)
+    return 0
 
 
-def _is_unicode(text: str) -> bool:
-    """Whether the bytes that the text was decoded from were UTF-8."""
-    return not any("\udc80" <= letter <= "\udcff" for letter in text)
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,7 +1,7 @@
 """What can go wrong with a request to S3, by name: every error code of s3_errors, and the names below.
 
 A rule's `value` is the Retry-After of an error, or the Location of a redirect; `seconds` is how long a stall
-lasts. Requests that are wrong by themselves (signature, digest ...) get their own error; faults strike good ones.
+lasts. Requests that are wrong by themselves (signature, digest) get their own error; faults strike good ones.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, replace
-from typing import Callable, Optional
+from typing import Callable
 
 from tests.servers.rules import Rule
 from tests.servers.s3_errors import ERRORS, S3Error
@@ -112,7 +112,7 @@ def _wrong_etag(call: Call, rule: Rule, run: Run) -> Reply:
 
 
 def _corrupt_store(call: Call, rule: Rule, run: Run) -> Reply:
-    """One bit is flipped on the way to the disk; the ETag is that of what was stored, as an honest server's."""
+    """One bit is flipped on the way to the disk; the ETag is honestly that of what was stored."""
     body = bytearray(call.payload.body)
     if body:
         body[len(body) // 2] ^= 0x01

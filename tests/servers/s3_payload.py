@@ -43,7 +43,8 @@ def read_body(connection: Connection, request: Request) -> bytes:
 
 def decode(request: Request, raw: bytes, check_md5: bool = True, check_sums: bool = True) -> Payload:
     """Undo aws-chunked and check every digest; the flags imitate servers that ignore some. Raises S3Error."""
-    body, trailers = raw, {}
+    body = raw
+    trailers: dict[str, str] = {}
     declared = request.headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
     if declared == TRAILER_PAYLOAD:
         body, trailers = _undo_aws_chunked(raw)
@@ -68,7 +69,8 @@ def require_length(request: Request) -> None:
 
 
 def _undo_aws_chunked(raw: bytes) -> tuple[bytes, dict[str, str]]:
-    blocks, position = [], 0
+    blocks: list[bytes] = []
+    position = 0
     while True:
         end = raw.find(b"\r\n", position)
         try:
@@ -131,7 +133,9 @@ def _check_checksums(fields: Mapping[str, str], body: bytes) -> dict[str, str]:
             raise S3Error("BadDigest", message)
         checked[name] = value
     if "x-amz-sdk-checksum-algorithm" in fields and not checked:
-        message = "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* headers were found."
+        message = (
+            "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* header found."
+        )
         raise S3Error("InvalidRequest", message)
     return checked
 

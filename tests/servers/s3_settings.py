@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Optional
 
 ACTIONS = {
     "AbortMultipartUpload": "AbortMultipartUpload",
@@ -58,6 +57,10 @@ class Settings:
     log_limit: int = 100_000  # requests kept in the log, the newest
 
     def __post_init__(self) -> None:
+        """Take lists for tuples and sets (JSON has no others). Raises ValueError on what no server can be."""
+        object.__setattr__(self, "buckets", tuple(self.buckets))
+        if self.allow is not None:
+            object.__setattr__(self, "allow", frozenset(self.allow))
         if self.etag_mode not in ("md5", "random", "opaque", "unquoted", "weak", "none"):
             raise ValueError(f"etag_mode {self.etag_mode!r}")
         if self.aws_chunked not in ("decode", "refuse", "store"):

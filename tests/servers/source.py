@@ -2,25 +2,31 @@
 
 Every path under the prefix is an image whose bytes follow from the path alone (`source.body`), unless a fault
 strikes: chosen by rules (`source.rules.add(Rule("short_body", pattern="i01"))`) or by the path itself, with a
-segment `fault-NAME` (always) or `fault-NAME.2` (the first two requests of that path). A segment `size-N` chooses
+segment `fault-NAME` (always) or `fault-NAME.2` (the first two requests of that path). A segment `size-N` sets
 the size.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
 import ssl
+import sys
 import threading
 import zlib
 from collections import Counter, deque
+from pathlib import Path
 from types import TracebackType
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 from urllib.parse import quote
 
 from tests.servers import source_faults
+from tests.servers.control import Command, network_commands, rule_commands
 from tests.servers.images import body_for, canonical
+from tests.servers.process import run_until_told
 from tests.servers.rules import Rule, RuleBook
+from tests.servers.tls import server_context
 from tests.servers.wire import BadRequestError, Connection, Listener, Request, response
 
 _FAULT = re.compile(r"/fault-([a-z0-9_]+)(?:\.(\d+))?(?=/)")
@@ -166,3 +172,40 @@ class SourceServer:
 
 def _size_by_name(target: str) -> int:
     return 8_000 + zlib.crc32(canonical(target).encode("utf-8", "surrogateescape")) % 24_000
+
+
+def commands(server: SourceServer) -> dict[str, Command]:
+    """Return what the control endpoint can be asked, by name."""
+
+    def log(last: int = 1000) -> list[dict[str, Any]]:
+        """Return the newest requests, oldest first."""
+        return [entry._asdict() for entry in list(server.log)[-last:]]
+
+    return {
+        **rule_commands(server.rules),
+        **network_commands(server.network),
+        "requests": lambda: dict(server.requests),
+        "bodies": lambda: dict(server.bodies),
+        "log": log,
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until told to stop."""
+    parser = argparse.ArgumentParser(description="A local CDN with faults, for tests.")
+    parser.add_argument("--port-file", type=Path, required=True, help="gets url, control and pid as JSON")
+    parser.add_argument("--tls", type=Path, metavar="PEM", help="serve HTTPS with this key and chain")
+    parser.add_argument("--prefix", default="/images/", help="the path of URL_PREFIX (default: %(default)s)")
+    parser.add_argument("--size", type=int, help="bytes of every image (default: 8 to 32 KB by name)")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws of rules with a probability")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before every answer")
+    given = parser.parse_args(argv)
+    tls = server_context(given.tls) if given.tls else None
+    sizes = None if given.size is None else lambda target: given.size
+    with SourceServer(tls, given.prefix, sizes, given.seed, given.latency) as server:
+        run_until_told(server.url, commands(server), given.port_file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,7 +1,7 @@
 """What can go wrong with a download, by name: a status code, or one of the names in the tables below.
 
-A rule's `value` is the Retry-After of a status or the Location of a redirect; "date:30" as Retry-After becomes
-the HTTP date 30 seconds from now. `seconds` is how long a stall lasts (default 60) or the pause of a drip (0.2).
+A rule's `value` is the Retry-After of a status or the Location of a redirect; "date:30" as Retry-After is the
+HTTP date 30 seconds from now. `seconds` is how long a stall lasts (default 60) or the pause of a drip (0.2).
 Each fault returns whether the connection may go on; one that ends inside a body never may.
 """
 

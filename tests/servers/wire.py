@@ -51,7 +51,7 @@ class Request(NamedTuple):
 
     @property
     def query(self) -> list[tuple[str, str]]:
-        """The query's pairs, decoded, in the order of the wire; "+" is a plus, SigV4 knows no form encoding."""
+        """The query's pairs, decoded, in the order of the wire; "+" is a plus: no form encoding."""
         text = self.target.partition("?")[2]
         pairs = (part.partition("=") for part in text.split("&") if part)
         return [(unquote(name), unquote(value)) for name, _, value in pairs]
@@ -105,7 +105,7 @@ class Connection:
 
     def read(self, size: int) -> bytes:
         """Read exactly `size` bytes of a request body. Raises BadRequestError when the peer stops short."""
-        data = self._reader.read(size)
+        data: bytes = self._reader.read(size)
         if len(data) != size:
             raise BadRequestError(f"body ended after {len(data)} of {size} bytes")
         return data
@@ -175,7 +175,7 @@ class Connection:
 class Listener:
     """A listening socket on 127.0.0.1 whose port stays ours while it is refused; one thread per connection.
 
-    `serve(connection)` runs in the connection's thread until it returns; OSError and BadRequestError out of it
+    `serve(connection)` runs in the connection's thread until it returns; OSError and BadRequestError from it
     mean that the peer went away, everything else is a bug and is raised again by `stop`.
     """
 
@@ -191,27 +191,18 @@ class Listener:
         self._gate = threading.Event()
         self._gate.set()
         self._mute_handshakes = False
-        # A bound socket that never listens keeps the port, so that accept() can come back after refuse().
+        self._timers: list[threading.Timer] = []
+        # A bound socket that never listens keeps the port, so that heal() can listen again after refuse().
         self._holder = _bound_socket(0)
         self.port: int = self._holder.getsockname()[1]
         self._socket: socket.socket | None = None
         self._accepting: threading.Thread | None = None
-        self.accept()
+        self._accept()
 
     # -- switches of the network ---------------------------------------------------------------------------
 
-    def accept(self) -> None:
-        """Take connections (again)."""
-        with self._lock:
-            if self._socket is not None or self._stopping:
-                return
-            self._socket = _bound_socket(self.port)
-            self._socket.listen(1024)
-            self._accepting = threading.Thread(target=self._accept_loop, args=(self._socket,), daemon=True)
-            self._accepting.start()
-
-    def refuse(self, drop: bool = True) -> None:
-        """Refuse new connections from now on; with `drop`, end the live ones too."""
+    def refuse(self, seconds: float | None = None) -> None:
+        """Refuse new connections and end the live ones, until `heal` or for `seconds`."""
         with self._lock:
             sock, self._socket = self._socket, None
             accepting, self._accepting = self._accepting, None
@@ -219,8 +210,8 @@ class Listener:
             sock.shutdown(socket.SHUT_RDWR)  # wakes the thread in accept()
             accepting.join()
             sock.close()
-        if drop:
-            self.drop_connections()
+        self.drop_connections()
+        self._heal_after(seconds)
 
     def drop_connections(self) -> None:
         """End all live connections."""
@@ -229,16 +220,28 @@ class Listener:
         for connection in live:
             connection.shut()
 
-    def black_hole(self, on: bool) -> None:
+    def black_hole(self, seconds: float | None = None) -> None:
         """Accept but neither read nor answer, new and live connections alike, as a network losing packets."""
-        if on:
-            self._gate.clear()
-        else:
-            self._gate.set()
+        self._gate.clear()
+        self._heal_after(seconds)
 
-    def mute_handshakes(self, on: bool) -> None:
-        """Accept TCP connections and never speak TLS on them (existing connections go on)."""
-        self._mute_handshakes = on
+    def mute_handshakes(self, seconds: float | None = None) -> None:
+        """Accept TCP connections and never speak TLS on them; those past their handshake go on."""
+        self._mute_handshakes = True
+        self._heal_after(seconds)
+
+    def heal(self) -> None:
+        """Take back refuse, black_hole and mute_handshakes; what waited in the black hole is answered."""
+        self._mute_handshakes = False
+        self._gate.set()
+        self._accept()
+
+    def _heal_after(self, seconds: float | None) -> None:
+        if seconds is None or self._stopping:
+            return
+        timer = threading.Timer(seconds, self.heal)
+        self._timers.append(timer)
+        timer.start()
 
     def pass_gate(self) -> None:
         """Wait while the black hole is on. Raises ConnectionError when the listener stops meanwhile."""
@@ -251,6 +254,9 @@ class Listener:
     def stop(self, patience: float = 5.0) -> None:
         """Close everything and wait for the threads. Raises the first bug met in a connection's thread."""
         self._stopping = True
+        for timer in self._timers:
+            timer.cancel()
+            timer.join()
         self._gate.set()
         self.refuse()
         deadline = time.monotonic() + patience
@@ -262,6 +268,15 @@ class Listener:
             raise RuntimeError(f"{len(left)} connection threads still run after {patience} s")
         if self._bugs:
             raise self._bugs[0]
+
+    def _accept(self) -> None:
+        with self._lock:
+            if self._socket is not None or self._stopping:
+                return
+            self._socket = _bound_socket(self.port)
+            self._socket.listen(1024)
+            self._accepting = threading.Thread(target=self._accept_loop, args=(self._socket,), daemon=True)
+            self._accepting.start()
 
     def _threads(self) -> list[threading.Thread]:
         with self._lock:
