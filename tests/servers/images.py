@@ -7,9 +7,9 @@ import random
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
-_SEGMENT = 65533  # payload bytes of one COM segment: its length field counts itself and has 16 bits
-# Noise without 0xFF: a body cut anywhere cannot end in FFD9 by accident and pass for a whole JPEG.
-_NOISE = random.Random(1713553344).randbytes(1 << 20).replace(b"\xff", b"\xfe")
+_SEGMENT = 65000  # payload bytes of one COM segment, so that its 16-bit length can never read FFD9
+# Noise without FF and D9: a body cut anywhere cannot end in FFD9 by accident and pass for a whole JPEG.
+_NOISE = random.Random(1713553344).randbytes(1 << 20).translate(bytes.maketrans(b"\xff\xd9", b"\xfe\xd8"))
 
 
 def _marker(code: int, payload: bytes) -> bytes:
