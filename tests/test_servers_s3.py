@@ -500,6 +500,13 @@ def test_policy_refuses(s3_server: Factory, allow: set[str], call: str, expected
     assert code_of(calls.get(call, lambda: getattr(s3, call)(Bucket="bucket"))) == expected
 
 
+def test_policy_refuses_head_bucket_but_names_the_region(s3_server: Factory) -> None:
+    with pytest.raises(ClientError) as caught:
+        client(s3_server(allow=frozenset({"PutObject"}))).head_bucket(Bucket="bucket")
+    headers = caught.value.response["ResponseMetadata"]["HTTPHeaders"]
+    assert headers["x-amz-bucket-region"] == "us-west-2"
+
+
 def test_policy_of_put_alone_lets_put_through(s3_server: Factory) -> None:
     s3 = client(s3_server(allow=frozenset({"PutObject"})))
     s3.put_object(Bucket="bucket", Key="k", Body=BODY, IfNoneMatch="*")
@@ -722,6 +729,34 @@ def test_fault_cut_answer_ends_inside_the_head(s3_server: Factory) -> None:
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\n\r\n" not in answer
     assert "k" in server.objects("bucket")
+
+
+@pytest.mark.parametrize("fault", ["close_reused", "close_after"])
+def test_fault_kept_connection_closed(s3_server: Factory, fault: str) -> None:
+    server = s3_server()
+    server.rules.add(Rule(fault))
+    connection = http.client.HTTPConnection("127.0.0.1", server.network.port, timeout=5)
+    for name in "ab":
+        request = signed(server, "PUT", f"/bucket/{name}")
+        if name == "b":
+            with pytest.raises((ConnectionError, http.client.RemoteDisconnected)):
+                connection.request("PUT", "/bucket/b", BODY, dict(request.headers.items()))
+                connection.getresponse()
+        else:
+            connection.request("PUT", "/bucket/a", BODY, dict(request.headers.items()))
+            answer = connection.getresponse()
+            assert (answer.status, answer.read(), answer.will_close) == (200, b"", False)
+    connection.close()
+    assert list(server.objects("bucket")) == ["a"]
+
+
+def test_fault_html_for_head_has_no_body(s3_server: Factory) -> None:
+    server = s3_server()
+    server.rules.add(Rule("200_html", count=1))
+    s3 = client(server)
+    assert "ETag" not in s3.head_object(Bucket="bucket", Key="k")
+    s3.head_bucket(Bucket="bucket")
+    assert server.network.connections == 1
 
 
 @pytest.mark.parametrize("fault", ["stall_body", "black_hole"])

@@ -20,7 +20,8 @@ from tests.servers.images import SMALLEST, jpeg
 from tests.servers.process import ServerProcess
 from tests.servers.rules import Rule, RuleBook
 from tests.servers.source import SourceServer
-from tests.servers.source_faults import BOMB, NAMES, STATUSES
+from tests.servers.source_bodies import BOMB
+from tests.servers.source_faults import NAMES, STATUSES
 from tests.servers.tls import TlsMaterial
 
 Factory = Callable[..., SourceServer]
@@ -440,6 +441,18 @@ def test_fault_named_in_path_but_unknown() -> None:
         server.close()
 
 
+@pytest.mark.parametrize(
+    "fault", ["short_body", "gzip", "drip_body", "html", "206", "404", "cookies", "redirect_fine"]
+)
+def test_fault_of_head_request_sends_no_body(source_server: Factory, fault: str) -> None:
+    server = source_server()
+    with connected(server) as sock:
+        ask(sock, server.url_of("a.jpg", fault=fault), "HEAD", close=False)
+        ask(sock, server.url_of("b.jpg"), "HEAD")
+        answers = read_all(sock).split(b"HTTP/1.1 ")[1:]
+    assert [answer.partition(b"\r\n\r\n")[2] for answer in answers] == [b"", b""]
+
+
 def test_every_fault_leaves_the_server_alive(source_server: Factory) -> None:
     server = source_server()
     for name in sorted(NAMES):
@@ -517,6 +530,23 @@ def test_network_handshake_stalled(source_tls_server: Factory, tls_material: Tls
     plain = socket.create_connection(("127.0.0.1", server.network.port), timeout=5)
     with trust.wrap_socket(plain, server_hostname="127.0.0.1") as sock:
         assert sock.version()
+
+
+def test_network_every_second_handshake_stalled(
+    source_tls_server: Factory, tls_material: TlsMaterial
+) -> None:
+    server = source_tls_server()
+    server.network.mute_handshakes(every=2)
+    trust = ssl.create_default_context(cafile=str(tls_material.ca_bundle))
+    stalled = []
+    for _ in range(4):
+        with socket.create_connection(("127.0.0.1", server.network.port), timeout=0.3) as plain:
+            try:
+                trust.wrap_socket(plain, server_hostname="127.0.0.1").close()
+                stalled.append(False)
+            except socket.timeout:
+                stalled.append(True)
+    assert stalled == [False, True, False, True]
 
 
 def test_network_handshake_broken_is_counted(source_tls_server: Factory) -> None:

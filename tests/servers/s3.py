@@ -217,7 +217,10 @@ class S3Server:
         if denied:
             who = f"arn:aws:iam::{self.settings.owner}:user/test"
             message = f"User: {who} is not authorized to perform: s3:{denied[0]}"
-            raise S3Error("AccessDenied", message)
+            error = S3Error("AccessDenied", message)
+            if operation == "HeadBucket":  # refused, and yet S3 says where the bucket is
+                error.headers.append(("x-amz-bucket-region", self.settings.region))
+            raise error
         # With ACLs disabled S3 still takes the one that changes nothing.
         if acl not in (None, "bucket-owner-full-control") and not self.settings.acls:
             raise S3Error("AccessControlListNotSupported")
@@ -242,7 +245,8 @@ class S3Server:
             ("Server", "AmazonS3"),
             *reply.headers,
         ]
-        return response(reply.status, headers, reply.body)
+        data = response(reply.status, headers, reply.body)
+        return data[: len(data) - len(reply.body)] if request.method == "HEAD" else data
 
     def _now(self) -> float:
         return time.time() + self.settings.clock_offset

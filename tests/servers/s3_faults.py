@@ -41,6 +41,10 @@ def _drop_before(exchange: Exchange, rule: Rule) -> None:
     """Close at once; nothing is stored."""
 
 
+def _close_reused(exchange: Exchange, rule: Rule) -> None:
+    """Close at once where the connection has served before; a first request is not struck."""
+
+
 def _reset_mid_body(exchange: Exchange, rule: Rule) -> None:
     """Read half of the body, then reset the connection."""
     _invite(exchange)
@@ -66,6 +70,7 @@ def _invite(exchange: Exchange) -> None:
 
 _BEFORE_BODY: dict[str, Callable[[Exchange, Rule], None]] = {
     "drop_before": _drop_before,
+    "close_reused": _close_reused,
     "reset_mid_body": _reset_mid_body,
     "stall_body": _stall_body,
     "black_hole": _black_hole,
@@ -191,6 +196,12 @@ def _slow_answer(exchange: Exchange, rule: Rule, data: bytes) -> bool:
     return True
 
 
+def _close_after(exchange: Exchange, rule: Rule, data: bytes) -> bool:
+    """A good answer that promises to keep the connection, and then its end."""
+    exchange.connection.send(data)
+    return False
+
+
 def _garbage_answer(exchange: Exchange, rule: Rule, data: bytes) -> bool:
     exchange.connection.send(b"\x15\x03\x01\x00\x02\x02\x0a no HTTP here\r\n\r\n")
     return False
@@ -198,6 +209,7 @@ def _garbage_answer(exchange: Exchange, rule: Rule, data: bytes) -> bool:
 
 _DELIVERIES: dict[str, Callable[[Exchange, Rule, bytes], bool]] = {
     "drop_after_store": _drop_after,
+    "close_after": _close_after,
     "cut_answer": _cut_answer,
     "drip_answer": _drip_answer,
     "slow_answer": _slow_answer,
@@ -212,6 +224,8 @@ def before_body(exchange: Exchange) -> bool:
     """Let a fault strike before the body is read. True: it did, and the connection ends."""
     rule = exchange.rule
     if rule is None or rule.fault not in _BEFORE_BODY:
+        return False
+    if rule.fault == "close_reused" and exchange.connection.served == 1:
         return False
     _BEFORE_BODY[rule.fault](exchange, rule)
     return True

@@ -26,6 +26,7 @@ from tests.servers.control import Command, network_commands, rule_commands
 from tests.servers.images import body_for, canonical
 from tests.servers.process import run_until_told
 from tests.servers.rules import Rule, RuleBook
+from tests.servers.source_exchange import Exchange
 from tests.servers.tls import server_context
 from tests.servers.wire import BadRequestError, Connection, Listener, Request, response
 
@@ -127,7 +128,7 @@ class SourceServer:
         if self.latency:
             connection.stall(self.latency)
         if rule is not None:
-            exchange = source_faults.Exchange(connection, request, rule, self)
+            exchange = Exchange(connection, request, rule, self)
             return source_faults.strike(exchange) and request.keeps_alive
         if request.method not in ("GET", "HEAD"):
             connection.send(response(405, [("Allow", "GET, HEAD")]))

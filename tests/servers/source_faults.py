@@ -7,236 +7,31 @@ Each fault returns whether the connection may go on; one that ends inside a body
 
 from __future__ import annotations
 
-import gzip
 import time
-from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Callable, Protocol
+from typing import Callable
 
-from tests.servers.rules import Rule
-from tests.servers.wire import Connection, Request, response
+from tests.servers.source_bodies import BODIES
+from tests.servers.source_exchange import Exchange
+from tests.servers.wire import response
 
 LOGIN = b"<!DOCTYPE html><html><head><title>Login</title></head><body><form>Sign in</form></body></html>"
-BOMB = 50_000_000  # bytes that the gzip bomb unpacks to
 
 
-class Origin(Protocol):
-    """What a fault needs to know of the server."""
-
-    prefix: str
-
-    def body(self, url: str) -> bytes:
-        """Return the good bytes of a target."""
-
-    def headers(self, body: bytes) -> list[tuple[str, str]]:
-        """Return the headers of a good answer."""
-
-    def answer(self, request: Request) -> bytes:
-        """Return the good answer."""
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """A request on its connection, the rule that strikes it, and the server."""
-
-    connection: Connection
-    request: Request
-    rule: Rule
-    origin: Origin
-
-    def body(self) -> bytes:
-        """Return the bytes that should have come."""
-        return self.origin.body(self.request.target)
-
-    def head(self, *extra: tuple[str, str], status: int = 200, drop: tuple[str, ...] = ()) -> bytes:
-        """Return a good head, some headers dropped and some added; nothing frames the body beyond them."""
-        good = self.origin.headers(self.body())
-        kept = [pair for pair in good if pair[0] not in drop]
-        return response(status, [*kept, *extra, ("Content-Length", "*")]).replace(
-            b"Content-Length: *\r\n", b""
-        )
-
-
-_LENGTH = ("Content-Length",)
-
-
-# -- bodies that are not the file ---------------------------------------------------------------------------
-
-
-def _short_body(e: Exchange) -> bool:
-    """Content-Length says all, half comes."""
-    body = e.body()
-    e.connection.send(e.head(), body[: len(body) // 2])
-    return False
-
-
-def _short_by_one(e: Exchange) -> bool:
-    e.connection.send(e.head(), e.body()[:-1])
-    return False
-
-
-def _chunks(body: bytes) -> bytes:
-    step = max(1, len(body) // 5)
-    pieces = [body[start : start + step] for start in range(0, len(body), step)]
-    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
-
-
-def _chunked(e: Exchange) -> bool:
-    """No fault: a good body in chunks, without Content-Length."""
-    e.connection.send(e.head(("Transfer-Encoding", "chunked"), drop=_LENGTH), _chunks(e.body()), b"0\r\n\r\n")
-    return True
-
-
-def _chunked_cut(e: Exchange) -> bool:
-    """Chunks stop in the middle of one."""
-    data = _chunks(e.body())
-    e.connection.send(e.head(("Transfer-Encoding", "chunked"), drop=_LENGTH), data[: len(data) // 2])
-    return False
-
-
-def _chunked_no_end(e: Exchange) -> bool:
-    """All the data chunks come, the last (empty) one does not."""
-    e.connection.send(e.head(("Transfer-Encoding", "chunked"), drop=_LENGTH), _chunks(e.body()))
-    return False
-
-
-def _no_length(e: Exchange) -> bool:
-    """No fault: the whole body, ended by the end of the connection."""
-    e.connection.send(e.head(("Connection", "close"), drop=_LENGTH), e.body())
-    return False
-
-
-def _no_length_cut(e: Exchange) -> bool:
-    """The same, cut half way: nothing on the wire tells."""
-    body = e.body()
-    e.connection.send(e.head(("Connection", "close"), drop=_LENGTH), body[: len(body) // 2])
-    return False
-
-
-def _http10(e: Exchange) -> bool:
-    """No fault: HTTP/1.0, closed after a whole body with its length."""
-    e.connection.send(e.head().replace(b"HTTP/1.1", b"HTTP/1.0", 1), e.body())
-    return False
-
-
-def _surplus(e: Exchange) -> bool:
-    """Bytes follow the body on a connection that says nothing of closing."""
-    e.connection.send(e.head(), e.body(), b"SURPLUS" * 100)
-    return False
-
-
-def _lengths_differ(e: Exchange) -> bool:
-    body = e.body()
-    e.connection.send(e.head(("Content-Length", str(len(body) // 2))), body)
-    return False
-
-
-def _length_garbage(e: Exchange) -> bool:
-    e.connection.send(e.head(("Content-Length", "abc"), drop=_LENGTH), e.body())
-    return False
-
-
-def _length_negative(e: Exchange) -> bool:
-    e.connection.send(e.head(("Content-Length", "-5"), drop=_LENGTH), e.body())
-    return False
-
-
-def _length_too_small(e: Exchange) -> bool:
-    """Content-Length is half of the body that comes: a cut file by its length, surplus bytes behind it."""
-    body = e.body()
-    e.connection.send(e.head(("Content-Length", str(len(body) // 2)), drop=_LENGTH), body)
-    return False
-
-
-def _endless(e: Exchange) -> bool:
-    """A chunked body that begins as the image and never ends."""
-    e.connection.send(e.head(("Transfer-Encoding", "chunked"), drop=_LENGTH), _chunks(e.body()))
-    return _pour(e, b"%x\r\n%s\r\n" % (65536, b"\xfe" * 65536))
-
-
-def _endless_no_length(e: Exchange) -> bool:
-    e.connection.send(e.head(("Connection", "close"), drop=_LENGTH), e.body())
-    return _pour(e, b"\xfe" * 65536)
-
-
-def _pour(e: Exchange, block: bytes) -> bool:
-    """Send a block again and again, until the client leaves (OSError) or the rule's seconds are over."""
-    end = time.monotonic() + e.rule.lasting(60.0)
-    while time.monotonic() < end:
-        e.connection.send(block)
-    return False
-
-
-# -- content codings ----------------------------------------------------------------------------------------
-
-
-def _gzip(e: Exchange) -> bool:
-    """gzip although identity was asked."""
-    return _packed(e, gzip.compress(e.body(), 1))
-
-
-def _gzip_cut(e: Exchange) -> bool:
-    """A truncated gzip member whose Content-Length agrees with the cut."""
-    data = gzip.compress(e.body(), 1)
-    return _packed(e, data[: len(data) // 2])
-
-
-def _gzip_mislabelled(e: Exchange) -> bool:
-    """The raw image under Content-Encoding: gzip."""
-    return _packed(e, e.body())
-
-
-def _gzip_bomb(e: Exchange) -> bool:
-    return _packed(e, gzip.compress(bytes(BOMB), 9))
-
-
-def _packed(e: Exchange, data: bytes) -> bool:
-    extra = (("Content-Encoding", "gzip"), ("Content-Length", str(len(data))))
-    e.connection.send(e.head(*extra, drop=_LENGTH), data)
-    return True
-
-
-# -- slowness and silence -----------------------------------------------------------------------------------
+# -- silence before the answer -----------------------------------------------------------------------------
 
 
 def _drip_headers(e: Exchange) -> bool:
     """The head comes byte by byte, then the body at once."""
-    whole = e.connection.drip(e.head(), e.rule.lasting(0.2))
-    if whole:
+    if not e.connection.drip(e.head(), e.rule.lasting(0.2)):
+        return False
+    if e.request.method != "HEAD":
         e.connection.send(e.body())
-    return whole
-
-
-def _drip_body(e: Exchange) -> bool:
-    e.connection.send(e.head())
-    return e.connection.drip(e.body(), e.rule.lasting(0.2))
-
-
-def _slow_body(e: Exchange) -> bool:
-    """No fault: the body in ten pieces, `seconds` in all (default 1)."""
-    body = e.body()
-    e.connection.send(e.head())
-    return e.connection.drip(body, e.rule.lasting(1.0) / 10, max(1, -(-len(body) // 10)))
+    return True
 
 
 def _stall_headers(e: Exchange) -> bool:
     """Nothing comes after the request."""
-    e.connection.stall(e.rule.lasting(60.0))
-    return False
-
-
-def _stall_body(e: Exchange) -> bool:
-    """Half the body, then silence."""
-    body = e.body()
-    e.connection.send(e.head(), body[: len(body) // 2])
-    e.connection.stall(e.rule.lasting(60.0))
-    return False
-
-
-def _stall_no_length(e: Exchange) -> bool:
-    """The same without Content-Length: a client that shuts the socket itself sees a clean end."""
-    body = e.body()
-    e.connection.send(e.head(("Connection", "close"), drop=_LENGTH), body[: len(body) // 2])
     e.connection.stall(e.rule.lasting(60.0))
     return False
 
@@ -246,13 +41,13 @@ def _stall_no_length(e: Exchange) -> bool:
 
 def _huge_headers(e: Exchange) -> bool:
     """One header line of 100 KB."""
-    e.connection.send(e.head(("X-Filler", "x" * 100_000)), e.body())
+    e.send(e.head(("X-Filler", "x" * 100_000)), e.body())
     return False
 
 
 def _many_headers(e: Exchange) -> bool:
     """Two thousand headers, over 64 KB together."""
-    e.connection.send(e.head(*((f"X-Filler-{n}", "x" * 40) for n in range(2000))), e.body())
+    e.send(e.head(*((f"X-Filler-{n}", "x" * 40) for n in range(2000))), e.body())
     return False
 
 
@@ -260,7 +55,7 @@ def _cookies(e: Exchange) -> bool:
     """No fault but a flood: 50 new cookies with every answer."""
     mark = f"{e.connection.number}-{e.connection.served}"
     flood = [("Set-Cookie", f"c{mark}-{n}=v; Path=/") for n in range(50)]
-    e.connection.send(e.head(*flood), e.body())
+    e.send(e.head(*flood), e.body())
     return True
 
 
@@ -280,12 +75,6 @@ def _garbage(e: Exchange) -> bool:
     """No HTTP at all."""
     e.connection.send(b"\x15\x03\x01\x00\x02\x02\x0a 220 smtp.example ESMTP\r\n\r\n")
     return False
-
-
-def _octet_stream(e: Exchange) -> bool:
-    """No fault: a good image labelled application/octet-stream."""
-    e.connection.send(e.head().replace(b"image/jpeg", b"application/octet-stream"), e.body())
-    return True
 
 
 # -- connections --------------------------------------------------------------------------------------------
@@ -321,12 +110,12 @@ def _close_after(e: Exchange) -> bool:
 
 def _html(e: Exchange) -> bool:
     """A page with status 200 under the image's Content-Type."""
-    e.connection.send(response(200, [("Content-Type", "image/jpeg")], LOGIN))
+    e.send(response(200, [("Content-Type", "image/jpeg")], LOGIN))
     return True
 
 
 def _empty(e: Exchange) -> bool:
-    e.connection.send(response(200, [("Content-Type", "image/jpeg")]))
+    e.send(response(200, [("Content-Type", "image/jpeg")]))
     return True
 
 
@@ -335,12 +124,12 @@ def _partial(e: Exchange) -> bool:
     body = e.body()
     half = body[: len(body) // 2]
     extra = (("Content-Range", f"bytes 0-{len(half) - 1}/{len(body)}"), ("Content-Length", str(len(half))))
-    e.connection.send(e.head(*extra, status=206, drop=_LENGTH), half)
+    e.send(e.head(*extra, status=206, drop=("Content-Length",)), half)
     return True
 
 
 def _redirect(e: Exchange, location: str) -> bool:
-    e.connection.send(response(302, [("Location", e.rule.value or location)]))
+    e.send(response(302, [("Location", e.rule.value or location)]))
     return True
 
 
@@ -380,7 +169,7 @@ def _status(e: Exchange) -> bool:
     if e.rule.value:
         headers.append(("Retry-After", _retry_after(e.rule.value)))
     body = b"" if status in (204, 304) else b"<html><body><h1>ERROR</h1></body></html>"
-    e.connection.send(response(status, headers, body))
+    e.send(response(status, headers, body))
     return True
 
 
@@ -408,39 +197,15 @@ STATUSES = (
     "503",
     "504",
 )
-FAULTS: dict[str, Callable[[Exchange], bool]] = {
-    "short_body": _short_body,
-    "short_by_one": _short_by_one,
-    "chunked": _chunked,
-    "chunked_cut": _chunked_cut,
-    "chunked_no_end": _chunked_no_end,
-    "no_length": _no_length,
-    "no_length_cut": _no_length_cut,
-    "http10": _http10,
-    "surplus": _surplus,
-    "lengths_differ": _lengths_differ,
-    "length_garbage": _length_garbage,
-    "length_negative": _length_negative,
-    "length_too_small": _length_too_small,
-    "endless": _endless,
-    "endless_no_length": _endless_no_length,
-    "gzip": _gzip,
-    "gzip_cut": _gzip_cut,
-    "gzip_mislabelled": _gzip_mislabelled,
-    "gzip_bomb": _gzip_bomb,
+_ANSWERS: dict[str, Callable[[Exchange], bool]] = {
     "drip_headers": _drip_headers,
-    "drip_body": _drip_body,
-    "slow_body": _slow_body,
     "stall_headers": _stall_headers,
-    "stall_body": _stall_body,
-    "stall_no_length": _stall_no_length,
     "huge_headers": _huge_headers,
     "many_headers": _many_headers,
     "cookies": _cookies,
     "continue_100": _continue_100,
     "early_hints": _early_hints,
     "garbage": _garbage,
-    "octet_stream": _octet_stream,
     "close": _close,
     "reset": _reset,
     "close_reused": _close_reused,
@@ -455,9 +220,15 @@ FAULTS: dict[str, Callable[[Exchange], bool]] = {
     "redirect_fine": _redirect_fine,
     **dict.fromkeys(STATUSES, _status),
 }
-NAMES = frozenset(FAULTS)
+NAMES = frozenset(_ANSWERS).union(BODIES)
 
 
 def strike(exchange: Exchange) -> bool:
     """Let the fault happen. False: the connection ends."""
-    return FAULTS[exchange.rule.fault](exchange)
+    name = exchange.rule.fault
+    if name in _ANSWERS:
+        return _ANSWERS[name](exchange)
+    if exchange.request.method == "HEAD":
+        exchange.send(exchange.origin.answer(exchange.request))
+        return True
+    return BODIES[name](exchange)

@@ -190,7 +190,7 @@ class Listener:
         self._stopping = False
         self._gate = threading.Event()
         self._gate.set()
-        self._mute_handshakes = False
+        self._mute_every = 0  # every n-th handshake is stalled; 0 = none
         self._timers: list[threading.Timer] = []
         # A bound socket that never listens keeps the port, so that heal() can listen again after refuse().
         self._holder = _bound_socket(0)
@@ -211,7 +211,7 @@ class Listener:
             accepting.join()
             sock.close()
         self.drop_connections()
-        self._heal_after(seconds)
+        self._undo_after(seconds, self._accept)
 
     def drop_connections(self) -> None:
         """End all live connections."""
@@ -223,23 +223,26 @@ class Listener:
     def black_hole(self, seconds: float | None = None) -> None:
         """Accept but neither read nor answer, new and live connections alike, as a network losing packets."""
         self._gate.clear()
-        self._heal_after(seconds)
+        self._undo_after(seconds, self._gate.set)
 
-    def mute_handshakes(self, seconds: float | None = None) -> None:
-        """Accept TCP connections and never speak TLS on them; those past their handshake go on."""
-        self._mute_handshakes = True
-        self._heal_after(seconds)
+    def mute_handshakes(self, seconds: float | None = None, every: int = 1) -> None:
+        """Accept and never speak TLS on every n-th new connection; those past their handshake go on."""
+        self._mute_every = every
+        self._undo_after(seconds, self._unmute)
 
     def heal(self) -> None:
         """Take back refuse, black_hole and mute_handshakes; what waited in the black hole is answered."""
-        self._mute_handshakes = False
+        self._unmute()
         self._gate.set()
         self._accept()
 
-    def _heal_after(self, seconds: float | None) -> None:
+    def _unmute(self) -> None:
+        self._mute_every = 0
+
+    def _undo_after(self, seconds: float | None, undo: Callable[[], None]) -> None:
         if seconds is None or self._stopping:
             return
-        timer = threading.Timer(seconds, self.heal)
+        timer = threading.Timer(seconds, undo)
         self._timers.append(timer)
         timer.start()
 
@@ -286,18 +289,24 @@ class Listener:
         while True:
             try:
                 peer, _ = sock.accept()
-            except OSError:
-                return  # refused or stopped
+            except OSError as exc:
+                if self._socket is sock:  # neither refused nor stopped: out of files, say
+                    self._bugs.append(exc)
+                return
             self._begin(peer)
 
     def _begin(self, peer: socket.socket) -> None:
-        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self.connections += 1
             number = self.connections
-        if self._tls is not None:
-            # The handshake happens in the connection's thread: a silent client must not hold up others.
-            peer = self._tls.wrap_socket(peer, server_side=True, do_handshake_on_connect=False)
+        try:
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                # The handshake happens in the connection's thread: a silent client must not hold up others.
+                peer = self._tls.wrap_socket(peer, server_side=True, do_handshake_on_connect=False)
+        except OSError:  # the peer has gone already
+            peer.close()
+            return
         connection = Connection(self, peer, number)
         thread = threading.Thread(target=self._run, args=(connection, peer), daemon=True)
         with self._lock:
@@ -314,7 +323,7 @@ class Listener:
                 connection.close()
 
     def _handshake(self, connection: Connection, peer: ssl.SSLSocket) -> None:
-        while self._mute_handshakes:
+        while self._mute_every and connection.number % self._mute_every == 0:
             if connection.stall(0.25):
                 raise ConnectionError("the client gave up a handshake that was stalled on purpose")
         self.pass_gate()
