@@ -1,0 +1,55 @@
+"""Fixtures: the local S3 and CDN of tests/servers, plain and over TLS, stopped after each test."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.servers.s3 import S3Server
+from tests.servers.source import SourceServer
+from tests.servers.tls import TlsMaterial, make_tls
+
+
+@pytest.fixture(scope="session")
+def tls_material(tmp_path_factory: pytest.TempPathFactory) -> TlsMaterial:
+    """A CA and a server certificate for 127.0.0.1 and localhost, made once."""
+    return make_tls(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def s3_server() -> Iterator[Callable[..., S3Server]]:
+    """Return a factory of S3 servers over plain HTTP: `s3_server(buckets=("b",), kms_default=True)`."""
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(S3Server(**settings))
+
+
+@pytest.fixture
+def s3_tls_server(tls_material: TlsMaterial) -> Iterator[Callable[..., S3Server]]:
+    """Return a factory of S3 servers over HTTPS."""
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(S3Server(tls=tls_material.context, **settings))
+
+
+@pytest.fixture
+def source_server() -> Iterator[Callable[..., SourceServer]]:
+    """Return a factory of CDNs over plain HTTP: `source_server(sizes=lambda target: 390_000)`."""
+    with ExitStack() as stack:
+        yield lambda **options: stack.enter_context(SourceServer(**options))
+
+
+@pytest.fixture
+def source_tls_server(tls_material: TlsMaterial) -> Iterator[Callable[..., SourceServer]]:
+    """Return a factory of CDNs over HTTPS."""
+
+    def make(**options: Any) -> SourceServer:
+        return stack.enter_context(SourceServer(tls=tls_material.context, **options))
+
+    with ExitStack() as stack:
+        yield make

@@ -1,0 +1,118 @@
+"""Fault rules: which request meets which fault, how often, and in which window of time.
+
+Both servers use them. A draw is a hash of the seed, the rule, the key and how often that key was asked for: a
+run with the same seed and the same requests meets the same faults, whatever the threads do.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import zlib
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One fault and when it strikes. All conditions must hold; the first rule that strikes wins."""
+
+    fault: str  # a name that the server knows
+    name: str = ""  # to remove the rule by; several rules may share it
+    operation: str = ""  # S3: operation name, CDN: method; empty = any
+    pattern: str = ""  # regular expression searched in the key or path; empty = any
+    probability: float = 1.0  # 0..1, of each request, or of each key with `sticky`
+    sticky: bool = False  # True: a key is hit always or never
+    count: int | None = None  # strikes in all; None = no limit
+    per_key: int | None = None  # strikes for one key; None = no limit
+    after: float = 0.0  # seconds from when the rule was added to its first strike
+    until: float | None = None  # seconds from when it was added to its end; None = for ever
+    value: str = ""  # the fault's parameter: Retry-After, Location ...
+    seconds: float | None = None  # how long a stall lasts, or a drip's pause; None = the fault's default
+
+    def lasting(self, default: float) -> float:
+        """Return `seconds`, or the fault's default."""
+        return default if self.seconds is None else self.seconds
+
+
+class RuleBook:
+    """The rules in force and what they have done. Safe for many threads."""
+
+    def __init__(self, known: frozenset[str], seed: int = 0) -> None:
+        self.struck: Counter[str] = Counter()  # fault -> strikes since the start
+        self._known = known
+        self._seed = seed
+        self._lock = threading.Lock()
+        self._rules: list[_Entry] = []
+
+    def add(self, rule: Rule) -> None:
+        """Put a rule in force, after those that are. Raises ValueError on an unknown fault."""
+        if rule.fault not in self._known:
+            raise ValueError(f"unknown fault {rule.fault!r}; known: {', '.join(sorted(self._known))}")
+        with self._lock:
+            self._rules.append(_Entry(rule))
+
+    def remove(self, name: str) -> None:
+        """Take the rules of that name out of force."""
+        with self._lock:
+            self._rules = [entry for entry in self._rules if entry.rule.name != name]
+
+    def clear(self) -> None:
+        """Take all rules out of force."""
+        with self._lock:
+            self._rules = []
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return the rules in force as plain records."""
+        with self._lock:
+            return [asdict(entry.rule) for entry in self._rules]
+
+    def pick(self, operation: str, key: str) -> Rule | None:
+        """Return the rule that strikes this request, and count it; None = the request goes through."""
+        if not self._rules:
+            return None
+        with self._lock:
+            for number, entry in enumerate(self._rules):
+                if entry.strikes(operation, key, f"{self._seed}/{number}"):
+                    self.struck[entry.rule.fault] += 1
+                    return entry.rule
+        return None
+
+
+class _Entry:
+    """A rule in force with its counters; used under the book's lock."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self._pattern = re.compile(rule.pattern)
+        self._since = time.monotonic()
+        self._total = 0
+        self._by_key: Counter[str] = Counter()
+        self._visits: Counter[str] = Counter()
+
+    def strikes(self, operation: str, key: str, seed: str) -> bool:
+        rule, age = self.rule, time.monotonic() - self._since
+        if age < rule.after or (rule.until is not None and age >= rule.until):
+            return False
+        if (rule.operation and rule.operation != operation) or not self._pattern.search(key):
+            return False
+        if rule.count is not None and self._total >= rule.count:
+            return False
+        if rule.per_key is not None and self._by_key[key] >= rule.per_key:
+            return False
+        if rule.probability < 1.0 and not self._drawn(key, seed):
+            return False
+        self._total += 1
+        if rule.per_key is not None:
+            self._by_key[key] += 1
+        return True
+
+    def _drawn(self, key: str, seed: str) -> bool:
+        visit = 0
+        if not self.rule.sticky:
+            self._visits[key] += 1
+            visit = self._visits[key]
+        draw = zlib.crc32(f"{seed}/{key}/{visit}".encode("utf-8", "surrogateescape"))
+        return draw < self.rule.probability * 2**32

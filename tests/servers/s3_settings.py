@@ -1,0 +1,70 @@
+"""How strict, how capable and how permissive the S3 server is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+ACTIONS = {
+    "AbortMultipartUpload": "AbortMultipartUpload",
+    "CompleteMultipartUpload": "PutObject",
+    "CreateBucket": "CreateBucket",
+    "CreateMultipartUpload": "PutObject",
+    "DeleteObject": "DeleteObject",
+    "GetBucketLocation": "GetBucketLocation",
+    "GetObject": "GetObject",
+    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+    "HeadBucket": "ListBucket",
+    "HeadObject": "GetObject",
+    "ListMultipartUploads": "ListBucketMultipartUploads",
+    "ListObjectsV2": "ListBucket",
+    "PutObject": "PutObject",
+    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
+    "UploadPart": "PutObject",
+}  # operation -> the action a policy must allow, without "s3:"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a test may choose; the defaults are Amazon's behaviour today."""
+
+    credentials: Mapping[str, str] = field(
+        default_factory=lambda: {"AKIATEST": "secret"}
+    )  # access key -> secret
+    tokens: Mapping[str, str] = field(default_factory=dict)  # access key -> session token it must bring
+    region: str = "us-west-2"
+    buckets: tuple[str, ...] = ("bucket",)  # created at start, owned by `owner`
+    owner: str = "111122223333"  # account id behind every credential
+    allow: frozenset[str] | None = None  # allowed actions without "s3:"; None = all
+    acls: bool = False  # whether the buckets take x-amz-acl
+    min_part: int = 5 * 1024 * 1024  # bytes of every part but the last
+    max_put: int = 5 * 1024**3  # bytes of one PutObject
+    clock_offset: float = 0.0  # seconds the server's clock is ahead
+    latency: float = 0.0  # seconds before every answer
+    # -- encryption by bucket default
+    kms_default: bool = False  # ETags are 32 hex digits that are no MD5
+    kms_announced: bool = True  # with kms_default: PUT and HEAD say aws:kms
+    # -- lesser servers
+    etag_mode: str = "md5"  # md5 | random (32 hex digits) | opaque | unquoted | weak | none
+    ignore_if_none_match: bool = False  # overwrites and answers 200
+    if_none_match_status: int = (
+        0  # not 0: the answer to any conditional PUT (501), or to one that fails (304)
+    )
+    ignore_content_md5: bool = False
+    ignore_checksums: bool = False
+    aws_chunked: str = "decode"  # decode | refuse (501) | store (the framing becomes content)
+    ignore_expect: bool = False  # never says 100 Continue
+    log_limit: int = 100_000  # requests kept in the log, the newest
+
+    def __post_init__(self) -> None:
+        """Take lists for tuples and sets (JSON has no others). Raises ValueError on what no server can be."""
+        object.__setattr__(self, "buckets", tuple(self.buckets))
+        if self.allow is not None:
+            object.__setattr__(self, "allow", frozenset(self.allow))
+        if self.etag_mode not in ("md5", "random", "opaque", "unquoted", "weak", "none"):
+            raise ValueError(f"etag_mode {self.etag_mode!r}")
+        if self.aws_chunked not in ("decode", "refuse", "store"):
+            raise ValueError(f"aws_chunked {self.aws_chunked!r}")
+        unknown = (self.allow or frozenset()) - set(ACTIONS.values()) - {"PutObjectAcl"}
+        if unknown:
+            raise ValueError(f"unknown actions: {', '.join(sorted(unknown))}")
