@@ -134,7 +134,7 @@ _PIECES = st.sampled_from([
 ])  # fmt: skip
 
 
-@examples(1500)
+@examples(700)
 @given(st.one_of(st.lists(_PIECES, max_size=25).map(b"".join), st.binary()))
 def test_env_file_of_any_bytes_is_understood_line_by_line_or_refused(tmp_path: Path, content: bytes) -> None:
     try:

@@ -224,7 +224,7 @@ def test_address_of_any_text_is_an_address_or_malformed(naming: Naming, text: st
     assert address is None or text.startswith(naming.url_prefix)
 
 
-@examples(800)
+@examples(500)
 @given(_NAMINGS, _PATHS)
 def test_address_can_be_sent_and_stored(naming: Naming, path: str) -> None:
     address = _address(naming, naming.url_prefix + path)
@@ -239,7 +239,7 @@ def test_address_can_be_sent_and_stored(naming: Naming, path: str) -> None:
     assert "#" not in address.target
 
 
-@examples(800)
+@examples(500)
 @given(_NAMINGS, _PATHS)
 def test_target_asks_the_same_host_for_the_same_octets(naming: Naming, path: str) -> None:
     url = naming.url_prefix + path
@@ -285,7 +285,7 @@ _SPELLINGS = st.lists(
 ).map(lambda pieces: "".join(pieces) + ".jpg")
 
 
-@examples(1000)
+@examples(600)
 @given(st.sampled_from(["", "x/"]), _SPELLINGS, _SPELLINGS)
 def test_two_paths_share_a_key_only_where_they_are_one_or_strip_explains_it(
     strip: str, one: str, other: str

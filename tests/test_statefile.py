@@ -28,6 +28,7 @@ from cdn2s3.statefile import (
     held_lock,
     input_lines,
     lock_holder,
+    placed_lines,
     replacing,
     synced_every_second,
     whole_lines,
@@ -84,12 +85,18 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
             b"a\xe2\x80\xa8b\xc2\x85\x0b\x1cc\n", [b"a\xe2\x80\xa8b\xc2\x85\x0b\x1cc"], id="odd breaks"
         ),
         pytest.param(b" a \n", [b" a "], id="blanks stay"),
+        pytest.param(b"a\n\xef\xbb\xbfb\n", [b"a", b"b"], id="BOM in the middle: two files joined"),
         pytest.param(b"\xef\xbb", [b"\xef\xbb"], id="half a BOM"),
     ],
 )
 def test_input_lines(path: Path, content: bytes, lines: list[bytes]) -> None:
     path.write_bytes(content)
     assert list(input_lines(path)) == lines
+
+
+def test_placed_lines_begin_where_they_say(path: Path) -> None:
+    path.write_bytes(b"\xef\xbb\xbfa\r\n\nb\tfailed\nc")
+    assert list(placed_lines(path)) == [(0, b"a"), (6, b""), (7, b"b"), (16, b"c")]
 
 
 def test_input_lines_of_a_missing_file_raise_what_the_caller_can_name(path: Path) -> None:
