@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 from dotenv.parser import parse_stream
 
 from cdn2s3.errors import Fixable
 
+_NEWLINE = re.compile("\r\n|\n|\r")
+
 
 def read_env_file(path: Path) -> dict[str, str]:
     """Return the names and values in an env file, without `${}` interpolation.
 
     Raise Fixable when the file is missing, unreadable or not UTF-8, has a line that cannot be understood
-    (an unterminated quote would swallow the lines after it) or says a name twice.
+    (an unterminated quote would swallow the lines after it, so no value spans lines) or says a name twice.
     """
     try:
         content = path.read_bytes().decode("utf-8-sig")
@@ -24,15 +27,18 @@ def read_env_file(path: Path) -> dict[str, str]:
             "Run in the folder that has it, or name it with --env-file."
         ) from error
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        line = error.object[: error.start].count(b"\n") + 1
         raise Fixable(f"{path}, line {line}: not UTF-8. Save the file as UTF-8.") from error
     values: dict[str, str] = {}
-    for binding in parse_stream(io.StringIO(content)):
-        line = (
-            binding.original.line + len(binding.original.string) - len(binding.original.string.lstrip("\r\n"))
-        )
-        if binding.error or (binding.key is not None and binding.value is None):
+    for binding in parse_stream(io.StringIO(content, newline="")):
+        taken = binding.original.string
+        before = taken[: len(taken) - len(taken.lstrip())]
+        line = binding.original.line + len(_NEWLINE.findall(before))
+        over_lines = _NEWLINE.search(taken.strip()) is not None  # a quote that closes on a later line
+        if binding.error or over_lines or (binding.key is not None and binding.value is None):
             raise Fixable(f"{path}, line {line}: not a NAME=value line (is a quote open?)")
+        if "\0" in taken:
+            raise Fixable(f"{path}, line {line}: a NUL character. Save the file as UTF-8 text.")
         if binding.key is None:
             continue
         if binding.key in values:

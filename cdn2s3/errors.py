@@ -127,12 +127,13 @@ class Fixable(CannotGoOn):
     exit_code = EXIT_FIXABLE
 
 
-_USERINFO = re.compile(r"(?<=://)[^/\s@]*@")
-_QUERY = re.compile(r"(://[^\s?#]*)\?[^\s#]*")
+_USERINFO = re.compile(r"(?<=://)[^/\s]*@")  # to the last @: a password may hold one
+# A path may hold blanks, and stand without its host (urllib3 writes "with url: /a.jpg?token=…").
+_QUERY = re.compile(r"(/[^\n?#/]*\?)[^\s#]+")
 
 
 def redact(text: str) -> str:
-    """Return text with the user part and the query of every URL in it replaced by `***`."""
-    if "://" not in text:
+    """Return text with the user part and the query of every URL and path in it replaced by `***`."""
+    if "/" not in text:
         return text
-    return _QUERY.sub(r"\1?***", _USERINFO.sub("***@", text))
+    return _QUERY.sub(r"\1***", _USERINFO.sub("***@", text))

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 KEY_BYTES = 1024  # longest key S3 takes, in bytes of UTF-8 (S3 User Guide, "Naming Amazon S3 objects")
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_CONTROL_OCTET = re.compile(b"[\x00-\x1f\x7f]")
 _BARE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _SAFE_ON_THE_WIRE = "!$%&'()*+,/:;=?@[]~"  # besides letters, digits and _.-: sent as it stands
 
@@ -46,15 +47,16 @@ class KeyMaker:
         self._naming = naming
         base = urlsplit(naming.url_prefix)
         self._origin_length = len(f"{base.scheme}://{base.netloc}")
-        plain = r"(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*/)*[A-Za-z0-9_~-][A-Za-z0-9._~-]*"
-        self._is_plain = re.compile(re.escape(naming.url_prefix) + plain).fullmatch
+        origin = re.escape(naming.url_prefix[: self._origin_length])
+        self._is_plain = re.compile(rf"{origin}(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+").fullmatch
 
     def address(self, url: str) -> Address:
         """Return where url is fetched from and where it goes; raise Malformed when it may not be fetched.
 
         url is one line of urls.txt, undecodable bytes as surrogates (errors="surrogateescape").
         """
-        if self._is_plain(url):  # what nearly every line is: nothing to decode, nothing to refuse
+        if self._is_plain(url) and url.startswith(self._naming.url_prefix):
+            # what nearly every line is: nothing to decode, nothing to refuse
             target = url[self._origin_length :]
             key, stripped = self._key(target[1:])
             return Address(target, _checked(key), stripped)
@@ -77,9 +79,10 @@ class KeyMaker:
         path, mark, query = before_fragment[self._origin_length :].partition("?")
         if not before_fragment.startswith(self._naming.url_prefix) or len(path) < 1:
             raise Malformed("no file name")
-        if _CONTROL.search(url) or _CONTROL.search(_decoded(path)):
+        octets = unquote_to_bytes(path)  # what the CDN will see, whether or not it is UTF-8
+        if _CONTROL.search(url) or _CONTROL_OCTET.search(octets) or _CONTROL.search(_decoded(path)):
             raise Malformed("a control character")
-        if ".." in _decoded(path).replace("\\", "/").split("/"):
+        if b".." in octets.replace(b"\\", b"/").split(b"/"):
             raise Malformed("a .. segment")
         return path, mark + query
 

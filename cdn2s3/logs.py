@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from cdn2s3.errors import redact
 from cdn2s3.statefile import OWNER_ONLY, cannot_write
@@ -20,16 +19,33 @@ _TALKATIVE = ("urllib3", "botocore", "boto3", "s3transfer", "requests")
 
 
 class _OneCleanLine(logging.Formatter):
-    """Format a record: URLs without user and query, control characters escaped."""
+    """Format a record as one line: URLs without user and query, control characters escaped.
+
+    Only a traceback takes further lines, which are indented: none of them can pass for a record.
+    """
 
     converter = staticmethod(time.gmtime)
     default_msec_format = "%s.%03dZ"
 
-    def format(self, record: logging.LogRecord) -> str:
-        lines = redact(super().format(record)).split("\n")
-        return "\n  ".join(
-            "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line) for line in lines
-        )
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
+        return _clean(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 (logging's name)
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802 (logging's name)
+        return _indented(super().formatStack(stack_info))
+
+
+def _indented(text: str) -> str:
+    return "\n".join("  " + _clean(line) for line in text.split("\n"))
+
+
+def _clean(text: str) -> str:
+    """Escape before redacting, so that no control character can cut a secret in two."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return redact(text)
 
 
 def set_up(file: Path, level: str, console: TextIO | None = None) -> None:
@@ -45,8 +61,8 @@ def set_up(file: Path, level: str, console: TextIO | None = None) -> None:
     for handler in list(root.handlers):
         root.removeHandler(handler)
         handler.close()
-    for stream in (os.fdopen(fd, "a", encoding="utf-8"), console or sys.stderr):
-        handler = logging.StreamHandler(stream)
+    os.close(fd)  # it was opened to make the file its owner's alone
+    for handler in (logging.FileHandler(file, encoding="utf-8"), logging.StreamHandler(console)):
         handler.setFormatter(_OneCleanLine(_FORMAT))
         root.addHandler(handler)
     root.setLevel(level)

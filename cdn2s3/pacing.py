@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import Callable
 
@@ -19,7 +20,7 @@ def backoff(failures: int, draw: Callable[[], float] = random.random) -> float:
 
     The jitter takes up to half of it away, so that workers which failed together do not return together.
     """
-    wait = min(LONGEST_WAIT, 2.0 ** (failures - 1))
+    wait = min(LONGEST_WAIT, 2.0 ** min(failures - 1, 10))  # an outage counts thousands of failures
     return wait * (1 - draw() / 2)
 
 
@@ -34,7 +35,10 @@ def retry_after(header: str | None, now: float) -> float | None:
     if header.isascii() and header.isdigit():
         return min(LONGEST_WAIT, float(header))
     try:
-        asked = parsedate_to_datetime(header).timestamp() - now
+        date = parsedate_to_datetime(header)
+        if date.tzinfo is None:  # the old asctime form names no zone: HTTP dates are in UTC
+            date = date.replace(tzinfo=timezone.utc)
+        asked = date.timestamp() - now
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
     return min(LONGEST_WAIT, max(0.0, asked))

@@ -8,17 +8,18 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from cdn2s3.envfile import read_env_file
-from cdn2s3.errors import Fixable
+from cdn2s3.errors import Fixable, redact
 from cdn2s3.values import (
     Parser,
     Secret,
     empty_or,
     expression,
+    file_path,
     flag,
     header_name,
     header_text,
@@ -71,8 +72,8 @@ class CollectionSettings:
     api_auth_scheme: str = setting("Bearer", header_text, "word before the token; empty = the token alone")
     api_rate_limit: float = setting("10", number(0.01, 10000), "API requests a second, at most")
     results_per_page: int = setting("100", whole(1, 100000), "page size asked for")
-    output_file: Path = setting("urls.txt", path, "where the URLs go, one a line")
-    checkpoint_file: Path = setting("checkpoint.json", path, "where a later run resumes")
+    output_file: Path = setting("urls.txt", file_path, "where the URLs go, one a line")
+    checkpoint_file: Path = setting("checkpoint.json", file_path, "where a later run resumes")
     checkpoint_interval: int = setting("10000", whole(1, 10_000_000), "URLs between two checkpoints")
     api_pagination: str = setting(
         "page",
@@ -145,7 +146,7 @@ _BUCKET = matching(
 class MigrationSettings:
     """What migrate.py and validate.py are told, from migration.env."""
 
-    source_urls_file: Path = setting("urls.txt", path, "the URLs to move, one a line")
+    source_urls_file: Path = setting("urls.txt", file_path, "the URLs to move, one a line")
     destination_bucket: str = setting(REQUIRED, _BUCKET, "the bucket to move them to", "my-auction-images")
     destination_bucket_fallback: str = setting(
         "", empty_or(_BUCKET), "name for --create-bucket when the first is taken"
@@ -245,59 +246,81 @@ def build(
     specs = {field.name.upper(): field for field in dataclasses.fields(kind)}
     problems = [_unknown(name, specs) for name in file if name not in specs and name not in AWS_NAMES]
     values: dict[str, Any] = {}
+    bad: set[str] = set()
     for name, spec in specs.items():
         given = environment.get(name, file.get(name))
         if given is None or (given == "" and spec.metadata["default"] is REQUIRED):
             if spec.metadata["default"] is REQUIRED:
                 problems.append(f"{name} is not set: {spec.metadata['meaning']}")
+                bad.add(name)
             continue
         try:
             values[spec.name] = spec.metadata["parse"](given)
         except ValueError as error:
             origin = "" if name not in environment else " (from the environment)"
-            shown = "***" if spec.metadata["parse"] is secret else repr(given)
-            problems.append(f"{name}={shown}{origin}: must be {error}")
+            text_given = "***" if spec.metadata["parse"] is secret else redact(repr(given))
+            problems.append(f"{name}={text_given}{origin}: must be {error}")
+            bad.add(name)
+    settings = kind(**values)
+    problems += [text for names, text in _contradictions(settings) if bad.isdisjoint(names)]
     if not problems:
-        settings = kind(**values)
-        problems = _contradictions(settings)
-        if not problems:
-            return settings
+        return settings
     raise Fixable(
         f"{where}: {len(problems)} setting(s) to correct:\n" + "\n".join(f"  - {p}" for p in problems)
     )
 
 
 def _unknown(name: str, known: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(name, [*known, *AWS_NAMES], n=1, cutoff=0.4)
-    return f"{name} is no setting" + (f"; did you mean {near[0]}?" if near else "")
+    near = difflib.get_close_matches(name[:80].upper(), [*known, *sorted(AWS_NAMES)], n=1, cutoff=0)[0]
+    return f"{name if name.isprintable() else ascii(name)} is no setting; did you mean {near}?"
 
 
-def _contradictions(settings: CollectionSettings | MigrationSettings) -> list[str]:
-    problems = []
+def _contradictions(
+    settings: CollectionSettings | MigrationSettings,
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the settings that do not go together: their names, and what to tell."""
     if settings.ca_bundle and not settings.ca_bundle.is_file():
-        problems.append(f"CA_BUNDLE={str(settings.ca_bundle)!r}: must be a file that exists")
+        yield ("CA_BUNDLE",), f"CA_BUNDLE={str(settings.ca_bundle)!r}: must be a file that exists"
     if isinstance(settings, CollectionSettings):
         if settings.source == "api" and not settings.api_base_url:
-            problems.append("API_BASE_URL is not set: SOURCE=api needs the URL of the API's first page")
+            yield (
+                ("SOURCE", "API_BASE_URL"),
+                "API_BASE_URL is not set: SOURCE=api needs the URL of the API's first page",
+            )
         if settings.api_pagination == "cursor" and not settings.api_cursor_field:
-            problems.append("API_CURSOR_FIELD is not set: API_PAGINATION=cursor needs it")
+            yield (
+                ("API_PAGINATION", "API_CURSOR_FIELD"),
+                "API_CURSOR_FIELD is not set: API_PAGINATION=cursor needs it",
+            )
         if settings.api_pagination == "next_url" and not settings.api_next_field:
-            problems.append("API_NEXT_FIELD is not set: API_PAGINATION=next_url needs it")
+            yield (
+                ("API_PAGINATION", "API_NEXT_FIELD"),
+                "API_NEXT_FIELD is not set: API_PAGINATION=next_url needs it",
+            )
     elif settings.sse_kms_key_id and not settings.server_side_encryption.startswith("aws:kms"):
-        problems.append("SSE_KMS_KEY_ID is set: it needs SERVER_SIDE_ENCRYPTION=aws:kms")
-    return problems
+        yield (
+            ("SSE_KMS_KEY_ID", "SERVER_SIDE_ENCRYPTION"),
+            "SSE_KMS_KEY_ID is set: it needs SERVER_SIDE_ENCRYPTION=aws:kms",
+        )
 
 
-def load(kind: type[Settings], env_file: Path) -> Settings:
+_ONE_IDENTITY = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"})
+
+
+def load(
+    kind: type[Settings], env_file: Path, environment: MutableMapping[str, str] = os.environ
+) -> Settings:
     """Read env_file and the environment into settings, and hand the file's AWS_* names to the AWS SDK.
 
     Raise Fixable for everything that is wrong with them.
     """
     file = read_env_file(env_file)
-    settings = build(kind, file, os.environ, env_file)
-    for name in AWS_NAMES & file.keys():
+    settings = build(kind, file, environment, env_file)
+    # Keys and token belong together: half of them from the file would make a signature that no store takes.
+    kept = frozenset() if _ONE_IDENTITY.isdisjoint(environment) else _ONE_IDENTITY
+    for name in (AWS_NAMES - kept) & file.keys():
         if file[name]:
-            os.environ.setdefault(name, file[name])
+            environment.setdefault(name, file[name])
     return settings
 
 
@@ -315,4 +338,6 @@ def _as_text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return ",".join(value)
-    return repr(value) if isinstance(value, Secret) else str(value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else str(value)
+    return repr(value) if isinstance(value, Secret) else redact(str(value))

@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,13 +24,14 @@ log = logging.getLogger(__name__)
 OWNER_ONLY = 0o600
 SYNC_SECONDS = 1.0
 _BLOCK = 1 << 20
+_CLOSED = -1
 _BOM = b"\xef\xbb\xbf"
 
 
 def cannot_write(path: Path, error: OSError) -> CannotGoOn:
     """Return the error that stops the run when path cannot be written, with the remedy for a full disk."""
     return CannotGoOn(
-        f"cannot write {path}: {error.strerror}. Nothing is recorded that did not happen; "
+        f"cannot write {path}: {error.strerror or error}. Nothing is recorded that did not happen; "
         "make room or correct the permissions there, then run the same command again."
     )
 
@@ -39,7 +40,7 @@ def cannot_read(path: Path, error: OSError, setting: str = "") -> Fixable:
     """Return the error for an input file that cannot be read, naming the setting that points at it."""
     named = f" ({setting})" if setting else ""
     return Fixable(
-        f"cannot read {path}{named}: {error.strerror}. Correct the path or the file's permissions."
+        f"cannot read {path}{named}: {error.strerror or error}. Correct the path or the file's permissions."
     )
 
 
@@ -63,15 +64,22 @@ def end_of_last_line(path: Path) -> int:
 def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
     """Yield each line of path from byte offset start, without its newline; leave out a torn last one.
 
-    A file that does not exist has no lines.
+    A file that does not exist has no lines. Raise CannotGoOn for one that cannot be read: taken for empty, it
+    would have everything done again.
     """
-    if not path.exists():
+    try:
+        with path.open("rb", buffering=_BLOCK) as file:
+            file.seek(start)
+            for line in file:
+                if line.endswith(b"\n"):
+                    yield line[:-1]
+    except FileNotFoundError:
         return
-    with path.open("rb", buffering=_BLOCK) as file:
-        file.seek(start)
-        for line in file:
-            if line.endswith(b"\n"):
-                yield line[:-1]
+    except OSError as error:
+        raise CannotGoOn(
+            f"cannot read {path}: {error.strerror or error}. Correct its permissions, "
+            "then run the same command again."
+        ) from error
 
 
 def placed_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -79,6 +87,8 @@ def placed_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
     BOM, CR and a missing last newline are accepted, and the text from the first tab on is dropped, so that
     our own state files are input too.
+
+    Raise OSError when it cannot be read; `cannot_read` makes that a message, with the setting's name.
     """
     with path.open("rb", buffering=_BLOCK) as file:
         at = 0
@@ -104,49 +114,60 @@ def input_lines(path: Path) -> Iterator[bytes]:
 class AppendFile:
     """Append whole lines to path: one write each, on disk within SYNC_SECONDS.
 
-    Opening cuts off a torn last line (a crash left it) and says so. Threads and processes may append to one
+    A torn last line (a crash left it) is cut off, and this is said: on opening, and before an append, because
+    another process that appends here may have been killed meanwhile. Threads and processes may append to one
     file at the same time: each write happens under a lock on the file, so that a short one (a full disk) can
     be taken back without touching a neighbour's line.
     """
 
-    def __init__(self, path: Path, cut_torn_tail: bool = True) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
         self._unsynced = False
         self._sync_error: OSError | None = None
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
+            self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
         except OSError as error:
             raise cannot_write(path, error) from error
-        if cut_torn_tail:
-            self._cut_torn_tail()
+        try:
+            self._write_whole(b"")
+        except OSError as error:
+            os.close(self._fd)
+            raise cannot_write(path, error) from error
 
-    def _cut_torn_tail(self) -> None:
+    def _write_whole(self, line: bytes) -> None:
+        """Cut off a torn tail and write line (b"": no more than that); raise OSError unless it is whole."""
+        if self._fd == _CLOSED:
+            raise OSError(errno.EBADF, "it is closed")
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            size = self._cut_torn_tail()
+            if line and os.write(self._fd, line) < len(line):
+                os.ftruncate(self._fd, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _cut_torn_tail(self) -> int:
+        """Leave whole lines only; return the file's length. For the holder of the file's lock."""
         size = os.fstat(self._fd).st_size
-        whole = end_of_last_line(self.path) if size else 0
-        if whole < size:
-            os.ftruncate(self._fd, whole)
-            log.warning("%s ended in a torn line of %d bytes (a crash): cut off", self.path, size - whole)
+        if size == 0 or os.pread(self._fd, 1, size - 1) == b"\n":
+            return size
+        whole = end_of_last_line(self.path)
+        os.ftruncate(self._fd, whole)
+        log.warning("%s ended in a torn line of %d bytes (a crash): cut off", self.path, size - whole)
+        return whole
 
     def append(self, line: bytes) -> None:
         """Write line, which ends in its only newline; raise CannotGoOn unless it is written whole."""
         with self._lock:
             if self._sync_error is not None:
                 raise cannot_write(self.path, self._sync_error)
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
             try:
                 self._write_whole(line)
-                self._unsynced = True
             except OSError as error:
                 raise cannot_write(self.path, error) from error
-            finally:
-                fcntl.flock(self._fd, fcntl.LOCK_UN)
-
-    def _write_whole(self, line: bytes) -> None:
-        written = os.write(self._fd, line)
-        if written < len(line):
-            os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._unsynced = True
 
     def sync(self) -> None:
         """Bring what was appended to the disk; a failure is raised by the next append."""
@@ -163,16 +184,23 @@ class AppendFile:
         return os.fstat(self._fd).st_size
 
     def close(self) -> None:
-        """Sync and close; raise CannotGoOn when the last lines may not be on disk."""
+        """Sync and close, once; raise CannotGoOn when the last lines may not be on disk."""
+        if self._fd == _CLOSED:
+            return
         self.sync()
-        os.close(self._fd)
+        with self._lock:
+            fd, self._fd = self._fd, _CLOSED  # a late append fails, and reaches no file that got this number
+            os.close(fd)
         if self._sync_error is not None:
             raise cannot_write(self.path, self._sync_error)
 
 
 @contextmanager
 def synced_every_second(*files: AppendFile) -> Iterator[None]:
-    """Sync files from a thread of their own once a SYNC_SECONDS while the block runs, then close them."""
+    """Sync files from a thread of their own once a SYNC_SECONDS while the block runs, then close them all.
+
+    Raise CannotGoOn when one of them may lack its last lines on disk.
+    """
     done = threading.Event()
 
     def keep_syncing() -> None:
@@ -182,13 +210,12 @@ def synced_every_second(*files: AppendFile) -> Iterator[None]:
 
     thread = threading.Thread(target=keep_syncing, name="sync", daemon=True)
     thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+    with ExitStack() as at_the_end:
         for file in files:
-            file.close()
+            at_the_end.callback(file.close)
+        at_the_end.callback(thread.join)
+        at_the_end.callback(done.set)
+        yield
 
 
 @contextmanager
@@ -201,17 +228,25 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, OWNER_ONLY)
         with os.fdopen(fd, "wb", buffering=_BLOCK) as file:
+            os.fchmod(fd, OWNER_ONLY)  # one that lay there keeps its own mode
             yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _forget(temporary)
         raise cannot_write(path, error) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _forget(temporary)
         raise
+
+
+def _forget(temporary: Path) -> None:
+    with suppress(
+        OSError
+    ):  # a left-over is overwritten by the next run; the reason for stopping matters more
+        temporary.unlink()
 
 
 def sync_folder(folder: Path) -> None:
@@ -242,6 +277,8 @@ def held_lock(path: Path, holder: str) -> Iterator[int]:
                 f"{holder} is already running with process id {_pid_in(fd)} (it holds {path}). "
                 "Wait for it to end, or stop it."
             ) from None
+        except OSError as error:  # a file system without locks
+            raise cannot_write(path, error) from error
         _write_pid(fd, path)
         yield fd
     finally:

@@ -34,7 +34,7 @@ def text(value: str) -> str:
 
 def whole(least: int, most: int) -> Parser:
     def parse(value: str) -> int:
-        if not re.fullmatch(r"\d+", value, re.ASCII) or not least <= int(value) <= most:
+        if not re.fullmatch(r"\d{1,18}", value, re.ASCII) or not least <= int(value) <= most:
             raise ValueError(f"a whole number from {least} to {most}")
         return int(value)
 
@@ -44,13 +44,9 @@ def whole(least: int, most: int) -> Parser:
 def number(least: float, most: float) -> Parser:
     def parse(value: str) -> float:
         allowed = f"a number from {least:g} to {most:g}"
-        try:
-            result = float(value)
-        except ValueError:
-            raise ValueError(allowed) from None
-        if not least <= result <= most:
+        if not re.fullmatch(r"(\d+\.)?\d+|\.\d+", value, re.ASCII) or not least <= float(value) <= most:
             raise ValueError(allowed)
-        return result
+        return float(value)
 
     return parse
 
@@ -84,15 +80,15 @@ def matching(pattern: str, allowed: str) -> Parser:
 
 
 def http_url(value: str) -> str:
-    allowed = "an http:// or https:// URL without user, password or blanks"
+    allowed = "an http:// or https:// URL in printable ASCII, without user, password or blanks"
+    if not re.fullmatch(r"https?://[\x21-\x7e]+", value):  # urlsplit would drop or fold the rest
+        raise ValueError(allowed)
     try:
         parts = urlsplit(value)
         port_is_a_number = parts.port is None or parts.port > 0
     except ValueError:
         raise ValueError(allowed) from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_a_number:
-        raise ValueError(allowed)
-    if "@" in parts.netloc or "\\" in value or re.search(r"\s", value):
+    if not parts.hostname or not port_is_a_number or "@" in parts.netloc or "\\" in value:
         raise ValueError(allowed)
     return value
 
@@ -108,7 +104,7 @@ def expression(value: str) -> str:
     if value:
         try:
             jmespath.compile(value)
-        except jmespath.exceptions.JMESPathError:
+        except (ValueError, RecursionError):  # JMESPathError is a ValueError; so is a number too long
             raise ValueError("a JMESPath expression, for example items[].image_url") from None
     return value
 
@@ -118,7 +114,11 @@ def header_name(value: str) -> str:
 
 
 def header_text(value: str) -> str:
-    return str(matching(r"[\x21-\x7e]?|[\x21-\x7e][\x20-\x7e]*[\x21-\x7e]", "printable ASCII")(value))
+    return str(
+        matching(r"[\x21-\x7e]?|[\x21-\x7e][\x20-\x7e]*[\x21-\x7e]", "printable ASCII, no blank at its ends")(
+            value
+        )
+    )
 
 
 def secret(value: str) -> Secret:
@@ -131,6 +131,12 @@ def path(value: str) -> Path:
     return Path(value)
 
 
+def file_path(value: str) -> Path:
+    if not path(value).name:
+        raise ValueError("a file's path")
+    return Path(value)
+
+
 def names(value: str) -> tuple[str, ...]:
     result = tuple(name.strip() for name in value.split(","))
     if not all(result):
@@ -139,8 +145,8 @@ def names(value: str) -> tuple[str, ...]:
 
 
 def key_part(value: str) -> str:
-    if re.search(r"[\x00-\x1f\x7f]", value) or len(value.encode()) > 900:
-        raise ValueError("at most 900 bytes without control characters")
+    if re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", value) or len(value.encode()) > 900:
+        raise ValueError("at most 900 bytes of UTF-8 without control characters")
     return value
 
 

@@ -1,0 +1,176 @@
+"""Waits and rates, on a clock that the test moves."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdn2s3.pacing import LONGEST_WAIT, TokenBucket, backoff, retry_after
+from tests.properties import examples
+
+NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110's own examples
+
+
+class FakeClock:
+    """A clock that only sleeping moves; tells how long was slept."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def far_from_greenwich() -> Iterator[None]:
+    """Run with a local time that is hours from UTC."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = "America/New_York"
+    time.tzset()
+    yield
+    if before is None:
+        del os.environ["TZ"]
+    else:
+        os.environ["TZ"] = before
+    time.tzset()
+
+
+@pytest.mark.parametrize(("failures", "longest"), [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (50_000, 60)])
+def test_backoff_doubles_up_to_the_longest_wait(failures: int, longest: float) -> None:
+    assert backoff(failures, lambda: 0.0) == longest
+    assert backoff(failures, lambda: 1.0) == longest / 2
+
+
+@examples(200)
+@given(st.integers(1, 10**9), st.floats(0, 1, exclude_max=True))
+def test_backoff_is_never_zero_and_never_over_the_longest_wait(failures: int, drawn: float) -> None:
+    assert 0.5 <= backoff(failures, lambda: drawn) <= LONGEST_WAIT
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        pytest.param(None, None, id="absent"),
+        pytest.param("0", 0, id="now"),
+        pytest.param(" 7 ", 7, id="seconds with blanks"),
+        pytest.param("86400", 60, id="a day"),
+        pytest.param("9" * 5000, 60, id="five thousand digits"),
+        pytest.param("Sun, 06 Nov 1994 08:49:57 GMT", 20, id="HTTP date"),
+        pytest.param("Sunday, 06-Nov-94 08:49:57 GMT", 20, id="RFC 850 date"),
+        pytest.param("Sun Nov  6 08:49:57 1994", 20, id="asctime date, which is in UTC too"),
+        pytest.param("Sun, 06 Nov 1994 08:49:57 -0000", 20, id="zone unknown"),
+        pytest.param("Sun, 06 Nov 1994 08:00:00 GMT", 0, id="date gone by"),
+        pytest.param("Sun, 06 Nov 2094 08:49:57 GMT", 60, id="date in a hundred years"),
+        pytest.param("", None, id="empty"),
+        pytest.param("soon", None, id="a word"),
+        pytest.param("-5", None, id="negative"),
+        pytest.param("1.5", None, id="fraction"),
+        pytest.param("٣", None, id="digits of another script"),
+        pytest.param("Sun, 06 Nov 99999999999 08:49:37 GMT", None, id="a year too far"),
+    ],
+)
+@pytest.mark.usefixtures("far_from_greenwich")
+def test_retry_after(header: str | None, seconds: float | None) -> None:
+    assert retry_after(header, NOW) == seconds
+
+
+_DATE_PARTS = st.sampled_from(
+    [
+        "Sun",
+        ",",
+        "06",
+        "Nov",
+        "1994",
+        "99999999999",
+        "08:49:37",
+        "24:61:00",
+        "GMT",
+        "-0000",
+        "+99999",
+        ":",
+        "é",
+    ]
+)
+
+
+@examples(500)
+@given(st.one_of(st.text(), st.lists(_DATE_PARTS).map(" ".join)))
+def test_retry_after_never_raises_and_stays_in_bounds(header: str) -> None:
+    seconds = retry_after(header, NOW)
+    assert seconds is None or 0 <= seconds <= LONGEST_WAIT
+
+
+def test_token_bucket_spaces_out_takers() -> None:
+    clock = FakeClock()
+    bucket = TokenBucket(rate=10, clock=clock, sleep=clock.sleep)
+    for _ in range(21):
+        bucket.take()
+    assert clock.now - 1000 == pytest.approx(2.0)
+    assert clock.slept == pytest.approx([0.1] * 20)
+
+
+def test_token_bucket_after_a_quiet_time_gives_the_burst_and_no_more() -> None:
+    clock = FakeClock()
+    bucket = TokenBucket(rate=10, burst=3, clock=clock, sleep=clock.sleep)
+    clock.now += 3600
+    for _ in range(4):
+        bucket.take()
+    assert clock.slept == pytest.approx([0.1])
+
+
+def test_token_bucket_makes_the_next_taker_pay_for_a_large_take() -> None:
+    clock = FakeClock()
+    bucket = TokenBucket(rate=100, clock=clock, sleep=clock.sleep)
+    bucket.take(51)
+    bucket.take(1)
+    assert clock.slept == pytest.approx([0.5, 0.01])
+
+
+def test_token_bucket_whose_sleep_returns_early_still_keeps_the_rate() -> None:
+    clock = FakeClock()
+    asked: list[float] = []
+    bucket = TokenBucket(rate=1, clock=clock, sleep=asked.append)
+    for _ in range(4):
+        bucket.take()
+    assert asked == pytest.approx([1, 2, 3])  # nobody slept, so each is told a later time
+
+
+def test_token_bucket_serves_threads_one_turn_each() -> None:
+    asked: list[float] = []
+    bucket = TokenBucket(rate=10, clock=lambda: 0.0, sleep=asked.append)
+    threads = [threading.Thread(target=bucket.take) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(asked) == pytest.approx([turn / 10 for turn in range(1, 50)])
+
+
+@examples(200)
+@given(
+    rate=st.floats(0.01, 10_000),
+    burst=st.floats(1, 50),
+    steps=st.lists(st.tuples(st.floats(0, 100), st.floats(0.1, 5)), min_size=1, max_size=30),
+)
+def test_token_bucket_never_gives_more_than_burst_and_rate_allow(
+    rate: float, burst: float, steps: list[tuple[float, float]]
+) -> None:
+    clock = FakeClock()
+    bucket = TokenBucket(rate, burst, clock, clock.sleep)
+    taken = 0.0
+    for pause, tokens in steps:
+        clock.now += pause
+        bucket.take(tokens)
+        taken += tokens
+        assert taken <= burst + (clock.now - 1000) * rate + 1e-6 * (1 + taken + clock.now * rate)

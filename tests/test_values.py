@@ -1,0 +1,131 @@
+"""Each parser of a setting's text: its bounds, and that it says what is allowed."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdn2s3 import values
+from cdn2s3.values import Parser, Secret
+from tests.properties import examples
+
+LONG_NUMBER = "9" * 5000  # int() refuses it with words of its own
+NO_NUMBERS = ("-1", "+1", " 1", "1 ", "1\n", "1_0", "1e1", "0x1", "٣", LONG_NUMBER)
+
+
+def _rows(parser: Parser, *texts: str) -> list[Any]:
+    return [
+        pytest.param(parser, text, id=f"{parser.__qualname__.split('.')[0]} {text[:40]!r}") for text in texts
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parser", "text", "value"),
+    [
+        pytest.param(values.whole(0, 20), "0", 0, id="whole, least"),
+        pytest.param(values.whole(0, 20), "020", 20, id="whole, most"),
+        pytest.param(values.number(0.1, 3600), "0.1", 0.1, id="number, least"),
+        pytest.param(values.number(0.1, 3600), "3600", 3600.0, id="number, most"),
+        pytest.param(values.number(0, 1), ".5", 0.5, id="number without a zero"),
+        pytest.param(values.flag, "TRUE", True, id="flag, upper case"),
+        pytest.param(values.flag, "false", False, id="flag"),
+        pytest.param(values.empty_or(values.whole(1, 9)), "", None, id="empty"),
+        pytest.param(values.empty_or(values.whole(1, 9)), "9", 9, id="not empty"),
+        pytest.param(values.names, "image_url, thumb_url", ("image_url", "thumb_url"), id="names"),
+        pytest.param(values.path, "a/b", Path("a/b"), id="path"),
+        pytest.param(values.file_path, "a/b.txt", Path("a/b.txt"), id="file's path"),
+        pytest.param(values.processes, "auto", "auto", id="processes, auto"),
+        pytest.param(values.processes, "64", 64, id="processes, most"),
+        pytest.param(values.key_part, "", "", id="key part, empty"),
+        pytest.param(values.key_part, "é" * 450, "é" * 450, id="key part of 900 bytes"),
+        pytest.param(
+            values.http_url, "http://[::1]:1/a?b=c", "http://[::1]:1/a?b=c", id="URL, IPv6 and port"
+        ),
+        pytest.param(values.url_prefix, "https://h/a%20b/", "https://h/a%20b/", id="URL prefix"),
+        pytest.param(values.expression, "", "", id="expression, empty"),
+        pytest.param(values.expression, "items[].[a, b][]", "items[].[a, b][]", id="expression"),
+        pytest.param(values.header_name, "X-Api-Key", "X-Api-Key", id="header's name"),
+        pytest.param(values.header_text, "", "", id="header's text, empty"),
+        pytest.param(values.header_text, "public, max-age=1", "public, max-age=1", id="header's text"),
+        pytest.param(values.text, " any #thing ", " any #thing ", id="text"),
+        pytest.param(values.one_of("", "a"), "", "", id="one of, empty"),
+    ],
+)
+def test_parser_takes(parser: Parser, text: str, value: object) -> None:
+    result = parser(text)
+    assert result == value
+    assert type(result) is type(value) or isinstance(value, Path)
+
+
+@pytest.mark.parametrize(
+    ("parser", "text"),
+    [
+        *_rows(values.whole(1, 20), "", "0", "21", "1.0", *NO_NUMBERS),
+        *_rows(values.number(0.1, 20), "", "0.09", "20.1", "1.", ".", "nan", "inf", *NO_NUMBERS),
+        *_rows(values.one_of("a", "b"), "", "A", "a ", "c"),
+        *_rows(values.flag, "", "1", "yes", "true "),
+        *_rows(values.names, "", ",", "a,", "a,,b", " "),
+        *_rows(values.path, "", "a\0b"),
+        *_rows(values.file_path, "", ".", "/", "a\0b"),
+        *_rows(values.processes, "", "0", "65", "AUTO", LONG_NUMBER),
+        *_rows(values.key_part, "é" * 450 + "a", "a\tb", "a\nb", "\x7f", "\x85", "\udcff"),
+        *_rows(values.matching(r"[a-z]+", "letters"), "", "a1", "a\n", "é"),
+        *_rows(values.header_name, "", "A B", "A:", "Ä", "A\r\nB"),
+        *_rows(values.header_text, " a", "a ", " ", "a\nb", "ä", "a\tb"),
+        *_rows(values.secret, " a", "a\r\nb", "ä"),
+        *_rows(values.expression, "a[", "[", "a..b", "a[" + LONG_NUMBER + "]", "(" * 20_000),
+        *_rows(
+            values.http_url, "", "h", "ftp://h/", "//h/", "https://", "https:///a", "HTTPS://h/", "https://u@h/",
+            "https://u:p@h/", "https://h:0/", "https://h:99999/", "https://h:x/", "https://[::1/",
+            "https://h/a b", "https://h/\n", "https://h/\x01", "\x01https://h/", "https://h\\@g/",
+            "https://ü.example/", "https://h/\udcff",
+        ),
+        *_rows(values.url_prefix, "", "https://h", "https://h/a", "https://h/?a/", "https://h/#a/", "h/"),
+    ],
+)  # fmt: skip
+def test_parser_refuses_saying_what_is_allowed(parser: Parser, text: str) -> None:
+    with pytest.raises(ValueError, match=r"^(?!Exceeds|could not|invalid|'utf)") as refused:
+        parser(text)
+    assert type(refused.value) is ValueError
+    assert str(refused.value).isprintable()
+
+
+_PARSERS = [
+    values.whole(0, 10**12), values.number(0, 10**6), values.one_of("", "a"), values.flag, values.names,
+    values.path, values.file_path, values.processes, values.key_part, values.header_name, values.header_text,
+    values.secret,
+    values.expression, values.http_url, values.url_prefix, values.text, values.empty_or(values.http_url),
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # jmespath's, for `literals` without quotes
+@examples(600)
+@given(st.one_of(st.text(max_size=30), st.text("0123456789.[]()'`\"&@|!<>=*?:/\\ ahtps-", max_size=30)))
+def test_parsers_of_any_text_raise_nothing_but_value_error(text: str) -> None:
+    for parser in _PARSERS:
+        try:
+            parser(text)
+        except ValueError as error:
+            assert type(error) is ValueError, parser
+
+
+def test_secret_shows_in_no_form_but_reveal() -> None:
+    token = values.secret("CANARY")
+    assert token.reveal() == "CANARY"
+    for shown in (str(token), repr(token), f"{token}", f"{token!r}", f"{[token]}"):
+        assert "CANARY" not in shown
+
+
+def test_secret_is_true_when_there_is_one() -> None:
+    assert Secret("x")
+    assert not Secret("")
+    assert repr(Secret("")) == "(not set)"
+
+
+def test_secret_survives_the_way_to_another_process() -> None:
+    assert pickle.loads(pickle.dumps(Secret("x"))).reveal() == "x"
