@@ -43,7 +43,7 @@ def whole(least: int, most: int) -> Parser:
 
 def number(least: float, most: float) -> Parser:
     def parse(value: str) -> float:
-        allowed = f"a number from {least:g} to {most:g}"
+        allowed = f"a number from {least} to {most}"
         if not re.fullmatch(r"(\d+\.)?\d+|\.\d+", value, re.ASCII) or not least <= float(value) <= most:
             raise ValueError(allowed)
         return float(value)
@@ -94,10 +94,9 @@ def http_url(value: str) -> str:
 
 
 def url_prefix(value: str) -> str:
-    http_url(value)
     if not value.endswith("/") or "?" in value or "#" in value:
         raise ValueError("a URL that ends in / and has no query, for example https://d111.cloudfront.net/")
-    return value
+    return http_url(value)
 
 
 def expression(value: str) -> str:
@@ -132,7 +131,7 @@ def path(value: str) -> Path:
 
 
 def file_path(value: str) -> Path:
-    if not path(value).name:
+    if "\0" in value or not Path(value).name:
         raise ValueError("a file's path")
     return Path(value)
 

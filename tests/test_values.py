@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,26 @@ def test_parsers_of_any_text_raise_nothing_but_value_error(text: str) -> None:
             parser(text)
         except ValueError as error:
             assert type(error) is ValueError, parser
+
+
+@pytest.mark.parametrize(
+    ("parser", "words"),
+    [
+        pytest.param(values.number(0.01, 1_000_000), "a number from 0.01 to 1000000", id="number"),
+        pytest.param(values.whole(1, 10**12), "a whole number from 1 to 1000000000000", id="whole"),
+        pytest.param(values.one_of("", "a"), "one of (empty), a", id="one of"),
+        pytest.param(values.file_path, "a file's path", id="file's path"),
+        pytest.param(values.processes, "auto, or a whole number from 1 to 64", id="processes"),
+    ],
+)
+def test_parser_says_what_is_allowed(parser: Parser, words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}$"):
+        parser("\0")
+
+
+def test_url_prefix_says_that_it_ends_in_a_slash() -> None:
+    with pytest.raises(ValueError, match="ends in / and has no query"):
+        values.url_prefix("ftp://h")
 
 
 def test_secret_shows_in_no_form_but_reveal() -> None:
