@@ -19,16 +19,17 @@ _TALKATIVE = ("urllib3", "botocore", "boto3", "s3transfer", "requests")
 
 
 class _OneCleanLine(logging.Formatter):
-    """Format a record as one line: URLs without user and query, control characters escaped.
+    """Format a record: URLs without user and query, control characters escaped.
 
-    Only a traceback takes further lines, which are indented: none of them can pass for a record.
+    Its first line has the time and the level; the further ones (of a message that has several, of a traceback)
+    are indented, so that none of them can pass for a record.
     """
 
     converter = staticmethod(time.gmtime)
     default_msec_format = "%s.%03dZ"
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
-        return _clean(super().formatMessage(record))
+        return _indented(super().formatMessage(record)).lstrip()
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 (logging's name)
         return _indented(super().formatException(ei))

@@ -1,4 +1,4 @@
-"""What reaches the log: one line a record, no secret, nothing that could pass for another record."""
+"""What reaches the log: no secret, no control character, nothing that could pass for another record."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from tests.properties import examples
 
 CANARY = "CANARY7f3a"
 START = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}Z (DEBUG|INFO|WARNING|ERROR) +", re.ASCII)
+
+RECORD = "2026-01-01 00:00:00.000Z INFO    migration finished"
 
 log = logging.getLogger("cdn2s3.test")
 
@@ -101,8 +103,8 @@ def test_log_file_that_cannot_be_opened_stops_the_run(file: Path, kind: str) -> 
 @pytest.mark.parametrize(
     ("message", "logged"),
     [
-        pytest.param("a\nb", "a\\nb", id="newline"),
-        pytest.param("a\r\nb", "a\\r\\nb", id="CRLF"),
+        pytest.param("a\n\nb", "a\n  \n  b", id="newlines: further lines are indented"),
+        pytest.param("a\r\nb", "a\\r\n  b", id="CRLF"),
         pytest.param("a\tb\0", "a\\tb\\x00", id="tab and NUL"),
         pytest.param("\x1b[2J", "\\x1b[2J", id="terminal escape"),
         pytest.param("\u2028\x85", "\\u2028\\x85", id="line separators"),
@@ -128,7 +130,7 @@ def test_traceback_is_redacted_and_none_of_its_lines_passes_for_a_record(file: P
     console = io.StringIO()
     set_up(file, "DEBUG", console)
     try:
-        raise ValueError(f"url: /a.jpg?token={CANARY}\n2026-01-01 00:00:00.000Z INFO    migration finished")
+        raise ValueError(f"url: /a.jpg?token={CANARY}\n{RECORD}")
     except ValueError:
         log.exception("failed", stack_info=True)
     first, *further = console.getvalue().splitlines()
@@ -138,18 +140,24 @@ def test_traceback_is_redacted_and_none_of_its_lines_passes_for_a_record(file: P
     assert CANARY not in console.getvalue()
 
 
-def test_any_message_is_one_line(file: Path) -> None:
+def test_no_message_can_pass_for_two_records(file: Path) -> None:
     console = io.StringIO()
     set_up(file, "DEBUG", console)
 
     @examples(300)
-    @given(st.text(st.characters(), max_size=40))
+    @given(
+        st.lists(st.one_of(st.text(st.characters(), max_size=9), st.sampled_from(["\n", RECORD]))).map(
+            "".join
+        )
+    )
     def check(message: str) -> None:
         console.seek(0)
         console.truncate()
         log.info("%s", message)
-        assert len(console.getvalue().splitlines()) == 1
-        assert START.match(console.getvalue())
+        first, *further = console.getvalue().splitlines()
+        assert START.match(first)
+        assert all(line.startswith("  ") for line in further)
+        assert len(further) == message.count("\n")
 
     check()
     assert "Logging error" not in console.getvalue()
