@@ -12,17 +12,20 @@ from __future__ import annotations
 import argparse
 import collections
 import logging
+import os
 import resource
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Callable, Protocol
 
 from cdn2s3 import failures, guard, report, runstate, statefile
 from cdn2s3.bucket import Bucket
 from cdn2s3.buffers import BUDGET, Budget
+from cdn2s3.crew import Crew, Desk
 from cdn2s3.download import Reader
 from cdn2s3.errors import (
     CAUSES,
@@ -37,11 +40,13 @@ from cdn2s3.errors import (
 )
 from cdn2s3.feed import Done, Doubts, Feed, Task
 from cdn2s3.fingerprints import Fingerprints
+from cdn2s3.guard import Probed
 from cdn2s3.job import Job, forget_completed, key_maker, look_through, plan_job, urls_of
 from cdn2s3.keys import KeyMaker
 from cdn2s3.ledger import FAILED, Ledger
+from cdn2s3.logs import set_level as set_log_level
 from cdn2s3.logs import set_up as set_up_logs
-from cdn2s3.pacing import backoff
+from cdn2s3.pacing import Bandwidth, backoff
 from cdn2s3.progress import Count, Progress, duration
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
@@ -67,8 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         make_state_dir(settings.state_dir)
         set_up_logs(settings.state_dir / "migration.log", settings.log_level)
         allow_open_files(2 * settings.concurrency + _FILES_BESIDES)
-        with statefile.held_lock(settings.state_dir / runstate.LOCK, "migrate.py"):
-            return migrate(settings, arguments, signals)
+        with statefile.held_lock(settings.state_dir / runstate.LOCK, "migrate.py") as lock:
+            return migrate(settings, arguments, signals, lock)
     except CannotGoOn as error:
         say_error(str(error))
         return error.exit_code
@@ -76,8 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return interrupted.exit_code
 
 
-def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
-    """Do one run, under the lock; return the exit code."""
+def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals, lock: int) -> int:
+    """Do one run, under the lock (its file descriptor); return the exit code."""
     runstate.refuse_while_collecting(settings.source_urls_file)
     runstate.bind(settings)
     warning = runstate.unfinished_collection(settings.source_urls_file)
@@ -94,29 +99,21 @@ def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals:
     job = plan_job(settings, keys, work, chosen, arguments.limit, time.time())
     ledger = Ledger(settings.state_dir)
     with statefile.synced_every_second(ledger.completed, ledger.failed):
-        run = Run(settings, keys, job, ledger, signals, watch_errors=arguments.retry_failed is None)
-        return run.go(warning)
+        run = Run(settings, job, ledger, signals, watch_errors=arguments.retry_failed is None)
+        return run.go(lambda: mover(settings, keys, ledger, lock), warning)
 
 
 class Run:
     """One run: two passes over its URLs, then the books."""
 
     def __init__(
-        self,
-        settings: MigrationSettings,
-        keys: KeyMaker,
-        job: Job,
-        ledger: Ledger,
-        signals: Signals,
-        watch_errors: bool,
+        self, settings: MigrationSettings, job: Job, ledger: Ledger, signals: Signals, watch_errors: bool
     ) -> None:
         self.settings = settings
-        self.keys = keys
         self.job = job
         self.ledger = ledger
         self.signals = signals
         self.watch_errors = watch_errors
-        self.stop = threading.Event()
         self.tally = Tally(time.time())
         self.failed = Fingerprints()  # URLs that failed in this run
         self.healed = Fingerprints()  # URLs that failed once and are completed now
@@ -125,13 +122,13 @@ class Run:
         self.completed_began = ledger.completed.size()
         self.failed_began = ledger.failed.size()
 
-    def go(self, warning: str | None) -> int:
+    def go(self, equipped: Callable[[], Mover], warning: str | None) -> int:
         """Do both passes; bring the books in order whatever happens; return the exit code."""
         log.info("%s", self._beginning())
         why, error = "", None
         try:
             if self.job.todo:
-                self._both_passes()
+                self._both_passes(equipped())
             if self.signals.received:
                 why = f"signal {self.signals.received}"
         except CannotGoOn as stopped_by:
@@ -146,29 +143,30 @@ class Run:
             f"this run does {self.job.todo}"
         )
 
-    def _both_passes(self) -> None:
-        transfer = equip(self.settings, self.stop, self.signals)
+    def _both_passes(self, mover: Mover) -> None:
         progress = Progress(self.job.todo)
         try:
-            self._pass(self.job.tasks(), transfer, progress)
+            self._pass(self.job.tasks(), mover, progress)
             again = self._tasks_to_try_again() if not self.signals.received else []
             if again:
                 log.info("second pass over %d URLs, %.0f s after the first", len(again), SECOND_PASS_AFTER)
                 self._wait_for_second_pass(progress)
-                self._pass(iter(again), transfer, progress)
+                self._pass(iter(again), mover, progress)
         finally:
             progress.close()
 
-    def _pass(self, tasks: Iterator[Task], transfer: Transfer, progress: Progress) -> None:
+    def _pass(self, tasks: Iterator[Task], mover: Mover, progress: Progress) -> None:
         """Move tasks and count their results; raise CannotGoOn."""
+        stopping = False
         with self.signals.noted():
-            for batch in moved(tasks, self.keys, transfer, self.ledger, self.settings.concurrency):
+            for batch in mover.moved(tasks):
                 for done in batch:
                     self._count(done)
-                progress.show(self._progress(), note_on(transfer.sides, self.stop.is_set()))
-                if self.signals.received and not self.stop.is_set():
+                progress.show(self._progress(), mover.note())
+                if self.signals.received and not stopping:
                     log.warning("stopping: waiting for the uploads in flight (a second signal stops at once)")
-                    stop_all(transfer)
+                    stopping = True
+                    mover.stop()
                 if self.watch_errors and self.tally.error_rate > self.settings.max_error_rate:
                     raise CannotGoOn(
                         f"{100 * self.tally.error_rate:.0f} % of the last 1,000 URLs failed, more than "
@@ -250,110 +248,174 @@ class Run:
 # --- the fan-out: a pool of workers, fed one URL at a time ---
 
 
-def moved(
-    tasks: Iterator[Task], keys: KeyMaker, transfer: Transfer, ledger: Ledger, workers: int
-) -> Iterator[list[Done]]:
-    """Move tasks with a pool of workers; yield what is done, recorded, every TICK (also when it is nothing).
+class Mover(Protocol):
+    """What moves URLs: the workers of this process, or those of several."""
 
-    A failure that may be its side's fault is held until that is known; then it is recorded or done again.
-    Raise CannotGoOn after all workers have ended.
-    """
-    feed, doubts = Feed(tasks), Doubts({side.name: side for side in transfer.sides})
-    results: collections.deque[Done] = collections.deque()
-    while True:
-        with ThreadPoolExecutor(workers, thread_name_prefix="worker") as pool:
-            futures = [pool.submit(worker, feed, keys, transfer, ledger, results) for _ in range(workers)]
+    def moved(self, tasks: Iterator[Task]) -> Iterator[list[Done]]:
+        """Move tasks; yield what is done every TICK, also when it is nothing. Raise CannotGoOn."""
+
+    def stop(self) -> None:
+        """Let no worker begin anything more; downloads are dropped, uploads end."""
+
+    def note(self) -> str:
+        """Return what holds the run back at this moment, "" for nothing."""
+
+
+def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int) -> Mover:
+    """Contact the bucket, find out what it checks, and return what moves URLs; raise CannotGoOn."""
+    client = S3Client(settings, PooledAdapter(settings.concurrency, settings.ca_bundle))
+    probed = probe_patiently(settings, client)
+    guard.say(probed, settings)
+    count = process_count(settings)
+    if count == 1:
+        return Workers(keys, equip(settings, client, probed, 1), ledger, settings.concurrency)
+    workers = max(1, settings.concurrency // count)
+    log.info("%d processes with %d workers each", count, workers)
+    return Crew(count, workers, TICK, settings.state_dir, lock, share, settings, probed, count)
+
+
+def process_count(settings: MigrationSettings) -> int:
+    """Return how many processes PROCESSES asks for; auto is one a core, with 16 workers each at least."""
+    if settings.processes == "auto":
+        return max(1, min(len(os.sched_getaffinity(0)), settings.concurrency // 16))
+    return min(int(settings.processes), settings.concurrency)
+
+
+def share(desk: Desk, stop: threading.Event, settings: MigrationSettings, probed: Probed, count: int) -> None:
+    """Be one of count processes: move what the desk hands out, with this process's share of the workers."""
+    set_log_level(settings.log_level)
+    workers = max(1, settings.concurrency // count)
+    client = S3Client(settings, PooledAdapter(workers, settings.ca_bundle))
+    ledger = Ledger(settings.state_dir)
+    with statefile.synced_every_second(ledger.completed, ledger.failed):
+        pool = Workers(key_maker(settings), equip(settings, client, probed, count, stop), ledger, workers)
+        for batch in pool.moved_from(desk.feed):
+            desk.hand_in(batch, pool.note(), pool.held)
+
+
+class Workers:
+    """A pool of workers in this process; used by its main thread."""
+
+    def __init__(self, keys: KeyMaker, transfer: Transfer, ledger: Ledger, count: int) -> None:
+        self._keys = keys
+        self._transfer = transfer
+        self._ledger = ledger
+        self._count = count
+        self._doubts = Doubts({side.name: side for side in transfer.sides})
+        self._results: collections.deque[Done] = collections.deque()
+
+    def moved(self, tasks: Iterator[Task]) -> Iterator[list[Done]]:
+        return self.moved_from(Feed(tasks))
+
+    def moved_from(self, feed: Feed) -> Iterator[list[Done]]:
+        """Move what feed hands out; yield what is done and recorded every TICK, also when it is nothing.
+
+        A failure that may be its side's fault is held until that is known; then it is recorded or done
+        again. Raise CannotGoOn after all workers have ended.
+        """
+        while True:
+            with ThreadPoolExecutor(self._count, thread_name_prefix="worker") as pool:
+                workers = [pool.submit(self._work, feed) for _ in range(self._count)]
+                try:
+                    while True:
+                        ended = all(future.done() for future in workers)
+                        yield self._settled(feed)
+                        if any(future.done() and future.exception() for future in workers):
+                            self.stop()
+                            feed.close()
+                        if ended:
+                            break
+                        time.sleep(TICK)
+                except BaseException:
+                    self.stop()
+                    feed.close()
+                    raise
+            for future in workers:
+                future.result()
+            if self._transfer.stop.is_set():
+                return
+            if not feed.has_more:
+                break
+        yield [self._recorded(done) for done in self._doubts.give_up()]
+
+    def _work(self, feed: Feed) -> None:
+        """Be a worker: move one URL after the other until there is none, or the run is stopped."""
+        for task in feed:
             try:
-                while True:
-                    ended = all(future.done() for future in futures)
-                    yield settled(results, doubts, feed, ledger)
-                    stop_on_error(futures, transfer)
-                    if ended:
-                        break
-                    time.sleep(TICK)
-            except BaseException:
-                stop_all(transfer)
+                result = self._transfer.move(task.url, self._keys.address(task.url))
+            except Stopped:
+                return
+            except CannotGoOn:
                 raise
-        for future in futures:
-            future.result()
-        if transfer.stop.is_set() or not feed.has_more:
-            break
-    if not transfer.stop.is_set():
-        yield [recorded(done, ledger) for done in doubts.give_up()]
+            except BaseException as error:  # noqa: BLE001  # a worker's death must cost one URL and be seen
+                log.error("%s: a worker failed: %r", task.url, error)
+                why = f"a worker failed: {type(error).__name__}"
+                result = Result(task.url, "", cause="destination", message=why)
+            result = result._replace(attempts=result.attempts + task.attempts)
+            if result.stored is not None:
+                self._ledger.record(result, time.time())
+            self._results.append(Done(task, result))
 
+    def _settled(self, feed: Feed) -> list[Done]:
+        """Take what the workers have done; return what is certain of it, failures recorded."""
+        batch = []
+        for _ in range(len(self._results)):
+            done = self._results.popleft()
+            if not self._doubts.hold(done):
+                batch.append(self._recorded(done))
+        certain, again = self._doubts.settle()
+        feed.put(*again)
+        return batch + [self._recorded(done) for done in certain]
 
-def worker(
-    feed: Feed, keys: KeyMaker, transfer: Transfer, ledger: Ledger, results: collections.deque[Done]
-) -> None:
-    """Be a worker: move one URL after the other until there is none, or the run is stopped."""
-    for task in feed:
-        try:
-            result = transfer.move(task.url, keys.address(task.url))
-        except Stopped:
-            return
-        except CannotGoOn:
-            raise
-        except BaseException as error:  # noqa: BLE001  # a worker's death must cost one URL and be seen
-            log.error("%s: a worker failed: %r", task.url, error)
-            result = Result(
-                task.url, "", cause="destination", message=f"a worker failed: {type(error).__name__}"
-            )
-        result = result._replace(attempts=result.attempts + task.attempts)
-        if result.stored is not None:
-            ledger.record(result, time.time())
-        results.append(Done(task, result))
+    def _recorded(self, done: Done) -> Done:
+        """Record done where it is a failure (a worker has recorded it otherwise) and return it."""
+        if done.result.stored is None:
+            self._ledger.record(done.result, time.time())
+        return done
 
+    def stop(self) -> None:
+        self._transfer.stop.set()
+        for side in self._transfer.sides:
+            side.wake()
 
-def settled(results: collections.deque[Done], doubts: Doubts, feed: Feed, ledger: Ledger) -> list[Done]:
-    """Take what the workers have done; return what is certain of it, failures recorded."""
-    batch = []
-    for _ in range(len(results)):
-        done = results.popleft()
-        if not doubts.hold(done):
-            batch.append(recorded(done, ledger))
-    certain, again = doubts.settle()
-    for task in again:
-        feed.put_back(task)
-    return batch + [recorded(done, ledger) for done in certain]
+    def note(self) -> str:
+        return note_on(self._transfer.sides)
 
-
-def recorded(done: Done, ledger: Ledger) -> Done:
-    """Record done where it is a failure (a worker has recorded it otherwise) and return it."""
-    if done.result.stored is None:
-        ledger.record(done.result, time.time())
-    return done
-
-
-def stop_on_error(futures: Sequence[Future[None]], transfer: Transfer) -> None:
-    if any(future.done() and future.exception() is not None for future in futures):
-        stop_all(transfer)
-
-
-def stop_all(transfer: Transfer) -> None:
-    """Let no worker begin anything more; downloads are dropped, uploads end."""
-    transfer.stop.set()
-    for side in transfer.sides:
-        side.wake()
+    @property
+    def held(self) -> int:
+        return len(self._doubts)
 
 
 # --- what the workers share ---
 
 
-def equip(settings: MigrationSettings, stop: threading.Event, signals: Signals) -> Transfer:
-    """Contact the bucket, find out what it checks, and return what the workers share; raise CannotGoOn."""
-    adapter = PooledAdapter(settings.concurrency, settings.ca_bundle, stop)
-    client = S3Client(settings, PooledAdapter(settings.concurrency, settings.ca_bundle))
-    probed = probe_patiently(settings, client)
-    guard.say(probed, settings)
-    source = Source(settings.url_prefix, adapter, stop)
+def equip(
+    settings: MigrationSettings,
+    client: S3Client,
+    probed: Probed,
+    processes: int,
+    stop: threading.Event | None = None,
+) -> Transfer:
+    """Return what the workers of one of so many processes share."""
+    stop = stop or threading.Event()
+    workers = max(1, settings.concurrency // processes)
+    source = Source(settings.url_prefix, PooledAdapter(workers, settings.ca_bundle, stop), stop)
     bucket = Bucket(settings, client, probed.guard)
     sides = Sides(
-        Side("source", settings.concurrency, settings.outage_limit, stop, source.probe),
-        Side("bucket", settings.concurrency, settings.outage_limit, stop, bucket.is_up),
+        Side("source", workers, settings.outage_limit, stop, source.probe),
+        Side("bucket", workers, settings.outage_limit, stop, bucket.is_up),
     )
-    reader = Reader(settings.content_check, settings.max_buffer_bytes, guard.integrity(probed, settings))
-    patience = Patience(settings.max_retries, settings.download_timeout, settings.upload_timeout)
-    return Transfer(source, bucket, sides, reader, Budget(BUDGET, stop), patience, stop)
+    integrity = guard.integrity(probed, settings)
+    return Transfer(
+        source,
+        bucket,
+        sides,
+        Reader(settings.content_check, settings.max_buffer_bytes, integrity),
+        Budget(BUDGET // processes, stop),
+        Bandwidth(settings.bandwidth_limit_mbps * 1e6 / 8 / processes),
+        Patience(settings.max_retries, settings.download_timeout, settings.upload_timeout),
+        stop,
+    )
 
 
 def probe_patiently(settings: MigrationSettings, client: S3Client) -> guard.Probed:
@@ -372,9 +434,9 @@ def probe_patiently(settings: MigrationSettings, client: S3Client) -> guard.Prob
     raise AssertionError("unreachable")
 
 
-def note_on(sides: Sides, stopping: bool) -> str:
-    """Return what holds the run back at this moment, "" for nothing."""
-    notes = ["stopping"] if stopping else []
+def note_on(sides: Sides) -> str:
+    """Return which side holds the run back at this moment and why, "" for neither."""
+    notes = []
     for side in sides:
         health = side.health()
         if health.down_for is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from cdn2s3.sides import Side
@@ -28,29 +28,45 @@ class Done(NamedTuple):
 
 
 class Feed:
-    """Hand out tasks one by one to any number of threads: what came back first, then the list."""
+    """Hand out tasks one by one to any number of threads: what was put in first, then the list.
 
-    def __init__(self, tasks: Iterator[Task]) -> None:
-        self._tasks = tasks
-        self._back: deque[Task] = deque()
-        self._lock = threading.Lock()
+    An open feed waits for more to be put in until it is closed; a closed one ends with its list.
+    """
+
+    def __init__(self, tasks: Iterable[Task] = (), is_open: bool = False) -> None:
+        self._tasks = iter(tasks)
+        self._put: deque[Task] = deque()
+        self._is_open = is_open
+        self._changed = threading.Condition()
 
     def __iter__(self) -> Iterator[Task]:
         return self
 
     def __next__(self) -> Task:
-        with self._lock:
-            return self._back.popleft() if self._back else next(self._tasks)
+        with self._changed:
+            while True:
+                if self._put:
+                    return self._put.popleft()
+                if not self._is_open:
+                    return next(self._tasks)
+                self._changed.wait()
 
-    def put_back(self, task: Task) -> None:
-        """Hand task out again, before all others."""
-        with self._lock:
-            self._back.append(task)
+    def put(self, *tasks: Task) -> None:
+        """Hand tasks out before all others."""
+        with self._changed:
+            self._put.extend(tasks)
+            self._changed.notify(len(tasks))
+
+    def close(self) -> None:
+        """Let the feed end when it has nothing more."""
+        with self._changed:
+            self._is_open = False
+            self._changed.notify_all()
 
     @property
     def has_more(self) -> bool:
-        """Tell whether something has come back that nobody has taken yet."""
-        return bool(self._back)
+        """Tell whether something has been put in that nobody has taken yet."""
+        return bool(self._put)
 
 
 class Doubts:

@@ -66,6 +66,11 @@ def set_up(file: Path, level: str, console: TextIO | None = None) -> None:
     for handler in (logging.FileHandler(file, encoding="utf-8"), logging.StreamHandler(console)):
         handler.setFormatter(_OneCleanLine(_FORMAT))
         root.addHandler(handler)
-    root.setLevel(level)
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Let records of level and above through; the libraries' own talk holds secrets and stays out."""
+    logging.getLogger().setLevel(level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)

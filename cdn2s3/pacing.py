@@ -44,6 +44,40 @@ def retry_after(header: str | None, now: float) -> float | None:
     return min(LONGEST_WAIT, max(0.0, asked))
 
 
+class Bandwidth:
+    """Hold downloads to a rate by spacing their beginnings; shared by all workers.
+
+    A transfer is admitted when those before it, at their real or else the usual size, have had their time.
+    """
+
+    def __init__(self, bytes_a_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """bytes_a_second 0 means no limit."""
+        self._rate = bytes_a_second
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._usual = 390_000.0  # bytes; follows the sizes that are seen
+        self._next = clock()
+
+    def admitted_in(self) -> float:
+        """Reserve the next place and return the seconds until it comes."""
+        if not self._rate:
+            return 0.0
+        with self._lock:
+            now = self._clock()
+            begin = max(now, self._next)
+            self._next = begin + self._usual / self._rate
+            return begin - now
+
+    def was(self, size: int) -> None:
+        """Tell the bytes that came in an admitted download, 0 where it failed before its body."""
+        if not self._rate:
+            return
+        with self._lock:
+            self._next += (size - self._usual) / self._rate
+            if size:
+                self._usual += (size - self._usual) / 32
+
+
 class TokenBucket:
     """Let callers through at a steady rate; share it between threads.
 

@@ -12,6 +12,7 @@ import fcntl
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 OWNER_ONLY = 0o600
 SYNC_SECONDS = 1.0
+_ORPHANS_SECONDS = 10.0  # how long a killed run's worker processes may take to notice
 _BLOCK = 1 << 20
 _CLOSED = -1
 _BOM = b"\xef\xbb\xbf"
@@ -271,18 +273,34 @@ def held_lock(path: Path, holder: str) -> Iterator[int]:
         raise cannot_write(path, error) from error
     try:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CannotGoOn(
-                f"{holder} is already running with process id {_pid_in(fd)} (it holds {path}). "
-                "Wait for it to end, or stop it."
-            ) from None
+            _lock(fd, path, holder)
         except OSError as error:  # a file system without locks
             raise cannot_write(path, error) from error
         _write_pid(fd, path)
         yield fd
     finally:
         os.close(fd)
+
+
+def _lock(fd: int, path: Path, holder: str) -> None:
+    """Lock fd; wait a little for the last processes of a run whose own process is gone already."""
+    give_up_at = time.monotonic() + _ORPHANS_SECONDS
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            pid = _pid_in(fd)
+            if _is_alive(pid) or time.monotonic() > give_up_at:
+                raise CannotGoOn(
+                    f"{holder} is already running with process id {pid} (it holds {path}). "
+                    "Wait for it to end, or stop it."
+                ) from None
+            time.sleep(0.05)
+
+
+def _is_alive(pid: str) -> bool:
+    return not pid.isdigit() or Path("/proc", pid).exists()
 
 
 def lock_holder(path: Path) -> str | None:

@@ -14,7 +14,7 @@ from cdn2s3.destination import Destination, Image, Stored
 from cdn2s3.download import LargeBody, Reader
 from cdn2s3.errors import OUTAGE_CAUSES, Stopped, TryAgain, UrlFailed
 from cdn2s3.keys import Address
-from cdn2s3.pacing import backoff
+from cdn2s3.pacing import Bandwidth, backoff
 from cdn2s3.sides import Health, Side
 from cdn2s3.source import Source
 
@@ -71,6 +71,7 @@ class Transfer:
         sides: Sides,
         reader: Reader,
         budget: Budget,
+        bandwidth: Bandwidth,
         patience: Patience,
         stop: threading.Event,
     ) -> None:
@@ -79,6 +80,7 @@ class Transfer:
         self.sides = sides
         self.reader = reader
         self.budget = budget
+        self.bandwidth = bandwidth
         self.patience = patience
         self.stop = stop
 
@@ -159,13 +161,22 @@ class _Journey:
 
     def _download(self, room: Room) -> Image | tuple[Stored, str]:
         """Return the image, or, where it is too large for memory, the object that it has become."""
-        limit = Limit(self._run.patience.download_timeout, self._run.stop)
-        with self._run.source.get(self._address.target, limit) as answer:
-            body = self._run.reader.read(answer, room, limit)
-            if isinstance(body, Image):
-                return body
-            body.start()
-            return self._once(self._run.sides.bucket, lambda: self._store_parts(body)), body.media_type
+        run, came = self._run, 0
+        if run.stop.wait(run.bandwidth.admitted_in()):
+            raise Stopped
+        try:
+            limit = Limit(run.patience.download_timeout, run.stop)
+            with run.source.get(self._address.target, limit) as answer:
+                body = run.reader.read(answer, room, limit)
+                if isinstance(body, Image):
+                    came = len(body.body)
+                    return body
+                body.start()
+                stored = self._once(run.sides.bucket, lambda: self._store_parts(body))
+                came = stored.size
+                return stored, body.media_type
+        finally:
+            run.bandwidth.was(came)
 
     def _store_parts(self, body: LargeBody) -> Stored:
         timeout = self._run.patience.upload_timeout

@@ -1,0 +1,279 @@
+"""PROCESSES above 1: the same work in several processes, which share nothing but the append-only files.
+
+The parent hands out tasks, adds up what is done and passes orders on; each process is fed as it goes, so one
+that dies leaves only what it was at, and a new one goes on with that.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from multiprocessing import reduction
+from pathlib import Path
+from typing import Any, Callable, NamedTuple
+
+from cdn2s3 import failures
+from cdn2s3.destination import Stored
+from cdn2s3.errors import CannotGoOn
+from cdn2s3.feed import Done, Feed, Task
+from cdn2s3.ledger import COMPLETED, FAILED, completed
+from cdn2s3.statefile import whole_lines
+from cdn2s3.transfer import Result
+
+log = logging.getLogger(__name__)
+
+_AHEAD = 8  # tasks handed to a process for each of its workers: a tick's worth and more
+_MOST_DEATHS = 10  # in one pass; then something is wrong that a new process does not mend
+_FORK_SAFE = multiprocessing.get_context("spawn")  # never fork after threads or clients exist
+
+
+class Report(NamedTuple):
+    """What a process tells its parent."""
+
+    done: list[Done]
+    note: str  # what holds it back, "" for nothing
+    records: list[tuple[int, str]]  # log records: level and message
+    held: int = 0  # tasks whose failure is in doubt: not reported, and nobody is at work on them
+    error: tuple[str, int] | None = None  # message and exit code of what stopped it
+
+
+class Crew:
+    """Several processes that move tasks; used by the main thread of the parent.
+
+    body runs in each process as body(desk, *arguments), and is picklable.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        workers: int,
+        tick: float,
+        state_dir: Path,
+        lock: int,
+        body: Callable[..., None],
+        *arguments: Any,
+    ) -> None:
+        """tick is how often, in seconds, something is yielded at least; lock is the descriptor of the run's
+        lock, which is free only when the last process has ended.
+        """
+        self._count = count
+        self._ahead = _AHEAD * workers
+        self._tick = tick
+        self._state_dir = state_dir
+        self._lock = _Kept(lock)
+        self._body = body
+        self._arguments = arguments
+        self._members: list[_Member] = []
+        self._error: CannotGoOn | None = None
+        self._deaths = 0
+        self._stopping = False
+
+    def moved(self, tasks: Iterator[Task]) -> Iterator[list[Done]]:
+        """Move tasks; yield what is done every tick. Raise CannotGoOn after all processes have ended."""
+        begin = {name: _size(self._state_dir / name) for name in (COMPLETED, FAILED)}
+        feed = Feed(tasks)
+        self._members = [self._start() for _ in range(self._count)]
+        try:
+            while self._members:
+                for member in self._members:
+                    member.top_up(feed, self._ahead if not self._stopping else 0)
+                batch: list[Done] = []
+                for ready in multiprocessing.connection.wait([m.pipe for m in self._members], self._tick):
+                    member = next(m for m in self._members if m.pipe is ready)
+                    batch += self._heard(member, feed, begin)
+                yield batch
+                self._let_go(feed)
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            for member in self._members:
+                member.process.join()
+        if self._error is not None:
+            raise self._error
+
+    def _start(self) -> _Member:
+        ours, theirs = _FORK_SAFE.Pipe()
+        process = _FORK_SAFE.Process(
+            target=_in_child, args=(theirs, self._lock, self._body, *self._arguments)
+        )
+        process.start()
+        theirs.close()
+        return _Member(process, ours)
+
+    def _heard(self, member: _Member, feed: Feed, begin: dict[str, int]) -> list[Done]:
+        """Take one report of member; when it has ended, see to what it leaves behind."""
+        try:
+            report: Report = member.pipe.recv()
+        except (EOFError, OSError):
+            return self._ended(member, feed, begin)
+        for level, message in report.records:
+            log.log(level, "%s", message)
+        if report.error is not None and self._error is None:
+            self._error = CannotGoOn(report.error[0])
+            self._error.exit_code = report.error[1]
+            self.stop()
+        member.note, member.held = report.note, report.held
+        for done in report.done:
+            member.at.pop(done.task.url, None)
+        return report.done
+
+    def _ended(self, member: _Member, feed: Feed, begin: dict[str, int]) -> list[Done]:
+        member.process.join()
+        member.pipe.close()
+        self._members.remove(member)
+        if not member.at or self._stopping:
+            return []
+        code = member.process.exitcode or 0
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        self._deaths += 1
+        if self._deaths > _MOST_DEATHS:
+            self._error = CannotGoOn(f"worker processes keep dying (the last by {how}); see the kernel's log")
+            self.stop()
+            return []
+        recorded = self._recorded(member.at, begin)
+        left = [task for url, task in member.at.items() if url not in recorded]
+        log.error("a worker process died (%s): a new one goes on with its %d URLs", how, len(left))
+        feed.put(*left)
+        self._members.append(self._start())
+        return list(recorded.values())
+
+    def _recorded(self, at: dict[str, Task], begin: dict[str, int]) -> dict[str, Done]:
+        """Return what a dead process had recorded of the tasks at, and not told."""
+        found: dict[str, Done] = {}
+        for record in failures.records(self._state_dir / FAILED, begin[FAILED]):
+            if record.url in at:
+                result = Result(record.url, "", cause=record.cause, message=record.message)
+                found[record.url] = Done(at[record.url], result._replace(attempts=int(record.attempts)))
+        for line in whole_lines(self._state_dir / COMPLETED, begin[COMPLETED]):
+            row = completed(line)
+            if row is not None and row.url in at:
+                stored = Stored(row.etag, int(row.size), row.md5, already_there=False)
+                found[row.url] = Done(at[row.url], Result(row.url, row.key, stored, row.media_type))
+        return found
+
+    def _let_go(self, feed: Feed) -> None:
+        """Tell the members that there is no more once nothing is left to hand out and nobody is at work."""
+        if all(len(member.at) == member.held for member in self._members) and not feed.has_more:
+            for member in self._members:
+                member.send(None)
+
+    def stop(self) -> None:
+        """Let all processes drop their downloads, end their uploads and end."""
+        self._stopping = True
+        for member in self._members:
+            member.send("stop")
+
+    def note(self) -> str:
+        """Return what holds the processes back, "" for nothing."""
+        notes = {member.note for member in self._members if member.note}
+        return "; ".join(sorted(notes)[:2])
+
+
+class _Member:
+    """One process, as its parent sees it."""
+
+    def __init__(self, process: Any, pipe: multiprocessing.connection.Connection) -> None:
+        self.process = process
+        self.pipe = pipe
+        self.at: dict[str, Task] = {}  # handed out and not reported
+        self.note = ""
+        self.held = 0
+        self._told_end = False
+
+    def top_up(self, feed: Feed, ahead: int) -> None:
+        """Hand out tasks until the process has as many as ahead."""
+        if len(self.at) > ahead // 2:
+            return
+        tasks = [task for _, task in zip(range(ahead - len(self.at)), feed)]
+        if tasks:
+            self.at.update((task.url, task) for task in tasks)
+            self.send(tasks)
+
+    def send(self, order: object) -> None:
+        """Send an order once; a process that has ended already is noticed when its report is awaited."""
+        if order is None and self._told_end:
+            return
+        self._told_end = self._told_end or order is None
+        try:
+            self.pipe.send(order)
+        except OSError:
+            log.debug("worker process %s has ended already", self.process.pid)
+
+
+class Desk:
+    """Where a process gets its tasks and hands in what is done; made in the child's main thread."""
+
+    def __init__(self, pipe: multiprocessing.connection.Connection, stop: threading.Event) -> None:
+        self.feed = Feed(is_open=True)
+        self.records: list[tuple[int, str]] = []
+        self._pipe = pipe
+        self._stop = stop
+        threading.Thread(target=self._take_orders, name="orders", daemon=True).start()
+
+    def _take_orders(self) -> None:
+        while True:
+            try:
+                order = self._pipe.recv()
+            except (EOFError, OSError):
+                os._exit(3)  # the parent is gone, and its lock with it: not a byte more
+            if isinstance(order, list):
+                self.feed.put(*order)
+            else:
+                if order == "stop":
+                    self._stop.set()
+                self.feed.close()
+
+    def hand_in(self, done: list[Done], note: str, held: int = 0, error: CannotGoOn | None = None) -> None:
+        """Tell the parent what is done, what holds us back and how many failures are in doubt."""
+        records, self.records = self.records, []
+        self._pipe.send(Report(done, note, records, held, (str(error), error.exit_code) if error else None))
+
+
+class _ToParent(logging.Handler):
+    """Keep log records for the next report."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._desk.records.append((record.levelno, record.getMessage()))
+
+
+class _Kept:
+    """An open file that a new process gets too, and keeps open as long as it lives."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _kept, (reduction.DupFd(self._fd),)
+
+
+def _kept(handle: Any) -> _Kept:
+    return _Kept(handle.detach())
+
+
+def _in_child(
+    pipe: multiprocessing.connection.Connection, lock: _Kept, body: Callable[..., None], *arguments: Any
+) -> None:
+    """Run body in a new process. Signals are the parent's business: it passes the order on."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    stop = threading.Event()
+    desk = Desk(pipe, stop)
+    logging.getLogger().addHandler(_ToParent(desk))
+    try:
+        body(desk, stop, *arguments)
+    except CannotGoOn as error:
+        desk.hand_in([], "", error=error)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
