@@ -24,9 +24,10 @@ from typing import Any, Callable, NamedTuple, Optional
 from tests.servers import s3_faults, s3_payload, signature
 from tests.servers.process import run_until_told
 from tests.servers.rules import Rule, RuleBook
+from tests.servers.s3_calls import Call, Reply
 from tests.servers.s3_commands import commands
 from tests.servers.s3_errors import S3Error
-from tests.servers.s3_operations import Call, Operations, Reply
+from tests.servers.s3_operations import Operations
 from tests.servers.s3_routes import UNKNOWN, is_unicode, route
 from tests.servers.s3_settings import ACTIONS, Settings
 from tests.servers.store import Bucket, Store, StoredObject
@@ -67,6 +68,7 @@ class S3Server:
     ) -> None:
         self.settings = Settings(**settings)
         self.store = Store(folder)
+        self._operations = Operations(self.store, self.settings)
         self.rules = RuleBook(s3_faults.NAMES)
         self.hook = hook
         self.log: deque[Entry] = deque(maxlen=self.settings.log_limit)
@@ -87,6 +89,7 @@ class S3Server:
     def change(self, **settings: Any) -> None:
         """Change settings of the running server (those of new buckets: for buckets created from now on)."""
         self.settings = replace(self.settings, **settings)
+        self._operations = Operations(self.store, self.settings)
 
     def add_bucket(self, name: str, region: str = "", owner: str = "") -> None:
         """Add a bucket; another region or owner than the server's makes it somebody else's."""
@@ -149,7 +152,7 @@ class S3Server:
         request_id = secrets.token_hex(8).upper()
         try:
             call = self._admit(request, operation, bucket, key, raw)
-            reply = s3_faults.around(exchange, call, self._operations().run)
+            reply = s3_faults.around(exchange, call, self._operations.run)
         except S3Error as error:
             reply = self._refusal(error, request, request_id)
         if self.settings.latency:
@@ -162,9 +165,6 @@ class S3Server:
     def _strike(self, operation: str, key: str, request: Request) -> Rule | None:
         rule = self.hook(operation, key, request) if self.hook is not None else None
         return rule or self.rules.pick(operation, key)
-
-    def _operations(self) -> Operations:
-        return Operations(self.store, self.settings)
 
     def _admit(self, request: Request, operation: str, bucket: str, key: str, raw: bytes) -> Call:
         """Check everything that S3 checks before the operation itself. Raises S3Error."""

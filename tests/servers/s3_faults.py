@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Callable
 
 from tests.servers.rules import Rule
+from tests.servers.s3_calls import Call, Reply
 from tests.servers.s3_errors import ERRORS, S3Error
-from tests.servers.s3_operations import Call, Reply
 from tests.servers.wire import Connection, Request
 
 _HTML = (
