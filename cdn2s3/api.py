@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from http import HTTPStatus
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
@@ -125,13 +126,22 @@ def _refusal(answer: requests.Response, url: str, page: str) -> TryAgain | Canno
         )
     if 300 <= status < 400:
         return CannotGoOn(
-            f"{where}, a redirect to {redact(answer.headers.get('location', 'nowhere'))}. Redirects are not "
-            "followed, since the token would go along. Set API_BASE_URL to the address that answers."
+            f"{where}, a redirect to {_origin_of_redirect(answer, url)}. Redirects are not followed, since "
+            "the token would go along. Set API_BASE_URL to the address that answers."
         )
     return CannotGoOn(
         f"{where}. Correct API_BASE_URL and the settings of the pagination; "
         "an API that answers 404 after its last page needs API_PAGINATION=next_url or cursor."
     )
+
+
+def _origin_of_redirect(answer: requests.Response, url: str) -> str:
+    """Return where a redirect leads, without the path and query, which may hold a secret."""
+    try:
+        parts = urlsplit(urljoin(url, answer.headers.get("location", "")))
+        return f"{parts.scheme}://{parts.hostname}"
+    except ValueError:
+        return "an address that is no URL"
 
 
 def _parsed(answer: requests.Response, content: bytes) -> object:

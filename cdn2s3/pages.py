@@ -66,8 +66,8 @@ class Paging:
     def resume(self, stored: Mapping[str, Any]) -> Position:
         """Return the Position that a checkpoint holds; raise ValueError when it holds none."""
         asked, pages, empty = (stored.get(name) for name in Position._fields)
-        expected = int if isinstance(self._style.first, int) else str
-        if type(asked) is not expected and asked != self._style.first:
+        allowed = (int,) if isinstance(self._style.first, int) else (str, type(None))
+        if type(asked) not in allowed:
             raise ValueError("its position is not one of this API_PAGINATION")
         if type(pages) is not int or type(empty) is not int or min(pages, empty) < 0:
             raise ValueError("its position has no number of pages")
@@ -253,8 +253,9 @@ class _ByLink(_Base):
 def _next_in_header(header: str | None) -> str | None:
     """Return the target of rel=next in a Link header (RFC 8288), None when there is none."""
     for link in parse_header_links(header or ""):
-        if "next" in link.get("rel", "").lower().split():
-            return str(link["url"])
+        parameters = {name.lower(): value for name, value in link.items()}
+        if "next" in parameters.get("rel", "").lower().split():
+            return parameters["url"]
     return None
 
 
