@@ -26,12 +26,12 @@ from cdn2s3 import checkpoint, collected, logs, resuming
 from cdn2s3.api import ApiSource, api_session
 from cdn2s3.batch import Position, Source
 from cdn2s3.checkpoint import Checkpoint
-from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn, Fixable, Stopped, redact
+from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn, Fixable, redact
 from cdn2s3.lots import Lots
 from cdn2s3.regions import CAVEAT, recommended_region
 from cdn2s3.settings import CollectionSettings, load
+from cdn2s3.signals import Interrupted, Signals
 from cdn2s3.statefile import held_lock
-from cdn2s3.stopping import StopSignals
 from cdn2s3.urllist import UrlList, first_url
 
 log = logging.getLogger("collect_urls")
@@ -39,34 +39,30 @@ log = logging.getLogger("collect_urls")
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
+    signals = Signals()
     try:
         settings = load(CollectionSettings, arguments.env_file)
         logs.set_up(Path("collection.log"), settings.log_level)
-    except CannotGoOn as error:  # there is no log to write it to
-        sys.stderr.write(f"collect_urls.py: {redact(str(error))}\n")
+        if arguments.region_only:
+            return print_region(settings)
+        resuming.check_places(settings)
+        with held_lock(resuming.lock_file(settings.output_file), "collect_urls.py"):
+            return collect(settings, signals, arguments.restart)
+    except CannotGoOn as error:
+        say_error(str(error))
         return error.exit_code
-    with StopSignals() as stop:
-        try:
-            if arguments.region_only:
-                return print_region(settings, stop)
-            resuming.check_places(settings)
-            with held_lock(resuming.lock_file(settings.output_file), "collect_urls.py"):
-                return collect(settings, stop, arguments.restart)
-        except Stopped:
-            log.warning("Stopped by a signal. The same command resumes.")
-            return 128 + (stop.signum or 0)
-        except CannotGoOn as error:
-            log.error("%s", error)
-            return error.exit_code
+    except Interrupted as interrupted:
+        log.warning("Stopped by a signal. The same command resumes.")
+        return interrupted.exit_code
 
 
-def collect(settings: CollectionSettings, stop: StopSignals, restart: bool) -> int:
+def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> int:
     """Collect from the checkpoint on, to the end of the source; return the exit code."""
     so_far = None if restart else resuming.last_checkpoint(settings)
     if so_far is not None and so_far.complete:
         return say_complete(settings, so_far)
-    with api_session(settings, stop) as session:
-        source: Source = Lots(settings) if settings.source == "lots" else ApiSource(settings, session, stop)
+    with api_session(settings) as session:
+        source: Source = Lots(settings) if settings.source == "lots" else ApiSource(settings, session)
         if restart:
             resuming.move_aside(settings)
         if so_far is None:
@@ -77,45 +73,48 @@ def collect(settings: CollectionSettings, stop: StopSignals, restart: bool) -> i
             raise checkpoint.damaged(settings.checkpoint_file, str(error)) from error
         with UrlList(settings, so_far) as urls:
             log.info("Collecting from %s on: %s", position, collected.progress_line(urls.counts, None))
-            read_all(source, position, urls, settings, stop)
+            read_all(source, position, urls, settings, signals)
             counts = urls.counts
     doubts = collected.doubts(counts, settings)
     log.info("Complete: %s", collected.progress_line(counts, None))
     for doubt in doubts:
         log.warning("%s", doubt)
-    advice = recommended_region(first_url(settings.output_file, settings.url_prefix), settings, stop)
+    advice = recommended_region(first_url(settings.output_file, settings.url_prefix), settings)
     sys.stdout.write(collected.last_screen(counts, settings, doubts, advice))
     return EXIT_SOME_FAILED if doubts else EXIT_DONE
 
 
 def read_all(
-    source: Source, position: Position | None, urls: UrlList, settings: CollectionSettings, stop: StopSignals
+    source: Source, position: Position | None, urls: UrlList, settings: CollectionSettings, signals: Signals
 ) -> None:
     """Append what the source gives from position on, batch by batch, to its end.
 
-    Raise CannotGoOn or Stopped; what was read until then is saved.
+    Raise CannotGoOn or Interrupted; what was read until then is saved.
     """
     ticker = collected.Ticker(urls.counts.urls)
     stale = 0  # batches in a row that gave known URLs only
     with bar(settings, urls.counts.urls) as shown, logging_redirect_tqdm():
-        while position is not None:
-            try:
-                stop.check()
+        try:
+            while position is not None:
                 source.check_circle(position, stale)
                 batch = source.read(position)
-            except (CannotGoOn, Stopped):
+                with signals.noted():  # the files and the position move on together
+                    new = urls.add(batch)
+                    position = batch.following
+                    if position is None or urls.save_is_due():
+                        urls.save(position)
+                stale = stale + 1 if batch.urls and not new else 0
+                shown.update(new)
+                line = ticker.line(urls.counts)
+                if line:
+                    log.info("%s", line)
+                if signals.received:
+                    raise Interrupted(signals.received)
+        except (CannotGoOn, Interrupted):
+            with signals.noted():
                 urls.save(position)
                 log.warning("Kept: %s", collected.progress_line(urls.counts, None))
-                raise
-            new = urls.add(batch)
-            stale = stale + 1 if batch.urls and not new else 0
-            position = batch.following
-            if position is None or urls.save_is_due():
-                urls.save(position)
-            shown.update(new)
-            line = ticker.line(urls.counts)
-            if line:
-                log.info("%s", line)
+            raise
 
 
 def bar(settings: CollectionSettings, urls: int) -> tqdm[NoReturn]:
@@ -133,15 +132,23 @@ def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
     return EXIT_DONE
 
 
-def print_region(settings: CollectionSettings, stop: StopSignals) -> int:
+def print_region(settings: CollectionSettings) -> int:
     """Print the recommended region alone on stdout; the reason goes to the log."""
     url = first_url(settings.output_file, settings.url_prefix)
     if url is None:
         raise Fixable(f"{settings.output_file} has no URL to ask for. Collect first: python collect_urls.py")
-    advice = recommended_region(url, settings, stop)
+    advice = recommended_region(url, settings)
     log.info("%s: %s %s", advice.region, advice.reason, CAVEAT)
     sys.stdout.write(f"{advice.region}\n")
     return EXIT_DONE
+
+
+def say_error(message: str) -> None:
+    """Say why the run ends: in the log where there is one already, else on stderr."""
+    if logging.getLogger().handlers:
+        log.error("%s", message)
+    else:
+        sys.stderr.write(f"collect_urls.py: {redact(message)}\n")
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

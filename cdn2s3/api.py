@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from http import HTTPStatus
+from typing import Callable
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -20,7 +21,6 @@ from cdn2s3.pacing import TokenBucket, backoff, retry_after
 from cdn2s3.pages import Paging, Position, Reply
 from cdn2s3.session import PooledAdapter, new_session
 from cdn2s3.settings import CollectionSettings
-from cdn2s3.stopping import StopSignals
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +28,9 @@ STALE_PAGES = 100  # pages with known URLs only, one after the other, that never
 _TRY_AGAIN = {408: "timeout", 425: "server_error", 429: "throttled", 503: "throttled"}  # besides 5xx
 
 
-def api_session(settings: CollectionSettings, stop: StopSignals) -> requests.Session:
+def api_session(settings: CollectionSettings) -> requests.Session:
     """Return the session that carries the token, for the API and nothing else."""
-    ca_bundle = str(settings.ca_bundle) if settings.ca_bundle else None
-    session = new_session(PooledAdapter(1, ca_bundle, stop.event))
+    session = new_session(PooledAdapter(1, settings.ca_bundle))
     session.headers["Accept"] = "application/json"
     if settings.api_auth_token:
         words = (settings.api_auth_scheme, settings.api_auth_token.reveal())
@@ -42,17 +41,22 @@ def api_session(settings: CollectionSettings, stop: StopSignals) -> requests.Ses
 class Api:
     """Get pages, one at a time."""
 
-    def __init__(self, settings: CollectionSettings, session: requests.Session, stop: StopSignals) -> None:
+    def __init__(
+        self,
+        settings: CollectionSettings,
+        session: requests.Session,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
         self._session = session
         self._timeout = settings.api_timeout
         self._attempts = 1 + settings.max_retries
-        self._sleep = stop.sleep
-        self._bucket = TokenBucket(settings.api_rate_limit, sleep=stop.sleep)
+        self._sleep = sleep
+        self._bucket = TokenBucket(settings.api_rate_limit, sleep=sleep)
 
     def get(self, url: str, page: str) -> Reply:
         """Return what the API answers at url; page names it in messages.
 
-        Raise CannotGoOn when it refuses or keeps failing, Stopped when a signal came.
+        Raise CannotGoOn when it refuses or keeps failing.
         """
         for attempt in range(1, self._attempts + 1):
             self._bucket.take()
@@ -88,14 +92,14 @@ class Api:
 class ApiSource:
     """The API as a source of URLs."""
 
-    def __init__(self, settings: CollectionSettings, session: requests.Session, stop: StopSignals) -> None:
-        self._api = Api(settings, session, stop)
+    def __init__(self, settings: CollectionSettings, session: requests.Session) -> None:
+        self._api = Api(settings, session)
         self._paging = Paging(settings)
         self.first = self._paging.first
         self.resume = self._paging.resume
 
     def read(self, position: Position) -> Batch:
-        """Return the page at position; raise CannotGoOn when there is no getting it, Stopped at a signal."""
+        """Return the page at position; raise CannotGoOn when there is no getting it."""
         reply = self._api.get(self._paging.url(position), str(position))
         return self._paging.read(reply, position)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdn2s3.errors import CannotGoOn, Fixable, redact
-from cdn2s3.settings import CollectionSettings, shown
+from cdn2s3.settings import CollectionSettings
 from cdn2s3.statefile import cannot_read, replacing
 
 # What decides which URLs a position in the source stands for, by the source.
@@ -59,15 +59,18 @@ def source_settings(settings: CollectionSettings) -> dict[str, str]:
     names = [*_EVERY_SOURCE, *_OF_SOURCE[settings.source]]
     if settings.source == "api":
         names += _OF_STYLE[settings.api_pagination]
-    values = shown(settings)
-    return {name: _without_query(values[name]) for name in names}
+    return {name: _without_query(_text(getattr(settings, name.lower()))) for name in names}
+
+
+def _text(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _without_query(value: str) -> str:
     """Return value with the query of a URL, which may hold a key, replaced by its fingerprint."""
-    hidden = redact(value)
-    if hidden == value:
+    if "://" not in value or redact(value) == value:
         return value
+    hidden = redact(value)
     return f"{hidden} ({hashlib.sha256(value.encode()).hexdigest()[:12]})"
 
 

@@ -219,10 +219,7 @@ class _ByLink(_Base):
         return self.with_query({}) if asked is None else str(asked)
 
     def following(self, reply: Reply, asked: Asked, received: int) -> Asked:
-        if self._field:
-            link = found(self._field, reply.content, "API_NEXT_FIELD")
-        else:
-            link = _next_in_header(reply.link)
+        link = found(self._field, reply.content, "API_NEXT_FIELD") if self._field else _next_in(reply.link)
         if link is None or link is False or link == "":
             return None
         if not isinstance(link, str):
@@ -250,7 +247,7 @@ class _ByLink(_Base):
         return urlsplit(url)._replace(fragment="").geturl()
 
 
-def _next_in_header(header: str | None) -> str | None:
+def _next_in(header: str | None) -> str | None:
     """Return the target of rel=next in a Link header (RFC 8288), None when there is none."""
     for link in parse_header_links(header or ""):
         parameters = {name.lower(): value for name, value in link.items()}

@@ -14,10 +14,9 @@ from typing import NamedTuple
 
 import requests
 
-from cdn2s3.errors import MigrationError, Stopped
+from cdn2s3.errors import MigrationError
 from cdn2s3.session import PooledAdapter, new_session
 from cdn2s3.settings import CollectionSettings
-from cdn2s3.stopping import StopSignals
 
 HEAD_TIMEOUT = 15.0  # seconds for the one question; no answer only means DEFAULT_REGION
 EARTH_RADIUS = 6371.0  # km
@@ -122,19 +121,16 @@ def advise(edge: str | None, default: str) -> Advice:
     return Advice(region, f"The nearest one to the CloudFront edge location {edge[:20]}.{opt_in}")
 
 
-def recommended_region(url: str | None, settings: CollectionSettings, stop: StopSignals) -> Advice:
+def recommended_region(url: str | None, settings: CollectionSettings) -> Advice:
     """Return the region to recommend after a HEAD request for url, with a session that has no token.
 
-    url has been checked to lie under URL_PREFIX; None: there is none to ask for. Raise Stopped.
+    url has been checked to lie under URL_PREFIX; None: there is none to ask for.
     """
     if url is None:
         return Advice(settings.default_region, "There is no URL to ask for: this is DEFAULT_REGION.")
-    ca_bundle = str(settings.ca_bundle) if settings.ca_bundle else None
-    with new_session(PooledAdapter(1, ca_bundle, stop.event)) as session:
+    with new_session(PooledAdapter(1, settings.ca_bundle)) as session:
         try:
             answer = session.head(url, timeout=HEAD_TIMEOUT, allow_redirects=False)
-        except Stopped:
-            raise
         except (MigrationError, requests.RequestException, ValueError) as error:
             why = getattr(error, "message", None) or type(error).__name__
             return Advice(settings.default_region, f"The CDN did not answer ({why}): this is DEFAULT_REGION.")

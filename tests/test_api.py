@@ -11,26 +11,13 @@ from typing import Any, Callable
 import pytest
 
 from cdn2s3.api import STALE_PAGES, Api, ApiSource, api_session
-from cdn2s3.errors import CannotGoOn, Stopped
+from cdn2s3.errors import CannotGoOn
 from cdn2s3.pages import Position, Reply
 from cdn2s3.settings import CollectionSettings, build
-from cdn2s3.stopping import StopSignals
 from tests.servers.api import TOKEN, Answer, ApiServer, Fault
 
 ITEMS = [{"url": f"https://cdn.test/{number}.jpg"} for number in range(25)]
 OK = None
-
-
-class NoWaiting(StopSignals):
-    """Note the waits in place of sleeping."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.check()
-        self.waits.append(seconds)
 
 
 def settings_for(server: ApiServer, **more: str) -> CollectionSettings:
@@ -55,11 +42,11 @@ def server() -> Iterator[ApiServer]:
 
 
 def get(server: ApiServer, url: str | None = None, **settings: str) -> tuple[Reply, list[float]]:
-    stop = NoWaiting()
+    waits: list[float] = []
     built = settings_for(server, **settings)
-    with api_session(built, stop) as session:
-        reply = Api(built, session, stop).get(url or server.url + "?page=1", "page 1")
-    return reply, [wait for wait in stop.waits if wait > 0.01]
+    with api_session(built) as session:
+        reply = Api(built, session, waits.append).get(url or server.url + "?page=1", "page 1")
+    return reply, [wait for wait in waits if wait > 0.01]
 
 
 def first(count: int, answer: Answer) -> Fault:
@@ -205,11 +192,10 @@ def test_connection_refused_is_repeated_then_stops_the_run(server: ApiServer) ->
 
 
 def test_cookies_are_not_kept(server: ApiServer) -> None:
-    stop = NoWaiting()
     server.fault = first(1, Answer(200, b"[]", (("Set-Cookie", "session=1; Path=/"),)))
     built = settings_for(server)
-    with api_session(built, stop) as session:
-        api = Api(built, session, stop)
+    with api_session(built) as session:
+        api = Api(built, session)
         api.get(server.url, "page 1")
         api.get(server.url, "page 2")
     assert "cookie" not in server.headers[1]
@@ -225,29 +211,19 @@ def test_secrets_are_in_no_log_line(server: ApiServer, caplog: pytest.LogCapture
 
 
 def test_rate_is_held(server: ApiServer) -> None:
-    stop = NoWaiting()
+    waits: list[float] = []
     built = settings_for(server, API_RATE_LIMIT="0.5")
-    with api_session(built, stop) as session:
-        api = Api(built, session, stop)
+    with api_session(built) as session:
+        api = Api(built, session, waits.append)
         for _ in range(3):
             api.get(server.url, "page")
-    assert [round(wait) for wait in stop.waits] == [2, 4]  # nothing was slept, so the debt adds up
-
-
-def test_stop_is_noticed_in_a_wait_and_before_a_request(server: ApiServer) -> None:
-    stop = StopSignals()
-    stop.event.set()
-    built = settings_for(server)
-    with api_session(built, stop) as session, pytest.raises(Stopped):
-        Api(built, session, stop).get(server.url, "page 1")
-    assert server.queries == []
+    assert [round(wait) for wait in waits] == [2, 4]  # nothing was slept, so the debt adds up
 
 
 def test_source_reads_page_after_page(server: ApiServer) -> None:
-    stop = NoWaiting()
     built = settings_for(server)
-    with api_session(built, stop) as session:
-        source = ApiSource(built, session, stop)
+    with api_session(built) as session:
+        source = ApiSource(built, session)
         position, urls = source.first(), []
         while position is not None:
             batch = source.read(position)
@@ -265,10 +241,9 @@ def test_source_reads_page_after_page(server: ApiServer) -> None:
 def test_source_that_gives_only_known_urls_is_found_out(
     server: ApiServer, pages: int, stale: int, circling: bool
 ) -> None:
-    stop = NoWaiting()
     built = settings_for(server)
-    with api_session(built, stop) as session:
-        source = ApiSource(built, session, stop)
+    with api_session(built) as session:
+        source = ApiSource(built, session)
         if not circling:
             source.check_circle(Position(pages, pages), stale)
             return

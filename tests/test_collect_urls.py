@@ -308,8 +308,8 @@ FIXABLE = [
     pytest.param({"API_BASE_URL": ""}, "API_BASE_URL is not set", id="no-base-url"),
     pytest.param({"API_PAGNATION": "page"}, "did you mean API_PAGINATION?", id="unknown-setting"),
     pytest.param({"API_RATE_LIMIT": "fast", "MAX_RETRIES": "-1"}, "2 setting(s)", id="two-bad-values"),
-    pytest.param({"OUTPUT_FILE": "."}, "is a folder", id="output-a-folder"),
-    pytest.param({"CHECKPOINT_FILE": "."}, "is a folder", id="checkpoint-a-folder"),
+    pytest.param({"OUTPUT_FILE": "taken"}, "is a folder", id="output-a-folder"),
+    pytest.param({"CHECKPOINT_FILE": "taken"}, "is a folder", id="checkpoint-a-folder"),
     pytest.param({"OUTPUT_FILE": "nowhere/urls.txt"}, "no folder nowhere", id="no-folder"),
     pytest.param({"OUTPUT_FILE": "checkpoint.json"}, "two files", id="one-file-for-both"),
     pytest.param({"CHECKPOINT_FILE": "rejected.txt"}, "two files", id="checkpoint-is-rejected"),
@@ -321,6 +321,7 @@ FIXABLE = [
 def test_what_an_edit_puts_right_is_exit_2_and_nothing_is_asked(
     collection: Collection, server: ApiServer, settings: dict[str, str], said: str
 ) -> None:
+    (collection.folder / "taken").mkdir()
     ended = collection.run(**settings)
     assert ended.returncode == 2
     assert said in ended.stderr

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from botocore.session import Session
 
-from cdn2s3.errors import Stopped
 from cdn2s3.regions import (
     EDGES,
     OPT_IN_REGIONS,
@@ -21,7 +20,6 @@ from cdn2s3.regions import (
     recommended_region,
 )
 from cdn2s3.settings import CollectionSettings, build
-from cdn2s3.stopping import StopSignals
 from tests.servers.api import ApiServer
 
 NEAREST = [
@@ -120,7 +118,7 @@ def settings() -> CollectionSettings:
 def test_region_is_asked_of_the_cdn_without_the_token(
     server: ApiServer, settings: CollectionSettings
 ) -> None:
-    assert recommended_region(server.prefix + "a.jpg", settings, StopSignals()).region == "us-west-1"
+    assert recommended_region(server.prefix + "a.jpg", settings).region == "us-west-1"
     assert "s3cret" not in str(server.heads)
     assert len(server.heads) == 1
 
@@ -129,23 +127,16 @@ def test_region_falls_back_when_the_cdn_is_no_cloudfront(
     server: ApiServer, settings: CollectionSettings
 ) -> None:
     server.edge = None
-    assert recommended_region(server.prefix + "a.jpg", settings, StopSignals()).region == "eu-west-1"
+    assert recommended_region(server.prefix + "a.jpg", settings).region == "eu-west-1"
 
 
 def test_region_falls_back_when_the_cdn_is_away(settings: CollectionSettings) -> None:
     with ApiServer([]) as gone:
         url = gone.prefix + "a.jpg"
-    advice = recommended_region(url, settings, StopSignals())
+    advice = recommended_region(url, settings)
     assert advice.region == "eu-west-1"
     assert "did not answer" in advice.reason
 
 
 def test_region_falls_back_without_a_url(settings: CollectionSettings) -> None:
-    assert recommended_region(None, settings, StopSignals()).region == "eu-west-1"
-
-
-def test_stop_while_the_region_is_asked(server: ApiServer, settings: CollectionSettings) -> None:
-    stop = StopSignals()
-    stop.event.set()
-    with pytest.raises(Stopped):
-        recommended_region(server.prefix + "a.jpg", settings, stop)
+    assert recommended_region(None, settings).region == "eu-west-1"

@@ -27,10 +27,8 @@ Fault = Callable[[int, "dict[str, str]"], Optional[Answer]]  # number of the req
 def page_of(items: Sequence[Any], query: dict[str, str]) -> tuple[list[Any], int]:
     """Return the items that query asks for, and where the ones after them begin."""
     size = int(query.get("per_page", "10"))
-    if "page" in query:
-        start = (int(query["page"]) - 1) * size
-    else:
-        start = int(query.get("offset", query.get("cursor", "0")))
+    given = query.get("offset", query.get("cursor", "0"))
+    start = (int(query["page"]) - 1) * size if "page" in query else int(given)
     return list(items[start : start + size]), start + size
 
 
