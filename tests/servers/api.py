@@ -109,6 +109,7 @@ class ApiServer:
             def do_HEAD(self) -> None:
                 server.heads.append({name.lower(): value for name, value in self.headers.items()})
                 self.send_response(200)
+                self.send_header("Content-Length", "390000")  # of the body that a GET would have
                 if server.edge:
                     self.send_header("x-amz-cf-pop", server.edge)
                 self.end_headers()
