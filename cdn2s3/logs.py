@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any, TextIO
@@ -49,6 +50,20 @@ def _clean(text: str) -> str:
     return redact(text)
 
 
+class _LogFile(logging.FileHandler):
+    """Append records to the log; when the disk does not take them, say so once and leave it to the console."""
+
+    is_full = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self.is_full:
+            self.is_full = True
+            sys.stderr.write(f"cannot write the log {self.baseFilename}: {error.strerror}\n")
+
+
 def set_up(file: Path, level: str, console: TextIO | None = None) -> None:
     """Send log records of level and above to file (appended, 0600) and to console (stderr by default).
 
@@ -63,7 +78,7 @@ def set_up(file: Path, level: str, console: TextIO | None = None) -> None:
         root.removeHandler(handler)
         handler.close()
     os.close(fd)  # it was opened to make the file its owner's alone
-    for handler in (logging.FileHandler(file, encoding="utf-8"), logging.StreamHandler(console)):
+    for handler in (_LogFile(file, encoding="utf-8"), logging.StreamHandler(console)):
         handler.setFormatter(_OneCleanLine(_FORMAT))
         root.addHandler(handler)
     set_level(level)

@@ -64,7 +64,11 @@ class PooledAdapter(HTTPAdapter):
         with wire.exchange(request.method, pieces, Limit(timeout, self._stop)) as answer:
             content = answer.body()
         raw = HTTPResponse(
-            io.BytesIO(content), headers=answer.headers, status=answer.status, preload_content=False
+            io.BytesIO(content),
+            headers=answer.headers,
+            status=answer.status,
+            preload_content=False,
+            request_method=request.method,  # a HEAD answer's Content-Length is of no body
         )
         return self.build_response(request, raw)
 

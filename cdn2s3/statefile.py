@@ -113,6 +113,25 @@ def input_lines(path: Path) -> Iterator[bytes]:
     return (line for _, line in placed_lines(path))
 
 
+def cut_back(path: Path, length: int) -> int:
+    """Shorten path to length bytes, on disk; return how many bytes that took away.
+
+    A file that does not exist is 0 bytes long. Raise ValueError when path is shorter than length, CannotGoOn
+    when it cannot be shortened.
+    """
+    size = path.stat().st_size if path.exists() else 0
+    if size < length:
+        raise ValueError(f"{path} is {size} bytes long, less than {length}")
+    if size > length:
+        try:
+            with path.open("r+b") as file:
+                file.truncate(length)
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise cannot_write(path, error) from error
+    return size - length
+
+
 class AppendFile:
     """Append whole lines to path: one write each, on disk within SYNC_SECONDS.
 
@@ -180,6 +199,12 @@ class AppendFile:
             os.fsync(self._fd)
         except OSError as error:
             self._sync_error = error
+
+    def sync_now(self) -> None:
+        """Bring what was appended to the disk; raise CannotGoOn unless all of it is there."""
+        self.sync()
+        if self._sync_error is not None:
+            raise cannot_write(self.path, self._sync_error)
 
     def size(self) -> int:
         """Return the file's length in bytes."""

@@ -1,0 +1,163 @@
+"""One page of the API: a GET at a steady rate, within a total time, repeated while that may help.
+
+The token is a header of this session alone. It stands in no URL, and neither log nor message shows a header,
+a body or a query.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from http import HTTPStatus
+from typing import Callable
+from urllib.parse import urljoin, urlsplit
+
+import requests
+
+from cdn2s3.batch import Batch
+from cdn2s3.errors import CannotGoOn, TryAgain, redact
+from cdn2s3.pacing import TokenBucket, backoff, retry_after
+from cdn2s3.pages import Paging, Position, Reply
+from cdn2s3.session import PooledAdapter, new_session
+from cdn2s3.settings import CollectionSettings
+
+log = logging.getLogger(__name__)
+
+STALE_PAGES = 100  # pages with known URLs only, one after the other, that never mean anything
+_TRY_AGAIN = {408: "timeout", 425: "server_error", 429: "throttled", 503: "throttled"}  # besides 5xx
+
+
+def api_session(settings: CollectionSettings) -> requests.Session:
+    """Return the session that carries the token, for the API and nothing else."""
+    session = new_session(PooledAdapter(1, settings.ca_bundle))
+    session.headers["Accept"] = "application/json"
+    if settings.api_auth_token:
+        words = (settings.api_auth_scheme, settings.api_auth_token.reveal())
+        session.headers[settings.api_auth_header] = " ".join(word for word in words if word)
+    return session
+
+
+class Api:
+    """Get pages, one at a time."""
+
+    def __init__(
+        self,
+        settings: CollectionSettings,
+        session: requests.Session,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._session = session
+        self._timeout = settings.api_timeout
+        self._attempts = 1 + settings.max_retries
+        self._sleep = sleep
+        self._bucket = TokenBucket(settings.api_rate_limit, sleep=sleep)
+
+    def get(self, url: str, page: str) -> Reply:
+        """Return what the API answers at url; page names it in messages.
+
+        Raise CannotGoOn when it refuses or keeps failing.
+        """
+        for attempt in range(1, self._attempts + 1):
+            self._bucket.take()
+            log.debug("GET %s (%s)", redact(url), page)
+            try:
+                return self._attempt(url, page)
+            except TryAgain as error:
+                last = error.message
+                if attempt == self._attempts:
+                    break
+                wait = error.retry_after if error.retry_after is not None else backoff(attempt)
+                log.warning(
+                    "%s: %s. Attempt %d of %d; the next one in %.1f s",
+                    *(page, last, attempt, self._attempts, wait),
+                )
+                self._sleep(wait)
+        raise CannotGoOn(
+            f"the API gave no {page} in {self._attempts} attempts; the last one: {last}. "
+            "Try again when the API is well, or correct API_BASE_URL or API_TIMEOUT."
+        )
+
+    def _attempt(self, url: str, page: str) -> Reply:
+        try:
+            answer = self._session.get(url, timeout=self._timeout, allow_redirects=False)
+            content = answer.content
+        except (requests.RequestException, ValueError) as error:  # an odd Location, a body not as encoded
+            raise TryAgain("server_error", f"the answer cannot be read ({type(error).__name__})") from error
+        if answer.status_code != HTTPStatus.OK:
+            raise _refusal(answer, url, page)
+        return Reply(url, _parsed(answer, content), answer.headers.get("link"))
+
+
+class ApiSource:
+    """The API as a source of URLs."""
+
+    def __init__(self, settings: CollectionSettings, session: requests.Session) -> None:
+        self._api = Api(settings, session)
+        self._paging = Paging(settings)
+        self.first = self._paging.first
+        self.resume = self._paging.resume
+
+    def read(self, position: Position) -> Batch:
+        """Return the page at position; raise CannotGoOn when there is no getting it."""
+        reply = self._api.get(self._paging.url(position), str(position))
+        return self._paging.read(reply, position)
+
+    def check_circle(self, position: Position, stale: int) -> None:
+        """Raise CannotGoOn when the last `stale` pages, with known URLs only, are a circle.
+
+        An API may list everything two or three times; one that does so for ever is found out.
+        """
+        if stale > STALE_PAGES + position.pages * 3 // 4:
+            raise CannotGoOn(
+                f"the last {stale} pages gave only URLs that were there before: the API goes round in "
+                "circles. Correct API_PAGINATION and its settings, or ask the API's owner."
+            )
+
+
+def _refusal(answer: requests.Response, url: str, page: str) -> TryAgain | CannotGoOn:
+    """Return what an answer other than 200 means for the collection."""
+    status = answer.status_code
+    said = f"the API answered {status}{_phrase(status)}"
+    if status in _TRY_AGAIN or status >= 500:
+        asked = retry_after(answer.headers.get("retry-after"), time.time())
+        return TryAgain(_TRY_AGAIN.get(status, "server_error"), said, asked)
+    where = f"{said} to {page} ({redact(url)})"
+    if status in (401, 403):
+        return CannotGoOn(
+            f"{where}: it does not accept the token. Correct API_AUTH_TOKEN (and API_AUTH_HEADER, "
+            "API_AUTH_SCHEME: how it is sent)."
+        )
+    if 300 <= status < 400:
+        return CannotGoOn(
+            f"{where}, a redirect to {_origin_of_redirect(answer, url)}. Redirects are not followed, since "
+            "the token would go along. Set API_BASE_URL to the address that answers."
+        )
+    return CannotGoOn(
+        f"{where}. Correct API_BASE_URL and the settings of the pagination; "
+        "an API that answers 404 after its last page needs API_PAGINATION=next_url or cursor."
+    )
+
+
+def _origin_of_redirect(answer: requests.Response, url: str) -> str:
+    """Return where a redirect leads, without the path and query, which may hold a secret."""
+    try:
+        parts = urlsplit(urljoin(url, answer.headers.get("location", "")))
+        return f"{parts.scheme}://{parts.hostname}"
+    except ValueError:
+        return "an address that is no URL"
+
+
+def _parsed(answer: requests.Response, content: bytes) -> object:
+    """Return the JSON of an answer, or raise TryAgain."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        kind = answer.headers.get("content-type", "no content type")[:60]
+        raise TryAgain(
+            "server_error", f"the API answered 200, but not with JSON ({kind}, {len(content)} bytes)"
+        ) from error
+
+
+def _phrase(status: int) -> str:
+    return f" {HTTPStatus(status).phrase}" if status in HTTPStatus._value2member_map_ else ""

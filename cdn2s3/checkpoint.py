@@ -1,0 +1,146 @@
+"""checkpoint.json: how far a collection is, so that a later run goes on from there.
+
+It is written after urls.txt and rejected.txt are on disk, and says how long they were then; a resumed run
+cuts them back to that. So a crash at any moment neither loses a URL nor leaves one twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cdn2s3.errors import CannotGoOn, Fixable, redact
+from cdn2s3.settings import CollectionSettings
+from cdn2s3.statefile import cannot_read, replacing
+
+# What decides which URLs a position in the source stands for, by the source.
+_EVERY_SOURCE = ("SOURCE", "URL_PREFIX", "OUTPUT_FILE")
+_OF_SOURCE = {
+    "lots": ("LOT_FILES", "LOT_URL_KEYS"),
+    "api": ("API_BASE_URL", "API_PAGINATION", "API_URLS_FIELD", "API_ITEMS_FIELD"),
+}
+_OF_STYLE = {
+    "page": ("API_PAGE_PARAM", "API_FIRST_PAGE", "API_PER_PAGE_PARAM", "RESULTS_PER_PAGE"),
+    "offset": ("API_OFFSET_PARAM",),
+    "cursor": ("API_CURSOR_PARAM", "API_CURSOR_FIELD"),
+    "next_url": ("API_NEXT_FIELD",),
+    "link_header": (),
+}
+
+
+class Counts(NamedTuple):
+    """What a collection has seen so far."""
+
+    urls: int = 0  # lines of urls.txt
+    duplicates: int = 0  # URLs that were there already
+    rejected: int = 0  # lines of rejected.txt
+    without_url: int = 0  # items that gave no URL
+    items: int = 0  # what is compared with the API's total
+    api_total: int | None = None  # the API's latest word; None: it has not said
+    unreadable: int = 0  # lot files that could not be read
+
+
+class Checkpoint(NamedTuple):
+    """How far a collection is."""
+
+    complete: bool
+    counts: Counts
+    bytes: int  # length of urls.txt
+    rejected_bytes: int  # length of rejected.txt
+    position: Mapping[str, Any] | None  # where the source stands; None: at its end
+    settings: Mapping[str, str]  # what all this belongs to
+
+
+def source_settings(settings: CollectionSettings) -> dict[str, str]:
+    """Return the settings that a collection belongs to, as text without secrets."""
+    names = [*_EVERY_SOURCE, *_OF_SOURCE[settings.source]]
+    if settings.source == "api":
+        names += _OF_STYLE[settings.api_pagination]
+    return {name: _without_query(_text(getattr(settings, name.lower()))) for name in names}
+
+
+def _text(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _without_query(value: str) -> str:
+    """Return value with the query of a URL, which may hold a key, replaced by its fingerprint."""
+    if "://" not in value or redact(value) == value:
+        return value
+    hidden = redact(value)
+    return f"{hidden} ({hashlib.sha256(value.encode()).hexdigest()[:12]})"
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Replace path; raise CannotGoOn when the disk does not take it."""
+    counts = checkpoint.counts._asdict()
+    fields = {"complete": checkpoint.complete, **counts, **checkpoint._asdict()}
+    del fields["counts"]
+    with replacing(path) as file:
+        file.write(json.dumps(fields, indent=1).encode() + b"\n")
+
+
+def load(path: Path) -> Checkpoint | None:
+    """Return the checkpoint in path, None when there is no such file.
+
+    Raise Fixable when it cannot be read, CannotGoOn when it is not a whole checkpoint.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise cannot_read(path, error, "CHECKPOINT_FILE") from error
+    try:
+        return _checked(json.loads(content))
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, str(error) if type(error) is _NotOurs else "it is not whole JSON") from error
+
+
+class _NotOurs(ValueError):
+    pass
+
+
+def _checked(found: Any) -> Checkpoint:
+    """Return the checkpoint in parsed JSON, or raise _NotOurs."""
+    if not isinstance(found, dict):
+        raise _NotOurs("it holds no object")
+    for name in (*Counts._fields, "bytes", "rejected_bytes"):
+        value = found.get(name)
+        if not (type(value) is int and value >= 0) and not (name == "api_total" and value is None):
+            raise _NotOurs(f"`{name}` is not a count")
+    settings, position = found.get("settings"), found.get("position")
+    if type(found.get("complete")) is not bool:
+        raise _NotOurs("`complete` is not true or false")
+    if not isinstance(settings, dict) or not all(isinstance(value, str) for value in settings.values()):
+        raise _NotOurs("`settings` are not texts")
+    if not (isinstance(position, dict) or (position is None and found["complete"])):
+        raise _NotOurs("`position` is missing")
+    counts = Counts(**{name: found[name] for name in Counts._fields})
+    return Checkpoint(found["complete"], counts, found["bytes"], found["rejected_bytes"], position, settings)
+
+
+def damaged(path: Path, why: str) -> CannotGoOn:
+    """Return the error for a checkpoint that cannot be gone on from."""
+    return CannotGoOn(
+        f"the checkpoint {path} is damaged: {why}. Put a good copy in its place, or begin again with "
+        "`python collect_urls.py --restart` (the files so far are kept as *.bak)."
+    )
+
+
+def check_settings(path: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Raise Fixable, naming old and new, when a checkpoint belongs to another source than today's."""
+    changed = [
+        f"  - {name}: {before.get(name, '(not there)')} before, {now.get(name, '(not there)')} now"
+        for name in [*now, *(name for name in before if name not in now)]
+        if before.get(name) != now.get(name)
+    ]
+    if changed:
+        raise Fixable(
+            f"the checkpoint {path} belongs to other settings:\n" + "\n".join(changed) + "\n"
+            "Restore them to go on, or begin again with `python collect_urls.py --restart` "
+            "(the files so far are kept as *.bak)."
+        )

@@ -1,0 +1,119 @@
+"""What a collection came to: the progress line, what is doubtful about it, the last screen. Pure."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from pathlib import Path
+from typing import Callable
+
+from cdn2s3.checkpoint import Counts
+from cdn2s3.regions import CAVEAT, Advice
+from cdn2s3.settings import CollectionSettings
+from cdn2s3.urllist import rejected_file
+
+PROGRESS_URLS = 10_000
+PROGRESS_SECONDS = 60.0
+TOTAL_TOLERANCE = 0.001  # of the API's total
+EXPECTED_TOLERANCE = 0.05  # of EXPECTED_TOTAL
+REJECTED_TOLERANCE = 0.001  # of the URLs that the source gave
+
+
+class Ticker:
+    """Tell when a progress line is due: after PROGRESS_URLS URLs or PROGRESS_SECONDS."""
+
+    def __init__(self, urls: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._urls, self._at = urls, clock()
+
+    def line(self, counts: Counts) -> str | None:
+        """Return the line when one is due, else None."""
+        now = self._clock()
+        new, seconds = counts.urls - self._urls, now - self._at
+        if counts.urls // PROGRESS_URLS == self._urls // PROGRESS_URLS and seconds < PROGRESS_SECONDS:
+            return None
+        self._urls, self._at = counts.urls, now
+        return progress_line(counts, new / seconds if seconds > 0 else None)
+
+
+def progress_line(counts: Counts, per_second: float | None) -> str:
+    """Return the counts as one line; per_second is the rate of new URLs, None before it means something."""
+    parts = [f"{counts.urls:,} URLs"]
+    if counts.api_total:
+        parts.append(f"{counts.items / counts.api_total:.1%} of the API's total of {counts.api_total:,}")
+    if per_second is not None:
+        parts.append(f"{per_second:,.0f} URLs/s")
+    parts.append(f"{counts.duplicates:,} duplicates")
+    parts.append(f"{counts.rejected:,} rejected")
+    return ", ".join(parts)
+
+
+def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
+    """Return what does not hold of a complete collection, a sentence each; empty when all does."""
+    given = counts.urls + counts.duplicates + counts.rejected
+    found = []
+    if counts.urls == 0:
+        found.append("there is no URL at all. Look at the settings of the source.")
+    if settings.source == "api" and settings.api_total_field:
+        found += _doubt_total(counts, "items" if settings.api_items_field else "URLs")
+    expected = settings.expected_total
+    if expected is not None and abs(counts.urls - expected) > expected * EXPECTED_TOLERANCE:
+        found.append(
+            f"{counts.urls:,} URLs were collected, but EXPECTED_TOTAL is {expected:,}: off by more than 5 %."
+        )
+    if counts.rejected > given * REJECTED_TOLERANCE:
+        found.append(
+            f"{counts.rejected:,} of {given:,} URLs were rejected, more than 0.1 %. "
+            f"Read {rejected_file(settings.output_file)}; is URL_PREFIX right?"
+        )
+    if counts.unreadable:
+        found.append(
+            f"{counts.unreadable:,} lot files could not be read: their URLs are missing. They are named in "
+            "collection.log; mend them, then begin again with --restart."
+        )
+    return found
+
+
+def _doubt_total(counts: Counts, what: str) -> list[str]:
+    total = counts.api_total
+    if total is None:
+        return ["the API never gave the total that API_TOTAL_FIELD asks for: the count is not checked."]
+    if abs(counts.items - total) <= total * TOTAL_TOLERANCE:
+        return []
+    return [
+        f"{counts.items:,} {what} were seen, but the API says there are {total:,}: off by more than 0.1 %. "
+        "Collect again with --restart when the API is quiet, or ask its owner."
+    ]
+
+
+def counts_table(counts: Counts, output: Path) -> str:
+    """Return the counts and where the files are, a line each."""
+    rows = [
+        (f"{counts.urls:,}", f"URLs in {output}"),
+        (f"{counts.duplicates:,}", "duplicates skipped"),
+        (f"{counts.rejected:,}", f"rejected, with the reason in {rejected_file(output)}"),
+    ]
+    if counts.without_url:
+        rows.append((f"{counts.without_url:,}", "items without a URL"))
+    if counts.unreadable:
+        rows.append((f"{counts.unreadable:,}", "lot files unreadable"))
+    width = max(len(number) for number, _ in rows)
+    return "".join(f"  {number:>{width}}  {what}\n" for number, what in rows)
+
+
+def last_screen(counts: Counts, settings: CollectionSettings, found: list[str], advice: Advice) -> str:
+    """Return the answer of a complete collection: counts, doubts, region, what to type next."""
+    verdict = "The collection is complete" + (", but look at this first:" if found else ".")
+    return (
+        f"\n{verdict}\n"
+        + "".join(f"  ! {doubt}\n" for doubt in found)
+        + counts_table(counts, settings.output_file)
+        + f"\nRecommended region: {advice.region}\n"
+        + _indented(advice.reason)
+        + _indented(CAVEAT)
+        + "\nNext: set DESTINATION_BUCKET and AWS_REGION in migration.env, then\n  python migrate.py\n"
+    )
+
+
+def _indented(text: str) -> str:
+    return textwrap.fill(text, 78, initial_indent="  ", subsequent_indent="  ") + "\n"

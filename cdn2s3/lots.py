@@ -1,0 +1,108 @@
+"""The second source: lot files, JSON of any shape, whose image and thumbnail URLs stand at any depth.
+
+Files come in the order of their path's bytes, one in memory at a time.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cdn2s3.batch import Batch
+from cdn2s3.errors import Fixable
+from cdn2s3.settings import CollectionSettings
+
+log = logging.getLogger(__name__)
+
+
+class Position(NamedTuple):
+    """Which lot file to read next."""
+
+    files: int  # consumed before it
+    list_hash: str  # of the whole list of paths
+
+    def __str__(self) -> str:
+        return f"lot file {self.files + 1}"
+
+
+class Lots:
+    """The lot files that a glob finds."""
+
+    def __init__(self, settings: CollectionSettings) -> None:
+        """List the files; raise Fixable when there is none."""
+        self._keys = frozenset(settings.lot_url_keys)
+        self._glob = settings.lot_files
+        found = glob.iglob(self._glob, recursive=True)  # noqa: PTH207  # Path.glob takes no absolute pattern
+        self._paths = sorted({os.fsencode(path) for path in found if not Path(path).is_dir()})
+        if not self._paths:
+            raise Fixable(
+                f"LOT_FILES={self._glob} finds no file. It is relative to the current folder; `**` stands "
+                "for any number of folders."
+            )
+        self._hash = hashlib.sha256(b"\0".join(self._paths)).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def first(self) -> Position:
+        return Position(0, self._hash)
+
+    def resume(self, stored: Mapping[str, Any]) -> Position:
+        """Return the Position in a checkpoint.
+
+        Raise ValueError when it holds none, Fixable when the files are not the ones of that time.
+        """
+        files, list_hash = stored.get("files"), stored.get("list_hash")
+        if type(files) is not int or not isinstance(list_hash, str):
+            raise ValueError("its position is not one of SOURCE=lots")
+        if list_hash != self._hash:
+            raise Fixable(
+                f"the list of files that LOT_FILES={self._glob} finds has changed since the checkpoint "
+                f"({len(self)} files now). Put it back as it was, or begin again with "
+                "`python collect_urls.py --restart` (the files so far are kept as *.bak)."
+            )
+        if not 0 <= files < len(self):
+            raise ValueError("its position is beyond the last lot file")
+        return Position(files, list_hash)
+
+    def read(self, position: Position) -> Batch:
+        """Return the URLs of the lot file at position; one that cannot be read is named in the log."""
+        path = Path(os.fsdecode(self._paths[position.files]))
+        after = position._replace(files=position.files + 1)
+        following = after if after.files < len(self) else None
+        try:
+            urls = list(values_of(self._keys, json.loads(path.read_bytes())))
+        except OSError as error:
+            return self._unreadable(path, error.strerror or type(error).__name__, following)
+        except (ValueError, RecursionError):
+            return self._unreadable(path, "it is not whole JSON in UTF-8", following)
+        return Batch(urls, following, items=len(urls), without_url=urls.count(None))
+
+    def check_circle(self, position: Position, stale: int) -> None:
+        """Do nothing: each file is read once."""
+
+    def _unreadable(self, path: Path, why: str, following: Position | None) -> Batch:
+        log.error("the lot file %s cannot be read: %s. It is left out", path, why)
+        return Batch([], following, unreadable=1)
+
+
+def values_of(keys: frozenset[str], found: object) -> Iterator[Any]:
+    """Yield the value of each of keys at any depth of parsed JSON, in its order.
+
+    A list under such a key stands for its elements.
+    """
+    waiting: list[tuple[bool, Any]] = [(False, found)]  # whether it stands under one of keys, and what
+    while waiting:
+        is_wanted, value = waiting.pop()
+        if isinstance(value, list):
+            waiting.extend((is_wanted, element) for element in reversed(value))
+        elif isinstance(value, dict):
+            waiting.extend((key in keys, inside) for key, inside in reversed(list(value.items())))
+        elif is_wanted:
+            yield value

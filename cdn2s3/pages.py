@@ -1,0 +1,265 @@
+"""How an API pages: which URL to ask for, and where a page says that the next one is. Pure.
+
+    page         ?page=1, 2, 3 …                              ends at an empty page
+    offset       ?offset=0, then plus the items received      ends at an empty page
+    cursor       ?cursor=…, found in the page before          ends where there is no cursor
+    next_url     the next page's URL, found in the page       ends where there is none
+    link_header  the same in the header Link: <…>; rel=next   ends where there is none
+
+A page with fewer items than asked for is not the end, nor is the API's total. Where an empty page has a
+cursor or link (APIs that filter after paging do that), it is followed, up to MOST_EMPTY times in a row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol, Union
+from urllib.parse import quote, unquote_plus, urljoin, urlsplit
+
+from requests.utils import parse_header_links
+
+from cdn2s3.batch import Batch
+from cdn2s3.errors import CannotGoOn
+from cdn2s3.fingerprints import Fingerprints
+from cdn2s3.settings import CollectionSettings
+from cdn2s3.shape import Misshapen, Shape, found, kind, outline
+from cdn2s3.wire import origin_of
+
+MOST_EMPTY = 10  # empty pages in a row, each naming a next one, before that is taken for the end
+
+Asked = Union[int, str, None]  # a page's number, offset, cursor or URL; None: the first page
+
+
+class Reply(NamedTuple):
+    """What the API answered."""
+
+    url: str  # that was asked for
+    content: Any  # the JSON
+    link: str | None  # the Link header
+
+
+class Position(NamedTuple):
+    """Which page to ask for next."""
+
+    asked: Asked
+    pages: int = 0  # read before this one
+    empty: int = 0  # how many of the last ones held no item
+
+    def __str__(self) -> str:
+        return f"page {self.pages + 1}"
+
+
+class Paging:
+    """Walk through the pages of one API; remembers where it was, to notice a circle."""
+
+    def __init__(self, settings: CollectionSettings) -> None:
+        self._style = _STYLES[settings.api_pagination](settings)
+        self._shape = Shape(settings)
+        self._counts_items = bool(settings.api_items_field)
+        self._asked_before = Fingerprints()
+        self._items_before: list[Any] = []
+
+    def first(self) -> Position:
+        return Position(self._style.first)
+
+    def resume(self, stored: Mapping[str, Any]) -> Position:
+        """Return the Position that a checkpoint holds; raise ValueError when it holds none."""
+        asked, pages, empty = (stored.get(name) for name in Position._fields)
+        allowed = (int,) if isinstance(self._style.first, int) else (str, type(None))
+        if type(asked) not in allowed:
+            raise ValueError("its position is not one of this API_PAGINATION")
+        if type(pages) is not int or type(empty) is not int or min(pages, empty) < 0:
+            raise ValueError("its position has no number of pages")
+        if isinstance(self._style, _ByLink) and asked is not None:
+            try:
+                self._style.resolved(str(asked), self._style.url(None))
+            except (CannotGoOn, Misshapen) as error:
+                raise ValueError("its position is not a URL of the API") from error
+        return Position(asked, pages, empty)
+
+    def url(self, position: Position) -> str:
+        """Return the URL to ask for."""
+        return self._style.url(position.asked)
+
+    def read(self, reply: Reply, position: Position) -> Batch:
+        """Return what reply holds, which is the page at position.
+
+        Raise CannotGoOn when it is not of the expected shape, or is a page that was there before.
+        """
+        try:
+            content = self._shape.read(reply.content, is_first=position.pages == 0)
+            asked = self._style.following(reply, position.asked, len(content.items))
+        except Misshapen as error:
+            raise CannotGoOn(
+                f"{position} is not of the expected shape: {error}. The page is {outline(reply.content)}. "
+                "Correct the setting, or ask the API's owner."
+            ) from error
+        if content.items and content.items == self._items_before:
+            raise CannotGoOn(
+                f"{position} repeats the page before it: the API does not page as API_PAGINATION and its "
+                "parameters say. Correct them, or ask the API's owner."
+            )
+        self._items_before = content.items
+        after = Position(asked, position.pages + 1, 0 if content.items else position.empty + 1)
+        return Batch(
+            urls=content.urls,
+            following=None if self._is_end(after, reply.url) else after,
+            items=len(content.items if self._counts_items else content.urls),
+            without_url=content.urls.count(None) + max(0, len(content.items) - len(content.urls)),
+            total=content.total,
+        )
+
+    def _is_end(self, after: Position, url: str) -> bool:
+        """Tell whether nothing follows the page at url; raise CannotGoOn when that was read before."""
+        if after.asked is None or after.empty > MOST_EMPTY:
+            return True
+        self._asked_before.add(url.encode())
+        if self.url(after).encode() not in self._asked_before:
+            return False
+        if after.empty:
+            return True
+        raise CannotGoOn(
+            f"page {after.pages} names a next page that was read before (a repeated cursor or link): the API "
+            "goes round in circles. Correct API_PAGINATION and its settings, or ask the API's owner."
+        )
+
+
+class _Style(Protocol):
+    """One way to page."""
+
+    first: Asked
+
+    def url(self, asked: Asked) -> str:
+        """Return the URL of a page."""
+
+    def following(self, reply: Reply, asked: Asked, received: int) -> Asked:
+        """Return the page after the one that was asked for and held `received` items; None: no more.
+
+        Raise Misshapen when that cannot be told, CannotGoOn when the token must not be sent there.
+        """
+
+
+class _Base:
+    """API_BASE_URL, to whose query the paging parameters are added."""
+
+    def __init__(self, settings: CollectionSettings) -> None:
+        name = settings.api_per_page_param
+        self._size = {name: settings.results_per_page} if name else {}
+        self._base_url = settings.api_base_url or ""
+
+    def with_query(self, more: Mapping[str, object]) -> str:
+        """Return the URL with page size and more in its query, in place of parameters of the same name."""
+        new = {**self._size, **more}
+        parts = urlsplit(self._base_url)
+        pairs = [pair for pair in parts.query.split("&") if pair and _name_in(pair) not in new]
+        pairs += [f"{quote(name, safe='[]')}={quote(str(value), safe='')}" for name, value in new.items()]
+        return parts._replace(query="&".join(pairs), fragment="").geturl()
+
+
+def _name_in(pair: str) -> str:
+    return unquote_plus(pair.partition("=")[0])
+
+
+class _ByPage(_Base):
+    def __init__(self, settings: CollectionSettings) -> None:
+        super().__init__(settings)
+        self._param = settings.api_page_param
+        self.first: Asked = settings.api_first_page
+
+    def url(self, asked: Asked) -> str:
+        return self.with_query({self._param: asked})
+
+    def following(self, reply: Reply, asked: Asked, received: int) -> Asked:
+        return int(asked or 0) + 1 if received else None
+
+
+class _ByOffset(_Base):
+    first: Asked = 0
+
+    def __init__(self, settings: CollectionSettings) -> None:
+        super().__init__(settings)
+        self._param = settings.api_offset_param
+
+    def url(self, asked: Asked) -> str:
+        return self.with_query({self._param: asked})
+
+    def following(self, reply: Reply, asked: Asked, received: int) -> Asked:
+        return int(asked or 0) + received if received else None
+
+
+class _ByCursor(_Base):
+    first: Asked = None
+
+    def __init__(self, settings: CollectionSettings) -> None:
+        super().__init__(settings)
+        self._param = settings.api_cursor_param
+        self._field = settings.api_cursor_field
+
+    def url(self, asked: Asked) -> str:
+        return self.with_query({} if asked is None else {self._param: asked})
+
+    def following(self, reply: Reply, asked: Asked, received: int) -> Asked:
+        cursor = found(self._field, reply.content, "API_CURSOR_FIELD")
+        if cursor is None or cursor is False or cursor == "":
+            return None
+        if type(cursor) not in (str, int):
+            raise Misshapen(f"API_CURSOR_FIELD={self._field} should give text or null, not {kind(cursor)}")
+        return str(cursor)
+
+
+class _ByLink(_Base):
+    first: Asked = None
+
+    def __init__(self, settings: CollectionSettings) -> None:
+        super().__init__(settings)
+        self._field = settings.api_next_field if settings.api_pagination == "next_url" else ""
+
+    def url(self, asked: Asked) -> str:
+        return self.with_query({}) if asked is None else str(asked)
+
+    def following(self, reply: Reply, asked: Asked, received: int) -> Asked:
+        link = found(self._field, reply.content, "API_NEXT_FIELD") if self._field else _next_in(reply.link)
+        if link is None or link is False or link == "":
+            return None
+        if not isinstance(link, str):
+            raise Misshapen(f"API_NEXT_FIELD={self._field} should give a URL or null, not {kind(link)}")
+        return self.resolved(link, reply.url)
+
+    def resolved(self, link: str, current: str) -> str:
+        """Return link, relative to the current page's URL, as a whole URL.
+
+        Raise CannotGoOn when it leads to another origin, Misshapen when it leads nowhere.
+        """
+        if re.search(r"[\x00-\x20\x7f-\x9f\\]", link):
+            raise Misshapen("the next page's link has characters that no URL has")
+        try:
+            url = urljoin(current, link)
+            there = origin_of(url)
+            same = "@" not in urlsplit(url).netloc and there == origin_of(self._base_url)
+        except (ValueError, KeyError):
+            raise Misshapen("the next page's link is not an http or https URL") from None
+        if not same:
+            raise CannotGoOn(
+                f"the API's next page is at another origin, {there.scheme}://{there}: refused, since the "
+                "token would be sent there. If that address is right, set API_BASE_URL to it."
+            )
+        return urlsplit(url)._replace(fragment="").geturl()
+
+
+def _next_in(header: str | None) -> str | None:
+    """Return the target of rel=next in a Link header (RFC 8288), None when there is none."""
+    for link in parse_header_links(header or ""):
+        parameters = {name.lower(): value for name, value in link.items()}
+        if "next" in parameters.get("rel", "").lower().split():
+            return parameters["url"]
+    return None
+
+
+_STYLES: dict[str, type[_ByPage | _ByOffset | _ByCursor | _ByLink]] = {
+    "page": _ByPage,
+    "offset": _ByOffset,
+    "cursor": _ByCursor,
+    "next_url": _ByLink,
+    "link_header": _ByLink,
+}

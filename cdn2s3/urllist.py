@@ -1,0 +1,200 @@
+"""urls.txt and rejected.txt as they grow, and the checkpoint that tells how far they are.
+
+urls.txt has each URL once, in the source's order; rejected.txt has those that are not to migrate, and why.
+
+Memory: about 20 bytes per URL (see fingerprints), and the batch at hand.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from cdn2s3 import checkpoint
+from cdn2s3.batch import Batch, Position
+from cdn2s3.checkpoint import Checkpoint, Counts
+from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.fingerprints import Fingerprints
+from cdn2s3.keys import KeyMaker, Malformed, Naming
+from cdn2s3.settings import CollectionSettings
+from cdn2s3.statefile import AppendFile, cannot_read, cut_back, input_lines, whole_lines
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 60.0  # at most, between two checkpoints
+
+_USER_PART = re.compile(r"(^|//)[^/?#]*@")
+_NOT_IN_A_FIELD = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def rejected_file(output: Path) -> Path:
+    """Return where the rejected URLs go: rejected.txt beside OUTPUT_FILE."""
+    return output.with_name("rejected.txt")
+
+
+def does_not_fit(path: Path, why: str) -> CannotGoOn:
+    """Return the error for a file that is not as the checkpoint says."""
+    return CannotGoOn(
+        f"{path} is not the file that the checkpoint belongs to ({why}): lines are lost or were changed. Put "
+        "that file back, or begin again with `python collect_urls.py --restart` (the old files are kept as "
+        "*.bak)."
+    )
+
+
+class UrlList:
+    """The two files, open for appending; from one thread."""
+
+    def __init__(self, settings: CollectionSettings, so_far: Checkpoint) -> None:
+        """Open the files, cut back to what so_far says; raise CannotGoOn when they do not fit it."""
+        output, rejected = settings.output_file, rejected_file(settings.output_file)
+        self._settings = settings
+        self._address = KeyMaker(Naming(settings.url_prefix, "", preserve=False)).address
+        self._seen = Fingerprints()
+        self.counts = so_far.counts
+        self._lengths = (so_far.bytes, so_far.rejected_bytes)  # after the last whole batch
+        self._saved_urls, self._saved_at = so_far.counts.urls, time.monotonic()
+        _cut_back(output, so_far.bytes)
+        _cut_back(rejected, so_far.rejected_bytes)
+        self._remember(output)
+        self._urls = AppendFile(output)
+        self._rejected = AppendFile(rejected)
+
+    def __enter__(self) -> UrlList:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._urls.close()
+        self._rejected.close()
+
+    def _remember(self, output: Path) -> None:
+        """Fill the set of URLs seen from urls.txt; raise CannotGoOn when it is not the file we wrote."""
+        lines = 0
+        for line in whole_lines(output):
+            self._seen.add(line)
+            lines += 1
+        if lines != self.counts.urls or len(self._seen) != lines:
+            raise does_not_fit(
+                output, f"it has {lines} lines, {len(self._seen)} different ones, not {self.counts.urls}"
+            )
+
+    def add(self, batch: Batch) -> int:
+        """Append the URLs of a batch that are valid and new; return how many there were.
+
+        Raise CannotGoOn when they cannot be written.
+        """
+        new: list[bytes] = []
+        rejected: list[bytes] = []
+        duplicates = 0
+        for url in batch.urls:
+            if url is None:
+                continue
+            why = self._why_rejected(url)
+            if why:
+                rejected.append(_rejected_line(url, why))
+                continue
+            line = url.encode()
+            if self._seen.add(line):
+                new.append(line + b"\n")
+            else:
+                duplicates += 1
+        if new:
+            self._urls.append(b"".join(new))
+        if rejected:
+            self._rejected.append(b"".join(rejected))
+        before = self.counts
+        self.counts = Counts(
+            urls=before.urls + len(new),
+            duplicates=before.duplicates + duplicates,
+            rejected=before.rejected + len(rejected),
+            without_url=before.without_url + batch.without_url,
+            items=before.items + batch.items,
+            api_total=before.api_total if batch.total is None else batch.total,
+            unreadable=before.unreadable + batch.unreadable,
+        )
+        self._lengths = (self._urls.size(), self._rejected.size())
+        return len(new)
+
+    def _why_rejected(self, url: Any) -> str:
+        """Return why url is not one to migrate, empty when it is."""
+        if not isinstance(url, str):
+            return "not a string"
+        try:
+            self._address(url)
+        except Malformed as error:
+            return str(error)
+        return ""
+
+    def save_is_due(self) -> bool:
+        """Tell whether CHECKPOINT_INTERVAL URLs or CHECKPOINT_SECONDS have passed since the last save."""
+        return (
+            self.counts.urls - self._saved_urls >= self._settings.checkpoint_interval
+            or time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS
+        )
+
+    def save(self, position: Position | None) -> None:
+        """Bring both files to the disk, then write the checkpoint; position None: the source is at its end.
+
+        Raise CannotGoOn when the disk does not take them.
+        """
+        self._urls.sync_now()
+        self._rejected.sync_now()
+        checkpoint.save(
+            self._settings.checkpoint_file,
+            Checkpoint(
+                complete=position is None,
+                counts=self.counts,
+                bytes=self._lengths[0],
+                rejected_bytes=self._lengths[1],
+                position=None if position is None else position._asdict(),
+                settings=checkpoint.source_settings(self._settings),
+            ),
+        )
+        self._saved_urls, self._saved_at = self.counts.urls, time.monotonic()
+
+
+def first_url(output: Path, url_prefix: str) -> str | None:
+    """Return the first URL in OUTPUT_FILE as it is sent, None when it has no line.
+
+    Raise Fixable when the file cannot be read or its first line is not a URL under url_prefix.
+    """
+    try:
+        line = next((line for line in input_lines(output) if line), None)
+    except OSError as error:
+        raise cannot_read(output, error, "OUTPUT_FILE") from error
+    if line is None:
+        return None
+    maker = KeyMaker(Naming(url_prefix, "", preserve=False))
+    try:
+        target = maker.address(line.decode(errors="surrogateescape")).target
+    except Malformed as error:
+        raise Fixable(f"{output}: the first line is not a URL to migrate ({error}). Correct it.") from error
+    origin = urlsplit(url_prefix)
+    return f"{origin.scheme}://{origin.netloc}{target}"
+
+
+def _rejected_line(url: Any, why: str) -> bytes:
+    """Return a line of rejected.txt: the URL without its user part, and why; no tab in either."""
+    text = url if isinstance(url, str) else json.dumps(url)
+    fields = (_USER_PART.sub(r"\1***@", text), why)
+    return "\t".join(_NOT_IN_A_FIELD.sub(_percent_encoded, field) for field in fields).encode() + b"\n"
+
+
+def _percent_encoded(character: re.Match[str]) -> str:
+    return quote(character[0], errors="surrogatepass")
+
+
+def _cut_back(path: Path, length: int) -> None:
+    try:
+        cut = cut_back(path, length)
+    except ValueError as error:
+        raise does_not_fit(path, str(error)) from error
+    if cut:
+        log.info("%s: the last %d bytes came after the checkpoint: cut off, collected again", path, cut)

@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""Collect the URLs of all images into urls.txt, and recommend an AWS region.
+
+    python collect_urls.py                 collect; after any stop the same command resumes
+    python collect_urls.py --restart       forget the checkpoint and begin again
+    python collect_urls.py --region-only   only print the recommended region
+
+The URLs come from a JSON API, page by page, or from local lot files (SOURCE in collection.env). Each batch is
+appended to urls.txt, every URL once. After CHECKPOINT_INTERVAL URLs, after a minute and at a stop the files
+are brought to the disk, and then the checkpoint says how far they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from cdn2s3 import checkpoint, collected, logs, resuming
+from cdn2s3.api import ApiSource, api_session
+from cdn2s3.batch import Position, Source
+from cdn2s3.checkpoint import Checkpoint
+from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn, Fixable, redact
+from cdn2s3.lots import Lots
+from cdn2s3.regions import CAVEAT, recommended_region
+from cdn2s3.settings import CollectionSettings, load
+from cdn2s3.signals import Interrupted, Signals
+from cdn2s3.statefile import held_lock
+from cdn2s3.urllist import UrlList, first_url
+
+log = logging.getLogger("collect_urls")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _arguments(argv)
+    signals = Signals()
+    try:
+        settings = load(CollectionSettings, arguments.env_file)
+        logs.set_up(Path("collection.log"), settings.log_level)
+        if arguments.region_only:
+            return print_region(settings)
+        resuming.check_places(settings)
+        with held_lock(resuming.lock_file(settings.output_file), "collect_urls.py"):
+            return collect(settings, signals, arguments.restart)
+    except CannotGoOn as error:
+        say_error(str(error))
+        return error.exit_code
+    except Interrupted as interrupted:
+        log.warning("Stopped by a signal. The same command resumes.")
+        return interrupted.exit_code
+
+
+def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> int:
+    """Collect from the checkpoint on, to the end of the source; return the exit code."""
+    so_far = None if restart else resuming.last_checkpoint(settings)
+    if so_far is not None and so_far.complete:
+        return say_complete(settings, so_far)
+    with api_session(settings) as session:
+        source: Source = Lots(settings) if settings.source == "lots" else ApiSource(settings, session)
+        if restart:
+            resuming.move_aside(settings)
+        if so_far is None:
+            so_far = resuming.begin_afresh(settings, source.first())
+        try:
+            position = source.resume(so_far.position or {})
+        except ValueError as error:
+            raise checkpoint.damaged(settings.checkpoint_file, str(error)) from error
+        with UrlList(settings, so_far) as urls:
+            log.info("Collecting from %s on: %s", position, collected.progress_line(urls.counts, None))
+            read_all(source, position, urls, settings, signals)
+            counts = urls.counts
+    doubts = collected.doubts(counts, settings)
+    log.info("Complete: %s", collected.progress_line(counts, None))
+    for doubt in doubts:
+        log.warning("%s", doubt)
+    advice = recommended_region(first_url(settings.output_file, settings.url_prefix), settings)
+    sys.stdout.write(collected.last_screen(counts, settings, doubts, advice))
+    return EXIT_SOME_FAILED if doubts else EXIT_DONE
+
+
+def read_all(
+    source: Source, position: Position | None, urls: UrlList, settings: CollectionSettings, signals: Signals
+) -> None:
+    """Append what the source gives from position on, batch by batch, to its end.
+
+    Raise CannotGoOn or Interrupted; what was read until then is saved.
+    """
+    ticker = collected.Ticker(urls.counts.urls)
+    stale = 0  # batches in a row that gave known URLs only
+    with bar(settings, urls.counts.urls) as shown, logging_redirect_tqdm():
+        try:
+            while position is not None:
+                source.check_circle(position, stale)
+                batch = source.read(position)
+                with signals.noted():  # the files and the position move on together
+                    new = urls.add(batch)
+                    position = batch.following
+                    if position is None or urls.save_is_due():
+                        urls.save(position)
+                stale = stale + 1 if batch.urls and not new else 0
+                shown.update(new)
+                line = ticker.line(urls.counts)
+                if line:
+                    log.info("%s", line)
+                if signals.received:
+                    raise Interrupted(signals.received)
+        except (CannotGoOn, Interrupted):
+            with signals.noted():
+                urls.save(position)
+                log.warning("Kept: %s", collected.progress_line(urls.counts, None))
+            raise
+
+
+def bar(settings: CollectionSettings, urls: int) -> tqdm[NoReturn]:
+    """Return the progress bar, which shows itself on a terminal only."""
+    return tqdm(total=settings.expected_total, initial=urls, unit=" URLs", unit_scale=True, disable=None)
+
+
+def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
+    """Say that there is nothing left to do; raise CannotGoOn when urls.txt is not what was collected."""
+    resuming.check_files(settings, before)
+    sys.stdout.write(
+        f"The collection is complete already.\n{collected.counts_table(before.counts, settings.output_file)}"
+        "Next: python migrate.py. To collect again: python collect_urls.py --restart\n"
+    )
+    return EXIT_DONE
+
+
+def print_region(settings: CollectionSettings) -> int:
+    """Print the recommended region alone on stdout; the reason goes to the log."""
+    url = first_url(settings.output_file, settings.url_prefix)
+    if url is None:
+        raise Fixable(f"{settings.output_file} has no URL to ask for. Collect first: python collect_urls.py")
+    advice = recommended_region(url, settings)
+    log.info("%s: %s %s", advice.region, advice.reason, CAVEAT)
+    sys.stdout.write(f"{advice.region}\n")
+    return EXIT_DONE
+
+
+def say_error(message: str) -> None:
+    """Say why the run ends: in the log where there is one already, else on stderr."""
+    if logging.getLogger().handlers:
+        log.error("%s", message)
+    else:
+        sys.stderr.write(f"collect_urls.py: {redact(message)}\n")
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="collect_urls.py",
+        description="Collect the URLs of all images into urls.txt, and recommend an AWS region.",
+        epilog="example:\n  python collect_urls.py --env-file collection.env\n\n"
+        + EXIT_CODES_HELP
+        + "\nEvery setting is described in docs/settings.md.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--env-file",
+        type=Path,
+        default=Path("collection.env"),
+        metavar="PATH",
+        help="settings (default: collection.env)",
+    )
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument(
+        "--restart", action="store_true", help="forget the checkpoint and begin again (old files: *.bak)"
+    )
+    ways.add_argument(
+        "--region-only", action="store_true", help="only print the region, from the first URL in OUTPUT_FILE"
+    )
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""What a collection came to: when a progress line is due, what is doubtful, the last screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cdn2s3.checkpoint import Counts
+from cdn2s3.collected import Ticker, doubts, last_screen, progress_line
+from cdn2s3.regions import CAVEAT, Advice
+from cdn2s3.settings import CollectionSettings, build
+
+
+def settings_with(**values: str) -> CollectionSettings:
+    defaults = {"API_BASE_URL": "https://api.test/", "EXPECTED_TOTAL": ""}
+    return build(CollectionSettings, {**defaults, **values}, {}, Path("collection.env"))
+
+
+TOTAL = {"API_TOTAL_FIELD": "total"}
+DOUBTS = [
+    pytest.param(Counts(urls=1000), {}, "", id="nothing-to-compare-with"),
+    pytest.param(Counts(urls=0), {}, "no URL at all", id="no-url"),
+    pytest.param(Counts(urls=1000, items=1000, api_total=1000), TOTAL, "", id="total-exact"),
+    pytest.param(Counts(urls=1000, items=1000, api_total=1001), TOTAL, "", id="total-off-by-0.1"),
+    pytest.param(
+        Counts(urls=1000, items=998, api_total=1000), TOTAL, "off by more than 0.1 %", id="total-off"
+    ),
+    pytest.param(
+        Counts(urls=1000, items=1002, api_total=1000), TOTAL, "1,002 URLs were seen", id="total-over"
+    ),
+    pytest.param(Counts(urls=1000, items=1000), TOTAL, "never gave the total", id="total-not-given"),
+    pytest.param(Counts(urls=950), {"EXPECTED_TOTAL": "1000"}, "", id="expected-off-by-5"),
+    pytest.param(Counts(urls=949), {"EXPECTED_TOTAL": "1000"}, "EXPECTED_TOTAL is 1,000", id="expected-off"),
+    pytest.param(Counts(urls=1051), {"EXPECTED_TOTAL": "1000"}, "off by more than 5 %", id="expected-over"),
+    pytest.param(Counts(urls=500, duplicates=499, rejected=1), {}, "", id="rejected-0.1"),
+    pytest.param(
+        Counts(urls=500, duplicates=497, rejected=2), {}, "2 of 999 URLs were rejected", id="rejected"
+    ),
+    pytest.param(Counts(urls=1, unreadable=1), {"SOURCE": "lots"}, "1 lot files", id="unreadable"),
+    pytest.param(Counts(urls=1), {"SOURCE": "lots", **TOTAL}, "", id="no-total-with-lots"),
+]
+
+
+@pytest.mark.parametrize(("counts", "values", "said"), DOUBTS)
+def test_doubts(counts: Counts, values: dict[str, str], said: str) -> None:
+    found = doubts(counts, settings_with(**values))
+    assert len(found) == (1 if said else 0)
+    assert said in "".join(found)
+
+
+def test_progress_line_has_the_share_of_the_total() -> None:
+    counts = Counts(urls=20_000, duplicates=3, rejected=1, items=10_002, api_total=40_008)
+    assert progress_line(counts, 812.4) == (
+        "20,000 URLs, 25.0% of the API's total of 40,008, 812 URLs/s, 3 duplicates, 1 rejected"
+    )
+
+
+def test_progress_line_is_due_at_each_ten_thousand_and_each_minute() -> None:
+    now = [0.0]
+    ticker = Ticker(9_000, clock=lambda: now[0])
+    now[0] = 1.0
+    assert ticker.line(Counts(urls=9_999)) is None
+    assert "2,000 URLs/s" in (ticker.line(Counts(urls=11_000)) or "")
+    now[0] = 60.9
+    assert ticker.line(Counts(urls=11_100)) is None
+    now[0] = 61.0
+    assert "11,120 URLs, 2 URLs/s" in (ticker.line(Counts(urls=11_120)) or "")
+
+
+def test_last_screen_says_what_is_there_and_what_to_type() -> None:
+    counts = Counts(urls=20, duplicates=3, rejected=1, without_url=2, unreadable=4)
+    screen = last_screen(
+        counts, settings_with(), ["Something is off."], Advice("us-west-1", "Nearest to SFO53.")
+    )
+    for said in (
+        "20  URLs in urls.txt",
+        "1  rejected, with the reason in rejected.txt",
+        "2  items without a URL",
+        "4  lot files unreadable",
+        "! Something is off.",
+        "Recommended region: us-west-1",
+        "Nearest to SFO53.",
+        "python migrate.py",
+    ):
+        assert said in screen
+    assert " ".join(CAVEAT.split()) in " ".join(screen.split())
+    assert max(map(len, screen.splitlines())) <= 80
