@@ -1,0 +1,205 @@
+"""What lies in the bucket: ListObjectsV2, page by page, and nothing but a whole, plausible page is believed.
+
+An empty answer read as "no objects", or a list cut short read as the whole, would be the worst thing that a
+validation can say. So every page has to be well-formed XML, a ListBucketResult of this bucket, with KeyCount
+and IsTruncated, and a new token where more follows; anything else is asked for again, and then an error.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from typing import Callable, NamedTuple
+from urllib.parse import unquote_plus
+
+from cdn2s3.connection import Limit
+from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
+from cdn2s3.pacing import backoff
+from cdn2s3.s3client import Reply, S3Client
+from cdn2s3.settings import MigrationSettings
+
+_ROOT = "ListBucketResult"
+_MOST_EMPTY_PAGES = 100  # in a row, each with a token for more: a listing that does not come forward
+_LIST = "the listing (ListObjectsV2)"
+
+
+class Found(NamedTuple):
+    """An object as the store shows it."""
+
+    key: str
+    size: int  # bytes
+    etag: str  # without quotes; "" where the store gives none
+
+
+class Page(NamedTuple):
+    """A page of a listing."""
+
+    objects: list[Found]
+    token: str | None  # what the next page is asked for with; None: this is the last one
+
+
+class Refused(Exception):
+    """Tell that the store does not let us look at an object (403)."""
+
+
+class Listing:
+    """List the objects of a bucket under DESTINATION_PREFIX, once, from one thread.
+
+    pause gets seconds to wait before a page is asked for again.
+    """
+
+    def __init__(
+        self, client: S3Client, settings: MigrationSettings, pause: Callable[[float], object] = time.sleep
+    ) -> None:
+        self._client = client
+        self._bucket = settings.destination_bucket
+        self._prefix = settings.destination_prefix
+        self._timeout = settings.upload_timeout
+        self._max_retries = settings.max_retries
+        self._pause = pause
+        self.pages = 0  # read so far
+
+    def __iter__(self) -> Iterator[list[Found]]:
+        """Yield the objects page by page; raise CannotGoOn unless it comes to a proper end."""
+        tokens: set[str] = set()
+        first_keys: set[str] = set()
+        token: str | None = None
+        empty_pages = 0
+        while True:
+            page = self._page(token, tokens)
+            self.pages += 1
+            empty_pages = 0 if page.objects else empty_pages + 1
+            if (page.objects and page.objects[0].key in first_keys) or empty_pages > _MOST_EMPTY_PAGES:
+                raise self._failure("it goes round in circles: a page came twice, or none brings a key")
+            first_keys.update(found.key for found in page.objects[:1])
+            yield page.objects
+            if page.token is None:
+                return
+            tokens.add(page.token)
+            token = page.token
+
+    def _page(self, token: str | None, known: set[str]) -> Page:
+        """Return the page of token, with further attempts; known are the tokens that had their turn."""
+        failures = 0
+        while True:
+            try:
+                page = parsed(self._ask(token), self._bucket, self._prefix)
+                if page.token in known:
+                    raise TryAgain("server_error", "the token for the next page is one of a page before")
+                return page
+            except TryAgain as error:
+                failures += 1
+                if failures > self._max_retries:
+                    raise self._failure(f"{error.message} ({failures} attempts)") from error
+                self._pause(max(error.retry_after or 0.0, backoff(failures)))
+
+    def _ask(self, token: str | None) -> bytes:
+        query = {"list-type": "2", "encoding-type": "url", "max-keys": "1000", "prefix": self._prefix}
+        if token is not None:
+            query["continuation-token"] = token
+        reply = self._client.request("GET", "", Limit(self._timeout), query=query)
+        if reply.status == 200:
+            return reply.body
+        if reply.status == 403 and reply.code in ("", "AccessDenied"):
+            raise self._failure(
+                f"403, the permission is missing. Add to the role's policy:\n{self._policy()}"
+            )
+        error = reply.error(_LIST)
+        if isinstance(error, (CannotGoOn, UrlFailed)):
+            raise self._failure(error.message if isinstance(error, UrlFailed) else str(error)) from error
+        raise error
+
+    def _policy(self) -> str:
+        statement = {
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": f"arn:aws:s3:::{self._bucket}",
+        }
+        return "  " + json.dumps(statement)
+
+    def _failure(self, why: str) -> CannotGoOn:
+        return CannotGoOn(
+            f"could not list the bucket {self._bucket}: {why}\n"
+            "Nothing is known about what is there or missing; missing.txt, mismatched.txt and unexpected.txt "
+            "are as an earlier validation left them."
+        )
+
+
+class _NoDoctype(ET.TreeBuilder):
+    """Build the tree of a document without a DTD, hence without entities of its own."""
+
+    def doctype(self, name: str, pubid: str, system: str) -> None:
+        raise TryAgain("server_error", "the page has a DTD, which no listing has")
+
+
+def parsed(body: bytes, bucket: str, prefix: str) -> Page:
+    """Return the page that body holds; raise TryAgain saying what is wrong with it."""
+    root = _tree(body)
+    space = root.tag[: -len(_ROOT)]
+    if root.tag != space + _ROOT or (space and not space.startswith("{")):
+        raise TryAgain("server_error", f"the answer is no {_ROOT} but {root.tag[:100]!r}")
+    name = root.findtext(space + "Name")
+    if name != bucket:
+        raise TryAgain("server_error", f"the page is one of another bucket ({name!r})")
+    objects = _objects(root, space, prefix)
+    count, more = root.findtext(space + "KeyCount"), root.findtext(space + "IsTruncated")
+    if count != str(len(objects)):
+        raise TryAgain("server_error", f"the page holds {len(objects)} keys and says KeyCount {count}")
+    if more not in ("true", "false"):
+        raise TryAgain("server_error", f"the page does not tell whether more follows (IsTruncated {more})")
+    token = root.findtext(space + "NextContinuationToken") if more == "true" else None
+    if more == "true" and not token:
+        raise TryAgain("server_error", "more follows (IsTruncated), but there is no NextContinuationToken")
+    return Page(objects, token)
+
+
+def _tree(body: bytes) -> ET.Element:
+    if not body:
+        raise TryAgain("server_error", "an empty answer with status 200")
+    parser = ET.XMLParser(target=_NoDoctype())  # noqa: S314  # no DTD: no entities to expand
+    try:
+        parser.feed(body)
+        return parser.close()
+    except (ET.ParseError, LookupError, ValueError) as error:  # the latter two: an odd encoding
+        raise TryAgain("server_error", f"the answer is no whole XML ({error})") from error
+
+
+def _objects(root: ET.Element, space: str, prefix: str) -> list[Found]:
+    encoded = root.findtext(space + "EncodingType") == "url"  # some stores do not know encoding-type
+    key_tag, size_tag, etag_tag = space + "Key", space + "Size", space + "ETag"
+    objects = []
+    for item in root.iterfind(space + "Contents"):
+        key, size = item.findtext(key_tag), item.findtext(size_tag)
+        if not key or size is None or not (size.isascii() and size.isdigit()):
+            raise TryAgain("server_error", f"an object without key or size ({key!r}, {size!r})")
+        if encoded and ("%" in key or "+" in key):
+            key = _decoded(key)
+        if not key.startswith(prefix):
+            raise TryAgain("server_error", f"the key {key!r} is not under the prefix {prefix!r}")
+        objects.append(Found(key, int(size), (item.findtext(etag_tag) or "").strip('"')))
+    return objects
+
+
+def _decoded(key: str) -> str:
+    try:
+        return unquote_plus(key, errors="strict")  # S3 writes a blank as +, as in a form
+    except UnicodeDecodeError as error:
+        raise TryAgain("server_error", f"the key {key!r} is not UTF-8") from error
+
+
+def look(client: S3Client, key: str, limit: Limit) -> Found | None:
+    """Return what HEAD shows at key, None when nothing is there; raise Refused, TryAgain or CannotGoOn."""
+    reply: Reply = client.request("HEAD", key, limit)
+    if reply.status == 404:
+        return None
+    if reply.status == 403:
+        raise Refused
+    if reply.status != 200:
+        error = reply.error("HEAD")
+        raise CannotGoOn(error.message) if isinstance(error, UrlFailed) else error
+    length = reply.headers.get("content-length", "")
+    if not (length.isascii() and length.isdigit()):
+        raise TryAgain("server_error", "HEAD shows no Content-Length")
+    return Found(key, int(length), reply.etag)
