@@ -1,0 +1,132 @@
+"""Expected against found, object by object, and the verdict that comes of it.
+
+A URL is complete when an object is at its key that is, by size and ETag, the one that completed.txt records.
+Every other URL is a gap. A gap is known when failed_transfers.txt names a cause that running the tool again
+cannot change (KNOWN): the CDN does not have the image, refuses it, or has something else there. Conflicts and
+unverified objects are no known gaps, although nobody retries them unasked: a person can resolve them.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from cdn2s3 import ledger
+from cdn2s3.errors import CAUSES, CannotGoOn
+from cdn2s3.expected import DIFFERS, FAILED, UNKNOWN, Counts, Expected
+from cdn2s3.ledger import Completed
+from cdn2s3.listing import Found
+
+PROMISED = 0.999  # share of complete URLs that the migration is meant to reach
+KNOWN = frozenset(
+    name for name, cause in CAUSES.items() if not cause.transient and name not in ("conflict", "unverified")
+)
+
+COMPLETE = "complete"
+COMPLETE_EXCEPT_KNOWN = "complete_except_known"
+INCOMPLETE = "incomplete"
+
+_LONGEST_RECORD = 1 << 16  # bytes
+
+
+class Mismatch(NamedTuple):
+    """A line of mismatched.txt; a field is UNKNOWN where it is not known."""
+
+    url: str
+    key: str
+    bytes_expected: str
+    bytes_found: str
+    etag_expected: str
+    etag_found: str
+
+
+class Records:
+    """Read single records of the ledger again. Use it as a context; for one thread."""
+
+    def __init__(self, expected: Expected, completed: Path, failed: Path) -> None:
+        self._expected = expected
+        self._completed_path = completed
+        self._failed_path = failed
+        self._files: dict[Path, BinaryIO] = {}
+        self._open = ExitStack()
+
+    def __enter__(self) -> Records:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._open.close()
+
+    def completed(self, number: int) -> Completed:
+        """Return the completed record of a line that has one; raise CannotGoOn when the file has changed."""
+        record = ledger.completed(self._line(number, self._completed_path))
+        if record is None:
+            raise self._changed(self._completed_path)
+        return record
+
+    def mismatch(self, number: int, found: Found) -> Mismatch | None:
+        """Return how the object found differs from what is recorded of a line whose state says DIFFERS.
+
+        None where no more differs than an ETag that one side does not know.
+        """
+        etag = found.etag or UNKNOWN
+        if self._expected.states[number] & ~DIFFERS & 0x1F == FAILED["conflict"]:
+            failed = ledger.failed(self._line(number, self._failed_path))
+            if failed is None:
+                raise self._changed(self._failed_path)
+            return Mismatch(failed.url, found.key, UNKNOWN, str(found.size), UNKNOWN, etag)
+        record = self.completed(number)
+        if int(record.size) == found.size and UNKNOWN in (record.etag, etag):
+            return None
+        return Mismatch(record.url, record.key, record.size, str(found.size), record.etag, etag)
+
+    def _line(self, number: int, path: Path) -> bytes:
+        file = self._files.get(path)
+        if file is None:
+            file = self._files[path] = self._open.enter_context(path.open("rb", buffering=0))
+        read = os.pread(file.fileno(), _LONGEST_RECORD, self._expected.record_at(number))
+        return read[: read.find(b"\n")]
+
+    def _changed(self, path: Path) -> CannotGoOn:
+        return CannotGoOn(f"{path} was changed while it was validated. Run `python validate.py` again.")
+
+
+def known(counts: Counts) -> int:
+    """Return how many URLs are gaps with a recorded cause that stays."""
+    return sum(
+        number for part in (counts.failed, counts.unproven) for name, number in part.items() if name in KNOWN
+    )
+
+
+def verdict(counts: Counts) -> str:
+    """Return complete, complete_except_known or incomplete."""
+    if counts.urls > counts.complete + known(counts):
+        return INCOMPLETE
+    return COMPLETE_EXCEPT_KNOWN if known(counts) else COMPLETE
+
+
+def success_rate(counts: Counts) -> float:
+    """Return the share of the expected URLs that are complete, rounded down to a thousandth of a percent."""
+    return 100_000 * counts.complete // counts.urls / 100_000 if counts.urls else 0.0
+
+
+def repairs(counts: Counts, state_dir: Path, env_file: Path) -> list[str]:
+    """Return the commands that close the gaps which are not known, in the order to run them."""
+    script = "python migrate.py"
+    if env_file != Path("migration.env"):
+        script += f" --env-file {shlex.quote(str(env_file))}"
+    retried = {name for name in counts.failed if name not in KNOWN}
+    commands = []
+    if counts.lost or counts.not_tried or retried:
+        commands.append(f"{script} --redo {shlex.quote(str(state_dir / 'missing.txt'))}")
+    if counts.mismatched:
+        file = shlex.quote(str(state_dir / "mismatched.txt"))
+        commands.append(f"ON_EXISTING=overwrite {script} --redo {file}")
+    unproven = sorted(name for name in counts.unproven if name not in KNOWN)
+    if unproven:
+        commands.append(f"{script} --retry-failed" + (f" {unproven[0]}" if len(unproven) == 1 else ""))
+    if counts.unrecorded:
+        commands.append(script)
+    return commands
