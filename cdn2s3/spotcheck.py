@@ -1,0 +1,192 @@
+"""The spot check: a few images downloaded again from the CDN and from S3, compared byte for byte."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterator
+from hashlib import md5
+from itertools import islice
+from typing import NamedTuple
+
+from cdn2s3.answer import Answer
+from cdn2s3.buffers import Budget, NoRoom, Room
+from cdn2s3.connection import Limit
+from cdn2s3.destination import Image
+from cdn2s3.download import LargeBody, Reader
+from cdn2s3.errors import CannotGoOn, Stopped, TryAgain, UrlFailed
+from cdn2s3.expected import ADOPTED, COMPLETED, SEEN, UNKNOWN
+from cdn2s3.keys import KeyMaker
+from cdn2s3.ledger import Completed
+from cdn2s3.pacing import backoff
+from cdn2s3.s3client import Reply, S3Client
+from cdn2s3.source import Source
+from cdn2s3.transfer import Patience
+
+log = logging.getLogger(__name__)
+
+IDENTICAL = "identical"
+DIFFERENT = "different"
+SOURCE_GONE = "source gone"  # the CDN has no such file any more (404, 410)
+SOURCE_FAILED = "source failed"  # the CDN refuses it, or has no image there now
+OBJECT_GONE = "object gone"  # it was listed, and is not there
+REFUSED = "refused"  # s3:GetObject is not granted
+UNANSWERED = "unanswered"  # one of the sides did not answer, after all attempts
+
+_BLOCK = 1 << 18  # bytes of an object compared at a time
+
+
+class Body(NamedTuple):
+    """What one side sent."""
+
+    size: int  # bytes
+    md5: str  # 32 hex digits
+
+
+class Check(NamedTuple):
+    """What the check of one URL showed."""
+
+    url: str
+    key: str
+    adopted: bool  # True: nobody had compared it with the CDN before
+    outcome: str  # IDENTICAL … UNANSWERED
+    message: str = ""  # why, for a person; "" where the outcome says all
+    media_type: str = ""  # as sniffed from the CDN's bytes; "" when there are none
+    source: Body | None = None  # None: it was not read to its end
+    object: Body | None = None  # likewise
+    etag: str = ""  # of the object, without quotes
+
+
+def drawn(states: bytearray, number: int, draw: random.Random) -> Iterator[int]:
+    """Yield the numbers of up to number lines whose object is the recorded one, at random, adopted ones first."""
+    left = number
+    for state in (ADOPTED | SEEN, COMPLETED | SEEN):
+        of_this = states.count(state)
+        chosen = sorted(draw.sample(range(of_this), min(left, of_this)))
+        left -= len(chosen)
+        places = _places(states, state)
+        before = -1
+        for ordinal in chosen:
+            yield next(islice(places, ordinal - before - 1, None))
+            before = ordinal
+
+
+def _places(states: bytearray, state: int) -> Iterator[int]:
+    at = states.find(state)
+    while at >= 0:
+        yield at
+        at = states.find(state, at + 1)
+
+
+class SpotCheck:
+    """Check one URL after the other; shared by all workers."""
+
+    def __init__(
+        self,
+        source: Source,
+        client: S3Client,
+        reader: Reader,
+        keys: KeyMaker,
+        budget: Budget,
+        patience: Patience,
+        stop: threading.Event,
+    ) -> None:
+        self._source = source
+        self._client = client
+        self._reader = reader
+        self._keys = keys
+        self._budget = budget
+        self._patience = patience
+        self._stop = stop
+
+    def check(self, record: Completed) -> Check:
+        """Compare the two sides of record; raise Stopped, or CannotGoOn when no other would fare better."""
+        blank = Check(record.url, record.key, record.md5 == record.media_type == UNKNOWN, UNANSWERED)
+        failures = 0
+        with Room(self._budget) as room:
+            while True:
+                try:
+                    return self._compared(blank, room)
+                except NoRoom as error:
+                    room.wait_for(error.size)
+                except UrlFailed as error:
+                    outcome = SOURCE_GONE if error.cause == "not_found" else SOURCE_FAILED
+                    return blank._replace(outcome=outcome, message=error.message)
+                except TryAgain as error:
+                    failures += 1
+                    if failures > self._patience.max_retries:
+                        return blank._replace(message=error.message)
+                    log.debug("%s: attempt %d failed: %s", record.url, failures, error.message)
+                    if self._stop.wait(max(error.retry_after or 0.0, backoff(failures))):
+                        raise Stopped from error
+
+    def _compared(self, blank: Check, room: Room) -> Check:
+        """Make one attempt; raise UrlFailed for what the source says, TryAgain, NoRoom."""
+        limit = Limit(self._patience.download_timeout, self._stop)
+        with self._source.get(self._keys.address(blank.url).target, limit) as answer:
+            body = self._reader.read(answer, room, limit)
+            if isinstance(body, LargeBody):
+                body.start()
+            parts = body.parts() if isinstance(body, LargeBody) else _whole(body)
+            object_limit = Limit(self._patience.upload_timeout, self._stop)
+            with self._client.open("GET", blank.key, object_limit) as theirs:
+                if theirs.status != 200:
+                    return _not_read(blank, theirs)
+                same, source, found = _both(parts, theirs, object_limit, self._patience.upload_timeout)
+                etag = theirs.headers.get("etag", "").strip('"')
+        return blank._replace(
+            outcome=IDENTICAL if same else DIFFERENT,
+            media_type=body.media_type,
+            source=source,
+            object=found,
+            etag=etag,
+        )
+
+
+def _whole(image: Image) -> Iterator[memoryview]:
+    yield image.body
+
+
+def _not_read(blank: Check, theirs: Answer) -> Check:
+    """Return the outcome that an answer of S3 other than 200 is; raise TryAgain or CannotGoOn."""
+    reply = Reply(theirs.status, theirs.headers, theirs.body())
+    if reply.status == 404 and reply.code != "NoSuchBucket":
+        return blank._replace(outcome=OBJECT_GONE, message="the bucket answered 404")
+    if reply.status == 403 and reply.code in ("", "AccessDenied"):
+        return blank._replace(outcome=REFUSED, message="the bucket answered 403")
+    error = reply.error("GET")
+    if isinstance(error, (TryAgain, CannotGoOn)):
+        raise error
+    return blank._replace(message=f"the bucket answered {reply.status} {reply.code}".rstrip())
+
+
+def _both(
+    parts: Iterator[memoryview], theirs: Answer, limit: Limit, timeout: float
+) -> tuple[bool, Body, Body]:
+    """Read both sides to their ends; return whether they are equal, and what each was.
+
+    The object has timeout seconds for each part: the time that the CDN needs is not the bucket's.
+    """
+    source_sum, object_sum = md5(usedforsecurity=False), md5(usedforsecurity=False)
+    source_size = object_size = 0
+    same = True
+    room = memoryview(bytearray(_BLOCK))
+    for part in parts:
+        limit.deadline = time.monotonic() + timeout
+        source_sum.update(part)
+        source_size += len(part)
+        while object_size < source_size:
+            got = theirs.read_into(room[: source_size - object_size])
+            if got == 0:
+                break
+            begin = len(part) - (source_size - object_size)
+            same = same and part[begin : begin + got] == room[:got]
+            object_sum.update(room[:got])
+            object_size += got
+    while got := theirs.read_into(room):
+        object_sum.update(room[:got])
+        object_size += got
+    same = same and source_size == object_size
+    return same, Body(source_size, source_sum.hexdigest()), Body(object_size, object_sum.hexdigest())
