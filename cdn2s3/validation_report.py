@@ -1,0 +1,222 @@
+"""validation_report.json: what a validation found, for scripts.
+
+format                     1; grows when a field changes its meaning
+verdict                    complete, complete_except_known or incomplete; null when it came to none
+exit_code, ended_by        ended_by is "" or what stopped it before a verdict
+began_at, ended_at         UTC, ISO 8601; seconds: how long it took
+destination                endpoint, bucket, prefix
+success_rate, promised     shares, 0 to 1, of complete URLs among the expected ones; promise_kept: true, false
+lines                      lines of urls.txt: lines, blank, duplicates, urls (different ones: all are expected)
+counts                     URLs: complete, missing (lost + not_tried + failed), lost, not_tried, failed,
+                           mismatched, present_unrecorded (an object without a record), present_unproven (one
+                           whose URL failed), known (gaps with a recorded cause that stays), open (the others);
+                           objects: listed, unexpected; records_elsewhere: of URLs outside urls.txt
+bytes                      listed, unexpected
+failed                     by cause: urls (no object), present (an object all the same), known, meaning, remedy
+missing                    by_why; looked_at: keys asked for with HEAD before they were called missing, the rest
+                           is the listing's word; look_refused; omitted: there though the listing left them out
+examples                   up to ten each: missing by why [{url, key}], mismatched and unexpected (the columns of
+                           the files)
+spot_check                 asked, seed, outcomes (number of each), not_done ("" or why it is not whole), checks
+                           [{url, key, adopted, outcome, message, media_type, source {size, md5}, object
+                           {size, md5}, etag}], the first 1,000 and at most 1,000 more that are not identical
+next                       commands that repair
+settings, versions         without secrets
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import Any
+
+from cdn2s3.errors import CAUSES, redact
+from cdn2s3.expected import Counts, Missing
+from cdn2s3.ledger import timestamp
+from cdn2s3.listing import Found
+from cdn2s3.report import versions
+from cdn2s3.settings import MigrationSettings, shown
+from cdn2s3.spotcheck import IDENTICAL, Check
+from cdn2s3.validation import KNOWN, PROMISED, Mismatch, known, success_rate, verdict
+from cdn2s3.worklist import Worklist
+
+FORMAT = 1
+EXAMPLES = 10
+_MOST_CHECKS = 1000
+
+
+@dataclasses.dataclass
+class Spot:
+    """What the spot check showed."""
+
+    asked: int  # URLs to check; there may be fewer that can be
+    seed: int  # of the draw
+    outcomes: Counter[str] = dataclasses.field(default_factory=Counter)
+    checks: list[Check] = dataclasses.field(default_factory=list)
+    not_done: str = ""  # why it is not whole
+
+    def add(self, check: Check) -> None:
+        self.outcomes[check.outcome] += 1
+        if len(self.checks) < _MOST_CHECKS * (1 if check.outcome == IDENTICAL else 2):
+            self.checks.append(check)
+
+
+@dataclasses.dataclass
+class Findings:
+    """What a validation has found so far; its size does not grow with the migration's."""
+
+    work: Worklist
+    spot: Spot
+    endpoint: str = ""
+    listed: int = 0  # objects
+    listed_bytes: int = 0
+    unexpected: int = 0  # objects
+    unexpected_bytes: int = 0
+    unexpected_examples: list[Found] = dataclasses.field(default_factory=list)
+    mismatched_examples: list[Mismatch] = dataclasses.field(default_factory=list)
+    missing: Counter[str] = dataclasses.field(default_factory=Counter)  # by why
+    missing_examples: dict[str, list[Missing]] = dataclasses.field(default_factory=dict)
+    looked_at: int = 0  # keys that HEAD was asked about
+    look_refused: bool = False
+    omitted: int = 0  # objects that HEAD found and the listing left out
+    elsewhere: int = 0  # completed records that belong to no line
+
+    def add_unexpected(self, found: Found) -> None:
+        self.unexpected += 1
+        self.unexpected_bytes += found.size
+        if len(self.unexpected_examples) < EXAMPLES:
+            self.unexpected_examples.append(found)
+
+    def add_mismatched(self, row: Mismatch) -> None:
+        if len(self.mismatched_examples) < EXAMPLES:
+            self.mismatched_examples.append(row)
+
+    def add_missing(self, row: Missing) -> None:
+        self.missing[row.why] += 1
+        examples = self.missing_examples.setdefault(row.why, [])
+        if len(examples) < EXAMPLES:
+            examples.append(row)
+
+
+def finished(
+    settings: MigrationSettings, findings: Findings, counts: Counts, commands: list[str], exit_code: int
+) -> dict[str, Any]:
+    """Return the report of a validation that came to a verdict, but for its times."""
+    work = findings.work
+    return {
+        "format": FORMAT,
+        "verdict": verdict(counts),
+        "exit_code": exit_code,
+        "ended_by": "",
+        "destination": {
+            "endpoint": findings.endpoint,
+            "bucket": settings.destination_bucket,
+            "prefix": settings.destination_prefix,
+        },
+        "success_rate": success_rate(counts),
+        "promised": PROMISED,
+        "promise_kept": success_rate(counts) >= PROMISED,
+        "lines": {
+            "lines": work.lines,
+            "blank": work.blank,
+            "duplicates": work.duplicates,
+            "urls": counts.urls,
+            "add_up": work.lines == work.blank + work.duplicates + counts.urls,
+        },
+        "counts": _counts(findings, counts),
+        "bytes": {"listed": findings.listed_bytes, "unexpected": findings.unexpected_bytes},
+        "failed": {cause: _failure(cause, counts) for cause in sorted({*counts.failed, *counts.unproven})},
+        "missing": {
+            "by_why": dict(findings.missing.most_common()),
+            "looked_at": findings.looked_at,
+            "look_refused": findings.look_refused,
+            "omitted": findings.omitted,
+        },
+        "examples": {
+            "missing": {
+                why: [{"url": redact(row.url), "key": row.key} for row in rows]
+                for why, rows in findings.missing_examples.items()
+            },
+            "mismatched": [_redacted(row._asdict()) for row in findings.mismatched_examples],
+            "unexpected": [found._asdict() for found in findings.unexpected_examples],
+        },
+        "spot_check": {
+            "asked": findings.spot.asked,
+            "seed": findings.spot.seed,
+            "outcomes": dict(findings.spot.outcomes.most_common()),
+            "not_done": findings.spot.not_done,
+            "checks": [_check(check) for check in findings.spot.checks],
+        },
+        "next": commands,
+        **_circumstances(settings),
+    }
+
+
+def stopped(settings: MigrationSettings, why: str, exit_code: int) -> dict[str, Any]:
+    """Return the report of a validation that came to no verdict, but for its times."""
+    return {
+        "format": FORMAT,
+        "verdict": None,
+        "exit_code": exit_code,
+        "ended_by": redact(why),
+        **_circumstances(settings),
+    }
+
+
+def timed(report: dict[str, Any], began: float, ended: float) -> dict[str, Any]:
+    """Return report with its times; began and ended are in seconds since the epoch."""
+    times = {
+        "began_at": timestamp(began),
+        "ended_at": timestamp(ended),
+        "seconds": round(ended - began, 1),
+    }
+    return {**report, **times}
+
+
+def _counts(findings: Findings, counts: Counts) -> dict[str, int]:
+    return {
+        "complete": counts.complete,
+        "missing": counts.missing,
+        "lost": counts.lost,
+        "not_tried": counts.not_tried,
+        "failed": sum(counts.failed.values()),
+        "mismatched": counts.mismatched,
+        "present_unrecorded": counts.unrecorded,
+        "present_unproven": sum(counts.unproven.values()),
+        "known": known(counts),
+        "open": counts.urls - counts.complete - known(counts),
+        "listed": findings.listed,
+        "unexpected": findings.unexpected,
+        "records_elsewhere": findings.elsewhere,
+    }
+
+
+def _failure(cause: str, counts: Counts) -> dict[str, Any]:
+    return {
+        "urls": counts.failed.get(cause, 0),
+        "present": counts.unproven.get(cause, 0),
+        "known": cause in KNOWN,
+        "meaning": CAUSES[cause].meaning,
+        "remedy": CAUSES[cause].remedy,
+    }
+
+
+def _check(check: Check) -> dict[str, Any]:
+    return {
+        **check._asdict(),
+        "url": redact(check.url),
+        "message": redact(check.message),
+        "source": check.source and check.source._asdict(),
+        "object": check.object and check.object._asdict(),
+    }
+
+
+def _redacted(row: dict[str, str]) -> dict[str, str]:
+    return {name: redact(value) for name, value in row.items()}
+
+
+def _circumstances(settings: MigrationSettings) -> dict[str, Any]:
+    return {
+        "settings": {name: redact(value) for name, value in shown(settings).items()},
+        "versions": versions(),
+    }

@@ -1,0 +1,459 @@
+"""Phase 2: prove that nothing is missing in the bucket and that nothing differs.
+
+    python validate.py                        list the bucket, compare, check 100 images byte for byte
+    python validate.py --spot-check 1000      check more of them
+
+Writes missing.txt, mismatched.txt, unexpected.txt (migrate.py --redo takes the first two) and
+validation_report.json (its fields: cdn2s3/validation_report.py). The settings stand in migration.env.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Callable, TypeVar
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from cdn2s3 import report, runstate, spotcheck, validation_report, worklist
+from cdn2s3.bucket import READ_POLICY, probe_key
+from cdn2s3.buffers import BUDGET, Budget
+from cdn2s3.connection import Limit
+from cdn2s3.download import Reader
+from cdn2s3.errors import (
+    EXIT_CODES_HELP,
+    EXIT_DONE,
+    EXIT_SOME_FAILED,
+    CannotGoOn,
+    Fixable,
+    Stopped,
+    TryAgain,
+    redact,
+)
+from cdn2s3.expected import DIFFERS, SEEN, Counts, Expected, Missing
+from cdn2s3.fingerprints import Fingerprints
+from cdn2s3.job import key_maker
+from cdn2s3.ledger import COMPLETED, FAILED, encode
+from cdn2s3.listing import Found, Listing, Refused, look
+from cdn2s3.logs import set_up as set_up_logs
+from cdn2s3.pacing import backoff
+from cdn2s3.s3client import S3Client
+from cdn2s3.session import PooledAdapter
+from cdn2s3.settings import MB, MigrationSettings, load
+from cdn2s3.signals import Interrupted, Signals
+from cdn2s3.source import Source
+from cdn2s3.statefile import lock_holder, replacing
+from cdn2s3.transfer import Patience
+from cdn2s3.validation import COMPLETE, PROMISED, Mismatch, Records, repairs, success_rate, verdict
+from cdn2s3.validation_report import Findings, Spot
+from cdn2s3.worklist import Worklist
+
+log = logging.getLogger("validate")
+
+WORKERS = 16  # for HEAD and the spot check: a validation is no load test
+MOST_LOOKS = 1000  # keys that are asked for one by one before they are called missing
+UNANSWERED_LIMIT = 2 * WORKERS  # spot checks in a row without an answer: that side is away
+_LINE_EVERY = 100_000  # keys between two log lines
+
+Item = TypeVar("Item")
+Returned = TypeVar("Returned")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parse(argv)
+    Signals()
+    try:
+        settings = load(MigrationSettings, arguments.env_file)
+        make_state_dir(settings.state_dir)
+        set_up_logs(settings.state_dir / "validation.log", settings.log_level)
+        return validate(settings, arguments)
+    except CannotGoOn as error:
+        say_error(str(error))
+        return error.exit_code
+    except Interrupted as interrupted:
+        return interrupted.exit_code
+
+
+def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
+    """Validate, write the reports, say the verdict; return the exit code."""
+    began = time.time()
+    refuse_to_start(settings)
+    json_path = arguments.json or settings.state_dir / "validation_report.json"
+
+    def write(report_: dict[str, Any]) -> None:
+        report.write_json(json_path, validation_report.timed(report_, began, time.time()))
+
+    try:
+        findings, counts = Validation(settings, arguments.spot_check).go()
+    except Fixable:
+        raise  # nothing was contacted, nothing is to be told of the bucket
+    except CannotGoOn as error:
+        write(validation_report.stopped(settings, str(error), error.exit_code))
+        raise
+    except Interrupted as interrupted:
+        why = f"signal {interrupted.exit_code - 128}"
+        write(validation_report.stopped(settings, why, interrupted.exit_code))
+        raise
+    code = EXIT_DONE if verdict(counts) == COMPLETE else EXIT_SOME_FAILED
+    commands = repairs(counts, settings.state_dir, arguments.env_file)
+    write(validation_report.finished(settings, findings, counts, commands, code))
+    print(summary(settings, findings, counts, commands))
+    warning = runstate.unfinished_collection(settings.source_urls_file)
+    if warning:
+        log.warning("%s", warning)
+    return code
+
+
+def refuse_to_start(settings: MigrationSettings) -> None:
+    """Raise CannotGoOn while another run writes what is validated, Fixable for another destination's state."""
+    holder = lock_holder(settings.state_dir / runstate.LOCK)
+    if holder is not None:
+        raise CannotGoOn(
+            f"migrate.py is running (process id {holder}): what it is still moving would be called missing. "
+            "Let it end first."
+        )
+    runstate.refuse_while_collecting(settings.source_urls_file)
+    if runstate.is_bound(settings):
+        runstate.bind(settings)
+    elif not (settings.state_dir / COMPLETED).exists():
+        log.warning(
+            "there is no state of a migration in %s: every URL counts as not tried",
+            settings.state_dir.resolve(),
+        )
+
+
+class Validation:
+    """One validation: read what is expected, list the bucket, look again, compare bytes, write the files."""
+
+    def __init__(self, settings: MigrationSettings, spot_checks: int) -> None:
+        self.settings = settings
+        self.keys = key_maker(settings)
+        self.state = settings.state_dir
+        self.spot = Spot(spot_checks, random.SystemRandom().getrandbits(32))
+
+    def go(self) -> tuple[Findings, Counts]:
+        """Do it all; raise CannotGoOn and leave the three files as they were when that is not possible."""
+        before = self._stamps()
+        work = self._survey()
+        self.findings = Findings(work, self.spot)
+        self.expected = self._expected(work)
+        with ExitStack() as stack:
+            adapter = PooledAdapter(WORKERS, self.settings.ca_bundle)
+            stack.callback(adapter.close)
+            self.client = S3Client(self.settings, adapter)
+            self.findings.endpoint = self.client.endpoint
+            self.records = stack.enter_context(
+                Records(self.expected, self.state / COMPLETED, self.state / FAILED)
+            )
+            self.unexpected_file, self.mismatched_file, missing_file = (
+                stack.enter_context(replacing(self.state / name))
+                for name in ("unexpected.txt", "mismatched.txt", "missing.txt")
+            )
+            self._list()
+            self._look_again()
+            self._check_spots(adapter)
+            self._write_missing(missing_file)
+            if self._stamps() != before or lock_holder(self.state / runstate.LOCK) is not None:
+                raise CannotGoOn(
+                    "the state files or the list of URLs were changed during the validation. Let what changes "
+                    "them end, then run `python validate.py` again."
+                )
+        return self.findings, self.expected.counts()
+
+    def _stamps(self) -> list[tuple[int, int]]:
+        """Return size and time of the files that this validation rests upon."""
+        stamps = []
+        for path in (self.settings.source_urls_file, self.state / COMPLETED, self.state / FAILED):
+            known = path.stat() if path.is_file() else None
+            stamps.append((known.st_size, known.st_mtime_ns) if known else (0, 0))
+        return stamps
+
+    def _survey(self) -> Worklist:
+        """Find out which lines are URLs with keys of their own; raise Fixable when that is not possible."""
+        urls = self.settings.source_urls_file
+        log.info("reading %s", urls)
+        work = worklist.survey(urls, self.keys, Fingerprints(), _said_by_migrate, _said_by_migrate)
+        if work.collisions and self.settings.on_collision == "refuse":
+            raise Fixable(
+                f"{work.collisions} URLs of {urls} have the key of another URL: no migration has begun with this "
+                "list. `python migrate.py` shows them, and the setting that helps."
+            )
+        return work
+
+    def _expected(self, work: Worklist) -> Expected:
+        expected = Expected(self.settings.source_urls_file, self.keys, work)
+        log.info("reading %s", self.state / COMPLETED)
+        expected.read_failed(self.state / FAILED)
+        expected.read_completed(self.state / COMPLETED)
+        if expected.unreadable:
+            log.warning("%d lines of the ledger in %s are no records", expected.unreadable, self.state)
+        self.findings.elsewhere = expected.elsewhere
+        return expected
+
+    # --- the bucket, key by key ---
+
+    def _list(self) -> None:
+        """Compare every object that the listing shows; raise CannotGoOn unless it comes to a proper end."""
+        log.info("listing %s under %r", self.settings.destination_bucket, self.settings.destination_prefix)
+        ignored = probe_key(self.settings)
+        total = self.expected.counts().urls
+        for page in counted(Listing(self.client, self.settings), total):
+            for found in page:
+                if found.key != ignored:
+                    self.findings.listed += 1
+                    self.findings.listed_bytes += found.size
+                    self._take(found)
+
+    def _take(self, found: Found) -> None:
+        """Compare one object with what is recorded of its key, and write it down where it does not fit."""
+        number = self.expected.see(found)
+        if number is None:
+            self.findings.add_unexpected(found)
+            self.unexpected_file.write(encode((found.key, str(found.size), found.etag or "-")))
+        elif self.expected.states[number] & DIFFERS:
+            row = self.records.mismatch(number, found)
+            if row is None:
+                self.expected.clear(number)
+            else:
+                self._write_mismatch(row)
+
+    def _write_mismatch(self, row: Mismatch) -> None:
+        self.findings.add_mismatched(row)
+        self.mismatched_file.write(encode(row))
+
+    def _look_again(self) -> None:
+        """Ask with HEAD for keys that the listing does not show, before they are called missing."""
+        wanted = self.expected.absent(MOST_LOOKS)
+        rows = (row for number, row in self.expected.missing() if number in wanted)
+        stop = threading.Event()
+        with in_pool(lambda row: self._look(row, stop), rows, stop) as answers:
+            for answer in answers:
+                if isinstance(answer, Refused):
+                    self.findings.look_refused = True
+                    log.warning(
+                        "HEAD is refused, so what the listing does not show is missing: %s", READ_POLICY
+                    )
+                    return
+                self.findings.looked_at += 1
+                if answer is not None:
+                    self.findings.omitted += 1
+                    self._take(answer)
+        if self.findings.omitted:
+            log.warning("the listing left out %d objects that are there", self.findings.omitted)
+
+    def _look(self, row: Missing, stop: threading.Event) -> Found | Refused | None:
+        """Return what is at the key of row; called by the pool's threads."""
+        failures = 0
+        while True:
+            try:
+                return look(self.client, row.key, Limit(self.settings.upload_timeout, stop))
+            except Refused as refused:
+                return refused
+            except TryAgain as error:
+                failures += 1
+                if failures > self.settings.max_retries:
+                    raise CannotGoOn(
+                        f"the bucket does not tell whether {row.key!r} is there: {error.message}. "
+                        "Run `python validate.py` again later."
+                    ) from error
+                if stop.wait(backoff(failures)):
+                    raise Stopped from error
+
+    # --- a few images, byte by byte ---
+
+    def _check_spots(self, adapter: PooledAdapter) -> None:
+        """Compare some images of both sides; what differs or is gone is a mismatch or missing from now on."""
+        if not self.spot.asked:
+            return
+        log.info("spot check of %d images, seed %d", self.spot.asked, self.spot.seed)
+        settings, stop = self.settings, threading.Event()
+        checker = spotcheck.SpotCheck(
+            Source(settings.url_prefix, adapter, stop),
+            self.client,
+            Reader(settings.content_check, settings.max_buffer_bytes, "md5"),
+            self.keys,
+            Budget(BUDGET, stop),
+            Patience(settings.max_retries, settings.download_timeout, settings.upload_timeout),
+            stop,
+        )
+        draw = random.Random(self.spot.seed)  # noqa: S311  # a sample, not a secret
+        numbers = spotcheck.drawn(self.expected.states, self.spot.asked, draw)
+        drawn = ((number, self.records.completed(number)) for number in numbers)
+        in_a_row = 0
+        with in_pool(lambda one: (one[0], checker.check(one[1])), drawn, stop) as checks:
+            for number, check in checks:
+                self._note_check(number, check)
+                in_a_row = in_a_row + 1 if check.outcome == spotcheck.UNANSWERED else 0
+                if check.outcome == spotcheck.REFUSED:
+                    self.spot.not_done = f"the bucket refuses GET: {READ_POLICY}"
+                elif in_a_row >= UNANSWERED_LIMIT:
+                    self.spot.not_done = f"{in_a_row} in a row without an answer, the last: {check.message}"
+                if self.spot.not_done:
+                    break
+        unanswered = self.spot.outcomes[spotcheck.UNANSWERED]
+        if unanswered and not self.spot.not_done:
+            self.spot.not_done = f"{unanswered} without an answer"
+        if self.spot.not_done:
+            log.warning("the spot check is not whole: %s", self.spot.not_done)
+
+    def _note_check(self, number: int, check: spotcheck.Check) -> None:
+        self.spot.add(check)
+        if check.outcome == spotcheck.OBJECT_GONE:
+            self.expected.states[number] &= ~SEEN
+        elif check.source is not None and check.object is not None and check.outcome == spotcheck.DIFFERENT:
+            self.expected.states[number] |= DIFFERS
+            sizes = str(check.source.size), str(check.object.size)
+            self._write_mismatch(Mismatch(check.url, check.key, *sizes, check.source.md5, check.etag or "-"))
+
+    def _write_missing(self, file: BinaryIO) -> None:
+        for _, row in self.expected.missing():
+            self.findings.add_missing(row)
+            file.write(encode(row))
+
+
+def _said_by_migrate(*what: str) -> None:
+    """Do nothing: missing.txt names malformed lines and collisions, migrate.py says why they are."""
+
+
+# --- the fan-out, and what shows how far it is ---
+
+
+@contextmanager
+def in_pool(
+    work: Callable[[Item], Returned], items: Iterable[Item], stop: threading.Event
+) -> Iterator[Iterator[Returned]]:
+    """Give what work returns for each of items, as it comes, from WORKERS threads.
+
+    items are taken in the main thread, a few ahead. At the end of the block stop is set: what is still under
+    way ends early, and its result is dropped.
+    """
+    with ThreadPoolExecutor(WORKERS) as pool:
+        try:
+            yield _results(pool, work, items)
+        finally:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _results(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Returned], items: Iterable[Item]
+) -> Iterator[Returned]:
+    waiting: set[Future[Returned]] = set()
+    for item in items:
+        waiting.add(pool.submit(work, item))
+        if len(waiting) >= 2 * WORKERS:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    for future in as_completed(waiting):
+        yield future.result()
+
+
+def counted(pages: Iterable[list[Found]], total: int) -> Iterator[list[Found]]:
+    """Yield pages and show how many of about total keys they bring: a bar on a terminal, and log lines."""
+    began, keys, said = time.monotonic(), 0, 0
+    with ExitStack() as stack:
+        terminal = sys.stderr.isatty()
+        if terminal:
+            stack.enter_context(logging_redirect_tqdm())
+        bar = stack.enter_context(tqdm(total=total, unit=" keys", disable=not terminal, dynamic_ncols=True))
+        for page in pages:
+            yield page
+            keys += len(page)
+            bar.update(len(page))
+            if keys - said >= _LINE_EVERY:
+                said = keys - keys % _LINE_EVERY
+                log.info("%d keys listed, %.0f a second", keys, keys / (time.monotonic() - began))
+    log.info("%d keys listed", keys)
+
+
+# --- the last screen ---
+
+
+def summary(settings: MigrationSettings, findings: Findings, counts: Counts, commands: list[str]) -> str:
+    """Return the verdict and what it rests upon, in ten lines or so."""
+    rate = success_rate(counts)
+    kept = "reaches" if rate >= PROMISED else "is below"
+    missing = "".join(f", {number} {why}" for why, number in findings.missing.most_common())
+    lines = [
+        f"verdict: {verdict(counts)}",
+        f"{counts.complete} of {counts.urls} URLs complete: {100 * rate:.3f} % {kept} the {100 * PROMISED:.1f} % "
+        "promised",
+        f"listed {findings.listed} objects, {findings.listed_bytes / MB:.1f} MB; {findings.unexpected} unexpected",
+        f"missing {counts.missing}{missing}",
+        f"mismatched {counts.mismatched}",
+    ]
+    present = counts.unrecorded + sum(counts.unproven.values())
+    if present:
+        lines.append(f"present, but not proven by a record: {present}")
+    lines.append(_spot_line(findings.spot))
+    lines.append(f"state, log and report: {settings.state_dir.resolve()}")
+    lines += [f"next: {command}" for command in commands]
+    return "\n".join(lines)
+
+
+def _spot_line(spot: Spot) -> str:
+    if not spot.asked:
+        return "spot check: none asked for"
+    outcomes = ", ".join(f"{number} {outcome}" for outcome, number in spot.outcomes.most_common())
+    not_done = f" (not whole: {redact(spot.not_done)})" if spot.not_done else ""
+    return f"spot check: {outcomes or 'nothing to check'}{not_done}"
+
+
+# --- the command line ---
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="validate.py",
+        description="Compare the bucket with urls.txt and completed.txt, and some images byte for byte.",
+        epilog="example:\n  python validate.py --spot-check 500\n\n"
+        f"{EXIT_CODES_HELP}\nsettings: docs/settings.md (migration.env)",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--env-file", type=Path, default=Path("migration.env"), metavar="PATH")
+    parser.add_argument(
+        "--spot-check",
+        type=not_negative,
+        default=100,
+        metavar="N",
+        help="compare N random images with the CDN byte for byte (default 100; 0 = none)",
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="PATH", help="the report (default STATE_DIR/validation_report.json)"
+    )
+    return parser.parse_args(argv)
+
+
+def not_negative(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError("a whole number from 0 on")
+    return int(text)
+
+
+def say_error(message: str) -> None:
+    """Say why the validation ends: in the log where there is one already, else on stderr."""
+    if logging.getLogger().handlers:
+        log.error("%s", message)
+    else:
+        print(f"validate.py: {redact(message)}", file=sys.stderr)
+
+
+def make_state_dir(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Fixable(f"STATE_DIR {folder} cannot be made: {error.strerror}. Correct the path.") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())
