@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import textwrap
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from cdn2s3 import estimate, failures, runstate, worklist
+from cdn2s3 import estimate, runstate, worklist
 from cdn2s3.errors import redact
 from cdn2s3.estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, bytes_text, dollars
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.heads import Head, heads
 from cdn2s3.job import key_maker
 from cdn2s3.keys import Malformed
-from cdn2s3.ledger import COMPLETED, FAILED
+from cdn2s3.ledger import COMPLETED
 from cdn2s3.progress import duration
 from cdn2s3.settings import MigrationSettings
 from cdn2s3.worklist import DONE, NOT_CHOSEN, PENDING, Worklist
@@ -22,6 +23,8 @@ from cdn2s3.worklist import DONE, NOT_CHOSEN, PENDING, Worklist
 HEADS = 200  # of files drawn at random: the mean of log-normal sizes is then known to about 15 %
 HEAD_SECONDS = 20.0  # for all of them
 _SHOWN = 10
+_WIDTH = 79  # of a terminal's 80 columns
+_INDENT = 27  # where the words of a row begin
 
 
 class Collision(NamedTuple):
@@ -188,19 +191,20 @@ def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> l
         ),
         _row("machine", dollars(found.machine), f"EC2 at ${table.ec2_hour:g} an hour"),
         _row("storage", dollars(found.storage), f"a month, at ${table.storage_gb_month:g} a GB"),
-        _row("NAT", dollars(found.nat), "more, only if uploads pass a NAT gateway: an S3 gateway"),
-        _row("", "", "endpoint costs nothing (docs/ec2-setup.md)"),
+        _row(
+            "NAT",
+            dollars(found.nat),
+            "more, only if uploads pass a NAT gateway: an S3 gateway endpoint costs nothing "
+            "(docs/ec2-setup.md)",
+        ),
         _row("once", dollars(found.once), "requests and machine"),
         _row("S3 limit", f"{share:.0f} %", f"of the {PREFIX_PUTS:,} PUT/s that S3 takes under one prefix"),
-        f"  prices of {table.date}, {table.source};",
-        f"  yours, where they differ: {estimate.PRICES_FILE} in the current folder",
+        _row("prices", f"of {table.date}", f"{table.source}; yours: {estimate.PRICES_FILE} in this folder"),
     ]
 
 
 def _row(name: str, value: str, said: str = "") -> str:
-    return f"  {name:<11}{value:>12}  {said}".rstrip()
+    first, *rest = textwrap.wrap(said, _WIDTH - _INDENT) or [""]
+    lines = [f"  {name:<11}{value:>12}  {first}".rstrip(), *(" " * _INDENT + line for line in rest)]
+    return "\n".join(lines)
 
-
-def chosen_by_failure(settings: MigrationSettings, cause: str) -> Fingerprints:
-    """Return the URLs that --retry-failed would take; cause "": all."""
-    return failures.urls_in(settings.state_dir / FAILED, cause)
