@@ -152,9 +152,7 @@ def check_open_files(visit: Visit) -> list[Finding]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
         remedy = f"ulimit -n {needed}   (root raises the hard limit), or lower CONCURRENCY"
-        return [
-            Finding(FAILED, "open files", f"{needed} are needed, {hard} are allowed", remedy)
-        ]
+        return [Finding(FAILED, "open files", f"{needed} are needed, {hard} are allowed", remedy)]
     raised = "" if soft == resource.RLIM_INFINITY or soft >= needed else f" (raised from {soft} by itself)"
     return [Finding(OK, "open files", f"{needed} are needed, and allowed{raised}")]
 
@@ -280,7 +278,9 @@ def check_clock(visit: Visit) -> list[Finding]:
         date = parsedate_to_datetime(visit.bucket_head.headers.get("date", ""))
         offset = time.time() - date.timestamp()
     except (TryAgain, CannotGoOn, TypeError, ValueError, IndexError):
-        return [Finding(WARNING, "clock", "the store told no date to compare with", "date -u; chronyc tracking")]
+        return [
+            Finding(WARNING, "clock", "the store told no date to compare with", "date -u; chronyc tracking")
+        ]
     said = f"{abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} the store's"
     if abs(offset) >= _CLOCK_FAILED:
         return [Finding(FAILED, "clock", f"{said}: S3 refuses what is over 15 minutes off", _NTP)]
@@ -387,7 +387,9 @@ def check_acl(visit: Visit) -> list[Finding]:
         return [Finding(OK, "ACL", said)]
     account = _account(visit)
     if account and not _is_ours(visit, account):
-        said = "ACLs are enabled, the bucket is another account's: without one its owner cannot read the objects"
+        said = (
+            "ACLs are enabled, the bucket is another account's: without one its owner cannot read the objects"
+        )
         return [Finding(WARNING, "ACL", said, "OBJECT_ACL=bucket-owner-full-control")]
     return [Finding(OK, "ACL", "ACLs are enabled, none is sent: the objects belong to this account")]
 

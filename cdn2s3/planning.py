@@ -207,4 +207,3 @@ def _row(name: str, value: str, said: str = "") -> str:
     first, *rest = textwrap.wrap(said, _WIDTH - _INDENT) or [""]
     lines = [f"  {name:<11}{value:>12}  {first}".rstrip(), *(" " * _INDENT + line for line in rest)]
     return "\n".join(lines)
-
