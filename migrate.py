@@ -1,5 +1,8 @@
 """Phase 1: move every URL of urls.txt to the bucket.
 
+    python migrate.py --plan                  what there is to do, hours and dollars; moves nothing
+    python migrate.py --check                 credentials, bucket, permissions, network, disk
+    python migrate.py --sample 100            move a hundred under _test/, compare, delete
     python migrate.py                         move what is pending; a later run resumes
     python migrate.py --retry-failed          only what failed
     python migrate.py --redo missing.txt      what validate.py found missing
@@ -13,6 +16,7 @@ import argparse
 import collections
 import logging
 import os
+import random
 import resource
 import sys
 import threading
@@ -22,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Callable, Protocol
 
-from cdn2s3 import failures, guard, report, runstate, statefile
+from cdn2s3 import estimate, failures, guard, planning, report, runstate, statefile
 from cdn2s3.bucket import Bucket
 from cdn2s3.buffers import BUDGET, Budget
 from cdn2s3.crew import Crew, Desk
@@ -31,6 +35,7 @@ from cdn2s3.errors import (
     CAUSES,
     EXIT_CODES_HELP,
     EXIT_DONE,
+    EXIT_FIXABLE,
     EXIT_SOME_FAILED,
     CannotGoOn,
     Fixable,
@@ -69,6 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     signals = Signals()
     try:
         settings = load(MigrationSettings, arguments.env_file)
+        if arguments.plan:
+            set_up_logs(Path(os.devnull), settings.log_level)  # a plan leaves nothing behind
+            return plan(settings, arguments)
         make_state_dir(settings.state_dir)
         set_up_logs(settings.state_dir / "migration.log", settings.log_level)
         allow_open_files(2 * settings.concurrency + _FILES_BESIDES)
@@ -101,6 +109,34 @@ def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals:
     with statefile.synced_every_second(ledger.completed, ledger.failed):
         run = Run(settings, job, ledger, signals, watch_errors=arguments.retry_failed is None)
         return run.go(lambda: mover(settings, keys, ledger, lock), warning)
+
+
+# --- before a run: what it would do, and whether it can ---
+
+
+def plan(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
+    """Print what a run would do, take and cost; move nothing, write nothing; return the exit code."""
+    chosen = None
+    if arguments.redo:
+        chosen = urls_of(arguments.redo, "--redo")
+    elif arguments.retry_failed is not None:
+        chosen = failures.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
+    table = estimate.prices(Path(estimate.PRICES_FILE), settings.storage_class)
+    survey = planning.looked_through(settings, chosen, bool(arguments.redo), arguments.limit)
+    print("\n".join(planning.counts_text(settings, survey)))
+    warning = runstate.unfinished_collection(settings.source_urls_file)
+    if warning:
+        log.warning("%s", warning)
+    if survey.work.collisions and settings.on_collision == "refuse":
+        print("\n".join(["", *planning.collisions_text(settings, survey)]))
+        print("\nnext: correct the settings, then python migrate.py --plan")
+        return EXIT_FIXABLE
+    size = planning.asked_sizes(settings, survey.work, random.Random())
+    speed = estimate.rate(settings, size.mean)
+    found = estimate.estimate(survey.todo, size.mean, speed.files_per_second, table)
+    print("\n".join(["", *planning.forecast_text(size, speed, found, table)]))
+    print(f"\nnext: python {'validate.py' if not survey.todo else 'migrate.py --check'}")
+    return EXIT_DONE
 
 
 class Run:
@@ -495,6 +531,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--env-file", type=Path, default=Path("migration.env"), metavar="PATH")
+    before = parser.add_mutually_exclusive_group()
+    before.add_argument("--plan", action="store_true", help="count, find collisions, estimate; move nothing")
     parser.add_argument("--limit", type=positive, metavar="N", help="stop after N pending URLs")
     parser.add_argument(
         "--retry-failed",

@@ -1,0 +1,195 @@
+"""What a migration will take: bytes, hours and dollars, from counts and a few measured or assumed figures. Pure.
+
+Nothing here is a promise. Each figure comes with where it comes from, so that a person can doubt the right one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cdn2s3.errors import Fixable
+from cdn2s3.settings import MigrationSettings
+from cdn2s3.statefile import cannot_read
+
+ASSUMED_BYTES = 390_000  # of an image, where the CDN cannot be asked
+ASSUMED_MBPS = 1250.0  # megabits a second: half of what a c5.2xlarge sustains (2.5 Gbit/s)
+ASSUMED_SECONDS = 0.25  # a worker needs for one transfer when nothing limits: CDN, S3 and what lies between
+PREFIX_PUTS = 3500  # PUT/s that S3 takes under one prefix before it answers 503 SlowDown and splits it
+PRICES_FILE = "prices.json"
+
+_GB = 1e9  # AWS bills storage by 2^30 bytes; the 7 % are within what is estimated here
+_RATE_MEANS_SOMETHING = (500, 20.0)  # files and seconds that a run must have had for its rate to count
+
+
+@dataclasses.dataclass(frozen=True)
+class Prices:
+    """Dollars, without tax. Any of them can be set in prices.json in the current folder."""
+
+    date: str = "2025-11"  # when these were read
+    source: str = "us-west-2 in AWS's public price lists: S3, EC2 on demand, VPC, KMS"
+    put_per_thousand: float = 0.005  # S3 Standard, Intelligent-Tiering
+    storage_gb_month: float = 0.023  # S3 Standard, the first 50 TB
+    ec2_hour: float = 0.34  # c5.2xlarge, Linux
+    nat_gb: float = 0.045  # through a NAT gateway, each direction
+
+
+# PUT a thousand, storage a GB and month, of classes other than Standard (the same lists, the same day).
+CLASS_PRICES: dict[str, tuple[float, float]] = {
+    "INTELLIGENT_TIERING": (0.005, 0.023),
+    "STANDARD_IA": (0.01, 0.0125),
+    "ONEZONE_IA": (0.01, 0.01),
+    "GLACIER_IR": (0.02, 0.004),
+    "GLACIER": (0.03, 0.0036),
+    "DEEP_ARCHIVE": (0.05, 0.00099),
+}
+
+
+class Sizes(NamedTuple):
+    """How large an image is on average."""
+
+    mean: float  # bytes
+    source: str  # one clause: where that comes from
+
+
+class Rate(NamedTuple):
+    """How fast images move."""
+
+    files_per_second: float
+    source: str  # one clause: where that comes from
+
+
+class Estimate(NamedTuple):
+    """What moving a number of files will take."""
+
+    files: int
+    size: float  # bytes in all
+    seconds: float
+    puts: float  # dollars, once
+    machine: float  # dollars, once
+    storage: float  # dollars a month
+    nat: float  # dollars, once, only where uploads pass a NAT gateway
+
+    @property
+    def once(self) -> float:
+        """Dollars for the migration itself, without NAT."""
+        return self.puts + self.machine
+
+
+def prices(path: Path, storage_class: str = "") -> Prices:
+    """Return the table, with the class's own prices, then what the JSON object in path sets (if it exists).
+
+    Raise Fixable for a file that is no such object.
+    """
+    table = Prices()
+    if storage_class in CLASS_PRICES:
+        put, storage = CLASS_PRICES[storage_class]
+        table = dataclasses.replace(table, put_per_thousand=put, storage_gb_month=storage)
+    try:
+        given = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return table
+    except OSError as error:
+        raise cannot_read(path, error) from error
+    except ValueError:
+        given = None
+    return dataclasses.replace(table, **_checked(given, path))
+
+
+def _checked(given: Any, path: Path) -> dict[str, Any]:
+    kinds = {field.name: type(field.default) for field in dataclasses.fields(Prices)}
+    if not isinstance(given, dict):
+        raise Fixable(f"{path}: must be a JSON object of {', '.join(kinds)}.")
+    wrong = [
+        name
+        for name, value in given.items()
+        if name not in kinds
+        or (kinds[name] is str) != isinstance(value, str)
+        or (kinds[name] is float and not _is_price(value))
+    ]
+    if wrong:
+        raise Fixable(
+            f"{path}: {', '.join(wrong)}: no such price, or no number of dollars from 0 on. "
+            f"Known: {', '.join(kinds)}."
+        )
+    return {name: value if kinds[name] is str else float(value) for name, value in given.items()}
+
+
+def _is_price(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value >= 0
+
+
+def sizes(measured: Sequence[int], asked: int, why_not: str = "") -> Sizes:
+    """Return the mean size after asked HEADs of which measured told a size; why_not: why none did."""
+    if not measured:
+        return Sizes(ASSUMED_BYTES, f"assumed: {why_not or 'no HEAD was answered with a size'}")
+    mean = sum(measured) / len(measured)
+    said = f"mean of {len(measured)} of {asked} HEADs"
+    if len(measured) > 1:
+        variance = sum((size - mean) ** 2 for size in measured) / (len(measured) - 1)
+        off = 2 * math.sqrt(variance / len(measured)) / mean if mean else 0.0
+        said += f", ±{100 * off:.0f} %"
+    return Sizes(mean, said)
+
+
+def measured_rate(report: Path) -> Rate | None:
+    """Return the rate of the run that report (migration_report.json) tells of; None when it means nothing."""
+    try:
+        content = json.loads(report.read_bytes())
+        stored = int(content["run"]["stored"])
+        seconds, began = float(content["seconds"]), str(content["began_at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # none yet, or no report of ours: there is nothing to learn from it
+    if stored < _RATE_MEANS_SOMETHING[0] or seconds < _RATE_MEANS_SOMETHING[1]:
+        return None
+    return Rate(stored / seconds, f"measured: the run of {began}")
+
+
+def assumed_rate(settings: MigrationSettings, mean: float) -> Rate:
+    """Return what the workers or the network would allow for files of mean bytes, the smaller of them."""
+    by_workers = settings.concurrency / ASSUMED_SECONDS
+    limit = settings.bandwidth_limit_mbps
+    mbps = min(ASSUMED_MBPS, limit) if limit else ASSUMED_MBPS
+    by_network = mbps * 1e6 / 8 / max(mean, 1.0)
+    if by_workers < by_network:
+        return Rate(by_workers, f"assumed: {settings.concurrency} workers, {ASSUMED_SECONDS} s a file each")
+    named = "BANDWIDTH_LIMIT_MBPS" if limit and limit <= ASSUMED_MBPS else "half a c5.2xlarge's network"
+    return Rate(by_network, f"assumed: {mbps:.0f} Mbit/s, {named}")
+
+
+def rate(settings: MigrationSettings, mean: float) -> Rate:
+    """Return the last run's measured rate, or else the assumed one."""
+    return measured_rate(settings.state_dir / "migration_report.json") or assumed_rate(settings, mean)
+
+
+def estimate(files: int, mean: float, files_per_second: float, table: Prices) -> Estimate:
+    """Return what moving files of mean bytes takes at that rate and those prices."""
+    size = files * mean
+    seconds = files / files_per_second
+    return Estimate(
+        files,
+        size,
+        seconds,
+        puts=files / 1000 * table.put_per_thousand,
+        machine=seconds / 3600 * table.ec2_hour,
+        storage=size / _GB * table.storage_gb_month,
+        nat=size / _GB * table.nat_gb,
+    )
+
+
+def bytes_text(size: float) -> str:
+    """Return a number of bytes as a person says it: 1.56 TB, 390 KB (powers of 1000)."""
+    for unit, power in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if size >= power:
+            return f"{size / power:.3g} {unit}"
+    return f"{size:.0f} bytes"
+
+
+def dollars(amount: float) -> str:
+    """Return dollars as text; under a cent it says so."""
+    return "under $0.01" if 0 < amount < 0.01 else f"${amount:,.2f}"

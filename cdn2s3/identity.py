@@ -1,0 +1,88 @@
+"""Whose credentials a run would use: where they were found, whose they are, how long they last."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import botocore.exceptions
+import botocore.session
+from botocore.config import Config
+
+from cdn2s3.errors import CannotGoOn
+from cdn2s3.s3client import boto3_client
+from cdn2s3.settings import MigrationSettings
+from cdn2s3.signing import NO_CREDENTIALS
+
+# What botocore calls the places where it finds credentials, in a person's words.
+_SOURCES = {
+    "env": "the environment or the settings file",
+    "shared-credentials-file": "the shared credentials file",
+    "config-file": "the AWS config file",
+    "iam-role": "the instance role",
+    "container-role": "the container's role",
+    "assume-role": "an assumed role (role_arn of the profile)",
+    "assume-role-with-web-identity": "a role by web identity",
+    "sso": "a single sign-on session",
+    "custom-process": "the profile's credential_process",
+}
+_ENDS_WITH_LOGIN = frozenset({"sso", "login"})  # renewed only until the person's own session ends
+
+
+class Identity(NamedTuple):
+    """Credentials, without a secret."""
+
+    source: str  # where they were found
+    key_end: str  # last four characters of the access key
+    account: str  # 12 digits; "" where it is not known (not AWS, or STS not asked)
+    arn: str  # of the user or role; "" likewise
+    refused: str  # why STS refuses them; "" where it does not
+    renews: bool  # they are renewed without a person
+    ends_at: float | None  # seconds since the epoch; None where it is not known
+    has_token: bool  # they are temporary
+
+
+def identity(settings: MigrationSettings) -> Identity:
+    """Return whose credentials they are; ask STS on AWS. Raise CannotGoOn when there are none."""
+    _, credentials = boto3_client(settings)
+    if credentials is None:
+        raise CannotGoOn(NO_CREDENTIALS)
+    try:
+        frozen = credentials.get_frozen_credentials()
+    except botocore.exceptions.BotoCoreError as error:
+        raise CannotGoOn(f"the AWS credentials could not be renewed: {error}") from error
+    method = str(credentials.method)
+    expires = getattr(credentials, "_expiry_time", None)  # botocore tells it nowhere else
+    account, arn, refused = "", "", ""
+    if settings.aws_endpoint_url is None:
+        account, arn, refused = _caller(settings, frozen)
+    return Identity(
+        _SOURCES.get(method, method),
+        frozen.access_key[-4:],
+        account,
+        arn,
+        refused,
+        expires is not None and method not in _ENDS_WITH_LOGIN,
+        expires.timestamp() if expires is not None else None,
+        bool(frozen.token),
+    )
+
+
+def _caller(settings: MigrationSettings, frozen: Any) -> tuple[str, str, str]:
+    """Return account, ARN and why not; all empty where STS cannot be reached (it may have no endpoint here)."""
+    config = Config(connect_timeout=5, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
+    client = botocore.session.Session().create_client(
+        "sts",
+        region_name=settings.aws_region,
+        aws_access_key_id=frozen.access_key,
+        aws_secret_access_key=frozen.secret_key,
+        aws_session_token=frozen.token,
+        verify=str(settings.ca_bundle) if settings.ca_bundle else None,
+        config=config,
+    )
+    try:
+        found = client.get_caller_identity()
+        return found["Account"], found["Arn"], ""
+    except botocore.exceptions.ClientError as error:
+        return "", "", f"STS refuses them ({error.response['Error']['Code']})"
+    except botocore.exceptions.BotoCoreError:
+        return "", "", ""

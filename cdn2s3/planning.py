@@ -1,0 +1,209 @@
+"""What a run would do, found out without moving a byte, without a lock and without writing a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import textwrap
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from cdn2s3 import estimate, runstate, worklist
+from cdn2s3.errors import redact
+from cdn2s3.estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, bytes_text, dollars
+from cdn2s3.fingerprints import Fingerprints
+from cdn2s3.heads import Head, heads
+from cdn2s3.job import key_maker
+from cdn2s3.keys import Malformed
+from cdn2s3.ledger import COMPLETED
+from cdn2s3.progress import duration
+from cdn2s3.settings import MigrationSettings
+from cdn2s3.worklist import DONE, NOT_CHOSEN, PENDING, Worklist
+
+HEADS = 200  # of files drawn at random: the mean of log-normal sizes is then known to about 15 %
+HEAD_SECONDS = 20.0  # for all of them
+_SHOWN = 10
+_WIDTH = 79  # of a terminal's 80 columns
+_INDENT = 27  # where the words of a row begin
+
+
+class Collision(NamedTuple):
+    """Two URLs that would become one object."""
+
+    key: str
+    first: str
+    second: str
+
+
+@dataclasses.dataclass
+class Survey:
+    """The input of a run, looked through."""
+
+    work: Worklist
+    malformed: list[str]  # examples, as `url: why`
+    collisions: list[Collision]  # the first ones
+    todo: int  # URLs that the run would try
+
+
+def looked_through(
+    settings: MigrationSettings,
+    chosen: Fingerprints | None = None,
+    redo: bool = False,
+    limit: int | None = None,
+) -> Survey:
+    """Find out the fate of every line of the input, reading only.
+
+    chosen are the URLs that the run is restricted to (None: all); with redo their completed ones run again.
+    Raise Fixable for input that cannot be used, or for a state that belongs to another destination.
+    """
+    if runstate.is_bound(settings):
+        runstate.bind(settings)
+    malformed: list[str] = []
+    collisions: list[Collision] = []
+
+    def on_malformed(url: str, why: str) -> None:
+        if len(malformed) < _SHOWN:
+            malformed.append(f"{redact(ascii(url)[1:-1])}: {why}")
+
+    def on_collision(key: str, first: str, url: str) -> None:
+        if len(collisions) < _SHOWN:
+            collisions.append(Collision(key, first, url))
+
+    done = worklist.completed_before(settings.state_dir / COMPLETED)
+    work = worklist.survey(settings.source_urls_file, key_maker(settings), done, on_malformed, on_collision)
+    if chosen is not None:
+        _choose(settings, work, chosen, redo)
+    todo = work.fates.count(PENDING)
+    return Survey(work, malformed, collisions, min(todo, limit or todo))
+
+
+def _choose(settings: MigrationSettings, work: Worklist, chosen: Fingerprints, redo: bool) -> None:
+    for fate, becomes in ((PENDING, PENDING), (DONE, PENDING if redo else DONE)):
+        for number, url in worklist.lines_with(fate, settings.source_urls_file, work):
+            is_chosen = url.encode("utf-8", "surrogateescape") in chosen
+            work.fates[number] = becomes if is_chosen else (NOT_CHOSEN if fate == PENDING else DONE)
+
+
+def drawn(settings: MigrationSettings, work: Worklist, count: int, draw: random.Random) -> list[str]:
+    """Return count pending URLs drawn at random, each with the same chance, in the order of the input."""
+    pending = work.fates.count(PENDING)
+    places = set(draw.sample(range(pending), min(count, pending)))
+    lines = worklist.lines_with(PENDING, settings.source_urls_file, work)
+    return [url for place, (_, url) in enumerate(lines) if place in places]
+
+
+def asked_sizes(settings: MigrationSettings, work: Worklist, draw: random.Random) -> Sizes:
+    """Return how large the images are, after HEAD requests for some of the pending ones."""
+    keys = key_maker(settings)
+    targets = [keys.address(url).target for url in drawn(settings, work, HEADS, draw)]
+    if not targets:
+        return Sizes(0.0, "nothing is pending")
+    first = heads(settings, targets[:3], HEAD_SECONDS)
+    if all(head.status is None for head in first):
+        return estimate.sizes([], 3, f"the CDN cannot be reached ({first[0].why})")
+    answers = first + heads(settings, targets[3:], HEAD_SECONDS)
+    found = [head.size for head in answers if head.size is not None]
+    size = estimate.sizes(found, len(answers), _no_size(answers))
+    missing = sum(head.status in (404, 410) for head in answers)
+    return size._replace(source=f"{size.source} ({missing} answered 404)") if missing else size
+
+
+def _no_size(answers: Iterable[Head]) -> str:
+    said = sorted({str(head.status) for head in answers if head.status is not None})
+    return f"the CDN answered {', '.join(said)} to HEAD, without a size"
+
+
+def remedies(settings: MigrationSettings, collisions: Iterable[Collision]) -> list[tuple[str, str]]:
+    """Return the lines for the settings file that end these collisions, best first, each with what it does."""
+    found = [
+        (line, meaning)
+        for line, changed, meaning in (
+            (
+                "PRESERVE_PATH_STRUCTURE=true",
+                dataclasses.replace(settings, preserve_path_structure=True),
+                "the key is the URL's path: every image gets its own object",
+            ),
+            (
+                "STRIP_PATH_PREFIX=",
+                dataclasses.replace(settings, strip_path_prefix=""),
+                "the key is the URL's whole path",
+            ),
+        )
+        if changed != settings and _apart(changed, collisions)
+    ]
+    last = ("ON_COLLISION=first", "the first URL of each key wins, the others fail as `collision`")
+    return [*found[:1], last]
+
+
+def _apart(settings: MigrationSettings, collisions: Iterable[Collision]) -> bool:
+    keys = key_maker(settings)
+    try:
+        return all(keys.address(pair.first).key != keys.address(pair.second).key for pair in collisions)
+    except Malformed:
+        return False
+
+
+# --- what a person sees ---
+
+
+def counts_text(settings: MigrationSettings, survey: Survey) -> list[str]:
+    """Return the lines that say what is in the input."""
+    work = survey.work
+    place = f"s3://{settings.destination_bucket}/{settings.destination_prefix}"
+    lines = [
+        f"plan: {settings.source_urls_file} -> {place} ({settings.aws_region})",
+        "",
+        _row("lines", f"{work.lines:,}"),
+        _row("blank", f"{work.blank:,}"),
+        _row("duplicates", f"{work.duplicates:,}"),
+        _row("malformed", f"{work.malformed:,}", "never fetched" if work.malformed else ""),
+        *(f"    {example}" for example in survey.malformed),
+        _row("collisions", f"{work.collisions:,}", "different URLs, the same key" if work.collisions else ""),
+        _row("done", f"{work.done:,}", "in completed.txt"),
+        _row("pending", f"{work.pending:,}"),
+    ]
+    if survey.todo != work.pending:
+        lines.append(_row("this run", f"{survey.todo:,}", "as --limit, --retry-failed or --redo ask"))
+    if work.unstripped:
+        lines.append(_row("unstripped", f"{work.unstripped:,}", "lack STRIP_PATH_PREFIX, keep their path"))
+    return lines
+
+
+def collisions_text(settings: MigrationSettings, survey: Survey) -> list[str]:
+    """Return the lines that show collisions, with both URLs and what ends them."""
+    lines = [f"{survey.work.collisions:,} URLs collide with an earlier one. The first of them:"]
+    for pair in survey.collisions:
+        lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
+    lines += ["", "put one of these lines into the settings file:"]
+    for line, meaning in remedies(settings, survey.collisions):
+        lines += [f"  {line}", f"      ({meaning})"]
+    return lines
+
+
+def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> list[str]:
+    """Return the lines that say how long it takes and what it costs."""
+    share = 100 * speed.files_per_second / PREFIX_PUTS
+    return [
+        _row("bytes", bytes_text(found.size), f"{bytes_text(size.mean)} a file, {size.source}"),
+        _row("time", duration(found.seconds), f"{speed.files_per_second:.0f} files/s, {speed.source}"),
+        _row(
+            "requests", dollars(found.puts), f"{found.files:,} PUT at ${table.put_per_thousand:g} a thousand"
+        ),
+        _row("machine", dollars(found.machine), f"EC2 at ${table.ec2_hour:g} an hour"),
+        _row("storage", dollars(found.storage), f"a month, at ${table.storage_gb_month:g} a GB"),
+        _row(
+            "NAT",
+            dollars(found.nat),
+            "more, only if uploads pass a NAT gateway: an S3 gateway endpoint costs nothing "
+            "(docs/ec2-setup.md)",
+        ),
+        _row("once", dollars(found.once), "requests and machine"),
+        _row("S3 limit", f"{share:.0f} %", f"of the {PREFIX_PUTS:,} PUT/s that S3 takes under one prefix"),
+        _row("prices", f"of {table.date}", f"{table.source}; yours: {estimate.PRICES_FILE} in this folder"),
+    ]
+
+
+def _row(name: str, value: str, said: str = "") -> str:
+    first, *rest = textwrap.wrap(said, _WIDTH - _INDENT) or [""]
+    lines = [f"  {name:<11}{value:>12}  {first}".rstrip(), *(" " * _INDENT + line for line in rest)]
+    return "\n".join(lines)
