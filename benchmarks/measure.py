@@ -87,12 +87,9 @@ class _Watch(threading.Thread):
 def rss_of_session(session: int) -> int:
     """Return the resident memory, in bytes, of all processes in the session, added up."""
     total = 0
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
+    for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            with open(f"/proc/{entry}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()  # fields 3 and on of proc(5)
+            fields = stat.read_bytes().rpartition(b")")[2].split()  # fields 3 and on of proc(5)
         except OSError:  # it has ended
             continue
         if int(fields[3]) == session:

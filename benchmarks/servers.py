@@ -135,7 +135,7 @@ class Servers:
         config = self.folder / "nginx.conf"
         config.write_text(self._config(), encoding="ascii")
         self._process = subprocess.Popen(
-            [*self._prefix, _nginx(), "-e", str(self.folder / "error.log"), "-c", str(config)],
+            [*self._prefix, nginx(), "-e", str(self.folder / "error.log"), "-c", str(config)],
             stdin=subprocess.DEVNULL,
         )
         try:
@@ -193,7 +193,8 @@ class Servers:
         )
 
 
-def _nginx() -> str:
+def nginx() -> str:
+    """Return the path of nginx; end the program where it or its Lua module is missing."""
     path = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     missing = [str(MODULES / name) for name in _NEEDED if not (MODULES / name).exists()]
     if path is None or missing:

@@ -36,3 +36,20 @@ def _line(row: Figures, rclone: float | None, plain: float | None) -> str:
 
 def _ratio(rate: float, other: float | None) -> str:
     return "-" if other is None else f"{rate / other:.2f}"
+
+
+def share_of(rows: Sequence[Figures], carried_mbps: float) -> str:
+    """Return what share of the link each row used.
+
+    carried_mbps is what iperf3 carried, both directions added up; each byte of a file crosses the link in
+    both.
+    """
+    shares = (f"{row.mover} {100 * _used_mbps(row) / carried_mbps:.1f} %" for row in rows)
+    return (
+        f"iperf3 in both directions at once: {carried_mbps:,.0f} Mbit/s in all. Used while moving: "
+        + ", ".join(shares)
+    )
+
+
+def _used_mbps(row: Figures) -> float:
+    return 2 * 8 * row.mb / row.moving_seconds
