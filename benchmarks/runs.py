@@ -1,0 +1,118 @@
+"""One run of one mover in one case, measured and checked; and several of them, interleaved."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks import measure, photographs
+from benchmarks.movers import Mover, key_of
+from benchmarks.servers import LOOPBACK, Servers, Service
+
+MEMORY_DISK = Path("/dev/shm")
+
+
+class Figures(NamedTuple):
+    """What one run, or the medians of several, came to."""
+
+    mover: str
+    files: int  # each of them compared byte by byte with its source after the run
+    mb: float  # 10^6 bytes
+    seconds: float  # the whole command
+    moving_seconds: float  # first request to last answer, as the servers saw it: without start and end
+    cpu_seconds: float  # user and system, children included
+    peak_rss: int  # bytes, of the process tree
+
+    @property
+    def files_per_second(self) -> float:
+        return self.files / self.seconds
+
+    @property
+    def moving_rate(self) -> float:
+        return self.files / self.moving_seconds
+
+    @property
+    def cpu_ms(self) -> float:
+        """Milliseconds of CPU for each file, start and end of the command included."""
+        return 1000 * self.cpu_seconds / self.files
+
+
+class Place(NamedTuple):
+    """Where servers and movers run."""
+
+    address: str = LOOPBACK  # of the servers
+    servers_prefix: tuple[str, ...] = ()  # command to start the servers with
+    movers_prefix: tuple[str, ...] = ()  # command to start a mover with
+
+
+class CheckFailedError(Exception):
+    """Tell that a run did not do its work: its figures do not count."""
+
+
+@contextmanager
+def photographs_in_memory(sizes: photographs.Sizes, count: int) -> Iterator[tuple[Path, list[str]]]:
+    """Give a folder on the memory disk with photographs in `source`, and their paths; removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="cdn2s3-bench-", dir=MEMORY_DISK) as name:
+        folder = Path(name)
+        yield folder, photographs.make(folder / "source", sizes, count)
+
+
+def one(mover: Mover, folder: Path, paths: Sequence[str], service: Service, place: Place) -> Figures:
+    """Let mover move paths from folder/source into an empty bucket; raise CheckFailedError if it does not."""
+    paths = list(paths[: max(1, round(len(paths) * mover.share))])
+    with (
+        tempfile.TemporaryDirectory(prefix="cdn2s3-bench-state-") as name,
+        Servers(folder, service, place.address, place.servers_prefix) as servers,
+    ):
+        state = Path(name)
+        command = mover.command(servers, paths, state)
+        cost = measure.run(
+            [*place.movers_prefix, *command.arguments], state, state / "output", command.environment
+        )
+        times = servers.stop()
+        output = (state / "output").read_text(encoding="utf-8", errors="replace")
+        if cost.exit_code != 0:
+            raise CheckFailedError(f"{mover.name} ended with {cost.exit_code}:\n{output[-3000:]}")
+        key_of_path = {path: key_of(path) for path in paths}
+        wrong = photographs.differences(folder / "source", servers.stored, key_of_path)
+        if wrong:
+            raise CheckFailedError(f"{mover.name}: {len(wrong)} wrong, e.g. {wrong[:5]}\n{output[-3000:]}")
+    size = sum((folder / "source" / path).stat().st_size for path in paths)
+    shutil.rmtree(servers.stored)
+    return Figures(
+        mover.name, len(paths), size / 1e6, cost.seconds, times.seconds, cost.cpu_seconds, cost.peak_rss
+    )
+
+
+def interleaved(
+    movers: Sequence[Mover], folder: Path, paths: Sequence[str], service: Service, place: Place, rounds: int
+) -> list[Figures]:
+    """Let each mover run in each round, and return the medians, in the order of movers."""
+    runs: dict[str, list[Figures]] = {mover.name: [] for mover in movers}
+    for number in range(rounds):
+        for mover in movers:
+            figures = one(mover, folder, paths, service, place)
+            runs[mover.name].append(figures)
+            print(
+                f"  round {number + 1}: {mover.name}: {figures.files_per_second:.0f} files/s, "
+                f"{figures.cpu_ms:.2f} ms CPU/file",
+                file=sys.stderr,
+            )
+    return [median(of_mover) for of_mover in runs.values()]
+
+
+def median(runs: Sequence[Figures]) -> Figures:
+    """Return the medians, each figure on its own."""
+    first = runs[0]
+    return first._replace(
+        seconds=statistics.median(run.seconds for run in runs),
+        moving_seconds=statistics.median(run.moving_seconds for run in runs),
+        cpu_seconds=statistics.median(run.cpu_seconds for run in runs),
+        peak_rss=round(statistics.median(run.peak_rss for run in runs)),
+    )
