@@ -32,7 +32,8 @@ python_list() { # print "version path" of each Python that can be used, oldest f
   local found version
   for found in "$HOME"/.pyenv/versions/*/bin/python3 $(compgen -c python3 | grep -E '^python3(\.[0-9]+)?$' | sort -u); do
     found=$(command -v "$found" 2>/dev/null) || continue
-    version=$(python_version "$found") && echo "$version $found"
+    version=$(python_version "$found") || continue
+    echo "$version $found"
   done | sort -V -u
 }
 
@@ -45,7 +46,7 @@ need_pythons() { # set newest, newest_version, oldest and oldest_version (these 
     list=$(python_list)
   fi
   read -r newest_version newest <<<"$(tail -n 1 <<<"$list")"
-  read -r oldest_version oldest <<<"$(grep -m 1 '^3\.9\.' <<<"$list" || python_39_from_uv)"
+  read -r oldest_version oldest <<<"$(grep -m 1 '^3\.9\.' <<<"$list" || python_39_from_uv)" || true
 }
 
 python_39_from_uv() { # print "version path" of a Python 3.9 that uv has or can get; print nothing without
