@@ -80,6 +80,7 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
     for doubt in doubts:
         log.warning("%s", doubt)
     advice = recommended_region(first_url(settings.output_file, settings.url_prefix), settings)
+    log.info("Recommended region: %s. %s", advice.region, advice.reason)
     sys.stdout.write(collected.last_screen(counts, settings, doubts, advice))
     return EXIT_SOME_FAILED if doubts else EXIT_DONE
 

@@ -131,7 +131,7 @@ def plan(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         print("\n".join(["", *planning.collisions_text(settings, survey)]))
         print("\nnext: correct the settings, then python migrate.py --plan")
         return EXIT_FIXABLE
-    size = planning.asked_sizes(settings, survey.work, random.Random())
+    size = planning.asked_sizes(settings, survey.work, random.Random())  # noqa: S311
     speed = estimate.rate(settings, size.mean)
     found = estimate.estimate(survey.todo, size.mean, speed.files_per_second, table)
     print("\n".join(["", *planning.forecast_text(size, speed, found, table)]))
