@@ -70,7 +70,7 @@ def identity(settings: MigrationSettings) -> Identity:
 def _caller(settings: MigrationSettings, frozen: Any) -> tuple[str, str, str]:
     """Return account, ARN and why not; all empty where STS cannot be reached (it may have no endpoint here)."""
     config = Config(connect_timeout=5, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
-    client = botocore.session.Session().create_client(
+    client: Any = botocore.session.Session().create_client(
         "sts",
         region_name=settings.aws_region,
         aws_access_key_id=frozen.access_key,
