@@ -26,13 +26,26 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Callable, Protocol
 
-from cdn2s3 import estimate, failures, guard, planning, report, runstate, statefile
+from cdn2s3 import (
+    adoption,
+    creation,
+    doctor,
+    estimate,
+    failures,
+    guard,
+    planning,
+    report,
+    runstate,
+    sample,
+    statefile,
+)
 from cdn2s3.bucket import Bucket
 from cdn2s3.buffers import BUDGET, Budget
 from cdn2s3.crew import Crew, Desk
 from cdn2s3.download import Reader
 from cdn2s3.errors import (
     CAUSES,
+    EXIT_CANNOT_GO_ON,
     EXIT_CODES_HELP,
     EXIT_DONE,
     EXIT_FIXABLE,
@@ -49,6 +62,7 @@ from cdn2s3.guard import Probed
 from cdn2s3.job import Job, forget_completed, key_maker, look_through, plan_job, urls_of
 from cdn2s3.keys import KeyMaker
 from cdn2s3.ledger import FAILED, Ledger
+from cdn2s3.listing import Listing
 from cdn2s3.logs import set_level as set_log_level
 from cdn2s3.logs import set_up as set_up_logs
 from cdn2s3.pacing import Bandwidth, backoff
@@ -79,8 +93,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             return plan(settings, arguments)
         make_state_dir(settings.state_dir)
         set_up_logs(settings.state_dir / "migration.log", settings.log_level)
+        if arguments.check:
+            return check(settings)
+        if arguments.create_bucket:
+            return create_bucket(settings)
         allow_open_files(2 * settings.concurrency + _FILES_BESIDES)
+        if arguments.sample:
+            return try_sample(settings, arguments, signals)
         with statefile.held_lock(settings.state_dir / runstate.LOCK, "migrate.py") as lock:
+            if arguments.adopt:
+                return adopt(settings)
             return migrate(settings, arguments, signals, lock)
     except CannotGoOn as error:
         say_error(str(error))
@@ -131,11 +153,87 @@ def plan(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         print("\n".join(["", *planning.collisions_text(settings, survey)]))
         print("\nnext: correct the settings, then python migrate.py --plan")
         return EXIT_FIXABLE
-    size = planning.asked_sizes(settings, survey.work, random.Random())  # noqa: S311
+    size = planning.asked_sizes(settings, survey.work, random.Random())  # noqa: S311  # no secret
     speed = estimate.rate(settings, size.mean)
     found = estimate.estimate(survey.todo, size.mean, speed.files_per_second, table)
     print("\n".join(["", *planning.forecast_text(size, speed, found, table)]))
     print(f"\nnext: python {'validate.py' if not survey.todo else 'migrate.py --check'}")
+    return EXIT_DONE
+
+
+CHECKS = (
+    doctor.check_versions,
+    doctor.check_open_files,
+    doctor.check_input,
+    doctor.check_disk,
+    doctor.check_credentials,
+    doctor.check_clock,
+    doctor.check_bucket,
+    doctor.check_permissions,
+    doctor.check_guard,
+    doctor.check_acl,
+    doctor.check_source,
+    doctor.check_edge,
+)
+
+
+def check(settings: MigrationSettings) -> int:
+    """Print how everything is that a migration needs; return the exit code."""
+    visit = doctor.Visit(settings)
+    findings = []
+    for look in CHECKS:
+        for finding in look(visit):
+            findings.append(finding)
+            print(doctor.text(finding), flush=True)
+    worst = doctor.worst(findings)
+    again = "correct what failed, then python migrate.py --check"
+    print(f"\nnext: {again if worst == doctor.FAILED else 'python migrate.py --sample 100'}")
+    return {doctor.OK: EXIT_DONE, doctor.WARNING: EXIT_SOME_FAILED, doctor.FAILED: EXIT_CANNOT_GO_ON}[worst]
+
+
+def create_bucket(settings: MigrationSettings) -> int:
+    """Create the bucket and print the setting that names it; return the exit code."""
+    adapter = PooledAdapter(1, settings.ca_bundle)
+    created = creation.create(settings, lambda chosen: S3Client(chosen, adapter))
+    print("\n".join(creation.text(settings, created)))
+    return EXIT_SOME_FAILED if created.warning else EXIT_DONE
+
+
+def try_sample(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
+    """Move a few files under _test/, read them back, compare and delete them; return the exit code."""
+    seed = arguments.seed if arguments.seed is not None else random.randrange(10**6)  # noqa: S311  # no secret
+    work = planning.looked_through(settings).work
+    urls = planning.drawn(settings, work, arguments.sample, random.Random(seed))  # noqa: S311  # no secret
+    if not urls:
+        print("nothing is pending, so there is nothing to draw from\nnext: python validate.py")
+        return EXIT_DONE
+    there = sample.rehearsal(settings)
+    print(
+        f"sample: {len(urls):,} of {work.pending:,} pending URLs, seed {seed}, to "
+        f"s3://{there.destination_bucket}/{there.destination_prefix}"
+    )
+    client = S3Client(there, PooledAdapter(there.concurrency, there.ca_bundle))
+    transfer = equip(there, client, probe_patiently(there, client), 1)
+    with signals.noted():
+        outcomes = sample.Sample(
+            there, transfer, lambda: bool(signals.received), lambda: stop_all(transfer)
+        ).go(urls)
+    print("\n".join(sample.text(settings, outcomes, work.pending)))
+    if signals.received:
+        return 128 + signals.received
+    print(f"next: python migrate.py{'' if outcomes.is_fine else ' --check'}")
+    return EXIT_DONE if outcomes.is_fine else EXIT_SOME_FAILED
+
+
+def adopt(settings: MigrationSettings) -> int:
+    """Record what lies in the bucket already as completed, under the lock; return the exit code."""
+    runstate.refuse_while_collecting(settings.source_urls_file)
+    runstate.bind(settings)
+    keys = key_maker(settings)
+    work = look_through(settings, keys)
+    listing = Listing(S3Client(settings, PooledAdapter(1, settings.ca_bundle)), settings)
+    adopted = adoption.adopt(settings, keys, work, listing)
+    print("\n".join(adoption.text(adopted, work.pending)))
     return EXIT_DONE
 
 
@@ -533,6 +631,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--env-file", type=Path, default=Path("migration.env"), metavar="PATH")
     before = parser.add_mutually_exclusive_group()
     before.add_argument("--plan", action="store_true", help="count, find collisions, estimate; move nothing")
+    before.add_argument("--check", action="store_true", help="look at credentials, bucket, network, disk")
+    before.add_argument("--create-bucket", action="store_true", help="create DESTINATION_BUCKET")
+    before.add_argument(
+        "--sample", type=sample_size, metavar="N", help="try N URLs under _test/, then delete"
+    )
+    before.add_argument("--adopt", action="store_true", help="the state is lost: record what the bucket has")
+    parser.add_argument("--seed", type=positive, metavar="N", help="draw the same --sample again")
     parser.add_argument("--limit", type=positive, metavar="N", help="stop after N pending URLs")
     parser.add_argument(
         "--retry-failed",
@@ -545,7 +650,23 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--redo", type=Path, metavar="FILE", help="do the URLs of FILE again (missing.txt, mismatched.txt)"
     )
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    refuse_contradictions(parser, arguments)
+    return arguments
+
+
+def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    alone = given.check or given.create_bucket or given.sample or given.adopt
+    if alone and (given.redo or given.limit or given.retry_failed is not None):
+        parser.error("--limit, --retry-failed and --redo go with a run or with --plan")
+    if given.seed is not None and not given.sample:
+        parser.error("--seed goes with --sample")
+
+
+def sample_size(text: str) -> int:
+    if positive(text) > sample.MOST:
+        raise argparse.ArgumentTypeError(f"at most {sample.MOST}")
+    return int(text)
 
 
 def positive(text: str) -> int:

@@ -292,7 +292,7 @@ def check_clock(visit: Visit) -> list[Finding]:
 _NTP = "sudo chronyc makestep"
 
 
-def check_put(visit: Visit) -> list[Finding]:
+def check_permissions(visit: Visit) -> list[Finding]:
     try:
         probed = visit.probed
     except (TryAgain, CannotGoOn) as error:
@@ -334,7 +334,7 @@ def check_guard(visit: Visit) -> list[Finding]:
     try:
         probed = visit.probed
     except (TryAgain, CannotGoOn):
-        return []  # check_put names it
+        return []  # check_permissions names it
     found, settings = probed.guard, visit.settings
     if found.if_none_match:
         overwrite = Finding(OK, "overwrite", "If-None-Match is honoured: no existing object is replaced")
@@ -364,7 +364,7 @@ def _checksum(settings: MigrationSettings, probed: guard.Probed) -> Finding:
 
 
 def check_acl(visit: Visit) -> list[Finding]:
-    """Tell whether OBJECT_ACL is needed, taken, or refused (check_put has named a refusal)."""
+    """Tell whether OBJECT_ACL is needed, taken, or refused (check_permissions has named a refusal)."""
     settings = visit.settings
     try:
         visit.probed  # noqa: B018  # without a put there is nothing to find out

@@ -153,19 +153,19 @@ def counts_text(settings: MigrationSettings, survey: Survey) -> list[str]:
     lines = [
         f"plan: {settings.source_urls_file} -> {place} ({settings.aws_region})",
         "",
-        _row("lines", f"{work.lines:,}"),
-        _row("blank", f"{work.blank:,}"),
-        _row("duplicates", f"{work.duplicates:,}"),
-        _row("malformed", f"{work.malformed:,}", "never fetched" if work.malformed else ""),
+        row("lines", f"{work.lines:,}"),
+        row("blank", f"{work.blank:,}"),
+        row("duplicates", f"{work.duplicates:,}"),
+        row("malformed", f"{work.malformed:,}", "never fetched" if work.malformed else ""),
         *(f"    {example}" for example in survey.malformed),
-        _row("collisions", f"{work.collisions:,}", "different URLs, the same key" if work.collisions else ""),
-        _row("done", f"{work.done:,}", "in completed.txt"),
-        _row("pending", f"{work.pending:,}"),
+        row("collisions", f"{work.collisions:,}", "different URLs, the same key" if work.collisions else ""),
+        row("done", f"{work.done:,}", "in completed.txt"),
+        row("pending", f"{work.pending:,}"),
     ]
     if survey.todo != work.pending:
-        lines.append(_row("this run", f"{survey.todo:,}", "as --limit, --retry-failed or --redo ask"))
+        lines.append(row("this run", f"{survey.todo:,}", "as --limit, --retry-failed or --redo ask"))
     if work.unstripped:
-        lines.append(_row("unstripped", f"{work.unstripped:,}", "lack STRIP_PATH_PREFIX, keep their path"))
+        lines.append(row("unstripped", f"{work.unstripped:,}", "lack STRIP_PATH_PREFIX, keep their path"))
     return lines
 
 
@@ -184,26 +184,27 @@ def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> l
     """Return the lines that say how long it takes and what it costs."""
     share = 100 * speed.files_per_second / PREFIX_PUTS
     return [
-        _row("bytes", bytes_text(found.size), f"{bytes_text(size.mean)} a file, {size.source}"),
-        _row("time", duration(found.seconds), f"{speed.files_per_second:.0f} files/s, {speed.source}"),
-        _row(
+        row("bytes", bytes_text(found.size), f"{bytes_text(size.mean)} a file, {size.source}"),
+        row("time", duration(found.seconds), f"{speed.files_per_second:.0f} files/s, {speed.source}"),
+        row(
             "requests", dollars(found.puts), f"{found.files:,} PUT at ${table.put_per_thousand:g} a thousand"
         ),
-        _row("machine", dollars(found.machine), f"EC2 at ${table.ec2_hour:g} an hour"),
-        _row("storage", dollars(found.storage), f"a month, at ${table.storage_gb_month:g} a GB"),
-        _row(
+        row("machine", dollars(found.machine), f"EC2 at ${table.ec2_hour:g} an hour"),
+        row("storage", dollars(found.storage), f"a month, at ${table.storage_gb_month:g} a GB"),
+        row(
             "NAT",
             dollars(found.nat),
             "more, only if uploads pass a NAT gateway: an S3 gateway endpoint costs nothing "
             "(docs/ec2-setup.md)",
         ),
-        _row("once", dollars(found.once), "requests and machine"),
-        _row("S3 limit", f"{share:.0f} %", f"of the {PREFIX_PUTS:,} PUT/s that S3 takes under one prefix"),
-        _row("prices", f"of {table.date}", f"{table.source}; yours: {estimate.PRICES_FILE} in this folder"),
+        row("once", dollars(found.once), "requests and machine"),
+        row("S3 limit", f"{share:.0f} %", f"of the {PREFIX_PUTS:,} PUT/s that S3 takes under one prefix"),
+        row("prices", f"of {table.date}", f"{table.source}; yours: {estimate.PRICES_FILE} in this folder"),
     ]
 
 
-def _row(name: str, value: str, said: str = "") -> str:
+def row(name: str, value: str, said: str = "") -> str:
+    """Return a row of a table for a terminal: a name, a figure, and words that wrap in their own column."""
     first, *rest = textwrap.wrap(said, _WIDTH - _INDENT) or [""]
     lines = [f"  {name:<11}{value:>12}  {first}".rstrip(), *(" " * _INDENT + line for line in rest)]
     return "\n".join(lines)

@@ -1,0 +1,150 @@
+"""The state is lost, the bucket is not: record what lies in it as completed, from one listing.
+
+What is adopted has not been compared with the CDN: the listing tells that an object is at a URL's key, its
+size and its ETag. The spot check of validate.py takes adopted rows first.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from cdn2s3 import failures
+from cdn2s3.errors import CannotGoOn
+from cdn2s3.fingerprints import Fingerprints, Numbered
+from cdn2s3.keys import KeyMaker
+from cdn2s3.ledger import COMPLETED, FAILED, Completed, decode_line, encode, timestamp
+from cdn2s3.listing import Found
+from cdn2s3.settings import MigrationSettings
+from cdn2s3.statefile import AppendFile, input_line, placed_lines, synced_every_second
+from cdn2s3.worklist import PENDING, Worklist
+
+log = logging.getLogger(__name__)
+
+_SAY_EVERY = 100_000  # objects listed
+_TAKEN = 0  # in place of a line's place: its object has been seen
+
+
+class Adopted(NamedTuple):
+    """What a listing brought."""
+
+    rows: int  # appended to completed.txt
+    listed: int  # objects in the listing
+    empty: int  # of the rows, objects of 0 bytes
+    conflicts: int  # objects that an earlier run found to differ from the CDN: not adopted
+
+
+def adopt(
+    settings: MigrationSettings, keys: KeyMaker, work: Worklist, pages: Iterable[Iterable[Found]]
+) -> Adopted:
+    """Append a row for each pending URL at whose key pages have an object; say how many.
+
+    For the holder of the state's lock. Rows are appended as the listing comes: stopped, it is begun again and
+    goes on with what is left. Raise CannotGoOn when the listing fails or a row cannot be written.
+    """
+    failed = settings.state_dir / FAILED
+    settled = Fingerprints()  # URLs with a record of failure that are completed now
+    completed = AppendFile(settings.state_dir / COMPLETED)
+    with synced_every_second(completed):
+        adopter = _Adopter(settings.source_urls_file, keys, work, completed, failed, settled)
+        try:
+            adopted = adopter.take(_with_advice(pages))
+        finally:
+            adopter.close()
+    if len(settled):
+        failures.rebuild(failed, lambda url: url.encode("utf-8", "surrogateescape") in settled)
+    return adopted
+
+
+class _Adopter:
+    """Match listed objects with lines of the input."""
+
+    def __init__(
+        self,
+        urls: Path,
+        keys: KeyMaker,
+        work: Worklist,
+        completed: AppendFile,
+        failed: Path,
+        settled: Fingerprints,
+    ) -> None:
+        self._places = _places(urls, keys, work)
+        self._completed = completed
+        self._failed = failures.urls_in(failed)
+        self._conflicts = failures.urls_in(failed, "conflict")
+        self._settled = settled
+        self._urls = urls.open("rb")
+
+    def close(self) -> None:
+        self._urls.close()
+
+    def take(self, pages: Iterable[Iterable[Found]]) -> Adopted:
+        rows = listed = empty = conflicts = 0
+        for page in pages:
+            for found in page:
+                listed += 1
+                if listed % _SAY_EVERY == 0:
+                    log.info("%d objects listed, %d adopted", listed, rows)
+                line = self._line_of(found)
+                if line is None:
+                    continue
+                if line in self._conflicts:
+                    conflicts += 1
+                    continue
+                self._record(line, found)
+                rows += 1
+                empty += found.size == 0
+        return Adopted(rows, listed, empty, conflicts)
+
+    def _line_of(self, found: Found) -> bytes | None:
+        """Return the pending line whose object found is, the first time; else None."""
+        key = found.key.encode("utf-8", "surrogateescape")
+        place = self._places.get(key)
+        if not place:
+            return None
+        self._places[key] = _TAKEN
+        self._urls.seek(place - 1)
+        return input_line(self._urls.readline())
+
+    def _record(self, line: bytes, found: Found) -> None:
+        url = decode_line(line)
+        row = Completed(url, found.key, str(found.size), found.etag or "-", "-", "-", timestamp(time.time()))
+        self._completed.append(encode(row))
+        if line in self._failed:
+            self._settled.add(line)
+
+
+def _places(urls: Path, keys: KeyMaker, work: Worklist) -> Numbered:
+    """Return where in urls the pending line of each key begins, plus 1."""
+    places = Numbered()
+    for number, (at, line) in enumerate(placed_lines(urls)):
+        if number < work.lines and work.fates[number] == PENDING:
+            places.setdefault(keys.address(decode_line(line)).key.encode("utf-8"), at + 1)
+    return places
+
+
+def _with_advice(pages: Iterable[Iterable[Found]]) -> Iterator[Iterable[Found]]:
+    """Yield pages; say what to do where the bucket cannot be listed."""
+    try:
+        yield from pages
+    except CannotGoOn as error:
+        raise CannotGoOn(
+            f"{error}\nWithout a listing, a plain `python migrate.py` comes to the same end, slower: it downloads "
+            "every file again, and compares (s3:GetObject) and records what is already there."
+        ) from error
+
+
+def text(adopted: Adopted, pending: int) -> list[str]:
+    """Return the lines that say what was adopted, of so many pending URLs."""
+    lines = [
+        f"{adopted.rows:,} objects adopted of {adopted.listed:,} listed; {pending - adopted.rows:,} URLs are pending"
+    ]
+    if adopted.empty:
+        lines.append(f"{adopted.empty:,} of them are empty: `python validate.py` shows whether that is right")
+    if adopted.conflicts:
+        lines.append(f"{adopted.conflicts:,} not adopted: an earlier run found other content (conflict)")
+    command = "migrate.py" if pending > adopted.rows else "validate.py"
+    return [*lines, f"next: python {command}"]

@@ -1,0 +1,155 @@
+"""Create the bucket: in AWS_REGION, closed to the public, under the first name or the fallback."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any, Callable, NamedTuple
+
+from cdn2s3.connection import Limit
+from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
+from cdn2s3.pacing import backoff
+from cdn2s3.s3client import Reply, S3Client
+from cdn2s3.settings import MigrationSettings
+
+_CLOSED = {
+    "BlockPublicAcls": True,
+    "IgnorePublicAcls": True,
+    "BlockPublicPolicy": True,
+    "RestrictPublicBuckets": True,
+}
+_NO_CONSTRAINT = "us-east-1"  # the one region that CreateBucket must not name
+_OURS = "BucketAlreadyOwnedByYou"
+_TAKEN = "BucketAlreadyExists"
+
+MakeClient = Callable[[MigrationSettings], S3Client]
+
+
+class Created(NamedTuple):
+    """The bucket that there is now."""
+
+    name: str
+    is_new: bool  # False: it was ours before
+    taken: str  # the first name, where another account has it; "" otherwise
+    warning: str  # what could not be done, with the remedy; "" when all was done
+
+
+def create(
+    settings: MigrationSettings, make_client: MakeClient, pause: Callable[[float], object] = time.sleep
+) -> Created:
+    """Create DESTINATION_BUCKET, or DESTINATION_BUCKET_FALLBACK where another account has that name.
+
+    Raise CannotGoOn when there is no bucket in the end.
+    """
+    first, fallback = settings.destination_bucket, settings.destination_bucket_fallback
+    created = _created(settings, make_client, pause)
+    if created is not None:
+        return created
+    if not fallback or fallback == first:
+        raise CannotGoOn(
+            f"the name {first} is taken by another account (bucket names are worldwide). Choose another "
+            "DESTINATION_BUCKET, or set DESTINATION_BUCKET_FALLBACK, then run it again."
+        )
+    created = _created(dataclasses.replace(settings, destination_bucket=fallback), make_client, pause)
+    if created is None:
+        raise CannotGoOn(
+            f"the names {first} and {fallback} are both taken by other accounts. Choose another DESTINATION_BUCKET."
+        )
+    return created._replace(taken=first)
+
+
+def _created(
+    settings: MigrationSettings, make_client: MakeClient, pause: Callable[[float], object]
+) -> Created | None:
+    """Create settings' bucket and close it; return None when another account has the name."""
+    client = make_client(settings)
+    name, region = settings.destination_bucket, settings.aws_region
+    more: dict[str, Any] = {}
+    if region != _NO_CONSTRAINT:
+        more["CreateBucketConfiguration"] = {"LocationConstraint": region}
+    reply = _asked(settings, client, pause, "create_bucket", {_OURS, _TAKEN}, more)
+    if reply.code == _TAKEN:
+        return None
+    if reply.code == _OURS:
+        return Created(name, False, "", _elsewhere(settings, client))
+    return Created(name, True, "", _closed(settings, client, pause))
+
+
+def _asked(
+    settings: MigrationSettings,
+    client: S3Client,
+    pause: Callable[[float], object],
+    operation: str,
+    expected: set[str],
+    params: dict[str, Any],
+) -> Reply:
+    """Return the answer to operation: a success, or one of the expected error codes; raise CannotGoOn."""
+    failures = 0
+    while True:
+        try:
+            reply, _ = client.call(operation, Limit(settings.upload_timeout), **params)
+            if reply.status < 300 or reply.code in expected:
+                return reply
+            raise _error(settings, reply, operation)
+        except TryAgain as error:
+            failures += 1
+            if failures > settings.max_retries:
+                raise CannotGoOn(f"{error.message}, {failures} times. Run it again later.") from error
+            pause(max(error.retry_after or 0.0, backoff(failures)))
+
+
+def _error(settings: MigrationSettings, reply: Reply, operation: str) -> MigrationError:
+    if reply.code == "AccessDenied":
+        return CannotGoOn(
+            f"the credentials may not create buckets. Grant this, or have {settings.destination_bucket} created "
+            f'by somebody who may:\n  {{"Effect": "Allow", "Action": ["s3:CreateBucket", '
+            f'"s3:PutBucketPublicAccessBlock"], "Resource": "arn:aws:s3:::{settings.destination_bucket}"}}'
+        )
+    error = reply.error(operation)
+    return CannotGoOn(f"{error.message}.") if isinstance(error, UrlFailed) else error
+
+
+def _closed(settings: MigrationSettings, client: S3Client, pause: Callable[[float], object]) -> str:
+    """Block public access; return a warning when that cannot be done."""
+    params = {"PublicAccessBlockConfiguration": _CLOSED}
+    try:
+        _asked(settings, client, pause, "put_public_access_block", set(), params)
+    except CannotGoOn as error:
+        return (
+            f"public access could not be blocked ({str(error).splitlines()[0]}). AWS blocks it in new buckets by "
+            f"itself; to see it: aws s3api get-public-access-block --bucket {settings.destination_bucket}"
+        )
+    return ""
+
+
+def _elsewhere(settings: MigrationSettings, client: S3Client) -> str:
+    """Return a warning when the bucket that we have already is in another region."""
+    try:
+        head = client.request("HEAD", "", Limit(settings.upload_timeout))
+    except (TryAgain, CannotGoOn) as error:
+        return f"its region could not be learned ({error}): run python migrate.py --check"
+    region = head.headers.get("x-amz-bucket-region", settings.aws_region)
+    if region == settings.aws_region:
+        return ""
+    return f"it is in {region}, not in {settings.aws_region}: set AWS_REGION={region}"
+
+
+def text(settings: MigrationSettings, created: Created) -> list[str]:
+    """Return the lines that a person sees."""
+    if created.is_new:
+        closed = "" if created.warning else ", public access blocked"
+        lines = [f"created s3://{created.name} in {settings.aws_region}{closed}"]
+    else:
+        lines = [f"s3://{created.name} is there already, and it is yours"]
+    if created.taken:
+        lines.append(f"(the name {created.taken} is taken by another account)")
+    if created.warning:
+        lines.append(f"warning: {created.warning}")
+    return [
+        *lines,
+        "",
+        "in the settings file:",
+        f"DESTINATION_BUCKET={created.name}",
+        "",
+        "next: python migrate.py --check",
+    ]

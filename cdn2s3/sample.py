@@ -1,0 +1,223 @@
+"""A dress rehearsal: move a few files under `_test/`, read them back, compare them, delete them.
+
+The files go the way that every file goes. Nothing is recorded: completed.txt and failed_transfers.txt are
+those of real runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from hashlib import md5
+from typing import Callable, NamedTuple, TypeVar
+
+from cdn2s3.bucket import Bucket
+from cdn2s3.connection import Limit
+from cdn2s3.errors import CAUSES, CannotGoOn, Stopped, TryAgain, UrlFailed, redact
+from cdn2s3.job import key_maker
+from cdn2s3.keys import Address, Malformed
+from cdn2s3.planning import row
+from cdn2s3.progress import duration
+from cdn2s3.settings import MB, MigrationSettings
+from cdn2s3.transfer import Result, Transfer
+
+log = logging.getLogger(__name__)
+
+PREFIX = "_test/"
+MOST = 10_000  # files of a sample: what it learns does not grow with more
+_SHOWN = 10
+_LOOK_EVERY = 0.1  # seconds between two looks at whether to stop
+_RATE_SECONDS = 5.0  # that a sample must have taken for its rate to mean something
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+
+class Outcomes(NamedTuple):
+    """What became of a sample."""
+
+    results: list[Result]
+    seconds: float  # that moving took, without comparing and deleting
+    same: int  # objects that hold the same bytes as the CDN
+    different: list[str]  # keys of those that do not
+    unread: list[str]  # why objects could not be read back
+    left: list[str]  # keys that could not be deleted
+
+    @property
+    def moved(self) -> list[Result]:
+        return [result for result in self.results if result.stored is not None]
+
+    @property
+    def is_fine(self) -> bool:
+        return len(self.moved) == len(self.results) == self.same and not self.left
+
+
+def rehearsal(settings: MigrationSettings) -> MigrationSettings:
+    """Return settings under which every key begins with `_test/`."""
+    return dataclasses.replace(settings, destination_prefix=PREFIX + settings.destination_prefix)
+
+
+class Sample:
+    """Move, compare and delete the files of one sample; used by the main thread."""
+
+    def __init__(
+        self,
+        settings: MigrationSettings,
+        transfer: Transfer,
+        bucket: Bucket,
+        asked_to_stop: Callable[[], bool],
+        stop_all: Callable[[], None],
+    ) -> None:
+        """settings are those of rehearsal(); stop_all lets no worker begin anything more."""
+        self._keys = key_maker(settings)
+        self._timeout = settings.upload_timeout
+        self._workers = settings.concurrency
+        self._transfer = transfer
+        self._bucket = bucket
+        self._asked_to_stop = asked_to_stop
+        self._stop_all = stop_all
+
+    def go(self, urls: Sequence[str]) -> Outcomes:
+        """Move urls, and delete what was stored whatever happens; raise CannotGoOn."""
+        began = time.monotonic()
+        results: list[Result] = []
+        left: list[str] = []
+        try:
+            try:
+                self._each(self._moved, urls, results)
+            finally:
+                seconds = time.monotonic() - began
+            verdicts: list[str] = []
+            stored = [result for result in results if result.stored is not None]
+            if not self._asked_to_stop():
+                self._each(self._compared, stored, verdicts)
+        finally:
+            self._each(self._deleted, results, left, whatever_happens=True)
+            for key in filter(None, left):
+                log.debug("left in the bucket: %s", key)
+        counts = Counter(verdicts)
+        same = counts.pop(_SAME, 0)
+        different = [verdict[len(_DIFFERS) :] for verdict in counts if verdict.startswith(_DIFFERS)]
+        unread = [verdict for verdict in counts if not verdict.startswith(_DIFFERS)]
+        return Outcomes(results, seconds, same, different, unread, sorted(filter(None, left)))
+
+    def _each(
+        self,
+        work: Callable[[Item], Outcome],
+        items: Iterable[Item],
+        outcomes: list[Outcome],
+        whatever_happens: bool = False,
+    ) -> None:
+        """Do work for each item in the workers and append what it returns to outcomes; raise what it raises."""
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="sample") as pool:
+            waiting: set[Future[Outcome]] = {pool.submit(work, item) for item in items}
+            failure: BaseException | None = None
+            while waiting:
+                done, waiting = wait(waiting, _LOOK_EVERY, FIRST_COMPLETED)
+                for future in done:
+                    error = future.exception()
+                    if error is None:
+                        outcomes.append(future.result())
+                    elif not isinstance(error, Stopped):
+                        failure = failure or error
+                if (failure or self._asked_to_stop()) and not whatever_happens:
+                    self._stop_all()
+        if failure:
+            raise failure
+
+    def _moved(self, url: str) -> Result:
+        if self._transfer.stop.is_set():
+            raise Stopped
+        try:
+            address: Address = self._keys.address(url)
+        except Malformed as error:  # with `_test/` before it the key may be too long
+            return Result(url, "", cause="malformed", message=str(error))
+        return self._transfer.move(url, address)
+
+    def _compared(self, result: Result) -> str:
+        """Return _SAME, or _DIFFERS with the key, or why it could not be compared."""
+        if self._transfer.stop.is_set():
+            raise Stopped
+        assert result.stored is not None
+        try:
+            theirs = self._bucket.md5_at(result.key, Limit(self._timeout))
+            ours = result.stored.md5 if result.stored.md5 != "-" else self._md5_at_source(result.url)
+        except (UrlFailed, TryAgain) as error:
+            return error.message
+        return _SAME if theirs == ours else _DIFFERS + result.key
+
+    def _md5_at_source(self, url: str) -> str:
+        """Return the MD5 of the file at url, fetched once more: this run computed none (INTEGRITY=crc32)."""
+        limit = Limit(self._transfer.patience.download_timeout)
+        digest, room = md5(usedforsecurity=False), memoryview(bytearray(1 << 18))
+        with self._transfer.source.get(self._keys.address(url).target, limit) as answer:
+            while got := answer.read_into(room):
+                digest.update(room[:got])
+        return digest.hexdigest()
+
+    def _deleted(self, result: Result) -> str:
+        """Delete the object of result; return its key where it stays, else ""."""
+        if result.stored is None:
+            return ""
+        if result.stored.already_there:
+            return result.key  # not ours to delete, for all we know
+        try:
+            gone = self._bucket.delete(result.key, Limit(self._timeout))
+        except (TryAgain, CannotGoOn):
+            gone = False
+        return "" if gone else result.key
+
+
+_SAME, _DIFFERS = "same", "differs: "
+
+
+# --- what a person sees ---
+
+
+def text(settings: MigrationSettings, outcomes: Outcomes, pending: int) -> list[str]:
+    """Return the lines that tell what became of a sample out of pending URLs; settings are the run's own."""
+    moved, seconds = outcomes.moved, max(outcomes.seconds, 0.001)
+    size = sum(result.stored.size for result in moved if result.stored is not None)
+    speed = len(outcomes.results) / seconds
+    mbps = f"{size / MB:.1f} MB in {duration(seconds)}: {speed:.0f} files/s, {size / MB / seconds:.1f} MB/s"
+    lines = [row("moved", f"{len(moved):,}", mbps), *_failures(outcomes.results)]
+    lines.append(row("compared", f"{outcomes.same:,}", "read back, the same bytes as the CDN's"))
+    lines += [row("different", "", key) for key in outcomes.different[:_SHOWN]]
+    lines += [row("not read", "", why) for why in outcomes.unread[:_SHOWN]]
+    lines += _left(settings, outcomes.left)
+    lines += ["", *_forecast(speed, seconds, pending)]
+    return lines
+
+
+def _failures(results: Sequence[Result]) -> list[str]:
+    failed = [result for result in results if result.stored is None]
+    lines = [row("failed", f"{len(failed):,}")] if failed else []
+    for cause, count in Counter(result.cause for result in failed).most_common():
+        example = next(result for result in failed if result.cause == cause)
+        lines.append(row("", f"{count:,}", f"{cause}: {CAUSES[cause].meaning}; {example.message}"))
+        lines.append(f"      {redact(example.url)}")
+    return lines
+
+
+def _left(settings: MigrationSettings, left: Sequence[str]) -> list[str]:
+    if not left:
+        return [row("deleted", "all")]
+    lines = [row("left", f"{len(left):,}", "could not be deleted, or lay there before:")]
+    lines += [f"      {key}" for key in left[:_SHOWN]]
+    if len(left) > _SHOWN:
+        lines.append(f"      and {len(left) - _SHOWN:,} more")
+    lines.append(f"      -> aws s3 rm --recursive s3://{settings.destination_bucket}/{PREFIX}")
+    return lines
+
+
+def _forecast(speed: float, seconds: float, pending: int) -> list[str]:
+    if seconds < _RATE_SECONDS:
+        return [
+            f"forecast: {pending:,} pending files; too short a sample to tell how long they take",
+            f"          (under {_RATE_SECONDS:.0f} s: take a larger one)",
+        ]
+    return [f"forecast: {pending:,} pending files at {speed:.0f} files/s: {duration(pending / speed)}"]
