@@ -213,11 +213,10 @@ def try_sample(settings: MigrationSettings, arguments: argparse.Namespace, signa
         f"s3://{there.destination_bucket}/{there.destination_prefix}"
     )
     client = S3Client(there, PooledAdapter(there.concurrency, there.ca_bundle))
-    transfer = equip(there, client, probe_patiently(there, client), 1)
+    probed = probe_patiently(there, client)
+    transfer, bucket = equip(there, client, probed, 1), Bucket(there, client, probed.guard)
     with signals.noted():
-        outcomes = sample.Sample(
-            there, transfer, lambda: bool(signals.received), lambda: stop_all(transfer)
-        ).go(urls)
+        outcomes = sample.Sample(there, transfer, bucket, lambda: bool(signals.received)).go(urls)
     print("\n".join(sample.text(settings, outcomes, work.pending)))
     if signals.received:
         return 128 + signals.received

@@ -20,7 +20,8 @@ from typing import NamedTuple
 from cdn2s3 import estimate, guard, report
 from cdn2s3.bucket import probe_image, probe_key
 from cdn2s3.connection import Limit
-from cdn2s3.errors import CannotGoOn, Fixable, TryAgain, UrlFailed
+from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
+from cdn2s3.estimate import bytes_text
 from cdn2s3.heads import Head, heads
 from cdn2s3.identity import Identity, identity
 from cdn2s3.job import key_maker
@@ -30,7 +31,7 @@ from cdn2s3.progress import duration
 from cdn2s3.regions import nearest_region
 from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.session import PooledAdapter
-from cdn2s3.settings import MB, MigrationSettings
+from cdn2s3.settings import MigrationSettings
 from cdn2s3.statefile import cannot_read, input_lines, whole_lines
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
@@ -166,7 +167,7 @@ def check_disk(visit: Visit) -> list[Finding]:
     if not os.access(folder, os.W_OK | os.X_OK):
         return [Finding(FAILED, "disk", f"{folder.resolve()} cannot be written", f"chmod u+rwx {folder}")]
     free = shutil.disk_usage(folder).free
-    said = f"{free / MB:,.0f} MB free in {folder.resolve()}, about {needed / MB:,.0f} MB are needed"
+    said = f"{bytes_text(free)} free in {folder.resolve()}, about {bytes_text(needed)} are needed"
     if free < needed:
         return [Finding(FAILED, "disk", said, "make room, or set STATE_DIR to a larger disk")]
     if free < 3 * needed:
@@ -431,8 +432,8 @@ def check_edge(visit: Visit) -> list[Finding]:
 # --- what a person sees ---
 
 
-def _failure(what: str, error: TryAgain | CannotGoOn | UrlFailed, remedy: str) -> Finding:
-    said = error.message if isinstance(error, (TryAgain, UrlFailed)) else str(error)
+def _failure(what: str, error: TryAgain | CannotGoOn, remedy: str) -> Finding:
+    said = error.message if isinstance(error, TryAgain) else str(error)
     return Finding(FAILED, what, said, remedy)
 
 

@@ -70,16 +70,14 @@ class Sample:
         transfer: Transfer,
         bucket: Bucket,
         asked_to_stop: Callable[[], bool],
-        stop_all: Callable[[], None],
     ) -> None:
-        """settings are those of rehearsal(); stop_all lets no worker begin anything more."""
+        """settings are those of rehearsal()."""
         self._keys = key_maker(settings)
         self._timeout = settings.upload_timeout
         self._workers = settings.concurrency
         self._transfer = transfer
         self._bucket = bucket
         self._asked_to_stop = asked_to_stop
-        self._stop_all = stop_all
 
     def go(self, urls: Sequence[str]) -> Outcomes:
         """Move urls, and delete what was stored whatever happens; raise CannotGoOn."""
@@ -125,9 +123,15 @@ class Sample:
                     elif not isinstance(error, Stopped):
                         failure = failure or error
                 if (failure or self._asked_to_stop()) and not whatever_happens:
-                    self._stop_all()
+                    self._stop()
         if failure:
             raise failure
+
+    def _stop(self) -> None:
+        """Let no worker begin anything more; downloads are dropped, uploads end."""
+        self._transfer.stop.set()
+        for side in self._transfer.sides:
+            side.wake()
 
     def _moved(self, url: str) -> Result:
         if self._transfer.stop.is_set():
@@ -215,9 +219,7 @@ def _left(settings: MigrationSettings, left: Sequence[str]) -> list[str]:
 
 
 def _forecast(speed: float, seconds: float, pending: int) -> list[str]:
+    lines = [f"forecast: {pending:,} pending files at {speed:.0f} files/s: {duration(pending / speed)}"]
     if seconds < _RATE_SECONDS:
-        return [
-            f"forecast: {pending:,} pending files; too short a sample to tell how long they take",
-            f"          (under {_RATE_SECONDS:.0f} s: take a larger one)",
-        ]
-    return [f"forecast: {pending:,} pending files at {speed:.0f} files/s: {duration(pending / speed)}"]
+        lines.append(f"          (from less than {_RATE_SECONDS:.0f} s: a larger sample tells it better)")
+    return lines
