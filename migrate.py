@@ -210,8 +210,11 @@ def try_sample(settings: MigrationSettings, arguments: argparse.Namespace, signa
     there = sample.rehearsal(settings)
     print(
         f"sample: {len(urls):,} of {work.pending:,} pending URLs, seed {seed}, to "
-        f"s3://{there.destination_bucket}/{there.destination_prefix}"
+        f"s3://{there.destination_bucket}/{there.destination_prefix}",
+        flush=True,
     )
+    if work.collisions and settings.on_collision == "refuse":
+        log.warning("%d URLs collide: a run would not start; see python migrate.py --plan", work.collisions)
     client = S3Client(there, PooledAdapter(there.concurrency, there.ca_bundle))
     probed = probe_patiently(there, client)
     transfer, bucket = equip(there, client, probed, 1), Bucket(there, client, probed.guard)

@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from hashlib import md5
 from typing import Callable, NamedTuple, TypeVar
 
-from cdn2s3.bucket import Bucket
+from cdn2s3.bucket import Bucket, probe_key
 from cdn2s3.connection import Limit
 from cdn2s3.errors import CAUSES, CannotGoOn, Stopped, TryAgain, UrlFailed, redact
 from cdn2s3.job import key_maker
@@ -72,6 +72,7 @@ class Sample:
         asked_to_stop: Callable[[], bool],
     ) -> None:
         """settings are those of rehearsal()."""
+        self._settings = settings
         self._keys = key_maker(settings)
         self._timeout = settings.upload_timeout
         self._workers = settings.concurrency
@@ -95,6 +96,7 @@ class Sample:
                 self._each(self._compared, stored, verdicts)
         finally:
             self._each(self._deleted, results, left, whatever_happens=True)
+            left.append(self._gone(probe_key(self._settings)))
             for key in filter(None, left):
                 log.debug("left in the bucket: %s", key)
         counts = Counter(verdicts)
@@ -169,11 +171,15 @@ class Sample:
             return ""
         if result.stored.already_there:
             return result.key  # not ours to delete, for all we know
+        return self._gone(result.key)
+
+    def _gone(self, key: str) -> str:
+        """Delete what is at key; return key where that is refused, else ""."""
         try:
-            gone = self._bucket.delete(result.key, Limit(self._timeout))
+            gone = self._bucket.delete(key, Limit(self._timeout))
         except (TryAgain, CannotGoOn):
             gone = False
-        return "" if gone else result.key
+        return "" if gone else key
 
 
 _SAME, _DIFFERS = "same", "differs: "
@@ -193,6 +199,11 @@ def text(settings: MigrationSettings, outcomes: Outcomes, pending: int) -> list[
     lines += [row("different", "", key) for key in outcomes.different[:_SHOWN]]
     lines += [row("not read", "", why) for why in outcomes.unread[:_SHOWN]]
     lines += _left(settings, outcomes.left)
+    if outcomes.unread or outcomes.left:
+        lines += [
+            "      a sample needs s3:PutObject, s3:GetObject and s3:DeleteObject on",
+            f"      arn:aws:s3:::{settings.destination_bucket}/{PREFIX}*",
+        ]
     lines += ["", *_forecast(speed, seconds, pending)]
     return lines
 
