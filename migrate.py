@@ -210,14 +210,16 @@ def try_sample(settings: MigrationSettings, arguments: argparse.Namespace, signa
     there = sample.rehearsal(settings)
     print(
         f"sample: {len(urls):,} of {work.pending:,} pending URLs, seed {seed}, to "
-        f"s3://{there.destination_bucket}/{there.destination_prefix}"
+        f"s3://{there.destination_bucket}/{there.destination_prefix}",
+        flush=True,
     )
+    if work.collisions and settings.on_collision == "refuse":
+        log.warning("%d URLs collide: a run would not start; see python migrate.py --plan", work.collisions)
     client = S3Client(there, PooledAdapter(there.concurrency, there.ca_bundle))
-    transfer = equip(there, client, probe_patiently(there, client), 1)
+    probed = probe_patiently(there, client)
+    transfer, bucket = equip(there, client, probed, 1), Bucket(there, client, probed.guard)
     with signals.noted():
-        outcomes = sample.Sample(
-            there, transfer, lambda: bool(signals.received), lambda: stop_all(transfer)
-        ).go(urls)
+        outcomes = sample.Sample(there, transfer, bucket, lambda: bool(signals.received)).go(urls)
     print("\n".join(sample.text(settings, outcomes, work.pending)))
     if signals.received:
         return 128 + signals.received

@@ -18,9 +18,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 from cdn2s3 import estimate, guard, report
-from cdn2s3.bucket import probe_image, probe_key
+from cdn2s3.bucket import Bucket, Guard, probe_image, probe_key
 from cdn2s3.connection import Limit
-from cdn2s3.errors import CannotGoOn, Fixable, TryAgain, UrlFailed
+from cdn2s3.errors import CannotGoOn, Fixable, MigrationError, TryAgain, UrlFailed
+from cdn2s3.estimate import bytes_text
 from cdn2s3.heads import Head, heads
 from cdn2s3.identity import Identity, identity
 from cdn2s3.job import key_maker
@@ -30,7 +31,7 @@ from cdn2s3.progress import duration
 from cdn2s3.regions import nearest_region
 from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.session import PooledAdapter
-from cdn2s3.settings import MB, MigrationSettings
+from cdn2s3.settings import MigrationSettings
 from cdn2s3.statefile import cannot_read, input_lines, whole_lines
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
@@ -41,6 +42,7 @@ _SOURCE_TRIES = 5  # URLs of the input that are asked for; one may be missing
 _CLOCK_FAILED = 900.0  # seconds; S3 refuses requests that are 15 minutes off (RequestTimeTooSkewed)
 _CLOCK_WARNING = 60.0
 _WIDTH = 79
+NOTHING_KNOWN = Guard(etag_is_md5=False, checksum_refused=False, if_none_match=False, can_read=False)
 
 
 class Finding(NamedTuple):
@@ -73,10 +75,33 @@ class Visit:
         """The answer to HeadBucket; raise TryAgain or CannotGoOn."""
         return self.client.request("HEAD", "", self.limit())
 
+    @property
+    def can_sign(self) -> bool:
+        """Whether there are credentials; where there are none, check_credentials has said all."""
+        try:
+            return bool(self.identity)
+        except CannotGoOn:
+            return False
+
+    @cached_property
+    def first_put(self) -> Reply:
+        """The answer to a plain PUT of the probe object; raise TryAgain or CannotGoOn."""
+        bucket = Bucket(self.settings, self.client, NOTHING_KNOWN)
+        image = probe_image() if self.settings.integrity == "md5" else probe_image()._replace(md5=b"")
+        return bucket.put(probe_key(self.settings), image, self.limit(), False)
+
     @cached_property
     def probed(self) -> guard.Probed:
         """What the guard probe found out; raise TryAgain or CannotGoOn."""
         return guard.probe(self.settings, self.client)
+
+    @property
+    def probed_or_none(self) -> guard.Probed | None:
+        """The same, None where the probe cannot be put (check_permissions has named why)."""
+        try:
+            return self.probed if self.can_sign and self.first_put.status == 200 else None
+        except (TryAgain, CannotGoOn):
+            return None
 
     @cached_property
     def lines(self) -> int:
@@ -166,7 +191,7 @@ def check_disk(visit: Visit) -> list[Finding]:
     if not os.access(folder, os.W_OK | os.X_OK):
         return [Finding(FAILED, "disk", f"{folder.resolve()} cannot be written", f"chmod u+rwx {folder}")]
     free = shutil.disk_usage(folder).free
-    said = f"{free / MB:,.0f} MB free in {folder.resolve()}, about {needed / MB:,.0f} MB are needed"
+    said = f"{bytes_text(free)} free in {folder.resolve()}, about {bytes_text(needed)} are needed"
     if free < needed:
         return [Finding(FAILED, "disk", said, "make room, or set STATE_DIR to a larger disk")]
     if free < 3 * needed:
@@ -192,11 +217,11 @@ def check_credentials(visit: Visit) -> list[Finding]:
     try:
         found = visit.identity
     except CannotGoOn as error:
-        return [Finding(FAILED, "credentials", str(error), "aws sts get-caller-identity")]
+        return [Finding(FAILED, "credentials", str(error), _STS)]
     whose = f", account {found.account} ({found.arn})" if found.account else ""
     said = f"from {found.source}, access key …{found.key_end}{whose}"
     if found.refused:
-        return [Finding(FAILED, "credentials", f"{said}: {found.refused}", "aws sts get-caller-identity")]
+        return [Finding(FAILED, "credentials", f"{said}: {found.refused}", _STS)]
     return [Finding(OK, "credentials", said), _expiry(found, visit.hours)]
 
 
@@ -224,6 +249,8 @@ _ROLE = "use an instance role (docs/ec2-setup.md), or a profile with role_arn; a
 def check_bucket(visit: Visit) -> list[Finding]:
     settings = visit.settings
     name = settings.destination_bucket
+    if not visit.can_sign:
+        return []
     try:
         head = visit.bucket_head
     except (TryAgain, CannotGoOn) as error:
@@ -274,6 +301,8 @@ def _is_ours(visit: Visit, account: str) -> bool:
 
 
 def check_clock(visit: Visit) -> list[Finding]:
+    if not visit.can_sign:
+        return []
     try:
         date = parsedate_to_datetime(visit.bucket_head.headers.get("date", ""))
         offset = time.time() - date.timestamp()
@@ -289,16 +318,46 @@ def check_clock(visit: Visit) -> list[Finding]:
     return [Finding(OK, "clock", said if abs(offset) >= 2 else "as the store's")]
 
 
-_NTP = "sudo chronyc makestep"
-
-
 def check_permissions(visit: Visit) -> list[Finding]:
+    if not visit.can_sign:
+        return []
     try:
+        first = visit.first_put
+        if first.status != 200:
+            return [_refused_put(visit, first)]
         probed = visit.probed
     except (TryAgain, CannotGoOn) as error:
-        return [_failure("put", error, visit.policy("PutObject"))]
+        return [_failure("put", error, f"curl -I {visit.client.endpoint}")]
     findings = [Finding(OK, "put", f"{probe_key(visit.settings)} was stored")]
     return findings + _get(visit, probed) + _delete(visit, probed) + _list(visit)
+
+
+def _refused_put(visit: Visit, reply: Reply) -> Finding:
+    said = f"the bucket answered {reply.status} {reply.code} to PUT {probe_key(visit.settings)}"
+    actions = ["PutObject"] + (["PutObjectAcl"] if visit.settings.object_acl else [])
+    if reply.code == "AccessDenied":
+        return Finding(FAILED, "put", said, visit.policy(*actions))
+    error = reply.error(f"PUT {probe_key(visit.settings)}")
+    return _failure("put", error, _REMEDIES.get(reply.code, "see docs/ec2-setup.md"))
+
+
+_STS = "aws sts get-caller-identity"
+_RENEW = "aws sso login   (or renew the keys; an instance role renews itself)"
+_NTP = "sudo chronyc makestep"
+_WRONG_REGION = "set AWS_REGION to the bucket's own region"
+_REMEDIES = {
+    "NoSuchBucket": "python migrate.py --create-bucket",
+    "InvalidAccessKeyId": _STS,
+    "SignatureDoesNotMatch": _STS,
+    "ExpiredToken": _RENEW,
+    "InvalidToken": _RENEW,
+    "RequestTimeTooSkewed": _NTP,
+    "AuthorizationHeaderMalformed": _WRONG_REGION,
+    "PermanentRedirect": _WRONG_REGION,
+    "AccessControlListNotSupported": "OBJECT_ACL=",
+    "InvalidStorageClass": "STORAGE_CLASS=",
+    "KMS.NotFoundException": "SSE_KMS_KEY_ID=<a key in AWS_REGION>",
+}
 
 
 def _get(visit: Visit, probed: guard.Probed) -> list[Finding]:
@@ -331,10 +390,9 @@ def _list(visit: Visit) -> list[Finding]:
 
 
 def check_guard(visit: Visit) -> list[Finding]:
-    try:
-        probed = visit.probed
-    except (TryAgain, CannotGoOn):
-        return []  # check_permissions names it
+    probed = visit.probed_or_none
+    if probed is None:
+        return []
     found, settings = probed.guard, visit.settings
     if found.if_none_match:
         overwrite = Finding(OK, "overwrite", "If-None-Match is honoured: no existing object is replaced")
@@ -366,10 +424,11 @@ def _checksum(settings: MigrationSettings, probed: guard.Probed) -> Finding:
 def check_acl(visit: Visit) -> list[Finding]:
     """Tell whether OBJECT_ACL is needed, taken, or refused (check_permissions has named a refusal)."""
     settings = visit.settings
+    if visit.probed_or_none is None:
+        return []
+    if settings.object_acl:
+        return [Finding(OK, "ACL", f"OBJECT_ACL={settings.object_acl} is taken")]
     try:
-        visit.probed  # noqa: B018  # without a put there is nothing to find out
-        if settings.object_acl:
-            return [Finding(OK, "ACL", f"OBJECT_ACL={settings.object_acl} is taken")]
         reply = visit.client.request(
             "PUT",
             probe_key(settings),
@@ -431,20 +490,31 @@ def check_edge(visit: Visit) -> list[Finding]:
 # --- what a person sees ---
 
 
-def _failure(what: str, error: TryAgain | CannotGoOn | UrlFailed, remedy: str) -> Finding:
+def _failure(what: str, error: MigrationError, remedy: str) -> Finding:
     said = error.message if isinstance(error, (TryAgain, UrlFailed)) else str(error)
     return Finding(FAILED, what, said, remedy)
 
 
 def text(finding: Finding) -> str:
-    """Return a finding as the lines that a person sees."""
+    """Return a finding as the lines that a person sees; a remedy is on lines of its own, to be copied."""
     head = f"{finding.level:<8} {finding.what:<12} "
-    lines = textwrap.wrap(
-        finding.detail, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=False
-    )
-    if finding.remedy:
+    lines = _wrapped(finding.detail, head)
+    if finding.remedy.startswith("{"):  # JSON may be broken between words, a command may not
+        lines += _wrapped(finding.remedy, " " * len(head) + "-> ")
+    elif finding.remedy:
         lines.append(" " * len(head) + f"-> {finding.remedy}")
     return "\n".join(lines)
+
+
+def _wrapped(words: str, head: str) -> list[str]:
+    return textwrap.wrap(
+        words,
+        _WIDTH,
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def worst(findings: Sequence[Finding]) -> str:

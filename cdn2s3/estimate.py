@@ -23,7 +23,7 @@ PREFIX_PUTS = 3500  # PUT/s that S3 takes under one prefix before it answers 503
 PRICES_FILE = "prices.json"
 
 _GB = 1e9  # AWS bills storage by 2^30 bytes; the 7 % are within what is estimated here
-_RATE_MEANS_SOMETHING = (500, 20.0)  # files and seconds that a run must have had for its rate to count
+_RATE_MEANS_SOMETHING = (100, 1.0)  # files and seconds that a run must have had for its rate to count
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from hashlib import md5
 from typing import Callable, NamedTuple, TypeVar
 
-from cdn2s3.bucket import Bucket
+from cdn2s3.bucket import Bucket, probe_key
 from cdn2s3.connection import Limit
 from cdn2s3.errors import CAUSES, CannotGoOn, Stopped, TryAgain, UrlFailed, redact
 from cdn2s3.job import key_maker
@@ -70,16 +70,15 @@ class Sample:
         transfer: Transfer,
         bucket: Bucket,
         asked_to_stop: Callable[[], bool],
-        stop_all: Callable[[], None],
     ) -> None:
-        """settings are those of rehearsal(); stop_all lets no worker begin anything more."""
+        """settings are those of rehearsal()."""
+        self._settings = settings
         self._keys = key_maker(settings)
         self._timeout = settings.upload_timeout
         self._workers = settings.concurrency
         self._transfer = transfer
         self._bucket = bucket
         self._asked_to_stop = asked_to_stop
-        self._stop_all = stop_all
 
     def go(self, urls: Sequence[str]) -> Outcomes:
         """Move urls, and delete what was stored whatever happens; raise CannotGoOn."""
@@ -97,6 +96,7 @@ class Sample:
                 self._each(self._compared, stored, verdicts)
         finally:
             self._each(self._deleted, results, left, whatever_happens=True)
+            left.append(self._gone(probe_key(self._settings)))
             for key in filter(None, left):
                 log.debug("left in the bucket: %s", key)
         counts = Counter(verdicts)
@@ -125,9 +125,15 @@ class Sample:
                     elif not isinstance(error, Stopped):
                         failure = failure or error
                 if (failure or self._asked_to_stop()) and not whatever_happens:
-                    self._stop_all()
+                    self._stop()
         if failure:
             raise failure
+
+    def _stop(self) -> None:
+        """Let no worker begin anything more; downloads are dropped, uploads end."""
+        self._transfer.stop.set()
+        for side in self._transfer.sides:
+            side.wake()
 
     def _moved(self, url: str) -> Result:
         if self._transfer.stop.is_set():
@@ -165,11 +171,15 @@ class Sample:
             return ""
         if result.stored.already_there:
             return result.key  # not ours to delete, for all we know
+        return self._gone(result.key)
+
+    def _gone(self, key: str) -> str:
+        """Delete what is at key; return key where that is refused, else ""."""
         try:
-            gone = self._bucket.delete(result.key, Limit(self._timeout))
+            gone = self._bucket.delete(key, Limit(self._timeout))
         except (TryAgain, CannotGoOn):
             gone = False
-        return "" if gone else result.key
+        return "" if gone else key
 
 
 _SAME, _DIFFERS = "same", "differs: "
@@ -189,6 +199,11 @@ def text(settings: MigrationSettings, outcomes: Outcomes, pending: int) -> list[
     lines += [row("different", "", key) for key in outcomes.different[:_SHOWN]]
     lines += [row("not read", "", why) for why in outcomes.unread[:_SHOWN]]
     lines += _left(settings, outcomes.left)
+    if outcomes.unread or outcomes.left:
+        lines += [
+            "      a sample needs s3:PutObject, s3:GetObject and s3:DeleteObject on",
+            f"      arn:aws:s3:::{settings.destination_bucket}/{PREFIX}*",
+        ]
     lines += ["", *_forecast(speed, seconds, pending)]
     return lines
 
@@ -215,9 +230,7 @@ def _left(settings: MigrationSettings, left: Sequence[str]) -> list[str]:
 
 
 def _forecast(speed: float, seconds: float, pending: int) -> list[str]:
+    lines = [f"forecast: {pending:,} pending files at {speed:.0f} files/s: {duration(pending / speed)}"]
     if seconds < _RATE_SECONDS:
-        return [
-            f"forecast: {pending:,} pending files; too short a sample to tell how long they take",
-            f"          (under {_RATE_SECONDS:.0f} s: take a larger one)",
-        ]
-    return [f"forecast: {pending:,} pending files at {speed:.0f} files/s: {duration(pending / speed)}"]
+        lines.append(f"          (from less than {_RATE_SECONDS:.0f} s: a larger sample tells it better)")
+    return lines
