@@ -8,14 +8,15 @@ import platform
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cdn2s3.errors import CAUSES, redact
+from cdn2s3 import failures
+from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SIGINT, EXIT_SIGTERM, EXIT_SOME_FAILED, redact
 from cdn2s3.ledger import timestamp
 from cdn2s3.settings import MigrationSettings, shown
 from cdn2s3.statefile import replacing
-from cdn2s3.tally import Distribution, Tally
+from cdn2s3.tally import EXAMPLES, Distribution, Example, Tally
 
 FORMAT = 1  # of migration_report.json; grows when a field changes its meaning
-_LIBRARIES = ("requests", "boto3", "botocore", "urllib3", "tqdm")
+_LIBRARIES = ("requests", "boto3", "botocore", "urllib3", "tqdm", "pygal", "Jinja2")
 _SIZE_BOUNDS = [10e3, 30e3, 100e3, 300e3, 1e6, 3e6, 10e6]  # bytes
 
 
@@ -49,26 +50,81 @@ def versions() -> dict[str, str]:
     return found
 
 
+class Ending(NamedTuple):
+    """How a run of migrate.py ended."""
+
+    at: float  # seconds since the epoch
+    exit_code: int
+    why: str  # what stopped it, "" for the end of its work
+    next_command: str  # what a person types now
+
+    def verdict(self, audit: Audit) -> str:
+        """Return it in a word: complete, some_failed, not_all_tried, interrupted or stopped."""
+        if self.exit_code in (EXIT_SIGINT, EXIT_SIGTERM):
+            return "interrupted"
+        if self.exit_code not in (EXIT_DONE, EXIT_SOME_FAILED) or not audit.holds:
+            return "stopped"
+        if audit.failed:
+            return "some_failed"
+        return "not_all_tried" if audit.not_tried else "complete"
+
+
+class Failures:
+    """What stands in failed_transfers.txt of one cause."""
+
+    def __init__(self) -> None:
+        self.urls = 0
+        self.examples: list[Example] = []  # the first ones
+
+    def add(self, example: Example) -> None:
+        self.urls += 1
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(example)
+
+
+def standing(path: Path) -> dict[str, Failures]:
+    """Return what stands in path, a failed_transfers.txt, by cause, the most frequent first."""
+    found: dict[str, Failures] = {}
+    for record in failures.records(path) if path.exists() else ():
+        found.setdefault(record.cause, Failures()).add(Example(record.url, record.message))
+    return dict(sorted(found.items(), key=lambda item: -item[1].urls))
+
+
 def migration(
-    settings: MigrationSettings, tally: Tally, audit: Audit, ended: float, exit_code: int, why: str
+    settings: MigrationSettings, tally: Tally, audit: Audit, ending: Ending, failed: dict[str, Failures]
 ) -> dict[str, Any]:
-    """Return the report of a run of migrate.py; why says what ended it, "" for the end of its work."""
+    """Return the report of a run of migrate.py; failed is what stands in failed_transfers.txt at its end."""
+    seconds = ending.at - tally.began
     return {
         "format": FORMAT,
+        "verdict": ending.verdict(audit),
         "began_at": timestamp(tally.began),
-        "ended_at": timestamp(ended),
-        "seconds": round(ended - tally.began, 1),
-        "exit_code": exit_code,
-        "ended_by": why,
+        "ended_at": timestamp(ending.at),
+        "seconds": round(seconds, 1),
+        "exit_code": ending.exit_code,
+        "ended_by": redact(ending.why),
+        "next": ending.next_command,
+        "destination": {
+            "endpoint": settings.aws_endpoint_url or "",
+            "bucket": settings.destination_bucket,
+            "prefix": settings.destination_prefix,
+        },
         "lines": {**audit._asdict(), "add_up": audit.holds},
         "run": {
             "stored": tally.stored,
             "already_there": tally.already_there,
             "bytes": tally.bytes,
             "failed": sum(tally.failed.values()),
-            "files_per_second": round(tally.stored / max(ended - tally.began, 0.001), 1),
+            "files_per_second": round(tally.stored / max(seconds, 0.001), 1),
         },
-        "failed": {cause: _failure(tally, cause) for cause, count in tally.failed.most_common() if count},
+        "failed": {
+            cause: _failure(cause, count, tally.examples.get(cause, []))
+            for cause, count in tally.failed.most_common()
+            if count
+        },
+        "failed_transfers": {
+            cause: _failure(cause, found.urls, found.examples) for cause, found in failed.items()
+        },
         "retried": {
             cause: {"attempts": attempts, "examples": [redact(url) for url in tally.retried_examples[cause]]}
             for cause, attempts in tally.retried.most_common()
@@ -86,14 +142,14 @@ def migration(
     }
 
 
-def _failure(tally: Tally, cause: str) -> dict[str, Any]:
+def _failure(cause: str, urls: int, examples: list[Example]) -> dict[str, Any]:
+    known = CAUSES.get(cause)  # an older or a damaged file may hold others
     return {
-        "urls": tally.failed[cause],
-        "meaning": CAUSES[cause].meaning,
-        "remedy": CAUSES[cause].remedy,
+        "urls": urls,
+        "meaning": known.meaning if known else "",
+        "remedy": known.remedy if known else "",
         "examples": [
-            {"url": redact(example.url), "message": redact(example.message)}
-            for example in tally.examples.get(cause, ())
+            {"url": redact(example.url), "message": redact(example.message)} for example in examples
         ],
     }
 

@@ -1,0 +1,162 @@
+"""Draw the charts of a report as SVG that stands in an HTML page: no script, no font, nothing fetched.
+
+Colours are the page's CSS variables, so a chart follows the page into dark mode and onto paper. Each function
+returns "" when there is nothing to draw: the page says so in words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+import pygal
+from pygal.style import Style
+
+_WIDTH, _HEIGHT = 480, 230  # drawn for a phone's column; wider columns scale it up a little
+_BAR_HEIGHT = 26  # of one row of a horizontal chart
+_MOST_POINTS = 120  # on a line over time: more than a screen tells apart
+_FONT = "system-ui, sans-serif"
+_UNWANTED = frozenset({"script", "title", "desc"})  # what pygal adds for its own script
+
+
+class Series(NamedTuple):
+    """A row of values with the name that its legend bears."""
+
+    name: str
+    values: Sequence[float]
+
+
+class Moment(NamedTuple):
+    """A value over a stretch of time."""
+
+    begin: float  # seconds since the run began
+    value: float
+
+
+def over_time(moments: Sequence[Moment], color: str) -> str:
+    """Draw a value over the time of a run."""
+    if not moments:
+        return ""
+    moments = thinned(moments)
+    chart = pygal.Line(
+        _config(color), fill=True, show_dots=False, show_minor_x_labels=False, range=_from_zero(moments)
+    )
+    chart.x_labels = [_clock(moment.begin) for moment in moments]
+    chart.x_labels_major = _few(chart.x_labels)
+    chart.truncate_label = -1
+    # A line needs two ends: a run of one step is level.
+    chart.add("", [moment.value for moment in (moments if len(moments) > 1 else [*moments, *moments])])
+    return _svg(chart)
+
+
+def columns(labels: Sequence[str], series: Sequence[Series], colors: Sequence[str]) -> str:
+    """Draw a group of columns for each label."""
+    if not any(value for one in series for value in one.values):
+        return ""
+    chart = pygal.Bar(
+        _config(*colors), show_legend=len(series) > 1, legend_at_bottom=True, legend_at_bottom_columns=2
+    )
+    chart.x_labels = labels
+    for one in series:
+        chart.add(one.name, [{"value": value, "label": one.name} for value in one.values])
+    return _svg(chart)
+
+
+def rows(labels: Sequence[str], values: Sequence[float], color: str) -> str:
+    """Draw a horizontal bar for each label, the first on top."""
+    if not any(values):
+        return ""
+    chart = pygal.HorizontalBar(
+        _config(color), height=60 + _BAR_HEIGHT * len(labels), print_values=False, show_y_guides=False
+    )
+    chart.x_labels = list(reversed(labels))
+    chart.add("", list(reversed(values)))
+    return _svg(chart)
+
+
+def thinned(moments: Sequence[Moment]) -> list[Moment]:
+    """Return at most _MOST_POINTS moments, each the mean of its neighbours."""
+    together = math.ceil(len(moments) / _MOST_POINTS)
+    groups = [moments[at : at + together] for at in range(0, len(moments), together)]
+    return [Moment(group[0].begin, sum(one.value for one in group) / len(group)) for group in groups]
+
+
+def _from_zero(moments: Sequence[Moment]) -> tuple[float, float]:
+    return 0.0, max(moment.value for moment in moments) or 1.0
+
+
+def _few(labels: Sequence[str]) -> list[str]:
+    """Return about five of the labels, evenly spaced."""
+    return [labels[at] for at in range(0, len(labels), max(1, math.ceil(len(labels) / 5)))]
+
+
+def _clock(seconds: float) -> str:
+    """Return seconds since the beginning as h:mm:ss, without hours where there are none."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
+def number(value: float) -> str:
+    """Return value as an axis or a tip shows it."""
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.3f}" if abs(value) < 1 else f"{value:,.1f}"
+
+
+def _config(*colors: str) -> Any:
+    return pygal.Config(
+        width=_WIDTH,
+        height=_HEIGHT,
+        explicit_size=False,
+        disable_xml_declaration=True,
+        js=[],
+        show_legend=False,
+        margin=6,
+        spacing=8,
+        max_scale=5,
+        value_formatter=number,
+        style=_style(colors),
+    )
+
+
+def _style(colors: Sequence[str]) -> Style:
+    return Style(
+        background="transparent",
+        plot_background="transparent",
+        foreground="var(--quiet)",
+        foreground_strong="var(--quiet)",
+        foreground_subtle="var(--line)",
+        guide_stroke_color="var(--line)",
+        major_guide_stroke_color="var(--line)",
+        guide_stroke_dasharray="1,0",
+        major_guide_stroke_dasharray="1,0",
+        colors=tuple(colors),
+        value_colors=tuple("var(--text)" for _ in colors),
+        font_family=_FONT,
+        label_font_size=12,
+        major_label_font_size=12,
+        legend_font_size=12,
+        opacity=".85",
+        stroke_opacity="1",
+        stroke_width="1.5",
+        transition="0s",
+    )
+
+
+def _svg(chart: Any) -> str:
+    chart.add_xml_filter(_quiet)
+    return str(chart.render(is_unicode=True))
+
+
+def _quiet(root: Any) -> Any:
+    """Take out of a drawing what only pygal's script would use; keep each value as the browser's own tip."""
+    for parent in list(root.iter()):
+        value = next((child.text for child in parent if child.get("class") == "value"), None)
+        for child in list(parent):
+            if not isinstance(child.tag, str) or child.tag.rpartition("}")[2] in _UNWANTED:
+                parent.remove(child)
+        if value:
+            ElementTree.SubElement(parent, "title").text = value
+    return root

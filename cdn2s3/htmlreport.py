@@ -1,0 +1,270 @@
+"""The reports as pages: one file each, that fetches nothing, made of the same record as the JSON.
+
+URLs and messages come from the world and are hostile: templates escape everything, nothing is made a link, and
+the page's own policy lets no script run and nothing be fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from cdn2s3 import charts
+from cdn2s3.statefile import replacing
+
+MOST_PICTURES = 50  # pairs on the contact sheet
+LARGEST_PICTURE = 40_000  # bytes: what is shown as it is, there is no library here that makes it smaller
+_SHOWABLE = frozenset(
+    {"image/jpeg", "image/png", "image/gif", "image/webp", "image/avif", "image/bmp", "image/svg+xml"}
+)
+_MB = 1e6
+
+
+class Pictures(NamedTuple):
+    """The bytes of both sides of one URL of the spot check; b"" for a side that is not shown."""
+
+    source: bytes
+    object: bytes
+
+
+class Figure(NamedTuple):
+    """A number that the top of a page shows."""
+
+    value: str
+    name: str
+    tone: str = ""  # good, bad or "" for neither
+
+
+def migration(report: Mapping[str, Any]) -> str:
+    """Return the page of a run of migrate.py; report is what report.migration returned."""
+    drawn = {
+        "files_over_time": _over_time(report, "files"),
+        "mb_over_time": _over_time(report, "bytes"),
+        "causes": charts.rows(
+            list(report["failed_transfers"]),
+            [failure["urls"] for failure in report["failed_transfers"].values()],
+            "var(--bad)",
+        ),
+        "sizes": charts.columns(
+            _size_labels(report["sizes"]["up_to_bytes"]),
+            [charts.Series("files", report["sizes"]["files"])],
+            ["var(--accent)"],
+        ),
+        "latencies": _latencies(report),
+    }
+    return _page("migration.html", report, charts=drawn, figures=_figures(report))
+
+
+def validation(report: Mapping[str, Any], pictures: Mapping[str, Pictures] | None = None) -> str:
+    """Return the page of a validation; report is what stands in validation_report.json.
+
+    pictures holds the bytes of URLs of the spot check, as the report names them; the page shows up to
+    MOST_PICTURES pairs of them, each side up to LARGEST_PICTURE bytes.
+    """
+    checks = report["spot_check"]["checks"] if report["verdict"] is not None else []
+    return _page(
+        "validation.html",
+        report,
+        charts={"outcomes": _outcomes(report)},
+        figures=_validation_figures(report),
+        sheet=_contact_sheet(checks, pictures or {}),
+        most_pictures=MOST_PICTURES,
+        largest_picture=LARGEST_PICTURE,
+    )
+
+
+def write(path: Path, page: str) -> None:
+    """Write page to path; raise CannotGoOn when the disk does not take it."""
+    with replacing(path) as file:
+        file.write(page.encode("utf-8", "replace"))
+
+
+# --- charts ---
+
+
+def _over_time(report: Mapping[str, Any], what: str) -> str:
+    """Draw files or megabytes a second over the time of the run."""
+    steps = _whole_steps(report["timeline"], report["seconds"])
+    if what == "files":
+        return charts.over_time([charts.Moment(at, files / s) for at, s, files, _, _ in steps], "var(--accent)")
+    return charts.over_time([charts.Moment(at, size / _MB / s) for at, s, _, size, _ in steps], "var(--second)")
+
+
+def _whole_steps(timeline: Sequence[Sequence[float]], seconds: float) -> list[list[float]]:
+    """Return the steps of timeline; the last, which the run's end cut short, gets its true length.
+
+    When little is left of it, it joins the one before: a rate over a moment means nothing.
+    """
+    steps = [list(step) for step in timeline]
+    if not steps:
+        return []
+    left = seconds - steps[-1][0]
+    if 0 < left < steps[-1][1]:
+        steps[-1][1] = left
+    if len(steps) > 1 and steps[-1][1] < steps[-2][1] / 2:
+        last = steps.pop()
+        steps[-1][1:] = [mine + more for mine, more in zip(steps[-1][1:], last[1:])]
+    return steps
+
+
+def _latencies(report: Mapping[str, Any]) -> str:
+    names = ("p50", "p95", "p99")
+    series = [
+        charts.Series(side, [report[f"{side}_seconds"][name] or 0 for name in names])
+        for side in ("download", "upload")
+    ]
+    return charts.columns(names, series, ["var(--accent)", "var(--second)"])
+
+
+def _outcomes(report: Mapping[str, Any]) -> str:
+    """Draw what became of the URLs that are not complete."""
+    if report["verdict"] is None:
+        return ""
+    counts = report["counts"]
+    names = ("lost", "not_tried", "failed", "mismatched", "present_unrecorded", "present_unproven")
+    found = [(name.replace("_", " "), counts[name]) for name in names if counts[name]]
+    return charts.rows([name for name, _ in found], [count for _, count in found], "var(--bad)")
+
+
+def _size_labels(bounds: Sequence[float]) -> list[str]:
+    """Return the name of each class of sizes, and of what is above the last."""
+    names = [_short_bytes(bound) for bound in bounds]
+    return [f"≤{name}" for name in names] + [f">{names[-1]}"]
+
+
+def _short_bytes(size: float) -> str:
+    return f"{size / _MB:.0f}M" if size >= _MB else f"{size / 1e3:.0f}k"
+
+
+# --- figures ---
+
+
+def _figures(report: Mapping[str, Any]) -> list[Figure]:
+    run, lines = report["run"], report["lines"]
+    seconds = max(report["seconds"], 0.001)
+    return [
+        Figure(count(run["stored"]), "stored in this run", "good" if run["stored"] else ""),
+        Figure(count(lines["completed"]), "completed in all"),
+        Figure(count(lines["failed"]), "failed", "bad" if lines["failed"] else ""),
+        Figure(count(lines["not_tried"]), "not tried", "bad" if lines["not_tried"] else ""),
+        Figure(megabytes(run["bytes"]), "moved"),
+        Figure(span(report["seconds"]), "took"),
+        Figure(f"{run['files_per_second']:,.0f}", "files a second"),
+        Figure(f"{run['bytes'] / _MB / seconds:,.1f}", "MB a second"),
+    ]
+
+
+def _validation_figures(report: Mapping[str, Any]) -> list[Figure]:
+    if report["verdict"] is None:
+        return []
+    counts = report["counts"]
+    gaps = ("missing", "mismatched", "unexpected")
+    return [
+        Figure(
+            share(report["success_rate"]),
+            f"complete; promised {share(report['promised'])}",
+            "good" if report["promise_kept"] else "bad",
+        ),
+        Figure(count(report["lines"]["urls"]), "URLs expected"),
+        Figure(count(counts["complete"]), "complete"),
+        *(
+            Figure(count(counts[name]), name, "bad" if counts[name] and name != "unexpected" else "")
+            for name in gaps
+        ),
+        Figure(count(counts["listed"]), "objects listed"),
+        Figure(megabytes(report["bytes"]["listed"]), "in the bucket"),
+    ]
+
+
+# --- the contact sheet ---
+
+
+def _contact_sheet(
+    checks: Sequence[Mapping[str, Any]], pictures: Mapping[str, Pictures]
+) -> list[dict[str, Any]]:
+    """Return the checks to show, those that are not identical first, then those with pictures."""
+    ranked = sorted(checks, key=lambda check: (check["outcome"] == "identical", check["url"] not in pictures))
+    return [
+        {
+            **check,
+            "pictures": {
+                side: _data_uri(check["media_type"], getattr(pictures.get(check["url"]), side, b""))
+                for side in ("source", "object")
+            },
+        }
+        for check in ranked[:MOST_PICTURES]
+    ]
+
+
+def _data_uri(media_type: str, body: bytes) -> str:
+    """Return body as a URI that holds it; "" for what is too large, or what browsers do not show."""
+    if not body or len(body) > LARGEST_PICTURE or media_type not in _SHOWABLE:
+        return ""
+    return f"data:{media_type};base64,{base64.b64encode(body).decode('ascii')}"
+
+
+# --- words ---
+
+
+def count(value: float) -> str:
+    """Return a number of things: 4,000,000."""
+    return f"{value:,.0f}"
+
+
+def megabytes(size: float) -> str:
+    """Return bytes as a person says them: 390 B, 12.3 kB, 4.5 MB, 1.56 TB."""
+    for unit, bound in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= bound:
+            return f"{size / bound:,.2f} {unit}" if size < 10 * bound else f"{size / bound:,.1f} {unit}"
+    return f"{size:.0f} B"
+
+
+def span(seconds: float) -> str:
+    """Return a length of time as a person says it: 45.1 s, 12 min 5 s, 3 h 05 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def latency(seconds: float | None) -> str:
+    """Return how long something took: 38 ms, 1.24 s; a dash where nothing was measured."""
+    if seconds is None:
+        return "–"
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def share(value: float) -> str:
+    """Return a share as a percentage that is never rounded up to 100: 99.97 %."""
+    return "100 %" if value == 1 else f"{int(value * 10_000) / 100:g} %"
+
+
+# --- the page ---
+
+
+def _page(template: str, report: Mapping[str, Any], **more: Any) -> str:
+    more["charts"] = {name: Markup(svg) for name, svg in more["charts"].items()}  # noqa: S704  # drawn here
+    return _ENVIRONMENT.get_template(template).render(report=report, **more)
+
+
+def _visible(value: Any) -> Any:
+    """Escape what a browser would not show of a text, so that no URL looks like another one."""
+    if isinstance(value, Markup) or not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in value)
+
+
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    finalize=_visible,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters.update(count=count, bytes=megabytes, span=span, latency=latency, share=share)
