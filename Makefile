@@ -1,12 +1,15 @@
 # make demo   the whole migration on this machine: a local API, CDN and S3, the three real commands
 # make test   the whole test suite
 # make check  formatting, lint, types, tests with warnings as errors (what CI runs)
+# make bench  beside rclone and the plain loop, to benchmarks/results.md (an hour; root, nginx, rclone, iperf3)
+# make scale  time and memory with four million URLs, to benchmarks/scale.md (ten minutes)
+# make quick-bench  CPU ms per file, in under a minute
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test check bench scale quick-bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m demo.run
@@ -19,6 +22,15 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -W error -m pytest -W error
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.bench
+
+scale: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.scale
+
+quick-bench: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.quick
 
 $(VENV)/.installed: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
