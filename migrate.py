@@ -411,7 +411,9 @@ def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int
         return Workers(keys, equip(settings, client, probed, 1), ledger, settings.concurrency)
     workers = max(1, settings.concurrency // count)
     log.info("%d processes with %d workers each", count, workers)
-    return Crew(count, workers, TICK, settings.state_dir, lock, share, settings, probed, count)
+    return Crew(
+        count, workers, TICK, settings.state_dir, lock, share, settings, probed, count, client.object_url
+    )
 
 
 def process_count(settings: MigrationSettings) -> int:
@@ -421,11 +423,18 @@ def process_count(settings: MigrationSettings) -> int:
     return min(int(settings.processes), settings.concurrency)
 
 
-def share(desk: Desk, stop: threading.Event, settings: MigrationSettings, probed: Probed, count: int) -> None:
+def share(
+    desk: Desk,
+    stop: threading.Event,
+    settings: MigrationSettings,
+    probed: Probed,
+    count: int,
+    object_url: str,
+) -> None:
     """Be one of count processes: move what the desk hands out, with this process's share of the workers."""
     set_log_level(settings.log_level)
     workers = max(1, settings.concurrency // count)
-    client = S3Client(settings, PooledAdapter(workers, settings.ca_bundle))
+    client = S3Client(settings, PooledAdapter(workers, settings.ca_bundle), object_url)
     ledger = Ledger(settings.state_dir)
     with statefile.synced_every_second(ledger.completed, ledger.failed):
         pool = Workers(key_maker(settings), equip(settings, client, probed, count, stop), ledger, workers)
