@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Callable, Protocol
 
@@ -264,13 +264,16 @@ class Run:
         log.info("%s", self._beginning())
         why, error = "", None
         try:
-            if self.job.todo:
-                self._both_passes(equipped())
+            mover = equipped() if self.job.todo else None
+            with self.signals.noted():
+                if mover:
+                    self._both_passes(mover)
             if self.signals.received:
                 why = f"signal {self.signals.received}"
         except CannotGoOn as stopped_by:
             why, error = str(stopped_by), stopped_by
-        return self._finish(why, error, warning)
+        with self.signals.noted():
+            return self._finish(why, error, warning)
 
     def _beginning(self) -> str:
         work = self.job.work
@@ -288,27 +291,38 @@ class Run:
             if again:
                 log.info("second pass over %d URLs, %.0f s after the first", len(again), SECOND_PASS_AFTER)
                 self._wait_for_second_pass(progress)
+            if again and not self.signals.received:
                 self._pass(iter(again), mover, progress)
         finally:
             progress.close()
 
     def _pass(self, tasks: Iterator[Task], mover: Mover, progress: Progress) -> None:
-        """Move tasks and count their results; raise CannotGoOn."""
+        """Move tasks and count their results, those too that end while it stops; raise CannotGoOn."""
         stopping = False
-        with self.signals.noted():
-            for batch in mover.moved(tasks):
-                for done in batch:
-                    self._count(done)
-                progress.show(self._progress(), mover.note())
-                if self.signals.received and not stopping:
-                    log.warning("stopping: waiting for the uploads in flight (a second signal stops at once)")
-                    stopping = True
-                    mover.stop()
-                if self.watch_errors and self.tally.error_rate > self.settings.max_error_rate:
-                    raise CannotGoOn(
-                        f"{100 * self.tally.error_rate:.0f} % of the last 1,000 URLs failed, more than "
-                        f"MAX_ERROR_RATE. See {FAILED} for the causes; then run it again: it resumes."
-                    )
+        too_many: CannotGoOn | None = None
+        for batch in mover.moved(tasks):
+            for done in batch:
+                self._count(done)
+            progress.show(self._progress(), mover.note())
+            if stopping:
+                continue
+            too_many = self._too_many_failed()
+            if self.signals.received:
+                log.warning("stopping: waiting for the uploads in flight (a second signal stops at once)")
+            if self.signals.received or too_many:
+                stopping = True
+                mover.stop()
+        if too_many:
+            raise too_many
+
+    def _too_many_failed(self) -> CannotGoOn | None:
+        """Return the error that stops the run where more failed lately than MAX_ERROR_RATE allows."""
+        if not self.watch_errors or self.tally.error_rate <= self.settings.max_error_rate:
+            return None
+        return CannotGoOn(
+            f"{100 * self.tally.error_rate:.0f} % of the last 1,000 URLs failed, more than "
+            f"MAX_ERROR_RATE. See {FAILED} for the causes; then run it again: it resumes."
+        )
 
     def _count(self, done: Done) -> None:
         result, url = done.result, done.result.url.encode("utf-8", "surrogateescape")
@@ -480,7 +494,7 @@ class Workers:
                     feed.close()
                     raise
             for future in workers:
-                future.result()
+                raise_what_ended(future)
             if self._transfer.stop.is_set():
                 return
             if not feed.has_more:
@@ -492,6 +506,8 @@ class Workers:
         for task in feed:
             try:
                 result = self._transfer.move(task.url, self._keys.address(task.url))
+                if result.stored is not None:
+                    self._ledger.record(result, time.time())
             except Stopped:
                 return
             except CannotGoOn:
@@ -501,8 +517,6 @@ class Workers:
                 why = f"a worker failed: {type(error).__name__}"
                 result = Result(task.url, "", cause="destination", message=why)
             result = result._replace(attempts=result.attempts + task.attempts)
-            if result.stored is not None:
-                self._ledger.record(result, time.time())
             self._results.append(Done(task, result))
 
     def _settled(self, feed: Feed) -> list[Done]:
@@ -533,6 +547,15 @@ class Workers:
     @property
     def held(self) -> int:
         return len(self._doubts)
+
+
+def raise_what_ended(worker: Future[None]) -> None:
+    """Raise CannotGoOn where worker ended before its work; SystemExit, say, must not end the run as done."""
+    error = worker.exception()
+    if isinstance(error, CannotGoOn):
+        raise error
+    if error is not None:
+        raise CannotGoOn(f"a worker died: {error!r}. Run it again: it resumes.") from error
 
 
 # --- what the workers share ---
