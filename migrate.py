@@ -33,6 +33,7 @@ from cdn2s3 import (
     estimate,
     failures,
     guard,
+    htmlreport,
     planning,
     report,
     runstate,
@@ -346,8 +347,11 @@ class Run:
         audit = self._audit()
         code = self._exit_code(error, audit)
         ended = time.time()
-        written = report.migration(self.settings, self.tally, audit, ended, code, redact(why))
-        report.write_json(self.settings.state_dir / "migration_report.json", written)
+        state = self.settings.state_dir
+        ending = report.Ending(ended, code, why, next_command(self.tally, audit, code))
+        written = report.migration(self.settings, self.tally, audit, ending, report.standing(state / FAILED))
+        report.write_json(state / "migration_report.json", written)
+        htmlreport.write(state / "migration_report.html", htmlreport.migration(written))
         if error is not None:
             log.error("%s", error)
         if not audit.holds:

@@ -91,8 +91,12 @@ def _over_time(report: Mapping[str, Any], what: str) -> str:
     """Draw files or megabytes a second over the time of the run."""
     steps = _whole_steps(report["timeline"], report["seconds"])
     if what == "files":
-        return charts.over_time([charts.Moment(at, files / s) for at, s, files, _, _ in steps], "var(--accent)")
-    return charts.over_time([charts.Moment(at, size / _MB / s) for at, s, _, size, _ in steps], "var(--second)")
+        return charts.over_time(
+            [charts.Moment(at, files / s) for at, s, files, _, _ in steps], "var(--accent)"
+        )
+    return charts.over_time(
+        [charts.Moment(at, size / _MB / s) for at, s, _, size, _ in steps], "var(--second)"
+    )
 
 
 def _whole_steps(timeline: Sequence[Sequence[float]], seconds: float) -> list[list[float]]:

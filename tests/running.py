@@ -201,7 +201,9 @@ class Migration:
         return report
 
 
-def migration(folder: Path, source: SourceServer, s3: S3Server, tls: TlsMaterial, **settings: object) -> Migration:
+def migration(
+    folder: Path, source: SourceServer, s3: S3Server, tls: TlsMaterial, **settings: object
+) -> Migration:
     """Return a migration from source to s3."""
     return Migration(
         folder,
@@ -252,7 +254,8 @@ def counts(job: Migration) -> dict[str, int]:
 def no_processes_of(folder: Path) -> bool:
     """Tell whether no process works in folder any more."""
     return not any(
-        re.fullmatch(r"\d+", entry.name) and _cwd(entry) == folder.resolve() for entry in Path("/proc").iterdir()
+        re.fullmatch(r"\d+", entry.name) and _cwd(entry) == folder.resolve()
+        for entry in Path("/proc").iterdir()
     )
 
 

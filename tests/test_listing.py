@@ -51,7 +51,9 @@ def page(keys: str, count: int, end: str = LAST, head: str = HEAD) -> bytes:
         pytest.param(page(entry("p/a"), 1), Page([Found("p/a", 7, "abc")], None), id="last"),
         pytest.param(page(entry("p/a"), 1, MORE), Page([Found("p/a", 7, "abc")], "t"), id="more"),
         pytest.param(
-            page(entry("p/a+b%2Bc%C3%BC%0A%26"), 1), Page([Found("p/a b+cü\n&", 7, "abc")], None), id="encoded"
+            page(entry("p/a+b%2Bc%C3%BC%0A%26"), 1),
+            Page([Found("p/a b+cü\n&", 7, "abc")], None),
+            id="encoded",
         ),
         pytest.param(
             page(entry("p/a+b%20c"), 1, head="<Name>bucket</Name>"),
@@ -91,7 +93,9 @@ def test_page_whole(body: bytes, expected: Page) -> None:
         pytest.param(b"<!DOCTYPE html><html></html>", "a DTD", id="web page with a doctype"),
         pytest.param(xml("", "Error"), "no ListBucketResult", id="error document with status 200"),
         pytest.param(
-            b'<!DOCTYPE x [<!ENTITY a "b">]>' + page(entry("p/&a;"), 1).partition(b"\n")[2], "a DTD", id="entity"
+            b'<!DOCTYPE x [<!ENTITY a "b">]>' + page(entry("p/&a;"), 1).partition(b"\n")[2],
+            "a DTD",
+            id="entity",
         ),
         pytest.param(
             page("", 0).replace(b'version="1.0"', b'version="1.0" encoding="nonsense"'),
@@ -156,7 +160,17 @@ def test_listing_of_several_pages(s3_server: Factory, connect: Connect) -> None:
 
 
 def test_listing_of_odd_keys(s3_server: Factory, connect: Connect) -> None:
-    keys = ["a b.jpg", "a+b.jpg", "ü/日本.png", "50%.jpg", "a%20b.jpg", "<&>'\".jpg", "a\x01b", "line\nbreak", "\ufffe"]
+    keys = [
+        "a b.jpg",
+        "a+b.jpg",
+        "ü/日本.png",
+        "50%.jpg",
+        "a%20b.jpg",
+        "<&>'\".jpg",
+        "a\x01b",
+        "line\nbreak",
+        "\ufffe",
+    ]
     server = s3_server()
     for key in keys:
         server.put("bucket", "images/" + key, b"x")
@@ -189,7 +203,9 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("fault", "message"), FAULTS)
-def test_listing_with_a_fault_that_stays(s3_server: Factory, connect: Connect, fault: str, message: str) -> None:
+def test_listing_with_a_fault_that_stays(
+    s3_server: Factory, connect: Connect, fault: str, message: str
+) -> None:
     server = s3_server()
     server.put("bucket", "images/a", b"x")
     server.rules.add(Rule(fault, operation="ListObjectsV2"))
@@ -204,7 +220,9 @@ def test_listing_with_a_fault_that_stays(s3_server: Factory, connect: Connect, f
 
 
 @pytest.mark.parametrize(("fault", "message"), FAULTS)
-def test_listing_with_a_fault_that_passes(s3_server: Factory, connect: Connect, fault: str, message: str) -> None:
+def test_listing_with_a_fault_that_passes(
+    s3_server: Factory, connect: Connect, fault: str, message: str
+) -> None:
     server = s3_server()
     server.put("bucket", "images/a", b"x")
     server.rules.add(Rule(fault, operation="ListObjectsV2", count=2))
