@@ -76,6 +76,7 @@ from cdn2s3.signals import Interrupted, Signals
 from cdn2s3.source import Source
 from cdn2s3.tally import Tally
 from cdn2s3.transfer import Patience, Result, Sides, Transfer
+from cdn2s3.underway import Times, Underway
 
 log = logging.getLogger("migrate")
 
@@ -299,16 +300,30 @@ class Run:
             for batch in mover.moved(tasks):
                 for done in batch:
                     self._count(done)
-                progress.show(self._progress(), mover.note())
                 if self.signals.received and not stopping:
-                    log.warning("stopping: waiting for the uploads in flight (a second signal stops at once)")
                     stopping = True
                     mover.stop()
+                    log.warning(
+                        "stopping: waiting for %d uploads in flight (a second signal stops at once)",
+                        mover.underway().uploads,
+                    )
+                progress.show(self._progress(), self._note(mover, stopping))
                 if self.watch_errors and self.tally.error_rate > self.settings.max_error_rate:
                     raise CannotGoOn(
                         f"{100 * self.tally.error_rate:.0f} % of the last 1,000 URLs failed, more than "
                         f"MAX_ERROR_RATE. See {FAILED} for the causes; then run it again: it resumes."
                     )
+
+    def _note(self, mover: Mover, stopping: bool) -> str:
+        """Return what is to be known of this moment: what is waited for, which side limits."""
+        if stopping:
+            return f"stopping, {mover.underway().uploads} uploads in flight"
+        notes = [mover.note()]
+        left = self.job.todo - self.tally.ended
+        if left <= self.settings.concurrency:
+            slowest = str(mover.underway())
+            notes.append(f"slowest: {slowest}" if slowest else "")
+        return "; ".join(note for note in notes if note)
 
     def _count(self, done: Done) -> None:
         result, url = done.result, done.result.url.encode("utf-8", "surrogateescape")
@@ -400,6 +415,9 @@ class Mover(Protocol):
     def note(self) -> str:
         """Return what holds the run back at this moment, "" for nothing."""
 
+    def underway(self) -> Underway:
+        """Return what is on its way at this moment."""
+
 
 def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int) -> Mover:
     """Contact the bucket, find out what it checks, and return what moves URLs; raise CannotGoOn."""
@@ -430,7 +448,7 @@ def share(desk: Desk, stop: threading.Event, settings: MigrationSettings, probed
     with statefile.synced_every_second(ledger.completed, ledger.failed):
         pool = Workers(key_maker(settings), equip(settings, client, probed, count, stop), ledger, workers)
         for batch in pool.moved_from(desk.feed):
-            desk.hand_in(batch, pool.note(), pool.held)
+            desk.hand_in(batch, pool.note(), pool.underway(), pool.held)
 
 
 class Workers:
@@ -443,6 +461,7 @@ class Workers:
         self._count = count
         self._doubts = Doubts({side.name: side for side in transfer.sides})
         self._results: collections.deque[Done] = collections.deque()
+        self._times = Times()
 
     def moved(self, tasks: Iterator[Task]) -> Iterator[list[Done]]:
         return self.moved_from(Feed(tasks))
@@ -481,6 +500,7 @@ class Workers:
     def _work(self, feed: Feed) -> None:
         """Be a worker: move one URL after the other until there is none, or the run is stopped."""
         for task in feed:
+            self._times.begin(task.url)
             try:
                 result = self._transfer.move(task.url, self._keys.address(task.url))
             except Stopped:
@@ -491,6 +511,8 @@ class Workers:
                 log.error("%s: a worker failed: %r", task.url, error)
                 why = f"a worker failed: {type(error).__name__}"
                 result = Result(task.url, "", cause="destination", message=why)
+            finally:
+                self._times.end(task.url)
             result = result._replace(attempts=result.attempts + task.attempts)
             if result.stored is not None:
                 self._ledger.record(result, time.time())
@@ -520,6 +542,9 @@ class Workers:
 
     def note(self) -> str:
         return note_on(self._transfer.sides)
+
+    def underway(self) -> Underway:
+        return Underway(self._transfer.sides.bucket.in_flight, self._times.slowest())
 
     @property
     def held(self) -> int:
