@@ -67,7 +67,7 @@ from cdn2s3.listing import Listing
 from cdn2s3.logs import set_level as set_log_level
 from cdn2s3.logs import set_up as set_up_logs
 from cdn2s3.pacing import Bandwidth, backoff
-from cdn2s3.progress import Count, Progress, duration
+from cdn2s3.progress import Count, Progress, duration, shortened
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MB, MigrationSettings, load
@@ -82,6 +82,8 @@ log = logging.getLogger("migrate")
 
 TICK = 0.1  # seconds between two looks at the results
 SECOND_PASS_AFTER = 60.0  # seconds after a failure: CloudFront keeps an error for 10 s and more
+MOST_CAUSES = 4  # on the last screen; the report has them all
+COLUMNS = 80  # of the last screen, for what can be made to fit
 _FILES_BESIDES = 64  # open files that are neither a download nor an upload
 
 
@@ -618,6 +620,7 @@ def note_on(sides: Sides) -> str:
 
 
 def summary(settings: MigrationSettings, tally: Tally, audit: report.Audit, ended: float, code: int) -> str:
+    """Return what became of the run, in ten lines at most."""
     seconds = max(ended - tally.began, 0.001)
     already = f" ({tally.already_there} were already there)" if tally.already_there else ""
     lines = [
@@ -625,12 +628,14 @@ def summary(settings: MigrationSettings, tally: Tally, audit: report.Audit, ende
         f"{tally.stored / seconds:.0f} files/s, {tally.bytes / MB / seconds:.1f} MB/s",
         f"{audit}",
     ]
-    for cause, count in tally.failed.most_common():
-        if count:
-            example = tally.examples[cause][0]
-            lines.append(
-                f"  {count} {cause}: {CAUSES[cause].meaning}; e.g. {redact(example.url)}: {example.message}"
-            )
+    causes = [(cause, count) for cause, count in tally.failed.most_common() if count]
+    for cause, count in causes[:MOST_CAUSES]:
+        example = tally.examples[cause][0]
+        line = f"  {count} {cause}: {shortened(redact(example.message), COLUMNS // 2)}, e.g. "
+        lines.append(line + shortened(redact(example.url), COLUMNS - len(line)))
+    if len(causes) > MOST_CAUSES:
+        rest = sum(count for _, count in causes[MOST_CAUSES:])
+        lines.append(f"  {rest} of {len(causes) - MOST_CAUSES} more causes: see migration_report.html")
     if audit.not_tried:
         lines.append(f"not tried {audit.not_tried}")
     lines.append(f"state, log and report: {settings.state_dir.resolve()}")

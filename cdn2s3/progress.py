@@ -150,8 +150,9 @@ def _figures(count: Count, speed: Speed | None, total: int, note: str) -> list[F
     figures = []
     if speed is not None:
         figures += [Figure(3, f"{speed.files:.0f} files/s"), Figure(4, f"{speed.size / _MB:.1f} MB/s")]
-        if speed.files > 0 and count.ended < total:
-            figures.append(Figure(1, f"ETA {duration((total - count.ended) / speed.files)}"))
+        left = (total - count.ended) / speed.files if speed.files > 0 else 0.0
+        if left >= _SETTLED:  # the last seconds depend on the slowest, not on the rate
+            figures.append(Figure(1, f"ETA {duration(left)}"))
     figures.append(Figure(2, f"failed {count.failed}"))
     if note:
         figures.append(Figure(0, note))
@@ -174,3 +175,12 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def shortened(text: str, columns: int) -> str:
+    """Return text in at most so many columns: what stands in its middle gives way."""
+    if len(text) <= columns:
+        return text
+    head = max(0, (columns - 1) // 3)
+    tail = max(0, columns - 1 - head)
+    return f"{text[:head]}…{text[len(text) - tail :]}"
