@@ -630,9 +630,10 @@ def summary(settings: MigrationSettings, tally: Tally, audit: report.Audit, ende
     ]
     causes = [(cause, count) for cause, count in tally.failed.most_common() if count]
     for cause, count in causes[:MOST_CAUSES]:
-        example = tally.examples[cause][0]
-        line = f"  {count} {cause}: {shortened(redact(example.message), COLUMNS // 2)}, e.g. "
-        lines.append(line + shortened(redact(example.url), COLUMNS - len(line)))
+        lines.append(f"  {count} {cause}: {CAUSES[cause].meaning}")
+        for example in tally.examples[cause][:1]:  # none when a stop came between the passes
+            line = f"  {count} {cause}: {shortened(redact(example.message), COLUMNS // 2)}, e.g. "
+            lines[-1] = line + shortened(redact(example.url), COLUMNS - len(line))
     if len(causes) > MOST_CAUSES:
         rest = sum(count for _, count in causes[MOST_CAUSES:])
         lines.append(f"  {rest} of {len(causes) - MOST_CAUSES} more causes: see migration_report.html")
