@@ -67,7 +67,7 @@ from cdn2s3.listing import Listing
 from cdn2s3.logs import set_level as set_log_level
 from cdn2s3.logs import set_up as set_up_logs
 from cdn2s3.pacing import Bandwidth, backoff
-from cdn2s3.progress import Count, Progress, duration
+from cdn2s3.progress import Count, Progress, duration, shortened
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MB, MigrationSettings, load
@@ -76,11 +76,14 @@ from cdn2s3.signals import Interrupted, Signals
 from cdn2s3.source import Source
 from cdn2s3.tally import Tally
 from cdn2s3.transfer import Patience, Result, Sides, Transfer
+from cdn2s3.underway import Times, Underway
 
 log = logging.getLogger("migrate")
 
 TICK = 0.1  # seconds between two looks at the results
 SECOND_PASS_AFTER = 60.0  # seconds after a failure: CloudFront keeps an error for 10 s and more
+MOST_CAUSES = 4  # on the last screen; the report has them all
+COLUMNS = 80  # of the last screen, for what can be made to fit
 _FILES_BESIDES = 64  # open files that are neither a download nor an upload
 
 
@@ -303,15 +306,18 @@ class Run:
         for batch in mover.moved(tasks):
             for done in batch:
                 self._count(done)
-            progress.show(self._progress(), mover.note())
+            progress.show(self._progress(), self._note(mover, stopping))
             if stopping:
                 continue
             too_many = self._too_many_failed()
-            if self.signals.received:
-                log.warning("stopping: waiting for the uploads in flight (a second signal stops at once)")
             if self.signals.received or too_many:
                 stopping = True
                 mover.stop()
+            if self.signals.received:
+                log.warning(
+                    "stopping: waiting for %d uploads in flight (a second signal stops at once)",
+                    mover.underway().uploads,
+                )
         if too_many:
             raise too_many
 
@@ -323,6 +329,17 @@ class Run:
             f"{100 * self.tally.error_rate:.0f} % of the last 1,000 URLs failed, more than "
             f"MAX_ERROR_RATE. See {FAILED} for the causes; then run it again: it resumes."
         )
+
+    def _note(self, mover: Mover, stopping: bool) -> str:
+        """Return what is to be known of this moment: what is waited for, which side limits."""
+        if stopping:
+            return f"stopping, {mover.underway().uploads} uploads in flight"
+        notes = [mover.note()]
+        left = self.job.todo - self.tally.ended
+        if left <= self.settings.concurrency:
+            slowest = str(mover.underway())
+            notes.append(f"slowest: {slowest}" if slowest else "")
+        return "; ".join(note for note in notes if note)
 
     def _count(self, done: Done) -> None:
         result, url = done.result, done.result.url.encode("utf-8", "surrogateescape")
@@ -414,6 +431,9 @@ class Mover(Protocol):
     def note(self) -> str:
         """Return what holds the run back at this moment, "" for nothing."""
 
+    def underway(self) -> Underway:
+        """Return what is on its way at this moment."""
+
 
 def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int) -> Mover:
     """Contact the bucket, find out what it checks, and return what moves URLs; raise CannotGoOn."""
@@ -453,7 +473,7 @@ def share(
     with statefile.synced_every_second(ledger.completed, ledger.failed):
         pool = Workers(key_maker(settings), equip(settings, client, probed, count, stop), ledger, workers)
         for batch in pool.moved_from(desk.feed):
-            desk.hand_in(batch, pool.note(), pool.held)
+            desk.hand_in(batch, pool.note(), pool.underway(), pool.held)
 
 
 class Workers:
@@ -466,6 +486,7 @@ class Workers:
         self._count = count
         self._doubts = Doubts({side.name: side for side in transfer.sides})
         self._results: collections.deque[Done] = collections.deque()
+        self._times = Times()
 
     def moved(self, tasks: Iterator[Task]) -> Iterator[list[Done]]:
         return self.moved_from(Feed(tasks))
@@ -504,6 +525,7 @@ class Workers:
     def _work(self, feed: Feed) -> None:
         """Be a worker: move one URL after the other until there is none, or the run is stopped."""
         for task in feed:
+            self._times.begin(task.url)
             try:
                 result = self._transfer.move(task.url, self._keys.address(task.url))
                 if result.stored is not None:
@@ -516,6 +538,8 @@ class Workers:
                 log.error("%s: a worker failed: %r", task.url, error)
                 why = f"a worker failed: {type(error).__name__}"
                 result = Result(task.url, "", cause="destination", message=why)
+            finally:
+                self._times.end(task.url)
             result = result._replace(attempts=result.attempts + task.attempts)
             self._results.append(Done(task, result))
 
@@ -543,6 +567,9 @@ class Workers:
 
     def note(self) -> str:
         return note_on(self._transfer.sides)
+
+    def underway(self) -> Underway:
+        return Underway(self._transfer.sides.bucket.in_flight, self._times.slowest())
 
     @property
     def held(self) -> int:
@@ -625,6 +652,7 @@ def note_on(sides: Sides) -> str:
 
 
 def summary(settings: MigrationSettings, tally: Tally, audit: report.Audit, ended: float, code: int) -> str:
+    """Return what became of the run, in ten lines at most."""
     seconds = max(ended - tally.began, 0.001)
     already = f" ({tally.already_there} were already there)" if tally.already_there else ""
     lines = [
@@ -632,12 +660,15 @@ def summary(settings: MigrationSettings, tally: Tally, audit: report.Audit, ende
         f"{tally.stored / seconds:.0f} files/s, {tally.bytes / MB / seconds:.1f} MB/s",
         f"{audit}",
     ]
-    for cause, count in tally.failed.most_common():
-        if count:
-            example = tally.examples[cause][0]
-            lines.append(
-                f"  {count} {cause}: {CAUSES[cause].meaning}; e.g. {redact(example.url)}: {example.message}"
-            )
+    causes = [(cause, count) for cause, count in tally.failed.most_common() if count]
+    for cause, count in causes[:MOST_CAUSES]:
+        lines.append(f"  {count} {cause}: {CAUSES[cause].meaning}")
+        for example in tally.examples[cause][:1]:  # none when a stop came between the passes
+            line = f"  {count} {cause}: {shortened(redact(example.message), COLUMNS // 2)}, e.g. "
+            lines[-1] = line + shortened(redact(example.url), COLUMNS - len(line))
+    if len(causes) > MOST_CAUSES:
+        rest = sum(count for _, count in causes[MOST_CAUSES:])
+        lines.append(f"  {rest} of {len(causes) - MOST_CAUSES} more causes: see migration_report.html")
     if audit.not_tried:
         lines.append(f"not tried {audit.not_tried}")
     lines.append(f"state, log and report: {settings.state_dir.resolve()}")

@@ -4,7 +4,7 @@
     python validate.py --spot-check 1000      check more of them
 
 Writes missing.txt, mismatched.txt, unexpected.txt (migrate.py --redo takes the first two) and
-validation_report.json (its fields: cdn2s3/validation_report.py). The settings stand in migration.env.
+validation_report.html and .json (docs/reports.md). The settings stand in migration.env.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, Callable, TypeVar
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from cdn2s3 import report, runstate, spotcheck, validation_report, worklist
+from cdn2s3 import htmlreport, report, runstate, spotcheck, validation_report, worklist
 from cdn2s3.bucket import READ_POLICY, probe_key
 from cdn2s3.buffers import BUDGET, Budget
 from cdn2s3.connection import Limit
@@ -88,12 +88,16 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     began = time.time()
     refuse_to_start(settings)
     json_path = arguments.json or settings.state_dir / "validation_report.json"
+    page_path = arguments.report or settings.state_dir / "validation_report.html"
+    validation = Validation(settings, arguments.spot_check)
 
-    def write(report_: dict[str, Any]) -> None:
-        report.write_json(json_path, validation_report.timed(report_, began, time.time()))
+    def write(untimed: dict[str, Any]) -> None:
+        found = validation_report.timed(untimed, began, time.time())
+        report.write_json(json_path, found)
+        htmlreport.write(page_path, htmlreport.validation(found, validation.spot.pictures))
 
     try:
-        findings, counts = Validation(settings, arguments.spot_check).go()
+        findings, counts = validation.go()
     except Fixable:
         raise  # nothing was contacted, nothing is to be told of the bucket
     except CannotGoOn as error:
@@ -429,7 +433,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="compare N random images with the CDN byte for byte (default 100; 0 = none)",
     )
     parser.add_argument(
-        "--json", type=Path, metavar="PATH", help="the report (default STATE_DIR/validation_report.json)"
+        "--report", type=Path, metavar="PATH", help="the page (default STATE_DIR/validation_report.html)"
+    )
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="PATH",
+        help="the same for programs (default STATE_DIR/validation_report.json)",
     )
     return parser.parse_args(argv)
 

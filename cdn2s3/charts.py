@@ -14,9 +14,11 @@ from xml.etree import ElementTree
 import pygal
 from pygal.style import Style
 
-_WIDTH, _HEIGHT = 480, 230  # drawn for a phone's column; wider columns scale it up a little
+_WIDTH, _HEIGHT = 420, 200  # drawn for a phone's column; wider columns scale it up a little
 _BAR_HEIGHT = 26  # of one row of a horizontal chart
 _MOST_POINTS = 120  # on a line over time: more than a screen tells apart
+_ROUND = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 43200)  # seconds
+_MOST_LABELS = 5  # of an axis of time
 _FONT = "system-ui, sans-serif"
 _UNWANTED = frozenset({"script", "title", "desc"})  # what pygal adds for its own script
 
@@ -40,14 +42,20 @@ def over_time(moments: Sequence[Moment], color: str) -> str:
     if not moments:
         return ""
     moments = thinned(moments)
+    if len(moments) == 1:
+        moments = [*moments, *moments]  # a line needs two ends
     chart = pygal.Line(
-        _config(color), fill=True, show_dots=False, show_minor_x_labels=False, range=_from_zero(moments)
+        _config(color),
+        style=_style([color], opacity=".3"),
+        fill=True,
+        show_dots=False,
+        show_minor_x_labels=False,
+        truncate_label=-1,
+        range=(0, max(moment.value for moment in moments) or 1),
     )
-    chart.x_labels = [_clock(moment.begin) for moment in moments]
-    chart.x_labels_major = _few(chart.x_labels)
-    chart.truncate_label = -1
-    # A line needs two ends: a run of one step is level.
-    chart.add("", [moment.value for moment in (moments if len(moments) > 1 else [*moments, *moments])])
+    chart.x_labels = _times(moments)
+    chart.x_labels_major = [label for label in chart.x_labels if label]
+    chart.add("", [moment.value for moment in moments])
     return _svg(chart)
 
 
@@ -83,18 +91,22 @@ def thinned(moments: Sequence[Moment]) -> list[Moment]:
     return [Moment(group[0].begin, sum(one.value for one in group) / len(group)) for group in groups]
 
 
-def _from_zero(moments: Sequence[Moment]) -> tuple[float, float]:
-    return 0.0, max(moment.value for moment in moments) or 1.0
+def _times(moments: Sequence[Moment]) -> list[str]:
+    """Return a label for each moment: the time where a round one is reached, about five of them, else ""."""
+    last = moments[-1].begin
+    apart = next((step for step in _ROUND if last / step <= _MOST_LABELS), _ROUND[-1])
+    labels, due = [], 0
+    for moment in moments:
+        reached = moment.begin >= due
+        labels.append(_clock(due) if reached else "")
+        while moment.begin >= due:
+            due += apart
+    return labels
 
 
-def _few(labels: Sequence[str]) -> list[str]:
-    """Return about five of the labels, evenly spaced."""
-    return [labels[at] for at in range(0, len(labels), max(1, math.ceil(len(labels) / 5)))]
-
-
-def _clock(seconds: float) -> str:
+def _clock(seconds: int) -> str:
     """Return seconds since the beginning as h:mm:ss, without hours where there are none."""
-    minutes, rest = divmod(int(seconds), 60)
+    minutes, rest = divmod(seconds, 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
 
 
@@ -102,7 +114,7 @@ def number(value: float) -> str:
     """Return value as an axis or a tip shows it."""
     if value == int(value):
         return f"{int(value):,}"
-    return f"{value:,.3f}" if abs(value) < 1 else f"{value:,.1f}"
+    return f"{value:.3g}" if abs(value) < 1 else f"{value:,.1f}"
 
 
 def _config(*colors: str) -> Any:
@@ -121,7 +133,7 @@ def _config(*colors: str) -> Any:
     )
 
 
-def _style(colors: Sequence[str]) -> Style:
+def _style(colors: Sequence[str], opacity: str = ".85") -> Style:
     return Style(
         background="transparent",
         plot_background="transparent",
@@ -138,7 +150,7 @@ def _style(colors: Sequence[str]) -> Style:
         label_font_size=12,
         major_label_font_size=12,
         legend_font_size=12,
-        opacity=".85",
+        opacity=opacity,
         stroke_opacity="1",
         stroke_width="1.5",
         transition="0s",

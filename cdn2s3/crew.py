@@ -24,6 +24,7 @@ from cdn2s3.feed import Done, Feed, Task
 from cdn2s3.ledger import COMPLETED, FAILED, completed
 from cdn2s3.statefile import whole_lines
 from cdn2s3.transfer import Result
+from cdn2s3.underway import Underway, together
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Report(NamedTuple):
     done: list[Done]
     note: str  # what holds it back, "" for nothing
     records: list[tuple[int, str]]  # log records: level and message
+    underway: Underway = Underway()
     held: int = 0  # tasks whose failure is in doubt: not reported, and nobody is at work on them
     error: tuple[str, int] | None = None  # message and exit code of what stopped it
 
@@ -118,7 +120,7 @@ class Crew:
             self._error = CannotGoOn(report.error[0])
             self._error.exit_code = report.error[1]
             self.stop()
-        member.note, member.held = report.note, report.held
+        member.note, member.underway, member.held = report.note, report.underway, report.held
         for done in report.done:
             member.at.pop(done.task.url, None)
         return report.done
@@ -174,6 +176,10 @@ class Crew:
         notes = {member.note for member in self._members if member.note}
         return "; ".join(sorted(notes)[:2])
 
+    def underway(self) -> Underway:
+        """Return what is on its way, as far as the processes have told."""
+        return together(member.underway for member in self._members)
+
 
 class _Member:
     """One process, as its parent sees it."""
@@ -183,6 +189,7 @@ class _Member:
         self.pipe = pipe
         self.at: dict[str, Task] = {}  # handed out and not reported
         self.note = ""
+        self.underway = Underway()
         self.held = 0
         self._told_end = False
 
@@ -229,10 +236,17 @@ class Desk:
                     self._stop.set()
                 self.feed.close()
 
-    def hand_in(self, done: list[Done], note: str, held: int = 0, error: CannotGoOn | None = None) -> None:
-        """Tell the parent what is done, what holds us back and how many failures are in doubt."""
+    def hand_in(self, done: list[Done], note: str, underway: Underway, held: int) -> None:
+        """Tell the parent what is done, what holds us back, what is on its way, how many failures are in doubt."""
+        self._send(Report(done, note, [], underway, held))
+
+    def give_up(self, error: CannotGoOn) -> None:
+        """Tell the parent what stops us."""
+        self._send(Report([], "", [], error=(str(error), error.exit_code)))
+
+    def _send(self, report: Report) -> None:
         records, self.records = self.records, []
-        self._pipe.send(Report(done, note, records, held, (str(error), error.exit_code) if error else None))
+        self._pipe.send(report._replace(records=records))
 
 
 class _ToParent(logging.Handler):
@@ -272,7 +286,7 @@ def _in_child(
     try:
         body(desk, stop, *arguments)
     except CannotGoOn as error:
-        desk.hand_in([], "", error=error)
+        desk.give_up(error)
 
 
 def _size(path: Path) -> int:

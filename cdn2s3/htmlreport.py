@@ -6,7 +6,6 @@ the page's own policy lets no script run and nothing be fetched.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,21 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cdn2s3 import charts
+from cdn2s3.pictures import LARGEST, MOST, Pictures, data_uri
 from cdn2s3.statefile import replacing
 
-MOST_PICTURES = 50  # pairs on the contact sheet
-LARGEST_PICTURE = 40_000  # bytes: what is shown as it is, there is no library here that makes it smaller
-_SHOWABLE = frozenset(
-    {"image/jpeg", "image/png", "image/gif", "image/webp", "image/avif", "image/bmp", "image/svg+xml"}
-)
 _MB = 1e6
-
-
-class Pictures(NamedTuple):
-    """The bytes of both sides of one URL of the spot check; b"" for a side that is not shown."""
-
-    source: bytes
-    object: bytes
 
 
 class Figure(NamedTuple):
@@ -63,8 +51,7 @@ def migration(report: Mapping[str, Any]) -> str:
 def validation(report: Mapping[str, Any], pictures: Mapping[str, Pictures] | None = None) -> str:
     """Return the page of a validation; report is what stands in validation_report.json.
 
-    pictures holds the bytes of URLs of the spot check, as the report names them; the page shows up to
-    MOST_PICTURES pairs of them, each side up to LARGEST_PICTURE bytes.
+    pictures holds the bytes of objects of the spot check by their keys; the page shows MOST of the checks.
     """
     checks = report["spot_check"]["checks"] if report["verdict"] is not None else []
     return _page(
@@ -73,8 +60,7 @@ def validation(report: Mapping[str, Any], pictures: Mapping[str, Pictures] | Non
         charts={"outcomes": _outcomes(report)},
         figures=_validation_figures(report),
         sheet=_contact_sheet(checks, pictures or {}),
-        most_pictures=MOST_PICTURES,
-        largest_picture=LARGEST_PICTURE,
+        largest_picture=LARGEST,
     )
 
 
@@ -192,24 +178,17 @@ def _contact_sheet(
     checks: Sequence[Mapping[str, Any]], pictures: Mapping[str, Pictures]
 ) -> list[dict[str, Any]]:
     """Return the checks to show, those that are not identical first, then those with pictures."""
-    ranked = sorted(checks, key=lambda check: (check["outcome"] == "identical", check["url"] not in pictures))
+    ranked = sorted(checks, key=lambda check: (check["outcome"] == "identical", check["key"] not in pictures))
     return [
         {
             **check,
             "pictures": {
-                side: _data_uri(check["media_type"], getattr(pictures.get(check["url"]), side, b""))
+                side: data_uri(check["media_type"], getattr(pictures.get(check["key"]), side, b""))
                 for side in ("source", "object")
             },
         }
-        for check in ranked[:MOST_PICTURES]
+        for check in ranked[:MOST]
     ]
-
-
-def _data_uri(media_type: str, body: bytes) -> str:
-    """Return body as a URI that holds it; "" for what is too large, or what browsers do not show."""
-    if not body or len(body) > LARGEST_PICTURE or media_type not in _SHOWABLE:
-        return ""
-    return f"data:{media_type};base64,{base64.b64encode(body).decode('ascii')}"
 
 
 # --- words ---

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections import deque
-from typing import Callable, NamedTuple, TextIO
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Callable, NamedTuple, NoReturn, TextIO
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 log = logging.getLogger(__name__)
 
 _WINDOW = 60.0  # seconds of the past that the rate is taken from
 _SETTLED = 5.0  # seconds until a rate means something
+_DRAW_EVERY = 0.25  # seconds: faster is flicker, and bytes over SSH
 _LINE_EVERY_FILES = 1000
 _LINE_EVERY_SECONDS = 60.0
 _MB = 1_000_000
+_SHORTEST_BAR = 8  # columns
+_BAR = "{percentage:5.1f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
 
 
 class Count(NamedTuple):
@@ -28,32 +35,44 @@ class Count(NamedTuple):
     error_rate: float  # of the last 1,000 URLs
 
 
+class Speed(NamedTuple):
+    """What was done in a second, over the last minute."""
+
+    files: float
+    size: float  # bytes
+
+
 class Rate:
-    """The rate over the last minute."""
+    """The rate over the last minute; it moves once a second, so that an ETA can be read."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._marks: deque[tuple[float, int, int]] = deque([(clock(), 0, 0)])
+        self._speed: Speed | None = None
 
     def mark(self, files: int, size: int) -> None:
         """Note the counts of this moment; at most one mark a second is kept."""
         now = self._clock()
-        if now - self._marks[-1][0] >= 1:
-            self._marks.append((now, files, size))
+        if now - self._marks[-1][0] < 1:
+            return
+        self._marks.append((now, files, size))
         while now - self._marks[0][0] > _WINDOW and len(self._marks) > 2:
             self._marks.popleft()
-
-    def now(self, files: int, size: int) -> tuple[float, float] | None:
-        """Return files and bytes a second; None while they mean nothing yet."""
         began, files_then, size_then = self._marks[0]
-        seconds = self._clock() - began
-        if seconds < _SETTLED:
-            return None
-        return (files - files_then) / seconds, (size - size_then) / seconds
+        seconds = now - began
+        if seconds >= _SETTLED:
+            self._speed = Speed(max(0.0, (files - files_then) / seconds), max(0, size - size_then) / seconds)
+
+    def now(self) -> Speed | None:
+        """Return files and bytes a second; None while they mean nothing yet."""
+        return self._speed
 
 
 class Progress:
-    """Show the counts of a run of total URLs; used by the main thread alone."""
+    """Show the counts of a run of total URLs; used by the main thread alone. Close it at the end.
+
+    While there is a bar, log records for the console are written above it.
+    """
 
     def __init__(self, total: int, console: TextIO | None = None) -> None:
         self._total = total
@@ -61,50 +80,93 @@ class Progress:
         self._rate = Rate()
         self._said_files = 0
         self._said_at = time.monotonic()
-        self._bar = (
-            tqdm(total=total, unit=" files", file=self._console, dynamic_ncols=True, bar_format=_BAR)
-            if self._console.isatty()
-            else None
+        self._drawn_at = float("-inf")
+        self._closing = ExitStack()
+        self._bar = self._drawn() if self._console.isatty() else None
+
+    def _drawn(self) -> tqdm[NoReturn]:
+        bar: tqdm[NoReturn] = tqdm(
+            total=self._total, file=self._console, ncols=self._columns(), bar_format=_BAR, leave=True
         )
+        self._closing.callback(bar.close)
+        self._closing.enter_context(logging_redirect_tqdm())
+        for handler in logging.getLogger().handlers:
+            if getattr(handler, "stream", None) is self._console:
+                handler.addFilter(_is_not_progress)  # the bar says it already; the log file has the lines
+        return bar
+
+    def _columns(self) -> int:
+        """Return how many columns a line may have: one less than there are, for the cursor."""
+        try:
+            return (os.get_terminal_size(self._console.fileno()).columns or 80) - 1
+        except OSError:
+            return 79
 
     def show(self, count: Count, note: str = "") -> None:
         """Show count and a note (what limits, what is waited for); call it a few times a second."""
         self._rate.mark(count.ended, count.size)
-        rate = self._rate.now(count.ended, count.size)
-        if self._bar is not None:
-            self._bar.n = count.ended
-            self._bar.set_postfix_str(_figures(count, rate, self._total, note), refresh=True)
         now = time.monotonic()
+        if self._bar is not None:
+            self._draw(self._bar, count, note, now)
         if count.ended - self._said_files >= _LINE_EVERY_FILES or now - self._said_at >= _LINE_EVERY_SECONDS:
             self._said_files = count.ended - count.ended % _LINE_EVERY_FILES
             self._said_at = now
-            self._say(count, rate, note)
+            self._say(count, note)
 
-    def _say(self, count: Count, rate: tuple[float, float] | None, note: str) -> None:
+    def _draw(self, bar: tqdm[NoReturn], count: Count, note: str, now: float) -> None:
+        bar.n = count.ended
+        bar.ncols = self._columns()
+        fixed = len(f"100.0%|| {self._total}/{self._total}") + _SHORTEST_BAR
+        figures = fitting(_figures(count, self._rate.now(), self._total, note), bar.ncols - fixed)
+        bar.set_postfix_str(figures, refresh=False)
+        if now - self._drawn_at >= _DRAW_EVERY:
+            self._drawn_at = now
+            bar.refresh()
+
+    def _say(self, count: Count, note: str) -> None:
         share = 100 * count.ended / self._total if self._total else 100.0
-        log.info(
-            "%d of %d (%.1f %%), %s",
-            count.ended,
-            self._total,
-            share,
-            _figures(count, rate, self._total, note, f", error rate {100 * count.error_rate:.1f} %"),
-        )
+        figures = [figure.text for figure in _figures(count, self._rate.now(), self._total, note)]
+        figures.insert(-1 if note else len(figures), f"error rate {100 * count.error_rate:.1f} %")
+        log.info("%d of %d (%.1f %%), %s", count.ended, self._total, share, ", ".join(figures))
 
     def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        """Leave the bar as it stands; log records go their usual way again."""
+        self._closing.close()
 
 
-_BAR = "{percentage:5.1f}%|{bar}| {n_fmt}/{total_fmt} {postfix}"
+def _is_not_progress(record: logging.LogRecord) -> bool:
+    return record.name != __name__
 
 
-def _figures(count: Count, rate: tuple[float, float] | None, total: int, note: str, more: str = "") -> str:
-    speed, eta = "", ""
-    if rate is not None:
-        speed = f"{rate[0]:.0f} files/s, {rate[1] / _MB:.1f} MB/s, "
-        if rate[0] > 0:
-            eta = f"ETA {duration((total - count.ended) / rate[0])}, "
-    return f"{speed}{eta}failed {count.failed}{more}{'; ' + note if note else ''}"
+class Figure(NamedTuple):
+    """A part of the line."""
+
+    rank: int  # what is dropped first where there is no room: the highest
+    text: str
+
+
+def _figures(count: Count, speed: Speed | None, total: int, note: str) -> list[Figure]:
+    """Return the parts of the line in the order in which they stand."""
+    figures = []
+    if speed is not None:
+        figures += [Figure(3, f"{speed.files:.0f} files/s"), Figure(4, f"{speed.size / _MB:.1f} MB/s")]
+        left = (total - count.ended) / speed.files if speed.files > 0 else 0.0
+        if left >= _SETTLED:  # the last seconds depend on the slowest, not on the rate
+            figures.append(Figure(1, f"ETA {duration(left)}"))
+    figures.append(Figure(2, f"failed {count.failed}"))
+    if note:
+        figures.append(Figure(0, note))
+    return figures
+
+
+def fitting(figures: Sequence[Figure], columns: int) -> str:
+    """Return the figures that columns have room for, each after ", "; the last one left is cut short."""
+    left = list(figures)
+    while len(left) > 1 and sum(len(figure.text) + 2 for figure in left) > columns:
+        left.remove(max(left))
+    text = ", ".join(figure.text for figure in left)
+    room = max(0, columns - 2)
+    return text if len(text) <= room else text[: max(0, room - 1)] + "…"
 
 
 def duration(seconds: float) -> str:
@@ -113,3 +175,12 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def shortened(text: str, columns: int) -> str:
+    """Return text in at most so many columns: what stands in its middle gives way."""
+    if len(text) <= columns:
+        return text
+    head = max(0, (columns - 1) // 3)
+    tail = max(0, columns - 1 - head)
+    return f"{text[:head]}…{text[len(text) - tail :]}"

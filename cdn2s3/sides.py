@@ -221,6 +221,11 @@ class Side:
                 self._why,
             )
 
+    @property
+    def in_flight(self) -> int:
+        """How many attempts are being made."""
+        return self._in_flight
+
     def wake(self) -> None:
         """Let everybody who waits here look at the stop flag now."""
         with self._changed:

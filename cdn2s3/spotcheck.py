@@ -21,6 +21,7 @@ from cdn2s3.expected import ADOPTED, COMPLETED, SEEN, UNKNOWN
 from cdn2s3.keys import KeyMaker
 from cdn2s3.ledger import Completed
 from cdn2s3.pacing import backoff
+from cdn2s3.pictures import Kept, Pictures
 from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.source import Source
 from cdn2s3.transfer import Patience
@@ -57,6 +58,9 @@ class Check(NamedTuple):
     source: Body | None = None  # None: it was not read to its end
     object: Body | None = None  # likewise
     etag: str = ""  # of the object, without quotes
+    pictures: Pictures | None = (
+        None  # the bytes of both sides, where they are small; None: they were not read
+    )
 
 
 def drawn(states: bytearray, number: int, draw: random.Random) -> Iterator[int]:
@@ -134,7 +138,9 @@ class SpotCheck:
             with self._client.open("GET", blank.key, object_limit) as theirs:
                 if theirs.status != 200:
                     return _not_read(blank, theirs)
-                same, source, found = _both(parts, theirs, object_limit, self._patience.upload_timeout)
+                same, source, found, pictures = _both(
+                    parts, theirs, object_limit, self._patience.upload_timeout
+                )
                 etag = theirs.headers.get("etag", "").strip('"')
         return blank._replace(
             outcome=IDENTICAL if same else DIFFERENT,
@@ -142,6 +148,7 @@ class SpotCheck:
             source=source,
             object=found,
             etag=etag,
+            pictures=pictures,
         )
 
 
@@ -164,18 +171,20 @@ def _not_read(blank: Check, theirs: Answer) -> Check:
 
 def _both(
     parts: Iterator[memoryview], theirs: Answer, limit: Limit, timeout: float
-) -> tuple[bool, Body, Body]:
-    """Read both sides to their ends; return whether they are equal, and what each was.
+) -> tuple[bool, Body, Body, Pictures]:
+    """Read both sides to their ends; return whether they are equal, what each was, and small ones themselves.
 
     The object has timeout seconds for each part: the time that the CDN needs is not the bucket's.
     """
     source_sum, object_sum = md5(usedforsecurity=False), md5(usedforsecurity=False)
     source_size = object_size = 0
     same = True
+    source_kept, object_kept = Kept(), Kept()
     room = memoryview(bytearray(_BLOCK))
     for part in parts:
         limit.deadline = time.monotonic() + timeout
         source_sum.update(part)
+        source_kept.add(part)
         source_size += len(part)
         while object_size < source_size:
             got = theirs.read_into(room[: source_size - object_size])
@@ -184,9 +193,16 @@ def _both(
             begin = len(part) - (source_size - object_size)
             same = same and part[begin : begin + got] == room[:got]
             object_sum.update(room[:got])
+            object_kept.add(room[:got])
             object_size += got
     while got := theirs.read_into(room):
         object_sum.update(room[:got])
+        object_kept.add(room[:got])
         object_size += got
     same = same and source_size == object_size
-    return same, Body(source_size, source_sum.hexdigest()), Body(object_size, object_sum.hexdigest())
+    return (
+        same,
+        Body(source_size, source_sum.hexdigest()),
+        Body(object_size, object_sum.hexdigest()),
+        Pictures(source_kept.body(), object_kept.body()),
+    )

@@ -34,6 +34,7 @@ from cdn2s3.errors import CAUSES, redact
 from cdn2s3.expected import Counts, Missing
 from cdn2s3.ledger import timestamp
 from cdn2s3.listing import Found
+from cdn2s3.pictures import MOST, Pictures
 from cdn2s3.report import versions
 from cdn2s3.settings import MigrationSettings, shown
 from cdn2s3.spotcheck import IDENTICAL, Check
@@ -54,11 +55,15 @@ class Spot:
     outcomes: Counter[str] = dataclasses.field(default_factory=Counter)
     checks: list[Check] = dataclasses.field(default_factory=list)
     not_done: str = ""  # why it is not whole
+    pictures: dict[str, Pictures] = dataclasses.field(default_factory=dict)  # of the first checks, by key
 
     def add(self, check: Check) -> None:
         self.outcomes[check.outcome] += 1
-        if len(self.checks) < _MOST_CHECKS * (1 if check.outcome == IDENTICAL else 2):
-            self.checks.append(check)
+        times = 1 if check.outcome == IDENTICAL else 2
+        if check.pictures is not None and len(self.pictures) < MOST * times:
+            self.pictures[check.key] = check.pictures
+        if len(self.checks) < _MOST_CHECKS * times:
+            self.checks.append(check._replace(pictures=None))
 
 
 @dataclasses.dataclass
@@ -202,13 +207,15 @@ def _failure(cause: str, counts: Counts) -> dict[str, Any]:
 
 
 def _check(check: Check) -> dict[str, Any]:
-    return {
+    fields = {
         **check._asdict(),
         "url": redact(check.url),
         "message": redact(check.message),
         "source": check.source and check.source._asdict(),
         "object": check.object and check.object._asdict(),
     }
+    del fields["pictures"]  # the page shows them
+    return fields
 
 
 def _redacted(row: dict[str, str]) -> dict[str, str]:

@@ -1,0 +1,228 @@
+"""The bar and the log lines: what stands in them, and that a line is never broken."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import logging
+import os
+import pty
+import struct
+import sys
+import termios
+from collections.abc import Iterator
+
+import pytest
+
+from cdn2s3.progress import Count, Figure, Progress, Rate, Speed, _figures, duration, fitting, shortened
+
+BUSY = Count(ended=900, size=360_000_000, failed=12, error_rate=0.01)
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Terminal:
+    """A pseudo-terminal of some width: what is written to `console` comes back from `shown()`."""
+
+    def __init__(self, columns: int) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.console = os.fdopen(theirs, "w", encoding="utf-8")
+
+    def shown(self) -> str:
+        self.console.flush()
+        os.set_blocking(self._ours, False)
+        parts = []
+        while True:
+            try:
+                parts.append(os.read(self._ours, 65536))
+            except BlockingIOError:
+                return b"".join(parts).decode()
+
+    def close(self) -> None:
+        self.console.close()
+        os.close(self._ours)
+
+
+@pytest.fixture
+def terminal(request: pytest.FixtureRequest) -> Iterator[Terminal]:
+    made = Terminal(getattr(request, "param", 80))
+    yield made
+    made.close()
+
+
+def drawn(shown: str) -> list[str]:
+    """Return the lines that the bar drew, each over the one before."""
+    return [line.rstrip() for line in shown.replace("\n", "\r").split("\r") if "%|" in line]
+
+
+def test_rate_is_unknown_until_it_means_something() -> None:
+    clock = Clock()
+    rate = Rate(clock)
+    clock.now += 4
+    rate.mark(400, 4000)
+    assert rate.now() is None
+    clock.now += 1
+    rate.mark(500, 5000)
+    assert rate.now() == Speed(100, 1000)
+
+
+def test_rate_forgets_what_is_older_than_a_minute() -> None:
+    clock = Clock()
+    rate = Rate(clock)
+    for second in range(1, 181):
+        clock.now += 1
+        rate.mark(100 * min(second, 120), 0)
+    assert rate.now() == Speed(0, 0)
+
+
+def test_rate_stands_still_within_a_second() -> None:
+    clock = Clock()
+    rate = Rate(clock)
+    clock.now += 10
+    rate.mark(1000, 0)
+    clock.now += 0.9
+    rate.mark(5000, 0)
+    assert rate.now() == Speed(100, 0)
+
+
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        pytest.param(80, "10 files/s, 4.0 MB/s, ETA 5 min, failed 3, source throttled", id="room for all"),
+        pytest.param(50, "ETA 5 min, failed 3, source throttled", id="rates go first"),
+        pytest.param(32, "ETA 5 min, source throttled", id="then the failures"),
+        pytest.param(18, "source throttled", id="what limits stays"),
+        pytest.param(12, "source th…", id="and is cut"),
+        pytest.param(0, "…", id="no room at all"),
+    ],
+)
+def test_figures_are_dropped_by_rank(columns: int, line: str) -> None:
+    figures = [
+        Figure(3, "10 files/s"),
+        Figure(4, "4.0 MB/s"),
+        Figure(1, "ETA 5 min"),
+        Figure(2, "failed 3"),
+        Figure(0, "source throttled"),
+    ]
+    assert fitting(figures, columns) == line
+
+
+@pytest.mark.parametrize(
+    ("speed", "words"),
+    [
+        pytest.param(None, "failed 12", id="no rate yet"),
+        pytest.param(Speed(10, 4e6), "10 files/s, 4.0 MB/s, ETA 2 min, failed 12", id="rate"),
+        pytest.param(Speed(0, 0), "0 files/s, 0.0 MB/s, failed 12", id="nothing moves"),
+        pytest.param(Speed(1000, 4e6), "1000 files/s, 4.0 MB/s, failed 12", id="the last seconds"),
+    ],
+)
+def test_eta_is_said_only_when_it_means_something(speed: Speed | None, words: str) -> None:
+    assert ", ".join(figure.text for figure in _figures(BUSY, speed, 2000, "")) == words
+
+
+@pytest.mark.parametrize("terminal", [40, 80, 120], indirect=True)
+def test_bar_never_wraps(terminal: Terminal) -> None:
+    columns = os.get_terminal_size(terminal.console.fileno()).columns
+    progress = Progress(4_000_000, terminal.console)
+    progress.show(
+        BUSY, "source is down for 3 min (HTTP 503 to all of the last 50 attempts), next probe in 60 s"
+    )
+    progress.close()
+    lines = drawn(terminal.shown())
+    assert lines
+    assert max(map(len, lines)) < columns
+    assert "900/4000000" in lines[-1]
+
+
+def test_bar_goes_narrow_with_the_terminal(terminal: Terminal) -> None:
+    progress = Progress(2000, terminal.console)
+    fcntl.ioctl(terminal.console.fileno(), termios.TIOCSWINSZ, struct.pack("HHHH", 24, 50, 0, 0))
+    terminal.shown()
+    progress.show(BUSY, "source throttled to 75 of 150")
+    progress.close()
+    assert len(drawn(terminal.shown())[-1]) < 50
+
+
+def test_log_record_stands_on_a_line_of_its_own_above_the_bar(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal.console)
+    root = logging.getLogger()
+    handler = logging.StreamHandler(terminal.console)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    monkeypatch.setattr(root, "handlers", [handler])
+    progress = Progress(2000, terminal.console)
+    progress.show(BUSY)
+    logging.getLogger("migrate").warning("the CDN answers slowly")
+    progress.close()
+    shown = terminal.shown()
+    assert [line for line in shown.replace("\r", "\n").split("\n") if line.startswith("WARNING")] == [
+        "WARNING the CDN answers slowly"
+    ]
+    assert root.handlers == [handler]
+
+
+def test_progress_lines_stay_out_of_the_terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal.console)
+    file = io.StringIO()
+    root = logging.getLogger()
+    monkeypatch.setattr(
+        root, "handlers", [logging.StreamHandler(terminal.console), logging.StreamHandler(file)]
+    )
+    monkeypatch.setattr(root, "level", logging.INFO)
+    progress = Progress(2000, terminal.console)
+    progress.show(BUSY._replace(ended=1000), "source throttled to 75 of 150")
+    progress.close()
+    line = "1000 of 2000 (50.0 %), failed 12, error rate 1.0 %, source throttled to 75 of 150"
+    assert line in file.getvalue()
+    assert line not in terminal.shown()
+
+
+def test_progress_without_a_terminal_logs_a_line_every_1000_files(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    console = io.StringIO()
+    progress = Progress(5000, console)
+    for ended in range(0, 2501, 100):
+        progress.show(BUSY._replace(ended=ended))
+    progress.close()
+    assert [record.getMessage().split(",")[0] for record in caplog.records] == [
+        "1000 of 5000 (20.0 %)",
+        "2000 of 5000 (40.0 %)",
+    ]
+    assert console.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        pytest.param(0, "0 s", id="none"),
+        pytest.param(45.4, "45 s", id="seconds"),
+        pytest.param(720, "12 min", id="minutes"),
+        pytest.param(11_100, "3 h 05 min", id="hours"),
+    ],
+)
+def test_duration_is_said_as_a_person_does(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("columns", "short"),
+    [
+        pytest.param(26, "https://cdn/a/b/i0178-1.jp", id="fits"),
+        pytest.param(16, "https…0178-1.jp", id="middle gives way"),
+        pytest.param(1, "…", id="nothing fits"),
+    ],
+)
+def test_shortened_keeps_both_ends(columns: int, short: str) -> None:
+    found = shortened("https://cdn/a/b/i0178-1.jp", columns)
+    assert len(found) <= columns
+    assert found[:3] == short[:3]
+    assert found[-3:] == short[-3:]
