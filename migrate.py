@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Callable, Protocol
 
@@ -34,11 +35,13 @@ from cdn2s3 import (
     failures,
     guard,
     htmlreport,
+    permissions,
     planning,
     report,
     runstate,
     sample,
     statefile,
+    visit,
 )
 from cdn2s3.bucket import Bucket
 from cdn2s3.buffers import BUDGET, Budget
@@ -170,9 +173,9 @@ CHECKS = (
     doctor.check_credentials,
     doctor.check_clock,
     doctor.check_bucket,
-    doctor.check_permissions,
-    doctor.check_guard,
-    doctor.check_acl,
+    permissions.check_permissions,
+    permissions.check_guard,
+    permissions.check_acl,
     doctor.check_source,
     doctor.check_edge,
 )
@@ -180,16 +183,16 @@ CHECKS = (
 
 def check(settings: MigrationSettings) -> int:
     """Print how everything is that a migration needs; return the exit code."""
-    visit = doctor.Visit(settings)
     findings = []
-    for look in CHECKS:
-        for finding in look(visit):
-            findings.append(finding)
-            print(doctor.text(finding), flush=True)
-    worst = doctor.worst(findings)
+    with closing(visit.Visit(settings)) as patient:
+        for look in CHECKS:
+            for finding in look(patient):
+                findings.append(finding)
+                print(visit.text(finding), flush=True)
+    worst = visit.worst(findings)
     again = "correct what failed, then python migrate.py --check"
-    print(f"\nnext: {again if worst == doctor.FAILED else 'python migrate.py --sample 100'}")
-    return {doctor.OK: EXIT_DONE, doctor.WARNING: EXIT_SOME_FAILED, doctor.FAILED: EXIT_CANNOT_GO_ON}[worst]
+    print(f"\nnext: {again if worst == visit.FAILED else 'python migrate.py --sample 100'}")
+    return {visit.OK: EXIT_DONE, visit.WARNING: EXIT_SOME_FAILED, visit.FAILED: EXIT_CANNOT_GO_ON}[worst]
 
 
 def create_bucket(settings: MigrationSettings) -> int:
