@@ -197,8 +197,8 @@ def check(settings: MigrationSettings) -> int:
 
 def create_bucket(settings: MigrationSettings) -> int:
     """Create the bucket and print the setting that names it; return the exit code."""
-    adapter = PooledAdapter(1, settings.ca_bundle)
-    created = creation.create(settings, lambda chosen: S3Client(chosen, adapter))
+    with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
+        created = creation.create(settings, lambda chosen: S3Client(chosen, adapter))
     print("\n".join(creation.text(settings, created)))
     return EXIT_SOME_FAILED if created.warning else EXIT_DONE
 
@@ -219,11 +219,12 @@ def try_sample(settings: MigrationSettings, arguments: argparse.Namespace, signa
     )
     if work.collisions and settings.on_collision == "refuse":
         log.warning("%d URLs collide: a run would not start; see python migrate.py --plan", work.collisions)
-    client = S3Client(there, PooledAdapter(there.concurrency, there.ca_bundle))
-    probed = probe_patiently(there, client)
-    transfer, bucket = equip(there, client, probed, 1), Bucket(there, client, probed.guard)
-    with signals.noted():
-        outcomes = sample.Sample(there, transfer, bucket, lambda: bool(signals.received)).go(urls)
+    with closing(PooledAdapter(there.concurrency, there.ca_bundle)) as adapter:
+        client = S3Client(there, adapter)
+        probed = probe_patiently(there, client)
+        transfer, bucket = equip(there, client, probed, 1), Bucket(there, client, probed.guard)
+        with closing(transfer.source), signals.noted():
+            outcomes = sample.Sample(there, transfer, bucket, lambda: bool(signals.received)).go(urls)
     print("\n".join(sample.text(settings, outcomes, work.pending)))
     if signals.received:
         return 128 + signals.received
@@ -237,8 +238,8 @@ def adopt(settings: MigrationSettings) -> int:
     runstate.bind(settings)
     keys = key_maker(settings)
     work = look_through(settings, keys)
-    listing = Listing(S3Client(settings, PooledAdapter(1, settings.ca_bundle)), settings)
-    adopted = adoption.adopt(settings, keys, work, listing)
+    with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
+        adopted = adoption.adopt(settings, keys, work, Listing(S3Client(settings, adapter), settings))
     print("\n".join(adoption.text(adopted, work.pending)))
     return EXIT_DONE
 
