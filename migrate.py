@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Callable, Protocol
 
@@ -34,11 +35,13 @@ from cdn2s3 import (
     failures,
     guard,
     htmlreport,
+    permissions,
     planning,
     report,
     runstate,
     sample,
     statefile,
+    visit,
 )
 from cdn2s3.bucket import Bucket
 from cdn2s3.buffers import BUDGET, Budget
@@ -173,9 +176,9 @@ CHECKS = (
     doctor.check_credentials,
     doctor.check_clock,
     doctor.check_bucket,
-    doctor.check_permissions,
-    doctor.check_guard,
-    doctor.check_acl,
+    permissions.check_permissions,
+    permissions.check_guard,
+    permissions.check_acl,
     doctor.check_source,
     doctor.check_edge,
 )
@@ -183,22 +186,22 @@ CHECKS = (
 
 def check(settings: MigrationSettings) -> int:
     """Print how everything is that a migration needs; return the exit code."""
-    visit = doctor.Visit(settings)
     findings = []
-    for look in CHECKS:
-        for finding in look(visit):
-            findings.append(finding)
-            print(doctor.text(finding), flush=True)
-    worst = doctor.worst(findings)
+    with closing(visit.Visit(settings)) as patient:
+        for look in CHECKS:
+            for finding in look(patient):
+                findings.append(finding)
+                print(visit.text(finding), flush=True)
+    worst = visit.worst(findings)
     again = "correct what failed, then python migrate.py --check"
-    print(f"\nnext: {again if worst == doctor.FAILED else 'python migrate.py --sample 100'}")
-    return {doctor.OK: EXIT_DONE, doctor.WARNING: EXIT_SOME_FAILED, doctor.FAILED: EXIT_CANNOT_GO_ON}[worst]
+    print(f"\nnext: {again if worst == visit.FAILED else 'python migrate.py --sample 100'}")
+    return {visit.OK: EXIT_DONE, visit.WARNING: EXIT_SOME_FAILED, visit.FAILED: EXIT_CANNOT_GO_ON}[worst]
 
 
 def create_bucket(settings: MigrationSettings) -> int:
     """Create the bucket and print the setting that names it; return the exit code."""
-    adapter = PooledAdapter(1, settings.ca_bundle)
-    created = creation.create(settings, lambda chosen: S3Client(chosen, adapter))
+    with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
+        created = creation.create(settings, lambda chosen: S3Client(chosen, adapter))
     print("\n".join(creation.text(settings, created)))
     return EXIT_SOME_FAILED if created.warning else EXIT_DONE
 
@@ -219,11 +222,12 @@ def try_sample(settings: MigrationSettings, arguments: argparse.Namespace, signa
     )
     if work.collisions and settings.on_collision == "refuse":
         log.warning("%d URLs collide: a run would not start; see python migrate.py --plan", work.collisions)
-    client = S3Client(there, PooledAdapter(there.concurrency, there.ca_bundle))
-    probed = probe_patiently(there, client)
-    transfer, bucket = equip(there, client, probed, 1), Bucket(there, client, probed.guard)
-    with signals.noted():
-        outcomes = sample.Sample(there, transfer, bucket, lambda: bool(signals.received)).go(urls)
+    with closing(PooledAdapter(there.concurrency, there.ca_bundle)) as adapter:
+        client = S3Client(there, adapter)
+        probed = probe_patiently(there, client)
+        transfer, bucket = equip(there, client, probed, 1), Bucket(there, client, probed.guard)
+        with closing(transfer.source), signals.noted():
+            outcomes = sample.Sample(there, transfer, bucket, lambda: bool(signals.received)).go(urls)
     print("\n".join(sample.text(settings, outcomes, work.pending)))
     if signals.received:
         return 128 + signals.received
@@ -237,8 +241,8 @@ def adopt(settings: MigrationSettings) -> int:
     runstate.bind(settings)
     keys = key_maker(settings)
     work = look_through(settings, keys)
-    listing = Listing(S3Client(settings, PooledAdapter(1, settings.ca_bundle)), settings)
-    adopted = adoption.adopt(settings, keys, work, listing)
+    with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
+        adopted = adoption.adopt(settings, keys, work, Listing(S3Client(settings, adapter), settings))
     print("\n".join(adoption.text(adopted, work.pending)))
     return EXIT_DONE
 
