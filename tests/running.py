@@ -205,13 +205,8 @@ def migration(
     folder: Path, source: SourceServer, s3: S3Server, tls: TlsMaterial, **settings: object
 ) -> Migration:
     """Return a migration from source to s3."""
-    return Migration(
-        folder,
-        URL_PREFIX=source.url_prefix,
-        AWS_ENDPOINT_URL=s3.url,
-        CA_BUNDLE=tls.ca_bundle,
-        **settings,
-    )
+    ends = {"URL_PREFIX": source.url_prefix, "AWS_ENDPOINT_URL": s3.url, "CA_BUNDLE": tls.ca_bundle}
+    return Migration(folder, **{**ends, **settings})
 
 
 def key_of(source: SourceServer, url: str, prefix: str = "img/") -> str:

@@ -1,0 +1,156 @@
+"""migrate.py while a side is gone: it pauses, probes, resumes or stops, and blames no URL for it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from tests.running import Migration, assert_consistent, assert_moved, counts, migration
+from tests.servers.rules import Rule
+from tests.servers.s3 import S3Server
+from tests.servers.source import SourceServer
+from tests.servers.tls import TlsMaterial
+
+
+class World:
+    """A CDN, a bucket and the migration between them, slow enough to be interrupted."""
+
+    def __init__(self, source: SourceServer, s3: S3Server, job: Migration) -> None:
+        self.source, self.s3, self.job = source, s3, job
+        self.urls = [source.url_of(f"i{n:04}.jpg") for n in range(300)]
+        job.urls(self.urls)
+
+    def side(self, name: str) -> Any:
+        return {"source": self.source, "bucket": self.s3}[name]
+
+    def is_under_way(self) -> bool:
+        return len(self.job.text("completed.txt").splitlines()) >= 50
+
+    def break_down(self, side: str, how: str) -> None:
+        network = self.side(side).network
+        if how == "refuse":
+            network.refuse()
+        elif how == "black hole":
+            network.black_hole()
+        else:
+            self.side(side).rules.add(Rule(how))
+
+    def heal(self, side: str) -> None:
+        self.side(side).rules.clear()
+        self.side(side).network.heal()
+
+    def assert_all_moved(self) -> None:
+        assert self.job.failed() == {}
+        assert_moved(self.job, self.source, self.s3, self.urls)
+        assert_consistent(self.job, self.source, self.s3)
+
+
+@pytest.fixture
+def world(
+    tmp_path: Path,
+    source_tls_server: Callable[..., SourceServer],
+    s3_tls_server: Callable[..., S3Server],
+    tls_material: TlsMaterial,
+) -> World:
+    source, s3 = source_tls_server(latency=0.02), s3_tls_server()
+    settings = {"CONCURRENCY": 30, "DOWNLOAD_TIMEOUT": 1, "UPLOAD_TIMEOUT": 1}
+    return World(source, s3, migration(tmp_path, source, s3, tls_material, **settings))
+
+
+BREAKDOWNS = [
+    ("source", "refuse"), ("source", "black hole"), ("source", "503"), ("source", "403"),
+    ("bucket", "refuse"), ("bucket", "black hole"), ("bucket", "SlowDown"),
+]  # fmt: skip
+NO_SECOND_PASS = {
+    "migrate.SECOND_PASS_AFTER": 30.0,  # it would be noticed by the time it takes
+    "cdn2s3.sides.FIRST_PROBE": 0.3,
+    "cdn2s3.sides.LONGEST_WAIT": 1.0,
+    "cdn2s3.progress._LINE_EVERY_SECONDS": 0.5,
+}
+
+
+@pytest.mark.parametrize(("side", "how"), BREAKDOWNS, ids=lambda value: value)
+def test_outage_that_passes_is_waited_for_and_fails_no_file(world: World, side: str, how: str) -> None:
+    with world.job.running(quick=NO_SECOND_PASS) as running:
+        running.until(world.is_under_way)
+        world.break_down(side, how)
+        running.until(lambda: f"{side} is down" in world.job.log)
+        time.sleep(1.0)  # the outage goes on for a while
+        world.heal(side)
+        ran = running.end(20)
+    assert ran.code == 0, ran.said
+    world.assert_all_moved()
+    assert "second pass" not in world.job.log
+
+
+@pytest.mark.parametrize(("side", "how"), [BREAKDOWNS[0], BREAKDOWNS[3], BREAKDOWNS[4]], ids=lambda v: v)
+def test_outage_over_the_limit_stops_and_resumes(world: World, side: str, how: str) -> None:
+    with world.job.running(quick=NO_SECOND_PASS, OUTAGE_LIMIT=2) as running:
+        running.until(world.is_under_way)
+        world.break_down(side, how)
+        ran = running.end(20)
+    assert ran.code == 3
+    assert "OUTAGE_LIMIT" in ran.err
+    assert f"the {side} has been down" in ran.err
+    assert world.job.failed() == {}
+    assert counts(world.job)["not_tried"] == 300 - len(world.job.completed())
+    assert_consistent(world.job, world.source, world.s3)
+    world.heal(side)
+    assert world.job.run(quick=NO_SECOND_PASS).code == 0
+    world.assert_all_moved()
+
+
+@pytest.mark.parametrize("urls", [13, 25, 60])
+@pytest.mark.parametrize("side", ["source", "bucket"])
+def test_outage_at_the_tail_is_waited_for(world: World, side: str, urls: int) -> None:
+    world.urls = world.urls[: 50 + urls]
+    world.job.urls(world.urls)
+    quick = {**NO_SECOND_PASS, "migrate.SECOND_PASS_AFTER": 1.0}
+    with world.job.running(quick=quick, CONCURRENCY=60, MAX_RETRIES=3) as running:
+        running.until(world.is_under_way)
+        world.break_down(side, "refuse")
+        time.sleep(8)
+        world.heal(side)
+        ran = running.end(20)
+    assert ran.code == 0, ran.said
+    world.assert_all_moved()
+
+
+def test_forbidden_single_files_among_others_are_their_own(world: World) -> None:
+    world.source.rules.add(Rule("403", pattern="[37].jpg$"))
+    ran = world.job.run(quick=NO_SECOND_PASS)
+    assert ran.code == 1
+    assert set(world.job.causes().values()) == {"forbidden"}
+    assert len(world.job.failed()) == 60
+    assert len(world.job.completed()) == 240
+
+
+def test_forbidden_files_in_a_long_row_are_found_out_by_the_probe(world: World) -> None:
+    world.source.rules.add(Rule("403", pattern="i0[12]"))  # two hundred, one after the other
+    ran = world.job.run(quick=NO_SECOND_PASS, OUTAGE_LIMIT=10)
+    assert ran.code == 1, ran.said
+    assert set(world.job.causes().values()) == {"forbidden"}
+    assert len(world.job.failed()) == 200
+    assert len(world.job.completed()) == 100
+
+
+def test_bucket_that_is_gone_at_the_start_stops_before_a_download(world: World) -> None:
+    world.s3.network.refuse()
+    ran = world.job.run()
+    assert ran.code == 3
+    assert "cannot be reached" in ran.err
+    assert len(world.source.log) == 0
+    assert counts(world.job)["not_tried"] == 300
+
+
+@pytest.mark.slow
+def test_outage_with_the_real_numbers_is_waited_for(world: World) -> None:
+    with world.job.running(quick={}) as running:
+        running.until(world.is_under_way)
+        world.source.network.refuse(seconds=12)
+        ran = running.end(45)
+    assert ran.code == 0, ran.said
+    world.assert_all_moved()
