@@ -22,7 +22,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Callable, Protocol
 
@@ -34,11 +35,13 @@ from cdn2s3 import (
     failures,
     guard,
     htmlreport,
+    permissions,
     planning,
     report,
     runstate,
     sample,
     statefile,
+    visit,
 )
 from cdn2s3.bucket import Bucket
 from cdn2s3.buffers import BUDGET, Budget
@@ -173,9 +176,9 @@ CHECKS = (
     doctor.check_credentials,
     doctor.check_clock,
     doctor.check_bucket,
-    doctor.check_permissions,
-    doctor.check_guard,
-    doctor.check_acl,
+    permissions.check_permissions,
+    permissions.check_guard,
+    permissions.check_acl,
     doctor.check_source,
     doctor.check_edge,
 )
@@ -183,22 +186,22 @@ CHECKS = (
 
 def check(settings: MigrationSettings) -> int:
     """Print how everything is that a migration needs; return the exit code."""
-    visit = doctor.Visit(settings)
     findings = []
-    for look in CHECKS:
-        for finding in look(visit):
-            findings.append(finding)
-            print(doctor.text(finding), flush=True)
-    worst = doctor.worst(findings)
+    with closing(visit.Visit(settings)) as patient:
+        for look in CHECKS:
+            for finding in look(patient):
+                findings.append(finding)
+                print(visit.text(finding), flush=True)
+    worst = visit.worst(findings)
     again = "correct what failed, then python migrate.py --check"
-    print(f"\nnext: {again if worst == doctor.FAILED else 'python migrate.py --sample 100'}")
-    return {doctor.OK: EXIT_DONE, doctor.WARNING: EXIT_SOME_FAILED, doctor.FAILED: EXIT_CANNOT_GO_ON}[worst]
+    print(f"\nnext: {again if worst == visit.FAILED else 'python migrate.py --sample 100'}")
+    return {visit.OK: EXIT_DONE, visit.WARNING: EXIT_SOME_FAILED, visit.FAILED: EXIT_CANNOT_GO_ON}[worst]
 
 
 def create_bucket(settings: MigrationSettings) -> int:
     """Create the bucket and print the setting that names it; return the exit code."""
-    adapter = PooledAdapter(1, settings.ca_bundle)
-    created = creation.create(settings, lambda chosen: S3Client(chosen, adapter))
+    with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
+        created = creation.create(settings, lambda chosen: S3Client(chosen, adapter))
     print("\n".join(creation.text(settings, created)))
     return EXIT_SOME_FAILED if created.warning else EXIT_DONE
 
@@ -219,11 +222,12 @@ def try_sample(settings: MigrationSettings, arguments: argparse.Namespace, signa
     )
     if work.collisions and settings.on_collision == "refuse":
         log.warning("%d URLs collide: a run would not start; see python migrate.py --plan", work.collisions)
-    client = S3Client(there, PooledAdapter(there.concurrency, there.ca_bundle))
-    probed = probe_patiently(there, client)
-    transfer, bucket = equip(there, client, probed, 1), Bucket(there, client, probed.guard)
-    with signals.noted():
-        outcomes = sample.Sample(there, transfer, bucket, lambda: bool(signals.received)).go(urls)
+    with closing(PooledAdapter(there.concurrency, there.ca_bundle)) as adapter:
+        client = S3Client(there, adapter)
+        probed = probe_patiently(there, client)
+        transfer, bucket = equip(there, client, probed, 1), Bucket(there, client, probed.guard)
+        with closing(transfer.source), signals.noted():
+            outcomes = sample.Sample(there, transfer, bucket, lambda: bool(signals.received)).go(urls)
     print("\n".join(sample.text(settings, outcomes, work.pending)))
     if signals.received:
         return 128 + signals.received
@@ -237,8 +241,8 @@ def adopt(settings: MigrationSettings) -> int:
     runstate.bind(settings)
     keys = key_maker(settings)
     work = look_through(settings, keys)
-    listing = Listing(S3Client(settings, PooledAdapter(1, settings.ca_bundle)), settings)
-    adopted = adoption.adopt(settings, keys, work, listing)
+    with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
+        adopted = adoption.adopt(settings, keys, work, Listing(S3Client(settings, adapter), settings))
     print("\n".join(adoption.text(adopted, work.pending)))
     return EXIT_DONE
 
@@ -267,13 +271,16 @@ class Run:
         log.info("%s", self._beginning())
         why, error = "", None
         try:
-            if self.job.todo:
-                self._both_passes(equipped())
+            mover = equipped() if self.job.todo else None
+            with self.signals.noted():
+                if mover:
+                    self._both_passes(mover)
             if self.signals.received:
                 why = f"signal {self.signals.received}"
         except CannotGoOn as stopped_by:
             why, error = str(stopped_by), stopped_by
-        return self._finish(why, error, warning)
+        with self.signals.noted():
+            return self._finish(why, error, warning)
 
     def _beginning(self) -> str:
         work = self.job.work
@@ -291,30 +298,41 @@ class Run:
             if again:
                 log.info("second pass over %d URLs, %.0f s after the first", len(again), SECOND_PASS_AFTER)
                 self._wait_for_second_pass(progress)
+            if again and not self.signals.received:
                 self._pass(iter(again), mover, progress)
         finally:
             progress.close()
 
     def _pass(self, tasks: Iterator[Task], mover: Mover, progress: Progress) -> None:
-        """Move tasks and count their results; raise CannotGoOn."""
+        """Move tasks and count their results, those too that end while it stops; raise CannotGoOn."""
         stopping = False
-        with self.signals.noted():
-            for batch in mover.moved(tasks):
-                for done in batch:
-                    self._count(done)
-                if self.signals.received and not stopping:
-                    stopping = True
-                    mover.stop()
-                    log.warning(
-                        "stopping: waiting for %d uploads in flight (a second signal stops at once)",
-                        mover.underway().uploads,
-                    )
-                progress.show(self._progress(), self._note(mover, stopping))
-                if self.watch_errors and self.tally.error_rate > self.settings.max_error_rate:
-                    raise CannotGoOn(
-                        f"{100 * self.tally.error_rate:.0f} % of the last 1,000 URLs failed, more than "
-                        f"MAX_ERROR_RATE. See {FAILED} for the causes; then run it again: it resumes."
-                    )
+        too_many: CannotGoOn | None = None
+        for batch in mover.moved(tasks):
+            for done in batch:
+                self._count(done)
+            progress.show(self._progress(), self._note(mover, stopping))
+            if stopping:
+                continue
+            too_many = self._too_many_failed()
+            if self.signals.received or too_many:
+                stopping = True
+                mover.stop()
+            if self.signals.received:
+                log.warning(
+                    "stopping: waiting for %d uploads in flight (a second signal stops at once)",
+                    mover.underway().uploads,
+                )
+        if too_many:
+            raise too_many
+
+    def _too_many_failed(self) -> CannotGoOn | None:
+        """Return the error that stops the run where more failed lately than MAX_ERROR_RATE allows."""
+        if not self.watch_errors or self.tally.error_rate <= self.settings.max_error_rate:
+            return None
+        return CannotGoOn(
+            f"{100 * self.tally.error_rate:.0f} % of the last 1,000 URLs failed, more than "
+            f"MAX_ERROR_RATE. See {FAILED} for the causes; then run it again: it resumes."
+        )
 
     def _note(self, mover: Mover, stopping: bool) -> str:
         """Return what is to be known of this moment: what is waited for, which side limits."""
@@ -431,7 +449,9 @@ def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int
         return Workers(keys, equip(settings, client, probed, 1), ledger, settings.concurrency)
     workers = max(1, settings.concurrency // count)
     log.info("%d processes with %d workers each", count, workers)
-    return Crew(count, workers, TICK, settings.state_dir, lock, share, settings, probed, count)
+    return Crew(
+        count, workers, TICK, settings.state_dir, lock, share, settings, probed, count, client.object_url
+    )
 
 
 def process_count(settings: MigrationSettings) -> int:
@@ -441,11 +461,18 @@ def process_count(settings: MigrationSettings) -> int:
     return min(int(settings.processes), settings.concurrency)
 
 
-def share(desk: Desk, stop: threading.Event, settings: MigrationSettings, probed: Probed, count: int) -> None:
+def share(
+    desk: Desk,
+    stop: threading.Event,
+    settings: MigrationSettings,
+    probed: Probed,
+    count: int,
+    object_url: str,
+) -> None:
     """Be one of count processes: move what the desk hands out, with this process's share of the workers."""
     set_log_level(settings.log_level)
     workers = max(1, settings.concurrency // count)
-    client = S3Client(settings, PooledAdapter(workers, settings.ca_bundle))
+    client = S3Client(settings, PooledAdapter(workers, settings.ca_bundle), object_url)
     ledger = Ledger(settings.state_dir)
     with statefile.synced_every_second(ledger.completed, ledger.failed):
         pool = Workers(key_maker(settings), equip(settings, client, probed, count, stop), ledger, workers)
@@ -492,7 +519,7 @@ class Workers:
                     feed.close()
                     raise
             for future in workers:
-                future.result()
+                raise_what_ended(future)
             if self._transfer.stop.is_set():
                 return
             if not feed.has_more:
@@ -505,6 +532,8 @@ class Workers:
             self._times.begin(task.url)
             try:
                 result = self._transfer.move(task.url, self._keys.address(task.url))
+                if result.stored is not None:
+                    self._ledger.record(result, time.time())
             except Stopped:
                 return
             except CannotGoOn:
@@ -516,8 +545,6 @@ class Workers:
             finally:
                 self._times.end(task.url)
             result = result._replace(attempts=result.attempts + task.attempts)
-            if result.stored is not None:
-                self._ledger.record(result, time.time())
             self._results.append(Done(task, result))
 
     def _settled(self, feed: Feed) -> list[Done]:
@@ -551,6 +578,15 @@ class Workers:
     @property
     def held(self) -> int:
         return len(self._doubts)
+
+
+def raise_what_ended(worker: Future[None]) -> None:
+    """Raise CannotGoOn where worker ended before its work; SystemExit, say, must not end the run as done."""
+    error = worker.exception()
+    if isinstance(error, CannotGoOn):
+        raise error
+    if error is not None:
+        raise CannotGoOn(f"a worker died: {error!r}. Run it again: it resumes.") from error
 
 
 # --- what the workers share ---

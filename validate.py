@@ -51,7 +51,7 @@ from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MB, MigrationSettings, load
 from cdn2s3.signals import Interrupted, Signals
 from cdn2s3.source import Source
-from cdn2s3.statefile import lock_holder, replacing
+from cdn2s3.statefile import held_lock, lock_holder, replacing
 from cdn2s3.transfer import Patience
 from cdn2s3.validation import COMPLETE, PROMISED, Mismatch, Records, repairs, success_rate, verdict
 from cdn2s3.validation_report import Findings, Spot
@@ -59,6 +59,7 @@ from cdn2s3.worklist import Worklist
 
 log = logging.getLogger("validate")
 
+LOCK = "validation.lock"
 WORKERS = 16  # for HEAD and the spot check: a validation is no load test
 MOST_LOOKS = 1000  # keys that are asked for one by one before they are called missing
 UNANSWERED_LIMIT = 2 * WORKERS  # spot checks in a row without an answer: that side is away
@@ -75,7 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load(MigrationSettings, arguments.env_file)
         make_state_dir(settings.state_dir)
         set_up_logs(settings.state_dir / "validation.log", settings.log_level)
-        return validate(settings, arguments)
+        with held_lock(settings.state_dir / LOCK, "validate.py"):
+            return validate(settings, arguments)
     except CannotGoOn as error:
         say_error(str(error))
         return error.exit_code
@@ -96,16 +98,24 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         report.write_json(json_path, found)
         htmlreport.write(page_path, htmlreport.validation(found, validation.spot.pictures))
 
+    def write_or_say(stopped: dict[str, Any]) -> None:
+        """Write the report of a stopped validation; a failure must not hide why it was stopped."""
+        try:
+            write(stopped)
+        except CannotGoOn as error:
+            log.error("%s", error)
+
     try:
         findings, counts = validation.go()
     except Fixable:
         raise  # nothing was contacted, nothing is to be told of the bucket
     except CannotGoOn as error:
-        write(validation_report.stopped(settings, str(error), error.exit_code))
+        write_or_say(validation_report.stopped(settings, str(error), error.exit_code))
         raise
     except Interrupted as interrupted:
+        log.warning("stopped by signal %d: no verdict", interrupted.exit_code - 128)
         why = f"signal {interrupted.exit_code - 128}"
-        write(validation_report.stopped(settings, why, interrupted.exit_code))
+        write_or_say(validation_report.stopped(settings, why, interrupted.exit_code))
         raise
     code = EXIT_DONE if verdict(counts) == COMPLETE else EXIT_SOME_FAILED
     commands = repairs(counts, settings.state_dir, arguments.env_file)

@@ -44,7 +44,7 @@ def key_of(path: str) -> str:
     return PREFIX + path[len(STRIP) :]
 
 
-def _environment(**more: str) -> dict[str, str]:
+def environment(**more: str) -> dict[str, str]:
     """Return this process's environment without settings that could reach a mover."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     return {**kept, **CREDENTIALS, "AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true", **more}
@@ -67,7 +67,7 @@ def _migrate(mover: Mover, servers: Servers, paths: list[str], folder: Path) -> 
     }
     lines = "".join(f"{name}={value}\n" for name, value in settings.items())
     (folder / "migration.env").write_text(lines, encoding="ascii")
-    return Command([sys.executable, str(ROOT / "migrate.py")], _environment())
+    return Command([sys.executable, str(ROOT / "migrate.py")], environment())
 
 
 def rclone() -> str:
@@ -96,7 +96,7 @@ def _rclone(mover: Mover, servers: Servers, paths: list[str], folder: Path) -> C
     ]  # fmt: skip
     if servers.service.tls:
         arguments += ["--ca-cert", str(servers.ca_file)]
-    return Command(arguments, _environment(**remote))
+    return Command(arguments, environment(**remote))
 
 
 def _plain(mover: Mover, servers: Servers, paths: list[str], folder: Path) -> Command:
@@ -106,7 +106,7 @@ def _plain(mover: Mover, servers: Servers, paths: list[str], folder: Path) -> Co
     trust = {"REQUESTS_CA_BUNDLE": str(servers.ca_file), "AWS_CA_BUNDLE": str(servers.ca_file)}
     return Command(
         [sys.executable, script, "urls.tsv", servers.bucket_url, BUCKET, str(mover.workers)],
-        _environment(**(trust if servers.service.tls else {})),
+        environment(**(trust if servers.service.tls else {})),
     )
 
 

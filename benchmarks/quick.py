@@ -15,17 +15,16 @@ import hashlib
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import measure
+from benchmarks.children import python_server
 from benchmarks.movers import CREDENTIALS, ROOT
 from benchmarks.photographs import KB
 
@@ -59,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     taken: dict[str, list[float]] = {work.name: [] for work in WORKS}
     yardsticks = []
-    with server() as url:
+    with python_server("benchmarks.quick_server") as url:
         for number in range(_ROUNDS):
             yardsticks.append(yardstick())
             for work in WORKS:
@@ -127,19 +126,6 @@ def yardstick() -> float:
             str(number).encode()
         best = min(best, time.process_time() - began)
     return 1000 * best
-
-
-@contextmanager
-def server() -> Iterator[str]:
-    """Give the URL of the quick benchmark's server, which runs in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.quick_server"]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-    finally:
-        process.communicate()  # closes its stdin, which ends it
-        assert process.returncode == 0
 
 
 if __name__ == "__main__":

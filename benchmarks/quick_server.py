@@ -81,8 +81,7 @@ class Exchanges(asyncio.Protocol):
         path = self._path
         if self._method == "GET" and path.startswith("/cdn/"):
             found = _IMAGE.search(path)
-            assert found is not None
-            self._say("200 OK", body=image(int(found[1]), int(found[2])))
+            self._say("200 OK", body=image(int(found[1]), int(found[2])) if found else image(1000, 0))
         elif self._method == "GET" and path.startswith("/stored/"):
             self._say("200 OK", body=str(whole(self._objects, path[len("/stored/") :])).encode())
         elif self._method == "PUT":
@@ -125,15 +124,15 @@ def whole(objects: dict[str, str], prefix: str) -> int:
     return count
 
 
-async def serve() -> None:
+async def serve(exchanges: type[Exchanges]) -> None:
     """Serve on a free port, print it, and end when stdin does."""
     objects: dict[str, str] = {}
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Exchanges(objects), "127.0.0.1", 0, backlog=512)
+    server = await loop.create_server(lambda: exchanges(objects), "127.0.0.1", 0, backlog=512)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
     server.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve())
+    asyncio.run(serve(Exchanges))

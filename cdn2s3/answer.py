@@ -13,6 +13,7 @@ _HEAD_LIMIT = 1 << 16
 _WHOLE_BODY_LIMIT = 64_000_000  # bytes; pages of a JSON API and of a listing are far smaller
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) (\d{3})(?: |$)")
 _NO_BODY = frozenset({204, 304})
+_LENGTH_DIGITS = 18  # more would be an exabyte and more
 
 
 class Answer:
@@ -31,9 +32,9 @@ class Answer:
         self.headers: dict[str, str] = {}  # names in lower case
         while self.status < 200:  # 100 Continue and 103 Early Hints come before the answer
             self._read_head()
+        self.chunked = False
         self.length = self._body_length(method)  # bytes of the body; None when only its end tells
         self._left = self.length
-        self.chunked = self.length is None and "chunked" in self.headers.get("transfer-encoding", "").lower()
         self._in_chunk = 0
         self._ended = self.length == 0
 
@@ -71,16 +72,24 @@ class Answer:
             raise TryAgain("server_error", "the answer is not HTTP")
         self.status = int(status[2])
         self.headers = _parsed(lines[1:])
-        self.keep_alive = status[1] == b"1" and self.headers.get("connection", "").lower() != "close"
+        options = [option.strip() for option in self.headers.get("connection", "").lower().split(",")]
+        self.keep_alive = status[1] == b"1" and "close" not in options
 
     def _body_length(self, method: str) -> int | None:
         if method == "HEAD" or self.status in _NO_BODY:
             return 0
-        if "transfer-encoding" in self.headers or "content-length" not in self.headers:
+        length = self.headers.get("content-length", "")
+        coding = self.headers.get("transfer-encoding", "identity").lower()
+        if coding == "chunked":
+            self.chunked = True
+            self.keep_alive = self.keep_alive and not length  # who says both may mean either (RFC 9112, 6.1)
             return None
-        length = self.headers["content-length"]
+        if coding != "identity":
+            raise TryAgain("server_error", f"the answer has the transfer coding {coding[:40]!r}")
         if not (length.isascii() and length.isdigit()):
             return None  # unreadable: as good as none
+        if len(length) > _LENGTH_DIGITS:
+            raise TryAgain("server_error", "the answer's Content-Length is beyond all measure")
         return int(length)
 
     def read_into(self, view: memoryview) -> int:
@@ -175,11 +184,15 @@ class Answer:
 def _parsed(lines: Sequence[bytes]) -> dict[str, str]:
     """Return header lines as a dict, names in lower case, repeated ones joined with commas."""
     headers: dict[str, str] = {}
+    name = ""
     for line in lines:
+        if line[:1] in (b" ", b"\t") and name:  # the line before goes on here (RFC 9112, 5.2)
+            headers[name] += " " + line.strip().decode("latin-1")
+            continue
         raw_name, colon, raw_value = line.partition(b":")
         if not colon:
             raise TryAgain("server_error", "the answer has a header without a colon")
-        name, value = raw_name.decode("latin-1").lower(), raw_value.strip().decode("latin-1")
+        name, value = raw_name.strip().decode("latin-1").lower(), raw_value.strip().decode("latin-1")
         if name not in headers:
             headers[name] = value
         elif name != "content-length":

@@ -6,8 +6,8 @@ faults each time. Larger ones are leased out of one budget.
 
 from __future__ import annotations
 
+import mmap
 import threading
-from typing import NamedTuple
 
 from cdn2s3.errors import MigrationError, Stopped
 
@@ -54,12 +54,6 @@ class Budget:
             self._changed.notify_all()
 
 
-class _Small(NamedTuple):
-    """A worker's own buffer."""
-
-    view: memoryview
-
-
 class Room:
     """The buffer of one URL on its way: the worker's own, or a leased one. Use it as a context."""
 
@@ -78,19 +72,19 @@ class Room:
         self.release()
         if not self._budget.take(size, wait=False):
             raise NoRoom(size)
-        self._leased = memoryview(bytearray(size))
+        self._leased = _buffer(size)
         return self._leased
 
     def wait_for(self, size: int) -> None:
         """Wait until size bytes are leased to this URL; raise Stopped."""
         self.release()
         self._budget.take(size, wait=True)
-        self._leased = memoryview(bytearray(size))
+        self._leased = _buffer(size)
 
     def _small(self) -> memoryview:
         view: memoryview | None = getattr(self._own, "view", None)
         if view is None:
-            view = self._own.view = memoryview(bytearray(SMALL))
+            view = self._own.view = _buffer(SMALL)
         return view
 
     def release(self) -> None:
@@ -104,3 +98,8 @@ class Room:
 
     def __exit__(self, *exception: object) -> None:
         self.release()
+
+
+def _buffer(size: int) -> memoryview:
+    """Return size bytes of memory, of which only what is written to is really taken (a bytearray fills it)."""
+    return memoryview(mmap.mmap(-1, size))

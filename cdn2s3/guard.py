@@ -18,6 +18,7 @@ from cdn2s3.settings import MigrationSettings
 
 log = logging.getLogger(__name__)
 
+_NOT_IMPLEMENTED = 501  # some stores' answer to If-None-Match
 _UNKNOWN = Guard(etag_is_md5=False, checksum_refused=False, if_none_match=False, can_read=False)
 
 
@@ -41,7 +42,10 @@ def probe(settings: MigrationSettings, client: S3Client) -> Probed:
     wrong = right._replace(md5=bytes(16)) if right.md5 else right._replace(crc32=right.crc32 ^ 1)
 
     def put(sent: Image, guarded: bool = False) -> Reply:
-        return bucket.put(key, sent, Limit(settings.upload_timeout), guarded)
+        reply = bucket.put(key, sent, Limit(settings.upload_timeout), guarded)
+        if reply.status == 429 or (reply.status >= 500 and reply.status != _NOT_IMPLEMENTED):
+            raise reply.error(f"PUT {key}")  # it tells nothing of what the store checks
+        return reply
 
     first = put(right)
     if first.status != 200:

@@ -28,12 +28,17 @@ _FTYP_BRANDS = {
 }  # fmt: skip
 _BMP_HEADER_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 _BOXED = ("image/avif", "image/hei")  # ISO base media files
+# Comments are matched up to their own end: a pattern that could run past it tries every way to part a row of
+# comments, 2^n of them.
+_PROLOGUE = rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?"
+_COMMENT = rb"<!--(?:(?!-->).)*-->\s*"
+_DOCTYPE_SVG = rb"<!DOCTYPE svg[^>\[]*(?:\[[^\]]*\]\s*)?>\s*"  # may declare entities between brackets
 _SVG = re.compile(
-    rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*|<!DOCTYPE svg[^>]*>\s*)*<svg[\s>]",
+    rb"%s(?:%s|%s)*<svg[\s>]" % (_PROLOGUE, _COMMENT, _DOCTYPE_SVG),
     re.S | re.I,
 )
 _HTML = re.compile(
-    rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|title|script)[\s>]",
+    rb"%s(?:%s)*<(?:!doctype\s+html|html|head|body|title|script)[\s>]" % (_PROLOGUE, _COMMENT),
     re.S | re.I,
 )
 
@@ -83,9 +88,9 @@ def is_whole(start: Bytes, end: Bytes, size: int, media_type: str | None) -> boo
     if media_type == "image/gif":
         return tail.endswith(b"\x00;")
     if media_type == "image/webp":
-        return bool(struct.unpack_from("<I", start, 4)[0] + 8 == size)
+        return len(start) >= 8 and bool(struct.unpack_from("<I", start, 4)[0] + 8 == size)
     if media_type == "image/bmp":
-        return bool(struct.unpack_from("<I", start, 2)[0] == size)
+        return len(start) >= 6 and bool(struct.unpack_from("<I", start, 2)[0] == size)
     if media_type == "image/svg+xml":
         return tail.rstrip().endswith(b"</svg>")
     boxed = media_type is not None and media_type.startswith(_BOXED)

@@ -73,6 +73,10 @@ class Source:
                 return url[len(self._base) :]
         raise UrlFailed("forbidden", "a redirect to a place outside URL_PREFIX", doubtful=True)
 
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._wire.close()
+
     def probe(self) -> bool | None:
         """Tell whether a file that could be fetched before can be fetched now; None when there was none."""
         if self._worked is None:

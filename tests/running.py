@@ -272,7 +272,6 @@ def _environment(folder: Path) -> dict[str, str]:
     return {
         **kept,
         "PYTHONPATH": str(ROOT),
-        "PYTHONWARNINGS": "error",
         "HOME": str(folder),
         "AWS_EC2_METADATA_DISABLED": "true",
     }
