@@ -16,8 +16,6 @@ import argparse
 import collections
 import logging
 import os
-import random
-import resource
 import sys
 import threading
 import time
@@ -27,67 +25,39 @@ from contextlib import closing
 from pathlib import Path
 from typing import Callable, Protocol
 
-from cdn2s3 import (
-    adoption,
-    creation,
-    doctor,
-    estimate,
-    failures,
-    guard,
-    htmlreport,
-    permissions,
-    planning,
-    report,
-    runstate,
-    sample,
-    statefile,
-    visit,
-)
-from cdn2s3.bucket import Bucket
-from cdn2s3.buffers import BUDGET, Budget
+from cdn2s3 import failures, guard, runstate, statefile
+from cdn2s3.books import Books
 from cdn2s3.crew import Crew, Desk
-from cdn2s3.download import Reader
+from cdn2s3.equipment import allow_open_files, equip, note_on, probe_patiently, process_count
 from cdn2s3.errors import (
     CAUSES,
     EXIT_CANNOT_GO_ON,
     EXIT_CODES_HELP,
     EXIT_DONE,
-    EXIT_FIXABLE,
     EXIT_SOME_FAILED,
     CannotGoOn,
-    Fixable,
     Stopped,
-    TryAgain,
     redact,
 )
 from cdn2s3.feed import Done, Doubts, Feed, Task
-from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.guard import Probed
-from cdn2s3.job import Job, forget_completed, key_maker, look_through, plan_job, urls_of
+from cdn2s3.job import forget_completed, key_maker, look_through, plan_job, urls_of
 from cdn2s3.keys import KeyMaker
 from cdn2s3.ledger import FAILED, Ledger
-from cdn2s3.listing import Listing
 from cdn2s3.logs import set_level as set_log_level
 from cdn2s3.logs import set_up as set_up_logs
-from cdn2s3.pacing import Bandwidth, backoff
-from cdn2s3.progress import Count, Progress, duration, shortened
+from cdn2s3.progress import Progress
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
-from cdn2s3.settings import MB, MigrationSettings, load
-from cdn2s3.sides import Side
+from cdn2s3.settings import MigrationSettings, load
 from cdn2s3.signals import Interrupted, Signals
-from cdn2s3.source import Source
-from cdn2s3.tally import Tally
-from cdn2s3.transfer import Patience, Result, Sides, Transfer
+from cdn2s3.transfer import Result, Transfer
 from cdn2s3.underway import Times, Underway
 
 log = logging.getLogger("migrate")
 
 TICK = 0.1  # seconds between two looks at the results
 SECOND_PASS_AFTER = 60.0  # seconds after a failure: CloudFront keeps an error for 10 s and more
-MOST_CAUSES = 4  # on the last screen; the report has them all
-COLUMNS = 80  # of the last screen, for what can be made to fit
-_FILES_BESIDES = 64  # open files that are neither a download nor an upload
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,19 +67,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load(MigrationSettings, arguments.env_file)
         if arguments.plan:
             set_up_logs(Path(os.devnull), settings.log_level)  # a plan leaves nothing behind
-            return plan(settings, arguments)
-        make_state_dir(settings.state_dir)
-        set_up_logs(settings.state_dir / "migration.log", settings.log_level)
-        if arguments.check:
-            return check(settings)
-        if arguments.create_bucket:
-            return create_bucket(settings)
-        allow_open_files(2 * settings.concurrency + _FILES_BESIDES)
-        if arguments.sample:
-            return try_sample(settings, arguments, signals)
+        else:
+            runstate.make_state_dir(settings.state_dir)
+            set_up_logs(settings.state_dir / "migration.log", settings.log_level)
+        command = before_a_run(settings, arguments, signals)
+        if command is not None:
+            return command()
+        allow_open_files(settings.concurrency)
         with statefile.held_lock(settings.state_dir / runstate.LOCK, "migrate.py") as lock:
-            if arguments.adopt:
-                return adopt(settings)
             return migrate(settings, arguments, signals, lock)
     except CannotGoOn as error:
         say_error(str(error))
@@ -136,59 +101,34 @@ def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals:
     job = plan_job(settings, keys, work, chosen, arguments.limit, time.time())
     ledger = Ledger(settings.state_dir)
     with statefile.synced_every_second(ledger.completed, ledger.failed):
-        run = Run(settings, job, ledger, signals, watch_errors=arguments.retry_failed is None)
+        run = Run(settings, Books(settings, job, ledger), signals, arguments.retry_failed is None)
         return run.go(lambda: mover(settings, keys, ledger, lock), warning)
 
 
-# --- before a run: what it would do, and whether it can ---
-
-
-def plan(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
-    """Print what a run would do, take and cost; move nothing, write nothing; return the exit code."""
-    chosen = None
-    if arguments.redo:
-        chosen = urls_of(arguments.redo, "--redo")
-    elif arguments.retry_failed is not None:
-        chosen = failures.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
-    table = estimate.prices(Path(estimate.PRICES_FILE), settings.storage_class)
-    survey = planning.looked_through(settings, chosen, bool(arguments.redo), arguments.limit)
-    print("\n".join(planning.counts_text(settings, survey)))
-    warning = runstate.unfinished_collection(settings.source_urls_file)
-    if warning:
-        log.warning("%s", warning)
-    if survey.work.collisions and settings.on_collision == "refuse":
-        print("\n".join(["", *planning.collisions_text(settings, survey)]))
-        print("\nnext: correct the settings, then python migrate.py --plan")
-        return EXIT_FIXABLE
-    size = planning.asked_sizes(settings, survey.work, random.Random())  # noqa: S311  # no secret
-    speed = estimate.rate(settings, size.mean)
-    found = estimate.estimate(survey.todo, size.mean, speed.files_per_second, table)
-    print("\n".join(["", *planning.forecast_text(size, speed, found, table)]))
-    print(f"\nnext: python {'validate.py' if not survey.todo else 'migrate.py --check'}")
-    return EXIT_DONE
-
-
-CHECKS = (
-    doctor.check_versions,
-    doctor.check_open_files,
-    doctor.check_input,
-    doctor.check_disk,
-    doctor.check_credentials,
-    doctor.check_clock,
-    doctor.check_bucket,
-    permissions.check_permissions,
-    permissions.check_guard,
-    permissions.check_acl,
-    doctor.check_source,
-    doctor.check_edge,
-)
+# --- before a run: whether it can ---
 
 
 def check(settings: MigrationSettings) -> int:
     """Print how everything is that a migration needs; return the exit code."""
+    from cdn2s3 import doctor, permissions, visit
+
+    checks = (
+        doctor.check_versions,
+        doctor.check_open_files,
+        doctor.check_input,
+        doctor.check_disk,
+        doctor.check_credentials,
+        doctor.check_clock,
+        doctor.check_bucket,
+        permissions.check_permissions,
+        permissions.check_guard,
+        permissions.check_acl,
+        doctor.check_source,
+        doctor.check_edge,
+    )
     findings = []
     with closing(visit.Visit(settings)) as patient:
-        for look in CHECKS:
+        for look in checks:
             for finding in look(patient):
                 findings.append(finding)
                 print(visit.text(finding), flush=True)
@@ -198,103 +138,53 @@ def check(settings: MigrationSettings) -> int:
     return {visit.OK: EXIT_DONE, visit.WARNING: EXIT_SOME_FAILED, visit.FAILED: EXIT_CANNOT_GO_ON}[worst]
 
 
-def create_bucket(settings: MigrationSettings) -> int:
-    """Create the bucket and print the setting that names it; return the exit code."""
-    with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
-        created = creation.create(settings, lambda chosen: S3Client(chosen, adapter))
-    print("\n".join(creation.text(settings, created)))
-    return EXIT_SOME_FAILED if created.warning else EXIT_DONE
+def before_a_run(
+    settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals
+) -> Callable[[], int] | None:
+    """Return the command before a run that the arguments ask for, None for a run."""
+    from cdn2s3 import before  # worker processes import this script too, and need none of it
 
-
-def try_sample(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
-    """Move a few files under _test/, read them back, compare and delete them; return the exit code."""
-    seed = arguments.seed if arguments.seed is not None else random.randrange(10**6)  # noqa: S311  # no secret
-    work = planning.looked_through(settings).work
-    urls = planning.drawn(settings, work, arguments.sample, random.Random(seed))  # noqa: S311  # no secret
-    if not urls:
-        print("nothing is pending, so there is nothing to draw from\nnext: python validate.py")
-        return EXIT_DONE
-    there = sample.rehearsal(settings)
-    print(
-        f"sample: {len(urls):,} of {work.pending:,} pending URLs, seed {seed}, to "
-        f"s3://{there.destination_bucket}/{there.destination_prefix}",
-        flush=True,
-    )
-    if work.collisions and settings.on_collision == "refuse":
-        log.warning("%d URLs collide: a run would not start; see python migrate.py --plan", work.collisions)
-    with closing(PooledAdapter(there.concurrency, there.ca_bundle)) as adapter:
-        client = S3Client(there, adapter)
-        probed = probe_patiently(there, client)
-        transfer, bucket = equip(there, client, probed, 1), Bucket(there, client, probed.guard)
-        with closing(transfer.source), signals.noted():
-            outcomes = sample.Sample(there, transfer, bucket, lambda: bool(signals.received)).go(urls)
-    print("\n".join(sample.text(settings, outcomes, work.pending)))
-    if signals.received:
-        return 128 + signals.received
-    print(f"next: python migrate.py{'' if outcomes.is_fine else ' --check'}")
-    return EXIT_DONE if outcomes.is_fine else EXIT_SOME_FAILED
-
-
-def adopt(settings: MigrationSettings) -> int:
-    """Record what lies in the bucket already as completed, under the lock; return the exit code."""
-    runstate.refuse_while_collecting(settings.source_urls_file)
-    runstate.bind(settings)
-    keys = key_maker(settings)
-    work = look_through(settings, keys)
-    with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
-        adopted = adoption.adopt(settings, keys, work, Listing(S3Client(settings, adapter), settings))
-    print("\n".join(adoption.text(adopted, work.pending)))
-    return EXIT_DONE
+    if arguments.plan:
+        return lambda: before.plan(settings, arguments)
+    if arguments.check:
+        return lambda: check(settings)
+    if arguments.create_bucket:
+        return lambda: before.create_bucket(settings)
+    if arguments.sample:
+        return lambda: before.try_sample(settings, arguments, signals)
+    return (lambda: before.adopt(settings)) if arguments.adopt else None
 
 
 class Run:
     """One run: two passes over its URLs, then the books."""
 
     def __init__(
-        self, settings: MigrationSettings, job: Job, ledger: Ledger, signals: Signals, watch_errors: bool
+        self, settings: MigrationSettings, books: Books, signals: Signals, watch_errors: bool
     ) -> None:
         self.settings = settings
-        self.job = job
-        self.ledger = ledger
+        self.books = books
         self.signals = signals
         self.watch_errors = watch_errors
-        self.tally = Tally(time.time())
-        self.failed = Fingerprints()  # URLs that failed in this run
-        self.healed = Fingerprints()  # URLs that failed once and are completed now
-        self.failed_pending = job.failed_pending  # pending lines of the input that only an earlier run tried
-        self.tried = 0
-        self.completed_began = ledger.completed.size()
-        self.failed_began = ledger.failed.size()
 
     def go(self, equipped: Callable[[], Mover], warning: str | None) -> int:
         """Do both passes; bring the books in order whatever happens; return the exit code."""
-        log.info("%s", self._beginning())
-        why, error = "", None
+        log.info("%s", self.books.job.text())
+        error: CannotGoOn | None = None
         try:
-            mover = equipped() if self.job.todo else None
+            mover = equipped() if self.books.job.todo else None
             with self.signals.noted():
                 if mover:
                     self._both_passes(mover)
-            if self.signals.received:
-                why = f"signal {self.signals.received}"
         except CannotGoOn as stopped_by:
-            why, error = str(stopped_by), stopped_by
+            error = stopped_by
         with self.signals.noted():
-            return self._finish(why, error, warning)
-
-    def _beginning(self) -> str:
-        work = self.job.work
-        return (
-            f"{work.lines} lines: {work.blank} blank, {work.duplicates} duplicates, {work.malformed} malformed, "
-            f"{work.collisions} collisions, {work.done} done before, {work.pending} pending; "
-            f"this run does {self.job.todo}"
-        )
+            return self.books.close(error, self.signals.received, warning)
 
     def _both_passes(self, mover: Mover) -> None:
-        progress = Progress(self.job.todo)
+        progress = Progress(self.books.job.todo)
         try:
-            self._pass(self.job.tasks(), mover, progress)
-            again = self._tasks_to_try_again() if not self.signals.received else []
+            self._pass(self.books.job.tasks(), mover, progress)
+            again = self.books.tasks_to_try_again() if not self.signals.received else []
             if again:
                 log.info("second pass over %d URLs, %.0f s after the first", len(again), SECOND_PASS_AFTER)
                 self._wait_for_second_pass(progress)
@@ -309,8 +199,8 @@ class Run:
         too_many: CannotGoOn | None = None
         for batch in mover.moved(tasks):
             for done in batch:
-                self._count(done)
-            progress.show(self._progress(), self._note(mover, stopping))
+                self.books.count(done)
+            progress.show(self.books.progress(), self._note(mover, stopping))
             if stopping:
                 continue
             too_many = self._too_many_failed()
@@ -327,11 +217,12 @@ class Run:
 
     def _too_many_failed(self) -> CannotGoOn | None:
         """Return the error that stops the run where more failed lately than MAX_ERROR_RATE allows."""
-        if not self.watch_errors or self.tally.error_rate <= self.settings.max_error_rate:
+        rate = self.books.tally.error_rate
+        if not self.watch_errors or rate <= self.settings.max_error_rate:
             return None
         return CannotGoOn(
-            f"{100 * self.tally.error_rate:.0f} % of the last 1,000 URLs failed, more than "
-            f"MAX_ERROR_RATE. See {FAILED} for the causes; then run it again: it resumes."
+            f"{100 * rate:.0f} % of the last 1,000 URLs failed, more than MAX_ERROR_RATE. "
+            f"See {FAILED} for the causes; then run it again: it resumes."
         )
 
     def _note(self, mover: Mover, stopping: bool) -> str:
@@ -339,85 +230,16 @@ class Run:
         if stopping:
             return f"stopping, {mover.underway().uploads} uploads in flight"
         notes = [mover.note()]
-        left = self.job.todo - self.tally.ended
-        if left <= self.settings.concurrency:
+        if self.books.job.todo - self.books.tally.ended <= self.settings.concurrency:
             slowest = str(mover.underway())
             notes.append(f"slowest: {slowest}" if slowest else "")
         return "; ".join(note for note in notes if note)
 
-    def _count(self, done: Done) -> None:
-        result, url = done.result, done.result.url.encode("utf-8", "surrogateescape")
-        first_in_run = not done.task.cause
-        if first_in_run:
-            self.tried += 1
-            self.failed_pending -= url in self.job.failed_before
-        else:
-            self.tally.take_back(result.url, done.task.cause)
-        if result.stored is None:
-            self.failed.add(url)
-        elif not first_in_run or url in self.job.failed_before:
-            self.healed.add(url)
-        self.tally.add(result, time.time())
-
-    def _progress(self) -> Count:
-        tally = self.tally
-        return Count(tally.ended, tally.bytes, sum(tally.failed.values()), tally.error_rate)
-
-    def _tasks_to_try_again(self) -> list[Task]:
-        """Return the URLs that failed in this run for a cause that may have passed."""
-        path = self.settings.state_dir / FAILED
-        return [
-            Task(record.url, int(record.attempts), record.cause)
-            for record in failures.transient(path, self.failed_began)
-        ]
-
     def _wait_for_second_pass(self, progress: Progress) -> None:
         due = time.monotonic() + SECOND_PASS_AFTER
         while time.monotonic() < due and not self.signals.received:
-            progress.show(self._progress(), f"second pass in {due - time.monotonic():.0f} s")
+            progress.show(self.books.progress(), f"second pass in {due - time.monotonic():.0f} s")
             time.sleep(TICK)
-
-    def _finish(self, why: str, error: CannotGoOn | None, warning: str | None) -> int:
-        """Rebuild failed_transfers.txt, audit, report, say the summary; return the exit code."""
-        audit = self._audit()
-        code = self._exit_code(error, audit)
-        ended = time.time()
-        state = self.settings.state_dir
-        ending = report.Ending(ended, code, why, next_command(self.tally, audit, code))
-        written = report.migration(self.settings, self.tally, audit, ending, report.standing(state / FAILED))
-        report.write_json(state / "migration_report.json", written)
-        htmlreport.write(state / "migration_report.html", htmlreport.migration(written))
-        if error is not None:
-            log.error("%s", error)
-        if not audit.holds:
-            log.error("the lines do not add up: %s. Please report this.", audit)
-        print(summary(self.settings, self.tally, audit, ended, code))
-        if warning:
-            log.warning("%s", warning)
-        return code
-
-    def _audit(self) -> report.Audit:
-        """Count where every line of the input is now, from the files wherever they tell."""
-        state, work = self.settings.state_dir, self.job.work
-        causes = failures.rebuild(
-            state / FAILED, lambda url: url.encode("utf-8", "surrogateescape") in self.healed
-        )
-        appended = sum(1 for _ in statefile.whole_lines(self.ledger.completed.path, self.completed_began))
-        return report.Audit(
-            work.lines,
-            work.blank,
-            work.duplicates,
-            work.done + appended,
-            sum(causes.values()) - self.job.failed_elsewhere,
-            work.pending - self.tried - self.failed_pending,
-        )
-
-    def _exit_code(self, error: CannotGoOn | None, audit: report.Audit) -> int:
-        if error is not None:
-            return error.exit_code
-        if self.signals.received:
-            return 128 + self.signals.received
-        return EXIT_SOME_FAILED if audit.failed or not audit.holds else EXIT_DONE
 
 
 # --- the fan-out: a pool of workers, fed one URL at a time ---
@@ -452,13 +274,6 @@ def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int
     return Crew(
         count, workers, TICK, settings.state_dir, lock, share, settings, probed, count, client.object_url
     )
-
-
-def process_count(settings: MigrationSettings) -> int:
-    """Return how many processes PROCESSES asks for; auto is one a core, with 16 workers each at least."""
-    if settings.processes == "auto":
-        return max(1, min(len(os.sched_getaffinity(0)), settings.concurrency // 16))
-    return min(int(settings.processes), settings.concurrency)
 
 
 def share(
@@ -589,107 +404,6 @@ def raise_what_ended(worker: Future[None]) -> None:
         raise CannotGoOn(f"a worker died: {error!r}. Run it again: it resumes.") from error
 
 
-# --- what the workers share ---
-
-
-def equip(
-    settings: MigrationSettings,
-    client: S3Client,
-    probed: Probed,
-    processes: int,
-    stop: threading.Event | None = None,
-) -> Transfer:
-    """Return what the workers of one of so many processes share."""
-    stop = stop or threading.Event()
-    workers = max(1, settings.concurrency // processes)
-    source = Source(settings.url_prefix, PooledAdapter(workers, settings.ca_bundle, stop), stop)
-    bucket = Bucket(settings, client, probed.guard)
-    sides = Sides(
-        Side("source", workers, settings.outage_limit, stop, source.probe),
-        Side("bucket", workers, settings.outage_limit, stop, bucket.is_up),
-    )
-    integrity = guard.integrity(probed, settings)
-    return Transfer(
-        source,
-        bucket,
-        sides,
-        Reader(settings.content_check, settings.max_buffer_bytes, integrity),
-        Budget(BUDGET // processes, stop),
-        Bandwidth(settings.bandwidth_limit_mbps * 1e6 / 8 / processes),
-        Patience(settings.max_retries, settings.download_timeout, settings.upload_timeout),
-        stop,
-    )
-
-
-def probe_patiently(settings: MigrationSettings, client: S3Client) -> guard.Probed:
-    """Probe the bucket, with retries like any upload; raise CannotGoOn when it does not answer."""
-    for failed in range(1, settings.max_retries + 2):
-        try:
-            return guard.probe(settings, client)
-        except TryAgain as error:
-            log.warning("the bucket at %s does not answer: %s", client.endpoint, error.message)
-            if failed > settings.max_retries:
-                raise CannotGoOn(
-                    f"the bucket at {client.endpoint} cannot be reached: {error.message}. Check the network, "
-                    "AWS_ENDPOINT_URL and AWS_REGION, then run it again."
-                ) from error
-            time.sleep(backoff(failed))
-    raise AssertionError("unreachable")
-
-
-def note_on(sides: Sides) -> str:
-    """Return which side holds the run back at this moment and why, "" for neither."""
-    notes = []
-    for side in sides:
-        health = side.health()
-        if health.down_for is not None:
-            notes.append(
-                f"{side.name} is down for {duration(health.down_for)} ({health.why}), "
-                f"next probe in {duration(health.next_probe_in or 0)}"
-            )
-        elif health.limit < side.workers:
-            notes.append(f"{side.name} throttled to {health.limit} of {side.workers}")
-    return ", ".join(notes)
-
-
-# --- the last screen ---
-
-
-def summary(settings: MigrationSettings, tally: Tally, audit: report.Audit, ended: float, code: int) -> str:
-    """Return what became of the run, in ten lines at most."""
-    seconds = max(ended - tally.began, 0.001)
-    already = f" ({tally.already_there} were already there)" if tally.already_there else ""
-    lines = [
-        f"{tally.stored} stored{already}, {tally.bytes / MB:.1f} MB in {duration(seconds)}: "
-        f"{tally.stored / seconds:.0f} files/s, {tally.bytes / MB / seconds:.1f} MB/s",
-        f"{audit}",
-    ]
-    causes = [(cause, count) for cause, count in tally.failed.most_common() if count]
-    for cause, count in causes[:MOST_CAUSES]:
-        lines.append(f"  {count} {cause}: {CAUSES[cause].meaning}")
-        for example in tally.examples[cause][:1]:  # none when a stop came between the passes
-            line = f"  {count} {cause}: {shortened(redact(example.message), COLUMNS // 2)}, e.g. "
-            lines[-1] = line + shortened(redact(example.url), COLUMNS - len(line))
-    if len(causes) > MOST_CAUSES:
-        rest = sum(count for _, count in causes[MOST_CAUSES:])
-        lines.append(f"  {rest} of {len(causes) - MOST_CAUSES} more causes: see migration_report.html")
-    if audit.not_tried:
-        lines.append(f"not tried {audit.not_tried}")
-    lines.append(f"state, log and report: {settings.state_dir.resolve()}")
-    lines.append(f"next: {next_command(tally, audit, code)}")
-    return "\n".join(lines)
-
-
-def next_command(tally: Tally, audit: report.Audit, code: int) -> str:
-    """Return the command that a person would type now."""
-    if audit.not_tried or code not in (EXIT_DONE, EXIT_SOME_FAILED):
-        return "python migrate.py"
-    transient = [cause for cause, count in tally.failed.items() if count and CAUSES[cause].transient]
-    if transient:
-        return f"python migrate.py --retry-failed {transient[0]}"
-    return "python validate.py"
-
-
 # --- the command line ---
 
 
@@ -706,9 +420,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     before.add_argument("--plan", action="store_true", help="count, find collisions, estimate; move nothing")
     before.add_argument("--check", action="store_true", help="look at credentials, bucket, network, disk")
     before.add_argument("--create-bucket", action="store_true", help="create DESTINATION_BUCKET")
-    before.add_argument(
-        "--sample", type=sample_size, metavar="N", help="try N URLs under _test/, then delete"
-    )
+    before.add_argument("--sample", type=positive, metavar="N", help="try N URLs under _test/, then delete")
     before.add_argument("--adopt", action="store_true", help="the state is lost: record what the bucket has")
     parser.add_argument("--seed", type=positive, metavar="N", help="draw the same --sample again")
     parser.add_argument("--limit", type=positive, metavar="N", help="stop after N pending URLs")
@@ -736,12 +448,6 @@ def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Names
         parser.error("--seed goes with --sample")
 
 
-def sample_size(text: str) -> int:
-    if positive(text) > sample.MOST:
-        raise argparse.ArgumentTypeError(f"at most {sample.MOST}")
-    return int(text)
-
-
 def positive(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise argparse.ArgumentTypeError("a whole number from 1 on")
@@ -754,25 +460,6 @@ def say_error(message: str) -> None:
         log.error("%s", message)
     else:
         print(f"migrate.py: {redact(message)}", file=sys.stderr)
-
-
-def make_state_dir(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Fixable(f"STATE_DIR {folder} cannot be made: {error.strerror}. Correct the path.") from error
-
-
-def allow_open_files(needed: int) -> None:
-    """Raise this process's limit of open files to needed; raise Fixable when that is not allowed."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise Fixable(
-            f"CONCURRENCY needs {needed} open files, {hard} are allowed: lower it, or raise ulimit -n."
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 if __name__ == "__main__":

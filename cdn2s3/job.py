@@ -35,6 +35,15 @@ class Job(NamedTuple):
     failed_pending: int  # how many of these are pending lines of the input
     failed_elsewhere: int  # how many records there are besides, of URLs outside the input
 
+    def text(self) -> str:
+        """Return in one line what there is and what this run does."""
+        work = self.work
+        return (
+            f"{work.lines} lines: {work.blank} blank, {work.duplicates} duplicates, "
+            f"{work.malformed} malformed, {work.collisions} collisions, {work.done} done before, "
+            f"{work.pending} pending; this run does {self.todo}"
+        )
+
     def tasks(self) -> Iterator[Task]:
         """Yield the URLs to try, in the order of the input."""
         pending = worklist.lines_with(worklist.PENDING, self.urls, self.work)

@@ -72,3 +72,10 @@ def unfinished_collection(urls: Path) -> str | None:
     if complete:
         return None
     return f"{urls} is not complete: its collection was stopped. Run `python collect_urls.py` to finish it."
+
+
+def make_state_dir(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Fixable(f"STATE_DIR {folder} cannot be made: {error.strerror}. Correct the path.") from error

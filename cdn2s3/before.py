@@ -1,0 +1,109 @@
+"""The commands before a run: what it would do and cost, a bucket to fill, a rehearsal, a state regained.
+
+Apart from migrate.py, which every worker process imports: none of them needs what these commands need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+from contextlib import closing
+from pathlib import Path
+
+from cdn2s3 import adoption, creation, estimate, failures, planning, runstate, sample
+from cdn2s3.bucket import Bucket
+from cdn2s3.equipment import allow_open_files, equip, probe_patiently
+from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE, EXIT_SOME_FAILED, Fixable
+from cdn2s3.job import key_maker, look_through, urls_of
+from cdn2s3.ledger import FAILED
+from cdn2s3.listing import Listing
+from cdn2s3.s3client import S3Client
+from cdn2s3.session import PooledAdapter
+from cdn2s3.settings import MigrationSettings
+from cdn2s3.signals import Signals
+from cdn2s3.statefile import held_lock
+
+log = logging.getLogger(__name__)
+
+
+def plan(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
+    """Print what a run would do, take and cost; move nothing, write nothing; return the exit code."""
+    chosen = None
+    if arguments.redo:
+        chosen = urls_of(arguments.redo, "--redo")
+    elif arguments.retry_failed is not None:
+        chosen = failures.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
+    table = estimate.prices(Path(estimate.PRICES_FILE), settings.storage_class)
+    survey = planning.looked_through(settings, chosen, bool(arguments.redo), arguments.limit)
+    print("\n".join(planning.counts_text(settings, survey)))
+    warning = runstate.unfinished_collection(settings.source_urls_file)
+    if warning:
+        log.warning("%s", warning)
+    if survey.work.collisions and settings.on_collision == "refuse":
+        print("\n".join(["", *planning.collisions_text(settings, survey)]))
+        print("\nnext: correct the settings, then python migrate.py --plan")
+        return EXIT_FIXABLE
+    size = planning.asked_sizes(settings, survey.work, random.Random())  # noqa: S311  # no secret
+    speed = estimate.rate(settings, size.mean)
+    found = estimate.estimate(survey.todo, size.mean, speed.files_per_second, table)
+    print("\n".join(["", *planning.forecast_text(size, speed, found, table)]))
+    print(f"\nnext: python {'validate.py' if not survey.todo else 'migrate.py --check'}")
+    return EXIT_DONE
+
+
+def create_bucket(settings: MigrationSettings) -> int:
+    """Create the bucket and print the setting that names it; return the exit code."""
+    with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
+        created = creation.create(settings, lambda chosen: S3Client(chosen, adapter))
+    print("\n".join(creation.text(settings, created)))
+    return EXIT_SOME_FAILED if created.warning else EXIT_DONE
+
+
+def try_sample(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
+    """Move a few files under _test/, read them back, compare and delete them; return the exit code."""
+    seed = arguments.seed if arguments.seed is not None else random.randrange(10**6)  # noqa: S311  # no secret
+    if arguments.sample > sample.MOST:
+        raise Fixable(f"--sample takes {sample.MOST} URLs at most: each is read back whole.")
+    allow_open_files(settings.concurrency)
+    work = planning.looked_through(settings).work
+    urls = planning.drawn(settings, work, arguments.sample, random.Random(seed))  # noqa: S311  # no secret
+    if not urls:
+        print("nothing is pending, so there is nothing to draw from\nnext: python validate.py")
+        return EXIT_DONE
+    there = sample.rehearsal(settings)
+    print(
+        f"sample: {len(urls):,} of {work.pending:,} pending URLs, seed {seed}, to "
+        f"s3://{there.destination_bucket}/{there.destination_prefix}",
+        flush=True,
+    )
+    if work.collisions and settings.on_collision == "refuse":
+        log.warning("%d URLs collide: a run would not start; see python migrate.py --plan", work.collisions)
+    with closing(PooledAdapter(there.concurrency, there.ca_bundle)) as adapter:
+        client = S3Client(there, adapter)
+        probed = probe_patiently(there, client)
+        transfer, bucket = equip(there, client, probed, 1), Bucket(there, client, probed.guard)
+        with closing(transfer.source), signals.noted():
+            outcomes = sample.Sample(there, transfer, bucket, lambda: bool(signals.received)).go(urls)
+    print("\n".join(sample.text(settings, outcomes, work.pending)))
+    if signals.received:
+        return 128 + signals.received
+    print(f"next: python migrate.py{'' if outcomes.is_fine else ' --check'}")
+    return EXIT_DONE if outcomes.is_fine else EXIT_SOME_FAILED
+
+
+def adopt(settings: MigrationSettings) -> int:
+    """Record what lies in the bucket already as completed, under the lock; return the exit code."""
+    with held_lock(settings.state_dir / runstate.LOCK, "migrate.py"):
+        return _adopted(settings)
+
+
+def _adopted(settings: MigrationSettings) -> int:
+    runstate.refuse_while_collecting(settings.source_urls_file)
+    runstate.bind(settings)
+    keys = key_maker(settings)
+    work = look_through(settings, keys)
+    with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
+        adopted = adoption.adopt(settings, keys, work, Listing(S3Client(settings, adapter), settings))
+    print("\n".join(adoption.text(adopted, work.pending)))
+    return EXIT_DONE

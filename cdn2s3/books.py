@@ -1,0 +1,109 @@
+"""The books of a run: every result counted once, and at the end every line of the input accounted for."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from cdn2s3 import failures, report, statefile
+from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn
+from cdn2s3.feed import Done, Task
+from cdn2s3.fingerprints import Fingerprints
+from cdn2s3.job import Job
+from cdn2s3.ledger import FAILED, Ledger
+from cdn2s3.progress import Count
+from cdn2s3.settings import MigrationSettings
+from cdn2s3.summary import next_command, summary
+from cdn2s3.tally import Tally
+
+log = logging.getLogger(__name__)
+
+
+class Books:
+    """Count what one run does; used by its main thread alone."""
+
+    def __init__(self, settings: MigrationSettings, job: Job, ledger: Ledger) -> None:
+        self.job = job
+        self.tally = Tally(time.time())
+        self._settings = settings
+        self._ledger = ledger
+        self._healed = Fingerprints()  # URLs that failed once and are completed now
+        self._failed_pending = job.failed_pending  # pending lines that only an earlier run tried
+        self._tried = 0
+        self._completed_began = ledger.completed.size()
+        self._failed_began = ledger.failed.size()
+
+    def count(self, done: Done) -> None:
+        """Count what became of a task; the second pass takes back what the first counted."""
+        result, url = done.result, done.result.url.encode("utf-8", "surrogateescape")
+        first_in_run = not done.task.cause
+        if first_in_run:
+            self._tried += 1
+            self._failed_pending -= url in self.job.failed_before
+        else:
+            self.tally.take_back(result.url, done.task.cause)
+        if result.stored is not None and (not first_in_run or url in self.job.failed_before):
+            self._healed.add(url)
+        self.tally.add(result, time.time())
+
+    def progress(self) -> Count:
+        tally = self.tally
+        return Count(tally.ended, tally.bytes, sum(tally.failed.values()), tally.error_rate)
+
+    def tasks_to_try_again(self) -> list[Task]:
+        """Return the URLs that failed in this run for a cause that may have passed."""
+        path = self._settings.state_dir / FAILED
+        return [
+            Task(record.url, int(record.attempts), record.cause)
+            for record in failures.transient(path, self._failed_began)
+        ]
+
+    def close(self, error: CannotGoOn | None, signal: int, warning: str | None) -> int:
+        """Rebuild failed_transfers.txt, audit, report, say the summary; return the exit code.
+
+        error is what stopped the run, signal the number of the signal that did (0: none did), warning what
+        is to be said on the last screen too. Raise CannotGoOn when the disk does not take the files.
+        """
+        audit = self._audit()
+        code = self._exit_code(error, signal, audit)
+        why = str(error) if error else f"signal {signal}" if signal else ""
+        ended = time.time()
+        self._report(audit, report.Ending(ended, code, why, next_command(self.tally, audit, code)))
+        if error is not None:
+            log.error("%s", error)
+        if not audit.holds:
+            log.error("the lines do not add up: %s. Please report this.", audit)
+        print(summary(self._settings, self.tally, audit, ended, code))
+        if warning:
+            log.warning("%s", warning)
+        return code
+
+    def _report(self, audit: report.Audit, ending: report.Ending) -> None:
+        from cdn2s3 import htmlreport  # its libraries take a while to import: not before a run
+
+        state = self._settings.state_dir
+        failed = report.standing(state / FAILED)
+        written = report.migration(self._settings, self.tally, audit, ending, failed)
+        report.write_json(state / "migration_report.json", written)
+        htmlreport.write(state / "migration_report.html", htmlreport.migration(written))
+
+    def _audit(self) -> report.Audit:
+        """Count where every line of the input is now, from the files wherever they tell."""
+        work, path = self.job.work, self._settings.state_dir / FAILED
+        causes = failures.rebuild(path, lambda url: url.encode("utf-8", "surrogateescape") in self._healed)
+        appended = sum(1 for _ in statefile.whole_lines(self._ledger.completed.path, self._completed_began))
+        return report.Audit(
+            work.lines,
+            work.blank,
+            work.duplicates,
+            work.done + appended,
+            sum(causes.values()) - self.job.failed_elsewhere,
+            work.pending - self._tried - self._failed_pending,
+        )
+
+    def _exit_code(self, error: CannotGoOn | None, signal: int, audit: report.Audit) -> int:
+        if error is not None:
+            return error.exit_code
+        if signal:
+            return 128 + signal
+        return EXIT_SOME_FAILED if audit.failed or not audit.holds else EXIT_DONE

@@ -1,0 +1,108 @@
+"""Put together what the workers of a process share."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import threading
+import time
+
+from cdn2s3 import guard
+from cdn2s3.bucket import Bucket
+from cdn2s3.buffers import BUDGET, Budget
+from cdn2s3.download import Reader
+from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
+from cdn2s3.guard import Probed
+from cdn2s3.pacing import Bandwidth, backoff
+from cdn2s3.progress import duration
+from cdn2s3.s3client import S3Client
+from cdn2s3.session import PooledAdapter
+from cdn2s3.settings import MigrationSettings
+from cdn2s3.sides import Side
+from cdn2s3.source import Source
+from cdn2s3.transfer import Patience, Sides, Transfer
+
+log = logging.getLogger(__name__)
+
+_FILES_BESIDES = 64  # open files that are neither a download nor an upload
+
+
+def equip(
+    settings: MigrationSettings,
+    client: S3Client,
+    probed: Probed,
+    processes: int,
+    stop: threading.Event | None = None,
+) -> Transfer:
+    """Return what the workers of one of so many processes share."""
+    stop = stop or threading.Event()
+    workers = max(1, settings.concurrency // processes)
+    source = Source(settings.url_prefix, PooledAdapter(workers, settings.ca_bundle, stop), stop)
+    bucket = Bucket(settings, client, probed.guard)
+    sides = Sides(
+        Side("source", workers, settings.outage_limit, stop, source.probe),
+        Side("bucket", workers, settings.outage_limit, stop, bucket.is_up),
+    )
+    integrity = guard.integrity(probed, settings)
+    return Transfer(
+        source,
+        bucket,
+        sides,
+        Reader(settings.content_check, settings.max_buffer_bytes, integrity),
+        Budget(BUDGET // processes, stop),
+        Bandwidth(settings.bandwidth_limit_mbps * 1e6 / 8 / processes),
+        Patience(settings.max_retries, settings.download_timeout, settings.upload_timeout),
+        stop,
+    )
+
+
+def probe_patiently(settings: MigrationSettings, client: S3Client) -> guard.Probed:
+    """Probe the bucket, with retries like any upload; raise CannotGoOn when it does not answer."""
+    for failed in range(1, settings.max_retries + 2):
+        try:
+            return guard.probe(settings, client)
+        except TryAgain as error:
+            log.warning("the bucket at %s does not answer: %s", client.endpoint, error.message)
+            if failed > settings.max_retries:
+                raise CannotGoOn(
+                    f"the bucket at {client.endpoint} cannot be reached: {error.message}. Check the network, "
+                    "AWS_ENDPOINT_URL and AWS_REGION, then run it again."
+                ) from error
+            time.sleep(backoff(failed))
+    raise AssertionError("unreachable")
+
+
+def note_on(sides: Sides) -> str:
+    """Return which side holds the run back at this moment and why, "" for neither."""
+    notes = []
+    for side in sides:
+        health = side.health()
+        if health.down_for is not None:
+            notes.append(
+                f"{side.name} is down for {duration(health.down_for)} ({health.why}), "
+                f"next probe in {duration(health.next_probe_in or 0)}"
+            )
+        elif health.limit < side.workers:
+            notes.append(f"{side.name} throttled to {health.limit} of {side.workers}")
+    return ", ".join(notes)
+
+
+def process_count(settings: MigrationSettings) -> int:
+    """Return how many processes PROCESSES asks for; auto is one a core, with 16 workers each at least."""
+    if settings.processes == "auto":
+        return max(1, min(len(os.sched_getaffinity(0)), settings.concurrency // 16))
+    return min(int(settings.processes), settings.concurrency)
+
+
+def allow_open_files(workers: int) -> None:
+    """Let this process have the open files that so many workers need; raise Fixable when it may not."""
+    needed = 2 * workers + _FILES_BESIDES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise Fixable(
+            f"CONCURRENCY needs {needed} open files, {hard} are allowed: lower it, or raise ulimit -n."
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

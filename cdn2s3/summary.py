@@ -1,0 +1,47 @@
+"""The last screen of a migration: what became of it, in ten lines at most, and what to type next."""
+
+from __future__ import annotations
+
+from cdn2s3 import report
+from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, redact
+from cdn2s3.progress import duration, shortened
+from cdn2s3.settings import MB, MigrationSettings
+from cdn2s3.tally import Tally
+
+MOST_CAUSES = 4  # on the last screen; the report has them all
+COLUMNS = 80  # of the last screen, for what can be made to fit
+
+
+def summary(settings: MigrationSettings, tally: Tally, audit: report.Audit, ended: float, code: int) -> str:
+    """Return what became of the run, in ten lines at most."""
+    seconds = max(ended - tally.began, 0.001)
+    already = f" ({tally.already_there} were already there)" if tally.already_there else ""
+    lines = [
+        f"{tally.stored} stored{already}, {tally.bytes / MB:.1f} MB in {duration(seconds)}: "
+        f"{tally.stored / seconds:.0f} files/s, {tally.bytes / MB / seconds:.1f} MB/s",
+        f"{audit}",
+    ]
+    causes = [(cause, count) for cause, count in tally.failed.most_common() if count]
+    for cause, count in causes[:MOST_CAUSES]:
+        lines.append(f"  {count} {cause}: {CAUSES[cause].meaning}")
+        for example in tally.examples[cause][:1]:  # none when a stop came between the passes
+            line = f"  {count} {cause}: {shortened(redact(example.message), COLUMNS // 2)}, e.g. "
+            lines[-1] = line + shortened(redact(example.url), COLUMNS - len(line))
+    if len(causes) > MOST_CAUSES:
+        rest = sum(count for _, count in causes[MOST_CAUSES:])
+        lines.append(f"  {rest} of {len(causes) - MOST_CAUSES} more causes: see migration_report.html")
+    if audit.not_tried:
+        lines.append(f"not tried {audit.not_tried}")
+    lines.append(f"state, log and report: {settings.state_dir.resolve()}")
+    lines.append(f"next: {next_command(tally, audit, code)}")
+    return "\n".join(lines)
+
+
+def next_command(tally: Tally, audit: report.Audit, code: int) -> str:
+    """Return the command that a person would type now."""
+    if audit.not_tried or code not in (EXIT_DONE, EXIT_SOME_FAILED):
+        return "python migrate.py"
+    transient = [cause for cause, count in tally.failed.items() if count and CAUSES[cause].transient]
+    if transient:
+        return f"python migrate.py --retry-failed {transient[0]}"
+    return "python validate.py"
