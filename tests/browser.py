@@ -29,13 +29,34 @@ _FLAGS = (
 )
 
 
+def _started_driver() -> tuple[subprocess.Popen[str], int]:
+    """Return a chromedriver and its port.
+
+    It takes a free port of IPv4 and ends when somebody has the same one of IPv6: then another is tried.
+    """
+    said: list[str] = []
+    for _ in range(5):
+        driver = subprocess.Popen(
+            [str(DRIVER), "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert driver.stdout is not None
+        for line in driver.stdout:
+            found = re.search(r"started successfully on port (\d+)", line)
+            if found:
+                return driver, int(found.group(1))
+            said.append(line)
+        driver.stdout.close()
+        driver.wait()
+    raise RuntimeError(f"chromedriver did not start: {''.join(said)}")
+
+
 class Browser:
     """One browser with a profile of its own in folder; ended at the end of the block."""
 
     def __init__(self, folder: Path) -> None:
         if CHROMIUM is None or DRIVER is None:
             raise RuntimeError(WHY_NOT)
-        self._driver = subprocess.Popen([DRIVER, "--port=0"], stdout=subprocess.PIPE, text=True)
+        self._driver, port = _started_driver()
         self._http = requests.Session()
         self._http.trust_env = False
         try:
@@ -44,20 +65,12 @@ class Browser:
                 "goog:chromeOptions": options,
                 "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
             }
-            self._base = f"http://127.0.0.1:{self._port()}/session"
+            self._base = f"http://127.0.0.1:{port}/session"
             began = self._post("", {"capabilities": {"alwaysMatch": wanted}})
             self._base += "/" + began["sessionId"]
         except BaseException:
             self._end()
             raise
-
-    def _port(self) -> int:
-        assert self._driver.stdout is not None
-        for line in self._driver.stdout:
-            found = re.search(r"started successfully on port (\d+)", line)
-            if found:
-                return int(found.group(1))
-        raise RuntimeError("chromedriver did not start")
 
     def _post(self, command: str, body: dict[str, Any]) -> Any:
         answer = self._http.post(self._base + command, json=body, timeout=60)

@@ -1,0 +1,105 @@
+"""What a run adds up: counters that are true, figures of bounded size."""
+
+from __future__ import annotations
+
+import pytest
+
+from cdn2s3.destination import Stored
+from cdn2s3.tally import EXAMPLES, Distribution, Tally, Timeline
+from cdn2s3.transfer import Result
+
+
+def stored(url: str = "u", size: int = 100, seconds: float = 1.0, already: bool = False) -> Result:
+    return Result(url, "k", Stored("e", size, "m", already), download_seconds=seconds, upload_seconds=seconds)
+
+
+def failed(url: str = "u", cause: str = "timeout") -> Result:
+    return Result(url, "k", cause=cause, message="m")
+
+
+def test_tally_counts_what_was_stored_and_what_failed() -> None:
+    tally = Tally(0)
+    tally.add(stored(size=100), 1)
+    tally.add(stored(size=200, already=True), 2)
+    tally.add(failed(cause="not_found"), 3)
+    assert (tally.stored, tally.already_there, tally.bytes, tally.ended) == (2, 1, 300, 3)
+    assert tally.failed == {"not_found": 1}
+
+
+def test_tally_takes_a_failure_back_when_the_second_pass_has_a_result() -> None:
+    tally = Tally(0)
+    tally.add(failed("a"), 1)
+    tally.add(failed("b"), 1)
+    tally.take_back("a", "timeout")
+    tally.add(stored("a"), 70)
+    assert tally.ended == 2
+    assert tally.failed["timeout"] == 1
+    assert [example.url for example in tally.examples["timeout"]] == ["b"]
+
+
+def test_tally_keeps_ten_examples_of_a_cause() -> None:
+    tally = Tally(0)
+    for number in range(50):
+        tally.add(failed(str(number)), 1)
+    assert len(tally.examples["timeout"]) == EXAMPLES
+    assert tally.failed["timeout"] == 50
+
+
+def test_tally_keeps_the_slowest_ten() -> None:
+    tally = Tally(0)
+    for number in range(100):
+        tally.add(stored(str(number), seconds=number / 2), 1)
+    assert sorted(tally.slowest) == [(float(number), str(number)) for number in range(90, 100)]
+
+
+def test_tally_counts_attempts_that_were_made_again() -> None:
+    tally = Tally(0)
+    tally.add(stored("a")._replace(retried=("connection", "connection", "timeout")), 1)
+    assert tally.retried == {"connection": 2, "timeout": 1}
+    assert tally.retried_examples["connection"] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("results", "rate"),
+    [
+        pytest.param(999 * [failed()], 0.0, id="too few to tell"),
+        pytest.param(1000 * [failed()], 1.0, id="all failed"),
+        pytest.param(1000 * [failed(cause="not_found")], 0.0, id="missing images are no sign"),
+        pytest.param(1000 * [failed()] + 500 * [stored()], 0.5, id="the last 1,000 only"),
+    ],
+)
+def test_error_rate_is_of_the_last_thousand(results: list[Result], rate: float) -> None:
+    tally = Tally(0)
+    for result in results:
+        tally.add(result, 1)
+    assert tally.error_rate == rate
+
+
+def test_timeline_halves_when_it_grows_long_and_loses_nothing() -> None:
+    timeline = Timeline()
+    for second in range(2000):
+        timeline.add(second + 0.5, 10, stored=second % 4 != 0)
+    steps = list(timeline)
+    assert len(steps) <= 600
+    assert {step.seconds for step in steps} == {4.0}
+    assert (sum(step.files for step in steps), sum(step.failed for step in steps)) == (1500, 500)
+    assert sum(step.size for step in steps) == 20_000
+
+
+def test_quantiles_are_true_to_five_percent() -> None:
+    values = Distribution()
+    for number in range(1, 1001):
+        values.add(number / 100)
+    for share in (0.5, 0.95, 0.99):
+        assert values.quantile(share) == pytest.approx(share * 10, rel=0.05)
+
+
+def test_quantile_without_values_is_none() -> None:
+    assert Distribution().quantile(0.5) is None
+
+
+def test_counts_put_each_value_into_its_class() -> None:
+    values = Distribution()
+    for value in (5, 50, 55, 5000):
+        values.add(value)
+    assert values.counts([10, 100]) == [1, 2, 1]
