@@ -429,7 +429,7 @@ def _spot_line(spot: Spot) -> str:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="validate.py",
-        usage="validate.py [options]",
+        usage="%(prog)s [--env-file PATH] [--spot-check N] [--report PATH] [--json PATH]",
         description="Compare the bucket with urls.txt and completed.txt, and some images byte for byte.",
         epilog="example:\n  python validate.py --spot-check 500\n\n"
         f"{EXIT_CODES_HELP}\nsettings: docs/settings.md (migration.env)",

@@ -374,12 +374,13 @@ def test_validate_whose_cdn_is_away(migrated: Job) -> None:
 
 def test_validate_without_spot_check(migrated: Job) -> None:
     before = len(migrated.source.log)
-    code, out, _ = migrated.validate("--spot-check 0 --json out.json")
+    code, out, _ = migrated.validate("--spot-check 0 --json out.json --report out.html")
     assert code == 0
     assert len(migrated.source.log) == before
     assert "spot check: none asked for" in out
     assert json.loads((migrated.folder / "out.json").read_text())["verdict"] == "complete"
-    assert not (migrated.folder / "validation_report.json").exists()
+    assert "complete" in (migrated.folder / "out.html").read_text()
+    assert not list(migrated.folder.glob("validation_report.*"))
 
 
 def test_validate_before_a_migration(job: Job, s3: S3Server) -> None:
@@ -413,7 +414,9 @@ def test_validate_shows_no_secret(job: Job) -> None:
     told = (
         out
         + error
-        + "".join((job.folder / f"validation{end}").read_text() for end in (".log", "_report.json"))
+        + "".join(
+            (job.folder / f"validation{end}").read_text() for end in (".log", "_report.json", "_report.html")
+        )
     )
     assert "canary-query" not in told
     assert "AKIATEST" not in told
