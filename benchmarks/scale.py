@@ -108,12 +108,19 @@ def collect(parent: Path, count: int) -> Took:
 
 def start_and_end(folder: Path, url: str) -> tuple[Took, Took]:
     """Let migrate.py move one pending URL; return what came before its download and after its upload."""
+    _times(url)  # what --plan asked for does not count
     began = time.time()
     cost = _run(folder, ["migrate.py", "--limit", "1"], {0, 1})
     ended = time.time()
-    with urllib.request.urlopen(f"{url}/times") as answer:
-        times = json.load(answer)
+    times = _times(url)
     return Took(times["first_image"] - began, cost.own_peak_rss), Took(ended - times["last_request"], None)
+
+
+def _times(url: str) -> dict[str, float]:
+    """Return what the server noted since it was asked last: first_image, last_request (seconds, epoch)."""
+    with urllib.request.urlopen(f"{url}/times") as answer:
+        times: dict[str, float] = json.load(answer)
+    return times
 
 
 def _whole(cost: measure.Cost) -> Took:

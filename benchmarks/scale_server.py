@@ -26,6 +26,7 @@ class ScaleExchanges(Exchanges):
     def _answer(self) -> None:
         if self._path == "/times":
             self._say("200 OK", body=json.dumps(_times).encode())
+            _times.update(first_image=0.0, last_request=0.0)
             return
         _times["last_request"] = time.time()
         if self._path.startswith("/cdn/") and not _times["first_image"]:
