@@ -105,7 +105,10 @@ class Bucket:
         if reply.status != 200:
             raise reply.error("HEAD")
         kms = reply.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
-        return ObjectInfo(int(reply.headers.get("content-length", -1)), reply.etag, kms)
+        size = reply.headers.get("content-length", "")
+        if not (size.isascii() and size.isdigit()):
+            raise TryAgain("server_error", "the bucket's answer to HEAD tells no size")
+        return ObjectInfo(int(size), reply.etag, kms)
 
     def md5_at(self, key: str, limit: Limit) -> str:
         """Return the MD5 of the object at key as hex digits, from its bytes; raise as head() does."""

@@ -71,6 +71,8 @@ class Connection:
 
     def is_quiet(self) -> bool:
         """Tell whether an idle connection may be used again: open, and nothing unasked for has arrived."""
+        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+            return False  # the rest of a TLS record that has been received: the socket shows nothing of it
         return not self._poll.poll(0)
 
     def send(self, pieces: Sequence[Buffer], limit: Limit) -> None:
@@ -107,24 +109,34 @@ def _connected(origin: Origin, limit: Limit) -> socket.socket:
     """Connect to the first address of origin that answers; one deadline for all of them."""
     try:
         addresses = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # longer than a name may be, or with an empty part
+        raise TryAgain("connection", f"{origin.host} cannot be looked up: it is no host name") from error
     except OSError as error:
         raise translated(error, origin) from error
     failure: TryAgain | None = None
     for number, (family, kind, protocol, _, address) in enumerate(addresses):
-        sock = socket.socket(family, kind, protocol)
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             share = limit.remaining() / (len(addresses) - number)  # leave time for the addresses after it
-            _connect(sock, address, Limit(share, limit.stop), origin)
+            sock = _new_socket(family, kind, protocol, origin)
+            try:
+                _connect(sock, address, Limit(share, limit.stop), origin)
+            except BaseException:
+                sock.close()
+                raise
             return sock
         except TryAgain as error:
             failure = error
-            sock.close()
-        except BaseException:
-            sock.close()
-            raise
     raise failure or TryAgain("connection", f"{origin} has no address")
+
+
+def _new_socket(family: int, kind: int, protocol: int, origin: Origin) -> socket.socket:
+    try:
+        sock = socket.socket(family, kind, protocol)
+    except OSError as error:  # no file left, or an address family that this machine has not got
+        raise translated(error, origin) from error
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return sock
 
 
 def _connect(sock: socket.socket, address: object, limit: Limit, origin: Origin) -> None:

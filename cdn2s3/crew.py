@@ -82,20 +82,18 @@ class Crew:
         self._members = [self._start() for _ in range(self._count)]
         try:
             while self._members:
-                for member in self._members:
-                    member.top_up(feed, self._ahead if not self._stopping else 0)
+                self._hand_out(feed)
                 batch: list[Done] = []
                 for ready in multiprocessing.connection.wait([m.pipe for m in self._members], self._tick):
                     member = next(m for m in self._members if m.pipe is ready)
                     batch += self._heard(member, feed, begin)
                 yield batch
-                self._let_go(feed)
         except BaseException:
             self.stop()
             raise
         finally:
             for member in self._members:
-                member.process.join()
+                member.wait_for_end()
         if self._error is not None:
             raise self._error
 
@@ -129,21 +127,24 @@ class Crew:
         member.process.join()
         member.pipe.close()
         self._members.remove(member)
-        if not member.at or self._stopping:
+        if not member.at:
             return []
+        recorded = self._recorded(member.at, begin)
+        told = list(recorded.values())
+        if self._stopping:
+            return told
         code = member.process.exitcode or 0
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         self._deaths += 1
         if self._deaths > _MOST_DEATHS:
             self._error = CannotGoOn(f"worker processes keep dying (the last by {how}); see the kernel's log")
             self.stop()
-            return []
-        recorded = self._recorded(member.at, begin)
+            return told
         left = [task for url, task in member.at.items() if url not in recorded]
         log.error("a worker process died (%s): a new one goes on with its %d URLs", how, len(left))
         feed.put(*left)
         self._members.append(self._start())
-        return list(recorded.values())
+        return told
 
     def _recorded(self, at: dict[str, Task], begin: dict[str, int]) -> dict[str, Done]:
         """Return what a dead process had recorded of the tasks at, and not told."""
@@ -159,9 +160,11 @@ class Crew:
                 found[row.url] = Done(at[row.url], Result(row.url, row.key, stored, row.media_type))
         return found
 
-    def _let_go(self, feed: Feed) -> None:
-        """Tell the members that there is no more once nothing is left to hand out and nobody is at work."""
-        if all(len(member.at) == member.held for member in self._members) and not feed.has_more:
+    def _hand_out(self, feed: Feed) -> None:
+        """Give each member enough to do; tell all that there is no more when nobody has anything left to do."""
+        for member in self._members:
+            member.top_up(feed, self._ahead if not self._stopping else 0)
+        if not any(member.busy for member in self._members):
             for member in self._members:
                 member.send(None)
 
@@ -193,14 +196,29 @@ class _Member:
         self.held = 0
         self._told_end = False
 
+    @property
+    def busy(self) -> int:
+        """How many tasks the process has to do: those whose failure is in doubt wait for others."""
+        return len(self.at) - self.held
+
     def top_up(self, feed: Feed, ahead: int) -> None:
-        """Hand out tasks until the process has as many as ahead."""
-        if len(self.at) > ahead // 2:
+        """Hand out tasks until the process has as many to do as ahead."""
+        if self.busy > ahead // 2:
             return
-        tasks = [task for _, task in zip(range(ahead - len(self.at)), feed)]
+        tasks = [task for _, task in zip(range(ahead - self.busy), feed)]
         if tasks:
             self.at.update((task.url, task) for task in tasks)
             self.send(tasks)
+
+    def wait_for_end(self) -> None:
+        """Wait until the process has ended; what it still tells is heard, or it would wait for a listener."""
+        while True:
+            try:
+                self.pipe.recv()
+            except (EOFError, OSError):
+                break
+        self.process.join()
+        self.pipe.close()
 
     def send(self, order: object) -> None:
         """Send an order once; a process that has ended already is noticed when its report is awaited."""

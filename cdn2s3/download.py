@@ -6,6 +6,7 @@ is none, when the chunked framing ended as it should, or else when the image its
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from hashlib import md5
@@ -21,6 +22,11 @@ from cdn2s3.errors import TryAgain, UrlFailed
 from cdn2s3.multipart import PART_BYTES
 
 _FALLBACK_TYPE = "binary/octet-stream"  # what S3 itself gives an object without a type
+_LONGEST_TYPE = 200  # characters
+# A label becomes a header of a signed request: what is not a media type to the letter (RFC 9110, 8.3.1) does not.
+_MEDIA_TYPE = re.compile(
+    r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?: ?; ?[\w!#$&^.+-]+=(?:[\w!#$&^.+-]+|\"[\w !#$&^.+-]*\"))*", re.ASCII
+)
 
 
 class LargeBody:
@@ -83,9 +89,10 @@ class Reader:
         length = answer.length
         if length is not None and length > self._max_buffer:
             return LargeBody(self, answer, room.view(self._part_bytes()), 0, limit)
-        view = room.view(length if length is not None else SMALL)
+        most = length if length is not None else min(SMALL, self._max_buffer)
+        view = room.view(most)[:most]
         digest = _digest_of(self._integrity)
-        filled = _fill(answer, view[:length] if length is not None else view, 0, digest)
+        filled = _fill(answer, view, 0, digest)
         if length is None and filled == len(view):  # it may go on: move it to the largest buffer there is
             larger = room.view(self._part_bytes())
             larger[:filled] = view[:filled]
@@ -114,7 +121,10 @@ class Reader:
             raise UrlFailed("not_an_image", f"the body does not begin like an image (labelled {said})")
         if sniffed is None and self._content_check == "not_html" and images.is_html(start):
             raise UrlFailed("not_an_image", "the body is an HTML page")
-        return sniffed or answer.headers.get("content-type", _FALLBACK_TYPE)
+        if sniffed is not None:
+            return sniffed
+        said = answer.headers.get("content-type", "")
+        return said if len(said) <= _LONGEST_TYPE and _MEDIA_TYPE.fullmatch(said) else _FALLBACK_TYPE
 
     def check_whole(
         self, answer: Answer, start: images.Bytes, tail: images.Bytes, size: int, media_type: str

@@ -32,7 +32,8 @@ def rebuild(path: Path, is_settled: Callable[[str], bool]) -> Counter[str]:
         return causes
     last = Numbered()
     for number, line in enumerate(whole_lines(path)):
-        last[line[: line.find(b"\t")]] = number
+        if failed(line) is not None:
+            last[line[: line.find(b"\t")]] = number
     with replacing(path) as file:
         for number, line in enumerate(whole_lines(path)):
             record = failed(line)

@@ -82,7 +82,7 @@ def forget_completed(state_dir: Path, urls: Fingerprints) -> int:
     with replacing(path.with_name(COMPLETED + ".bak")) as backup, replacing(path) as file:
         for line in whole_lines(path):
             backup.write(line + b"\n")
-            if line[: line.find(b"\t")] in urls:
+            if line.partition(b"\t")[0] in urls:
                 forgotten += 1
             else:
                 file.write(line + b"\n")

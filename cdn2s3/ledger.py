@@ -18,6 +18,8 @@ from cdn2s3.transfer import Result
 COMPLETED = "completed.txt"
 FAILED = "failed_transfers.txt"
 
+_COUNT = re.compile(r"[0-9]{1,18}", re.ASCII)  # int() takes it, whatever else counts as a digit somewhere
+_IS_COMPLETED = re.compile(rb"([^\t]+\t[^\t]*)\t[0-9]{1,18}(?:\t[^\t]*){4}", re.DOTALL)
 _UNSAFE = re.compile("[\x00-\x1f\x7f\udc80-\udcff]")
 
 
@@ -67,7 +69,7 @@ def decode_line(line: bytes) -> str:
 def completed(line: bytes) -> Completed | None:
     """Return the record that a line of completed.txt holds, or None when it holds none."""
     fields = decode_line(line).split("\t")
-    if len(fields) != len(Completed._fields) or not fields[0] or not fields[2].isdigit():
+    if len(fields) != len(Completed._fields) or not fields[0] or not _COUNT.fullmatch(fields[2]):
         return None
     return Completed(*fields)
 
@@ -75,7 +77,7 @@ def completed(line: bytes) -> Completed | None:
 def failed(line: bytes) -> Failed | None:
     """Return the record that a line of failed_transfers.txt holds, or None when it holds none."""
     fields = decode_line(line).split("\t")
-    if len(fields) != len(Failed._fields) or not fields[0] or not fields[2].isdigit():
+    if len(fields) != len(Failed._fields) or not fields[0] or not _COUNT.fullmatch(fields[2]):
         return None
     return Failed(*fields)
 
@@ -85,9 +87,8 @@ def url_and_key(line: bytes) -> bytes | None:
 
     This is what makes a URL done: its own line and the key that it has today.
     """
-    if line.count(b"\t") != len(Completed._fields) - 1:
-        return None
-    return line[: line.index(b"\t", line.index(b"\t") + 1)]
+    record = _IS_COMPLETED.fullmatch(line)
+    return record[1] if record else None
 
 
 def timestamp(seconds: float) -> str:

@@ -45,7 +45,7 @@ def _read(path: Path) -> dict[str, str]:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise cannot_read(path, error) from error
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise CannotGoOn(
@@ -67,7 +67,7 @@ def unfinished_collection(urls: Path) -> str | None:
     checkpoint = urls.with_name("checkpoint.json")
     try:
         complete = json.loads(checkpoint.read_bytes()).get("complete")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None if not checkpoint.exists() else f"{checkpoint} cannot be read: is {urls} complete?"
     if complete:
         return None

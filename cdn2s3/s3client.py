@@ -99,6 +99,13 @@ def _sdk_errors() -> Iterator[None]:
         ) from error
 
 
+def _not_renewed(error: Exception) -> CannotGoOn:
+    return CannotGoOn(
+        f"the AWS credentials could not be renewed ({type(error).__name__}). Check the instance role "
+        "or the profile, then run the same command again: it resumes."
+    )
+
+
 class S3Client:
     """Send requests to one bucket; shared by all threads."""
 
@@ -185,7 +192,9 @@ class S3Client:
         try:
             parsed = getattr(self._client(), operation)(Bucket=self._settings.destination_bucket, **params)
             return self._own.reply, parsed
-        except botocore.exceptions.ClientError:
+        except botocore.exceptions.ClientError as error:
+            if self._own.reply is None:  # it comes from the service that gives the credentials
+                raise _not_renewed(error) from error
             return self._own.reply, {}
         except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
             raise CannotGoOn(NO_CREDENTIALS) from error
@@ -194,10 +203,9 @@ class S3Client:
         except botocore.exceptions.BotoCoreError as error:
             if self._own.reply is not None:  # an answer that boto3 cannot read
                 return Reply(502, {}, b""), {}
-            raise CannotGoOn(
-                f"the AWS credentials could not be renewed ({type(error).__name__}). Check the instance role "
-                "or the profile, then run the same command again: it resumes."
-            ) from error
+            raise _not_renewed(error) from error
+        except RuntimeError as error:  # botocore's word for new credentials that are expired already
+            raise _not_renewed(error) from error
 
     def _send_for_boto3(self, request: AWSPreparedRequest, **unused: Any) -> AWSResponse:
         """Send the request that boto3 has built and signed; called by botocore in the calling thread."""

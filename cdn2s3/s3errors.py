@@ -31,14 +31,24 @@ FATAL = {
     "ExpiredTokenException": _RENEW,
     "TokenRefreshRequired": _RENEW,
     "InvalidSecurity": _CREDENTIALS,
+    "AccessKeyDisabled": _CREDENTIALS,
+    "CredentialsNotSupported": _CREDENTIALS,
+    "MissingSecurityHeader": _CREDENTIALS,
+    "MissingAuthenticationToken": _CREDENTIALS,
+    "InvalidPayer": _CREDENTIALS,
     "RequestTimeTooSkewed": "this machine's clock is wrong: set it (`chronyc makestep`), then run it again",
     "NoSuchBucket": _BUCKET,
     "InvalidBucketName": _BUCKET,
     "AuthorizationHeaderMalformed": _REGION,
     "PermanentRedirect": _REGION,
+    "Redirect": _REGION,
+    "EndpointNotFound": _REGION,
+    "IncorrectEndpoint": _REGION,
     "TemporaryRedirect": _REGION,
     "IllegalLocationConstraintException": _REGION,
     "AccessControlListNotSupported": _ACL,
+    "InvalidBucketState": _BUCKET,
+    "InvalidBucketOwnerAWSAccountID": "EXPECTED_BUCKET_OWNER is an account id of 12 digits",
     "InvalidStorageClass": _SETTING,
     "InvalidEncryptionAlgorithmError": _SETTING,
     "KMS.NotFoundException": _KMS,
@@ -48,10 +58,12 @@ FATAL = {
     "KMS.InvalidKeyUsageException": _KMS,
 }
 
-# Codes with a 4xx status after which the same request may well succeed.
+# Codes with a 4xx status after which another attempt may well succeed (a multipart upload begins anew). An answer
+# to HEAD has no code: 400 and 403 may then be expired credentials, which the next PUT is told.
 _AGAIN = frozenset({
     "BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch",
-    "ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "SlowDown", "Busy", "Throttling",
+    "ConditionalRequestConflict", "OperationAborted", "NoSuchUpload", "InvalidPart",
+    "RequestTimeout", "SlowDown", "Busy", "Throttling",
     "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException",
 })  # fmt: skip
 _THROTTLED = frozenset({
@@ -81,6 +93,6 @@ def meaning(status: int, code: str, action: str, retry_after: float | None = Non
         return CannotGoOn(f"{said}: {_REGION}.")
     if code in _THROTTLED or status in (429, 503):
         return TryAgain("throttled", said, retry_after)
-    if code in _AGAIN or status >= 500 or status == 408 or (status == 403 and not code):
+    if code in _AGAIN or status >= 500 or status == 408 or (status in (400, 403) and not code):
         return TryAgain("server_error", said, retry_after)
     return UrlFailed("destination", said)

@@ -64,7 +64,7 @@ class Signer:
             method,
             path,
             query_string(query),
-            *(f"{name}:{signed[name]}" for name in names),
+            *(f"{name}:{' '.join(signed[name].split())}" for name in names),
             "",
             signed_names,
             "UNSIGNED-PAYLOAD",
@@ -107,4 +107,5 @@ def quoted_key(key: str) -> str:
 
 def query_string(query: Mapping[str, str]) -> str:
     """Return a query in the order and spelling that the signature asks for."""
-    return "&".join(f"{quote(name, safe='-_.~')}={quote(query[name], safe='-_.~')}" for name in sorted(query))
+    pairs = sorted((quote(name, safe="-_.~"), quote(value, safe="-_.~")) for name, value in query.items())
+    return "&".join(f"{name}={value}" for name, value in pairs)

@@ -1,0 +1,137 @@
+"""The ledger's lines: what is written is read back, and what is read is a record or is none, never an error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdn2s3.destination import Stored
+from cdn2s3.ledger import (
+    Completed,
+    Failed,
+    Ledger,
+    completed,
+    decode_line,
+    encode,
+    failed,
+    failed_line,
+    field,
+    timestamp,
+    url_and_key,
+)
+from cdn2s3.transfer import Result
+from tests.properties import examples
+
+ROW = Completed("https://h/a b.jpg", "k/ä", "7", "e-tag", "0" * 32, "image/jpeg", "2026-11-20T11:00:00Z")
+_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+_LINES = st.one_of(
+    st.binary(max_size=60),
+    st.lists(
+        st.sampled_from([b"", b"7", b"\xc2\xb2", b"9" * 5000, b"-1", b" 7", b"u", b"\xff", b"\r"]), max_size=9
+    ).map(b"\t".join),
+)
+
+
+@examples(300)
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=7))
+def test_encoded_fields_are_one_line_and_as_many_fields(fields: list[str]) -> None:
+    try:
+        line = encode(tuple(fields))
+    except UnicodeEncodeError:  # a surrogate that stands for no byte comes from no file
+        assert any(
+            "\ud800" <= c <= "\udfff" and not "\udc80" <= c <= "\udcff" for text in fields for c in text
+        )
+        return
+    assert line.endswith(b"\n") and line.count(b"\n") == 1 and line.count(b"\t") == len(fields) - 1
+    assert decode_line(line[:-1]).split("\t") == [field(text) for text in fields]
+
+
+@examples(200)
+@given(_TEXT, _TEXT, st.integers(0, 10**15), _TEXT)
+def test_completed_row_is_read_back(url: str, key: str, size: int, etag: str) -> None:
+    row = Completed(
+        field("u" + url), field(key), str(size), field(etag), "-", "image/png", "2026-11-20T11:00:00Z"
+    )
+    line = encode(row)[:-1]
+    assert completed(line) == row
+    assert url_and_key(line) == f"{row.url}\t{row.key}".encode()
+
+
+@examples(500)
+@given(_LINES)
+def test_any_line_is_a_record_or_none_and_what_is_taken_is_reproduced(line: bytes) -> None:
+    row, failure = completed(line), failed(line)
+    assert (url_and_key(line) is not None) == (row is not None)
+    for record, size in ((row, row and row.size), (failure, failure and failure.attempts)):
+        if record is None:
+            continue
+        assert int(str(size)) >= 0
+        text = decode_line(line)
+        assert "\t".join(record) == text
+        if all(field(part) == part for part in record):
+            assert encode(record) == line + b"\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"https://h/a.jpg", id="a bare URL"),
+        pytest.param(encode(ROW)[:-20], id="torn, all fields"),
+        pytest.param(encode(ROW)[:-22].rpartition(b"\t")[0], id="a field less"),
+        pytest.param(encode(ROW)[:-1] + b"\tx", id="a field more"),
+        pytest.param(encode(ROW._replace(url=""))[:-1], id="no url"),
+        pytest.param(encode(ROW._replace(size="x"))[:-1], id="size no number"),
+        pytest.param(encode(ROW._replace(size="\u00b2"))[:-1], id="size superscript"),
+        pytest.param(encode(ROW._replace(size="9" * 5000))[:-1], id="size endless"),
+        pytest.param(encode(Failed("u", "timeout", "4", "m", "t"))[:-1], id="a failure"),
+    ],
+)
+def test_line_that_is_no_completed_row(line: bytes) -> None:
+    if line.count(b"\t") != 6 or not line.startswith(b"https://h/a b.jpg\tk"):
+        assert completed(line) is None
+        assert url_and_key(line) is None
+    elif completed(line) is not None:  # a torn last field cannot be seen; AppendFile cuts torn lines off
+        assert line == encode(ROW)[:-20]
+
+
+def test_failed_row_hides_queries_and_keeps_its_line() -> None:
+    line = failed_line("https://h/a.jpg?token=t", "timeout", 3, "https://u:p@h/a?token=canary\tslow", 0)
+    assert line == b"https://h/a.jpg?token=t\ttimeout\t3\thttps://***@h/a?***%09slow\t1970-01-01T00:00:00Z\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoded"),
+    [
+        ("a\tb\nc", "a%09b%0Ac"),
+        ("\x7f\x00", "%7F%00"),
+        ("\udce9", "%E9"),
+        ("ä€😀\u2028", "ä€😀\u2028"),
+        ("100%", "100%"),
+    ],
+)
+def test_field(text: str, encoded: str) -> None:
+    assert field(text) == encoded
+
+
+def test_timestamp_is_utc_to_the_second() -> None:
+    assert timestamp(784111777.9) == "1994-11-06T08:49:37Z"
+
+
+def test_ledger_appends_results_to_their_files(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.record(Result("u1", "k1", Stored("", 5, "-", already_there=False)), 0)
+    ledger.record(Result("u2", "k2", Stored("e", 6, "0" * 32, already_there=True), "image/png"), 1)
+    ledger.record(Result("u3", "k3", cause="not_found", message="the CDN answered 404"), 2)
+    ledger.completed.close()
+    ledger.failed.close()
+    assert (tmp_path / "completed.txt").read_bytes() == (
+        b"u1\tk1\t5\t-\t-\t-\t1970-01-01T00:00:00Z\n"
+        b"u2\tk2\t6\te\t" + b"0" * 32 + b"\timage/png\t1970-01-01T00:00:01Z\n"
+    )
+    assert (tmp_path / "failed_transfers.txt").read_bytes() == (
+        b"u3\tnot_found\t1\tthe CDN answered 404\t1970-01-01T00:00:02Z\n"
+    )
