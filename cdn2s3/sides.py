@@ -89,7 +89,12 @@ class Side:
                 is_probe = self._wait_for_leave()
                 if not is_probe:
                     return self._admitted(is_probe=False)
-            answer = self._probe()
+            try:
+                answer = self._probe()
+            except BaseException:
+                with self._changed:
+                    self._probing = False  # let another worker probe
+                raise
             with self._changed:
                 if answer is None:
                     return self._admitted(is_probe=True)
@@ -192,6 +197,8 @@ class Side:
         self._next_probe = now + self._interval
 
     def _probe_failed(self) -> None:
+        if self._down_since is None:
+            return  # an older attempt has succeeded meanwhile: the side is up
         if self._interval == FIRST_PROBE:
             self.outages += 1
         self._interval = min(self._interval * 2, LONGEST_WAIT)

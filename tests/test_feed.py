@@ -1,0 +1,166 @@
+"""Tasks handed out once each, and doubts settled as a plain reading of the side's history would."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdn2s3.feed import Done, Doubts, Feed, Task
+from cdn2s3.sides import ATTEMPTS_UNTIL_DOWN, Side
+from cdn2s3.transfer import Doubt, Result
+from tests.properties import examples
+
+
+def test_feed_hands_out_what_was_put_in_before_the_list() -> None:
+    feed = Feed([Task("a"), Task("b")])
+    first = next(feed)
+    feed.put(Task("x"), Task("y"))
+    assert feed.has_more
+    assert [first.url, *(task.url for task in feed)] == ["a", "x", "y", "b"]
+    assert not feed.has_more
+    feed.put(Task("z"))  # a feed that has ended goes on when something is put back
+    assert [task.url for task in feed] == ["z"]
+
+
+def test_open_feed_waits_until_it_is_closed() -> None:
+    feed, got = Feed(is_open=True), []
+    worker = threading.Thread(target=lambda: got.extend(task.url for task in feed))
+    worker.start()
+    feed.put(Task("a"), Task("b"))
+    feed.close()
+    worker.join(10)
+    assert got == ["a", "b"]
+
+
+def test_threads_share_a_feed_without_a_task_twice() -> None:
+    feed, got = Feed(Task(str(number)) for number in range(2000)), []
+    threads = [threading.Thread(target=lambda: got.extend(task.url for task in feed)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(got, key=int) == [str(number) for number in range(2000)]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def failed(side: Side, url: str, second_chance: bool = False) -> Done:
+    doubt = Doubt(side.name, side.health())
+    return Done(Task(url, second_chance=second_chance), Result(url, "k", cause="forbidden", doubt=doubt))
+
+
+def new_side(clock: Clock) -> Side:
+    return Side("source", 500, 1e9, threading.Event(), clock=clock)
+
+
+def fail(side: Side, count: int) -> None:
+    for ticket in [side.enter() for _ in range(count)]:
+        side.failed(ticket, "403")
+
+
+def test_certain_results_and_second_chances_are_not_held() -> None:
+    side = new_side(Clock())
+    doubts = Doubts({"source": side})
+    assert not doubts.hold(Done(Task("u"), Result("u", "k", cause="not_found")))
+    assert not doubts.hold(failed(side, "u", second_chance=True))
+    assert len(doubts) == 0
+
+
+def test_failure_is_its_own_after_a_later_success() -> None:
+    side = new_side(Clock())
+    older = side.enter()
+    fail(side, 1)
+    doubts, done = Doubts({"source": side}), failed(side, "u")
+    assert doubts.hold(done)
+    side.succeeded(older)  # began before the failure: tells nothing of the time after it
+    assert doubts.settle() == ([], [])
+    side.succeeded(side.enter())
+    assert doubts.settle() == ([done], [])
+    assert len(doubts) == 0
+
+
+def test_failures_of_an_outage_are_done_again_as_if_untried() -> None:
+    clock = Clock()
+    side = new_side(clock)
+    doubts = Doubts({"source": side})
+    fail(side, 1)
+    doubts.hold(failed(side, "early"))
+    fail(side, ATTEMPTS_UNTIL_DOWN)
+    doubts.hold(failed(side, "late"))
+    assert doubts.settle() == ([], [])
+    clock.now = 5
+    side.failed(side.enter(), "403")  # the first probe: still down, so it is an outage
+    assert doubts.settle() == ([], [])
+    clock.now = 15
+    side.succeeded(side.enter())
+    certain, again = doubts.settle()
+    assert certain == []
+    assert again == [Task("early"), Task("late")]
+
+
+def test_failures_of_a_side_that_was_well_at_its_first_probe_get_one_more_chance() -> None:
+    clock = Clock()
+    side = new_side(clock)
+    doubts = Doubts({"source": side})
+    fail(side, ATTEMPTS_UNTIL_DOWN - 1)
+    doubts.hold(failed(side, "u"))
+    fail(side, 1)
+    clock.now = 5
+    side.succeeded(side.enter())
+    assert doubts.settle() == ([], [Task("u", second_chance=True)])
+
+
+def test_what_is_held_at_the_end_is_certain() -> None:
+    side = new_side(Clock())
+    doubts, done = Doubts({"source": side}), failed(side, "u")
+    doubts.hold(done)
+    assert doubts.give_up() == [done]
+    assert doubts.give_up() == []
+
+
+@examples(200)
+@given(st.lists(st.sampled_from(["fail", "fail50", "succeed", "hold", "settle", "later"]), max_size=40))
+def test_each_held_failure_is_settled_once_and_only_as_the_history_allows(steps: list[str]) -> None:
+    clock = Clock()
+    side = new_side(clock)
+    doubts = Doubts({"source": side})
+    held: dict[
+        str, Any
+    ] = {}  # url -> whether an attempt has succeeded since, whether the side was down since
+    for number, step in enumerate(steps):
+        down = side.health().down_for is not None
+        if step == "later":
+            clock.now += 100
+        elif step in ("fail", "fail50", "succeed"):
+            if down and side.health().next_probe_in:
+                continue  # nobody is let in
+            if step == "succeed":
+                side.succeeded(side.enter())
+                for seen in held.values():
+                    seen["success"] = True
+            else:
+                fail(side, 1 if step == "fail" or down else 50)
+        elif step == "hold":
+            assert doubts.hold(failed(side, str(number)))
+            held[str(number)] = {"success": False, "down": down}
+        else:
+            certain, again = doubts.settle()
+            for url in [done.task.url for done in certain]:
+                assert held.pop(url) == {"success": True, "down": False}
+            for task in again:
+                assert held.pop(task.url)["down"]
+            assert len(doubts) == len(held)
+            if not down:
+                assert not any(seen["success"] or seen["down"] for seen in held.values())
+        if side.health().down_for is not None:
+            for seen in held.values():
+                seen["down"] = True
+    assert len(doubts.give_up()) == len(held)

@@ -1,0 +1,147 @@
+"""The fate of each line against a naive reading with dicts, and the job and its books that follow from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdn2s3.errors import Fixable
+from cdn2s3.fingerprints import Fingerprints
+from cdn2s3.keys import KeyMaker, Malformed, Naming
+from cdn2s3.ledger import Completed, encode
+from cdn2s3.worklist import (
+    BLANK,
+    COLLISION,
+    DONE,
+    DUPLICATE,
+    MALFORMED,
+    PENDING,
+    Worklist,
+    completed_before,
+    lines_with,
+    survey,
+)
+from tests.properties import examples
+
+PREFIX = "https://h/i/"
+FLAT = KeyMaker(Naming(PREFIX, "images/", preserve=False))
+LINES = [
+    b"", b"   ", b"https://h/i/a/1.jpg", b"https://h/i/b/1.jpg", b"https://h/i/c/1.jpg?v=2", b"https://h/i/2.jpg",
+    b"https://h/i/%32.jpg", b"https://h/i/3.jpg\tnot_found\t1", b"https://h/i/3.jpg", b"https://other/1.jpg",
+    b"https://h/i/\xe9.jpg", b"https://h/i/%E9.jpg", b"https://h/i/", b"ftp://h/i/1.jpg", b"https://h/i/../x.jpg",
+    "https://h/i/ä.jpg".encode(), b"https://h/i/%C3%A4.jpg", b"\xef\xbb\xbfhttps://h/i/2.jpg", b"https://h/i/a\x01.jpg",
+]  # fmt: skip
+
+
+def row(url: str, key: str) -> bytes:
+    return encode(Completed(url, key, "5", "e", "-", "image/jpeg", "2026-11-20T11:00:00Z"))
+
+
+def naive(lines: list[bytes], done: set[tuple[bytes, bytes]]) -> list[int]:
+    """Return the fate of each line, by the words of the design."""
+    fates, first, faulty = [], {}, set()
+    for raw in lines:
+        line = raw.split(b"\t")[0]
+        line = line[3:] if line.startswith(b"\xef\xbb\xbf") else line
+        if not line.strip():
+            fates.append(BLANK)
+            continue
+        try:
+            key = FLAT.address(line.decode("utf-8", "surrogateescape")).key.encode()
+        except Malformed:
+            fates.append(DUPLICATE if line in faulty else MALFORMED)
+            faulty.add(line)
+            continue
+        winner = first.get(key)
+        if winner is None:
+            first[key] = line
+            fates.append(DONE if (line, key) in done else PENDING)
+        elif winner == line or line in faulty:
+            fates.append(DUPLICATE)
+        else:
+            fates.append(COLLISION)
+            faulty.add(line)
+    return fates
+
+
+@examples(300)
+@given(
+    st.lists(st.sampled_from(LINES), max_size=25), st.sampled_from([b"\n", b"\r\n"]), st.booleans(), st.data()
+)
+def test_survey_is_what_a_naive_reading_gives(
+    tmp_path: Path, lines: list[bytes], end: bytes, last_end: bool, data: st.DataObject
+) -> None:
+    urls = tmp_path / "urls.txt"
+    urls.write_bytes(end.join(lines) + (end if last_end and lines else b""))
+    if not last_end and lines and not lines[-1]:
+        lines = lines[:-1]  # nothing after the last line end is no line
+    completed: set[tuple[bytes, bytes]] = set()
+    done = Fingerprints()
+    for line in data.draw(
+        st.lists(st.sampled_from([b"https://h/i/2.jpg", b"https://h/i/a/1.jpg"]), max_size=2)
+    ):
+        key = data.draw(
+            st.sampled_from([b"images/" + line.rpartition(b"/")[2], b"old/" + line.rpartition(b"/")[2]])
+        )
+        completed.add((line, key))
+        done.add(line + b"\t" + key)
+    malformed: list[str] = []
+    collisions: list[tuple[str, str, str]] = []
+    expected = naive(lines, completed)
+    try:
+        work = survey(
+            urls, FLAT, done, lambda url, why: malformed.append(url), lambda *what: collisions.append(what)
+        )
+    except Fixable:
+        assert all(fate == BLANK for fate in expected)
+        return
+    assert list(work.fates) == expected
+    counted = {
+        BLANK: work.blank, DONE: work.done, DUPLICATE: work.duplicates, MALFORMED: work.malformed,
+        COLLISION: work.collisions, PENDING: work.pending,
+    }  # fmt: skip
+    assert counted == {fate: expected.count(fate) for fate in counted}
+    assert sum(counted.values()) == work.lines == len(lines)
+    assert (len(malformed), len(collisions)) == (work.malformed, work.collisions)
+    assert all(first != other for _, first, other in collisions)
+    pending = [url for _, url in lines_with(PENDING, urls, work)]
+    assert len(pending) == len(set(pending)) == work.pending
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b" \r\n\t\n"], ids=["empty", "blank lines", "blanks"])
+def test_input_without_a_url_is_fixable(tmp_path: Path, content: bytes) -> None:
+    urls = tmp_path / "urls.txt"
+    urls.write_bytes(content)
+    with pytest.raises(Fixable, match="holds no URL"):
+        survey(urls, FLAT, Fingerprints(), lambda *a: None, lambda *a: None)
+
+
+def test_input_that_is_not_there_is_fixable(tmp_path: Path) -> None:
+    with pytest.raises(Fixable, match="SOURCE_URLS_FILE"):
+        survey(tmp_path / "none", FLAT, Fingerprints(), lambda *a: None, lambda *a: None)
+
+
+def test_lines_added_after_the_survey_are_left_for_the_next_run(tmp_path: Path) -> None:
+    urls = tmp_path / "urls.txt"
+    urls.write_bytes(b"https://h/i/1.jpg\nhttps://h/i/2.jpg\n")
+    assert list(lines_with(PENDING, urls, Worklist(bytearray([PENDING])))) == [(0, "https://h/i/1.jpg")]
+
+
+def test_lines_without_the_strip_prefix_are_counted(tmp_path: Path) -> None:
+    urls = tmp_path / "urls.txt"
+    urls.write_bytes(b"https://h/i/s/1.jpg\nhttps://h/i/2.jpg\n")
+    keys = KeyMaker(Naming(PREFIX, "", preserve=True, strip="i/s/"))
+    assert survey(urls, keys, Fingerprints(), lambda *a: None, lambda *a: None).unstripped == 1
+
+
+def test_only_records_are_done_and_a_torn_one_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "completed.txt"
+    path.write_bytes(row("u1", "k1") + b"junk\n" + b"u2\tk2\tx\te\t-\t-\tt\n" + row("u3", "k3")[:-1])
+    done = completed_before(path)
+    assert (len(done), b"u1\tk1" in done) == (1, True)
+    assert "2 lines that are no records" in caplog.text
