@@ -31,7 +31,7 @@ class Fingerprints:
         bucket = self._buckets[place]
         if bucket is None:
             self._buckets[place] = bytearray(rest)
-        elif _position(bucket, rest, _REST) >= 0:
+        elif bucket.find(rest) >= 0 and _position(bucket, rest, _REST) >= 0:
             return False
         else:
             bucket += rest
@@ -41,7 +41,10 @@ class Fingerprints:
     def __contains__(self, line: bytes) -> bool:
         digest = blake2b(line, digest_size=16).digest()
         bucket = self._buckets[digest[0] << 8 | digest[1]]
-        return bucket is not None and _position(bucket, digest[2:], _REST) >= 0
+        if bucket is None:
+            return False
+        at = bucket.find(digest[2:])
+        return at >= 0 and (at % _REST == 0 or _position(bucket, digest[2:], _REST) >= 0)
 
 
 class Numbered:
@@ -63,7 +66,9 @@ class Numbered:
         if bucket is None:
             bucket = self._buckets[place] = bytearray()
         else:
-            at = _position(bucket, rest, _REST + _NUMBER)
+            at = bucket.find(rest)
+            if at >= 0 and at % (_REST + _NUMBER):
+                at = _position(bucket, rest, _REST + _NUMBER)
             if at >= 0:
                 return int.from_bytes(bucket[at + _REST : at + _REST + _NUMBER], "big")
         bucket += rest + number.to_bytes(_NUMBER, "big")

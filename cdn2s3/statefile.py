@@ -102,9 +102,8 @@ def placed_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 def input_line(raw: bytes) -> bytes:
     """Return what counts of a raw line of an input file."""
     line = raw.rstrip(b"\r\n")
-    tab = line.find(b"\t")
-    if tab >= 0:
-        line = line[:tab]
+    if b"\t" in line:
+        line = line[: line.index(b"\t")]
     return line[len(_BOM) :] if line.startswith(_BOM) else line
 
 

@@ -72,7 +72,7 @@ def survey(
     try:
         with urls.open("rb") as again:
             surveyor = _Surveyor(work, keys, done, again, on_malformed, on_collision)
-            work.fates.extend(surveyor.fate(at, line) for at, line in placed_lines(urls))
+            work.fates.extend(surveyor.fates(urls))
     except OSError as error:
         raise cannot_read(urls, error, "SOURCE_URLS_FILE") from error
     if work.lines == work.blank:
@@ -101,7 +101,22 @@ class _Surveyor:
         self._first_with_key = Numbered()  # where in the file the first line with a key is
         self._faulty = Fingerprints()  # malformed and colliding lines: each is reported once
 
-    def fate(self, at: int, line: bytes) -> int:
+    def fates(self, urls: Path) -> Iterator[int]:
+        """Yield the fate of each line of urls; plain URLs that are new, nearly all, are settled right here."""
+        plain_key, setdefault, done = self._keys.plain_key, self._first_with_key.setdefault, self._done
+        for at, line in placed_lines(urls):
+            plain = plain_key(line)
+            if plain is None or setdefault(plain[0], at) != at:
+                yield self._fate(at, line)
+                continue
+            self._work.unstripped += not plain[1]
+            if line + b"\t" + plain[0] in done:
+                self._work.done += 1
+                yield DONE
+            else:
+                yield PENDING
+
+    def _fate(self, at: int, line: bytes) -> int:
         if not line.strip():
             self._work.blank += 1
             return BLANK
