@@ -14,8 +14,7 @@ from cdn2s3.urllist import rejected_file
 
 PROGRESS_URLS = 10_000
 PROGRESS_SECONDS = 60.0
-TOTAL_TOLERANCE = 0.001  # of the API's total
-EXPECTED_TOLERANCE = 0.05  # of EXPECTED_TOTAL
+TOTAL_TOLERANCE = 0.001  # of the API's total, and of EXPECTED_TOTAL
 REJECTED_TOLERANCE = 0.001  # of the URLs that the source gave
 
 
@@ -57,9 +56,9 @@ def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
     if settings.source == "api" and settings.api_total_field:
         found += _doubt_total(counts, "items" if settings.api_items_field else "URLs")
     expected = settings.expected_total
-    if expected is not None and abs(counts.urls - expected) > expected * EXPECTED_TOLERANCE:
+    if expected is not None and abs(counts.urls - expected) > expected * TOTAL_TOLERANCE:
         found.append(
-            f"{counts.urls:,} URLs were collected, but EXPECTED_TOTAL is {expected:,}: off by more than 5 %."
+            f"{counts.urls:,} URLs were collected, but EXPECTED_TOTAL is {expected:,}: off by more than 0.1 %."
         )
     if counts.rejected > given * REJECTED_TOLERANCE:
         found.append(

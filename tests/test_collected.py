@@ -30,9 +30,9 @@ DOUBTS = [
         Counts(urls=1000, items=1002, api_total=1000), TOTAL, "1,002 URLs were seen", id="total-over"
     ),
     pytest.param(Counts(urls=1000, items=1000), TOTAL, "never gave the total", id="total-not-given"),
-    pytest.param(Counts(urls=950), {"EXPECTED_TOTAL": "1000"}, "", id="expected-off-by-5"),
-    pytest.param(Counts(urls=949), {"EXPECTED_TOTAL": "1000"}, "EXPECTED_TOTAL is 1,000", id="expected-off"),
-    pytest.param(Counts(urls=1051), {"EXPECTED_TOTAL": "1000"}, "off by more than 5 %", id="expected-over"),
+    pytest.param(Counts(urls=999), {"EXPECTED_TOTAL": "1000"}, "", id="expected-off-by-0.1"),
+    pytest.param(Counts(urls=998), {"EXPECTED_TOTAL": "1000"}, "EXPECTED_TOTAL is 1,000", id="expected-off"),
+    pytest.param(Counts(urls=1002), {"EXPECTED_TOTAL": "1000"}, "off by more than 0.1 %", id="expected-over"),
     pytest.param(Counts(urls=500, duplicates=499, rejected=1), {}, "", id="rejected-0.1"),
     pytest.param(
         Counts(urls=500, duplicates=497, rejected=2), {}, "2 of 999 URLs were rejected", id="rejected"
