@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Callable
 
@@ -171,27 +171,24 @@ def test_tls_handshake_ends_when_the_run_is_stopped(tls_material: TlsMaterial) -
     timer.join()
 
 
-def full_backlog() -> tuple[socket.socket, list[socket.socket]]:
-    """Return a listening socket that accepts nobody any more, and what keeps it full."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(0)
-    fillers = []
-    for _ in range(4):
-        filler = socket.socket()
-        filler.setblocking(False)
-        filler.connect_ex(listener.getsockname())
-        fillers.append(filler)
-    return listener, fillers
+@contextmanager
+def full_backlog() -> Iterator[tuple[str, int]]:
+    """Give the address of a socket that listens and accepts nobody any more."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()
 
 
 def test_connect_that_nobody_answers_ends_at_the_deadline() -> None:
-    listener, fillers = full_backlog()
-    with ends_in(0.2, 0.2 + LATE), pytest.raises(TryAgain) as caught:
-        Connection(Origin("http", "127.0.0.1", listener.getsockname()[1]), None, Limit(0.2))
+    with full_backlog() as full, ends_in(0.2, 0.2 + LATE), pytest.raises(TryAgain) as caught:
+        Connection(Origin("http", *full), None, Limit(0.2))
     assert caught.value.cause == "timeout"
-    for sock in [listener, *fillers]:
-        sock.close()
 
 
 def addresses(*hosts_and_ports: tuple[str, int]) -> Callable[..., list[object]]:
@@ -202,16 +199,12 @@ def addresses(*hosts_and_ports: tuple[str, int]) -> Callable[..., list[object]]:
 
 
 def test_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    full, fillers = full_backlog()
-    with listening(silent) as listener:
-        monkeypatch.setattr(
-            socket, "getaddrinfo", addresses(full.getsockname(), ("127.0.0.1", listener.port))
-        )
+    served = threading.Event()
+    with full_backlog() as full, listening(lambda peer: served.set()) as listener:
+        monkeypatch.setattr(socket, "getaddrinfo", addresses(full, ("127.0.0.1", listener.port)))
         with ends_in(0.4, 0.4 + LATE):
             Connection(Origin("http", "cdn.example", 80), None, Limit(1.0)).close()
-        assert listener.connections == 1
-    for sock in [full, *fillers]:
-        sock.close()
+        assert served.wait(5)
 
 
 def test_refusing_address_gives_way_to_the_next_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

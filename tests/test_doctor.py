@@ -144,21 +144,22 @@ def test_credentials_missing_fail_once(visits: Visits, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("changed", "level", "said"),
+    ("changed", "ends_in", "level", "said"),
     [
-        ({"renews": True, "ends_at": 1.0}, OK, "renew themselves"),
-        ({"has_token": True}, WARNING, "nobody renews"),
-        ({"ends_at": time.time() + 600}, WARNING, "they end in 10 min"),
-        ({"ends_at": time.time() + 90_000}, OK, "they end in 25 h"),
-        ({}, OK, "long-lived"),
+        ({"renews": True}, -600, OK, "renew themselves"),
+        ({"has_token": True}, None, WARNING, "nobody renews"),
+        ({}, 600, WARNING, "they end in 10 min"),
+        ({}, 90_000, OK, "they end in 25 h"),
+        ({}, None, OK, "long-lived"),
     ],
     ids=["role", "static-token", "too-short", "long-enough", "key"],
 )
 def test_expiry_is_compared_with_the_hours_needed(
-    changed: dict[str, Any], level: str, said: str, visits: Visits
+    changed: dict[str, Any], ends_in: float | None, level: str, said: str, visits: Visits
 ) -> None:
     patient = visits(concurrency=150)  # 4 million files: about 3 h
-    patient.identity = KEY._replace(**changed)
+    ends_at = None if ends_in is None else time.time() + ends_in
+    patient.identity = KEY._replace(ends_at=ends_at, **changed)
     finding = by_name(doctor.check_credentials(patient))["expiry"]
     assert finding.level == level
     assert said in finding.detail
