@@ -14,7 +14,7 @@ from typing import BinaryIO, Callable
 from cdn2s3.errors import Fixable
 from cdn2s3.fingerprints import Fingerprints, Numbered
 from cdn2s3.keys import KeyMaker, Malformed
-from cdn2s3.ledger import decode_line, url_and_key
+from cdn2s3.ledger import decode_line, field, url_and_key
 from cdn2s3.statefile import cannot_read, input_line, input_lines, placed_lines, whole_lines
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,7 @@ def survey(
         with urls.open("rb") as again:
             surveyor = _Surveyor(work, keys, done, again, on_malformed, on_collision)
             work.fates.extend(surveyor.fates(urls))
+            surveyor.set_twins_right(urls)
     except OSError as error:
         raise cannot_read(urls, error, "SOURCE_URLS_FILE") from error
     if work.lines == work.blank:
@@ -99,7 +100,9 @@ class _Surveyor:
         self._on_malformed = on_malformed
         self._on_collision = on_collision
         self._first_with_key = Numbered()  # where in the file the first line with a key is
-        self._faulty = Fingerprints()  # malformed and colliding lines: each is reported once
+        # Malformed and colliding lines as their records spell them: each has one record.
+        self._faulty = Fingerprints()
+        self._twins = Fingerprints()  # those of them that came again as good lines
 
     def fates(self, urls: Path) -> Iterator[int]:
         """Yield the fate of each line of urls; plain URLs that are new, nearly all, are settled right here."""
@@ -124,34 +127,62 @@ class _Surveyor:
         try:
             address = self._keys.address(url)
         except Malformed as error:
-            return self._malformed(line, url, str(error))
+            return self._malformed(url, str(error))
         self._work.unstripped += not address.stripped
         key = address.key.encode("utf-8")
         first_at = self._first_with_key.setdefault(key, at)
         if first_at != at:
             return self._repeated(line, url, address.key, first_at)
+        if len(self._faulty) and line in self._faulty:
+            self._twins.add(line)
         if line + b"\t" + key in self._done:
             self._work.done += 1
             return DONE
         return PENDING
 
-    def _malformed(self, line: bytes, url: str, why: str) -> int:
-        if not self._faulty.add(line):
+    def _malformed(self, url: str, why: str) -> int:
+        recorded = field(url)
+        if not self._faulty.add(_bytes(recorded)) or (recorded != url and self._is_first(recorded)):
             self._work.duplicates += 1
             return DUPLICATE
         self._work.malformed += 1
         self._on_malformed(url, why)
         return MALFORMED
 
+    def _is_first(self, url: str) -> bool:
+        """Tell whether url has come as a good line, the first with its key."""
+        try:
+            first_at = self._first_with_key.get(self._keys.address(url).key.encode("utf-8"))
+        except Malformed:
+            return False
+        return first_at is not None and self._line_at(first_at) == _bytes(url)
+
+    def _line_at(self, at: int) -> bytes:
+        self._again.seek(at)
+        return input_line(self._again.readline())
+
+    def set_twins_right(self, urls: Path) -> None:
+        """Make a duplicate of each malformed line whose record would name a good line that came later."""
+        if not len(self._twins):
+            return
+        for number, url in lines_with(MALFORMED, urls, self._work):
+            if _bytes(field(url)) in self._twins:
+                self._work.fates[number] = DUPLICATE
+                self._work.malformed -= 1
+                self._work.duplicates += 1
+
     def _repeated(self, line: bytes, url: str, key: str, first_at: int) -> int:
-        self._again.seek(first_at)
-        first = input_line(self._again.readline())
+        first = self._line_at(first_at)
         if first == line or not self._faulty.add(line):
             self._work.duplicates += 1
             return DUPLICATE
         self._work.collisions += 1
         self._on_collision(key, decode_line(first), url)
         return COLLISION
+
+
+def _bytes(url: str) -> bytes:
+    return url.encode("utf-8", "surrogateescape")
 
 
 def lines_with(fate: int, urls: Path, work: Worklist) -> Iterator[tuple[int, str]]:

@@ -140,6 +140,17 @@ def test_lines_of_every_kind_are_accounted_for(world: World) -> None:
     assert counts(world.job) == figures
 
 
+def test_lines_that_differ_in_spelling_alone_add_up(world: World) -> None:
+    base = world.source.url_prefix.encode()
+    names = [b"latin-\xe9.jpg", b"latin-%E9.jpg", b"bell-\x07.jpg", b"bell-%07.jpg", b"good.jpg"]
+    (world.job.folder / "urls.txt").write_bytes(b"".join(base + name + b"\n" for name in names))
+    for _ in range(2):
+        assert world.job.run().code == 1
+        assert list(world.job.causes().values()) == ["malformed"]
+        figures = counts(world.job)
+        assert (figures["completed"], figures["failed"], figures["duplicates"]) == (2, 1, 2)
+
+
 def test_collisions_are_refused_before_a_byte_moves(world: World) -> None:
     world.job.settings["PRESERVE_PATH_STRUCTURE"] = "false"
     world.job.urls([*world.urls, world.source.url_of("other/i0007.jpg")])

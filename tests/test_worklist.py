@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cdn2s3.errors import Fixable
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.keys import KeyMaker, Malformed, Naming
-from cdn2s3.ledger import Completed, encode
+from cdn2s3.ledger import Completed, encode, field
 from cdn2s3.worklist import (
     BLANK,
     COLLISION,
@@ -33,6 +33,7 @@ LINES = [
     b"https://h/i/%32.jpg", b"https://h/i/3.jpg\tnot_found\t1", b"https://h/i/3.jpg", b"https://other/1.jpg",
     b"https://h/i/\xe9.jpg", b"https://h/i/%E9.jpg", b"https://h/i/", b"ftp://h/i/1.jpg", b"https://h/i/../x.jpg",
     "https://h/i/ä.jpg".encode(), b"https://h/i/%C3%A4.jpg", b"\xef\xbb\xbfhttps://h/i/2.jpg", b"https://h/i/a\x01.jpg",
+    b"https://h/i/a%01.jpg", b"https://h/i/b/%E9.jpg",
 ]  # fmt: skip
 
 
@@ -41,8 +42,10 @@ def row(url: str, key: str) -> bytes:
 
 
 def naive(lines: list[bytes], done: set[tuple[bytes, bytes]]) -> list[int]:
-    """Return the fate of each line, by the words of the design."""
-    fates, first, faulty = [], {}, set()
+    """Return the fate of each line, by the words of the design; a malformed line is what its record says."""
+    fates: list[int] = []
+    first: dict[bytes, bytes] = {}
+    faulty: dict[bytes, int] = {}
     for raw in lines:
         line = raw.split(b"\t")[0]
         line = line[3:] if line.startswith(b"\xef\xbb\xbf") else line
@@ -52,18 +55,21 @@ def naive(lines: list[bytes], done: set[tuple[bytes, bytes]]) -> list[int]:
         try:
             key = FLAT.address(line.decode("utf-8", "surrogateescape")).key.encode()
         except Malformed:
-            fates.append(DUPLICATE if line in faulty else MALFORMED)
-            faulty.add(line)
+            recorded = field(line.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+            fates.append(DUPLICATE if recorded in faulty or recorded in first.values() else MALFORMED)
+            faulty.setdefault(recorded, len(fates) - 1)
             continue
         winner = first.get(key)
         if winner is None:
             first[key] = line
+            if line in faulty:
+                fates[faulty[line]] = DUPLICATE
             fates.append(DONE if (line, key) in done else PENDING)
         elif winner == line or line in faulty:
             fates.append(DUPLICATE)
         else:
             fates.append(COLLISION)
-            faulty.add(line)
+            faulty[line] = len(fates) - 1
     return fates
 
 
@@ -105,7 +111,8 @@ def test_survey_is_what_a_naive_reading_gives(
     }  # fmt: skip
     assert counted == {fate: expected.count(fate) for fate in counted}
     assert sum(counted.values()) == work.lines == len(lines)
-    assert (len(malformed), len(collisions)) == (work.malformed, work.collisions)
+    assert len(malformed) >= work.malformed  # one that turns out to be a duplicate has been reported
+    assert len(collisions) == work.collisions
     assert all(first != other for _, first, other in collisions)
     pending = [url for _, url in lines_with(PENDING, urls, work)]
     assert len(pending) == len(set(pending)) == work.pending
@@ -145,3 +152,25 @@ def test_only_records_are_done_and_a_torn_one_is_not(
     done = completed_before(path)
     assert (len(done), b"u1\tk1" in done) == (1, True)
     assert "2 lines that are no records" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("lines", "fates"),
+    [
+        pytest.param([b"a\x01.jpg", b"a%01.jpg"], [MALFORMED, DUPLICATE], id="both malformed"),
+        pytest.param([b"\xe9.jpg", b"%E9.jpg"], [DUPLICATE, PENDING], id="malformed before its twin"),
+        pytest.param([b"%E9.jpg", b"\xe9.jpg"], [PENDING, DUPLICATE], id="malformed after its twin"),
+        pytest.param(
+            [b"b/%E9.jpg", b"%E9.jpg", b"\xe9.jpg"], [PENDING, COLLISION, DUPLICATE], id="collision"
+        ),
+        pytest.param([b"\xe9.jpg", b"\xea.jpg"], [MALFORMED, MALFORMED], id="different ones"),
+    ],
+)
+def test_lines_with_one_spelling_in_the_records_count_once(
+    tmp_path: Path, lines: list[bytes], fates: list[int]
+) -> None:
+    urls = tmp_path / "urls.txt"
+    urls.write_bytes(b"".join(PREFIX.encode() + line + b"\n" for line in lines))
+    work = survey(urls, FLAT, Fingerprints(), lambda *a: None, lambda *a: None)
+    assert list(work.fates) == fates
+    assert (work.malformed, work.duplicates) == (fates.count(MALFORMED), fates.count(DUPLICATE))
