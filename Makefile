@@ -8,6 +8,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Four workers also on two cores: most tests wait for a clock.
+PYTEST = -m pytest -n 4 --dist=loadgroup
 
 .PHONY: demo test check bench scale quick-bench clean
 
@@ -15,13 +17,13 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m demo.run
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -W error -m pytest -W error
+	$(BIN)/python -W error $(PYTEST) -W error
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.bench

@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Callable, Protocol
 
@@ -166,14 +166,13 @@ class Run:
         self.signals = signals
         self.watch_errors = watch_errors
 
-    def go(self, equipped: Callable[[], Mover], warning: str | None) -> int:
+    def go(self, equipped: Callable[[], AbstractContextManager[Mover]], warning: str | None) -> int:
         """Do both passes; bring the books in order whatever happens; return the exit code."""
         log.info("%s", self.books.job.text())
         error: CannotGoOn | None = None
         try:
-            mover = equipped() if self.books.job.todo else None
-            with self.signals.noted():
-                if mover:
+            if self.books.job.todo:
+                with equipped() as mover, self.signals.noted():
                     self._both_passes(mover)
         except CannotGoOn as stopped_by:
             error = stopped_by
@@ -261,19 +260,24 @@ class Mover(Protocol):
         """Return what is on its way at this moment."""
 
 
-def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int) -> Mover:
-    """Contact the bucket, find out what it checks, and return what moves URLs; raise CannotGoOn."""
-    client = S3Client(settings, PooledAdapter(settings.concurrency, settings.ca_bundle))
-    probed = probe_patiently(settings, client)
-    guard.say(probed, settings)
-    count = process_count(settings)
-    if count == 1:
-        return Workers(keys, equip(settings, client, probed, 1), ledger, settings.concurrency)
-    workers = max(1, settings.concurrency // count)
-    log.info("%d processes with %d workers each", count, workers)
-    return Crew(
-        count, workers, TICK, settings.state_dir, lock, share, settings, probed, count, client.object_url
-    )
+@contextmanager
+def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int) -> Iterator[Mover]:
+    """Contact the bucket, find out what it checks, and give what moves URLs; raise CannotGoOn."""
+    with closing(PooledAdapter(settings.concurrency, settings.ca_bundle)) as adapter:
+        client = S3Client(settings, adapter)
+        probed = probe_patiently(settings, client)
+        guard.say(probed, settings)
+        count = process_count(settings)
+        if count == 1:
+            transfer = equip(settings, client, probed, 1)
+            with closing(transfer.source):
+                yield Workers(keys, transfer, ledger, settings.concurrency)
+            return
+        workers = max(1, settings.concurrency // count)
+        log.info("%d processes with %d workers each", count, workers)
+        yield Crew(
+            count, workers, TICK, settings.state_dir, lock, share, settings, probed, count, client.object_url
+        )
 
 
 def share(
@@ -287,10 +291,13 @@ def share(
     """Be one of count processes: move what the desk hands out, with this process's share of the workers."""
     set_log_level(settings.log_level)
     workers = max(1, settings.concurrency // count)
-    client = S3Client(settings, PooledAdapter(workers, settings.ca_bundle), object_url)
     ledger = Ledger(settings.state_dir)
-    with statefile.synced_every_second(ledger.completed, ledger.failed):
-        pool = Workers(key_maker(settings), equip(settings, client, probed, count, stop), ledger, workers)
+    with ExitStack() as stack:
+        stack.enter_context(statefile.synced_every_second(ledger.completed, ledger.failed))
+        adapter = stack.enter_context(closing(PooledAdapter(workers, settings.ca_bundle)))
+        transfer = equip(settings, S3Client(settings, adapter, object_url), probed, count, stop)
+        stack.callback(transfer.source.close)
+        pool = Workers(key_maker(settings), transfer, ledger, workers)
         for batch in pool.moved_from(desk.feed):
             desk.hand_in(batch, pool.note(), pool.underway(), pool.held)
 

@@ -17,6 +17,12 @@ from tests.servers.source import SourceServer
 from tests.servers.tls import TlsMaterial, make_tls
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow tests: with several workers the others fill the time that these wait."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def tls_material(tmp_path_factory: pytest.TempPathFactory) -> TlsMaterial:
     """A CA and a server certificate for 127.0.0.1 and localhost, made once."""

@@ -63,6 +63,16 @@ def test_run_moves_everything_and_the_next_one_nothing(world: World, method: str
     assert counts(world.job)["completed"] == 60
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_run_closes_its_connections(
+    world: World, method: str, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONWARNINGS", "always::ResourceWarning")
+    ran = world.job.run(UPLOAD_METHOD=method, PROCESSES=processes)
+    assert ran.code == 0, ran.said
+    assert "ResourceWarning" not in ran.said
+
+
 @pytest.mark.parametrize("integrity", ["md5", "crc32"])
 def test_uploads_bring_their_checksum_and_no_chunks(world: World, method: str, integrity: str) -> None:
     assert world.job.run(UPLOAD_METHOD=method, INTEGRITY=integrity).code == 0

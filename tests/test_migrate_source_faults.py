@@ -98,7 +98,12 @@ def url_of(source: SourceServer, fault: str) -> str:
     return source.url_of("a/i0178-1.jpg", fault)
 
 
-@pytest.fixture(scope="module", params=["signed", "put_object"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(how, marks=pytest.mark.xdist_group(f"met-{how}")) for how in ("signed", "put_object")
+    ],
+)
 def met(request: Any, tmp_path_factory: pytest.TempPathFactory, tls_material: TlsMaterial) -> Iterator[Met]:
     tls = tls_material.context
     with SourceServer(tls=tls) as source, S3Server(tls=tls, acls=False) as s3:
