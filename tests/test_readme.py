@@ -16,6 +16,12 @@ NAMED = [
     *(ROOT / "cdn2s3").glob("*.py"),
     *(ROOT / "docs").glob("*.md"),
 ]
+APART = [
+    f"{folder}/{path.name}"
+    for folder in ("demo", "benchmarks", "tests")
+    for path in (ROOT / folder).glob("*.py")
+    if path.name != "__init__.py" and not path.name.startswith("test_")
+]
 
 
 def _anchors(document: Path) -> set[str]:
@@ -27,6 +33,11 @@ def _anchors(document: Path) -> set[str]:
 @pytest.mark.parametrize("name", sorted(path.name for path in NAMED if path.name != "__init__.py"))
 def test_readme_names_the_file(name: str) -> None:
     assert re.search(rf"[`/]{re.escape(name)}`", README) or f"(docs/{name})" in README
+
+
+@pytest.mark.parametrize("name", sorted(APART))
+def test_readme_names_the_file_with_its_folder(name: str) -> None:
+    assert f"`{name}`" in README
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
