@@ -40,8 +40,9 @@ from cdn2s3.errors import (
     redact,
 )
 from cdn2s3.feed import Done, Doubts, Feed, Task
+from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.guard import Probed
-from cdn2s3.job import forget_completed, key_maker, look_through, plan_job, urls_of
+from cdn2s3.job import Job, forget_completed, key_maker, look_through, plan_job, urls_of
 from cdn2s3.keys import KeyMaker
 from cdn2s3.ledger import FAILED, Ledger
 from cdn2s3.logs import set_level as set_log_level
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals, lock: int) -> int:
     """Do one run, under the lock (its file descriptor); return the exit code."""
     runstate.refuse_while_collecting(settings.source_urls_file)
-    runstate.bind(settings)
+    runstate.check(settings)
     warning = runstate.unfinished_collection(settings.source_urls_file)
     if warning:
         log.warning("%s", warning)
@@ -97,12 +98,20 @@ def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals:
         log.info("%d completed rows forgotten", forget_completed(settings.state_dir, chosen))
     elif arguments.retry_failed is not None:
         chosen = failures.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
-    work = look_through(settings, keys)
-    job = plan_job(settings, keys, work, chosen, arguments.limit, time.time())
+    job = planned(settings, keys, chosen, arguments.limit)
     ledger = Ledger(settings.state_dir)
     with statefile.synced_every_second(ledger.completed, ledger.failed):
         run = Run(settings, Books(settings, job, ledger), signals, arguments.retry_failed is None)
         return run.go(lambda: mover(settings, keys, ledger, lock), warning)
+
+
+def planned(
+    settings: MigrationSettings, keys: KeyMaker, chosen: Fingerprints | None, limit: int | None
+) -> Job:
+    """Look through the input; once it is fit to run, bind the state to its destination; return what to do."""
+    looked = look_through(settings, keys)
+    runstate.bind(settings)
+    return plan_job(settings, keys, looked, chosen, limit, time.time())
 
 
 # --- before a run: whether it can ---

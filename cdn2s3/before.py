@@ -100,9 +100,10 @@ def adopt(settings: MigrationSettings) -> int:
 
 def _adopted(settings: MigrationSettings) -> int:
     runstate.refuse_while_collecting(settings.source_urls_file)
-    runstate.bind(settings)
+    runstate.check(settings)
     keys = key_maker(settings)
-    work = look_through(settings, keys)
+    work = look_through(settings, keys).work
+    runstate.bind(settings)
     with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
         adopted = adoption.adopt(settings, keys, work, Listing(S3Client(settings, adapter), settings))
     print("\n".join(adoption.text(adopted, work.pending)))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from cdn2s3 import failures, worklist
-from cdn2s3.errors import Fixable
+from cdn2s3.errors import Fixable, redact
 from cdn2s3.feed import Task
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.keys import KeyMaker, Malformed, Naming
 from cdn2s3.ledger import COMPLETED, FAILED, encode, failed_line
+from cdn2s3.runstate import is_bound
 from cdn2s3.settings import MigrationSettings
 from cdn2s3.statefile import AppendFile, cannot_read, input_lines, replacing, whole_lines
 from cdn2s3.worklist import OnCollision, Worklist
@@ -23,6 +25,21 @@ log = logging.getLogger(__name__)
 
 COLLISIONS = "collisions.txt"
 _SHOWN = 10
+
+
+class Collision(NamedTuple):
+    """Two URLs that would become one object."""
+
+    key: str
+    first: str
+    second: str
+
+
+class Looked(NamedTuple):
+    """The input of a run, looked through; done takes memory, so it is not kept for longer than the plan."""
+
+    work: Worklist
+    done: Fingerprints  # `url⇥key` of all records in completed.txt
 
 
 class Job(NamedTuple):
@@ -89,7 +106,7 @@ def forget_completed(state_dir: Path, urls: Fingerprints) -> int:
     return forgotten
 
 
-def look_through(settings: MigrationSettings, keys: KeyMaker) -> Worklist:
+def look_through(settings: MigrationSettings, keys: KeyMaker) -> Looked:
     """Find out the fate of every line of the input; raise Fixable on collisions that are not allowed.
 
     Writes collisions.txt where there are any.
@@ -102,7 +119,7 @@ def look_through(settings: MigrationSettings, keys: KeyMaker) -> Worklist:
         if len(examples) < _SHOWN:
             examples.append(f"  {url!r}: {why}")
 
-    shown: list[str] = []
+    shown: list[Collision] = []
     with _collisions_file(state / COLLISIONS, shown) as on_collision:
         work = worklist.survey(urls, keys, done, on_malformed, on_collision)
     if work.malformed:
@@ -111,44 +128,75 @@ def look_through(settings: MigrationSettings, keys: KeyMaker) -> Worklist:
         log.warning("%d URLs lack STRIP_PATH_PREFIX and keep their whole path", work.unstripped)
     if work.collisions and settings.on_collision == "refuse":
         raise Fixable(_refusal(settings, work, shown))
-    return work
+    return Looked(work, done)
 
 
 @contextmanager
-def _collisions_file(path: Path, shown: list[str]) -> Iterator[OnCollision]:
+def _collisions_file(path: Path, shown: list[Collision]) -> Iterator[OnCollision]:
     """Give what writes a collision to path and the first ten to shown; without any, path is removed."""
     with replacing(path) as file:
 
         def on_collision(key: str, first: str, url: str) -> None:
             file.write(encode((key, first, url)))
             if len(shown) < _SHOWN:
-                shown.append(f"  {key}\n    {first}\n    {url}")
+                shown.append(Collision(key, first, url))
 
         yield on_collision
     if not shown:
         path.unlink()
 
 
-def _refusal(settings: MigrationSettings, work: Worklist, shown: list[str]) -> str:
-    remedy = (
-        "  ON_COLLISION=first        (the first URL of each key wins, the others fail)"
-        if settings.preserve_path_structure
-        else "  PRESERVE_PATH_STRUCTURE=true        (the key is the URL's path, nothing is lost)"
+def _refusal(settings: MigrationSettings, work: Worklist, shown: list[Collision]) -> str:
+    """Return what a person needs to end the collisions; the settings stand so that they can be pasted."""
+    lines = [
+        f"{work.collisions} URLs would overwrite another one: different URLs, the same key. Nothing was moved."
+    ]
+    for pair in shown:
+        lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
+    lines.append(
+        f"All of them stand in {settings.state_dir / COLLISIONS}. Put one of these into the settings file:"
     )
-    strip = (
-        "\n  STRIP_PATH_PREFIX=" if settings.preserve_path_structure and settings.strip_path_prefix else ""
-    )
-    return (
-        f"{work.collisions} URLs would overwrite another one: different URLs, the same key. Nothing was moved.\n"
-        + "\n".join(shown)
-        + f"\nAll of them stand in {settings.state_dir / COLLISIONS}. Put into the settings file:\n{remedy}{strip}"
-    )
+    for setting, meaning in remedies(settings, shown):
+        lines += ["", f"# {meaning}", setting]
+        if is_bound(settings) and not setting.startswith("ON_COLLISION"):
+            lines += ["# and, as this state belongs to the old keys, a new one", "STATE_DIR=state2"]
+    return "\n".join(lines)
+
+
+def remedies(settings: MigrationSettings, collisions: Iterable[Collision]) -> list[tuple[str, str]]:
+    """Return the lines for the settings file that end these collisions, best first, each with what it does."""
+    found = [
+        (line, meaning)
+        for line, changed, meaning in (
+            (
+                "PRESERVE_PATH_STRUCTURE=true",
+                dataclasses.replace(settings, preserve_path_structure=True),
+                "the key is the URL's path: every image gets its own object",
+            ),
+            (
+                "STRIP_PATH_PREFIX=",
+                dataclasses.replace(settings, strip_path_prefix=""),
+                "the key is the URL's whole path",
+            ),
+        )
+        if changed != settings and _apart(changed, collisions)
+    ]
+    last = ("ON_COLLISION=first", "the first URL of each key wins, the others fail as `collision`")
+    return [*found[:1], last]
+
+
+def _apart(settings: MigrationSettings, collisions: Iterable[Collision]) -> bool:
+    keys = key_maker(settings)
+    try:
+        return all(keys.address(pair.first).key != keys.address(pair.second).key for pair in collisions)
+    except Malformed:
+        return False
 
 
 def plan_job(
     settings: MigrationSettings,
     keys: KeyMaker,
-    work: Worklist,
+    looked: Looked,
     chosen: Fingerprints | None,
     limit: int | None,
     now: float,
@@ -160,10 +208,8 @@ def plan_job(
     """
     urls = settings.source_urls_file
     path = settings.state_dir / FAILED
+    work, done = looked
     _record_faults(keys, urls, work, path, now)
-    done = (
-        worklist.completed_before(settings.state_dir / COMPLETED) if path.stat().st_size else Fingerprints()
-    )
     records = sum(failures.rebuild(path, lambda url: _is_completed(url, keys, done)).values())
     failed_before = failures.urls_in(path)
     failed_pending = 0

@@ -6,15 +6,13 @@ import dataclasses
 import random
 import textwrap
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from cdn2s3 import estimate, runstate, worklist
 from cdn2s3.errors import redact
 from cdn2s3.estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, bytes_text, dollars
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.heads import Head, heads
-from cdn2s3.job import key_maker
-from cdn2s3.keys import Malformed
+from cdn2s3.job import Collision, key_maker, remedies
 from cdn2s3.ledger import COMPLETED
 from cdn2s3.progress import duration
 from cdn2s3.settings import MigrationSettings
@@ -25,14 +23,6 @@ HEAD_SECONDS = 20.0  # for all of them
 _SHOWN = 10
 _WIDTH = 79  # of a terminal's 80 columns
 _INDENT = 27  # where the words of a row begin
-
-
-class Collision(NamedTuple):
-    """Two URLs that would become one object."""
-
-    key: str
-    first: str
-    second: str
 
 
 @dataclasses.dataclass
@@ -111,36 +101,6 @@ def asked_sizes(settings: MigrationSettings, work: Worklist, draw: random.Random
 def _no_size(answers: Iterable[Head]) -> str:
     said = sorted({str(head.status) for head in answers if head.status is not None})
     return f"the CDN answered {', '.join(said)} to HEAD, without a size"
-
-
-def remedies(settings: MigrationSettings, collisions: Iterable[Collision]) -> list[tuple[str, str]]:
-    """Return the lines for the settings file that end these collisions, best first, each with what it does."""
-    found = [
-        (line, meaning)
-        for line, changed, meaning in (
-            (
-                "PRESERVE_PATH_STRUCTURE=true",
-                dataclasses.replace(settings, preserve_path_structure=True),
-                "the key is the URL's path: every image gets its own object",
-            ),
-            (
-                "STRIP_PATH_PREFIX=",
-                dataclasses.replace(settings, strip_path_prefix=""),
-                "the key is the URL's whole path",
-            ),
-        )
-        if changed != settings and _apart(changed, collisions)
-    ]
-    last = ("ON_COLLISION=first", "the first URL of each key wins, the others fail as `collision`")
-    return [*found[:1], last]
-
-
-def _apart(settings: MigrationSettings, collisions: Iterable[Collision]) -> bool:
-    keys = key_maker(settings)
-    try:
-        return all(keys.address(pair.first).key != keys.address(pair.second).key for pair in collisions)
-    except Malformed:
-        return False
 
 
 # --- what a person sees ---

@@ -19,13 +19,18 @@ _BOUND = (
 
 def bind(settings: MigrationSettings) -> None:
     """Write run.json at a state's first run; later raise Fixable when it belongs to another destination."""
-    path = settings.state_dir / RUN
-    now = {name: shown(settings)[name] for name in _BOUND}
-    if not path.exists():
-        with replacing(path) as file:
-            file.write(json.dumps(now, indent=2, ensure_ascii=False).encode() + b"\n")
+    if is_bound(settings):
+        check(settings)
         return
-    before = _read(path)
+    with replacing(settings.state_dir / RUN) as file:
+        file.write(json.dumps(_destination(settings), indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def check(settings: MigrationSettings) -> None:
+    """Raise Fixable when there is a state that belongs to another destination."""
+    if not is_bound(settings):
+        return
+    before, now = _read(settings.state_dir / RUN), _destination(settings)
     changed = [name for name in _BOUND if before.get(name) != now[name]]
     if changed:
         differences = "\n".join(f"  - {name}: was {before.get(name)!r}, is {now[name]!r}" for name in changed)
@@ -33,6 +38,10 @@ def bind(settings: MigrationSettings) -> None:
             f"the state in {settings.state_dir.resolve()} belongs to another destination:\n{differences}\n"
             "Restore the setting, or use another STATE_DIR."
         )
+
+
+def _destination(settings: MigrationSettings) -> dict[str, str]:
+    return {name: shown(settings)[name] for name in _BOUND}
 
 
 def is_bound(settings: MigrationSettings) -> bool:

@@ -173,6 +173,26 @@ def test_collisions_are_refused_before_a_byte_moves(world: World) -> None:
     )
     assert len(world.s3.log) == 0
     assert len(world.source.log) == 0
+    assert not world.job.path("run.json").exists()
+    offered = re.findall(r"^ *[A-Z_]+=.*$", ran.err, re.MULTILINE)
+    assert [line.strip() for line in offered] == ["PRESERVE_PATH_STRUCTURE=true", "ON_COLLISION=first"]
+    world.job.settings.pop("PRESERVE_PATH_STRUCTURE")
+    assert world.job.run(**dict([offered[0].split("=")])).code == 0  # as it stands
+
+
+@pytest.mark.parametrize("flags", [[], ["--adopt"]], ids=["run", "adopt"])
+def test_collisions_that_come_later_are_refused_with_a_state_of_their_own(
+    world: World, flags: list[str]
+) -> None:
+    world.job.settings["PRESERVE_PATH_STRUCTURE"] = "false"
+    assert world.job.run("--limit", "1").code == 0
+    world.job.urls([*world.urls, world.source.url_of("other/i0007.jpg")])
+    ran = world.job.run(*flags)
+    assert ran.code == 2
+    pasted = dict(re.findall(r"^ *([A-Z_]+)=(.*)$", ran.err, re.MULTILINE))
+    assert pasted.pop("ON_COLLISION") == "first"
+    assert set(pasted) == {"PRESERVE_PATH_STRUCTURE", "STATE_DIR"}
+    assert world.job.run(**pasted).code == 0
 
 
 def test_collisions_lose_to_the_first_where_that_is_chosen(world: World) -> None:
