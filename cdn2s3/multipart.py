@@ -14,7 +14,7 @@ from typing import Any, Callable, NamedTuple
 
 from cdn2s3.connection import Limit
 from cdn2s3.destination import Stored
-from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain
+from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
 from cdn2s3.s3client import Reply, S3Client
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,10 @@ def _abort_left_over(upload: PartsUpload) -> None:
     if reply.status == 403:
         log.warning("unfinished multipart uploads cannot be looked for: grant s3:ListBucketMultipartUploads")
     elif reply.status != 200:
-        raise _error(reply, "ListMultipartUploads")
+        error = _error(reply, "ListMultipartUploads")
+        if reply.status != 501 and not isinstance(error, UrlFailed):
+            raise error
+        log.warning("unfinished multipart uploads cannot be looked for: the store answered %d", reply.status)
     for left in parsed.get("Uploads", ()):
         if left["Key"] == upload.key:
             _abort(upload, left["UploadId"])

@@ -299,6 +299,18 @@ def test_completing_parts_that_goes_wrong_ends_with_the_right_object(world: Worl
     assert world.s3.store.uploads("bucket") == []
 
 
+@pytest.mark.parametrize("fault", ["NotImplemented", "NoSuchUpload"])
+def test_store_that_lists_no_multipart_uploads_takes_large_bodies(world: World, fault: str) -> None:
+    world.start(MAX_BUFFER_MB=1)
+    url = world.source.url_of("big.jpg", size=9_000_000)
+    world.job.urls([url])
+    world.s3.rules.add(Rule(fault, operation="ListMultipartUploads"))
+    ran = world.run()
+    assert ran.code == 0, ran.said
+    assert "cannot be looked for" in ran.err
+    assert_moved(world.job, world.source, world.s3, [url])
+
+
 def test_upload_that_a_crash_left_is_aborted(world: World) -> None:
     world.start(MAX_BUFFER_MB=1)
     url = world.source.url_of("big.jpg", size=9_000_000)
