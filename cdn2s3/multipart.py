@@ -14,7 +14,7 @@ from typing import Any, Callable, NamedTuple
 
 from cdn2s3.connection import Limit
 from cdn2s3.destination import Stored
-from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
+from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain
 from cdn2s3.s3client import Reply, S3Client
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,8 @@ def _abort_left_over(upload: PartsUpload) -> None:
         log.warning("unfinished multipart uploads cannot be looked for: grant s3:ListBucketMultipartUploads")
     elif reply.status != 200:
         error = _error(reply, "ListMultipartUploads")
-        if reply.status != 501 and not isinstance(error, UrlFailed):
+        passing = reply.status in (200, 429) or (reply.status >= 500 and reply.status != 501)
+        if passing or isinstance(error, CannotGoOn):
             raise error
         log.warning("unfinished multipart uploads cannot be looked for: the store answered %d", reply.status)
     for left in parsed.get("Uploads", ()):
