@@ -8,8 +8,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# Four workers also on two cores: most tests wait for a clock.
-PYTEST = -m pytest -n 4 --dist=loadgroup
+# Four workers also on two cores: most tests wait for a clock. worksteal keeps neighbours in one worker, and so
+# their module's fixtures.
+PYTEST = -m pytest -n 4 --dist=worksteal
 
 .PHONY: demo test check bench scale quick-bench clean
 
