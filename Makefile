@@ -4,6 +4,7 @@
 # make bench  beside rclone and the plain loop, to benchmarks/results.md (an hour; root, nginx, rclone, iperf3)
 # make scale  time and memory with four million URLs, to benchmarks/scale.md (ten minutes)
 # make quick-bench  CPU ms per file, in under a minute
+# make torture  20,000 URLs over faulty servers, ten kill -9 and restarts; prints its seed and figures
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,10 +13,13 @@ BIN = $(VENV)/bin
 # their module's fixtures.
 PYTEST = -m pytest -n 4 --dist=worksteal
 
-.PHONY: demo test check bench scale quick-bench clean
+.PHONY: torture demo test check bench scale quick-bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m demo.run
+
+torture: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.torture
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python $(PYTEST)
