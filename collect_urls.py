@@ -26,7 +26,7 @@ from cdn2s3 import checkpoint, collected, logs, resuming
 from cdn2s3.api import ApiSource, api_session
 from cdn2s3.batch import Position, Source
 from cdn2s3.checkpoint import Checkpoint
-from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn, Fixable, redact
+from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn, Fixable
 from cdn2s3.lots import Lots
 from cdn2s3.regions import CAVEAT, recommended_region
 from cdn2s3.settings import CollectionSettings, load
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with held_lock(resuming.lock_file(settings.output_file), "collect_urls.py"):
             return collect(settings, signals, arguments.restart)
     except CannotGoOn as error:
-        say_error(str(error))
+        logs.say_error("collect_urls.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
         log.warning("Stopped by a signal. The same command resumes.")
@@ -142,14 +142,6 @@ def print_region(settings: CollectionSettings) -> int:
     log.info("%s: %s %s", advice.region, advice.reason, CAVEAT)
     sys.stdout.write(f"{advice.region}\n")
     return EXIT_DONE
-
-
-def say_error(message: str) -> None:
-    """Say why the run ends: in the log where there is one already, else on stderr."""
-    if logging.getLogger().handlers:
-        log.error("%s", message)
-    else:
-        sys.stderr.write(f"collect_urls.py: {redact(message)}\n")
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -37,7 +37,6 @@ from cdn2s3.errors import (
     EXIT_SOME_FAILED,
     CannotGoOn,
     Stopped,
-    redact,
 )
 from cdn2s3.feed import Done, Doubts, Feed, Task
 from cdn2s3.fingerprints import Fingerprints
@@ -45,6 +44,7 @@ from cdn2s3.guard import Probed
 from cdn2s3.job import Job, forget_completed, key_maker, look_through, plan_job, urls_of
 from cdn2s3.keys import KeyMaker
 from cdn2s3.ledger import FAILED, Ledger
+from cdn2s3.logs import say_error
 from cdn2s3.logs import set_level as set_log_level
 from cdn2s3.logs import set_up as set_up_logs
 from cdn2s3.progress import Progress
@@ -78,9 +78,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with statefile.held_lock(settings.state_dir / runstate.LOCK, "migrate.py") as lock:
             return migrate(settings, arguments, signals, lock)
     except CannotGoOn as error:
-        say_error(str(error))
+        say_error("migrate.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
+        log.warning("stopped by a signal before anything was moved; the same command begins again")
         return interrupted.exit_code
 
 
@@ -468,14 +469,6 @@ def positive(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise argparse.ArgumentTypeError("a whole number from 1 on")
     return int(text)
-
-
-def say_error(message: str) -> None:
-    """Say why the run ends: in the log where there is one already, else on stderr."""
-    if logging.getLogger().handlers:
-        log.error("%s", message)
-    else:
-        print(f"migrate.py: {redact(message)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

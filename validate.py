@@ -44,6 +44,7 @@ from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.job import key_maker
 from cdn2s3.ledger import COMPLETED, FAILED, encode
 from cdn2s3.listing import Found, Listing, Refused, look
+from cdn2s3.logs import say_error
 from cdn2s3.logs import set_up as set_up_logs
 from cdn2s3.pacing import backoff
 from cdn2s3.s3client import S3Client
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with held_lock(settings.state_dir / LOCK, "validate.py"):
             return validate(settings, arguments)
     except CannotGoOn as error:
-        say_error(str(error))
+        say_error("validate.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
         return interrupted.exit_code
@@ -459,14 +460,6 @@ def not_negative(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError("a whole number from 0 on")
     return int(text)
-
-
-def say_error(message: str) -> None:
-    """Say why the validation ends: in the log where there is one already, else on stderr."""
-    if logging.getLogger().handlers:
-        log.error("%s", message)
-    else:
-        print(f"validate.py: {redact(message)}", file=sys.stderr)
 
 
 def make_state_dir(folder: Path) -> None:

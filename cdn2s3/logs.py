@@ -89,3 +89,11 @@ def set_level(level: str) -> None:
     logging.getLogger().setLevel(level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def say_error(script: str, message: str) -> None:
+    """Say why script ends: in the log where there is one already, else on stderr."""
+    if logging.getLogger().handlers:
+        logging.getLogger(script.rpartition(".")[0]).error("%s", message)
+    else:
+        sys.stderr.write(f"{script}: {redact(message)}\n")
