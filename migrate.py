@@ -354,9 +354,13 @@ class Workers:
                 raise_what_ended(future)
             if self._transfer.stop.is_set():
                 return
-            if not feed.has_more:
-                break
-        yield [self._recorded(done) for done in self._doubts.give_up()]
+            if feed.has_more:
+                continue
+            certain, again = self._doubts.give_up()
+            yield [self._recorded(done) for done in certain]
+            if not again:
+                return
+            feed.put(*again)
 
     def _work(self, feed: Feed) -> None:
         """Be a worker: move one URL after the other until there is none, or the run is stopped."""

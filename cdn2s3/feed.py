@@ -17,7 +17,7 @@ class Task(NamedTuple):
     url: str
     attempts: int = 0  # made in an earlier pass
     cause: str = ""  # of the failure in an earlier pass; "" in the first
-    second_chance: bool = False  # True: the next failure is its own
+    second_chance: bool = False  # True: the next failure while its side is up is its own
 
 
 class Done(NamedTuple):
@@ -84,9 +84,10 @@ class Doubts:
 
     def hold(self, done: Done) -> bool:
         """Take done into custody; return False when its failure is certain (or it did not fail)."""
-        if done.result.doubt is None or done.task.second_chance:
+        doubt = done.result.doubt
+        if doubt is None or (done.task.second_chance and doubt.health.down_for is None):
             return False
-        self._held.append((done, done.result.doubt))
+        self._held.append((done, doubt))
         return True
 
     def settle(self) -> tuple[list[Done], list[Task]]:
@@ -107,8 +108,19 @@ class Doubts:
         self._held = held
         return certain, again
 
-    def give_up(self) -> list[Done]:
-        """Return all that is held as certain: there is nothing left to learn from."""
-        certain = [done for done, _ in self._held]
+    def give_up(self) -> tuple[list[Done], list[Task]]:
+        """Return what settle() does, and of what it would still hold: nobody is at work any more.
+
+        Where the side is down the task is to be done again, which waits for the side; otherwise the failure
+        is certain: there is nothing left to learn from.
+        """
+        certain, again = self.settle()
+        for done, doubt in self._held:
+            now = self._sides[doubt.side].health()
+            if now.down_for is None:
+                certain.append(done)
+            else:
+                was_outage = now.outages != doubt.health.outages
+                again.append(done.task._replace(second_chance=not was_outage))
         self._held = []
-        return certain
+        return certain, again

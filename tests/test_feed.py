@@ -122,8 +122,31 @@ def test_what_is_held_at_the_end_is_certain() -> None:
     side = new_side(Clock())
     doubts, done = Doubts({"source": side}), failed(side, "u")
     doubts.hold(done)
-    assert doubts.give_up() == [done]
-    assert doubts.give_up() == []
+    assert doubts.give_up() == ([done], [])
+    assert doubts.give_up() == ([], [])
+
+
+def test_what_is_held_at_the_end_is_done_again_while_its_side_is_down() -> None:
+    clock = Clock()
+    side = new_side(clock)
+    doubts = Doubts({"source": side})
+    doubts.hold(failed(side, "early"))
+    fail(side, ATTEMPTS_UNTIL_DOWN)
+    doubts.hold(failed(side, "late"))
+    assert doubts.settle() == ([], [])
+    assert doubts.give_up() == ([], [Task("early", second_chance=True), Task("late", second_chance=True)])
+    assert len(doubts) == 0
+
+
+def test_second_chance_that_meets_a_side_that_is_down_is_held() -> None:
+    clock = Clock()
+    side = new_side(clock)
+    doubts = Doubts({"source": side})
+    fail(side, ATTEMPTS_UNTIL_DOWN)
+    assert doubts.hold(failed(side, "u", second_chance=True))
+    clock.now = 5
+    side.failed(side.enter(), "403")  # it is an outage
+    assert doubts.give_up() == ([], [Task("u")])
 
 
 @examples(200)
@@ -163,4 +186,6 @@ def test_each_held_failure_is_settled_once_and_only_as_the_history_allows(steps:
         if side.health().down_for is not None:
             for seen in held.values():
                 seen["down"] = True
-    assert len(doubts.give_up()) == len(held)
+    certain, again = doubts.give_up()
+    assert len(certain) + len(again) == len(held)
+    assert not certain or side.health().down_for is None

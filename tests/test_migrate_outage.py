@@ -118,6 +118,38 @@ def test_outage_at_the_tail_is_waited_for(world: World, side: str, urls: int) ->
     world.assert_all_moved()
 
 
+@pytest.mark.parametrize("heals", [True, False], ids=["passes", "lasts"])
+@pytest.mark.parametrize(("side", "how"), [("source", "403"), ("bucket", "black hole")], ids=lambda v: v)
+def test_outage_that_all_the_last_urls_fail_in_blames_none(
+    world: World, side: str, how: str, heals: bool
+) -> None:
+    world.urls = world.urls[:120]
+    world.job.urls(world.urls)
+    assert world.job.run("--limit", "60").code == 0
+    world.source.latency = 0.5  # all of the last 60 are on their way before the first of them fails
+    if side == "source":
+        world.break_down(side, how)
+    settings = {"CONCURRENCY": 60, "MAX_RETRIES": 0, "OUTAGE_LIMIT": 60 if heals else 2}
+    with world.job.running(quick=NO_SECOND_PASS, **settings) as running:
+        running.until(lambda: sum(world.source.requests.values()) > 60)
+        if side == "bucket":
+            world.break_down(side, how)
+        running.until(lambda: f"{side} is down" in world.job.log)
+        if heals:
+            world.heal(side)
+        ran = running.end(20)
+    assert world.job.failed() == {}
+    assert_consistent(world.job, world.source, world.s3)
+    if heals:
+        assert ran.code == 0, ran.said
+        world.assert_all_moved()
+        assert "second pass" not in world.job.log
+    else:
+        assert ran.code == 3
+        assert "OUTAGE_LIMIT" in ran.err
+        assert counts(world.job)["not_tried"] == 60
+
+
 def test_forbidden_single_files_among_others_are_their_own(world: World) -> None:
     world.source.rules.add(Rule("403", pattern="[37].jpg$"))
     ran = world.job.run(quick=NO_SECOND_PASS)
