@@ -16,6 +16,7 @@ import argparse
 import collections
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -81,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         say_error(str(error))
         return error.exit_code
     except Interrupted as interrupted:
+        name = signal.Signals(signals.received).name
+        say_error(f"stopped by {name} before anything was moved. Run it again: it resumes.")
         return interrupted.exit_code
 
 
