@@ -16,6 +16,7 @@ import argparse
 import collections
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -81,7 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         say_error("migrate.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
-        log.warning("stopped by a signal before anything was moved; the same command begins again")
+        name = signal.Signals(signals.received).name
+        say_error("migrate.py", f"stopped by {name} before anything was moved. Run it again: it resumes.")
         return interrupted.exit_code
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Callable
 
 from cdn2s3.connection import BUFFER_BYTES, Connection, Limit
@@ -11,6 +12,8 @@ from cdn2s3.errors import TryAgain
 
 _HEAD_LIMIT = 1 << 16
 _WHOLE_BODY_LIMIT = 64_000_000  # bytes; pages of a JSON API and of a listing are far smaller
+_SMALL = 1 << 14  # bytes; error pages of CloudFront and S3 are far smaller
+_DRAIN_SECONDS = 1.0  # a new connection takes less
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) (\d{3})(?: |$)")
 _NO_BODY = frozenset({204, 304})
 _LENGTH_DIGITS = 18  # more would be an exabyte and more
@@ -168,6 +171,25 @@ class Answer:
                 raise TryAgain("server_error", f"the answer is over {most} bytes")
             parts.append(bytes(room[:got]))
         return b"".join(parts)
+
+    def drain(self) -> None:
+        """Read the body of an answer that is of no interest, so that its connection can be used again.
+
+        A body that is over _SMALL bytes, has no end of its own or does not come at once costs more than a new
+        connection: it stays unread. Raise Stopped.
+        """
+        if (self.length is None and not self.chunked) or (self._left or 0) > _SMALL:
+            return
+        with suppress(TryAgain):
+            self._limit = Limit(min(_DRAIN_SECONDS, self._limit.remaining()), self._limit.stop)
+            self.body(_SMALL)
+
+    @property
+    def has_surplus(self) -> bool:
+        """Whether bytes have come behind a body that has been read to the end that its length gives it."""
+        if self._left != 0 or self.chunked or not self.length:
+            return False
+        return self._start < self._end or self._connection.has_more()
 
     def close(self) -> None:
         """Give the connection back for another exchange; close it where the body was not read whole."""

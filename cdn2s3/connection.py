@@ -75,6 +75,18 @@ class Connection:
             return False  # the rest of a TLS record that has been received: the socket shows nothing of it
         return not self._poll.poll(0)
 
+    def has_more(self) -> bool:
+        """Tell whether bytes have arrived that nobody has received; the end of the connection is none.
+
+        Under TLS only the rest of a record that has been received tells: the socket may hold a session ticket.
+        """
+        if isinstance(self._sock, ssl.SSLSocket):
+            return bool(self._sock.pending())
+        try:
+            return bool(self._poll.poll(0)) and bool(self._sock.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False  # reset: nothing comes of it
+
     def send(self, pieces: Sequence[Buffer], limit: Limit) -> None:
         """Send all pieces; raise TryAgain when the server does not take them in time."""
         for piece in pieces:

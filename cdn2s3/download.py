@@ -130,12 +130,10 @@ class Reader:
         self, answer: Answer, start: images.Bytes, tail: images.Bytes, size: int, media_type: str
     ) -> None:
         """Raise TryAgain (truncated) where nothing tells that the body has come to its end."""
-        if (
-            answer.length is None
-            and not answer.chunked
-            and not images.is_whole(start, tail, size, media_type)
-        ):
-            raise TryAgain("truncated", "no Content-Length, and the image's own end is missing")
+        no_length = answer.length is None and not answer.chunked
+        if (no_length or answer.has_surplus) and not images.is_whole(start, tail, size, media_type):
+            why = "no Content-Length" if no_length else "more bytes came than Content-Length said"
+            raise TryAgain("truncated", f"{why}, and the image's own end is missing")
 
 
 class _Md5:

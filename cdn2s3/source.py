@@ -56,6 +56,7 @@ class Source:
                 self._worked = target
                 return answer
             with answer:
+                answer.drain()
                 if answer.status not in _REDIRECTS:
                     raise _refusal(answer)
                 asked = self._redirected(asked, answer.headers.get("location", ""))

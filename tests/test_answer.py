@@ -38,6 +38,9 @@ class Scripted:
         into[: len(now)] = now
         return len(now)
 
+    def has_more(self) -> bool:
+        return bool(self._segments)
+
     def close(self) -> None:
         self.closed = True
 
@@ -331,3 +334,42 @@ def test_body_left_unread_closes_the_connection_once() -> None:
     connection.closed = False
     answer.close()
     assert not connection.closed
+
+
+@pytest.mark.parametrize(
+    ("raw", "reused"),
+    [
+        pytest.param(OK + b"hello", True, id="length"),
+        pytest.param(head("Content-Length: 0"), True, id="empty"),
+        pytest.param(CHUNKED + b"5\r\nhello\r\n0\r\n\r\n", True, id="chunked"),
+        pytest.param(head("Content-Length: 16384") + bytes(16_384), True, id="16 KB"),
+        pytest.param(head("Content-Length: 16385") + bytes(16_385), False, id="over 16 KB"),
+        pytest.param(CHUNKED + b"4001\r\n" + bytes(0x4001) + b"\r\n0\r\n\r\n", False, id="chunks over 16 KB"),
+        pytest.param(head() + b"hello", False, id="until the connection ends"),
+        pytest.param(OK + b"hell", False, id="cut"),
+        pytest.param(CHUNKED + b"junk\r\n", False, id="broken chunks"),
+        pytest.param(head("Content-Length: 5", "Connection: close") + b"hello", False, id="asked to close"),
+        pytest.param(OK + b"hello more", False, id="surplus"),
+    ],
+)
+def test_drained_answer_gives_its_connection_back_where_that_is_cheap(raw: bytes, reused: bool) -> None:
+    connection = Scripted(raw)
+    with answer_on(connection) as answer:
+        answer.drain()
+    assert (connection.given_back, connection.closed) == (reused, not reused)
+
+
+@pytest.mark.parametrize(
+    ("segments", "surplus"),
+    [
+        pytest.param([OK + b"hello"], False, id="none"),
+        pytest.param([OK + b"hello!"], True, id="with the body"),
+        pytest.param([OK + b"hello", b"!"], True, id="after the body"),
+        pytest.param([CHUNKED + b"5\r\nhello\r\n0\r\n\r\n!"], False, id="chunked says where it ends"),
+        pytest.param([head() + b"hello", b"!"], False, id="no length"),
+    ],
+)
+def test_surplus_behind_a_length_is_noticed(segments: list[bytes], surplus: bool) -> None:
+    with answer_on(Scripted(*segments)) as answer:
+        answer.body()
+        assert answer.has_surplus is surplus

@@ -70,6 +70,19 @@ def test_body_around_the_largest_buffer_is_whole(framing: str, max_buffer: int, 
         assert all(len(part) == max(PART_BYTES, max_buffer) for part in parts[:-1])
 
 
+@pytest.mark.parametrize("size", [20_000, SMALL + 5, 12 * MB])
+def test_length_that_ends_within_the_image_is_truncated(size: int) -> None:
+    body = jpeg("a.jpg", size)
+    with pytest.raises(TryAgain) as caught:
+        read(framed(body[: size // 2], "length") + body[size // 2 :])
+    assert caught.value.cause == "truncated"
+
+
+def test_surplus_behind_a_whole_image_is_left() -> None:
+    body = jpeg("a.jpg", 20_000)
+    assert bytes(read(framed(body, "length") + b"SURPLUS" * 100).body) == body
+
+
 @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
 @pytest.mark.parametrize("size", [20_000, SMALL + 5, 12 * MB])
 @pytest.mark.parametrize("missing", [1, 7, 10_000])

@@ -52,6 +52,7 @@ FAILS = {  # fault -> cause in failed_transfers.txt
     "redirect_login_outside": "forbidden",
     "redirect_host": "forbidden",
     "redirect_loop": "forbidden",
+    "length_too_small": "truncated",
     "lengths_differ": "server_error",
     "huge_headers": "server_error",
     "many_headers": "server_error",

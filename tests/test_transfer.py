@@ -33,9 +33,9 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secret"}
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
 
 
-# Those that only the time limit ends, and a length that lies: half of an image under a Content-Length that fits
-# the half is whole by every rule of HTTP.
-NOT_HERE = {"endless", "endless_no_length", "drip_body", "stall_body", "stall_no_length", "length_too_small"}
+NOT_HERE = {  # those that only the time limit ends
+    "endless", "endless_no_length", "drip_body", "stall_body", "stall_no_length",
+}  # fmt: skip
 
 
 class World:
@@ -128,12 +128,20 @@ def test_permanent_failure_is_tried_once(make: Make, fault: str, cause: str) -> 
     assert world.objects() == {}
 
 
+def test_refusals_cost_no_connection(make: Make) -> None:
+    world = make()
+    for number, fault in enumerate(["404", "403", "410", "500.1", "redirect_fine", "429.1", ""]):
+        world.move(f"{number}.jpg", fault)
+    assert world.source.network.connections == 1
+
+
 @pytest.mark.parametrize(
     ("fault", "cause"),
     [
         ("500", "server_error"),
         ("429", "throttled"),
         ("short_body", "truncated"),
+        ("length_too_small", "truncated"),
         ("close", "connection"),
         ("garbage", "server_error"),
         ("206", "server_error"),
