@@ -161,7 +161,7 @@ class Bucket:
             self.guard.etag_is_md5,
             limit_seconds,
         )
-        return store_parts(upload, parts, self.compared)
+        return store_parts(upload, parts, self)
 
     # what an upload of either kind needs to know
 

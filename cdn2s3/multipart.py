@@ -10,18 +10,34 @@ import logging
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from hashlib import md5
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from cdn2s3.connection import Limit
 from cdn2s3.destination import Stored
-from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain
+from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
 from cdn2s3.s3client import Reply, S3Client
 
 log = logging.getLogger(__name__)
 
 PART_BYTES = 8 << 20  # S3 takes parts from 5 MiB on, and 10,000 of them
 
-Compare = Callable[[str, int, bytes, Limit], Stored]
+
+class Objects(Protocol):
+    """What is at a key; Bucket is it."""
+
+    def compared(self, key: str, size: int, digest: bytes, limit: Limit) -> Stored:
+        """Return the object at key where its content is that of size and digest; raise as Bucket.compared."""
+
+    def delete(self, key: str, limit: Limit) -> bool:
+        """Delete the object at key; return False when that is refused."""
+
+
+class _Whole(NamedTuple):
+    """All parts together, as they have been stored."""
+
+    size: int  # bytes
+    digest: bytes  # MD5 of the body
+    etag: str  # what S3 makes of the parts' MD5s, without quotes
 
 
 class PartsUpload(NamedTuple):
@@ -35,11 +51,11 @@ class PartsUpload(NamedTuple):
     limit_seconds: float  # of each request
 
 
-def store_parts(upload: PartsUpload, parts: Iterator[memoryview], compare: Compare) -> Stored:
-    """Store parts and return the object; compare tells what is already at the key, as Bucket.compared does.
+def store_parts(upload: PartsUpload, parts: Iterator[memoryview], objects: Objects) -> Stored:
+    """Store parts and return the object; objects tells what is already at the key, or became of an upload.
 
     parts raises, after its last part, when the body is not whole; then, as on every error, the upload is
-    aborted and nothing is at the key. Raise what parts, compare or the store's answers say.
+    aborted and nothing is at the key. Raise what parts, objects or the store's answers say.
     """
     _abort_left_over(upload)
     reply, parsed = upload.client.call(
@@ -49,15 +65,17 @@ def store_parts(upload: PartsUpload, parts: Iterator[memoryview], compare: Compa
         raise _error(reply, "CreateMultipartUpload")
     upload_id = parsed["UploadId"]
     try:
-        return _filled_and_completed(upload, upload_id, parts, compare)
+        whole, listed = _filled(upload, upload_id, parts)
+        return _completed(upload, upload_id, whole, listed, objects)
     except BaseException:
         _abort(upload, upload_id)
         raise
 
 
-def _filled_and_completed(
-    upload: PartsUpload, upload_id: str, parts: Iterator[memoryview], compare: Compare
-) -> Stored:
+def _filled(
+    upload: PartsUpload, upload_id: str, parts: Iterator[memoryview]
+) -> tuple[_Whole, list[dict[str, Any]]]:
+    """Store all parts; return what they are together, and the list of them that completes the upload."""
     whole, of_parts, size = md5(usedforsecurity=False), md5(usedforsecurity=False), 0
     listed: list[dict[str, Any]] = []
     for number, part in enumerate(parts, 1):
@@ -66,26 +84,80 @@ def _filled_and_completed(
         whole.update(part)
         of_parts.update(digest)
         size += len(part)
+    return _Whole(size, whole.digest(), f"{of_parts.hexdigest()}-{len(listed)}"), listed
+
+
+def _completed(
+    upload: PartsUpload, upload_id: str, whole: _Whole, listed: list[dict[str, Any]], objects: Objects
+) -> Stored:
     more = {"IfNoneMatch": "*"} if upload.guarded else {}
-    reply, parsed = upload.client.call(
-        "complete_multipart_upload",
-        _limit(upload),
-        Key=upload.key,
-        UploadId=upload_id,
-        MultipartUpload={"Parts": listed},
-        **more,
-    )
+    try:
+        reply, parsed = upload.client.call(
+            "complete_multipart_upload",
+            _limit(upload),
+            Key=upload.key,
+            UploadId=upload_id,
+            MultipartUpload={"Parts": listed},
+            **more,
+        )
+    except TryAgain as error:
+        return _completed_after_all(upload, upload_id, whole, objects, error)
     if upload.guarded and reply.status == 412:
         _abort(upload, upload_id)
-        return compare(upload.key, size, whole.digest(), _limit(upload))
+        return objects.compared(upload.key, whole.size, whole.digest, _limit(upload))
     etag = str(parsed.get("ETag", "")).strip('"')
     if reply.status != 200 or not etag:
-        raise _error(reply, "CompleteMultipartUpload")
+        failure = _error(reply, "CompleteMultipartUpload")
+        if reply.status < 500 and reply.status != 200 and reply.code != "NoSuchUpload":
+            raise failure
+        return _completed_after_all(upload, upload_id, whole, objects, failure)
     kms = str(parsed.get("ServerSideEncryption", "")).startswith("aws:kms")
-    expected = f"{of_parts.hexdigest()}-{len(listed)}"
-    if upload.etag_is_md5 and not kms and "-" in etag and etag != expected:
-        raise TryAgain("server_error", f"the ETag {etag} is not {expected}")
-    return Stored(etag, size, whole.hexdigest(), already_there=False)
+    if upload.etag_is_md5 and not kms and "-" in etag and etag != whole.etag:
+        return _proven(upload, whole, objects, etag)
+    return Stored(etag, whole.size, whole.digest.hex(), already_there=False)
+
+
+def _completed_after_all(
+    upload: PartsUpload, upload_id: str, whole: _Whole, objects: Objects, failure: MigrationError
+) -> Stored:
+    """Return the object where an upload is complete whose answer was lost or bad; raise failure elsewhere.
+
+    A request that is sent again, as one on a kept-alive connection is, finds no upload any more.
+    """
+    try:
+        stored = objects.compared(upload.key, whole.size, whole.digest, _limit(upload))
+    except (TryAgain, UrlFailed):
+        raise failure from None  # a new upload of the body will be told what is at the key
+    _abort(upload, upload_id)  # complete, it is gone; else the same content was there before
+    return stored._replace(already_there=False)
+
+
+def _proven(upload: PartsUpload, whole: _Whole, objects: Objects, etag: str) -> Stored:
+    """Return the object that we have completed under an unexpected ETag where its bytes are the right ones.
+
+    Otherwise it is ours and wrong: take it away, and raise TryAgain; it must not be met as a conflict later.
+    """
+    said = f"the ETag {etag} is not {whole.etag}"
+    try:
+        stored = objects.compared(upload.key, whole.size, whole.digest, _limit(upload))
+        return stored._replace(already_there=False)
+    except UrlFailed as error:
+        if error.cause != "conflict":  # it may not be read
+            raise UrlFailed(error.cause, f"{said}; {error.message}") from error
+    except TryAgain as error:
+        log.debug("%s, and it cannot be read: %s", said, error.message)
+    if not _deleted(upload, objects):
+        log.error("an object that is not its image is left at key %r: delete it by hand", upload.key)
+        raise UrlFailed("destination", f"{said}, and the object cannot be deleted")
+    raise TryAgain("server_error", said)
+
+
+def _deleted(upload: PartsUpload, objects: Objects) -> bool:
+    try:
+        return objects.delete(upload.key, _limit(upload))
+    except (TryAgain, CannotGoOn) as error:
+        log.debug("delete failed: %s", error)
+        return False
 
 
 def _store_part(upload: PartsUpload, upload_id: str, number: int, part: memoryview, digest: bytes) -> str:
