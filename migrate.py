@@ -275,21 +275,24 @@ class Mover(Protocol):
 @contextmanager
 def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int) -> Iterator[Mover]:
     """Contact the bucket, find out what it checks, and give what moves URLs; raise CannotGoOn."""
-    with closing(PooledAdapter(settings.concurrency, settings.ca_bundle)) as adapter:
+    count = process_count(settings)
+    workers = max(1, settings.concurrency // count)
+    crew = Crew(count, workers, TICK, settings.state_dir, lock, share) if count > 1 else None
+    with closing(PooledAdapter(settings.concurrency, settings.ca_bundle)) as adapter, ExitStack() as stack:
+        if crew:
+            stack.enter_context(closing(crew))
+            crew.start()  # its processes import what they need while the bucket is probed
         client = S3Client(settings, adapter)
         probed = probe_patiently(settings, client)
         guard.say(probed, settings)
-        count = process_count(settings)
-        if count == 1:
-            transfer = equip(settings, client, probed, 1)
-            with closing(transfer.source):
-                yield Workers(keys, transfer, ledger, settings.concurrency)
+        if crew:
+            log.info("%d processes with %d workers each", count, workers)
+            crew.equip(settings, probed, count, client.object_url)
+            yield crew
             return
-        workers = max(1, settings.concurrency // count)
-        log.info("%d processes with %d workers each", count, workers)
-        yield Crew(
-            count, workers, TICK, settings.state_dir, lock, share, settings, probed, count, client.object_url
-        )
+        transfer = equip(settings, client, probed, 1)
+        stack.enter_context(closing(transfer.source))
+        yield Workers(keys, transfer, ledger, settings.concurrency)
 
 
 def share(

@@ -58,9 +58,10 @@ class Crew:
         state_dir: Path,
         lock: int,
         body: Callable[..., None],
-        *arguments: Any,
     ) -> None:
-        """tick is how often, in seconds, something is yielded at least; lock is the descriptor of the run's
+        """Start the processes, which wait for equip().
+
+        tick is how often, in seconds, something is yielded at least; lock is the descriptor of the run's
         lock, which is free only when the last process has ended.
         """
         self._count = count
@@ -69,7 +70,7 @@ class Crew:
         self._state_dir = state_dir
         self._lock = _Kept(lock)
         self._body = body
-        self._arguments = arguments
+        self._arguments: tuple[Any, ...] | None = None
         self._members: list[_Member] = []
         self._error: CannotGoOn | None = None
         self._deaths = 0
@@ -79,7 +80,8 @@ class Crew:
         """Move tasks; yield what is done every tick. Raise CannotGoOn after all processes have ended."""
         begin = {name: _size(self._state_dir / name) for name in (COMPLETED, FAILED)}
         feed = Feed(tasks)
-        self._members = [self._start() for _ in range(self._count)]
+        if not self._members:
+            self.start()
         try:
             while self._members:
                 self._hand_out(feed)
@@ -97,14 +99,32 @@ class Crew:
         if self._error is not None:
             raise self._error
 
+    def start(self) -> None:
+        """Start the processes; each takes a while to import what it needs, and then waits for equip()."""
+        self._members = [self._start() for _ in range(self._count)]
+
+    def equip(self, *arguments: Any) -> None:
+        """Let the processes, and those that replace them, begin with body(desk, stop, *arguments)."""
+        self._arguments = arguments
+        for member in self._members:
+            member.send(arguments)
+
+    def close(self) -> None:
+        """End the processes that wait for equip() still."""
+        for member in self._members:
+            member.pipe.close()
+            member.process.join()
+        self._members = []
+
     def _start(self) -> _Member:
         ours, theirs = _FORK_SAFE.Pipe()
-        process = _FORK_SAFE.Process(
-            target=_in_child, args=(theirs, self._lock, self._body, *self._arguments)
-        )
+        process = _FORK_SAFE.Process(target=_in_child, args=(theirs, self._lock, self._body))
         process.start()
         theirs.close()
-        return _Member(process, ours)
+        member = _Member(process, ours)
+        if self._arguments is not None:
+            member.send(self._arguments)
+        return member
 
     def _heard(self, member: _Member, feed: Feed, begin: dict[str, int]) -> list[Done]:
         """Take one report of member; when it has ended, see to what it leaves behind."""
@@ -292,12 +312,14 @@ def _kept(handle: Any) -> _Kept:
     return _Kept(handle.detach())
 
 
-def _in_child(
-    pipe: multiprocessing.connection.Connection, lock: _Kept, body: Callable[..., None], *arguments: Any
-) -> None:
+def _in_child(pipe: multiprocessing.connection.Connection, lock: _Kept, body: Callable[..., None]) -> None:
     """Run body in a new process. Signals are the parent's business: it passes the order on."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    try:
+        arguments = pipe.recv()
+    except (EOFError, OSError):
+        return  # there will be no work
     stop = threading.Event()
     desk = Desk(pipe, stop)
     logging.getLogger().addHandler(_ToParent(desk))

@@ -9,7 +9,7 @@ import botocore.session
 from botocore.config import Config
 
 from cdn2s3.errors import CannotGoOn
-from cdn2s3.s3client import boto3_session, credentials_of
+from cdn2s3.s3client import aws_session, credentials_of
 from cdn2s3.settings import MigrationSettings
 from cdn2s3.signing import NO_CREDENTIALS
 
@@ -43,7 +43,7 @@ class Identity(NamedTuple):
 
 def identity(settings: MigrationSettings) -> Identity:
     """Return whose credentials they are; ask STS on AWS. Raise CannotGoOn when there are none."""
-    credentials = credentials_of(boto3_session(settings))
+    credentials = credentials_of(aws_session(settings))
     if credentials is None:
         raise CannotGoOn(NO_CREDENTIALS)
     try:

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-import boto3
 import botocore.exceptions
 import botocore.session
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -57,28 +56,31 @@ class Reply(NamedTuple):
         return meaning(self.status, self.code, action, asked)
 
 
-def boto3_session(settings: MigrationSettings) -> boto3.session.Session:
-    """Return a boto3 session under settings; raise CannotGoOn when the profile or region cannot be used."""
+def aws_session(settings: MigrationSettings) -> botocore.session.Session:
+    """Return the session of the AWS SDK that credentials and client come from."""
     with _sdk_errors():
         core = botocore.session.Session()
         core.set_config_variable("metadata_service_timeout", 5)
         core.set_config_variable("metadata_service_num_attempts", 5)
         core.set_config_variable("ignore_configured_endpoint_urls", True)  # only AWS_ENDPOINT_URL counts
-        return boto3.session.Session(botocore_session=core, region_name=settings.aws_region)
+        return core
 
 
-def credentials_of(session: boto3.session.Session) -> Any:
+def credentials_of(session: botocore.session.Session) -> Any:
     """Return the credentials that the AWS chain finds, which renew themselves; None where it finds none."""
     with _sdk_errors():
         return session.get_credentials()
 
 
-def boto3_client(settings: MigrationSettings, session: boto3.session.Session) -> Any:
-    """Return the S3 client of session; raise CannotGoOn when it cannot be made.
+def boto3_client(settings: MigrationSettings, core: botocore.session.Session) -> Any:
+    """Return the S3 client of the session core; raise CannotGoOn when it cannot be made.
 
     One thread at a time: making clients is not thread-safe (boto3 issue 1592).
     """
+    import boto3  # 0.1 s: a worker process that signs its requests itself does without
+
     with _sdk_errors():
+        session = boto3.session.Session(botocore_session=core, region_name=settings.aws_region)
         config = Config(
             signature_version="s3v4",
             retries={"mode": "standard", "total_max_attempts": 1},
@@ -114,7 +116,7 @@ class S3Client:
         (0.15 s and 16 MB) before it calls one of its operations.
         """
         self._settings = settings
-        self._session = boto3_session(settings)
+        self._session = aws_session(settings)
         self._signer = Signer(settings.aws_region, credentials_of(self._session))
         self._own = threading.local()  # .limit, .reply: of the boto3 call that this thread is in
         self._boto3: Any = None

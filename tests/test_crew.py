@@ -145,7 +145,9 @@ def make(tmp_path: Path, lock: int) -> Make:
     Ledger(tmp_path).completed.close()
 
     def crew(body: Callable[..., None], count: int = 2, workers: int = 4) -> Crew:
-        return Crew(count, workers, TICK, tmp_path, lock, body, tmp_path)
+        made = Crew(count, workers, TICK, tmp_path, lock, body)
+        made.equip(tmp_path)
+        return made
 
     return crew
 
@@ -240,7 +242,8 @@ def test_children_of_a_killed_parent_end_within_a_second_and_hold_the_lock_till_
         if __name__ == "__main__":
             folder = Path(sys.argv[1])
             with held_lock(folder / "migration.lock", "test") as lock:
-                crew = Crew(2, 4, 0.02, folder, lock, until_stopped, folder)
+                crew = Crew(2, 4, 0.02, folder, lock, until_stopped)
+                crew.equip(folder)
                 waiting = False
                 for batch in crew.moved(Task(str(n)) for n in range(100)):
                     if not waiting and all(member.note == "waiting" for member in crew._members):
@@ -289,3 +292,11 @@ def test_failed_record_of_a_dead_process_is_told_with_its_attempts(make: Make, t
     assert (found[URLS[1]].result.cause, found[URLS[1]].result.attempts) == ("timeout", 4)
     stored = found[URLS[2]].result.stored
     assert stored is not None and stored.size == 7
+
+
+def test_processes_started_early_end_when_there_is_no_work(tmp_path: Path, lock: int) -> None:
+    crew = Crew(2, 4, TICK, tmp_path, lock, until_stopped)
+    crew.start()
+    processes = [member.process for member in crew._members]
+    crew.close()
+    assert [process.exitcode for process in processes] == [0, 0]
