@@ -14,8 +14,6 @@ from cdn2s3.connection import BUFFER_BYTES, Limit, Origin
 from cdn2s3.errors import TryAgain
 from tests.properties import examples
 
-LIMIT = Limit(60, threading.Event())
-
 
 class Scripted:
     """A connection that brings given segments, one for each time something is received, and then its end."""
@@ -58,7 +56,7 @@ def answer_on(connection: Any, method: str = "GET") -> Answer:
     def give_back(given: Any) -> None:
         given.given_back = True
 
-    return Answer(connection, LIMIT, method, give_back)
+    return Answer(connection, Limit(60, threading.Event()), method, give_back)
 
 
 def read(*segments: bytes, method: str = "GET") -> Read:
