@@ -65,6 +65,7 @@ class Crew:
         lock, which is free only when the last process has ended.
         """
         self._count = count
+        self._workers = workers
         self._ahead = _AHEAD * workers
         self._tick = tick
         self._state_dir = state_dir
@@ -181,9 +182,14 @@ class Crew:
         return found
 
     def _hand_out(self, feed: Feed) -> None:
-        """Give each member enough to do; tell all that there is no more when nobody has anything left to do."""
-        for member in self._members:
-            member.top_up(feed, self._ahead if not self._stopping else 0)
+        """Give each member enough to do; tell all that there is no more when nobody has anything left to do.
+
+        In turns, a task for each worker at a time: what does not suffice for all is shared.
+        """
+        ahead = self._ahead if not self._stopping else 0
+        takers = [member for member in self._members if member.busy <= ahead // 2]
+        while takers:
+            takers = [m for m in takers if m.take(feed, min(self._workers, ahead - m.busy))]
         if not any(member.busy for member in self._members):
             for member in self._members:
                 member.send(None)
@@ -221,14 +227,13 @@ class _Member:
         """How many tasks the process has to do: those whose failure is in doubt wait for others."""
         return len(self.at) - self.held
 
-    def top_up(self, feed: Feed, ahead: int) -> None:
-        """Hand out tasks until the process has as many to do as ahead."""
-        if self.busy > ahead // 2:
-            return
-        tasks = [task for _, task in zip(range(ahead - self.busy), feed)]
+    def take(self, feed: Feed, most: int) -> bool:
+        """Hand out up to most tasks; return False when there was none."""
+        tasks = [task for _, task in zip(range(most), feed)]
         if tasks:
             self.at.update((task.url, task) for task in tasks)
             self.send(tasks)
+        return bool(tasks)
 
     def wait_for_end(self) -> None:
         """Wait until the process has ended; what it still tells is heard, or it would wait for a listener."""

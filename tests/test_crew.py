@@ -196,6 +196,14 @@ def test_what_stops_one_process_stops_all_with_its_exit_code(make: Make) -> None
     assert not crew._members
 
 
+def test_few_tasks_are_shared(make: Make) -> None:
+    crew = make(until_stopped)
+    for _ in crew.moved(Task(url) for url in URLS[:10]):
+        if not crew._stopping:
+            assert sorted(len(member.at) for member in crew._members) == [4, 6]
+            crew.stop()
+
+
 def test_stop_ends_all_processes_and_what_they_ended_is_told(make: Make) -> None:
     crew, done = make(until_stopped), []
     for batch in crew.moved(Task(url) for url in URLS):
