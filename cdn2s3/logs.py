@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 _FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 # Their DEBUG lines hold URLs with queries and whole headers.
 _TALKATIVE = ("urllib3", "botocore", "boto3", "s3transfer", "requests")
+# It warns with a traceback, request for request, of credentials that cannot be renewed yet or any more. What
+# then stops the run is said by the run.
+_ALARMED = "botocore.credentials"
 
 
 class _OneCleanLine(logging.Formatter):
@@ -89,6 +92,7 @@ def set_level(level: str) -> None:
     logging.getLogger().setLevel(level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger(_ALARMED).setLevel(logging.CRITICAL)
 
 
 def say_error(script: str, message: str) -> None:

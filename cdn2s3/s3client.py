@@ -139,12 +139,15 @@ class S3Client:
 
     def _object_url(self) -> str:
         """Return the URL of the key `key`, as the client builds it: virtual-hosted or path style."""
+        self._signer.headers("GET", "/", {}, {})  # what credentials may raise is no fault of the address
         try:
             url: str = self._client().generate_presigned_url(
                 "get_object", Params={"Bucket": self._settings.destination_bucket, "Key": "key"}
             )
         except botocore.exceptions.NoCredentialsError as error:
             raise CannotGoOn(NO_CREDENTIALS) from error
+        except (botocore.exceptions.ClientError, RuntimeError) as error:
+            raise _not_renewed(error) from error
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
             raise CannotGoOn(f"the bucket has no usable address: {error}. Check AWS_REGION.") from error
         return url.partition("?")[0]

@@ -599,3 +599,39 @@ def test_validate_stopped(
     assert migrated.report()["verdict"] is None
     assert not (migrated.folder / "missing.txt").exists()
     assert not list(migrated.folder.glob("*.tmp"))
+
+
+VERDICT = (
+    "missing.txt",
+    "mismatched.txt",
+    "unexpected.txt",
+    "validation_report.json",
+    "validation_report.html",
+)
+
+
+@pytest.mark.parametrize("moment", ["listing", "looking again", "comparing bytes"])
+def test_validate_that_is_killed_leaves_the_last_verdict_whole(
+    migrated: Job, s3: S3Server, source: SourceServer, moment: str
+) -> None:
+    s3.store.delete("bucket", key("1.jpg"))
+    s3.put("bucket", key("2.jpg"), b"other")
+    s3.put("bucket", key("more.jpg"), b"more")
+    assert migrated.validate()[0] == 1
+    before = {name: (migrated.folder / name).read_bytes() for name in VERDICT}
+    s3.store.delete("bucket", key("3.jpg"))  # a new verdict would be another one
+    rule, server = {
+        "listing": (Rule("black_hole", operation=LISTING), s3),
+        "looking again": (Rule("black_hole", operation="HeadObject"), s3),
+        "comparing bytes": (Rule("stall_body", operation="GET"), source),
+    }[moment]
+    server.rules.add(rule)
+    with migrated.start("python validate.py") as process:
+        wait_for(lambda: server.rules.struck[rule.fault])
+        process.kill()
+        process.communicate()
+    assert {name: (migrated.folder / name).read_bytes() for name in VERDICT} == before
+    server.rules.clear()
+    assert migrated.validate()[0] == 1
+    assert {row[1] for row in migrated.rows("missing.txt")} == {key("1.jpg"), key("3.jpg")}
+    assert not list(migrated.folder.glob("*.tmp"))
