@@ -9,6 +9,7 @@ thread shuts sockets down from outside (under TLS that hands ciphertext to the r
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 import ssl
@@ -165,7 +166,7 @@ def _connect(sock: socket.socket, address: object, limit: Limit, origin: Origin)
         pass
     refused = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if refused:
-        raise translated(OSError(refused, errno.errorcode.get(refused, str(refused))), origin)
+        raise translated(OSError(refused, os.strerror(refused)), origin)
 
 
 def _with_tls(plain: socket.socket, tls: ssl.SSLContext, origin: Origin, limit: Limit) -> ssl.SSLSocket:
