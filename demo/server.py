@@ -152,8 +152,9 @@ def wait_for_the_end(port: int, until_stdin_closes: bool) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, leave)
-    print(port, flush=True)
+    signal.signal(signal.SIGINT, leave)  # a shell's background jobs begin with it ignored
     try:
+        print(port, flush=True)  # who reads it may send a signal at once
         if until_stdin_closes:
             sys.stdin.buffer.read()
         else:
