@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -94,12 +95,24 @@ def test_run_kills_what_takes_too_long(tmp_path: Path) -> None:
 
 
 def test_rss_of_session_adds_up_its_processes() -> None:
-    with subprocess.Popen(["sleep", "600"], start_new_session=True) as process:
+    """Each process fills 40 MB and says so before it is measured: a new one may have nothing in memory yet."""
+    fill = "import sys; held = b'x' * 40_000_000; print('filled', flush=True); sys.stdin.read()"
+    script = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {fill!r}]); {fill}"
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
-            assert measure.rss_of_session(process.pid) > 0
+            assert [process.stdout.readline() for _ in range(2)] == [b"filled\n"] * 2
+            assert measure.rss_of_session(process.pid) > 80_000_000
         finally:
-            process.kill()
-    assert measure.rss_of_session(process.pid) == 0
+            os.killpg(process.pid, signal.SIGKILL)
+            process.stdout.read()  # ends when the last of them has
+    assert measure.rss_of_session(process.pid) < 40_000_000
 
 
 def test_keys_go_up_with_their_numbers() -> None:
