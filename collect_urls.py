@@ -22,7 +22,7 @@ from typing import NoReturn
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from cdn2s3 import checkpoint, collected, logs, resuming
+from cdn2s3 import checkpoint, collected, commands, logs, resuming
 from cdn2s3.api import ApiSource, api_session
 from cdn2s3.batch import Position, Source
 from cdn2s3.checkpoint import Checkpoint
@@ -39,6 +39,7 @@ log = logging.getLogger("collect_urls")
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
+    commands.use_env_file("collect_urls.py", arguments.env_file)
     signals = Signals()
     try:
         settings = load(CollectionSettings, arguments.env_file)
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logs.say_error("collect_urls.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
-        log.warning("Stopped by a signal. The same command resumes.")
+        log.warning("Stopped by a signal. Run `python collect_urls.py` again: it resumes.")
         return interrupted.exit_code
 
 
@@ -128,7 +129,8 @@ def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
     resuming.check_files(settings, before)
     sys.stdout.write(
         f"The collection is complete already.\n{collected.counts_table(before.counts, settings.output_file)}"
-        "Next: python migrate.py. To collect again: python collect_urls.py --restart\n"
+        f"{collected.next_step(before.counts)}"
+        + commands.typed("To collect again: python collect_urls.py --restart\n")
     )
     return EXIT_DONE
 

@@ -26,7 +26,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from pathlib import Path
 from typing import Callable, Protocol
 
-from cdn2s3 import failures, guard, runstate, statefile
+from cdn2s3 import commands, failures, guard, runstate, statefile
 from cdn2s3.books import Books
 from cdn2s3.crew import Crew, Desk
 from cdn2s3.equipment import allow_open_files, equip, note_on, probe_patiently, process_count
@@ -48,7 +48,7 @@ from cdn2s3.ledger import FAILED, Ledger
 from cdn2s3.logs import say_error
 from cdn2s3.logs import set_level as set_log_level
 from cdn2s3.logs import set_up as set_up_logs
-from cdn2s3.progress import Progress
+from cdn2s3.progress import Progress, duration
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MigrationSettings, load
@@ -64,6 +64,7 @@ SECOND_PASS_AFTER = 60.0  # seconds after a failure: CloudFront keeps an error f
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
+    commands.use_env_file("migrate.py", arguments.env_file)
     signals = Signals()
     try:
         settings = load(MigrationSettings, arguments.env_file)
@@ -83,7 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except Interrupted as interrupted:
         name = signal.Signals(signals.received).name
-        say_error("migrate.py", f"stopped by {name} before anything was moved. Run it again: it resumes.")
+        say_error(
+            "migrate.py", f"stopped by {name} before anything was moved. Run `python migrate.py` again."
+        )
         return interrupted.exit_code
 
 
@@ -143,10 +146,9 @@ def check(settings: MigrationSettings) -> int:
         for look in checks:
             for finding in look(patient):
                 findings.append(finding)
-                print(visit.text(finding), flush=True)
+                print(commands.typed(visit.text(finding)), flush=True)
     worst = visit.worst(findings)
-    again = "correct what failed, then python migrate.py --check"
-    print(f"\nnext: {again if worst == visit.FAILED else 'python migrate.py --sample 100'}")
+    print(commands.typed(f"\nnext: {visit.next_step(findings)}"))
     return {visit.OK: EXIT_DONE, visit.WARNING: EXIT_SOME_FAILED, visit.FAILED: EXIT_CANNOT_GO_ON}[worst]
 
 
@@ -220,8 +222,9 @@ class Run:
                 mover.stop()
             if self.signals.received:
                 log.warning(
-                    "stopping: waiting for %d uploads in flight (a second signal stops at once)",
+                    "stopping: waiting for %d uploads in flight, up to %s (a second signal stops at once)",
                     mover.underway().uploads,
+                    duration(self.settings.upload_timeout),
                 )
         if too_many:
             raise too_many
@@ -448,7 +451,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     before.add_argument("--create-bucket", action="store_true", help="create DESTINATION_BUCKET")
     before.add_argument("--sample", type=positive, metavar="N", help="try N URLs under _test/, then delete")
     before.add_argument("--adopt", action="store_true", help="the state is lost: record what the bucket has")
-    parser.add_argument("--seed", type=positive, metavar="N", help="draw the same --sample again")
     parser.add_argument("--limit", type=positive, metavar="N", help="stop after N pending URLs")
     parser.add_argument(
         "--retry-failed",
@@ -470,8 +472,6 @@ def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Names
     alone = given.check or given.create_bucket or given.sample or given.adopt
     if alone and (given.redo or given.limit or given.retry_failed is not None):
         parser.error("--limit, --retry-failed and --redo go with a run or with --plan")
-    if given.seed is not None and not given.sample:
-        parser.error("--seed goes with --sample")
 
 
 def positive(text: str) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import logging
 import random
+import signal
 import sys
 import threading
 import time
@@ -24,7 +25,7 @@ from typing import Any, BinaryIO, Callable, TypeVar
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from cdn2s3 import htmlreport, report, runstate, spotcheck, validation_report, worklist
+from cdn2s3 import commands, htmlreport, report, runstate, spotcheck, validation_report, worklist
 from cdn2s3.bucket import READ_POLICY, probe_key
 from cdn2s3.buffers import BUDGET, Budget
 from cdn2s3.connection import Limit
@@ -72,6 +73,7 @@ Returned = TypeVar("Returned")
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
+    commands.use_env_file("validate.py", arguments.env_file)
     Signals()
     try:
         settings = load(MigrationSettings, arguments.env_file)
@@ -83,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         say_error("validate.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
+        name = signal.Signals(interrupted.exit_code - 128).name
+        say_error("validate.py", f"stopped by {name}: no verdict. Run `python validate.py` again.")
         return interrupted.exit_code
 
 
@@ -111,17 +115,16 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     except Fixable:
         raise  # nothing was contacted, nothing is to be told of the bucket
     except CannotGoOn as error:
-        write_or_say(validation_report.stopped(settings, str(error), error.exit_code))
+        write_or_say(validation_report.stopped(settings, commands.typed(str(error)), error.exit_code))
         raise
     except Interrupted as interrupted:
-        log.warning("stopped by signal %d: no verdict", interrupted.exit_code - 128)
         why = f"signal {interrupted.exit_code - 128}"
         write_or_say(validation_report.stopped(settings, why, interrupted.exit_code))
         raise
     code = EXIT_DONE if verdict(counts) == COMPLETE else EXIT_SOME_FAILED
-    commands = repairs(counts, settings.state_dir, arguments.env_file)
-    write(validation_report.finished(settings, findings, counts, commands, code))
-    print(summary(settings, findings, counts, commands))
+    following = [commands.typed(command) for command in repairs(counts, settings.state_dir)]
+    write(validation_report.finished(settings, findings, counts, following, code))
+    print(summary(settings, findings, counts, following))
     warning = runstate.unfinished_collection(settings.source_urls_file)
     if warning:
         log.warning("%s", warning)
@@ -394,7 +397,7 @@ def counted(pages: Iterable[list[Found]], total: int) -> Iterator[list[Found]]:
 # --- the last screen ---
 
 
-def summary(settings: MigrationSettings, findings: Findings, counts: Counts, commands: list[str]) -> str:
+def summary(settings: MigrationSettings, findings: Findings, counts: Counts, following: list[str]) -> str:
     """Return the verdict and what it rests upon, in ten lines or so."""
     rate = success_rate(counts)
     kept = "reaches" if rate >= PROMISED else "is below"
@@ -412,7 +415,7 @@ def summary(settings: MigrationSettings, findings: Findings, counts: Counts, com
         lines.append(f"present, but not proven by a record: {present}")
     lines.append(_spot_line(findings.spot))
     lines.append(f"state, log and report: {settings.state_dir.resolve()}")
-    lines += [f"next: {command}" for command in commands]
+    lines += [f"next: {command}" for command in following]
     return "\n".join(lines)
 
 

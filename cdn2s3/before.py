@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cdn2s3 import adoption, creation, estimate, failures, planning, runstate, sample
 from cdn2s3.bucket import Bucket
+from cdn2s3.commands import typed
 from cdn2s3.equipment import allow_open_files, equip, probe_patiently
 from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE, EXIT_SOME_FAILED, Fixable
 from cdn2s3.job import key_maker, look_through, urls_of
@@ -42,13 +43,13 @@ def plan(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         log.warning("%s", warning)
     if survey.work.collisions and settings.on_collision == "refuse":
         print("\n".join(["", *planning.collisions_text(settings, survey)]))
-        print("\nnext: correct the settings, then python migrate.py --plan")
+        print(typed("\nnext: correct the settings, then python migrate.py --plan"))
         return EXIT_FIXABLE
     size = planning.asked_sizes(settings, survey.work, random.Random())  # noqa: S311  # no secret
     speed = estimate.rate(settings, size.mean)
     found = estimate.estimate(survey.todo, size.mean, speed.files_per_second, table)
     print("\n".join(["", *planning.forecast_text(size, speed, found, table)]))
-    print(f"\nnext: python {'validate.py' if not survey.todo else 'migrate.py --check'}")
+    print(typed(f"\nnext: {planning.next_step(settings, survey)}"))
     return EXIT_DONE
 
 
@@ -56,28 +57,28 @@ def create_bucket(settings: MigrationSettings) -> int:
     """Create the bucket and print the setting that names it; return the exit code."""
     with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
         created = creation.create(settings, lambda chosen: S3Client(chosen, adapter))
-    print("\n".join(creation.text(settings, created)))
+    print(typed("\n".join(creation.text(settings, created))))
     return EXIT_SOME_FAILED if created.warning else EXIT_DONE
 
 
 def try_sample(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
     """Move a few files under _test/, read them back, compare and delete them; return the exit code."""
-    seed = arguments.seed if arguments.seed is not None else random.randrange(10**6)  # noqa: S311  # no secret
     if arguments.sample > sample.MOST:
         raise Fixable(f"--sample takes {sample.MOST} URLs at most: each is read back whole.")
     allow_open_files(settings.concurrency)
     work = planning.looked_through(settings).work
-    urls = planning.drawn(settings, work, arguments.sample, random.Random(seed))  # noqa: S311  # no secret
+    urls = planning.drawn(settings, work, arguments.sample, random.Random())  # noqa: S311  # no secret
     if not urls:
-        print("nothing is pending, so there is nothing to draw from\nnext: python validate.py")
+        print(typed("nothing is pending, so there is nothing to draw from\nnext: python migrate.py --plan"))
         return EXIT_DONE
     there = sample.rehearsal(settings)
     print(
-        f"sample: {len(urls):,} of {work.pending:,} pending URLs, seed {seed}, to "
+        f"sample: {len(urls):,} of {work.pending:,} pending URLs, to "
         f"s3://{there.destination_bucket}/{there.destination_prefix}",
         flush=True,
     )
-    if work.collisions and settings.on_collision == "refuse":
+    refused = bool(work.collisions) and settings.on_collision == "refuse"
+    if refused:
         log.warning("%d URLs collide: a run would not start; see python migrate.py --plan", work.collisions)
     with closing(PooledAdapter(there.concurrency, there.ca_bundle)) as adapter:
         client = S3Client(there, adapter)
@@ -88,7 +89,7 @@ def try_sample(settings: MigrationSettings, arguments: argparse.Namespace, signa
     print("\n".join(sample.text(settings, outcomes, work.pending)))
     if signals.received:
         return 128 + signals.received
-    print(f"next: python migrate.py{'' if outcomes.is_fine else ' --check'}")
+    print(typed(f"next: python migrate.py{' --plan' if refused else '' if outcomes.is_fine else ' --check'}"))
     return EXIT_DONE if outcomes.is_fine else EXIT_SOME_FAILED
 
 
@@ -106,5 +107,5 @@ def _adopted(settings: MigrationSettings) -> int:
     runstate.bind(settings)
     with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
         adopted = adoption.adopt(settings, keys, work, Listing(S3Client(settings, adapter), settings))
-    print("\n".join(adoption.text(adopted, work.pending)))
+    print(typed("\n".join(adoption.text(adopted, work.pending))))
     return EXIT_DONE

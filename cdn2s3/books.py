@@ -6,6 +6,7 @@ import logging
 import time
 
 from cdn2s3 import failures, report, statefile
+from cdn2s3.commands import typed
 from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn
 from cdn2s3.feed import Done, Task
 from cdn2s3.fingerprints import Fingerprints
@@ -68,7 +69,13 @@ class Books:
         code = self._exit_code(error, signal, audit)
         why = str(error) if error else f"signal {signal}" if signal else ""
         ended = time.time()
-        self._report(audit, report.Ending(ended, code, why, next_command(self.tally, audit, code)))
+        command = typed(next_command(self.tally, audit, code))
+        try:
+            self._report(audit, report.Ending(ended, code, typed(why), command))
+        except CannotGoOn:
+            if error is not None:  # what stopped the run comes before what could not be told of it
+                log.error("%s", error)
+            raise
         if error is not None:
             log.error("%s", error)
         if not audit.holds:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Callable
 
 from cdn2s3.checkpoint import Counts
+from cdn2s3.commands import typed
 from cdn2s3.regions import CAVEAT, Advice
 from cdn2s3.settings import CollectionSettings
 from cdn2s3.urllist import rejected_file
@@ -110,7 +111,16 @@ def last_screen(counts: Counts, settings: CollectionSettings, found: list[str], 
         + f"\nRecommended region: {advice.region}\n"
         + _indented(advice.reason)
         + _indented(CAVEAT)
-        + "\nNext: set DESTINATION_BUCKET and AWS_REGION in migration.env, then\n  python migrate.py\n"
+        + ("\n" + next_step(counts))
+    )
+
+
+def next_step(counts: Counts) -> str:
+    """Return what to do after a complete collection; without any URL there is nothing to migrate."""
+    if counts.urls == 0:
+        return typed("Next: correct the settings of the source, then\n  python collect_urls.py --restart\n")
+    return typed(
+        "Next: set DESTINATION_BUCKET and AWS_REGION in migration.env, then\n  python migrate.py --plan\n"
     )
 
 

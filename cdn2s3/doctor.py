@@ -126,8 +126,9 @@ def check_bucket(visit: Visit) -> list[Finding]:
         said = f"{name} is in {region}, AWS_REGION is {settings.aws_region}"
         return [Finding(FAILED, "bucket", said, f"AWS_REGION={region}")]
     if 300 <= head.status < 400 or head.status == 400:
-        said = f"the store answered {head.status} to HeadBucket: another region, or a request it cannot read"
-        return [Finding(FAILED, "bucket", said, "set AWS_REGION and AWS_ENDPOINT_URL to the bucket's own")]
+        said = f"the store answered {head.status} to HeadBucket: expired credentials, or another region"
+        remedy = "read the line put; else set AWS_REGION and AWS_ENDPOINT_URL to the bucket's own"
+        return [Finding(FAILED, "bucket", said, remedy)]
     if head.status == 403:  # s3:ListBucket is not needed to migrate
         said = f"{name}: HeadBucket is refused, which is no error by itself"
         return [Finding(OK, "bucket", f"{said}; region {region or 'not told'}")]

@@ -129,7 +129,8 @@ class Fixable(CannotGoOn):
 
 _USERINFO = re.compile(r"(?<=://)[^/\s]*@")  # to the last @: a password may hold one
 # A path may hold blanks, and stand without its host (urllib3 writes "with url: /a.jpg?token=…").
-_QUERY = re.compile(r"(/[^\n?#/]*\?)[^\s#]+")
+# What is redacted already stays as it is: a second time would take the punctuation after it.
+_QUERY = re.compile(r"(/[^\n?#/]*\?)(?!\*\*\*[^\w\s]*(?:\s|$))[^\s#]+")
 
 
 def redact(text: str) -> str:

@@ -72,7 +72,9 @@ class Listing:
             self.pages += 1
             empty_pages = 0 if page.objects else empty_pages + 1
             if (page.objects and page.objects[0].key in first_keys) or empty_pages > _MOST_EMPTY_PAGES:
-                raise self._failure("it goes round in circles: a page came twice, or none brings a key")
+                raise self._failure(
+                    "it goes round in circles: a page came twice, or none brings a key. Ask the store's owner."
+                )
             first_keys.update(found.key for found in page.objects[:1])
             yield page.objects
             if page.token is None:
@@ -92,7 +94,10 @@ class Listing:
             except TryAgain as error:
                 failures += 1
                 if failures > self._max_retries:
-                    raise self._failure(f"{error.message} ({failures} attempts)") from error
+                    raise self._failure(
+                        f"{error.message} ({failures} attempts). Check the network, AWS_ENDPOINT_URL and "
+                        "AWS_REGION, then run it again."
+                    ) from error
                 self._pause(max(error.retry_after or 0.0, backoff(failures)))
 
     def _ask(self, token: str | None) -> bytes:

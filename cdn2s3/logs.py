@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
+from cdn2s3.commands import typed
 from cdn2s3.errors import redact
 from cdn2s3.statefile import OWNER_ONLY, cannot_write
 
@@ -33,7 +34,7 @@ class _OneCleanLine(logging.Formatter):
     default_msec_format = "%s.%03dZ"
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
-        return _indented(super().formatMessage(record)).lstrip()
+        return _indented(typed(super().formatMessage(record))).lstrip()
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 (logging's name)
         return _indented(super().formatException(ei))
@@ -100,4 +101,4 @@ def say_error(script: str, message: str) -> None:
     if logging.getLogger().handlers:
         logging.getLogger(script.rpartition(".")[0]).error("%s", message)
     else:
-        sys.stderr.write(f"{script}: {redact(message)}\n")
+        sys.stderr.write(f"{script}: {redact(typed(message))}\n")

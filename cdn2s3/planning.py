@@ -168,3 +168,12 @@ def row(name: str, value: str, said: str = "") -> str:
     first, *rest = textwrap.wrap(said, _WIDTH - _INDENT) or [""]
     lines = [f"  {name:<11}{value:>12}  {first}".rstrip(), *(" " * _INDENT + line for line in rest)]
     return "\n".join(lines)
+
+
+def next_step(settings: MigrationSettings, survey: Survey) -> str:
+    """Return what to do after a plan whose URLs do not collide."""
+    if survey.todo:
+        return "python migrate.py --check"
+    if survey.work.malformed and not survey.work.done:
+        return f"correct {settings.source_urls_file} or URL_PREFIX, then python migrate.py --plan"
+    return "python validate.py"

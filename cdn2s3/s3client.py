@@ -25,7 +25,7 @@ from cdn2s3.answer import Answer
 from cdn2s3.connection import Buffer, Limit
 from cdn2s3.errors import CannotGoOn, MigrationError
 from cdn2s3.pacing import retry_after
-from cdn2s3.s3errors import code_in, meaning
+from cdn2s3.s3errors import code_in, meaning, region_in
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MigrationSettings
 from cdn2s3.signing import NO_CREDENTIALS, Signer, query_string, quoted_key
@@ -53,7 +53,8 @@ class Reply(NamedTuple):
     def error(self, action: str) -> MigrationError:
         """Return what this error answer to action means for the run."""
         asked = retry_after(self.headers.get("retry-after"), time.time())
-        return meaning(self.status, self.code, action, asked)
+        region = self.headers.get("x-amz-bucket-region") or region_in(self.body)
+        return meaning(self.status, self.code, action, asked, region)
 
 
 def aws_session(settings: MigrationSettings) -> botocore.session.Session:

@@ -72,6 +72,7 @@ _THROTTLED = frozenset({
 })  # fmt: skip
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9_.]{1,80})</Code>")
+_BUCKETS_REGION = re.compile(rb"<Region>([a-z0-9-]{1,40})</Region>")
 
 
 def code_in(body: bytes) -> str:
@@ -80,19 +81,35 @@ def code_in(body: bytes) -> str:
     return found[1].decode("ascii") if found else ""
 
 
-def meaning(status: int, code: str, action: str, retry_after: float | None = None) -> MigrationError:
+def region_in(body: bytes) -> str:
+    """Return the bucket's region in the XML body of an answer to one who asked in another, or ""."""
+    found = _BUCKETS_REGION.search(body)
+    return found[1].decode("ascii") if found else ""
+
+
+def meaning(
+    status: int, code: str, action: str, retry_after: float | None = None, region: str = ""
+) -> MigrationError:
     """Return the error that an S3 answer is for the run.
 
-    action is what was asked, for the message. cause "throttled" slows the bucket's side down; every other
-    transient failure is "server_error"; both end as `destination` in failed_transfers.txt.
+    action is what was asked, for the message; region is the bucket's, "" where the answer does not tell it.
+    cause "throttled" slows the bucket's side down; every other transient failure is "server_error"; both end
+    as `destination` in failed_transfers.txt.
     """
     said = f"the bucket answered {status}{' ' + code if code else ''} to {action}"
     if code in FATAL:
-        return CannotGoOn(f"{said}: {FATAL[code]}.")
+        return CannotGoOn(f"{said}: {_named(FATAL[code], region)}.")
     if 300 <= status < 400:
-        return CannotGoOn(f"{said}: {_REGION}.")
+        return CannotGoOn(f"{said}: {_named(_REGION, region)}.")
     if code in _THROTTLED or status in (429, 503):
         return TryAgain("throttled", said, retry_after)
     if code in _AGAIN or status >= 500 or status == 408 or (status in (400, 403) and not code):
         return TryAgain("server_error", said, retry_after)
     return UrlFailed("destination", said)
+
+
+def _named(remedy: str, region: str) -> str:
+    """Return remedy, with the region to set where it is about that and the answer told it."""
+    if remedy != _REGION or not re.fullmatch(r"[a-z0-9-]+", region):
+        return remedy
+    return f"the bucket is in {region}: set AWS_REGION={region} (and check AWS_ENDPOINT_URL)"

@@ -41,9 +41,10 @@ def cannot_write(path: Path, error: OSError) -> CannotGoOn:
 def cannot_read(path: Path, error: OSError, setting: str = "") -> Fixable:
     """Return the error for an input file that cannot be read, naming the setting that points at it."""
     named = f" ({setting})" if setting else ""
-    return Fixable(
-        f"cannot read {path}{named}: {error.strerror or error}. Correct the path or the file's permissions."
-    )
+    remedy = "Correct the path or the file's permissions"
+    if setting == "SOURCE_URLS_FILE" and isinstance(error, FileNotFoundError):
+        remedy = "Run `python collect_urls.py` first, or correct the path"
+    return Fixable(f"cannot read {path}{named}: {error.strerror or error}. {remedy}.")
 
 
 def end_of_last_line(path: Path) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cdn2s3 import report
-from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, redact
+from cdn2s3.commands import typed
+from cdn2s3.errors import CAUSES, EXIT_CANNOT_GO_ON, EXIT_DONE, EXIT_SOME_FAILED, redact
 from cdn2s3.progress import duration, shortened
 from cdn2s3.settings import MB, MigrationSettings
 from cdn2s3.tally import Tally
@@ -33,8 +34,9 @@ def summary(settings: MigrationSettings, tally: Tally, audit: report.Audit, ende
     if audit.not_tried:
         lines.append(f"not tried {audit.not_tried}")
     lines.append(f"state, log and report: {settings.state_dir.resolve()}")
-    lines.append(f"next: {next_command(tally, audit, code)}")
-    return "\n".join(lines)
+    mend = "mend what stopped it, then " if code == EXIT_CANNOT_GO_ON else ""
+    lines.append(f"next: {mend}{next_command(tally, audit, code)}")
+    return typed("\n".join(lines))
 
 
 def next_command(tally: Tally, audit: report.Audit, code: int) -> str:

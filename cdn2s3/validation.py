@@ -112,11 +112,9 @@ def success_rate(counts: Counts) -> float:
     return 100_000 * counts.complete // counts.urls / 100_000 if counts.urls else 0.0
 
 
-def repairs(counts: Counts, state_dir: Path, env_file: Path) -> list[str]:
+def repairs(counts: Counts, state_dir: Path) -> list[str]:
     """Return the commands that close the gaps which are not known, in the order to run them."""
     script = "python migrate.py"
-    if env_file != Path("migration.env"):
-        script += f" --env-file {shlex.quote(str(env_file))}"
     retried = {name for name in counts.failed if name not in KNOWN}
     commands = []
     if counts.lost or counts.not_tried or retried:

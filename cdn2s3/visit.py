@@ -205,3 +205,12 @@ def worst(findings: Sequence[Finding]) -> str:
     """Return the gravest level among findings."""
     levels = {finding.level for finding in findings}
     return FAILED if FAILED in levels else WARNING if WARNING in levels else OK
+
+
+def next_step(findings: Sequence[Finding]) -> str:
+    """Return what to do after all checks."""
+    if worst(findings) == FAILED:
+        return "correct what failed, then python migrate.py --check"
+    if any(finding.what == "input" and finding.level != OK for finding in findings):
+        return "python collect_urls.py"
+    return "python migrate.py --sample 100"

@@ -239,7 +239,7 @@ def answering(status: int, body: bytes = b"", *headers: tuple[str, str]) -> Answ
 
 
 REFUSALS = [
-    pytest.param(answering(401), {}, "API_AUTH_TOKEN", id="401"),
+    pytest.param(answering(401), {}, "): it does not accept the token. Correct API_AUTH_TOKEN", id="401"),
     pytest.param(answering(403), {}, "API_AUTH_TOKEN", id="403"),
     pytest.param(answering(404), {}, "API_BASE_URL", id="404"),
     pytest.param(answering(302, b"", ("Location", "https://login.test/")), {}, "redirect", id="redirect"),

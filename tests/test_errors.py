@@ -66,6 +66,8 @@ def test_exit_codes_stand_in_the_error_classes_and_in_help() -> None:
             "HTTPSConnectionPool(host='h'): Max retries exceeded with url: /a.jpg?*** (Caused by X)",
             id="path without its host, as urllib3 writes it",
         ),
+        pytest.param("to (https://h/a?***): no", "to (https://h/a?***): no", id="redacted already"),
+        pytest.param("https://h/a?***):t=1 no", "https://h/a?*** no", id="a query that begins so"),
         pytest.param("is https://h/ there? yes", "is https://h/ there? yes", id="a question"),
         pytest.param("items[?state=='sold'].url", "items[?state=='sold'].url", id="a JMESPath filter"),
         pytest.param("", "", id="empty"),

@@ -262,7 +262,7 @@ def test_listing_that_repeats_a_page_under_new_tokens(s3_server: Factory, connec
         pytest.param({}, {"DESTINATION_BUCKET": "absent"}, "NoSuchBucket", id="no such bucket"),
         pytest.param({}, {"EXPECTED_BUCKET_OWNER": "999988887777"}, "403", id="another owner"),
         pytest.param({"credentials": {"AKIATEST": "other"}}, {}, "SignatureDoesNotMatch", id="wrong secret"),
-        pytest.param({}, {"AWS_REGION": "eu-west-1"}, "AuthorizationHeaderMalformed", id="wrong region"),
+        pytest.param({}, {"AWS_REGION": "eu-west-1"}, "set AWS_REGION=us-west-2", id="wrong region"),
     ],
 )
 def test_listing_refused(

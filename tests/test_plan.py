@@ -169,13 +169,22 @@ def test_plan_without_input_says_how_to_get_it(tmp_path: Path) -> None:
     ran = job.run("--plan", quick={})
     assert ran.code == 2
     assert "urls.txt (SOURCE_URLS_FILE)" in ran.err
+    assert "Run `python collect_urls.py` first" in ran.err
+
+
+def test_plan_of_lines_that_are_no_urls_leads_back_to_the_input(tmp_path: Path) -> None:
+    job = Migration(tmp_path, URL_PREFIX=NOWHERE)
+    job.urls(["https://elsewhere.example/a.jpg"])
+    ran = job.run("--plan", quick={})
+    assert ran.code == 0
+    assert ran.out.endswith("next: correct urls.txt or URL_PREFIX, then python migrate.py --plan\n")
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--plan", "--check"], ["--check", "--limit", "1"], ["--adopt", "--redo", "x"], ["--seed", "1"],
+    [["--plan", "--check"], ["--check", "--limit", "1"], ["--adopt", "--redo", "x"],
      ["--sample", "0"]],
-    ids=["two-commands", "check-limit", "adopt-redo", "seed-alone", "sample-none"],
+    ids=["two-commands", "check-limit", "adopt-redo", "sample-none"],
 )  # fmt: skip
 def test_arguments_that_contradict_are_refused(arguments: list[str], tmp_path: Path) -> None:
     ran = Migration(tmp_path).run(*arguments, quick={})

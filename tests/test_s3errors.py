@@ -8,7 +8,7 @@ import botocore.loaders
 import pytest
 
 from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
-from cdn2s3.s3errors import FATAL, code_in, meaning
+from cdn2s3.s3errors import FATAL, code_in, meaning, region_in
 from tests.servers.s3_errors import ERRORS
 
 # S3 API Reference, "Error responses", and what botocore's model of S3 lists; by what they mean for an upload.
@@ -149,3 +149,25 @@ def test_code_in_a_body(body: bytes, code: str) -> None:
 def test_fatal_code_names_its_remedy(code: str) -> None:
     message = str(meaning(400, code, "PUT"))
     assert message.endswith(".") and FATAL[code] in message and ".." not in message
+
+
+@pytest.mark.parametrize(
+    ("code", "region", "said"),
+    [
+        ("PermanentRedirect", "eu-west-1", "the bucket is in eu-west-1: set AWS_REGION=eu-west-1 ("),
+        ("", "eu-west-1", "set AWS_REGION=eu-west-1 ("),
+        ("PermanentRedirect", "", "set AWS_REGION to the bucket's own region"),
+        ("PermanentRedirect", "x\ny", "set AWS_REGION to the bucket's own region"),
+        ("ExpiredToken", "eu-west-1", "renew the credentials"),
+    ],
+    ids=["told", "status alone", "not told", "no region", "another matter"],
+)
+def test_wrong_region_names_the_right_one(code: str, region: str, said: str) -> None:
+    assert said in str(meaning(301, code, "PUT", region=region))
+
+
+def test_region_in_a_body() -> None:
+    assert (
+        region_in(b"<Error><Code>PermanentRedirect</Code><Region>eu-west-1</Region></Error>") == "eu-west-1"
+    )
+    assert region_in(b"<Region>two words</Region>") == ""

@@ -59,21 +59,29 @@ def test_sample_is_moved_compared_and_deleted(
     assert all(key.startswith("_test/") for key in stored)
 
 
-def test_sample_with_the_same_seed_is_the_same(
+def test_sample_draws_anew_each_time(tmp_path: Path, source_server: Sources, s3_server: Stores) -> None:
+    source, s3 = source_server(), s3_server()
+    job = job_of(tmp_path, source, s3)
+    job.urls(source.url_of(f"{n}/a.jpg") for n in range(1000))
+    drawn = []
+    for _ in range(2):
+        source.bodies.clear()
+        assert sampled(job, 12).code == 0
+        drawn.append(set(source.bodies))
+    assert drawn[0] != drawn[1]
+    assert {len(some) for some in drawn} == {12}
+
+
+def test_sample_of_urls_that_collide_leads_to_the_plan(
     tmp_path: Path, source_server: Sources, s3_server: Stores
 ) -> None:
     source, s3 = source_server(), s3_server()
     job = job_of(tmp_path, source, s3)
-    job.urls(source.url_of(f"{n}/a.jpg") for n in range(100))
-    drawn = []
-    for seed in ("7", "7", "8"):
-        source.bodies.clear()
-        ran = sampled(job, 6, "--seed", seed)
-        assert f"seed {seed}," in ran.out
-        drawn.append(set(source.bodies))
-    assert drawn[0] == drawn[1]
-    assert drawn[0] != drawn[2]
-    assert {len(some) for some in drawn} == {6}
+    job.settings["PRESERVE_PATH_STRUCTURE"] = "false"
+    job.urls(source.url_of(f"{n}/a.jpg") for n in range(3))
+    ran = sampled(job, 1)
+    assert "a run would not start" in ran.err
+    assert ran.out.endswith("next: python migrate.py --plan\n")
 
 
 def test_sample_takes_pending_urls_only(tmp_path: Path, source_server: Sources, s3_server: Stores) -> None:

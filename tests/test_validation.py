@@ -321,12 +321,12 @@ def test_success_rate(complete: int, lost: int, rate: float) -> None:
     ],
 )
 def test_repairs(counts: dict[str, object], commands: list[str]) -> None:
-    assert repairs(NOTHING._replace(**counts), Path(), Path("migration.env")) == commands
+    assert repairs(NOTHING._replace(**counts), Path()) == commands
 
 
 def test_repairs_name_what_is_not_the_default() -> None:
-    commands = repairs(NOTHING._replace(lost=1, mismatched=1), Path("my state"), Path("other.env"))
+    commands = repairs(NOTHING._replace(lost=1, mismatched=1), Path("my state"))
     assert commands == [
-        "python migrate.py --env-file other.env --redo 'my state/missing.txt'",
-        "ON_EXISTING=overwrite python migrate.py --env-file other.env --redo 'my state/mismatched.txt'",
+        "python migrate.py --redo 'my state/missing.txt'",
+        "ON_EXISTING=overwrite python migrate.py --redo 'my state/mismatched.txt'",
     ]

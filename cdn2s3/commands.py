@@ -1,0 +1,34 @@
+"""The commands that messages tell a person to type: each names the settings file, where it is not the usual one."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+_USUAL = {"collect_urls.py": "collection.env", "migrate.py": "migration.env", "validate.py": "migration.env"}
+_COMMAND = re.compile(r"\bpython (collect_urls\.py|migrate\.py|validate\.py)(?! --env-file)")
+
+_named: dict[str, str] = {}  # script -> the settings file of this process, where it is not the usual one
+
+
+def use_env_file(script: str, env_file: Path) -> None:
+    """Let the commands of script, and of those that share its settings file, name env_file from now on.
+
+    For the main thread, before there are others.
+    """
+    _named.clear()
+    usual = _USUAL[script]
+    if env_file != Path(usual):
+        _named.update({other: shlex.quote(str(env_file)) for other, file in _USUAL.items() if file == usual})
+
+
+def typed(text: str) -> str:
+    """Return text with its commands as they are to be typed."""
+    if not _named:
+        return text
+    return _COMMAND.sub(lambda found: found[0] + _option(found[1]), text)
+
+
+def _option(script: str) -> str:
+    return f" --env-file {_named[script]}" if script in _named else ""
