@@ -17,7 +17,8 @@ from cdn2s3.errors import CAUSES, CannotGoOn
 from cdn2s3.fingerprints import Numbered
 from cdn2s3.keys import KeyMaker, Malformed
 from cdn2s3.listing import Found
-from cdn2s3.statefile import input_lines, whole_lines
+from cdn2s3.statefile import input_lines, placed_records, size_of
+from cdn2s3.steps import told
 from cdn2s3.worklist import Worklist
 
 UNKNOWN = "-"
@@ -86,7 +87,8 @@ class Expected:
         self._line_hash = _numbers(work.lines)
         self._right = _numbers(work.lines)
         self._record_at = _numbers(work.lines)  # byte offset of the record in its file
-        for number, url in worklist.lines_with(worklist.PENDING, urls, work):
+        lines = worklist.lines_with(worklist.PENDING, urls, work)
+        for number, url in told(f"{urls} to keys", lines, work.lines):
             self._line_with.setdefault(keys.address(url).key.encode("utf-8"), number)
             self._line_hash[number] = hash(url)
 
@@ -94,7 +96,7 @@ class Expected:
 
     def read_failed(self, path: Path) -> None:
         """Note the records of failed_transfers.txt; raise CannotGoOn when it cannot be read."""
-        for at, line in _placed(path):
+        for at, line in told(f"reading {path}", placed_records(path), size_of(path)):
             record = ledger.failed(line)
             if record is None or record.cause not in FAILED:
                 self.unreadable += 1
@@ -106,7 +108,7 @@ class Expected:
 
     def read_completed(self, path: Path) -> None:
         """Note the records of completed.txt, which win; raise CannotGoOn when it cannot be read."""
-        for at, line in _placed(path):
+        for at, line in told(f"reading {path}", placed_records(path), size_of(path)):
             record = ledger.completed(line)
             if record is None:
                 self.unreadable += 1
@@ -189,7 +191,8 @@ class Expected:
 
     def missing(self) -> Iterator[tuple[int, Missing]]:
         """Yield the lines without an object of their own, with their numbers, in the order of urls.txt."""
-        for number, line in enumerate(input_lines(self._urls)):
+        lines = enumerate(input_lines(self._urls))
+        for number, line in told("looking for what is missing", lines, len(self.states)):
             if number >= len(self.states):
                 return
             state = self.states[number]
@@ -215,10 +218,3 @@ def _why(state: int) -> str:
 
 def _numbers(count: int) -> array[int]:
     return array("q", bytes(8 * count))
-
-
-def _placed(path: Path) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    for line in whole_lines(path):
-        yield at, line
-        at += len(line) + 1

@@ -85,6 +85,22 @@ def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
         ) from error
 
 
+def placed_records(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that whole_lines yields, each after the byte offset where it begins."""
+    at = 0
+    for line in whole_lines(path):
+        yield at, line
+        at += len(line) + 1
+
+
+def size_of(path: Path) -> int:
+    """Return the size of path in bytes, 0 where it cannot be told."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def placed_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield each line of a file that somebody else wrote, after the byte offset where it begins.
 

@@ -15,7 +15,8 @@ from cdn2s3.errors import Fixable
 from cdn2s3.fingerprints import Fingerprints, Numbered
 from cdn2s3.keys import KeyMaker, Malformed
 from cdn2s3.ledger import decode_line, field, url_and_key
-from cdn2s3.statefile import cannot_read, input_line, input_lines, placed_lines, whole_lines
+from cdn2s3.statefile import cannot_read, input_line, input_lines, placed_lines, placed_records, size_of
+from cdn2s3.steps import told
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def completed_before(path: Path) -> Fingerprints:
     """Return the set of `url⇥key` of all records in completed.txt; say how many lines are no records."""
     done = Fingerprints()
     unreadable = 0
-    for line in whole_lines(path):
+    for _, line in told(f"reading {path}", placed_records(path), size_of(path)):
         what = url_and_key(line)
         if what is None:
             unreadable += 1
@@ -107,7 +108,7 @@ class _Surveyor:
     def fates(self, urls: Path) -> Iterator[int]:
         """Yield the fate of each line of urls; plain URLs that are new, nearly all, are settled right here."""
         plain_key, setdefault, done = self._keys.plain_key, self._first_with_key.setdefault, self._done
-        for at, line in placed_lines(urls):
+        for at, line in told(f"reading {urls}", placed_lines(urls), size_of(urls)):
             plain = plain_key(line)
             if plain is None or setdefault(plain[0], at) != at:
                 yield self._fate(at, line)
