@@ -243,7 +243,8 @@ class Run:
         """Return what is to be known of this moment: what is waited for, which side limits."""
         if stopping:
             return f"stopping, {mover.underway().uploads} uploads in flight"
-        notes = [mover.note()]
+        again = f"second pass, {self.books.to_do_again} left" if self.books.to_do_again else ""
+        notes = [again, mover.note()]
         if self.books.job.todo - self.books.tally.ended <= self.settings.concurrency:
             slowest = str(mover.underway())
             notes.append(f"slowest: {slowest}" if slowest else "")

@@ -26,6 +26,7 @@ class Books:
     def __init__(self, settings: MigrationSettings, job: Job, ledger: Ledger) -> None:
         self.job = job
         self.tally = Tally(time.time())
+        self.to_do_again = 0  # URLs that the second pass has still to do
         self._settings = settings
         self._ledger = ledger
         self._healed = Fingerprints()  # URLs that failed once and are completed now
@@ -42,6 +43,7 @@ class Books:
             self._tried += 1
             self._failed_pending -= url in self.job.failed_before
         else:
+            self.to_do_again -= 1
             self.tally.take_back(result.url, done.task.cause)
         if result.stored is not None and (not first_in_run or url in self.job.failed_before):
             self._healed.add(url)
@@ -54,10 +56,12 @@ class Books:
     def tasks_to_try_again(self) -> list[Task]:
         """Return the URLs that failed in this run for a cause that may have passed."""
         path = self._settings.state_dir / FAILED
-        return [
+        tasks = [
             Task(record.url, int(record.attempts), record.cause)
             for record in failures.transient(path, self._failed_began)
         ]
+        self.to_do_again = len(tasks)
+        return tasks
 
     def close(self, error: CannotGoOn | None, signal: int, warning: str | None) -> int:
         """Rebuild failed_transfers.txt, audit, report, say the summary; return the exit code.

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cdn2s3 import charts
+from cdn2s3.errors import CAUSES
 from cdn2s3.pictures import LARGEST, MOST, Pictures, data_uri
 from cdn2s3.statefile import replacing
 
@@ -45,7 +46,12 @@ def migration(report: Mapping[str, Any]) -> str:
         ),
         "latencies": _latencies(report),
     }
-    return _page("migration.html", report, charts=drawn, figures=_figures(report))
+    may_heal = sum(
+        failure["urls"]
+        for cause, failure in report["failed_transfers"].items()
+        if cause in CAUSES and CAUSES[cause].transient
+    )
+    return _page("migration.html", report, charts=drawn, figures=_figures(report), may_heal=may_heal)
 
 
 def validation(report: Mapping[str, Any], pictures: Mapping[str, Pictures] | None = None) -> str:
@@ -116,8 +122,10 @@ def _outcomes(report: Mapping[str, Any]) -> str:
     if report["verdict"] is None:
         return ""
     counts = report["counts"]
-    names = ("lost", "not_tried", "failed", "mismatched", "present_unrecorded", "present_unproven")
-    found = [(name.replace("_", " "), counts[name]) for name in names if counts[name]]
+    failed = [(cause, failure["urls"]) for cause, failure in report["failed"].items()]
+    others = ("lost", "not_tried", "mismatched", "present_unrecorded", "present_unproven")
+    every = [*((name.replace("_", " "), counts[name]) for name in others), *failed]
+    found = [(name, number) for name, number in every if number]
     return charts.rows([name for name, _ in found], [count for _, count in found], "var(--bad)")
 
 
@@ -219,6 +227,8 @@ def latency(seconds: float | None) -> str:
     """Return how long something took: 38 ms, 1.24 s; a dash where nothing was measured."""
     if seconds is None:
         return "–"
+    if 0 < seconds < 0.001:
+        return "under 1 ms"
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 

@@ -45,5 +45,5 @@ def next_command(tally: Tally, audit: report.Audit, code: int) -> str:
         return "python migrate.py"
     transient = [cause for cause, count in tally.failed.items() if count and CAUSES[cause].transient]
     if transient:
-        return f"python migrate.py --retry-failed {transient[0]}"
+        return "python migrate.py --retry-failed" + (f" {transient[0]}" if len(transient) == 1 else "")
     return "python validate.py"

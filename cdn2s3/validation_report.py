@@ -130,7 +130,7 @@ def finished(
         },
         "counts": _counts(findings, counts),
         "bytes": {"listed": findings.listed_bytes, "unexpected": findings.unexpected_bytes},
-        "failed": {cause: _failure(cause, counts) for cause in sorted({*counts.failed, *counts.unproven})},
+        "failed": {cause: _failure(cause, counts) for cause in _causes(counts)},
         "missing": {
             "by_why": dict(findings.missing.most_common()),
             "looked_at": findings.looked_at,
@@ -194,6 +194,14 @@ def _counts(findings: Findings, counts: Counts) -> dict[str, int]:
         "unexpected": findings.unexpected,
         "records_elsewhere": findings.elsewhere,
     }
+
+
+def _causes(counts: Counts) -> list[str]:
+    """Return the causes, those that another run may mend first, and the most frequent of them before others."""
+    return sorted(
+        {*counts.failed, *counts.unproven},
+        key=lambda cause: (cause in KNOWN, -counts.failed.get(cause, 0), cause),
+    )
 
 
 def _failure(cause: str, counts: Counts) -> dict[str, Any]:

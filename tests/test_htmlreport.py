@@ -172,6 +172,7 @@ def test_last_step_has_its_true_length(timeline: Any, seconds: float, steps: Any
         pytest.param(htmlreport.megabytes(390_000), "390.0 kB", id="kB"),
         pytest.param(htmlreport.megabytes(1.56e12), "1.56 TB", id="TB"),
         pytest.param(htmlreport.latency(None), "–", id="not measured"),
+        pytest.param(htmlreport.latency(0.0004), "under 1 ms", id="under a ms"),
         pytest.param(htmlreport.latency(0.038), "38 ms", id="ms"),
         pytest.param(htmlreport.latency(1.239), "1.24 s", id="seconds"),
         pytest.param(htmlreport.span(11_100), "3 h 05 min", id="hours"),
@@ -200,3 +201,23 @@ def test_data_uri_is_only_for_what_browsers_show() -> None:
     assert data_uri("image/tiff", b"II*") == ""
     assert data_uri("text/html", b"<p>") == ""
     assert data_uri("image/gif", b"") == ""
+
+
+def test_page_tells_how_many_failures_may_heal() -> None:
+    report = migration(200)
+    report["failed_transfers"] = {
+        cause: {"urls": urls, "meaning": "", "remedy": "", "examples": []}
+        for cause, urls in (("timeout", 30), ("connection", 4), ("not_found", 500))
+    }
+    assert "34 of them may heal when tried again" in htmlreport.migration(report)
+    del report["failed_transfers"]["timeout"], report["failed_transfers"]["connection"]
+    assert "Trying again would not change it" in htmlreport.migration(report)
+
+
+def test_page_of_an_incomplete_validation_tells_the_known_gaps_apart() -> None:
+    report, pictures = validation(1)
+    page = htmlreport.validation(report, pictures)
+    assert "100 URLs need another run" in page
+    assert "500 more are known gaps" in page
+    for cause in report["failed"]:
+        assert cause in page.partition("What is not complete")[2].partition("Failed, by cause")[0]
