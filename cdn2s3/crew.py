@@ -158,7 +158,10 @@ class Crew:
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         self._deaths += 1
         if self._deaths > _MOST_DEATHS:
-            self._error = CannotGoOn(f"worker processes keep dying (the last by {how}); see the kernel's log")
+            self._error = CannotGoOn(
+                f"worker processes keep dying (the last by {how}); see the kernel's log (dmesg), lower "
+                "PROCESSES, then run it again."
+            )
             self.stop()
             return told
         left = [task for url, task in member.at.items() if url not in recorded]

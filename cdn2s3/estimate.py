@@ -28,17 +28,23 @@ _RATE_MEANS_SOMETHING = (100, 1.0)  # files and seconds that a run must have had
 
 @dataclasses.dataclass(frozen=True)
 class Prices:
-    """Dollars, without tax. Any of them can be set in prices.json in the current folder."""
+    """Dollars, without tax. Any of them can be set in prices.json in the current folder.
 
-    date: str = "2025-11"  # when these were read
-    source: str = "us-west-2 in AWS's public price lists: S3, EC2 on demand, VPC, KMS"
+    Compared in 2026-11 with what others quote of these lists (for us-east-1 and us-east-2, which cost the same).
+    """
+
+    date: str = "2025-11"  # of the price lists
+    source: str = "us-west-2 in AWS's public price lists: S3, EC2 on demand, VPC"
     put_per_thousand: float = 0.005  # S3 Standard, Intelligent-Tiering
     storage_gb_month: float = 0.023  # S3 Standard, the first 50 TB
     ec2_hour: float = 0.34  # c5.2xlarge, Linux
     nat_gb: float = 0.045  # through a NAT gateway, each direction
+    nat_hour: float = 0.045  # of a NAT gateway
 
 
-# PUT a thousand, storage a GB and month, of classes other than Standard (the same lists, the same day).
+# PUT a thousand, storage a GB and month (the first 50 TB), of classes other than Standard, from the same lists.
+# Nobody else's quote was found of the PUT of STANDARD_IA, ONEZONE_IA and GLACIER_IR. Not counted: the monitoring
+# of INTELLIGENT_TIERING ($0.0025 a thousand objects a month) and reading back from the archives.
 CLASS_PRICES: dict[str, tuple[float, float]] = {
     "INTELLIGENT_TIERING": (0.005, 0.023),
     "STANDARD_IA": (0.01, 0.0125),
@@ -178,7 +184,7 @@ def estimate(files: int, mean: float, files_per_second: float, table: Prices) ->
         puts=files / 1000 * table.put_per_thousand,
         machine=seconds / 3600 * table.ec2_hour,
         storage=size / _GB * table.storage_gb_month,
-        nat=size / _GB * table.nat_gb,
+        nat=size / _GB * table.nat_gb + seconds / 3600 * table.nat_hour,
     )
 
 

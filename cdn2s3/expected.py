@@ -148,7 +148,9 @@ class Expected:
             return None
         state = self.states[number]
         if state & SEEN:
-            raise CannotGoOn(f"the bucket's listing holds {found.key!r} twice: it cannot be relied upon.")
+            raise CannotGoOn(
+                f"the bucket's listing holds {found.key!r} twice: it cannot be relied upon. Ask the store's owner."
+            )
         state |= SEEN
         if state & _RECORD in (COMPLETED, ADOPTED):
             if self._right[number] != hash((str(found.size), found.etag)):

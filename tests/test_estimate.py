@@ -27,7 +27,7 @@ def test_the_whole_job_is_estimated_as_on_paper() -> None:
     assert found.puts == pytest.approx(20.0)
     assert found.machine == pytest.approx(10_000 / 3600 * 0.34)
     assert found.storage == pytest.approx(1560 * 0.023)
-    assert found.nat == pytest.approx(70.2)
+    assert found.nat == pytest.approx(1560 * 0.045 + 10_000 / 3600 * 0.045)
     assert found.once == pytest.approx(found.puts + found.machine)
 
 
