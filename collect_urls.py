@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
-from cdn2s3 import checkpoint, collected, commands, logs, resuming
+from cdn2s3 import checkpoint, collected, commands, logs, progress, resuming
 from cdn2s3.api import ApiSource, api_session
 from cdn2s3.batch import Position, Source
 from cdn2s3.checkpoint import Checkpoint
@@ -95,7 +94,7 @@ def read_all(
     """
     ticker = collected.Ticker(urls.counts.urls)
     stale = 0  # batches in a row that gave known URLs only
-    with bar(settings, urls.counts.urls) as shown, logging_redirect_tqdm():
+    with bar(settings, urls.counts.urls) as shown, progress.above_a_bar(sys.stderr):
         try:
             while position is not None:
                 source.check_circle(position, stale)
@@ -106,10 +105,11 @@ def read_all(
                     if position is None or urls.save_is_due():
                         urls.save(position)
                 stale = stale + 1 if batch.urls and not new else 0
+                shown.set_postfix_str(f"{urls.counts.rejected} rejected", refresh=False)
                 shown.update(new)
                 line = ticker.line(urls.counts)
                 if line:
-                    log.info("%s", line)
+                    progress.say(line)
                 if signals.received:
                     raise Interrupted(signals.received)
         except (CannotGoOn, Interrupted):

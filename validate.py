@@ -23,9 +23,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Callable, TypeVar
 
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
-from cdn2s3 import commands, htmlreport, report, runstate, spotcheck, validation_report, worklist
+from cdn2s3 import commands, htmlreport, progress, report, runstate, spotcheck, validation_report, worklist
 from cdn2s3.bucket import READ_POLICY, probe_key
 from cdn2s3.buffers import BUDGET, Budget
 from cdn2s3.connection import Limit
@@ -380,17 +379,15 @@ def counted(pages: Iterable[list[Found]], total: int) -> Iterator[list[Found]]:
     """Yield pages and show how many of about total keys they bring: a bar on a terminal, and log lines."""
     began, keys, said = time.monotonic(), 0, 0
     with ExitStack() as stack:
-        terminal = sys.stderr.isatty()
-        if terminal:
-            stack.enter_context(logging_redirect_tqdm())
-        bar = stack.enter_context(tqdm(total=total, unit=" keys", disable=not terminal, dynamic_ncols=True))
+        bar = stack.enter_context(tqdm(total=total, unit=" keys", disable=None, dynamic_ncols=True))
+        stack.enter_context(progress.above_a_bar(sys.stderr))
         for page in pages:
             yield page
             keys += len(page)
             bar.update(len(page))
             if keys - said >= _LINE_EVERY:
                 said = keys - keys % _LINE_EVERY
-                log.info("%d keys listed, %.0f a second", keys, keys / (time.monotonic() - began))
+                progress.say(f"{keys} keys listed, {keys / (time.monotonic() - began):.0f} a second")
     log.info("%d keys listed", keys)
 
 

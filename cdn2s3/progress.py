@@ -7,8 +7,8 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Callable, NamedTuple, NoReturn, TextIO
 
 from tqdm import tqdm
@@ -89,10 +89,7 @@ class Progress:
             total=self._total, file=self._console, ncols=self._columns(), bar_format=_BAR, leave=True
         )
         self._closing.callback(bar.close)
-        self._closing.enter_context(logging_redirect_tqdm())
-        for handler in logging.getLogger().handlers:
-            if getattr(handler, "stream", None) is self._console:
-                handler.addFilter(_is_not_progress)  # the bar says it already; the log file has the lines
+        self._closing.enter_context(above_a_bar(self._console))
         return bar
 
     def _columns(self) -> int:
@@ -132,6 +129,27 @@ class Progress:
     def close(self) -> None:
         """Leave the bar as it stands; log records go their usual way again."""
         self._closing.close()
+
+
+@contextmanager
+def above_a_bar(console: TextIO) -> Iterator[None]:
+    """Write log records above the bar on console, but no progress lines: the bar says it already.
+
+    The log file has the lines. On what is no terminal there is no bar, and nothing changes.
+    """
+    if not console.isatty():
+        yield
+        return
+    with logging_redirect_tqdm():
+        for handler in logging.getLogger().handlers:
+            if getattr(handler, "stream", None) is console:
+                handler.addFilter(_is_not_progress)
+        yield
+
+
+def say(line: str) -> None:
+    """Log a line that says how far something is."""
+    log.info("%s", line)
 
 
 def _is_not_progress(record: logging.LogRecord) -> bool:

@@ -14,7 +14,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from cdn2s3.progress import Count, Figure, Progress, Rate, Speed, _figures, duration, fitting, shortened
+from cdn2s3.progress import (
+    Count,
+    Figure,
+    Progress,
+    Rate,
+    Speed,
+    _figures,
+    above_a_bar,
+    duration,
+    fitting,
+    say,
+    shortened,
+)
 
 BUSY = Count(ended=900, size=360_000_000, failed=12, error_rate=0.01)
 
@@ -226,3 +238,30 @@ def test_shortened_keeps_both_ends(columns: int, short: str) -> None:
     assert len(found) <= columns
     assert found[:3] == short[:3]
     assert found[-3:] == short[-3:]
+
+
+def test_progress_lines_of_another_bar_stay_out_of_the_terminal(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", terminal.console)
+    handler = logging.StreamHandler(terminal.console)
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [handler])
+    monkeypatch.setattr(root, "level", logging.INFO)
+    with above_a_bar(terminal.console):
+        say("10,000 URLs")
+        root.info("a warning")
+    say("complete")
+    shown = terminal.shown()
+    assert "a warning" in shown and "complete" in shown
+    assert "10,000 URLs" not in shown
+
+
+def test_progress_lines_are_shown_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = io.StringIO()
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [logging.StreamHandler(console)])
+    monkeypatch.setattr(root, "level", logging.INFO)
+    with above_a_bar(console):
+        say("10,000 URLs")
+    assert console.getvalue() == "10,000 URLs\n"
