@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Callable, Protocol
 
@@ -357,6 +357,8 @@ class Workers:
                     raise
             for future in workers:
                 raise_what_ended(future)
+            if not feed.has_more:
+                yield from self._sides_asked()
             if self._transfer.stop.is_set():
                 return
             if feed.has_more:
@@ -366,6 +368,17 @@ class Workers:
             if not again:
                 return
             feed.put(*again)
+
+    def _sides_asked(self) -> Iterator[list[Done]]:
+        """Ask the sides that the last failures leave in doubt, once each; yield nothing every TICK meanwhile."""
+        in_doubt = self._doubts.sides_in_doubt()
+        with ThreadPoolExecutor(len(self._transfer.sides), thread_name_prefix="probe") as pool:
+            asked = [pool.submit(_unless_stopped, side.ask) for side in in_doubt]
+            while not all(future.done() for future in asked):
+                yield []
+                time.sleep(TICK)
+        for future in asked:
+            raise_what_ended(future)
 
     def _work(self, feed: Feed) -> None:
         """Be a worker: move one URL after the other until there is none, or the run is stopped."""
@@ -419,6 +432,11 @@ class Workers:
     @property
     def held(self) -> int:
         return len(self._doubts)
+
+
+def _unless_stopped(ask: Callable[[], None]) -> None:
+    with suppress(Stopped):
+        ask()
 
 
 def raise_what_ended(worker: Future[None]) -> None:

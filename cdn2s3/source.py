@@ -79,12 +79,18 @@ class Source:
         self._wire.close()
 
     def probe(self) -> bool | None:
-        """Tell whether a file that could be fetched before can be fetched now; None when there was none."""
-        if self._worked is None:
-            return None
+        """Tell whether a file that could be fetched before can be fetched now.
+
+        When there was none: None where the server answers at all, which tells nothing of its files.
+        """
+        target = self._worked
         try:
-            with self._ask(self._worked, Limit(_PROBE_SECONDS, self._stop)) as answer:
-                return answer.status not in {403, *_THROTTLED} and answer.status < 500
+            with self._ask(target or self._path, Limit(_PROBE_SECONDS, self._stop)) as answer:
+                return (
+                    None
+                    if target is None
+                    else answer.status not in {403, *_THROTTLED} and answer.status < 500
+                )
         except TryAgain:
             return False
 
