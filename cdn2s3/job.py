@@ -106,13 +106,13 @@ def forget_completed(state_dir: Path, urls: Fingerprints) -> int:
     return forgotten
 
 
-def look_through(settings: MigrationSettings, keys: KeyMaker) -> Looked:
+def look_through(settings: MigrationSettings, keys: KeyMaker, redone: Fingerprints | None = None) -> Looked:
     """Find out the fate of every line of the input; raise Fixable on collisions that are not allowed.
 
-    Writes collisions.txt where there are any.
+    What is on record as completed of the URLs in redone does not count. Writes collisions.txt where there are any.
     """
     state, urls = settings.state_dir, settings.source_urls_file
-    done = worklist.completed_before(state / COMPLETED)
+    done = worklist.completed_before(state / COMPLETED, redone)
     examples: list[str] = []
 
     def on_malformed(url: str, why: str) -> None:
