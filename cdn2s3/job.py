@@ -96,7 +96,8 @@ def forget_completed(state_dir: Path, urls: Fingerprints) -> int:
     forgotten = 0
     if not path.exists():
         return 0
-    with replacing(path.with_name(COMPLETED + ".bak")) as backup, replacing(path) as file:
+    # the one named last is in its place first: no row is taken away that is not kept
+    with replacing(path) as file, replacing(path.with_name(COMPLETED + ".bak")) as backup:
         for line in whole_lines(path):
             backup.write(line + b"\n")
             if line.partition(b"\t")[0] in urls:
