@@ -42,7 +42,7 @@ class Source:
             "Accept-Encoding": "identity",
         }
         self._rest_of_head = request_head("", "", self._headers).split(b"\r\n", 1)[1]
-        self._worked: str | None = None  # a target that was answered 200 before, for the probe
+        self._worked: str | None = None  # a target that was received whole, for the probe
 
     def get(self, target: str, limit: Limit) -> Answer:
         """Ask for target (path and query) and return the answer, its body unread; close it.
@@ -53,7 +53,6 @@ class Source:
         for _ in range(_MOST_REDIRECTS + 1):
             answer = self._ask(asked, limit)
             if answer.status == 200:
-                self._worked = target
                 return answer
             with answer:
                 answer.drain()
@@ -73,6 +72,10 @@ class Source:
             if url.startswith(self._prefix) and ".." not in url.split("?")[0].split("/"):
                 return url[len(self._base) :]
         raise UrlFailed("forbidden", "a redirect to a place outside URL_PREFIX", doubtful=True)
+
+    def gave(self, target: str) -> None:
+        """Note that target has been received whole: the probe asks for it."""
+        self._worked = target
 
     def close(self) -> None:
         """Close the idle connections."""

