@@ -4,10 +4,13 @@
 # make bench  beside rclone and the plain loop, to benchmarks/results.md (an hour; root, nginx, rclone, iperf3)
 # make scale  time and memory with four million URLs, to benchmarks/scale.md (ten minutes)
 # make quick-bench  CPU ms per file, in under a minute
-# make torture  20,000 URLs over faulty servers, ten kill -9 and restarts; prints its seed and figures
+# make torture  the three scripts over faulty servers with 20,000 URLs and fifty kill -9; prints its seed and figures
+#               (four minutes; make torture PROCESSES=2 SEED=7 KILLS=100 for another one)
 
 PYTHON ?= python3
 VENV ?= .venv
+PROCESSES = 1
+KILLS = 50
 BIN = $(VENV)/bin
 # Four workers also on two cores: most tests wait for a clock. worksteal keeps neighbours in one worker, and so
 # their module's fixtures.
@@ -19,7 +22,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m demo.run
 
 torture: $(VENV)/.installed-dev
-	$(BIN)/python -m tests.torture
+	$(BIN)/python -m tests.torture --processes $(PROCESSES) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python $(PYTEST)

@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Callable, Protocol
 
@@ -40,7 +40,6 @@ from cdn2s3.errors import (
     Stopped,
 )
 from cdn2s3.feed import Done, Doubts, Feed, Task
-from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.guard import Probed
 from cdn2s3.job import Job, forget_completed, key_maker, look_through, plan_job, urls_of
 from cdn2s3.keys import KeyMaker
@@ -98,26 +97,25 @@ def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals:
     if warning:
         log.warning("%s", warning)
     keys = key_maker(settings)
-    chosen = None
-    if arguments.redo:
-        chosen = urls_of(arguments.redo, "--redo")
-        log.info("%d completed rows forgotten", forget_completed(settings.state_dir, chosen))
-    elif arguments.retry_failed is not None:
-        chosen = failures.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
-    job = planned(settings, keys, chosen, arguments.limit)
+    job = planned(settings, keys, arguments)
     ledger = Ledger(settings.state_dir)
     with statefile.synced_every_second(ledger.completed, ledger.failed):
         run = Run(settings, Books(settings, job, ledger), signals, arguments.retry_failed is None)
         return run.go(lambda: mover(settings, keys, ledger, lock), warning)
 
 
-def planned(
-    settings: MigrationSettings, keys: KeyMaker, chosen: Fingerprints | None, limit: int | None
-) -> Job:
-    """Look through the input; once it is fit to run, bind the state to its destination; return what to do."""
-    looked = look_through(settings, keys)
+def planned(settings: MigrationSettings, keys: KeyMaker, arguments: argparse.Namespace) -> Job:
+    """Look through the input; once it is fit to run, change the state: its destination, its records."""
+    chosen = redone = None
+    if arguments.redo:
+        chosen = redone = urls_of(arguments.redo, "--redo")
+    elif arguments.retry_failed is not None:
+        chosen = failures.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
+    looked = look_through(settings, keys, redone)
     runstate.bind(settings)
-    return plan_job(settings, keys, looked, chosen, limit, time.time())
+    if redone is not None:
+        log.info("%d completed rows forgotten", forget_completed(settings.state_dir, redone))
+    return plan_job(settings, keys, looked, chosen, arguments.limit, time.time())
 
 
 # --- before a run: whether it can ---
@@ -361,6 +359,8 @@ class Workers:
                     raise
             for future in workers:
                 raise_what_ended(future)
+            if not feed.has_more:
+                yield from self._sides_asked()
             if self._transfer.stop.is_set():
                 return
             if feed.has_more:
@@ -370,6 +370,17 @@ class Workers:
             if not again:
                 return
             feed.put(*again)
+
+    def _sides_asked(self) -> Iterator[list[Done]]:
+        """Ask the sides that the last failures leave in doubt, once each; yield nothing every TICK meanwhile."""
+        in_doubt = self._doubts.sides_in_doubt()
+        with ThreadPoolExecutor(len(self._transfer.sides), thread_name_prefix="probe") as pool:
+            asked = [pool.submit(_unless_stopped, side.ask) for side in in_doubt]
+            while not all(future.done() for future in asked):
+                yield []
+                time.sleep(TICK)
+        for future in asked:
+            raise_what_ended(future)
 
     def _work(self, feed: Feed) -> None:
         """Be a worker: move one URL after the other until there is none, or the run is stopped."""
@@ -423,6 +434,11 @@ class Workers:
     @property
     def held(self) -> int:
         return len(self._doubts)
+
+
+def _unless_stopped(ask: Callable[[], None]) -> None:
+    with suppress(Stopped):
+        ask()
 
 
 def raise_what_ended(worker: Future[None]) -> None:

@@ -110,7 +110,8 @@ def _checked(found: Any) -> Checkpoint:
         raise _NotOurs("it holds no object")
     for name in (*Counts._fields, "bytes", "rejected_bytes"):
         value = found.get(name)
-        if not (type(value) is int and value >= 0) and not (name == "api_total" and value is None):
+        is_unknown = name == "api_total" and name in found and value is None
+        if not (type(value) is int and value >= 0) and not is_unknown:
             raise _NotOurs(f"`{name}` is not a count")
     settings, position = found.get("settings"), found.get("position")
     if type(found.get("complete")) is not bool:

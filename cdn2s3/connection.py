@@ -69,6 +69,9 @@ class Connection:
         self._sock.settimeout(SLICE)
         self._poll = select.poll()
         self._poll.register(self._sock, select.POLLIN)
+        self._busy_poll = select.poll()
+        self._busy_poll.register(self._sock, select.POLLIN | select.POLLOUT)
+        self._early = bytearray()  # of the answer, received while the request was being sent
 
     def is_quiet(self) -> bool:
         """Tell whether an idle connection may be used again: open, and nothing unasked for has arrived."""
@@ -88,21 +91,52 @@ class Connection:
         except OSError:
             return False  # reset: nothing comes of it
 
-    def send(self, pieces: Sequence[Buffer], limit: Limit) -> None:
-        """Send all pieces; raise TryAgain when the server does not take them in time."""
-        for piece in pieces:
-            view = memoryview(piece)
-            while view:
-                limit.remaining()
-                try:
-                    view = view[self._sock.send(view) :]
-                except (socket.timeout, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                    continue
-                except OSError as error:
-                    raise translated(error, self.origin) from error
+    def send(self, pieces: Sequence[Buffer], limit: Limit) -> bool:
+        """Send all pieces; return False, with the rest unsent, when the server has answered before it took all.
+
+        Raise TryAgain when it neither answers nor takes them in time.
+        """
+        self._sock.settimeout(0)  # what arrives while the server takes nothing must be noticed too
+        try:
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    limit.remaining()
+                    try:
+                        view = view[self._sock.send(view) :]
+                    except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                        if self._answers_instead(limit):
+                            return False
+        except OSError as error:
+            raise translated(error, self.origin) from error
+        finally:
+            self._sock.settimeout(SLICE)
+        return True
+
+    def _answers_instead(self, limit: Limit) -> bool:
+        """Wait until more can be sent or the limit is to be looked at; tell whether the final answer has begun."""
+        wait = int(min(SLICE, limit.remaining()) * 1000) + 1
+        if not any(events & ~select.POLLOUT for _, events in self._busy_poll.poll(wait)):
+            return False
+        try:
+            while True:
+                got = self._sock.recv(BUFFER_BYTES)
+                if not got:
+                    raise TryAgain(
+                        "connection", f"{self.origin} closed the connection before it took the request"
+                    )
+                self.answered = True
+                self._early += got
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return _is_final(bytes(self._early))
 
     def receive(self, into: memoryview, limit: Limit) -> int:
         """Receive what there is, up to the length of into; return its length in bytes, 0 at the end."""
+        if self._early:
+            taken = self._early[: len(into)]
+            into[: len(taken)] = taken
+            del self._early[: len(taken)]
+            return len(taken)
         while True:
             limit.remaining()
             try:
@@ -116,6 +150,14 @@ class Connection:
 
     def close(self) -> None:
         self._sock.close()
+
+
+def _is_final(received: bytes) -> bool:
+    """Tell whether received, the start of an answer, goes beyond interim ones (100 Continue)."""
+    status_at = len(b"HTTP/1.1 ")
+    while received[status_at : status_at + 1] == b"1" and b"\r\n\r\n" in received:
+        received = received.partition(b"\r\n\r\n")[2]
+    return len(received) > status_at and received[status_at : status_at + 1] != b"1"
 
 
 def _connected(origin: Origin, limit: Limit) -> socket.socket:

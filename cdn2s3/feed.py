@@ -108,11 +108,18 @@ class Doubts:
         self._held = held
         return certain, again
 
+    def sides_in_doubt(self) -> list[Side]:
+        """Return the sides that have not shown since the failures held whether they work."""
+        names = {doubt.side for _, doubt in self._held}
+        return [
+            side for side in self._sides.values() if side.name in names and side.health().down_for is None
+        ]
+
     def give_up(self) -> tuple[list[Done], list[Task]]:
         """Return what settle() does, and of what it would still hold: nobody is at work any more.
 
         Where the side is down the task is to be done again, which waits for the side; otherwise the failure
-        is certain: there is nothing left to learn from.
+        is certain. So ask sides_in_doubt() before.
         """
         certain, again = self.settle()
         for done, doubt in self._held:

@@ -96,7 +96,8 @@ def forget_completed(state_dir: Path, urls: Fingerprints) -> int:
     forgotten = 0
     if not path.exists():
         return 0
-    with replacing(path.with_name(COMPLETED + ".bak")) as backup, replacing(path) as file:
+    # the one named last is in its place first: no row is taken away that is not kept
+    with replacing(path) as file, replacing(path.with_name(COMPLETED + ".bak")) as backup:
         for line in whole_lines(path):
             backup.write(line + b"\n")
             if line.partition(b"\t")[0] in urls:
@@ -106,13 +107,13 @@ def forget_completed(state_dir: Path, urls: Fingerprints) -> int:
     return forgotten
 
 
-def look_through(settings: MigrationSettings, keys: KeyMaker) -> Looked:
+def look_through(settings: MigrationSettings, keys: KeyMaker, redone: Fingerprints | None = None) -> Looked:
     """Find out the fate of every line of the input; raise Fixable on collisions that are not allowed.
 
-    Writes collisions.txt where there are any.
+    What is on record as completed of the URLs in redone does not count. Writes collisions.txt where there are any.
     """
     state, urls = settings.state_dir, settings.source_urls_file
-    done = worklist.completed_before(state / COMPLETED)
+    done = worklist.completed_before(state / COMPLETED, redone)
     examples: list[str] = []
 
     def on_malformed(url: str, why: str) -> None:

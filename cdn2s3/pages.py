@@ -73,9 +73,11 @@ class Paging:
             raise ValueError("its position has no number of pages")
         if isinstance(self._style, _ByLink) and asked is not None:
             try:
-                self._style.resolved(str(asked), self._style.url(None))
+                whole = self._style.resolved(str(asked), self._style.url(None))
             except (CannotGoOn, Misshapen) as error:
                 raise ValueError("its position is not a URL of the API") from error
+            if whole != asked:
+                raise ValueError("its position is not a whole URL")
         return Position(asked, pages, empty)
 
     def url(self, position: Position) -> str:

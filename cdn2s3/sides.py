@@ -1,8 +1,8 @@
 """The health of one side of the run, the source or the bucket: how many may ask it at once, and when nobody.
 
-Throttled, a side admits half as many attempts and then step by step more. When its last 50 attempts have all
-failed it is down: everybody waits, one probe is made at growing intervals, and when the side is up again the
-URLs caught in it start afresh. Down for OUTAGE_LIMIT: the run stops.
+Throttled, a side admits half as many attempts and then step by step more. It is down when its last 50 attempts
+have all failed, or the last few of the run and then a probe: everybody waits, one probe is made at growing
+intervals, and when the side is up again the URLs caught in it start afresh. Down for OUTAGE_LIMIT: the run stops.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Health(NamedTuple):
     entered: int  # number of the newest attempt
     newest_success: int  # number of the newest attempt that succeeded
     times_down: int  # how often it went down
-    outages: int  # how often it was still down at the first probe
+    outages: int  # how often a probe found it down too
     limit: int  # attempts admitted at once
     down_for: float | None  # seconds; None when it is up
     next_probe_in: float | None  # seconds; None when it is up
@@ -79,7 +79,7 @@ class Side:
         self._interval = FIRST_PROBE
         self._probing = False
         self._times_down = 0
-        self.outages = 0  # how often it was still down at the first probe
+        self.outages = 0  # how often a probe found it down too
         self._why = ""
 
     def enter(self) -> Ticket:
@@ -174,6 +174,19 @@ class Side:
         """Report an attempt that tells nothing about the side (it was stopped)."""
         with self._changed:
             self._left(ticket)
+
+    def ask(self) -> None:
+        """Probe the side while nobody is at work on it; when it does not answer, it is down, and an outage.
+
+        For the last failures of a run: too few to call the side down, and nothing comes after them that could
+        show that it works. Raise what the probe raises.
+        """
+        if self._probe() is not False:
+            return
+        with self._changed:
+            if self._down_since is None:
+                self._is_down(self._clock())
+                self._probe_failed()
 
     def _left(self, ticket: Ticket) -> None:
         self._in_flight -= 1

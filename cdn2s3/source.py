@@ -42,7 +42,7 @@ class Source:
             "Accept-Encoding": "identity",
         }
         self._rest_of_head = request_head("", "", self._headers).split(b"\r\n", 1)[1]
-        self._worked: str | None = None  # a target that was answered 200 before, for the probe
+        self._worked: str | None = None  # a target that was received whole, for the probe
 
     def get(self, target: str, limit: Limit) -> Answer:
         """Ask for target (path and query) and return the answer, its body unread; close it.
@@ -53,7 +53,6 @@ class Source:
         for _ in range(_MOST_REDIRECTS + 1):
             answer = self._ask(asked, limit)
             if answer.status == 200:
-                self._worked = target
                 return answer
             with answer:
                 answer.drain()
@@ -74,17 +73,27 @@ class Source:
                 return url[len(self._base) :]
         raise UrlFailed("forbidden", "a redirect to a place outside URL_PREFIX", doubtful=True)
 
+    def gave(self, target: str) -> None:
+        """Note that target has been received whole: the probe asks for it."""
+        self._worked = target
+
     def close(self) -> None:
         """Close the idle connections."""
         self._wire.close()
 
     def probe(self) -> bool | None:
-        """Tell whether a file that could be fetched before can be fetched now; None when there was none."""
-        if self._worked is None:
-            return None
+        """Tell whether a file that could be fetched before can be fetched now.
+
+        When there was none: None where the server answers at all, which tells nothing of its files.
+        """
+        target = self._worked
         try:
-            with self._ask(self._worked, Limit(_PROBE_SECONDS, self._stop)) as answer:
-                return answer.status not in {403, *_THROTTLED} and answer.status < 500
+            with self._ask(target or self._path, Limit(_PROBE_SECONDS, self._stop)) as answer:
+                return (
+                    None
+                    if target is None
+                    else answer.status not in {403, *_THROTTLED} and answer.status < 500
+                )
         except TryAgain:
             return False
 

@@ -170,6 +170,7 @@ class _Journey:
                 body = run.reader.read(answer, room, limit)
                 if isinstance(body, Image):
                     came = len(body.body)
+                    run.source.gave(self._address.target)
                     return body
                 body.start()
                 stored = self._once(run.sides.bucket, lambda: self._store_parts(body))

@@ -65,12 +65,14 @@ class Wire:
         """Exchange on connection, which is closed when that raises."""
         try:
             try:
-                connection.send(pieces, limit)
+                taken = connection.send(pieces, limit)
             except TryAgain as error:
                 if error.cause != "connection":
                     raise
                 return self._early_answer(connection, method, limit, error)
-            return Answer(connection, limit, method, self.give_back)
+            answer = Answer(connection, limit, method, self.give_back)
+            answer.keep_alive = answer.keep_alive and taken
+            return answer
         except BaseException:
             connection.close()
             raise

@@ -47,15 +47,18 @@ class Worklist:
         return self.lines - self.blank - self.done - self.duplicates - self.malformed - self.collisions
 
 
-def completed_before(path: Path) -> Fingerprints:
-    """Return the set of `url⇥key` of all records in completed.txt; say how many lines are no records."""
+def completed_before(path: Path, redone: Fingerprints | None = None) -> Fingerprints:
+    """Return the set of `url⇥key` of all records in completed.txt but those of URLs in redone.
+
+    Say how many lines are no records.
+    """
     done = Fingerprints()
     unreadable = 0
     for _, line in told(f"reading {path}", placed_records(path), size_of(path)):
         what = url_and_key(line)
         if what is None:
             unreadable += 1
-        else:
+        elif redone is None or what.partition(b"\t")[0] not in redone:
             done.add(what)
     if unreadable:
         log.warning("%s has %d lines that are no records: their URLs are done again", path, unreadable)

@@ -71,6 +71,12 @@ class Running:
             preexec_fn=(lambda: _limit(limits)) if limits else None,
         )
 
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     @property
     def pid(self) -> int:
         return self._process.pid

@@ -584,3 +584,19 @@ def test_template_has_every_setting_at_its_default() -> None:
     plain = build(CollectionSettings, {"API_BASE_URL": "https://api.test/"}, {}, template)
     assert shown(filled) == shown(plain)
     assert all(len(line) <= 120 for line in template.read_text().splitlines())
+
+
+def test_token_is_in_no_process_title(collection: Collection, server: ApiServer) -> None:
+    process = collection.start(API_RATE_LIMIT="5")
+    try:
+        deadline = time.monotonic() + 60
+        while len(server.queries) < 2:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        titles = [Path(f"/proc/{process.pid}/{name}").read_text() for name in ("cmdline", "comm")]
+    finally:
+        process.kill()
+        process.wait()
+    assert "collect_urls.py" in titles[0]
+    assert server.headers[0]["authorization"] == f"Bearer {TOKEN}"
+    assert not any(TOKEN in title for title in titles)

@@ -126,6 +126,25 @@ def test_what_is_held_at_the_end_is_certain() -> None:
     assert doubts.give_up() == ([], [])
 
 
+def test_sides_in_doubt_are_those_of_held_failures_that_are_not_down() -> None:
+    side, other = new_side(Clock()), Side("bucket", 500, 1e9, threading.Event(), clock=Clock())
+    doubts = Doubts({"source": side, "bucket": other})
+    assert doubts.sides_in_doubt() == []
+    doubts.hold(failed(side, "u"))
+    doubts.hold(failed(side, "v"))
+    assert doubts.sides_in_doubt() == [side]
+    fail(side, ATTEMPTS_UNTIL_DOWN)
+    assert doubts.sides_in_doubt() == []
+
+
+def test_failures_of_a_side_that_did_not_answer_when_asked_are_done_again_as_if_untried() -> None:
+    side = Side("source", 500, 1e9, threading.Event(), probe=lambda: False, clock=Clock())
+    doubts = Doubts({"source": side})
+    doubts.hold(failed(side, "u"))
+    side.ask()
+    assert doubts.give_up() == ([], [Task("u")])
+
+
 def test_what_is_held_at_the_end_is_done_again_while_its_side_is_down() -> None:
     clock = Clock()
     side = new_side(clock)

@@ -253,6 +253,26 @@ def test_redo_does_the_urls_of_a_file_again(world: World) -> None:
     assert world.s3.store.writes["bucket", key_of(world.source, kept)] == 1
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--redo", "again.txt"], ["--retry-failed"], ["--adopt"]], ids=" ".join
+)
+def test_refusal_for_collisions_leaves_the_state_as_it_was(world: World, arguments: list[str]) -> None:
+    world.source.rules.add(Rule("404", pattern="i0003"))
+    assert world.job.run().code == 1
+    (world.job.folder / "again.txt").write_text(f"{world.urls[5]}\n{world.urls[3]}\n")
+    world.job.urls([*world.urls, f"{world.urls[5]}?v=2"])
+    before = state_of(world)
+    ran = world.job.run(*arguments)
+    assert (ran.code, "overwrite another one" in ran.err) == (2, True), ran.said
+    assert state_of(world) == before
+
+
+def state_of(world: World) -> dict[str, bytes]:
+    said = ("migration.lock", "migration.log", "migration.env", "collisions.txt")
+    files = world.job.folder.iterdir()
+    return {path.name: path.read_bytes() for path in files if path.is_file() and path.name not in said}
+
+
 def test_redo_replaces_an_object_only_under_overwrite(world: World) -> None:
     assert world.job.run().code == 0
     url = world.urls[5]

@@ -150,6 +150,82 @@ def test_outage_that_all_the_last_urls_fail_in_blames_none(
         assert counts(world.job)["not_tried"] == 60
 
 
+TAILS = [
+    ("source", "refuse", "1"), ("source", "refuse", "2"), ("source", "403", "1"), ("source", "black hole", "1"),
+    ("bucket", "refuse", "1"), ("bucket", "refuse", "2"), ("bucket", "black hole", "1"), ("bucket", "SlowDown", "1"),
+]  # fmt: skip
+
+
+def hold_the_last(world: World, side: str, moved: int, last: int) -> None:
+    """Let the migration move some URLs, and no more than begin with the last ones until the rules are cleared."""
+    names = [f"i{n:04}.jpg" for n in range(moved)] + [f"last{n}.jpg" for n in range(last)]
+    world.urls = [world.source.url_of(name) for name in names]
+    world.job.urls(world.urls)
+    fault, operation = ("stall_headers", "GET") if side == "source" else ("black_hole", "PutObject")
+    world.side(side).rules.add(Rule(fault, name="held", operation=operation, pattern="last", seconds=30))
+
+
+@pytest.mark.parametrize("heals", [True, False], ids=["passes", "lasts"])
+@pytest.mark.parametrize(("side", "how", "processes"), TAILS, ids=lambda value: value)
+def test_outage_that_the_last_few_urls_fail_in_blames_none(
+    world: World, side: str, how: str, processes: str, heals: bool
+) -> None:
+    hold_the_last(world, side, moved=50, last=7)
+    settings = {"PROCESSES": processes, "MAX_RETRIES": 0, "OUTAGE_LIMIT": 60 if heals else 2}
+    with world.job.running(quick=NO_SECOND_PASS, **settings) as running:
+        running.until(lambda: world.is_under_way() and sum(world.side(side).rules.struck.values()) == 7)
+        world.break_down(side, how)
+        world.side(side).rules.remove("held")
+        running.until(lambda: f"{side} is down" in world.job.log)
+        if heals:
+            world.heal(side)
+        ran = running.end(30)
+    assert world.job.failed() == {}
+    assert_consistent(world.job, world.source, world.s3)
+    if heals:
+        assert ran.code == 0, ran.said
+        world.assert_all_moved()
+        assert "second pass" not in world.job.log
+    else:
+        assert ran.code == 3
+        assert f"the {side} has been down" in ran.err
+        assert counts(world.job)["not_tried"] == 7
+
+
+def test_source_that_is_gone_before_its_first_answer_fails_no_file(world: World) -> None:
+    world.urls = world.urls[:7]
+    world.job.urls(world.urls)
+    world.source.network.refuse()
+    with world.job.running(quick=NO_SECOND_PASS) as running:
+        running.until(lambda: "source is down" in world.job.log)
+        world.heal("source")
+        ran = running.end(30)
+    assert ran.code == 0, ran.said
+    world.assert_all_moved()
+
+
+@pytest.mark.parametrize("side", ["source", "bucket"])
+def test_last_few_urls_that_fail_by_themselves_cost_one_probe_a_pass(world: World, side: str) -> None:
+    hold_the_last(world, side, moved=50, last=7)
+    assert world.job.run("--limit", "1").code == 0
+    by_the_guard = probes_of_the_bucket(world)
+    ran = world.job.run(MAX_RETRIES=0)
+    assert ran.code == 1
+    assert set(world.job.causes().values()) == {"timeout" if side == "source" else "destination"}
+    assert len(world.job.failed()) == 7
+    assert len(world.job.completed()) == 50
+    assert "is down" not in world.job.log
+    of_the_source = sum(world.source.requests[url[len(world.source.url) :]] - 1 for url in world.urls[:50])
+    assert of_the_source == (2 if side == "source" else 0)
+    assert probes_of_the_bucket(world) - 2 * by_the_guard == (2 if side == "bucket" else 0)
+
+
+def probes_of_the_bucket(world: World) -> int:
+    return sum(
+        entry.operation == "PutObject" and entry.key == "img/.cdn2s3-probe" for entry in list(world.s3.log)
+    )
+
+
 def test_forbidden_single_files_among_others_are_their_own(world: World) -> None:
     world.source.rules.add(Rule("403", pattern="[37].jpg$"))
     ran = world.job.run(quick=NO_SECOND_PASS)

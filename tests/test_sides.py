@@ -172,6 +172,25 @@ def test_success_of_an_older_attempt_brings_the_side_up_and_the_probe_of_then_co
     assert (world.side.outages, world.side.health().down_for) == (0, None)
 
 
+@pytest.mark.parametrize(("answer", "outages"), [(True, 0), (None, 0), (False, 1)])
+def test_side_that_is_asked_is_down_only_where_it_does_not_answer(answer: bool | None, outages: int) -> None:
+    world = World(probe=lambda: answer)
+    world.fail(3)
+    world.side.ask()
+    health = world.side.health()
+    assert (health.times_down, health.outages, health.down_for is None) == (outages, outages, outages == 0)
+    assert len(world.probed_at) == 1
+
+
+def test_side_that_did_not_answer_when_asked_is_probed_until_it_does() -> None:
+    world = World(probe=lambda: len(world.probed_at) > 3)
+    world.fail(3)
+    world.side.ask()
+    world.side.enter()
+    assert world.probed_at == pytest.approx([0, 10, 30, 70], abs=0.1)
+    assert world.side.health().down_for is None
+
+
 def test_probe_that_raises_lets_another_worker_probe() -> None:
     def broken() -> bool:
         raise CannotGoOn("the certificate is not trusted")

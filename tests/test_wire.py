@@ -21,6 +21,7 @@ from tests.servers.tls import TlsMaterial
 from tests.servers.wire import Connection, Listener, Request, response
 
 GET = (b"GET / HTTP/1.1\r\nHost: cdn.example\r\n\r\n",)
+PUT = (b"PUT / HTTP/1.1\r\nHost: s3.example\r\nContent-Length: 50000000\r\n\r\n",)
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 Answering = Callable[[Connection, Request], Optional[bool]]  # False ends the connection
 
@@ -309,3 +310,55 @@ def test_no_text_makes_a_second_header_or_request(target: str, name: str, value:
 def test_header_with_a_line_break_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match="line break"):
         request_head("GET", "/", {"X-Y": value})
+
+
+def refusing(then: Callable[[Connection], bool], interim: bytes = b"") -> Answering:
+    """Refuse a request by its head, its body unread, and do then."""
+
+    def answer(peer: Connection, request: Request) -> bool:
+        peer.send(interim + response(403, [], b"refused"))
+        return then(peer)
+
+    return answer
+
+
+@pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 100 Continue\r\n\r\n"], ids=["alone", "after 100"])
+@pytest.mark.parametrize("then", [stall, close, reset])
+def test_answer_that_comes_before_the_body_is_taken_counts_at_once(
+    tls: TlsMaterial | None, then: Callable[[Connection], bool], interim: bytes
+) -> None:
+    body = bytes(50_000_000)  # more than all buffers on the way
+    with wired(refusing(then, interim), tls) as (wire, listener):
+        began = time.monotonic()
+        if then is reset:  # what was sent before it may be lost with it
+            with pytest.raises(TryAgain), wire.exchange("PUT", (*PUT, body), Limit(30)) as answer:
+                assert answer.status == 403
+                raise TryAgain("connection", "it was not lost")
+        else:
+            with wire.exchange("PUT", (*PUT, body), Limit(30)) as answer:
+                assert (answer.status, answer.body()) == (403, b"refused")
+            with wire.exchange("PUT", (*PUT, body), Limit(30)) as answer:
+                assert answer.status == 403
+            assert listener.connections == 2, "a connection with half a request on it was used again"
+        assert time.monotonic() - began < 8
+
+
+def test_server_that_takes_the_body_slowly_gets_all_of_it(tls: TlsMaterial | None) -> None:
+    body, got = bytes(range(256)) * 40_000, []
+
+    def answer(peer: Connection, request: Request) -> None:
+        peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while sum(map(len, got)) < len(body):
+            got.append(peer.read(1_000_000 if sum(map(len, got)) + 1_000_000 < len(body) else 240_000))
+            peer.stall(0.05)
+        hello(peer, request)
+
+    with wired(answer, tls) as (wire, _), wire.exchange("PUT", (*PUT, body), Limit(30)) as answered:
+        assert answered.body() == b"hello"
+    assert b"".join(got) == body
+
+
+def test_server_that_takes_no_body_and_says_nothing_is_a_timeout(tls: TlsMaterial | None) -> None:
+    with wired(lambda peer, request: not peer.stall(10), tls) as (wire, _), pytest.raises(TryAgain) as raised:
+        wire.exchange("PUT", (*PUT, bytes(50_000_000)), Limit(1))
+    assert raised.value.cause == "timeout"

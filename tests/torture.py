@@ -1,59 +1,43 @@
 """Torture: many URLs, faults of all kinds on both sides, kill -9 in between; and then the books are checked.
 
-    python -m tests.torture                     20,000 URLs, ten kills, a seed of this moment
-    python -m tests.torture --seed 7 --urls 2000 --kills 3 --processes 2
+    python -m tests.torture                     20,000 URLs, fifty kills, a seed of this moment
+    python -m tests.torture --seed 7 --urls 2000 --kills 15 --processes 2
 
-The same seed makes the same URLs, faults and kills (the moments of the kills are counted in completed files).
-Exit code 0 when everything holds.
+All three scripts run and are killed: a fifth of the kills fall into collect_urls.py, which reads a local API,
+a fifth into validate.py, the others into migrate.py. The same seed draws the same URLs, faults and moments; a
+moment is a number of lines written, or of seconds since the start. Exit code 0 when everything holds.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import sys
 import tempfile
 import time
-import zlib
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-from tests.running import Migration, assert_consistent, counts, key_of, migration
-from tests.servers.rules import Rule
+from tests.running import Migration, Running, migration
+from tests.servers.api import TOKEN, ApiServer
+from tests.servers.process import ROOT
 from tests.servers.s3 import S3Server
 from tests.servers.source import SourceServer
-from tests.servers.tls import make_tls
+from tests.servers.tls import TlsMaterial, make_tls
+from tests.torture_checks import check_after_kill, check_collection, check_migration, check_validation
+from tests.torture_plan import Plan, api_fault, bucket_rules, edited, plan, size_of
 
-FAULTY = 0.05  # share of URLs that meet a fault of the CDN, and of uploads that meet one of the bucket
-FOR_EVER = {  # fault -> causes it may end as
-    "short_body": "truncated", "chunked_cut": "truncated", "no_length_cut": "truncated",
-    "stall_body": "timeout", "stall_headers": "timeout", "drip_body": "timeout", "drip_headers": "timeout",
-    "gzip": "not_an_image", "gzip_cut": "not_an_image", "html": "not_an_image", "empty": "empty",
-    "204": "empty", "206": "server_error", "redirect_host": "forbidden", "redirect_loop": "forbidden",
-    "403": "forbidden", "404": "not_found", "410": "not_found", "garbage": "server_error",
-    "lengths_differ": "server_error", "500": "server_error", "close": "connection",
+SETTINGS = {
+    "CONCURRENCY": 100, "MAX_RETRIES": 2, "DOWNLOAD_TIMEOUT": 2, "UPLOAD_TIMEOUT": 5, "MAX_BUFFER_MB": 1,
 }  # fmt: skip
-PASSING = [
-    "short_body.1", "chunked_cut.1", "no_length_cut.1", "500.1", "503.1", "reset.1", "close.1", "stall_body.1",
-    "garbage.1", "chunked", "no_length", "http10", "surplus", "close_after", "gzip_mislabelled",
-    "redirect_fine", "early_hints", "cookies",
-]  # fmt: skip
-OF_THE_BUCKET = [
-    "SlowDown", "InternalError", "BadDigest", "RequestTimeout", "500_after_store", "drop_after_store",
-    "drop_before", "reset_mid_body", "200_empty", "200_html", "200_without_etag", "200_wrong_etag",
-    "cut_answer", "garbage_answer", "close_after",
-]  # fmt: skip
-SETTINGS = {"CONCURRENCY": 60, "MAX_RETRIES": 3, "DOWNLOAD_TIMEOUT": 2, "UPLOAD_TIMEOUT": 5}
-
-
-class Plan(NamedTuple):
-    """What a seed makes of a number of URLs."""
-
-    urls: list[str]  # distinct, well-formed
-    causes: dict[str, str]  # the URLs that can only fail, and how
-    lines: list[str]  # of urls.txt: the URLs, and blank, malformed and repeated lines among them
-    foreign: dict[str, bytes]  # key -> what it held before, which is not its image
+SCRIPTS = ("collect_urls.py", "migrate.py", "validate.py")
+PATIENCE = 300.0  # seconds; a script that takes longer hangs
+RETRIED = {"truncated", "timeout", "server_error", "connection"}  # causes that a second pass tries again
+STARTING = 2.5  # seconds in which a script imports, reads its state and makes its first contact
+PAGE = 20  # items of a page of the API
 
 
 class Figures(NamedTuple):
@@ -63,108 +47,188 @@ class Figures(NamedTuple):
     urls: int
     completed: int
     failed: Counter[str]  # by cause
-    kills: int
-    struck: Counter[str]  # faults by name, both sides
+    kills: Counter[str]  # by script
+    orphans: int  # multipart uploads that kills left open, all of them gone at the end
+    struck: Counter[str]  # faults by name, of the CDN and the bucket
     seconds: float
 
     def __str__(self) -> str:
         failed = ", ".join(f"{count} {cause}" for cause, count in self.failed.most_common())
-        faults = sum(self.struck.values())
+        kills = ", ".join(f"{self.kills[script]} of {script}" for script in SCRIPTS)
         return (
             f"seed {self.seed}: {self.urls} URLs, {self.completed} completed, failed: {failed or 'none'}; "
-            f"{faults} faults of {len(self.struck)} kinds, {self.kills} kills, {self.seconds:.0f} s"
+            f"{sum(self.struck.values())} faults of {len(self.struck)} kinds; {sum(self.kills.values())} kills "
+            f"({kills}), {self.orphans} multipart uploads left by kills and cleared; {self.seconds:.0f} s"
         )
 
 
-def plan(source: SourceServer, draw: random.Random, urls: int) -> Plan:
-    """Draw URLs with their faults, lines between them, and objects that are there before."""
-    made, causes, foreign = [], {}, {}
-    for number in range(urls):
-        fault, name = "", f"{number % 97}/i{number:06}.jpg"
-        chance = draw.random()
-        if chance < FAULTY / 2:
-            fault = draw.choice(sorted(FOR_EVER))
-        elif chance < FAULTY:
-            fault = draw.choice(PASSING)
-        url = source.url_of(name, fault)
-        made.append(url)
-        if fault in FOR_EVER:
-            causes[url] = FOR_EVER[fault]
-        elif chance > 0.998:
-            foreign[key_of(source, url)] = b"somebody else's " + name.encode()
-            causes[url] = "conflict"
-    lines = list(made)
-    for number in range(max(3, urls // 500)):
-        at = draw.randrange(len(lines))
-        lines.insert(at, draw.choice(["", f"https://elsewhere.example/{number}.jpg", draw.choice(made)]))
-    return Plan(made, causes, lines, foreign)
+class World(NamedTuple):
+    """The servers, the folder with the state, and what is to come of it."""
+
+    source: SourceServer
+    s3: S3Server
+    api: ApiServer
+    job: Migration
+    planned: Plan
+    draw: random.Random  # of the moments of the kills
+    kills: Counter[str]
+    say: Callable[[str], None]
+
+    def killed(self, running: Running, script: str) -> None:
+        """Kill a script that goes on, and count it."""
+        running.kill()
+        self.kills[script] += 1
 
 
 def torture(
     folder: Path, seed: int, urls: int, kills: int, say: Callable[[str], None] = print, **settings: object
 ) -> Figures:
-    """Do it, and assert that everything holds at the end; return the figures."""
-    draw, began, tls = random.Random(seed), time.monotonic(), make_tls(folder)
+    """Do it, and assert that everything holds; return the figures."""
+    began, tls = time.monotonic(), make_tls(folder)
     say(f"torture with seed {seed}: {urls} URLs, {kills} kills")
-    with SourceServer(tls=tls.context, sizes=_size, seed=seed) as source, S3Server(tls=tls.context) as s3:
-        planned = plan(source, draw, urls)
+    with ExitStack() as stack:
+        source = stack.enter_context(SourceServer(tls=tls.context, sizes=size_of, seed=seed))
+        s3 = stack.enter_context(S3Server(tls=tls.context))
+        api = stack.enter_context(ApiServer([], api_fault(seed)))
+        planned = plan(source, random.Random(seed), urls)
+        api.items = planned.listed
+        for rule in bucket_rules():
+            s3.rules.add(rule)
         for key, body in planned.foreign.items():
             s3.put("bucket", key, body)
-        for fault in OF_THE_BUCKET:
-            share = FAULTY / len(OF_THE_BUCKET)
-            s3.rules.add(Rule(fault, operation="PutObject", pattern=r"\.jpg$", probability=share))
         job = migration(folder, source, s3, tls, **{**SETTINGS, **settings})
-        job.urls(planned.lines)
-        for number in range(1, kills + 1):
-            done = _rows(job)  # more than was asked for where the machine is slow to look
-            goal = min(done + draw.randrange(1, max(2, int(urls * 0.8 / kills))), max(done, int(urls * 0.9)))
-            with job.running() as running:
-                running.until(lambda goal=goal: _rows(job) >= goal, patience=600)
-                running.kill()
-            say(f"kill {number} at {_rows(job)} completed")
-        ran = job.run(patience=900)
-        assert ran.code == (1 if planned.causes else 0), ran.said
-        check(job, source, s3, planned)
-        struck = source.rules.struck + s3.rules.struck
-        failed = Counter(job.causes().values())
-    return Figures(seed, urls, len(job.completed()), failed, kills, struck, time.monotonic() - began)
+        world = World(source, s3, api, job, planned, random.Random(seed + 1), Counter(), say)
+        collect(world, tls, kills // 5)
+        malformed = _edit(world)
+        orphans = migrate(world, kills - 2 * (kills // 5), malformed)
+        validate(world, kills // 5, malformed)
+        failed, completed = Counter(job.causes().values()), len(job.completed())
+    struck = source.rules.struck + s3.rules.struck
+    return Figures(seed, urls, completed, failed, world.kills, orphans, struck, time.monotonic() - began)
 
 
-def check(job: Migration, source: SourceServer, s3: S3Server, planned: Plan) -> None:
-    """Assert that every URL is accounted for, all bytes are right, and nothing that was there has changed."""
-    counts(job)
-    assert_consistent(job, source, s3)
-    causes = job.causes()
-    malformed = {line for line in planned.lines if "elsewhere" in line}
-    expected = {**planned.causes, **dict.fromkeys(malformed, "malformed")}
-    differing = {url: (cause, causes.get(url)) for url, cause in expected.items() if causes.get(url) != cause}
-    assert differing == {}, differing
-    assert causes.keys() == expected.keys(), causes.keys() ^ expected.keys()
-    assert {row.url for row in job.completed()} == set(planned.urls) - planned.causes.keys()
-    objects = s3.objects("bucket")
-    for key, body in planned.foreign.items():
-        assert objects[key].read() == body, f"{key} was overwritten"
-    assert objects.keys() - {"img/.cdn2s3-probe"} == planned.foreign.keys() | {
-        row.key for row in job.completed()
-    }
-    assert s3.store.uploads("bucket") == []
+def collect(world: World, tls: TlsMaterial, kills: int) -> None:
+    """Collect the URLs with kills in between; assert that urls.txt is what the API has, in its order."""
+    script, job, urls = SCRIPTS[0], world.job, len(world.planned.urls)
+    settings = {
+        "API_BASE_URL": world.api.url, "API_AUTH_TOKEN": TOKEN, "API_URLS_FIELD": "items",
+        "API_ITEMS_FIELD": "items", "API_TOTAL_FIELD": "total", "API_RATE_LIMIT": 10_000,
+        "RESULTS_PER_PAGE": PAGE, "CHECKPOINT_INTERVAL": max(PAGE, urls // 100), "EXPECTED_TOTAL": "",
+        "MAX_RETRIES": 5, "URL_PREFIX": world.source.url_prefix, "CA_BUNDLE": tls.ca_bundle,
+    }  # fmt: skip
+    (job.folder / "collection.env").write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
+    while world.kills[script] < kills:
+        collected = _lines(job.folder / "urls.txt")
+        goal = min(collected + world.draw.randrange(1, max(2, urls // kills)), int(urls * 0.95))
+        if world.kills[script] % 4 == 3:
+            _killed_after(world, script, world.draw.uniform(0, STARTING))
+        else:
+            with _started(world, script) as running:
+                running.until(lambda goal=goal: _lines(job.folder / "urls.txt") >= goal, PATIENCE)
+                world.killed(running, script)
+        world.say(f"{script}, kill {world.kills[script]}: {_lines(job.folder / 'urls.txt')} URLs")
+    ran = _started(world, script).end(PATIENCE)
+    doubtful = len(world.planned.rejected) > len(world.planned.listed) / 1000
+    assert ran.code == (1 if doubtful else 0), ran.said
+    check_collection(job, world.planned)
 
 
-def _size(target: str) -> int:
-    return 2_000 + zlib.crc32(target.encode()) % 6_000
+def _edit(world: World) -> set[str]:
+    """Put blank, malformed and repeated lines into urls.txt; return the malformed ones."""
+    lines, malformed = edited(world.planned.urls, random.Random(len(world.planned.urls)))
+    world.job.urls(lines)
+    return malformed
 
 
-def _rows(job: Migration) -> int:
-    path = job.path("completed.txt")
+def migrate(world: World, kills: int, malformed: set[str]) -> int:
+    """Migrate with kills in between, check the books after each, and assert that all is right at the end.
+
+    Return how many multipart uploads the kills left open.
+    """
+    script, job, urls = SCRIPTS[1], world.job, len(world.planned.urls)
+    orphans: set[str] = set()
+    late = kills // 10 if RETRIED & set(world.planned.causes.values()) else 0
+    while world.kills[script] < kills:
+        done = _lines(job.path("completed.txt"))  # more than was asked for where the machine is slow to look
+        goal = min(
+            done + world.draw.randrange(1, max(2, int(urls * 1.6 / kills))), max(done, int(urls * 0.9))
+        )
+        if world.kills[script] >= kills - late:
+            passes = job.log.count("second pass over")
+            with _started(world, script) as running:
+                running.until(lambda seen=passes: job.log.count("second pass over") > seen, PATIENCE)
+                if not _is_over_within(running, world.draw.uniform(0, STARTING)):
+                    world.killed(running, script)
+        elif world.kills[script] % 4 == 3:
+            _killed_after(world, script, world.draw.uniform(0, STARTING))
+        else:
+            with _started(world, script) as running:
+                running.until(lambda goal=goal: _lines(job.path("completed.txt")) >= goal, PATIENCE)
+                world.killed(running, script)
+        orphans |= {upload.id for upload in world.s3.store.uploads("bucket")}
+        check_after_kill(job, world.s3)
+        world.say(f"{script}, kill {world.kills[script]}: {_lines(job.path('completed.txt'))} completed")
+    ran = _started(world, script).end(PATIENCE)
+    assert ran.code == (1 if world.planned.causes or malformed else 0), ran.said
+    check_migration(job, world.source, world.s3, world.planned, malformed)
+    return len(orphans)
+
+
+def validate(world: World, kills: int, malformed: set[str]) -> None:
+    """Validate with kills in between; assert that no verdict is ever half a one, and the last one right."""
+    script, job = SCRIPTS[2], world.job
+    before = _ledger(job)
+    ran = _started(world, script).end(PATIENCE)
+    for _ in range(kills):
+        after = world.draw.uniform(0, ran.seconds)
+        while not _killed_after(world, script, after):
+            after *= 0.8  # it was quicker this time
+        json.loads(job.text("validation_report.json"))
+        world.say(f"{script}, kill {world.kills[script]}: after {after:.1f} s")
+    ran = _started(world, script).end(PATIENCE)
+    assert ran.code == (1 if world.planned.causes or malformed else 0), ran.said
+    assert _ledger(job) == before, "a validation changed the ledger"
+    check_validation(job, world.planned, malformed)
+
+
+def _started(world: World, script: str) -> Running:
+    if script == "migrate.py":
+        return world.job.start()
+    return Running([sys.executable, str(ROOT / script)], world.job.folder, {})
+
+
+def _killed_after(world: World, script: str, seconds: float) -> bool:
+    """Start script and kill it after seconds; return False when it has ended before."""
+    with _started(world, script) as running:
+        if _is_over_within(running, seconds):
+            return False
+        world.killed(running, script)
+        return True
+
+
+def _is_over_within(running: Running, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not running.is_over:
+        time.sleep(0.005)
+    return running.is_over
+
+
+def _lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
+def _ledger(job: Migration) -> tuple[str, str]:
+    return job.text("completed.txt"), job.text("failed_transfers.txt")
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Torture migrate.py.")
+    parser = argparse.ArgumentParser(description="Torture the three scripts.")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--urls", type=int, default=20_000)
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--processes", default="1")
+    parser.add_argument(
+        "--kills", type=int, default=50, help="in all; a fifth each collecting and validating"
+    )
+    parser.add_argument("--processes", default="1", help="PROCESSES of the migration")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="torture") as folder:
         print(torture(Path(folder), given.seed, given.urls, given.kills, PROCESSES=given.processes))

@@ -1,0 +1,145 @@
+"""Memory for bodies: one small buffer a thread, larger ones out of a budget that is never exceeded."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdn2s3.buffers import SMALL, Budget, NoRoom, Room
+from cdn2s3.errors import Stopped
+from tests.properties import examples
+
+LARGE = SMALL + 1
+
+
+def budget(total: int) -> Budget:
+    return Budget(total, threading.Event())
+
+
+def in_thread(work: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_small_buffer_is_the_threads_own_and_costs_no_budget() -> None:
+    none, views = budget(0), []
+    with Room(none) as room:
+        first = room.view(1)
+        assert len(first) == SMALL
+        assert room.view(SMALL) is first
+    with Room(none) as later:
+        assert later.view(10) is first
+    in_thread(lambda: views.append(Room(none).view(1))).join(10)
+    assert views[0] is not first
+
+
+def test_leased_buffer_is_kept_while_it_is_large_enough_and_given_back() -> None:
+    lent = budget(3 * SMALL)
+    with Room(lent) as room:
+        leased = room.view(2 * SMALL)
+        leased[-1] = 7
+        assert room.view(LARGE) is leased
+        assert not lent.take(LARGE, wait=False)
+        assert len(room.view(3 * SMALL)) == 3 * SMALL  # not both at once: the smaller one went back
+    assert lent.take(3 * SMALL, wait=False)
+
+
+def test_body_that_finds_no_room_holds_nothing_and_says_how_much_it_needs() -> None:
+    lent = budget(4 * SMALL)
+    with Room(lent) as room, Room(lent) as other:
+        room.view(2 * SMALL)
+        other.view(2 * SMALL)
+        with pytest.raises(NoRoom) as caught:
+            other.view(3 * SMALL)
+        assert caught.value.size == 3 * SMALL
+        assert lent.take(2 * SMALL, wait=False), (
+            "who needs more than there is must not keep what others wait for"
+        )
+
+
+def test_body_larger_than_the_budget_gets_all_of_it() -> None:
+    lent = budget(2 * SMALL)
+    with Room(lent) as room:
+        assert len(room.view(5 * SMALL)) == 5 * SMALL
+        assert not lent.take(1, wait=False)
+    assert lent.take(2 * SMALL, wait=False)
+    assert not lent.take(1, wait=False)
+
+
+def test_who_waits_gets_its_room_when_it_is_given_back() -> None:
+    lent, got = budget(2 * SMALL), threading.Event()
+    with Room(lent) as room:
+        room.view(2 * SMALL)
+
+        def wait() -> None:
+            with Room(lent) as other:
+                other.wait_for(LARGE)
+                assert len(other.view(LARGE)) == LARGE
+                got.set()
+
+        waiting = in_thread(wait)
+        assert not got.wait(0.2)
+        room.release()
+        assert got.wait(10)
+        waiting.join(10)
+    assert lent.take(2 * SMALL, wait=False)
+
+
+def test_stop_ends_the_wait_for_room() -> None:
+    stop, stopped = threading.Event(), threading.Event()
+    lent = Budget(SMALL, stop)
+    assert lent.take(SMALL, wait=True)
+
+    def wait() -> None:
+        with pytest.raises(Stopped), Room(lent) as room:
+            room.wait_for(LARGE)
+        stopped.set()
+
+    waiting = in_thread(wait)
+    time.sleep(0.05)
+    stop.set()
+    assert stopped.wait(10)
+    waiting.join(10)
+    assert not lent.take(1, wait=False), "who was stopped has taken nothing"
+
+
+def test_threads_never_lease_more_than_the_budget() -> None:
+    lent, lock, leased, most = budget(4 * SMALL), threading.Lock(), 0, 0
+
+    def work(size: int) -> None:
+        nonlocal leased, most
+        for _ in range(20):
+            with Room(lent) as room:
+                room.wait_for(size)
+                with lock:
+                    leased += size
+                    most = max(most, leased)
+                with lock:
+                    leased -= size
+
+    threads = [in_thread(lambda size=size: work(size)) for size in (SMALL, 2 * SMALL, 3 * SMALL, 4 * SMALL)]
+    for thread in threads:
+        thread.join(60)
+    assert leased == 0
+    assert 0 < most <= 4 * SMALL
+    assert lent.take(4 * SMALL, wait=False)
+
+
+@examples(200)
+@given(st.lists(st.integers(0, 150), max_size=30))
+def test_budget_counts_like_a_sum(sizes: list[int]) -> None:
+    lent, held = budget(100), []
+    for size in sizes:
+        if size % 3 == 0 and held:
+            lent.give_back(held.pop(0))
+        elif lent.take(size, wait=False):
+            held.append(size)
+            assert sum(min(size, 100) for size in held) <= 100
+        else:
+            assert sum(min(size, 100) for size in held) + min(size, 100) > 100

@@ -1,0 +1,161 @@
+"""What the guard probe finds out about a store, how it survives one that fails, and what a run says of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from cdn2s3 import guard
+from cdn2s3.bucket import Guard
+from cdn2s3.errors import CannotGoOn, TryAgain
+from cdn2s3.guard import Probed
+from cdn2s3.s3client import S3Client
+from cdn2s3.session import PooledAdapter
+from cdn2s3.settings import MigrationSettings, build
+from tests.servers.rules import Rule
+from tests.servers.s3 import S3Server
+
+pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
+PROBE = "images/.cdn2s3-probe"
+AMAZON = Guard(etag_is_md5=True, checksum_refused=True, if_none_match=True, can_read=True)
+READER = frozenset({"PutObject", "GetObject"})
+Probe = Callable[..., Probed]
+
+
+def settings_with(**values: str) -> MigrationSettings:
+    return build(MigrationSettings, {"DESTINATION_BUCKET": "bucket", **values}, {}, Path("migration.env"))
+
+
+@pytest.fixture
+def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
+    for name, value in {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secret"}.items():
+        monkeypatch.setenv(name, value)
+    adapter = PooledAdapter(2)
+
+    def probed(server: S3Server, **values: str) -> Probed:
+        settings = settings_with(AWS_ENDPOINT_URL=server.url, **values)
+        return guard.probe(settings, S3Client(settings, adapter))
+
+    yield probed
+    adapter.close()
+
+
+@pytest.mark.parametrize("integrity", ["md5", "crc32"])
+@pytest.mark.parametrize(
+    ("store", "found"),
+    [
+        pytest.param({}, AMAZON, id="all that Amazon checks"),
+        pytest.param({"ignore_if_none_match": True}, AMAZON._replace(if_none_match=False), id="overwrites"),
+        pytest.param({"if_none_match_status": 501}, AMAZON._replace(if_none_match=False), id="501"),
+        pytest.param({"if_none_match_status": 304}, AMAZON, id="304"),
+        pytest.param({"etag_mode": "random"}, AMAZON._replace(etag_is_md5=False), id="random ETag"),
+        pytest.param({"etag_mode": "none"}, AMAZON._replace(etag_is_md5=False), id="no ETag"),
+        pytest.param({"kms_default": True}, AMAZON._replace(etag_is_md5=False), id="KMS"),
+        pytest.param({"allow": frozenset({"PutObject"})}, AMAZON._replace(can_read=False), id="write only"),
+        pytest.param(
+            {"ignore_content_md5": True, "ignore_checksums": True},
+            AMAZON._replace(checksum_refused=False),
+            id="no checks",
+        ),
+    ],
+)
+def test_what_the_store_does_is_found_out(
+    probe: Probe, s3_server: Any, store: dict[str, Any], found: Guard, integrity: str
+) -> None:
+    server = s3_server(**store)
+    probed = probe(server, INTEGRITY=integrity)
+    assert probed.guard == found
+    assert probed.encrypted_by_kms == bool(store.get("kms_default"))
+    assert probed.can_delete == ("allow" not in store)
+    assert set(server.objects("bucket")) == (set() if probed.can_delete else {PROBE})
+
+
+def test_probe_object_stays_where_it_may_not_be_deleted_and_the_next_probe_finds_the_same(
+    probe: Probe, s3_server: Any
+) -> None:
+    server = s3_server(allow=READER)
+    first = probe(server)
+    assert (first.guard, first.can_delete) == (AMAZON, False)
+    assert probe(server) == first
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.parametrize("fault", ["SlowDown", "InternalError", "drop_before"])
+def test_fault_on_the_way_is_never_taken_for_what_the_store_does(
+    probe: Probe, s3_server: Any, fault: str, at: int
+) -> None:
+    puts = []
+
+    def hook(operation: str, key: str, request: object) -> Rule | None:
+        if operation != "PutObject":
+            return None
+        puts.append(key)
+        return Rule(fault) if len(puts) == at + 1 else None
+
+    try:
+        found = probe(s3_server(hook=hook)).guard
+    except TryAgain:
+        return
+    assert found == AMAZON
+
+
+@pytest.mark.parametrize(
+    "code", ["AccessDenied", "NoSuchBucket", "InvalidAccessKeyId", "RequestTimeTooSkewed"]
+)
+def test_refusal_is_named_with_its_remedy(probe: Probe, s3_server: Any, code: str) -> None:
+    server = s3_server()
+    server.rules.add(Rule(code, operation="PutObject"))
+    with pytest.raises(CannotGoOn):
+        probe(server)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "refused", "computed"),
+    [("md5", True, "md5"), ("md5", False, "md5"), ("crc32", True, "crc32"), ("crc32", False, "md5")],
+)
+def test_bodies_are_hashed_with_what_the_store_checks(wanted: str, refused: bool, computed: str) -> None:
+    probed = Probed(AMAZON._replace(checksum_refused=refused), False, True)
+    assert guard.integrity(probed, settings_with(INTEGRITY=wanted)) == computed
+
+
+@pytest.mark.parametrize(
+    ("lacks", "values", "said"),
+    [
+        pytest.param({}, {}, [], id="nothing"),
+        pytest.param({"if_none_match": False}, {}, ["a HEAD comes before each PUT"], id="overwrites"),
+        pytest.param({"if_none_match": False}, {"ON_EXISTING": "overwrite"}, [], id="overwrites as asked"),
+        pytest.param({"etag_is_md5": False}, {}, ["ETag is no MD5"], id="ETag"),
+        pytest.param({"checksum_refused": False}, {}, ["does not refuse a wrong md5"], id="checksum"),
+        pytest.param({"can_read": False}, {}, ["s3:GetObject is not granted"], id="reading"),
+        pytest.param(
+            {"checksum_refused": False, "etag_is_md5": False},
+            {},
+            ["ETag is no MD5", "does not refuse a wrong md5", "nothing on the store's side proves the bytes"],
+            id="no proof",
+        ),
+        pytest.param(
+            {"checksum_refused": False},
+            {"INTEGRITY": "crc32"},
+            ["does not refuse a wrong crc32", "nothing on the store's side proves the bytes"],
+            id="no proof of a CRC",
+        ),
+    ],
+)
+def test_what_the_store_lacks_is_said(
+    caplog: pytest.LogCaptureFixture, lacks: dict[str, bool], values: dict[str, str], said: list[str]
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        guard.say(Probed(AMAZON._replace(**lacks), False, True), settings_with(**values))
+    assert len(caplog.messages) == len(said), caplog.messages
+    assert all(words in message for words, message in zip(said, caplog.messages))
+
+
+def test_store_that_could_overwrite_unseen_stops_the_run() -> None:
+    blind = Probed(AMAZON._replace(if_none_match=False, can_read=False), False, True)
+    with pytest.raises(CannotGoOn, match=r"(?s)overwritten unseen.*s3:GetObject.*ON_EXISTING=overwrite"):
+        guard.say(blind, settings_with())
+    guard.say(blind, settings_with(ON_EXISTING="overwrite"))
