@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Callable, Protocol
@@ -57,7 +57,7 @@ from cdn2s3.underway import Times, Underway
 
 log = logging.getLogger("migrate")
 
-TICK = 0.1  # seconds between two looks at the results
+TICK = 0.05  # seconds between two looks at the results
 SECOND_PASS_AFTER = 60.0  # seconds after a failure: CloudFront keeps an error for 10 s and more
 
 
@@ -352,7 +352,7 @@ class Workers:
                             feed.close()
                         if ended:
                             break
-                        time.sleep(TICK)
+                        wait(workers, TICK)
                 except BaseException:
                     self.stop()
                     feed.close()

@@ -56,6 +56,10 @@ class Limit:
             raise TryAgain("timeout", "no whole answer within the time limit")
         return left
 
+    def slice_ms(self) -> int:
+        """Return how long one wait may take, in milliseconds: until the deadline, SLICE at most; raise as above."""
+        return int(min(SLICE, self.remaining()) * 1000) + 1
+
 
 class Connection:
     """A socket with TLS where asked; used by one thread at a time. All errors are TryAgain or CannotGoOn."""
@@ -66,7 +70,7 @@ class Connection:
         self.answered = False  # True as soon as a byte has come in this exchange
         plain = _connected(origin, limit)
         self._sock = plain if tls is None else _with_tls(plain, tls, origin, limit)
-        self._sock.settimeout(SLICE)
+        self._sock.settimeout(0)  # it is tried first and waited for only then: most calls need no wait
         self._poll = select.poll()
         self._poll.register(self._sock, select.POLLIN)
         self._busy_poll = select.poll()
@@ -96,7 +100,6 @@ class Connection:
 
         Raise TryAgain when it neither answers nor takes them in time.
         """
-        self._sock.settimeout(0)  # what arrives while the server takes nothing must be noticed too
         try:
             for piece in pieces:
                 view = memoryview(piece)
@@ -109,14 +112,11 @@ class Connection:
                             return False
         except OSError as error:
             raise translated(error, self.origin) from error
-        finally:
-            self._sock.settimeout(SLICE)
         return True
 
     def _answers_instead(self, limit: Limit) -> bool:
         """Wait until more can be sent or the limit is to be looked at; tell whether the final answer has begun."""
-        wait = int(min(SLICE, limit.remaining()) * 1000) + 1
-        if not any(events & ~select.POLLOUT for _, events in self._busy_poll.poll(wait)):
+        if not any(events & ~select.POLLOUT for _, events in self._busy_poll.poll(limit.slice_ms())):
             return False
         try:
             while True:
@@ -137,14 +137,16 @@ class Connection:
             into[: len(taken)] = taken
             del self._early[: len(taken)]
             return len(taken)
+        limit.remaining()  # also where there is always something: a body without end
         while True:
-            limit.remaining()
             try:
                 received = self._sock.recv_into(into)
                 self.answered = self.answered or received > 0
                 return received
-            except (socket.timeout, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                continue
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._poll.poll(limit.slice_ms())
+            except ssl.SSLWantWriteError:
+                self._busy_poll.poll(limit.slice_ms())
             except OSError as error:
                 raise translated(error, self.origin) from error
 

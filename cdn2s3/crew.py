@@ -28,7 +28,7 @@ from cdn2s3.underway import Underway, together
 
 log = logging.getLogger(__name__)
 
-_AHEAD = 8  # tasks handed to a process for each of its workers: a tick's worth and more
+_AHEAD = 4  # tasks handed to a process for each of its workers: a tick's worth and more
 _MOST_DEATHS = 10  # in one pass; then something is wrong that a new process does not mend
 _FORK_SAFE = multiprocessing.get_context("spawn")  # never fork after threads or clients exist
 

@@ -22,6 +22,7 @@ from cdn2s3.errors import TryAgain, UrlFailed
 from cdn2s3.multipart import PART_BYTES
 
 _FALLBACK_TYPE = "binary/octet-stream"  # what S3 itself gives an object without a type
+_HASHED_AT_ONCE = 1 << 17  # bytes; TLS gives 16 KB at a time, and each call of a digest lets another thread in
 _LONGEST_TYPE = 200  # characters
 # A label becomes a header of a signed request: what is not a media type to the letter (RFC 9110, 8.3.1) does not.
 _MEDIA_TYPE = re.compile(
@@ -131,7 +132,7 @@ class Reader:
     ) -> None:
         """Raise TryAgain (truncated) where nothing tells that the body has come to its end."""
         no_length = answer.length is None and not answer.chunked
-        if (no_length or answer.has_surplus) and not images.is_whole(start, tail, size, media_type):
+        if not images.is_whole(start, tail, size, media_type) and (no_length or answer.has_surplus):
             why = "no Content-Length" if no_length else "more bytes came than Content-Length said"
             raise TryAgain("truncated", f"{why}, and the image's own end is missing")
 
@@ -172,10 +173,14 @@ def _digest_of(integrity: str) -> _Md5 | _Crc32:
 
 def _fill(answer: Answer, view: memoryview, filled: int, digest: _Md5 | _Crc32) -> int:
     """Read into view from filled on until it is full or the body ends; return the bytes in it."""
+    hashed = filled
     while filled < len(view):
         got = answer.read_into(view[filled:])
         if got == 0:
             break
-        digest.update(view[filled : filled + got])
         filled += got
+        if filled - hashed >= _HASHED_AT_ONCE:
+            digest.update(view[hashed:filled])
+            hashed = filled
+    digest.update(view[hashed:filled])
     return filled
