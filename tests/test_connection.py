@@ -329,8 +329,14 @@ def test_connection_closed_by_the_server_is_not_quiet(tls: TlsMaterial | None) -
 
 
 def test_reset_connection_is_tried_again() -> None:
-    with connected(lambda peer: peer.reset()) as connection, pytest.raises(TryAgain) as caught:
-        connection.receive(memoryview(bytearray(4)), Limit(5))
+    def serve(peer: server_wire.Connection) -> None:
+        peer.read(4)  # not before the client has seen itself connected
+        peer.reset()
+
+    with connected(serve) as connection:
+        assert connection.send([b"ping"], Limit(5))
+        with pytest.raises(TryAgain) as caught:
+            connection.receive(memoryview(bytearray(4)), Limit(5))
     assert caught.value.cause == "connection"
 
 
