@@ -22,7 +22,9 @@ from cdn2s3.errors import TryAgain, UrlFailed
 from cdn2s3.multipart import PART_BYTES
 
 _FALLBACK_TYPE = "binary/octet-stream"  # what S3 itself gives an object without a type
-_HASHED_AT_ONCE = 1 << 17  # bytes; TLS gives 16 KB at a time, and each call of a digest lets another thread in
+_HASHED_AT_ONCE = (
+    1 << 17
+)  # bytes; TLS gives 16 KB at a time, and each call of a digest lets another thread in
 _LONGEST_TYPE = 200  # characters
 # A label becomes a header of a signed request: what is not a media type to the letter (RFC 9110, 8.3.1) does not.
 _MEDIA_TYPE = re.compile(

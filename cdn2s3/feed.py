@@ -101,6 +101,8 @@ class Doubts:
                 # It went down meanwhile. Was it really? Then the URL is as good as untried.
                 was_outage = now.outages != doubt.health.outages
                 again.append(done.task._replace(second_chance=not was_outage))
+            elif now.newest_success > doubt.health.entered and doubt.is_of_all:
+                again.append(done.task._replace(second_chance=True))  # a burst that all met
             elif now.newest_success > doubt.health.entered:
                 certain.append(done)
             else:

@@ -242,6 +242,11 @@ class Side:
             )
 
     @property
+    def entered(self) -> int:
+        """The number of the newest attempt."""
+        return self._entered
+
+    @property
     def in_flight(self) -> int:
         """How many attempts are being made."""
         return self._in_flight

@@ -28,6 +28,14 @@ class Doubt(NamedTuple):
 
     side: str  # name of the side
     health: Health  # the side when the last attempt failed
+    begun_after: (
+        int  # number of the side's newest attempt before the first of this URL; -1: there was but one
+    )
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether no attempt of any URL has succeeded on the side from the first of this one to its last."""
+        return self.health.newest_success <= self.begun_after
 
 
 class Result(NamedTuple):
@@ -111,6 +119,7 @@ class _Journey:
         self._failures = 0  # attempts that failed, but for those that an outage made vain
         self._retried: list[str] = []  # causes of the attempts that were made again
         self._seconds = {"source": 0.0, "bucket": 0.0}  # of the latest attempt on each side
+        self._begun_after = {"source": 0, "bucket": 0}  # number of each side's newest attempt before ours
 
     def result(self) -> Result:
         with Room(self._run.budget) as room:
@@ -122,7 +131,8 @@ class _Journey:
                     side = (
                         self._run.sides.bucket if failure.cause == "destination" else self._run.sides.source
                     )
-                    doubt = Doubt(side.name, side.health())
+                    repeated = isinstance(failure.__cause__, TryAgain)
+                    doubt = Doubt(side.name, side.health(), self._begun_after[side.name] if repeated else -1)
                 return Result(
                     self._url,
                     self._address.key,
@@ -191,6 +201,8 @@ class _Journey:
         An outage of either side makes the failures before its end vain.
         """
         failures, outages = 0, self._run.outages
+        for either in self._run.sides:
+            self._begun_after[either.name] = either.entered
         while True:
             try:
                 return self._once(side, attempt)

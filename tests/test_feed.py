@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,8 +53,8 @@ class Clock:
         return self.now
 
 
-def failed(side: Side, url: str, second_chance: bool = False) -> Done:
-    doubt = Doubt(side.name, side.health())
+def failed(side: Side, url: str, second_chance: bool = False, begun_after: int = -1) -> Done:
+    doubt = Doubt(side.name, side.health(), begun_after)
     return Done(Task(url, second_chance=second_chance), Result(url, "k", cause="forbidden", doubt=doubt))
 
 
@@ -84,6 +85,21 @@ def test_failure_is_its_own_after_a_later_success() -> None:
     assert doubts.settle() == ([], [])
     side.succeeded(side.enter())
     assert doubts.settle() == ([done], [])
+    assert len(doubts) == 0
+
+
+@pytest.mark.parametrize("others_succeed", [False, True])
+def test_failures_that_all_met_at_that_time_get_one_more_chance(others_succeed: bool) -> None:
+    side = new_side(Clock())
+    side.succeeded(side.enter())
+    begun_after = side.entered
+    fail(side, 3)  # attempts of this URL, and of its neighbours
+    if others_succeed:
+        side.succeeded(side.enter())
+    doubts, done = Doubts({"source": side}), failed(side, "u", begun_after=begun_after)
+    assert doubts.hold(done)
+    side.succeeded(side.enter())  # the side works again, or still
+    assert doubts.settle() == (([done], []) if others_succeed else ([], [Task("u", second_chance=True)]))
     assert len(doubts) == 0
 
 
