@@ -101,12 +101,13 @@ class Doubts:
                 # It went down meanwhile. Was it really? Then the URL is as good as untried.
                 was_outage = now.outages != doubt.health.outages
                 again.append(done.task._replace(second_chance=not was_outage))
-            elif now.newest_success > doubt.health.entered and doubt.is_of_all:
-                again.append(done.task._replace(second_chance=True))  # a burst that all met
-            elif now.newest_success > doubt.health.entered:
-                certain.append(done)
-            else:
+            elif now.newest_success <= doubt.health.entered:
                 held.append((done, doubt))
+            elif doubt.is_of_all and not done.task.cause:
+                # A burst that all met. (In the second pass nearly all URLs fail: it tells nothing there.)
+                again.append(done.task._replace(second_chance=True))
+            else:
+                certain.append(done)
         self._held = held
         return certain, again
 

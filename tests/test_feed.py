@@ -53,9 +53,14 @@ class Clock:
         return self.now
 
 
-def failed(side: Side, url: str, second_chance: bool = False, begun_after: int = -1) -> Done:
+def failed(
+    side: Side, url: str, second_chance: bool = False, begun_after: int = -1, cause_before: str = ""
+) -> Done:
     doubt = Doubt(side.name, side.health(), begun_after)
-    return Done(Task(url, second_chance=second_chance), Result(url, "k", cause="forbidden", doubt=doubt))
+    return Done(
+        Task(url, cause=cause_before, second_chance=second_chance),
+        Result(url, "k", cause="forbidden", doubt=doubt),
+    )
 
 
 def new_side(clock: Clock) -> Side:
@@ -88,18 +93,28 @@ def test_failure_is_its_own_after_a_later_success() -> None:
     assert len(doubts) == 0
 
 
-@pytest.mark.parametrize("others_succeed", [False, True])
-def test_failures_that_all_met_at_that_time_get_one_more_chance(others_succeed: bool) -> None:
+@pytest.mark.parametrize(
+    ("others_succeed", "cause_before", "is_certain"),
+    [
+        pytest.param(False, "", False, id="all failed"),
+        pytest.param(True, "", True, id="another succeeded"),
+        pytest.param(False, "throttled", True, id="in the second pass"),
+    ],
+)
+def test_failures_that_all_met_at_that_time_get_one_more_chance(
+    others_succeed: bool, cause_before: str, is_certain: bool
+) -> None:
     side = new_side(Clock())
     side.succeeded(side.enter())
     begun_after = side.entered
     fail(side, 3)  # attempts of this URL, and of its neighbours
     if others_succeed:
         side.succeeded(side.enter())
-    doubts, done = Doubts({"source": side}), failed(side, "u", begun_after=begun_after)
+    doubts = Doubts({"source": side})
+    done = failed(side, "u", begun_after=begun_after, cause_before=cause_before)
     assert doubts.hold(done)
     side.succeeded(side.enter())  # the side works again, or still
-    assert doubts.settle() == (([done], []) if others_succeed else ([], [Task("u", second_chance=True)]))
+    assert doubts.settle() == (([done], []) if is_certain else ([], [Task("u", second_chance=True)]))
     assert len(doubts) == 0
 
 
