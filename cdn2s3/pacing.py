@@ -12,6 +12,8 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import Callable
 
+_CATCH_UP = 0.1  # seconds; what waits and scheduling lose is made up for, but no more
+_LOOK_EVERY = 0.5  # seconds between two looks at the stop flag
 LONGEST_WAIT = 60.0  # seconds; a server that asks for a day is asked again after a minute
 
 
@@ -47,26 +49,44 @@ def retry_after(header: str | None, now: float) -> float | None:
 class Bandwidth:
     """Hold downloads to a rate by spacing their beginnings; shared by all workers.
 
-    A transfer is admitted when those before it, at their real or else the usual size, have had their time.
+    A download is admitted when those before it have had their time: that of their real size where it is known,
+    else of the usual one.
     """
 
     def __init__(self, bytes_a_second: float, clock: Callable[[], float] = time.monotonic) -> None:
         """bytes_a_second 0 means no limit."""
         self._rate = bytes_a_second
         self._clock = clock
+        self._first_in_line = threading.Lock()  # one waits for the clock, the others for their turn
         self._lock = threading.Lock()
         self._usual = 390_000.0  # bytes; follows the sizes that are seen
         self._next = clock()
 
-    def admitted_in(self) -> float:
-        """Reserve the next place and return the seconds until it comes."""
+    def admit(self, stop: threading.Event) -> bool:
+        """Wait until the next download may begin; return False when stop was set before."""
         if not self._rate:
-            return 0.0
+            return True
+        while not self._first_in_line.acquire(timeout=_LOOK_EVERY):
+            if stop.is_set():
+                return False
+        try:
+            while wait := self.due_in():  # sizes that become known meanwhile move it
+                if stop.wait(min(wait, _LOOK_EVERY)):
+                    return False
+            self.begin()
+            return True
+        finally:
+            self._first_in_line.release()
+
+    def due_in(self) -> float:
+        """Return the seconds until the next download may begin."""
         with self._lock:
-            now = self._clock()
-            begin = max(now, self._next)
-            self._next = begin + self._usual / self._rate
-            return begin - now
+            return max(0.0, self._next - self._clock())
+
+    def begin(self) -> None:
+        """Count a download of the usual size. One that begins late makes the next come sooner."""
+        with self._lock:
+            self._next = max(self._next, self._clock() - _CATCH_UP) + self._usual / self._rate
 
     def was(self, size: int) -> None:
         """Tell the bytes that came in an admitted download, 0 where it failed before its body."""

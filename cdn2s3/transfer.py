@@ -172,7 +172,7 @@ class _Journey:
     def _download(self, room: Room) -> Image | tuple[Stored, str]:
         """Return the image, or, where it is too large for memory, the object that it has become."""
         run, came = self._run, 0
-        if run.stop.wait(run.bandwidth.admitted_in()):
+        if not run.bandwidth.admit(run.stop):
             raise Stopped
         try:
             limit = Limit(run.patience.download_timeout, run.stop)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
+import random
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.pacing import LONGEST_WAIT, TokenBucket, backoff, retry_after
+from cdn2s3.pacing import LONGEST_WAIT, Bandwidth, TokenBucket, backoff, retry_after
 from tests.properties import examples
 
 NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110's own examples
@@ -174,3 +178,79 @@ def test_token_bucket_never_gives_more_than_burst_and_rate_allow(
         bucket.take(tokens)
         taken += tokens
         assert taken <= burst + (clock.now - 1000) * rate + 1e-6 * (1 + taken + clock.now * rate)
+
+
+def moved_by_second(bandwidth: Bandwidth, clock: FakeClock, sizes: Iterator[int], seconds: int) -> list[int]:
+    """Download sizes with 150 workers, 0.2 s each, as bandwidth admits; return the bytes of each second."""
+    moved, began = [0] * seconds, clock.now
+    underway: deque[tuple[float, int]] = deque()  # when it ends, its size
+    for millisecond in range(1000 * seconds):
+        clock.now = began + millisecond / 1000
+        while underway and underway[0][0] <= clock.now:
+            came = underway.popleft()[1]
+            bandwidth.was(came)
+            moved[millisecond // 1000] += came
+        while len(underway) < 150 and not bandwidth.due_in():
+            bandwidth.begin()
+            underway.append((clock.now + 0.2, next(sizes)))
+    return moved
+
+
+@pytest.mark.parametrize(
+    ("mean", "sigma"),
+    [
+        pytest.param(390_000, 0.0, id="all alike"),
+        pytest.param(390_000, 0.6, id="photographs"),
+        pytest.param(20_000, 0.6, id="thumbnails"),
+    ],
+)
+def test_bandwidth_holds_within_5_percent_over_10_seconds(mean: int, sigma: float) -> None:
+    clock, draw = FakeClock(), random.Random(1)
+    mu = math.log(mean) - sigma**2 / 2
+    sizes = (round(draw.lognormvariate(mu, sigma)) for _ in itertools.count())
+    moved = moved_by_second(Bandwidth(12.5e6, clock), clock, sizes, 60)
+    for start in range(2, 50):
+        assert sum(moved[start : start + 10]) == pytest.approx(125e6, rel=0.05)
+
+
+def test_bandwidth_of_downloads_that_failed_is_given_back() -> None:
+    bandwidth = Bandwidth(1e6, FakeClock())
+    bandwidth.begin()
+    bandwidth.was(0)
+    assert bandwidth.due_in() == 0
+    bandwidth.begin()
+    assert bandwidth.due_in() == pytest.approx(0.39)
+
+
+def test_bandwidth_does_not_save_up_what_nobody_took() -> None:
+    clock = FakeClock()
+    bandwidth = Bandwidth(1e6, clock)
+    clock.now += 3600
+    begun = 0
+    while not bandwidth.due_in():
+        bandwidth.begin()
+        begun += 1
+    assert begun == 1
+
+
+def test_bandwidth_admits_its_workers_one_after_the_other_until_a_stop() -> None:
+    bandwidth, stop = Bandwidth(39e6), threading.Event()
+    admitted: list[bool] = []
+    began = time.monotonic()
+    threads = [threading.Thread(target=lambda: admitted.append(bandwidth.admit(stop))) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert admitted == [True] * 20
+    assert time.monotonic() - began > 0.15  # 19 spaces of 10 ms
+    bandwidth.was(10**9)  # the next has half a minute to wait
+    stop.set()
+    assert not bandwidth.admit(stop)
+
+
+def test_bandwidth_without_a_limit_admits_everybody_at_once() -> None:
+    bandwidth = Bandwidth(0, FakeClock())
+    for _ in range(3):
+        assert bandwidth.admit(threading.Event())
+        bandwidth.was(10**9)
