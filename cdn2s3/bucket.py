@@ -65,7 +65,8 @@ class Bucket:
         """Tell whether the bucket takes the probe object now."""
         limit = Limit(min(10.0, self._settings.upload_timeout))
         try:
-            return self.put(probe_key(self._settings), probe_image(), limit, False).status in (200, 412)
+            reply = self.put(probe_key(self._settings), probe_image(), limit, False)
+            return reply.status == 200 and bool(reply.etag)  # a proxy's own page has none
         except TryAgain:
             return False
 

@@ -45,6 +45,8 @@ def probe(settings: MigrationSettings, client: S3Client) -> Probed:
         reply = bucket.put(key, sent, Limit(settings.upload_timeout), guarded)
         if reply.status == 429 or (reply.status >= 500 and reply.status != _NOT_IMPLEMENTED):
             raise reply.error(f"PUT {key}")  # it tells nothing of what the store checks
+        if reply.status == 200 and not reply.etag:
+            raise TryAgain("server_error", "its answer to a PUT has no ETag: a proxy may stand in between")
         return reply
 
     first = put(right)

@@ -53,7 +53,6 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
         pytest.param({"if_none_match_status": 501}, AMAZON._replace(if_none_match=False), id="501"),
         pytest.param({"if_none_match_status": 304}, AMAZON, id="304"),
         pytest.param({"etag_mode": "random"}, AMAZON._replace(etag_is_md5=False), id="random ETag"),
-        pytest.param({"etag_mode": "none"}, AMAZON._replace(etag_is_md5=False), id="no ETag"),
         pytest.param({"kms_default": True}, AMAZON._replace(etag_is_md5=False), id="KMS"),
         pytest.param({"allow": frozenset({"PutObject"})}, AMAZON._replace(can_read=False), id="write only"),
         pytest.param(
@@ -84,7 +83,7 @@ def test_probe_object_stays_where_it_may_not_be_deleted_and_the_next_probe_finds
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])
-@pytest.mark.parametrize("fault", ["SlowDown", "InternalError", "drop_before"])
+@pytest.mark.parametrize("fault", ["SlowDown", "InternalError", "drop_before", "200_html"])
 def test_fault_on_the_way_is_never_taken_for_what_the_store_does(
     probe: Probe, s3_server: Any, fault: str, at: int
 ) -> None:

@@ -234,7 +234,9 @@ def test_object_of_another_size_is_noticed_where_nothing_proves_the_bytes(world:
     assert world.job.causes() == {world.urls[7]: "destination"}
 
 
-@pytest.mark.parametrize(("number", "fault"), [(1, "drop_before"), (2, "SlowDown"), (3, "InternalError")])
+@pytest.mark.parametrize(
+    ("number", "fault"), [(1, "drop_before"), (2, "SlowDown"), (2, "200_html"), (3, "InternalError")]
+)
 def test_guard_probe_is_not_fooled_by_a_passing_fault(world: World, fault: str, number: int) -> None:
     world.start(PUT_ONLY, MAX_RETRIES=3)
     seen = []

@@ -62,7 +62,7 @@ def world(
 
 BREAKDOWNS = [
     ("source", "refuse"), ("source", "black hole"), ("source", "503"), ("source", "403"),
-    ("bucket", "refuse"), ("bucket", "black hole"), ("bucket", "SlowDown"),
+    ("bucket", "refuse"), ("bucket", "black hole"), ("bucket", "SlowDown"), ("bucket", "200_html"),
 ]  # fmt: skip
 NO_SECOND_PASS = {
     "migrate.SECOND_PASS_AFTER": 30.0,  # it would be noticed by the time it takes
