@@ -130,7 +130,7 @@ class Answer:
             view[:ready] = memoryview(self._buffer)[self._start : self._start + ready]
             self._start += ready
             return ready
-        return self._connection.receive(view, self._limit)
+        return self._connection.receive(view, self._limit, many=True)
 
     def _next_chunk(self) -> bool:
         """Read the next chunk's length; return False at the last one, whose trailers are skipped."""

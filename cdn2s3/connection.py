@@ -16,6 +16,7 @@ import ssl
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple, Union
 
 import certifi
@@ -69,7 +70,8 @@ class Connection:
         self.buffer = bytearray(BUFFER_BYTES)  # answers' heads are read here
         self.answered = False  # True as soon as a byte has come in this exchange
         plain = _connected(origin, limit)
-        self._sock = plain if tls is None else _with_tls(plain, tls, origin, limit)
+        self._tls = None if tls is None else _with_tls(plain, tls, origin, limit)
+        self._sock = self._tls or plain
         self._sock.settimeout(0)  # it is tried first and waited for only then: most calls need no wait
         self._poll = select.poll()
         self._poll.register(self._sock, select.POLLIN)
@@ -79,7 +81,7 @@ class Connection:
 
     def is_quiet(self) -> bool:
         """Tell whether an idle connection may be used again: open, and nothing unasked for has arrived."""
-        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+        if self._tls is not None and self._tls.pending():
             return False  # the rest of a TLS record that has been received: the socket shows nothing of it
         return not self._poll.poll(0)
 
@@ -88,8 +90,8 @@ class Connection:
 
         Under TLS only the rest of a record that has been received tells: the socket may hold a session ticket.
         """
-        if isinstance(self._sock, ssl.SSLSocket):
-            return bool(self._sock.pending())
+        if self._tls is not None:
+            return bool(self._tls.pending())
         try:
             return bool(self._poll.poll(0)) and bool(self._sock.recv(1, socket.MSG_PEEK))
         except OSError:
@@ -130,17 +132,21 @@ class Connection:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return _is_final(bytes(self._early))
 
-    def receive(self, into: memoryview, limit: Limit) -> int:
-        """Receive what there is, up to the length of into; return its length in bytes, 0 at the end."""
+    def receive(self, into: memoryview, limit: Limit, many: bool = False) -> int:
+        """Receive what there is, up to the length of into; return its length in bytes, 0 at the end.
+
+        TLS gives a record at a time, 16 KB at most. With many, all records are taken that have arrived.
+        """
         if self._early:
             taken = self._early[: len(into)]
             into[: len(taken)] = taken
             del self._early[: len(taken)]
             return len(taken)
         limit.remaining()  # also where there is always something: a body without end
+        read = self._records if many and self._tls is not None else self._sock.recv_into
         while True:
             try:
-                received = self._sock.recv_into(into)
+                received = read(into)
                 self.answered = self.answered or received > 0
                 return received
             except (BlockingIOError, ssl.SSLWantReadError):
@@ -149,6 +155,15 @@ class Connection:
                 self._busy_poll.poll(limit.slice_ms())
             except OSError as error:
                 raise translated(error, self.origin) from error
+
+    def _records(self, into: memoryview) -> int:
+        """Read TLS records into into until it is full or none is left; raise SSLWantReadError where there is none."""
+        assert self._tls is not None
+        filled = self._tls.recv_into(into)
+        with suppress(ssl.SSLWantReadError):
+            while filled < len(into) and (got := self._tls.recv_into(into[filled:])):
+                filled += got
+        return filled
 
     def close(self) -> None:
         self._sock.close()

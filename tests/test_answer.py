@@ -25,7 +25,7 @@ class Scripted:
         self.given_back = False
         self._segments = [segment for segment in segments if segment]
 
-    def receive(self, into: memoryview, limit: Limit) -> int:
+    def receive(self, into: memoryview, limit: Limit, many: bool = False) -> int:
         assert len(into) > 0, "room for nothing"
         if not self._segments:
             return 0
