@@ -72,6 +72,7 @@ QUICK = tuple(
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     rounds = arguments.rounds or (1 if arguments.quick else 3)
+    whole = not (arguments.quick or arguments.only or arguments.cases or arguments.tls)
     sections = []
     for case in QUICK if arguments.quick else CASES:
         if arguments.tls:
@@ -81,9 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(case.name, file=sys.stderr)
         sections.append(f"## {case.name}\n\n{measured(case, arguments.only, rounds)}\n")
         print(sections[-1], flush=True)
-    whole = not (arguments.quick or arguments.only or arguments.cases or arguments.tls)
-    if whole:
-        RESULTS.write_text("\n".join([head(rounds), *sections]), encoding="utf-8")
+        if whole:  # after each case: an hour's work is not lost with its end
+            RESULTS.write_text("\n".join([head(rounds, len(sections)), *sections]), encoding="utf-8")
     return 0
 
 
@@ -103,11 +103,11 @@ def measured(case: Case, only: Sequence[str], rounds: int) -> str:
             return f"{table(figures)}\n\n{share_of(figures, carried)}"
 
 
-def head(rounds: int) -> str:
+def head(rounds: int, cases: int) -> str:
     """Return the beginning of results.md: when, where, with what, and how to read it."""
     tools = {"nginx": [nginx(), "-v"], "rclone": [rclone(), "version"]}
     lines = [
-        f"measured {time.strftime('%Y-%m-%d')}: medians of {rounds} interleaved runs",
+        f"measured {time.strftime('%Y-%m-%d')}: medians of {rounds} interleaved runs; {cases} of {len(CASES)} cases",
         *machine.described(tools),
     ]
     return f"# Benchmark results\n\n{chr(10).join(f'- {line}' for line in lines)}\n{_READING}"
