@@ -19,7 +19,11 @@ def described(tools: dict[str, list[str]]) -> list[str]:
     return [
         f"machine: {_processor()}, {os.cpu_count()} cores, {_memory_gb():.0f} GB, Linux {platform.release()}",
         f"python {platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
-        ", ".join(f"{name} {_first_number(command)}" for name, command in tools.items()),
+        *(
+            [", ".join(f"{name} {_first_number(command)}" for name, command in tools.items())]
+            if tools
+            else []
+        ),
         f"this project at {_commit()}",
     ]
 
