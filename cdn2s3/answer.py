@@ -108,7 +108,7 @@ class Answer:
         wanted = self._in_chunk if self.chunked else self._left
         if wanted is not None and wanted < len(view):
             view = view[:wanted]
-        got = self._take(view)
+        got = self._take(view, fills=wanted is not None)
         if wanted is None:
             self._ended = self._ended or got == 0
             return got
@@ -123,14 +123,17 @@ class Answer:
             self._ended = self._left == 0
         return got
 
-    def _take(self, view: memoryview) -> int:
-        """Move bytes into view: those that came with the head first, then from the connection."""
+    def _take(self, view: memoryview, fills: bool) -> int:
+        """Move bytes into view: those that came with the head first, then from the connection.
+
+        fills as for Connection.receive.
+        """
         ready = min(self._end - self._start, len(view))
         if ready:
             view[:ready] = memoryview(self._buffer)[self._start : self._start + ready]
             self._start += ready
             return ready
-        return self._connection.receive(view, self._limit, many=True)
+        return self._connection.receive(view, self._limit, fills)
 
     def _next_chunk(self) -> bool:
         """Read the next chunk's length; return False at the last one, whose trailers are skipped."""

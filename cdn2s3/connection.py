@@ -25,6 +25,7 @@ from cdn2s3.errors import CannotGoOn, Stopped, TryAgain
 
 SLICE = 0.5  # seconds; the most that a deadline or a stop is noticed late
 BUFFER_BYTES = 1 << 14  # an answer's head and the start of its body; one TLS record's worth
+_WOKEN_AT = 1 << 18  # bytes; a body that is awaited wakes its worker when so many have come, or its rest
 Buffer = Union[bytes, bytearray, memoryview]
 
 
@@ -77,12 +78,14 @@ class Connection:
         self._poll.register(self._sock, select.POLLIN)
         self._busy_poll = select.poll()
         self._busy_poll.register(self._sock, select.POLLIN | select.POLLOUT)
+        self._woken_at = 1  # bytes that must have come before a wait ends (SO_RCVLOWAT)
         self._early = bytearray()  # of the answer, received while the request was being sent
 
     def is_quiet(self) -> bool:
         """Tell whether an idle connection may be used again: open, and nothing unasked for has arrived."""
         if self._tls is not None and self._tls.pending():
             return False  # the rest of a TLS record that has been received: the socket shows nothing of it
+        self._wake_at(1)
         return not self._poll.poll(0)
 
     def has_more(self) -> bool:
@@ -92,6 +95,7 @@ class Connection:
         """
         if self._tls is not None:
             return bool(self._tls.pending())
+        self._wake_at(1)
         try:
             return bool(self._poll.poll(0)) and bool(self._sock.recv(1, socket.MSG_PEEK))
         except OSError:
@@ -132,10 +136,11 @@ class Connection:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return _is_final(bytes(self._early))
 
-    def receive(self, into: memoryview, limit: Limit, many: bool = False) -> int:
+    def receive(self, into: memoryview, limit: Limit, fills: bool = False) -> int:
         """Receive what there is, up to the length of into; return its length in bytes, 0 at the end.
 
-        TLS gives a record at a time, 16 KB at most. With many, all records are taken that have arrived.
+        fills: into is no longer than what must come. Then a wait ends only when much of it has come, and under
+        TLS, which gives a record of 16 KB at a time, all records are taken that have arrived.
         """
         if self._early:
             taken = self._early[: len(into)]
@@ -143,18 +148,34 @@ class Connection:
             del self._early[: len(taken)]
             return len(taken)
         limit.remaining()  # also where there is always something: a body without end
-        read = self._records if many and self._tls is not None else self._sock.recv_into
+        read = self._records if fills and self._tls is not None else self._sock.recv_into
         while True:
             try:
                 received = read(into)
                 self.answered = self.answered or received > 0
                 return received
             except (BlockingIOError, ssl.SSLWantReadError):
+                self._wake_at(self._certain_bytes(len(into)) if fills else 1)
                 self._poll.poll(limit.slice_ms())
             except ssl.SSLWantWriteError:
                 self._busy_poll.poll(limit.slice_ms())
             except OSError as error:
                 raise translated(error, self.origin) from error
+
+    def _certain_bytes(self, missing: int) -> int:
+        """Return how many bytes the socket gets at least while missing bytes of a body come."""
+        # Of a TLS record that has come in part, OpenSSL may have taken all but its end from the socket.
+        taken_already = 0 if self._tls is None else BUFFER_BYTES
+        return min(_WOKEN_AT, max(1, missing - taken_already))
+
+    def _wake_at(self, received: int) -> None:
+        """Let waits end when received bytes have come (or the connection has ended), not at each packet.
+
+        150 workers that are woken for every few packets spend more on that than on the bytes.
+        """
+        if received != self._woken_at:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, received)
+            self._woken_at = received
 
     def _records(self, into: memoryview) -> int:
         """Read TLS records into into until it is full or none is left; raise SSLWantReadError where there is none."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import array
 import errno
+import fcntl
 import hashlib
 import os
 import resource
 import socket
 import ssl
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -283,6 +286,130 @@ def test_contexts_verify_and_ask_for_a_modern_protocol(tls_material: TlsMaterial
     context = tls_context(str(tls_material.ca_bundle))
     assert context.verify_mode is ssl.CERT_REQUIRED and context.check_hostname
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+
+
+# how often a worker is woken while a body comes
+
+
+@pytest.fixture
+def no_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a wait end by what comes alone: not because it is time to look at the clock."""
+    monkeypatch.setattr(under_test, "SLICE", 30.0)
+
+
+def in_pieces(body: bytes, count: int) -> Serve:
+    """Return a server that sends body in count pieces, each after a pause, once it has read four bytes."""
+
+    def serve(peer: server_wire.Connection) -> None:
+        peer.read(4)
+        peer.drip(body, 0.01, len(body) // count)
+        peer.stall(30)
+
+    return serve
+
+
+def test_body_that_comes_in_pieces_wakes_its_worker_seldom(no_slices: None, tls: TlsMaterial | None) -> None:
+    body = os.urandom(240_000)
+    with connected(in_pieces(body, 24), tls) as connection:
+        connection.send([b"ping"], Limit(5))
+        view, filled, calls = memoryview(bytearray(len(body))), 0, 0
+        while filled < len(body):
+            filled += connection.receive(view[filled:], Limit(20), fills=True)
+            calls += 1
+        assert bytes(view) == body
+    # The first call may find the first piece there already. Under TLS the last 16 KB are not waited for at once:
+    # they may lie in a record of which OpenSSL has read a part.
+    assert calls <= (2 if tls is None else 5)
+
+
+def test_what_may_not_come_is_not_waited_for(no_slices: None, tls: TlsMaterial | None) -> None:
+    with connected(in_pieces(b"x" * 100, 1), tls) as connection, ends_in(0, 10):
+        connection.send([b"ping"], Limit(20))
+        assert connection.receive(memoryview(bytearray(100_000)), Limit(20)) == 100
+
+
+def test_end_of_the_connection_ends_the_wait_for_a_body(no_slices: None, tls: TlsMaterial | None) -> None:
+    def serve(peer: server_wire.Connection) -> None:
+        peer.read(4)
+        peer.stall(0.1)
+        peer.send(b"x" * 50_000)
+
+    with connected(serve, tls) as connection, ends_in(0, 10):
+        connection.send([b"ping"], Limit(20))
+        view, filled = memoryview(bytearray(100_000)), 0
+        while got := connection.receive(view[filled:], Limit(20), fills=True):
+            filled += got
+        assert filled == 50_000
+
+
+def test_surplus_smaller_than_what_was_waited_for_is_seen(no_slices: None) -> None:
+    body = os.urandom(100_000)
+    more = threading.Event()
+
+    def serve(peer: server_wire.Connection) -> None:
+        peer.read(4)
+        peer.drip(body, 0.01, 10_000)
+        more.wait(20)
+        peer.send(b"!")
+        peer.stall(20)
+
+    with connected(serve) as connection:
+        connection.send([b"ping"], Limit(20))
+        assert connection.receive(memoryview(bytearray(len(body))), Limit(20), fills=True) == len(body)
+        assert connection.is_quiet()
+        more.set()
+        until = time.monotonic() + 10
+        while connection.is_quiet():
+            assert time.monotonic() < until, "the surplus was not seen"
+            time.sleep(0.01)
+        assert connection.has_more()
+
+
+def test_rest_of_a_tls_record_that_came_in_part_is_enough(no_slices: None, tls_material: TlsMaterial) -> None:
+    body = os.urandom(20_000)  # a record of 16 KB and a small one
+    part_read = threading.Event()
+
+    def serve(peer: server_wire.Connection) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = tls_material.context.wrap_bio(incoming, outgoing, server_side=True)
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                peer.send(outgoing.read())
+                incoming.write(peer.read_some())
+        tls.write(body[:16_384])
+        tls.write(body[16_384:])
+        records = outgoing.read()
+        peer.send(records[:12_000])
+        part_read.wait(20)
+        peer.send(records[12_000:])
+        peer.stall(20)
+
+    with listening(serve) as listener:
+        client = tls_context(str(tls_material.ca_bundle))
+        connection = Connection(origin(listener, "https"), client, Limit(20))
+        until = time.monotonic() + 10
+        while waiting_bytes(connection) < 12_000:
+            assert time.monotonic() < until, "the first part did not come"
+            time.sleep(0.01)
+        timer = threading.Timer(0.3, part_read.set)  # by then the client has read the part, and waits
+        timer.start()
+        view, filled = memoryview(bytearray(len(body))), 0
+        with ends_in(0.2, 10):
+            while filled < len(body):
+                filled += connection.receive(view[filled:], Limit(20), fills=True)
+        timer.join()
+        connection.close()
+    assert bytes(view) == body
+
+
+def waiting_bytes(connection: Connection) -> int:
+    """Return how many bytes have come that nobody has read from the socket."""
+    count = array.array("i", [0])
+    fcntl.ioctl(connection._sock, termios.FIONREAD, count)
+    return count[0]
 
 
 # using it again

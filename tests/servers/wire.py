@@ -110,6 +110,10 @@ class Connection:
             raise BadRequestError(f"body ended after {len(data)} of {size} bytes")
         return data
 
+    def read_some(self) -> bytes:
+        """Read what has come, at least a byte; b"" at the end."""
+        return self._reader.read1(65536)
+
     def read_chunked(self) -> bytes:
         """Read a body in chunked transfer encoding, trailers dropped. Raises BadRequestError."""
         blocks = []
