@@ -1,18 +1,20 @@
 """Memory for bodies, bounded whatever the number of workers and the size of the images.
 
-Each worker keeps one small buffer for good, which fits nearly every image: a fresh one would cost its page
-faults each time. Larger ones are leased out of one budget.
+Each worker keeps one small buffer for good, which fits nearly every image. Larger ones are lent out of one
+budget and lent again: fresh memory costs a page fault for each 4 KB, on some machines more than the bytes do.
 """
 
 from __future__ import annotations
 
 import mmap
 import threading
+from contextlib import suppress
 
 from cdn2s3.errors import MigrationError, Stopped
 
-SMALL = 1 << 20  # bytes of the buffer that each worker keeps
-BUDGET = 400_000_000  # bytes of all leased buffers of a run together
+SMALL = 1 << 20  # bytes of the buffer that each worker keeps; lent ones are multiples of it
+BUDGET = 400_000_000  # bytes of all buffers of a run together that are lent, or kept to be lent again
+_HUGE_PAGE = 1 << 21  # bytes; where Linux has them
 
 
 class NoRoom(MigrationError):
@@ -24,62 +26,79 @@ class NoRoom(MigrationError):
 
 
 class Budget:
-    """Count leased bytes; shared by all workers."""
+    """Lend buffers of total bytes at most, those included that have come back; shared by all workers."""
 
     def __init__(self, total: int, stop: threading.Event) -> None:
-        self._free = total
         self._total = total
+        self._free = total  # bytes that are neither lent nor kept
+        self._kept: list[memoryview] = []  # came back, to be lent again
         self._stop = stop
         self._changed = threading.Condition()
 
-    def take(self, size: int, wait: bool) -> bool:
-        """Take size bytes; return False when there are too few and wait is False. Raise Stopped.
+    def lend(self, size: int, wait: bool) -> memoryview | None:
+        """Return a buffer of at least size bytes; None when there is no room and wait is False. Raise Stopped.
 
         What is larger than the whole budget gets it alone.
         """
-        size = min(size, self._total)
         with self._changed:
-            while self._free < size:
+            while (found := self._found(size)) is None:
                 if not wait:
-                    return False
+                    return None
                 if self._stop.is_set():
                     raise Stopped
                 self._changed.wait(0.5)
-            self._free -= size
-            return True
+        return found
 
-    def give_back(self, size: int) -> None:
+    def _found(self, size: int) -> memoryview | None:
+        """Return a kept buffer that fits well, or a new one, for which kept ones give way; None without room."""
+        fitting = [view for view in self._kept if size <= len(view) <= 2 * size]
+        if fitting:
+            best = min(fitting, key=len)
+            self._kept.remove(best)
+            return best
+        cost = min(size, self._total)
+        if self._free + sum(map(self._cost, self._kept)) < cost:
+            return None
+        while self._free < cost:
+            self._free += self._cost(self._kept.pop(0))
+        self._free -= cost
+        return _buffer(size)
+
+    def take_back(self, view: memoryview) -> None:
+        """Keep a buffer that was lent, for the next who needs one like it."""
         with self._changed:
-            self._free += min(size, self._total)
+            self._kept.append(view)
             self._changed.notify_all()
+
+    def _cost(self, view: memoryview) -> int:
+        return min(len(view), self._total)
 
 
 class Room:
-    """The buffer of one URL on its way: the worker's own, or a leased one. Use it as a context."""
+    """The buffer of one URL on its way: the worker's own, or one that is lent. Use it as a context."""
 
     _own = threading.local()
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self._leased: memoryview | None = None
+        self._lent: memoryview | None = None
 
     def view(self, size: int) -> memoryview:
         """Return a buffer of at least size bytes; raise NoRoom where the budget has not got them now."""
         if size <= SMALL:
             return self._small()
-        if self._leased is not None and len(self._leased) >= size:
-            return self._leased
+        if self._lent is not None and len(self._lent) >= size:
+            return self._lent
         self.release()
-        if not self._budget.take(size, wait=False):
+        self._lent = self._budget.lend(_rounded(size), wait=False)
+        if self._lent is None:
             raise NoRoom(size)
-        self._leased = _buffer(size)
-        return self._leased
+        return self._lent
 
     def wait_for(self, size: int) -> None:
-        """Wait until size bytes are leased to this URL; raise Stopped."""
+        """Wait until size bytes are lent to this URL; raise Stopped."""
         self.release()
-        self._budget.take(size, wait=True)
-        self._leased = _buffer(size)
+        self._lent = self._budget.lend(_rounded(size), wait=True)
 
     def _small(self) -> memoryview:
         view: memoryview | None = getattr(self._own, "view", None)
@@ -88,10 +107,10 @@ class Room:
         return view
 
     def release(self) -> None:
-        """Give a leased buffer back."""
-        if self._leased is not None:
-            size, self._leased = len(self._leased), None
-            self._budget.give_back(size)
+        """Give a lent buffer back."""
+        if self._lent is not None:
+            lent, self._lent = self._lent, None
+            self._budget.take_back(lent)
 
     def __enter__(self) -> Room:
         return self
@@ -100,6 +119,15 @@ class Room:
         self.release()
 
 
+def _rounded(size: int) -> int:
+    """Return the size of the buffer for size bytes: few different ones, so that one serves many images."""
+    return -(-size // SMALL) * SMALL
+
+
 def _buffer(size: int) -> memoryview:
     """Return size bytes of memory, of which only what is written to is really taken (a bytearray fills it)."""
-    return memoryview(mmap.mmap(-1, size))
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if size >= _HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(memory)

@@ -165,14 +165,14 @@ def test_large_body_that_is_no_image_is_refused_before_its_parts() -> None:
     assert caught.value.cause == "not_an_image"
 
 
-def test_no_memory_is_left_leased_and_too_little_is_said() -> None:
+def test_no_memory_is_left_lent_and_too_little_is_said() -> None:
     budget = Budget(9 * MB, threading.Event())
     reader = Reader("image", 10 * MB, "md5")
     with pytest.raises(NoRoom) as caught, Room(budget) as first, Room(budget) as second:
         first.view(5 * MB)
         reader.read(answer_on(Scripted(framed(jpeg("a.jpg", 5 * MB), "length"))), second, Limit(5))
     assert caught.value.size == 5 * MB
-    assert budget.take(9 * MB, wait=False)
+    assert budget.lend(9 * MB, wait=False) is not None
 
 
 def test_large_body_gives_the_time_of_its_taker_back() -> None:

@@ -242,10 +242,10 @@ def test_stop_ends_a_download(make: Make) -> None:
 def test_body_waits_for_room(make: Make) -> None:
     world = make()
     budget = world.transfer.budget
-    assert budget.take(399_000_000, wait=True)
-    timer = threading.Timer(0.2, budget.give_back, [399_000_000])
+    lent = budget.lend(399_000_000, wait=True)
+    timer = threading.Timer(0.2, budget.take_back, [lent])
     timer.start()
     result = world.move("a.jpg", size=2_000_000)
     timer.join()
     assert (result.cause, result.attempts, result.retried) == ("", 1, ())
-    assert budget.take(400_000_000, wait=False)
+    assert budget.lend(400_000_000, wait=False) is not None
