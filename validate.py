@@ -40,7 +40,6 @@ from cdn2s3.errors import (
     redact,
 )
 from cdn2s3.expected import DIFFERS, SEEN, Counts, Expected, Missing
-from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.job import key_maker
 from cdn2s3.ledger import COMPLETED, FAILED, encode
 from cdn2s3.listing import Found, Listing, Refused, look
@@ -198,7 +197,8 @@ class Validation:
         """Find out which lines are URLs with keys of their own; raise Fixable when that is not possible."""
         urls = self.settings.source_urls_file
         log.info("reading %s", urls)
-        work = worklist.survey(urls, self.keys, Fingerprints(), _said_by_migrate, _said_by_migrate)
+        owners = worklist.completed_before(self.state / COMPLETED, self.keys)
+        work = worklist.survey(urls, self.keys, owners, _said_by_migrate, _said_by_migrate)
         if work.collisions and self.settings.on_collision == "refuse":
             raise Fixable(
                 f"{work.collisions} URLs of {urls} have the key of another URL: no migration has begun with this "

@@ -7,6 +7,7 @@ details of the few lines where something is wrong are read from the files again.
 
 from __future__ import annotations
 
+import dataclasses
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,7 @@ DIFFERS = 0x40  # and it is not the one that was recorded, or a conflict
 
 _OF_FATE = {
     worklist.PENDING: NOT_TRIED,
+    worklist.DONE: NOT_TRIED,  # until its record is read
     worklist.BLANK: IRRELEVANT,
     worklist.DUPLICATE: IRRELEVANT,
     worklist.MALFORMED: MALFORMED,
@@ -75,7 +77,7 @@ class Expected:
     """The lines of urls.txt with their records and what was seen of their objects; for one thread."""
 
     def __init__(self, urls: Path, keys: KeyMaker, work: Worklist) -> None:
-        """work is the survey of urls, with nothing done."""
+        """work is the survey of urls."""
         self.states = bytearray(work.fates.translate(bytes(_OF_FATE.get(i, IRRELEVANT) for i in range(256))))
         self.elsewhere = 0  # records of URLs, or of keys, that urls.txt does not lead to (any more)
         self.unreadable = 0  # lines of the ledger that are no records
@@ -87,7 +89,9 @@ class Expected:
         self._line_hash = _numbers(work.lines)
         self._right = _numbers(work.lines)
         self._record_at = _numbers(work.lines)  # byte offset of the record in its file
-        lines = worklist.lines_with(worklist.PENDING, urls, work)
+        # What is done and what is pending: both have a key of their own.
+        fates = work.fates.replace(bytes([worklist.DONE]), bytes([worklist.PENDING]))
+        lines = worklist.lines_with(worklist.PENDING, urls, dataclasses.replace(work, fates=fates))
         for number, url in told(f"{urls} to keys", lines, work.lines):
             self._line_with.setdefault(keys.address(url).key.encode("utf-8"), number)
             self._line_hash[number] = hash(url)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-_BUCKETS = 1 << 16
-_REST = 14  # bytes kept of a fingerprint; its first two are the bucket's number
+BUCKETS = 1 << 16
+REST = 14  # bytes kept of a fingerprint; its first two are the bucket's number
 _NUMBER = 5  # bytes of a number
 
 
@@ -17,7 +17,7 @@ class Fingerprints:
     """Hold a set of lines; not for several threads at once."""
 
     def __init__(self) -> None:
-        self._buckets: list[bytearray | None] = [None] * _BUCKETS
+        self._buckets: list[bytearray | None] = [None] * BUCKETS
         self._count = 0
 
     def __len__(self) -> int:
@@ -31,7 +31,7 @@ class Fingerprints:
         bucket = self._buckets[place]
         if bucket is None:
             self._buckets[place] = bytearray(rest)
-        elif bucket.find(rest) >= 0 and _position(bucket, rest, _REST) >= 0:
+        elif bucket.find(rest) >= 0 and position(bucket, rest, REST) >= 0:
             return False
         else:
             bucket += rest
@@ -44,14 +44,14 @@ class Fingerprints:
         if bucket is None:
             return False
         at = bucket.find(digest[2:])
-        return at >= 0 and (at % _REST == 0 or _position(bucket, digest[2:], _REST) >= 0)
+        return at >= 0 and (at % REST == 0 or position(bucket, digest[2:], REST) >= 0)
 
 
 class Numbered:
     """Hold a number, 0 to 2^40 - 1, for each of a set of lines; not for several threads at once."""
 
     def __init__(self) -> None:
-        self._buckets: list[bytearray | None] = [None] * _BUCKETS
+        self._buckets: list[bytearray | None] = [None] * BUCKETS
         self._count = 0
 
     def __len__(self) -> int:
@@ -67,10 +67,10 @@ class Numbered:
             bucket = self._buckets[place] = bytearray()
         else:
             at = bucket.find(rest)
-            if at >= 0 and at % (_REST + _NUMBER):
-                at = _position(bucket, rest, _REST + _NUMBER)
+            if at >= 0 and at % (REST + _NUMBER):
+                at = position(bucket, rest, REST + _NUMBER)
             if at >= 0:
-                return int.from_bytes(bucket[at + _REST : at + _REST + _NUMBER], "big")
+                return int.from_bytes(bucket[at + REST : at + REST + _NUMBER], "big")
         bucket += rest + number.to_bytes(_NUMBER, "big")
         self._count += 1
         return number
@@ -80,7 +80,7 @@ class Numbered:
             digest = blake2b(line, digest_size=16).digest()
             bucket = self._buckets[digest[0] << 8 | digest[1]]
             assert bucket is not None
-            at = _position(bucket, digest[2:], _REST + _NUMBER) + _REST
+            at = position(bucket, digest[2:], REST + _NUMBER) + REST
             bucket[at : at + _NUMBER] = number.to_bytes(_NUMBER, "big")
 
     def get(self, line: bytes) -> int | None:
@@ -89,12 +89,12 @@ class Numbered:
         bucket = self._buckets[digest[0] << 8 | digest[1]]
         if bucket is None:
             return None
-        at = _position(bucket, digest[2:], _REST + _NUMBER)
-        return int.from_bytes(bucket[at + _REST : at + _REST + _NUMBER], "big") if at >= 0 else None
+        at = position(bucket, digest[2:], REST + _NUMBER)
+        return int.from_bytes(bucket[at + REST : at + REST + _NUMBER], "big") if at >= 0 else None
 
 
-def _position(bucket: bytearray, rest: bytes, step: int) -> int:
-    """Return where in bucket, of entries of step bytes, the one with rest begins; -1 where there is none."""
+def position(bucket: bytearray, rest: bytes, step: int) -> int:
+    """Return where in bucket, of entries of step bytes, the entry of rest begins; -1 where there is none."""
     at = bucket.find(rest)
     while at >= 0 and at % step:
         at = bucket.find(rest, at + 1)

@@ -16,6 +16,7 @@ from cdn2s3.feed import Task
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.keys import KeyMaker, Malformed, Naming
 from cdn2s3.ledger import COMPLETED, FAILED, encode, failed_line
+from cdn2s3.owners import Owners
 from cdn2s3.runstate import is_bound
 from cdn2s3.settings import MigrationSettings
 from cdn2s3.statefile import AppendFile, cannot_read, input_lines, replacing, whole_lines
@@ -36,10 +37,10 @@ class Collision(NamedTuple):
 
 
 class Looked(NamedTuple):
-    """The input of a run, looked through; done takes memory, so it is not kept for longer than the plan."""
+    """The input of a run, looked through; owners take memory, so they are not kept for longer than the plan."""
 
     work: Worklist
-    done: Fingerprints  # `url⇥key` of all records in completed.txt
+    owners: Owners
 
 
 class Job(NamedTuple):
@@ -113,7 +114,7 @@ def look_through(settings: MigrationSettings, keys: KeyMaker, redone: Fingerprin
     What is on record as completed of the URLs in redone does not count. Writes collisions.txt where there are any.
     """
     state, urls = settings.state_dir, settings.source_urls_file
-    done = worklist.completed_before(state / COMPLETED, redone)
+    owners = worklist.completed_before(state / COMPLETED, keys, redone)
     examples: list[str] = []
 
     def on_malformed(url: str, why: str) -> None:
@@ -122,14 +123,14 @@ def look_through(settings: MigrationSettings, keys: KeyMaker, redone: Fingerprin
 
     shown: list[Collision] = []
     with _collisions_file(state / COLLISIONS, shown) as on_collision:
-        work = worklist.survey(urls, keys, done, on_malformed, on_collision)
+        work = worklist.survey(urls, keys, owners, on_malformed, on_collision)
     if work.malformed:
         log.warning("%d malformed lines in %s, among them:\n%s", work.malformed, urls, "\n".join(examples))
     if work.unstripped:
         log.warning("%d URLs lack STRIP_PATH_PREFIX and keep their whole path", work.unstripped)
     if work.collisions and settings.on_collision == "refuse":
         raise Fixable(_refusal(settings, work, shown))
-    return Looked(work, done)
+    return Looked(work, owners)
 
 
 @contextmanager
@@ -209,9 +210,9 @@ def plan_job(
     """
     urls = settings.source_urls_file
     path = settings.state_dir / FAILED
-    work, done = looked
+    work, owners = looked
     _record_faults(keys, urls, work, path, now)
-    records = sum(failures.rebuild(path, lambda url: _is_completed(url, keys, done)).values())
+    records = sum(failures.rebuild(path, lambda url: _is_completed(url, keys, owners)).values())
     failed_before = failures.urls_in(path)
     failed_pending = 0
     todo = work.pending
@@ -226,12 +227,13 @@ def plan_job(
     return Job(urls, work, min(todo, limit or todo), failed_before, failed_pending, elsewhere)
 
 
-def _is_completed(url: str, keys: KeyMaker, done: Fingerprints) -> bool:
+def _is_completed(url: str, keys: KeyMaker, owners: Owners) -> bool:
+    line = url.encode("utf-8", "surrogateescape")
     try:
-        key = keys.address(url).key
+        known = keys.known(line)
     except Malformed:
         return False
-    return f"{url}\t{key}".encode("utf-8", "surrogateescape") in done
+    return owners.is_completed(line, known.key, known.told)
 
 
 def _record_faults(keys: KeyMaker, urls: Path, work: Worklist, path: Path, now: float) -> None:
@@ -246,7 +248,7 @@ def _record_faults(keys: KeyMaker, urls: Path, work: Worklist, path: Path, now: 
                     file.append(failed_line(url, "malformed", 0, str(error), now))
         if work.collisions:
             for _, url in worklist.lines_with(worklist.COLLISION, urls, work):
-                message = f"an earlier URL has the key {keys.address(url).key}"
+                message = f"another URL has the key {keys.address(url).key}"
                 file.append(failed_line(url, "collision", 0, message, now))
     finally:
         file.close()

@@ -18,8 +18,10 @@ from cdn2s3.transfer import Result
 COMPLETED = "completed.txt"
 FAILED = "failed_transfers.txt"
 
-_COUNT = re.compile(r"[0-9]{1,18}", re.ASCII)  # int() takes it, whatever else counts as a digit somewhere
-_IS_COMPLETED = re.compile(rb"([^\t]+\t[^\t]*)\t[0-9]{1,18}(?:\t[^\t]*){4}", re.DOTALL)
+_DIGITS = 18
+_COUNT = re.compile(
+    rf"[0-9]{{1,{_DIGITS}}}", re.ASCII
+)  # int() takes it, whatever else counts as a digit somewhere
 _UNSAFE = re.compile("[\x00-\x1f\x7f\udc80-\udcff]")
 
 
@@ -82,13 +84,15 @@ def failed(line: bytes) -> Failed | None:
     return Failed(*fields)
 
 
-def url_and_key(line: bytes) -> bytes | None:
-    """Return the first two fields of a completed line with the tab between; None when it is no record.
+def url_and_key(line: bytes) -> tuple[bytes, bytes] | None:
+    """Return the first two fields of a completed line; None when it is no record.
 
     This is what makes a URL done: its own line and the key that it has today.
     """
-    record = _IS_COMPLETED.fullmatch(line)
-    return record[1] if record else None
+    fields = line.split(b"\t")
+    if len(fields) != len(Completed._fields) or not fields[0]:
+        return None
+    return (fields[0], fields[1]) if fields[2].isdigit() and len(fields[2]) <= _DIGITS else None
 
 
 def timestamp(seconds: float) -> str:

@@ -59,8 +59,9 @@ def looked_through(
         if len(collisions) < _SHOWN:
             collisions.append(Collision(key, first, url))
 
-    done = worklist.completed_before(settings.state_dir / COMPLETED)
-    work = worklist.survey(settings.source_urls_file, key_maker(settings), done, on_malformed, on_collision)
+    keys = key_maker(settings)
+    owners = worklist.completed_before(settings.state_dir / COMPLETED, keys)
+    work = worklist.survey(settings.source_urls_file, keys, owners, on_malformed, on_collision)
     if chosen is not None:
         _choose(settings, work, chosen, redo)
     todo = work.fates.count(PENDING)
@@ -131,7 +132,7 @@ def counts_text(settings: MigrationSettings, survey: Survey) -> list[str]:
 
 def collisions_text(settings: MigrationSettings, survey: Survey) -> list[str]:
     """Return the lines that show collisions, with both URLs and what ends them."""
-    lines = [f"{survey.work.collisions:,} URLs collide with an earlier one. The first of them:"]
+    lines = [f"{survey.work.collisions:,} URLs collide with another one. The first of them:"]
     for pair in survey.collisions:
         lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
     lines += ["", "put one of these lines into the settings file:"]

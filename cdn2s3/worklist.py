@@ -8,13 +8,15 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Callable
 
 from cdn2s3.errors import Fixable
-from cdn2s3.fingerprints import Fingerprints, Numbered
-from cdn2s3.keys import KeyMaker, Malformed
+from cdn2s3.fingerprints import Fingerprints
+from cdn2s3.keys import KeyMaker, Known, Malformed
 from cdn2s3.ledger import decode_line, field, url_and_key
+from cdn2s3.owners import Owner, Owners
 from cdn2s3.statefile import cannot_read, input_line, input_lines, placed_lines, placed_records, size_of
 from cdn2s3.steps import told
 
@@ -35,7 +37,7 @@ class Worklist:
     done: int = 0  # completed before, under today's key
     duplicates: int = 0  # lines that are there already
     malformed: int = 0
-    collisions: int = 0  # lines whose key another, earlier line has
+    collisions: int = 0  # lines whose key another URL has: of an earlier line, or one completed before
     unstripped: int = 0  # lines that lack STRIP_PATH_PREFIX and keep their path
 
     @property
@@ -47,35 +49,49 @@ class Worklist:
         return self.lines - self.blank - self.done - self.duplicates - self.malformed - self.collisions
 
 
-def completed_before(path: Path, redone: Fingerprints | None = None) -> Fingerprints:
-    """Return the set of `url⇥key` of all records in completed.txt but those of URLs in redone.
+def completed_before(path: Path, keys: KeyMaker, redone: Fingerprints | None = None) -> Owners:
+    """Return who has which key by the records of completed.txt, but for those of URLs in redone.
 
-    Say how many lines are no records.
+    A record counts only while its key is today's key of its URL. Say how many lines are no records.
     """
-    done = Fingerprints()
-    unreadable = 0
-    for _, line in told(f"reading {path}", placed_records(path), size_of(path)):
+    owners, plain_key, unreadable = Owners(path), keys.plain_key, 0
+    for at, line in told(f"reading {path}", placed_records(path), size_of(path)):
         what = url_and_key(line)
         if what is None:
             unreadable += 1
-        elif redone is None or what.partition(b"\t")[0] not in redone:
-            done.add(what)
+            continue
+        url, key = what
+        if redone is not None and url in redone:
+            continue
+        if plain_key(url) == key:
+            owners.add_record(url, key, at, keys.tells)
+        elif (known := _known(keys, url)) is not None and known.key == key:
+            owners.add_record(url, key, at, known.told)
     if unreadable:
         log.warning("%s has %d lines that are no records: their URLs are done again", path, unreadable)
-    return done
+    return owners
+
+
+def _known(keys: KeyMaker, url: bytes) -> Known | None:
+    try:
+        return keys.known(url)
+    except Malformed:
+        return None
 
 
 def survey(
-    urls: Path, keys: KeyMaker, done: Fingerprints, on_malformed: OnMalformed, on_collision: OnCollision
+    urls: Path, keys: KeyMaker, owners: Owners, on_malformed: OnMalformed, on_collision: OnCollision
 ) -> Worklist:
     """Find out the fate of each line of urls; report the malformed and the collisions as they are found.
 
+    owners are the records of completed.txt; lines without one become owners of their keys here.
     Raise Fixable when urls cannot be read or holds no URL.
     """
     work = Worklist(bytearray())
     try:
-        with urls.open("rb") as again:
-            surveyor = _Surveyor(work, keys, done, again, on_malformed, on_collision)
+        with urls.open("rb") as again, ExitStack() as stack:
+            records = stack.enter_context(owners.records.open("rb")) if len(owners) else again
+            surveyor = _Surveyor(work, keys, owners, (again, records), on_malformed, on_collision)
             work.fates.extend(surveyor.fates(urls))
             surveyor.set_twins_right(urls)
     except OSError as error:
@@ -92,57 +108,55 @@ class _Surveyor:
         self,
         work: Worklist,
         keys: KeyMaker,
-        done: Fingerprints,
-        again: BinaryIO,
+        owners: Owners,
+        files: tuple[BinaryIO, BinaryIO],
         on_malformed: OnMalformed,
         on_collision: OnCollision,
     ) -> None:
         self._work = work
         self._keys = keys
-        self._done = done
-        self._again = again  # the file once more, to look at earlier lines
+        self._owners = owners
+        self._lines, self._records = files  # the input once more and completed.txt, to look at owners
         self._on_malformed = on_malformed
         self._on_collision = on_collision
-        self._first_with_key = Numbered()  # where in the file the first line with a key is
         # Malformed and colliding lines as their records spell them: each has one record.
         self._faulty = Fingerprints()
         self._twins = Fingerprints()  # those of them that came again as good lines
 
     def fates(self, urls: Path) -> Iterator[int]:
         """Yield the fate of each line of urls; plain URLs that are new, nearly all, are settled right here."""
-        plain_key, setdefault, done = self._keys.plain_key, self._first_with_key.setdefault, self._done
+        plain_key, tells = self._keys.plain_key, self._keys.tells
+        claim, work = self._owners.claim, self._work
         for at, line in told(f"reading {urls}", placed_lines(urls), size_of(urls)):
-            plain = plain_key(line)
-            if plain is None or setdefault(plain[0], at) != at:
+            key = plain_key(line)
+            if key is None:
                 yield self._fate(at, line)
                 continue
-            self._work.unstripped += not plain[1]
-            if line + b"\t" + plain[0] in done:
-                self._work.done += 1
+            claimed = claim(line, key, at, tells)
+            if claimed is True:
+                work.done += 1
                 yield DONE
-            else:
+            elif claimed is False:
                 yield PENDING
+            else:
+                yield self._repeated(line, key, claimed)
 
     def _fate(self, at: int, line: bytes) -> int:
         if not line.strip():
             self._work.blank += 1
             return BLANK
-        url = decode_line(line)
         try:
-            address = self._keys.address(url)
+            known = self._keys.known(line)
         except Malformed as error:
-            return self._malformed(url, str(error))
-        self._work.unstripped += not address.stripped
-        key = address.key.encode("utf-8")
-        first_at = self._first_with_key.setdefault(key, at)
-        if first_at != at:
-            return self._repeated(line, url, address.key, first_at)
+            return self._malformed(decode_line(line), str(error))
+        self._work.unstripped += not known.stripped
+        claimed = self._owners.claim(line, known.key, at, known.told)
+        if isinstance(claimed, Owner):
+            return self._repeated(line, known.key, claimed)
         if len(self._faulty) and line in self._faulty:
             self._twins.add(line)
-        if line + b"\t" + key in self._done:
-            self._work.done += 1
-            return DONE
-        return PENDING
+        self._work.done += claimed
+        return DONE if claimed else PENDING
 
     def _malformed(self, url: str, why: str) -> int:
         recorded = field(url)
@@ -155,15 +169,13 @@ class _Surveyor:
 
     def _is_first(self, url: str) -> bool:
         """Tell whether url has come as a good line, the first with its key."""
-        try:
-            first_at = self._first_with_key.get(self._keys.address(url).key.encode("utf-8"))
-        except Malformed:
-            return False
-        return first_at is not None and self._line_at(first_at) == _bytes(url)
+        known = _known(self._keys, _bytes(url))
+        owner = known and self._owners.owner(known.key)
+        return bool(owner and owner.is_line and self._line_at(owner.at) == _bytes(url))
 
     def _line_at(self, at: int) -> bytes:
-        self._again.seek(at)
-        return input_line(self._again.readline())
+        self._lines.seek(at)
+        return input_line(self._lines.readline())
 
     def set_twins_right(self, urls: Path) -> None:
         """Make a duplicate of each malformed line whose record would name a good line that came later."""
@@ -175,14 +187,19 @@ class _Surveyor:
                 self._work.malformed -= 1
                 self._work.duplicates += 1
 
-    def _repeated(self, line: bytes, url: str, key: str, first_at: int) -> int:
-        first = self._line_at(first_at)
-        if first == line or not self._faulty.add(line):
+    def _repeated(self, line: bytes, key: bytes, owner: Owner) -> int:
+        first = self._line_at(owner.at) if owner.is_line else self._completed_at(owner.at)
+        if (owner.is_line and first == line) or not self._faulty.add(line):
             self._work.duplicates += 1
             return DUPLICATE
         self._work.collisions += 1
-        self._on_collision(key, decode_line(first), url)
+        self._on_collision(decode_line(key), decode_line(first), decode_line(line))
         return COLLISION
+
+    def _completed_at(self, at: int) -> bytes:
+        """Return the URL of the record at offset at of completed.txt."""
+        self._records.seek(at)
+        return self._records.readline().partition(b"\t")[0]
 
 
 def _bytes(url: str) -> bytes:

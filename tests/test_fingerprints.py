@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.fingerprints import _REST, Fingerprints, Numbered, _position
+from cdn2s3.fingerprints import REST, Fingerprints, Numbered, position
 from tests.properties import examples
 
 _LINES = st.one_of(st.binary(max_size=3), st.sampled_from([b"", b"a", b"a ", b"A", b"\xff", b"a" * 5000]))
@@ -60,14 +60,14 @@ _BITS = st.integers(0, 1)
 _ENTRIES = st.lists(st.lists(_BITS, min_size=19, max_size=19).map(bytes), max_size=12)
 
 
-@pytest.mark.parametrize("step", [_REST, _REST + 5], ids=["set", "numbered"])
+@pytest.mark.parametrize("step", [REST, REST + 5], ids=["set", "numbered"])
 def test_position_takes_no_match_across_two_entries(step: int) -> None:
     @examples(300)
-    @given(_ENTRIES, st.lists(_BITS, min_size=_REST, max_size=_REST).map(bytes))
+    @given(_ENTRIES, st.lists(_BITS, min_size=REST, max_size=REST).map(bytes))
     def check(entries: list[bytes], wanted: bytes) -> None:
         starts = [entry[:step] for entry in entries]
-        expected = next((n * step for n, start in enumerate(starts) if start[:_REST] == wanted), -1)
-        assert _position(bytearray(b"".join(starts)), wanted, step) == expected
+        expected = next((n * step for n, start in enumerate(starts) if start[:REST] == wanted), -1)
+        assert position(bytearray(b"".join(starts)), wanted, step) == expected
 
     check()
 

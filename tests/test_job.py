@@ -174,6 +174,34 @@ def test_first_of_colliding_urls_wins_where_that_is_asked_for(state: State) -> N
     assert (job.work.collisions, job.failed_elsewhere) == (2, 0)
 
 
+@pytest.mark.parametrize("lines", [["x/1.jpg", "y/1.jpg"], ["y/1.jpg", "x/1.jpg"], ["y/1.jpg"]])
+def test_key_of_a_completed_url_is_given_to_no_other_wherever_that_stands(
+    state: State, lines: list[str]
+) -> None:
+    state.urls(*map(url, lines))
+    state.write("completed.txt", completed("x/1.jpg", "images/1.jpg"))
+    job = state.job(ON_COLLISION="first")
+    assert todo(job) == []
+    assert (job.work.done, job.work.collisions, job.failed_elsewhere) == (len(lines) - 1, 1, 0)
+    assert state.failed() == {url("y/1.jpg"): "collision"}
+    assert state.lines("collisions.txt") == [f"images/1.jpg\t{url('x/1.jpg')}\t{url('y/1.jpg')}\n".encode()]
+    with pytest.raises(Fixable) as caught:
+        state.job()
+    assert url("x/1.jpg") in str(caught.value)
+
+
+def test_record_under_a_key_that_its_url_has_no_more_keeps_nobody_from_it(state: State) -> None:
+    state.urls(url("y/1.jpg"))
+    state.write("completed.txt", completed("x/2.jpg", "images/1.jpg"))
+    assert todo(state.job()) == [url("y/1.jpg")]
+
+
+def test_urls_that_are_both_completed_under_one_key_stay_done(state: State) -> None:
+    state.urls(url("y/1.jpg"))
+    state.write("completed.txt", completed("x/1.jpg", "images/1.jpg"), completed("y/1.jpg", "images/1.jpg"))
+    assert state.job().work.done == 1
+
+
 def test_collisions_that_are_no_more_leave_no_file(state: State) -> None:
     state.urls(url("x/1.jpg"), url("y/1.jpg"))
     with pytest.raises(Fixable):

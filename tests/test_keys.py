@@ -276,6 +276,35 @@ def test_address_of_a_plain_url_is_the_same_both_ways(naming: Naming, path: str)
     assert outcomes[0] == outcomes[1]
 
 
+@examples(500)
+@given(
+    _NAMINGS,
+    st.lists(
+        st.sampled_from(["a", "Z9", "/", ".", "..", "-", "%41", "?", "#", "ü", "auctionimages/", "a" * 400])
+    ).map("".join),
+)
+def test_what_is_known_of_a_line_is_what_its_address_says(naming: Naming, path: str) -> None:
+    keys = KeyMaker(naming)
+    line = (naming.url_prefix + path).encode()
+    try:
+        address = keys.address(line.decode())
+    except Malformed:
+        assert keys.plain_key(line) is None
+        with pytest.raises(Malformed):
+            keys.known(line)
+        return
+    key = address.key.encode()
+    known = keys.known(line)
+    assert (known.key, known.stripped) == (key, address.stripped)
+    assert keys.plain_key(line) in (None, key)
+    if keys.plain_key(line) is not None:
+        assert (known.stripped, known.told) == (True, naming.preserve)
+    base = urlsplit(naming.url_prefix)
+    beginning = f"{base.scheme}://{base.netloc}/{naming.strip}".encode()
+    told = naming.preserve and line == beginning + key[len(naming.destination_prefix.encode()) :]
+    assert known.told is told
+
+
 # Few pieces, so that two paths are often two spellings of one, or nearly so.
 _SPELLINGS = st.lists(
     st.sampled_from(

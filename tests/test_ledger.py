@@ -57,7 +57,7 @@ def test_completed_row_is_read_back(url: str, key: str, size: int, etag: str) ->
     )
     line = encode(row)[:-1]
     assert completed(line) == row
-    assert url_and_key(line) == f"{row.url}\t{row.key}".encode()
+    assert url_and_key(line) == (row.url.encode(), row.key.encode())
 
 
 @examples(500)

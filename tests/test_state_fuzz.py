@@ -14,7 +14,7 @@ from cdn2s3 import checkpoint, failures, ledger
 from cdn2s3.checkpoint import Checkpoint, Counts
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.expected import Expected
-from cdn2s3.keys import KeyMaker, Naming
+from cdn2s3.keys import KeyMaker, Malformed, Naming
 from cdn2s3.lots import Lots
 from cdn2s3.pages import Paging
 from cdn2s3.runstate import unfinished_collection
@@ -147,19 +147,26 @@ def test_position_in_the_lots_is_reproduced_or_refused(folder: Path, stored: dic
         assert position._asdict() == tried
 
 
+def is_todays(keys: KeyMaker, url: bytes, key: bytes) -> bool:
+    try:
+        return keys.address(url.decode("utf-8", "surrogateescape")).key.encode() == key
+    except Malformed:
+        return False
+
+
 @examples(300)
 @given(content=spoilt(COMPLETED))
 def test_completed_records_are_those_of_whole_lines(folder: Path, content: bytes) -> None:
     path = folder / "completed.txt"
     path.write_bytes(content)
     lines = content.split(b"\n")[:-1]
-    pairs = {pair for pair in map(ledger.url_and_key, lines) if pair is not None}
-    done = completed_before(path)
-    assert len(done) == len(pairs)
-    assert all(pair in done for pair in pairs)
-    assert len(completed_before(path, failures.urls_in(path))) == len(
-        pairs
-    )  # no line of it is of the other kind
+    keys = KeyMaker(Naming(PREFIX, "images/", preserve=False))
+    pairs = {pair for pair in map(ledger.url_and_key, lines) if pair is not None and is_todays(keys, *pair)}
+    owners = completed_before(path, keys)
+    assert len(owners) == len({key for _, key in pairs})
+    assert all(owners.is_completed(url, key, told=False) for url, key in pairs)
+    # no line of it is of the other kind
+    assert len(completed_before(path, keys, failures.urls_in(path))) == len(owners)
 
 
 @examples(300)
@@ -186,7 +193,9 @@ def test_validation_counts_each_url_whatever_the_ledger_holds(
     urls.write_text(f"{URL}\n{PREFIX}c.jpg\n")
     (folder / "completed.txt").write_bytes(completed)
     (folder / "failed_transfers.txt").write_bytes(failed)
-    work = survey(urls, keys, completed_before(folder / "none"), lambda *_: None, lambda *_: None)
+    work = survey(
+        urls, keys, completed_before(folder / "completed.txt", keys), lambda *_: None, lambda *_: None
+    )
     expected = Expected(urls, keys, work)
     expected.read_failed(folder / "failed_transfers.txt")
     expected.read_completed(folder / "completed.txt")

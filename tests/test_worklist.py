@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.errors import Fixable
-from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.keys import KeyMaker, Malformed, Naming
 from cdn2s3.ledger import Completed, encode, field
+from cdn2s3.owners import Owners
 from cdn2s3.worklist import (
     BLANK,
     COLLISION,
@@ -28,6 +28,12 @@ from tests.properties import examples
 
 PREFIX = "https://h/i/"
 FLAT = KeyMaker(Naming(PREFIX, "images/", preserve=False))
+NAMINGS = (
+    Naming(PREFIX, "images/", preserve=False),
+    Naming(PREFIX, "images/", preserve=True),
+    Naming(PREFIX, "", preserve=True, strip="i/"),
+    Naming(PREFIX, "i/", preserve=True, strip="i/a/"),
+)
 LINES = [
     b"", b"   ", b"https://h/i/a/1.jpg", b"https://h/i/b/1.jpg", b"https://h/i/c/1.jpg?v=2", b"https://h/i/2.jpg",
     b"https://h/i/%32.jpg", b"https://h/i/3.jpg\tnot_found\t1", b"https://h/i/3.jpg", b"https://other/1.jpg",
@@ -41,11 +47,12 @@ def row(url: str, key: str) -> bytes:
     return encode(Completed(url, key, "5", "e", "-", "image/jpeg", "2026-11-20T11:00:00Z"))
 
 
-def naive(lines: list[bytes], done: set[tuple[bytes, bytes]]) -> list[int]:
+def naive(lines: list[bytes], keys: KeyMaker, rows: list[tuple[bytes, bytes]]) -> list[int]:
     """Return the fate of each line, by the words of the design; a malformed line is what its record says."""
     fates: list[int] = []
     first: dict[bytes, bytes] = {}
     faulty: dict[bytes, int] = {}
+    done = {(url, key) for url, key in rows if keys.address(url.decode()).key.encode() == key}
     for raw in lines:
         line = raw.split(b"\t")[0]
         line = line[3:] if line.startswith(b"\xef\xbb\xbf") else line
@@ -53,14 +60,15 @@ def naive(lines: list[bytes], done: set[tuple[bytes, bytes]]) -> list[int]:
             fates.append(BLANK)
             continue
         try:
-            key = FLAT.address(line.decode("utf-8", "surrogateescape")).key.encode()
+            key = keys.address(line.decode("utf-8", "surrogateescape")).key.encode()
         except Malformed:
             recorded = field(line.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
             fates.append(DUPLICATE if recorded in faulty or recorded in first.values() else MALFORMED)
             faulty.setdefault(recorded, len(fates) - 1)
             continue
         winner = first.get(key)
-        if winner is None:
+        of_another = winner is None and (line, key) not in done and any(key == taken for _, taken in done)
+        if winner is None and not of_another:
             first[key] = line
             if line in faulty:
                 fates[faulty[line]] = DUPLICATE
@@ -73,33 +81,43 @@ def naive(lines: list[bytes], done: set[tuple[bytes, bytes]]) -> list[int]:
     return fates
 
 
-@examples(300)
+DONE_URLS = [
+    b"https://h/i/2.jpg", b"https://h/i/a/1.jpg", b"https://h/i/b/1.jpg", b"https://h/i/c/1.jpg?v=2",
+    b"https://h/i/c/1.jpg?v=3", b"https://h/i/%32.jpg", b"https://h/i/%C3%A4.jpg", b"https://h/i/3.jpg",
+]  # fmt: skip
+
+
+@examples(500)
 @given(
-    st.lists(st.sampled_from(LINES), max_size=25), st.sampled_from([b"\n", b"\r\n"]), st.booleans(), st.data()
-)
+    st.lists(st.sampled_from(LINES), max_size=25), st.sampled_from([b"\n", b"\r\n"]), st.booleans(),
+    st.sampled_from(NAMINGS), st.lists(st.tuples(st.sampled_from(DONE_URLS), st.booleans()), max_size=4),
+)  # fmt: skip
 def test_survey_is_what_a_naive_reading_gives(
-    tmp_path: Path, lines: list[bytes], end: bytes, last_end: bool, data: st.DataObject
+    tmp_path: Path,
+    lines: list[bytes],
+    end: bytes,
+    last_end: bool,
+    naming: Naming,
+    done: list[tuple[bytes, bool]],
 ) -> None:
-    urls = tmp_path / "urls.txt"
+    keys = KeyMaker(naming)
+    urls, completed = tmp_path / "urls.txt", tmp_path / "completed.txt"
     urls.write_bytes(end.join(lines) + (end if last_end and lines else b""))
     if not last_end and lines and not lines[-1]:
         lines = lines[:-1]  # nothing after the last line end is no line
-    completed: set[tuple[bytes, bytes]] = set()
-    done = Fingerprints()
-    for line in data.draw(
-        st.lists(st.sampled_from([b"https://h/i/2.jpg", b"https://h/i/a/1.jpg"]), max_size=2)
-    ):
-        key = data.draw(
-            st.sampled_from([b"images/" + line.rpartition(b"/")[2], b"old/" + line.rpartition(b"/")[2]])
-        )
-        completed.add((line, key))
-        done.add(line + b"\t" + key)
+    rows = [(url, keys.address(url.decode()).key.encode() if today else b"old/1.jpg") for url, today in done]
+    completed.write_bytes(b"".join(row(url.decode(), key.decode()) for url, key in rows))
     malformed: list[str] = []
     collisions: list[tuple[str, str, str]] = []
-    expected = naive(lines, completed)
+    expected = naive(lines, keys, rows)
+    owners = completed_before(completed, keys)
     try:
         work = survey(
-            urls, FLAT, done, lambda url, why: malformed.append(url), lambda *what: collisions.append(what)
+            urls,
+            keys,
+            owners,
+            lambda url, why: malformed.append(url),
+            lambda *what: collisions.append(what),
         )
     except Fixable:
         assert all(fate == BLANK for fate in expected)
@@ -114,8 +132,12 @@ def test_survey_is_what_a_naive_reading_gives(
     assert len(malformed) >= work.malformed  # one that turns out to be a duplicate has been reported
     assert len(collisions) == work.collisions
     assert all(first != other for _, first, other in collisions)
+    assert all(keys.address(first).key == key == keys.address(other).key for key, first, other in collisions)
     pending = [url for _, url in lines_with(PENDING, urls, work)]
     assert len(pending) == len(set(pending)) == work.pending
+    for url in DONE_URLS:  # what is completed is so after the survey too, whoever claims its key
+        known = keys.known(url)
+        assert owners.is_completed(url, known.key, known.told) is ((url, known.key) in rows)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b" \r\n\t\n"], ids=["empty", "blank lines", "blanks"])
@@ -123,12 +145,12 @@ def test_input_without_a_url_is_fixable(tmp_path: Path, content: bytes) -> None:
     urls = tmp_path / "urls.txt"
     urls.write_bytes(content)
     with pytest.raises(Fixable, match="holds no URL"):
-        survey(urls, FLAT, Fingerprints(), lambda *a: None, lambda *a: None)
+        survey(urls, FLAT, Owners(tmp_path / "none"), lambda *a: None, lambda *a: None)
 
 
 def test_input_that_is_not_there_is_fixable(tmp_path: Path) -> None:
     with pytest.raises(Fixable, match="SOURCE_URLS_FILE"):
-        survey(tmp_path / "none", FLAT, Fingerprints(), lambda *a: None, lambda *a: None)
+        survey(tmp_path / "none", FLAT, Owners(tmp_path / "none"), lambda *a: None, lambda *a: None)
 
 
 def test_lines_added_after_the_survey_are_left_for_the_next_run(tmp_path: Path) -> None:
@@ -141,16 +163,18 @@ def test_lines_without_the_strip_prefix_are_counted(tmp_path: Path) -> None:
     urls = tmp_path / "urls.txt"
     urls.write_bytes(b"https://h/i/s/1.jpg\nhttps://h/i/2.jpg\n")
     keys = KeyMaker(Naming(PREFIX, "", preserve=True, strip="i/s/"))
-    assert survey(urls, keys, Fingerprints(), lambda *a: None, lambda *a: None).unstripped == 1
+    assert survey(urls, keys, Owners(tmp_path / "none"), lambda *a: None, lambda *a: None).unstripped == 1
 
 
 def test_only_records_are_done_and_a_torn_one_is_not(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "completed.txt"
-    path.write_bytes(row("u1", "k1") + b"junk\n" + b"u2\tk2\tx\te\t-\t-\tt\n" + row("u3", "k3")[:-1])
-    done = completed_before(path)
-    assert (len(done), b"u1\tk1" in done) == (1, True)
+    rows = row(PREFIX + "1.jpg", "images/1.jpg") + b"junk\n" + b"u2\tk2\tx\te\t-\t-\tt\n"
+    path.write_bytes(rows + row(PREFIX + "3.jpg", "images/3.jpg")[:-1])
+    done = completed_before(path, FLAT)
+    assert len(done) == 1
+    assert done.is_completed(PREFIX.encode() + b"1.jpg", b"images/1.jpg", told=False)
     assert "2 lines that are no records" in caplog.text
 
 
@@ -171,6 +195,6 @@ def test_lines_with_one_spelling_in_the_records_count_once(
 ) -> None:
     urls = tmp_path / "urls.txt"
     urls.write_bytes(b"".join(PREFIX.encode() + line + b"\n" for line in lines))
-    work = survey(urls, FLAT, Fingerprints(), lambda *a: None, lambda *a: None)
+    work = survey(urls, FLAT, Owners(tmp_path / "none"), lambda *a: None, lambda *a: None)
     assert list(work.fates) == fates
     assert (work.malformed, work.duplicates) == (fates.count(MALFORMED), fates.count(DUPLICATE))
