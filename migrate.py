@@ -194,17 +194,18 @@ class Run:
     def _both_passes(self, mover: Mover) -> None:
         progress = Progress(self.books.job.todo)
         try:
-            self._pass(self.books.job.tasks(), mover, progress)
+            self._pass(self.books.job.tasks(), mover, progress, self.watch_errors)
             again = self.books.tasks_to_try_again() if not self.signals.received else []
             if again:
                 log.info("second pass over %d URLs, %.0f s after the first", len(again), SECOND_PASS_AFTER)
                 self._wait_for_second_pass(progress)
             if again and not self.signals.received:
-                self._pass(iter(again), mover, progress)
+                # Nearly all fail here, since they are chosen by that: it says nothing of the run.
+                self._pass(iter(again), mover, progress, watch_errors=False)
         finally:
             progress.close()
 
-    def _pass(self, tasks: Iterator[Task], mover: Mover, progress: Progress) -> None:
+    def _pass(self, tasks: Iterator[Task], mover: Mover, progress: Progress, watch_errors: bool) -> None:
         """Move tasks and count their results, those too that end while it stops; raise CannotGoOn."""
         stopping = False
         too_many: CannotGoOn | None = None
@@ -214,7 +215,7 @@ class Run:
             progress.show(self.books.progress(), self._note(mover, stopping))
             if stopping:
                 continue
-            too_many = self._too_many_failed()
+            too_many = self._too_many_failed() if watch_errors else None
             if self.signals.received or too_many:
                 stopping = True
                 mover.stop()
@@ -230,7 +231,7 @@ class Run:
     def _too_many_failed(self) -> CannotGoOn | None:
         """Return the error that stops the run where more failed lately than MAX_ERROR_RATE allows."""
         rate = self.books.tally.error_rate
-        if not self.watch_errors or rate <= self.settings.max_error_rate:
+        if rate <= self.settings.max_error_rate:
             return None
         return CannotGoOn(
             f"{100 * rate:.0f} % of the last 1,000 URLs failed, more than MAX_ERROR_RATE. "

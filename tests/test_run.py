@@ -1,0 +1,139 @@
+"""One run of migrate.py over a mover that moves nothing: its two passes, and books that are always closed."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+import migrate
+from cdn2s3.books import Books
+from cdn2s3.destination import Stored
+from cdn2s3.feed import Done, Task
+from cdn2s3.job import key_maker, look_through, plan_job
+from cdn2s3.ledger import Ledger
+from cdn2s3.settings import MigrationSettings, build
+from cdn2s3.signals import Signals
+from cdn2s3.transfer import Result
+from cdn2s3.underway import Underway
+
+PREFIX = "https://cdn.example/"
+BATCH = 100  # URLs between two looks at the results
+
+
+def stored(url: str) -> Result:
+    return Result(url, url[-8:], Stored("etag", 5, "-", already_there=False), "image/jpeg")
+
+
+def broken(url: str) -> Result:
+    return Result(url, url[-8:], cause="server_error", message="the CDN answered 500")
+
+
+class FakeMover:
+    """Record a result for each task, as a pool of workers does."""
+
+    def __init__(self, ledger: Ledger, result_of: Callable[[str], Result]) -> None:
+        self._ledger = ledger
+        self._result_of = result_of
+        self._stopped = False
+
+    def moved(self, tasks: Iterator[Task]) -> Iterator[list[Done]]:
+        batch: list[Done] = []
+        for task in tasks:
+            if self._stopped:
+                break
+            batch.append(Done(task, self._result_of(task.url)))
+            self._ledger.record(batch[-1].result, 0)
+            if len(batch) == BATCH:
+                yield batch
+                batch = []
+        yield batch
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def note(self) -> str:
+        return ""
+
+    def underway(self) -> Underway:
+        return Underway()
+
+
+class World:
+    """A folder with urls.txt, and runs over it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def urls(self, count: int) -> list[str]:
+        urls = [f"{PREFIX}{number:05}.jpg" for number in range(count)]
+        (self.folder / "urls.txt").write_text("".join(f"{url}\n" for url in urls))
+        return urls
+
+    def run(
+        self, result_of: Callable[[str], Result] = stored, watch_errors: bool = True, **given: Any
+    ) -> int:
+        """Do one run; return its exit code."""
+        settings = build(
+            MigrationSettings,
+            {
+                "DESTINATION_BUCKET": "bucket",
+                "URL_PREFIX": PREFIX,
+                "STATE_DIR": str(self.folder),
+                "SOURCE_URLS_FILE": str(self.folder / "urls.txt"),
+            },
+            {},
+            Path("migration.env"),
+        )
+        keys = key_maker(settings)
+        job = plan_job(settings, keys, look_through(settings, keys), None, None, 0)
+        ledger = Ledger(self.folder)
+
+        @contextmanager
+        def equipped() -> Iterator[FakeMover]:
+            yield FakeMover(ledger, result_of)
+
+        try:
+            run = migrate.Run(settings, Books(settings, job, ledger), Signals(), watch_errors)
+            return run.go(given.get("equipped", equipped), None)
+        finally:
+            ledger.completed.close()
+            ledger.failed.close()
+
+    def report(self) -> dict[str, Any]:
+        report: dict[str, Any] = json.loads((self.folder / "migration_report.json").read_text())
+        return report
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(migrate, "SECOND_PASS_AFTER", 0.0)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield World(tmp_path)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def one_in(share: int) -> Callable[[str], Result]:
+    """Return what fails one URL in so many, for ever."""
+    return lambda url: broken(url) if int(url[len(PREFIX) : -4]) % share == 0 else stored(url)
+
+
+def test_second_pass_over_many_broken_urls_ends_as_some_failed(world: World) -> None:
+    world.urls(2400)
+    assert world.run(one_in(3)) == 1  # the last 1,000 results: 800 of the second pass, all of them failures
+    assert (world.report()["ended_by"], world.report()["run"]["failed"]) == ("", 800)
+
+
+@pytest.mark.parametrize(("watch_errors", "code"), [(True, 3), (False, 1)])
+def test_first_pass_stops_over_the_error_rate_where_it_is_watched(
+    world: World, watch_errors: bool, code: int
+) -> None:
+    world.urls(2400)
+    assert world.run(broken, watch_errors) == code
+    assert ("MAX_ERROR_RATE" in world.report()["ended_by"]) == watch_errors
