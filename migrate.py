@@ -16,7 +16,6 @@ import argparse
 import collections
 import logging
 import os
-import signal
 import sys
 import threading
 import time
@@ -82,9 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         say_error("migrate.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
-        name = signal.Signals(signals.received).name
         say_error(
-            "migrate.py", f"stopped by {name} before anything was moved. Run `python migrate.py` again."
+            "migrate.py",
+            f"stopped by {signals.name} before anything was moved. Run `python migrate.py` again.",
         )
         return interrupted.exit_code
 
@@ -180,16 +179,24 @@ class Run:
 
     def go(self, equipped: Callable[[], AbstractContextManager[Mover]], warning: str | None) -> int:
         """Do both passes; bring the books in order whatever happens; return the exit code."""
+        self.signals.note()  # one that is raised might pass the books by
         log.info("%s", self.books.job.text())
         error: CannotGoOn | None = None
         try:
             if self.books.job.todo:
-                with equipped() as mover, self.signals.noted():
-                    self._both_passes(mover)
+                self._equipped_passes(equipped)
         except CannotGoOn as stopped_by:
             error = stopped_by
-        with self.signals.noted():
-            return self.books.close(error, self.signals.received, warning)
+        except Interrupted:
+            log.warning("stopped by %s before anything was moved", self.signals.name)
+        return self.books.close(error, self.signals.received, warning)
+
+    def _equipped_passes(self, equipped: Callable[[], AbstractContextManager[Mover]]) -> None:
+        """Do both passes; raise CannotGoOn, or Interrupted before the first: a bucket may take long to answer."""
+        with ExitStack() as stack:
+            with self.signals.raised():
+                mover = stack.enter_context(equipped())
+            self._both_passes(mover)
 
     def _both_passes(self, mover: Mover) -> None:
         progress = Progress(self.books.job.todo)

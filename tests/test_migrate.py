@@ -363,10 +363,13 @@ def test_second_signal_ends_immediately(world: World) -> None:
     world.assert_all_moved()
 
 
+@pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_while_the_bucket_is_probed_ends_at_once_and_says_so(world: World, number: int) -> None:
+def test_signal_while_the_bucket_is_probed_ends_at_once_and_says_so(
+    world: World, number: int, processes: int
+) -> None:
     world.s3.rules.add(Rule("black_hole", operation="PutObject"))
-    with world.job.running(UPLOAD_TIMEOUT=30) as running:
+    with world.job.running(UPLOAD_TIMEOUT=30, PROCESSES=processes) as running:
         running.until(lambda: world.s3.rules.struck["black_hole"] > 0)
         running.send(number)
         ran = running.end(3)
@@ -374,6 +377,7 @@ def test_signal_while_the_bucket_is_probed_ends_at_once_and_says_so(world: World
     assert f"stopped by {signal.Signals(number).name} before anything was moved" in ran.err
     assert "before anything was moved" in world.job.log
     assert world.job.completed() == []
+    assert (counts(world.job)["not_tried"], world.job.report()["verdict"]) == (60, "interrupted")
 
 
 def test_signal_while_waiting_for_the_second_pass_ends_with_the_books_in_order(world: World) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Callable
 
@@ -64,6 +66,9 @@ class FakeMover:
         return Underway()
 
 
+Equipped = Callable[[Ledger], "AbstractContextManager[FakeMover]"]
+
+
 class World:
     """A folder with urls.txt, and runs over it."""
 
@@ -76,9 +81,12 @@ class World:
         return urls
 
     def run(
-        self, result_of: Callable[[str], Result] = stored, watch_errors: bool = True, **given: Any
+        self,
+        result_of: Callable[[str], Result] = stored,
+        watch_errors: bool = True,
+        equipped: Equipped | None = None,
     ) -> int:
-        """Do one run; return its exit code."""
+        """Do one run; return its exit code. equipped gives the mover, a FakeMover by default."""
         settings = build(
             MigrationSettings,
             {
@@ -93,14 +101,10 @@ class World:
         keys = key_maker(settings)
         job = plan_job(settings, keys, look_through(settings, keys), None, None, 0)
         ledger = Ledger(self.folder)
-
-        @contextmanager
-        def equipped() -> Iterator[FakeMover]:
-            yield FakeMover(ledger, result_of)
-
+        give = equipped or (lambda ledger: nullcontext(FakeMover(ledger, result_of)))
         try:
             run = migrate.Run(settings, Books(settings, job, ledger), Signals(), watch_errors)
-            return run.go(given.get("equipped", equipped), None)
+            return run.go(lambda: give(ledger), None)
         finally:
             ledger.completed.close()
             ledger.failed.close()
@@ -137,3 +141,37 @@ def test_first_pass_stops_over_the_error_rate_where_it_is_watched(
     world.urls(2400)
     assert world.run(broken, watch_errors) == code
     assert ("MAX_ERROR_RATE" in world.report()["ended_by"]) == watch_errors
+
+
+@pytest.mark.parametrize("moment", ["while the bucket is probed", "while the pools close"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_signal_outside_the_passes_ends_with_the_books_in_order(
+    world: World, moment: str, number: signal.Signals, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    world.urls(300)
+    early = moment == "while the bucket is probed"
+
+    @contextmanager
+    def interrupted(ledger: Ledger) -> Iterator[FakeMover]:
+        if early:
+            os.kill(os.getpid(), number)
+        yield FakeMover(ledger, one_in(3))
+        os.kill(os.getpid(), number)
+
+    assert world.run(equipped=interrupted) == 128 + number
+    report = world.report()
+    assert (report["verdict"], report["exit_code"]) == ("interrupted", 128 + number)
+    lines = {name: report["lines"][name] for name in ("completed", "failed", "not_tried", "add_up")}
+    done = {"completed": 0, "failed": 0, "not_tried": 300} if early else {"completed": 200, "failed": 100}
+    assert lines == {"not_tried": 0, "add_up": True, **done}
+    failed = (world.folder / "failed_transfers.txt").read_text().splitlines()
+    assert len(failed) == lines["failed"]  # each once, though both passes recorded it: it was rebuilt
+    assert (f"stopped by {number.name} before anything was moved" in caplog.text) == early
+
+
+def test_signal_after_the_books_were_closed_does_not_undo_the_end(world: World) -> None:
+    world.urls(1)
+    assert world.run() == 0
+    os.kill(os.getpid(), signal.SIGTERM)  # while the ledger is closed, say: nothing is raised
+    assert world.report()["exit_code"] == 0
