@@ -497,6 +497,11 @@ def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Names
     alone = given.check or given.create_bucket or given.sample or given.adopt
     if alone and (given.redo or given.limit or given.retry_failed is not None):
         parser.error("--limit, --retry-failed and --redo go with a run or with --plan")
+    if given.redo and given.retry_failed is not None:
+        parser.error(
+            "--redo and --retry-failed each choose the URLs of a run: give one of them, "
+            "then the other in a run of its own"
+        )
 
 
 def positive(text: str) -> int:
