@@ -136,9 +136,9 @@ class Crew:
         for level, message in report.records:
             log.log(level, "%s", message)
         if report.error is not None and self._error is None:
-            self._error = CannotGoOn(report.error[0])
-            self._error.exit_code = report.error[1]
-            self.stop()
+            error = CannotGoOn(report.error[0])
+            error.exit_code = report.error[1]
+            self._stop_for(error)
         member.note, member.underway, member.held = report.note, report.underway, report.held
         for done in report.done:
             member.at.pop(done.task.url, None)
@@ -158,11 +158,12 @@ class Crew:
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         self._deaths += 1
         if self._deaths > _MOST_DEATHS:
-            self._error = CannotGoOn(
-                f"worker processes keep dying (the last by {how}); see the kernel's log (dmesg), lower "
-                "PROCESSES, then run it again."
+            self._stop_for(
+                CannotGoOn(
+                    f"worker processes keep dying (the last by {how}); see the kernel's log (dmesg), lower "
+                    "PROCESSES, then run it again."
+                )
             )
-            self.stop()
             return told
         left = [task for url, task in member.at.items() if url not in recorded]
         log.error("a worker process died (%s): a new one goes on with its %d URLs", how, len(left))
@@ -191,11 +192,19 @@ class Crew:
         """
         ahead = self._ahead if not self._stopping else 0
         takers = [member for member in self._members if member.busy <= ahead // 2]
-        while takers:
-            takers = [m for m in takers if m.take(feed, min(self._workers, ahead - m.busy))]
+        try:
+            while takers:
+                takers = [m for m in takers if m.take(feed, min(self._workers, ahead - m.busy))]
+        except CannotGoOn as error:  # the list cannot be read any more; what is on its way is heard still
+            self._stop_for(error)
         if not any(member.busy for member in self._members):
             for member in self._members:
                 member.send(None)
+
+    def _stop_for(self, error: CannotGoOn) -> None:
+        """Stop, and let moved() raise error when all processes have ended."""
+        self._error = error
+        self.stop()
 
     def stop(self) -> None:
         """Let all processes drop their downloads, end their uploads and end."""

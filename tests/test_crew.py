@@ -196,6 +196,20 @@ def test_what_stops_one_process_stops_all_with_its_exit_code(make: Make) -> None
     assert not crew._members
 
 
+def test_list_that_breaks_off_stops_the_run_and_what_was_done_is_told(make: Make, tmp_path: Path) -> None:
+    def breaking() -> Iterator[Task]:
+        yield from (Task(url) for url in URLS[:100])
+        raise CannotGoOn("cannot read the list any more")
+
+    done = []
+    with pytest.raises(CannotGoOn, match="the list any more"):
+        for batch in make(move_all).moved(breaking()):
+            done += batch
+    recorded = urls_in(tmp_path / COMPLETED)
+    assert sorted(d.task.url for d in done if d.result.stored is not None) == sorted(recorded)
+    assert len(recorded) > 0
+
+
 def test_few_tasks_are_shared(make: Make) -> None:
     crew = make(until_stopped)
     for _ in crew.moved(Task(url) for url in URLS[:10]):

@@ -449,6 +449,33 @@ def test_worker_that_dies_is_seen(world: World, place: str, error: str) -> None:
     world.assert_all_moved()
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_input_that_becomes_unreadable_on_the_way_stops_and_the_lines_add_up(
+    world: World, processes: int
+) -> None:
+    patch = (
+        "import cdn2s3.worklist as module\n"
+        "whole = module.input_lines\n"
+        "def breaking(path):\n"
+        "    for number, line in enumerate(whole(path)):\n"
+        "        if number == 40:\n"
+        "            raise OSError(5, 'Input/output error')\n"
+        "        yield line\n"
+        "module.input_lines = breaking\n"
+    )
+    ran = world.job.run(before=patch, PROCESSES=processes, CONCURRENCY=2)
+    assert ran.code == 3, ran.said
+    assert "cannot read urls.txt any more: Input/output error" in ran.err
+    assert "Traceback" not in ran.err
+    assert "worker died" not in ran.err
+    figures = counts(world.job)
+    assert figures["completed"] == len(world.job.completed())
+    assert figures["completed"] + figures["not_tried"] == 60
+    assert_consistent(world.job, world.source, world.s3)
+    assert world.job.run().code == 0
+    world.assert_all_moved()
+
+
 @pytest.mark.parametrize(("soft", "hard", "code"), [(256, 4096, 0), (256, 256, 2)])
 def test_open_file_limit_is_raised_or_named(world: World, soft: int, hard: int, code: int) -> None:
     ran = world.job.run(CONCURRENCY=150, limits={resource.RLIMIT_NOFILE: (soft, hard)})
