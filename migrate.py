@@ -19,7 +19,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -216,22 +216,23 @@ class Run:
         """Move tasks and count their results, those too that end while it stops; raise CannotGoOn."""
         stopping = False
         too_many: CannotGoOn | None = None
-        for batch in mover.moved(tasks):
-            for done in batch:
-                self.books.count(done)
-            progress.show(self.books.progress(), self._note(mover, stopping))
-            if stopping:
-                continue
-            too_many = self._too_many_failed() if watch_errors else None
-            if self.signals.received or too_many:
-                stopping = True
-                mover.stop()
-            if self.signals.received:
-                log.warning(
-                    "stopping: waiting for %d uploads in flight, up to %s (a second signal stops at once)",
-                    mover.underway().uploads,
-                    duration(self.settings.upload_timeout),
-                )
+        with closing(mover.moved(tasks)) as batches:
+            for batch in batches:
+                for done in batch:
+                    self.books.count(done)
+                progress.show(self.books.progress(), self._note(mover, stopping))
+                if stopping:
+                    continue
+                too_many = self._too_many_failed() if watch_errors else None
+                if self.signals.received or too_many:
+                    stopping = True
+                    mover.stop()
+                if self.signals.received:
+                    log.warning(
+                        "stopping: waiting for %d uploads in flight, up to %s (a second signal stops at once)",
+                        mover.underway().uploads,
+                        duration(self.settings.upload_timeout),
+                    )
         if too_many:
             raise too_many
 
@@ -269,8 +270,11 @@ class Run:
 class Mover(Protocol):
     """What moves URLs: the workers of this process, or those of several."""
 
-    def moved(self, tasks: Iterator[Task]) -> Iterator[list[Done]]:
-        """Move tasks; yield what is done every TICK, also when it is nothing. Raise CannotGoOn."""
+    def moved(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
+        """Move tasks; yield what is done every TICK, also when it is nothing. Raise CannotGoOn.
+
+        Closed, it lets all workers end.
+        """
 
     def stop(self) -> None:
         """Let no worker begin anything more; downloads are dropped, uploads end."""
@@ -323,7 +327,8 @@ def share(
         transfer = equip(settings, S3Client(settings, adapter, object_url), probed, count, stop)
         stack.callback(transfer.source.close)
         pool = Workers(key_maker(settings), transfer, ledger, workers)
-        for batch in pool.moved_from(desk.feed):
+        batches = stack.enter_context(closing(pool.moved_from(desk.feed)))
+        for batch in batches:
             desk.hand_in(batch, pool.note(), pool.underway(), pool.held)
 
 
@@ -339,10 +344,10 @@ class Workers:
         self._results: collections.deque[Done] = collections.deque()
         self._times = Times()
 
-    def moved(self, tasks: Iterator[Task]) -> Iterator[list[Done]]:
+    def moved(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
         return self.moved_from(Feed(tasks))
 
-    def moved_from(self, feed: Feed) -> Iterator[list[Done]]:
+    def moved_from(self, feed: Feed) -> Generator[list[Done], None, None]:
         """Move what feed hands out; yield what is done and recorded every TICK, also when it is nothing.
 
         A failure that may be its side's fault is held until that is known; then it is recorded or done

@@ -12,7 +12,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from multiprocessing import reduction
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
@@ -77,7 +77,7 @@ class Crew:
         self._deaths = 0
         self._stopping = False
 
-    def moved(self, tasks: Iterator[Task]) -> Iterator[list[Done]]:
+    def moved(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
         """Move tasks; yield what is done every tick. Raise CannotGoOn after all processes have ended."""
         begin = {name: _size(self._state_dir / name) for name in (COMPLETED, FAILED)}
         feed = Feed(tasks)

@@ -248,7 +248,7 @@ def test_consumer_that_gives_up_leaves_no_process(make: Make, body: Callable[...
     batches = crew.moved(Task(url) for url in URLS)
     next(batches)
     members = list(crew._members)
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
     assert all(member.process.exitcode == 0 for member in members)
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Callable
@@ -44,7 +44,7 @@ class FakeMover:
         self._result_of = result_of
         self._stopped = False
 
-    def moved(self, tasks: Iterator[Task]) -> Iterator[list[Done]]:
+    def moved(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
         batch: list[Done] = []
         for task in tasks:
             if self._stopped:
@@ -175,3 +175,31 @@ def test_signal_after_the_books_were_closed_does_not_undo_the_end(world: World) 
     assert world.run() == 0
     os.kill(os.getpid(), signal.SIGTERM)  # while the ledger is closed, say: nothing is raised
     assert world.report()["exit_code"] == 0
+
+
+def test_workers_have_ended_before_their_equipment_is_closed_whatever_happens(world: World) -> None:
+    ended: list[str] = []
+    kept: list[Generator[list[Done], None, None]] = []
+
+    class Faulty(FakeMover):
+        def moved(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
+            kept.append(self._moved())  # or it would be closed by having no owner any more
+            return kept[0]
+
+        def _moved(self) -> Generator[list[Done], None, None]:
+            try:
+                yield [Done(Task("u", cause="timeout"), stored("u"))]  # takes back what was never counted
+            finally:
+                ended.append("workers")
+
+    @contextmanager
+    def equipped(ledger: Ledger) -> Iterator[FakeMover]:
+        try:
+            yield Faulty(ledger, stored)
+        finally:
+            ended.append("equipment")
+
+    world.urls(1)
+    with pytest.raises(KeyError):
+        world.run(equipped=equipped)
+    assert ended == ["workers", "equipment"]
