@@ -188,10 +188,11 @@ class Crew:
     def _hand_out(self, feed: Feed) -> None:
         """Give each member enough to do; tell all that there is no more when nobody has anything left to do.
 
-        In turns, a task for each worker at a time: what does not suffice for all is shared.
+        In turns, a task for each worker at a time: what does not suffice for all is shared. One that was told
+        the end takes nothing more: what a process leaves behind then is for the new one.
         """
         ahead = self._ahead if not self._stopping else 0
-        takers = [member for member in self._members if member.busy <= ahead // 2]
+        takers = [m for m in self._members if not m.was_told_end and m.busy <= ahead // 2]
         try:
             while takers:
                 takers = [m for m in takers if m.take(feed, min(self._workers, ahead - m.busy))]
@@ -232,7 +233,7 @@ class _Member:
         self.note = ""
         self.underway = Underway()
         self.held = 0
-        self._told_end = False
+        self.was_told_end = False
 
     @property
     def busy(self) -> int:
@@ -259,9 +260,9 @@ class _Member:
 
     def send(self, order: object) -> None:
         """Send an order once; a process that has ended already is noticed when its report is awaited."""
-        if order is None and self._told_end:
+        if order is None and self.was_told_end:
             return
-        self._told_end = self._told_end or order is None
+        self.was_told_end = self.was_told_end or order is None
         try:
             self.pipe.send(order)
         except OSError:

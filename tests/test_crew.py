@@ -131,6 +131,28 @@ def at_a_stroke(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
     ledger.failed.close()
 
 
+def die_in_doubt(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
+    """Hold all that comes in doubt until the end is told; then one is killed, and the other one takes its time."""
+    mark = state_dir / "died"
+    if mark.exists():  # this is the new one
+        move_all(desk, stop, state_dir)
+        return
+    tasks = []
+    for task in desk.feed:
+        tasks.append(task)
+        desk.hand_in([], "", Underway(), len(tasks))
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        time.sleep(0.5)
+        ledger = Ledger(state_dir)
+        for task in tasks:
+            ledger.record(result_of(task.url), time.time())
+            tell(desk, [Done(task, result_of(task.url))], "")
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 @pytest.fixture
 def lock(tmp_path: Path) -> Iterator[int]:
     with held_lock(tmp_path / "migration.lock", "test") as fd:
@@ -180,6 +202,17 @@ def test_killed_process_is_replaced_and_nothing_is_done_twice(
     assert len(recorded) == len(set(recorded)) == len(URLS) - 30
     assert "died (SIGKILL)" in caplog.text
     assert all(d.result == result_of(d.task.url) for d in done if d.result.stored is None)
+
+
+def test_what_a_process_leaves_after_the_end_was_told_is_done_by_a_new_one(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = moved(make(die_in_doubt), URLS[:8])
+    assert sorted(d.task.url for d in done) == sorted(URLS[:8])
+    assert sorted(urls_in(tmp_path / COMPLETED)) == sorted(URLS[:8])
+    assert [record.message.partition(")")[0] for record in caplog.records] == [
+        "a worker process died (SIGKILL"
+    ]
 
 
 def test_processes_that_keep_dying_stop_the_run(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
