@@ -172,7 +172,10 @@ class Crew:
         return told
 
     def _recorded(self, at: dict[str, Task], begin: dict[str, int]) -> dict[str, Done]:
-        """Return what a dead process had recorded of the tasks at, and not told."""
+        """Return what a dead process had recorded of the tasks at, and not told.
+
+        The records do not say whether an object was already there: these count as stored anew.
+        """
         found: dict[str, Done] = {}
         for record in failures.records(self._state_dir / FAILED, begin[FAILED]):
             if record.url in at:
