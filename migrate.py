@@ -81,10 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         say_error("migrate.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
-        say_error(
-            "migrate.py",
-            f"stopped by {signals.name} before anything was moved. Run `python migrate.py` again.",
-        )
+        early = " before anything was moved" if is_a_run(arguments) else ""
+        again = commands.given("migrate.py", vars(arguments))
+        say_error("migrate.py", f"stopped by {signals.name}{early}. Run `{again}` again.")
         return interrupted.exit_code
 
 
@@ -499,7 +498,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
-    alone = given.check or given.create_bucket or given.sample or given.adopt
+    alone = not (is_a_run(given) or given.plan)
     if alone and (given.redo or given.limit or given.retry_failed is not None):
         parser.error("--limit, --retry-failed and --redo go with a run or with --plan")
     if given.redo and given.retry_failed is not None:
@@ -507,6 +506,10 @@ def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Names
             "--redo and --retry-failed each choose the URLs of a run: give one of them, "
             "then the other in a run of its own"
         )
+
+
+def is_a_run(given: argparse.Namespace) -> bool:
+    return not (given.plan or given.check or given.create_bucket or given.sample or given.adopt)
 
 
 def positive(text: str) -> int:

@@ -380,6 +380,33 @@ def test_signal_while_the_bucket_is_probed_ends_at_once_and_says_so(
     assert (counts(world.job)["not_tried"], world.job.report()["verdict"]) == (60, "interrupted")
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--check"], ["--create-bucket"], ["--sample", "20"], ["--adopt"]], ids=" ".join
+)
+def test_signal_in_a_command_before_a_run_names_that_command(world: World, arguments: list[str]) -> None:
+    interrupt = (
+        "import os, signal, cdn2s3.s3client as module\n"
+        "module.S3Client.__init__ = lambda self, *given: os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    ran = world.job.run(*arguments, before=interrupt)
+    assert ran.code == 143, ran.said
+    assert f"stopped by SIGTERM. Run `python migrate.py {' '.join(arguments)}` again." in ran.err
+
+
+def test_signal_before_a_run_names_the_run_as_it_was_given(world: World) -> None:
+    interrupt = (
+        "import os, signal, cdn2s3.job as module\n"
+        "module.worklist.survey = lambda *given: os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    env_file = world.job.folder / "it is another.env"
+    env_file.symlink_to("migration.env")
+    given = ("--env-file", env_file.name, "--retry-failed", "timeout", "--limit", "5")
+    ran = world.job.run(*given, before=interrupt)
+    assert ran.code == 130, ran.said
+    command = "python migrate.py --env-file 'it is another.env' --limit 5 --retry-failed timeout"
+    assert f"stopped by SIGINT before anything was moved. Run `{command}` again." in ran.err
+
+
 def test_signal_while_waiting_for_the_second_pass_ends_with_the_books_in_order(world: World) -> None:
     world.source.rules.add(Rule("500", pattern="i0004"))
     with world.job.running(quick={"migrate.SECOND_PASS_AFTER": 30.0}) as running:
