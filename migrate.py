@@ -28,7 +28,7 @@ from typing import Callable, Protocol
 from cdn2s3 import commands, failures, guard, runstate, statefile
 from cdn2s3.books import Books
 from cdn2s3.crew import Crew, Desk
-from cdn2s3.equipment import allow_open_files, equip, note_on, probe_patiently, process_count
+from cdn2s3.equipment import Process, allow_open_files, equip, note_on, probe_patiently, process_count
 from cdn2s3.errors import (
     CAUSES,
     EXIT_CANNOT_GO_ON,
@@ -289,8 +289,8 @@ class Mover(Protocol):
 def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int) -> Iterator[Mover]:
     """Contact the bucket, find out what it checks, and give what moves URLs; raise CannotGoOn."""
     count = process_count(settings)
-    workers = max(1, settings.concurrency // count)
-    crew = Crew(count, workers, TICK, settings.state_dir, lock, share) if count > 1 else None
+    most = Process(0, count).workers(settings.concurrency)
+    crew = Crew(count, most, TICK, settings.state_dir, lock, share) if count > 1 else None
     with closing(PooledAdapter(settings.concurrency, settings.ca_bundle)) as adapter, ExitStack() as stack:
         if crew:
             stack.enter_context(closing(crew))
@@ -299,11 +299,11 @@ def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int
         probed = probe_patiently(settings, client)
         guard.say(probed, settings)
         if crew:
-            log.info("%d processes with %d workers each", count, workers)
+            log.info("%d processes with %d workers in all", count, settings.concurrency)
             crew.equip(settings, probed, count, client.object_url)
             yield crew
             return
-        transfer = equip(settings, client, probed, 1)
+        transfer = equip(settings, client, probed)
         stack.enter_context(closing(transfer.source))
         yield Workers(keys, transfer, ledger, settings.concurrency)
 
@@ -318,12 +318,13 @@ def share(
 ) -> None:
     """Be one of count processes: move what the desk hands out, with this process's share of the workers."""
     set_log_level(settings.log_level)
-    workers = max(1, settings.concurrency // count)
+    process = Process(desk.number, count)
+    workers = process.workers(settings.concurrency)
     ledger = Ledger(settings.state_dir)
     with ExitStack() as stack:
         stack.enter_context(statefile.synced_every_second(ledger.completed, ledger.failed))
         adapter = stack.enter_context(closing(PooledAdapter(workers, settings.ca_bundle)))
-        transfer = equip(settings, S3Client(settings, adapter, object_url), probed, count, stop)
+        transfer = equip(settings, S3Client(settings, adapter, object_url), probed, process, stop)
         stack.callback(transfer.source.close)
         pool = Workers(key_maker(settings), transfer, ledger, workers)
         batches = stack.enter_context(closing(pool.moved_from(desk.feed)))

@@ -61,8 +61,8 @@ class Crew:
     ) -> None:
         """Start the processes, which wait for equip().
 
-        tick is how often, in seconds, something is yielded at least; lock is the descriptor of the run's
-        lock, which is free only when the last process has ended.
+        workers is how many a process has at most; tick is how often, in seconds, something is yielded at least;
+        lock is the descriptor of the run's lock, which is free only when the last process has ended.
         """
         self._count = count
         self._workers = workers
@@ -102,7 +102,7 @@ class Crew:
 
     def start(self) -> None:
         """Start the processes; each takes a while to import what it needs, and then waits for equip()."""
-        self._members = [self._start() for _ in range(self._count)]
+        self._members = [self._start(number) for number in range(self._count)]
 
     def equip(self, *arguments: Any) -> None:
         """Let the processes, and those that replace them, begin with body(desk, stop, *arguments)."""
@@ -117,12 +117,12 @@ class Crew:
             member.process.join()
         self._members = []
 
-    def _start(self) -> _Member:
+    def _start(self, number: int) -> _Member:
         ours, theirs = _FORK_SAFE.Pipe()
-        process = _FORK_SAFE.Process(target=_in_child, args=(theirs, self._lock, self._body))
+        process = _FORK_SAFE.Process(target=_in_child, args=(theirs, self._lock, self._body, number))
         process.start()
         theirs.close()
-        member = _Member(process, ours)
+        member = _Member(process, ours, number)
         if self._arguments is not None:
             member.send(self._arguments)
         return member
@@ -168,7 +168,7 @@ class Crew:
         left = [task for url, task in member.at.items() if url not in recorded]
         log.error("a worker process died (%s): a new one goes on with its %d URLs", how, len(left))
         feed.put(*left)
-        self._members.append(self._start())
+        self._members.append(self._start(member.number))
         return told
 
     def _recorded(self, at: dict[str, Task], begin: dict[str, int]) -> dict[str, Done]:
@@ -229,9 +229,10 @@ class Crew:
 class _Member:
     """One process, as its parent sees it."""
 
-    def __init__(self, process: Any, pipe: multiprocessing.connection.Connection) -> None:
+    def __init__(self, process: Any, pipe: multiprocessing.connection.Connection, number: int) -> None:
         self.process = process
         self.pipe = pipe
+        self.number = number
         self.at: dict[str, Task] = {}  # handed out and not reported
         self.note = ""
         self.underway = Underway()
@@ -275,7 +276,10 @@ class _Member:
 class Desk:
     """Where a process gets its tasks and hands in what is done; made in the child's main thread."""
 
-    def __init__(self, pipe: multiprocessing.connection.Connection, stop: threading.Event) -> None:
+    def __init__(
+        self, pipe: multiprocessing.connection.Connection, stop: threading.Event, number: int
+    ) -> None:
+        self.number = number  # of this process, from 0; one that replaces another has the same
         self.feed = Feed(is_open=True)
         self.records: list[tuple[int, str]] = []
         self._pipe = pipe
@@ -333,16 +337,18 @@ def _kept(handle: Any) -> _Kept:
     return _Kept(handle.detach())
 
 
-def _in_child(pipe: multiprocessing.connection.Connection, lock: _Kept, body: Callable[..., None]) -> None:
+def _in_child(
+    pipe: multiprocessing.connection.Connection, lock: _Kept, body: Callable[..., None], number: int
+) -> None:
     """Run body in a new process. Signals are the parent's business: it passes the order on."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_IGN)
     try:
         arguments = pipe.recv()
     except (EOFError, OSError):
         return  # there will be no work
     stop = threading.Event()
-    desk = Desk(pipe, stop)
+    desk = Desk(pipe, stop, number)
     logging.getLogger().addHandler(_ToParent(desk))
     try:
         body(desk, stop, *arguments)

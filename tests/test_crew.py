@@ -153,6 +153,16 @@ def die_in_doubt(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def say_number(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
+    """Report each task under this process's number; the second process is killed once."""
+    for task in desk.feed:
+        mark = state_dir / "died"
+        if desk.number == 1 and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        tell(desk, [Done(task, result_of(task.url)._replace(key=str(desk.number)))], "")
+
+
 @pytest.fixture
 def lock(tmp_path: Path) -> Iterator[int]:
     with held_lock(tmp_path / "migration.lock", "test") as fd:
@@ -241,6 +251,12 @@ def test_list_that_breaks_off_stops_the_run_and_what_was_done_is_told(make: Make
     recorded = urls_in(tmp_path / COMPLETED)
     assert sorted(d.task.url for d in done if d.result.stored is not None) == sorted(recorded)
     assert len(recorded) > 0
+
+
+def test_processes_are_numbered_and_a_new_one_has_the_number_of_the_dead(make: Make) -> None:
+    done = moved(make(say_number), URLS)
+    assert sorted(d.task.url for d in done) == sorted(URLS)
+    assert {d.result.key for d in done} == {"0", "1"}
 
 
 def test_few_tasks_are_shared(make: Make) -> None:
