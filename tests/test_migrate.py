@@ -334,6 +334,21 @@ def test_error_rate_over_the_limit_stops_and_the_lines_add_up(world: World) -> N
     assert figures["not_tried"] > 0
 
 
+@pytest.mark.parametrize(("arguments", "code"), [([], 3), (["--retry-failed"], 1)], ids=["run", "retry"])
+def test_error_rate_is_not_looked_at_when_what_failed_is_retried(
+    world: World, arguments: list[str], code: int
+) -> None:
+    urls = [world.source.url_of(f"{n}.jpg") for n in range(1100)]
+    world.job.urls(urls)
+    failed = "".join(f"{url}\ttruncated\t2\tshort\t2026-01-01T00:00:00Z\n" for url in urls)
+    world.job.path("failed_transfers.txt").write_text(failed)
+    world.source.rules.add(Rule("short_body"))  # which is no outage
+    ran = world.job.run(*arguments, CONCURRENCY=30, MAX_RETRIES=0)
+    assert ran.code == code, ran.said
+    assert ("MAX_ERROR_RATE" in ran.err) == (code == 3)
+    assert len(world.job.failed()) == 1100
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_with_150_slow_transfers_in_flight_ends_at_once(world: World, number: int) -> None:
     world.source.rules.add(Rule("drip_body"))

@@ -203,3 +203,16 @@ def test_workers_have_ended_before_their_equipment_is_closed_whatever_happens(wo
     with pytest.raises(KeyError):
         world.run(equipped=equipped)
     assert ended == ["workers", "equipment"]
+
+
+def test_lines_that_do_not_add_up_are_no_success(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.urls(10)
+
+    @contextmanager
+    def disturbed(ledger: Ledger) -> Iterator[FakeMover]:
+        yield FakeMover(ledger, stored)
+        ledger.record(stored(f"{PREFIX}from-elsewhere.jpg"), 0)
+
+    assert world.run(equipped=disturbed) == 1
+    assert "the lines do not add up: 10 lines != 0 blank" in caplog.text
+    assert (world.report()["verdict"], world.report()["lines"]["add_up"]) == ("stopped", False)
