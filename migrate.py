@@ -16,11 +16,10 @@ import argparse
 import collections
 import logging
 import os
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -29,7 +28,7 @@ from typing import Callable, Protocol
 from cdn2s3 import commands, failures, guard, runstate, statefile
 from cdn2s3.books import Books
 from cdn2s3.crew import Crew, Desk
-from cdn2s3.equipment import allow_open_files, equip, note_on, probe_patiently, process_count
+from cdn2s3.equipment import Process, allow_open_files, equip, note_on, probe_patiently, process_count
 from cdn2s3.errors import (
     CAUSES,
     EXIT_CANNOT_GO_ON,
@@ -82,10 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         say_error("migrate.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
-        name = signal.Signals(signals.received).name
-        say_error(
-            "migrate.py", f"stopped by {name} before anything was moved. Run `python migrate.py` again."
-        )
+        early = " before anything was moved" if is_a_run(arguments) else ""
+        again = commands.given("migrate.py", vars(arguments))
+        say_error("migrate.py", f"stopped by {signals.name}{early}. Run `{again}` again.")
         return interrupted.exit_code
 
 
@@ -180,57 +178,67 @@ class Run:
 
     def go(self, equipped: Callable[[], AbstractContextManager[Mover]], warning: str | None) -> int:
         """Do both passes; bring the books in order whatever happens; return the exit code."""
+        self.signals.note()  # one that is raised might pass the books by
         log.info("%s", self.books.job.text())
         error: CannotGoOn | None = None
         try:
             if self.books.job.todo:
-                with equipped() as mover, self.signals.noted():
-                    self._both_passes(mover)
+                self._equipped_passes(equipped)
         except CannotGoOn as stopped_by:
             error = stopped_by
-        with self.signals.noted():
-            return self.books.close(error, self.signals.received, warning)
+        except Interrupted:
+            log.warning("stopped by %s before anything was moved", self.signals.name)
+        return self.books.close(error, self.signals.received, warning)
+
+    def _equipped_passes(self, equipped: Callable[[], AbstractContextManager[Mover]]) -> None:
+        """Do both passes; raise CannotGoOn, or Interrupted before the first: a bucket may take long to answer."""
+        with ExitStack() as stack:
+            with self.signals.raised():
+                mover = stack.enter_context(equipped())
+            self._both_passes(mover)
 
     def _both_passes(self, mover: Mover) -> None:
         progress = Progress(self.books.job.todo)
         try:
-            self._pass(self.books.job.tasks(), mover, progress)
+            self._pass(self.books.job.tasks(), mover, progress, self.watch_errors)
             again = self.books.tasks_to_try_again() if not self.signals.received else []
             if again:
                 log.info("second pass over %d URLs, %.0f s after the first", len(again), SECOND_PASS_AFTER)
                 self._wait_for_second_pass(progress)
             if again and not self.signals.received:
-                self._pass(iter(again), mover, progress)
+                # Nearly all fail here, since they are chosen by that: it says nothing of the run.
+                self._pass(iter(again), mover, progress, watch_errors=False)
         finally:
             progress.close()
 
-    def _pass(self, tasks: Iterator[Task], mover: Mover, progress: Progress) -> None:
+    def _pass(self, tasks: Iterator[Task], mover: Mover, progress: Progress, watch_errors: bool) -> None:
         """Move tasks and count their results, those too that end while it stops; raise CannotGoOn."""
         stopping = False
         too_many: CannotGoOn | None = None
-        for batch in mover.moved(tasks):
-            for done in batch:
-                self.books.count(done)
-            progress.show(self.books.progress(), self._note(mover, stopping))
-            if stopping:
-                continue
-            too_many = self._too_many_failed()
-            if self.signals.received or too_many:
-                stopping = True
-                mover.stop()
-            if self.signals.received:
-                log.warning(
-                    "stopping: waiting for %d uploads in flight, up to %s (a second signal stops at once)",
-                    mover.underway().uploads,
-                    duration(self.settings.upload_timeout),
-                )
+        with closing(mover.moved(tasks)) as batches:
+            for batch in batches:
+                for done in batch:
+                    self.books.count(done)
+                progress.show(self.books.progress(), self._note(mover, stopping))
+                if stopping:
+                    continue
+                too_many = self._too_many_failed() if watch_errors else None
+                if self.signals.received or too_many:
+                    stopping = True
+                    mover.stop()
+                if self.signals.received:
+                    log.warning(
+                        "stopping: waiting for %d uploads in flight, up to %s (a second signal stops at once)",
+                        mover.underway().uploads,
+                        duration(self.settings.upload_timeout),
+                    )
         if too_many:
             raise too_many
 
     def _too_many_failed(self) -> CannotGoOn | None:
         """Return the error that stops the run where more failed lately than MAX_ERROR_RATE allows."""
         rate = self.books.tally.error_rate
-        if not self.watch_errors or rate <= self.settings.max_error_rate:
+        if rate <= self.settings.max_error_rate:
             return None
         return CannotGoOn(
             f"{100 * rate:.0f} % of the last 1,000 URLs failed, more than MAX_ERROR_RATE. "
@@ -261,8 +269,11 @@ class Run:
 class Mover(Protocol):
     """What moves URLs: the workers of this process, or those of several."""
 
-    def moved(self, tasks: Iterator[Task]) -> Iterator[list[Done]]:
-        """Move tasks; yield what is done every TICK, also when it is nothing. Raise CannotGoOn."""
+    def moved(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
+        """Move tasks; yield what is done every TICK, also when it is nothing. Raise CannotGoOn.
+
+        Closed, it lets all workers end.
+        """
 
     def stop(self) -> None:
         """Let no worker begin anything more; downloads are dropped, uploads end."""
@@ -278,8 +289,8 @@ class Mover(Protocol):
 def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int) -> Iterator[Mover]:
     """Contact the bucket, find out what it checks, and give what moves URLs; raise CannotGoOn."""
     count = process_count(settings)
-    workers = max(1, settings.concurrency // count)
-    crew = Crew(count, workers, TICK, settings.state_dir, lock, share) if count > 1 else None
+    most = Process(0, count).workers(settings.concurrency)
+    crew = Crew(count, most, TICK, settings.state_dir, lock, share) if count > 1 else None
     with closing(PooledAdapter(settings.concurrency, settings.ca_bundle)) as adapter, ExitStack() as stack:
         if crew:
             stack.enter_context(closing(crew))
@@ -288,11 +299,11 @@ def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int
         probed = probe_patiently(settings, client)
         guard.say(probed, settings)
         if crew:
-            log.info("%d processes with %d workers each", count, workers)
+            log.info("%d processes with %d workers in all", count, settings.concurrency)
             crew.equip(settings, probed, count, client.object_url)
             yield crew
             return
-        transfer = equip(settings, client, probed, 1)
+        transfer = equip(settings, client, probed)
         stack.enter_context(closing(transfer.source))
         yield Workers(keys, transfer, ledger, settings.concurrency)
 
@@ -307,15 +318,17 @@ def share(
 ) -> None:
     """Be one of count processes: move what the desk hands out, with this process's share of the workers."""
     set_log_level(settings.log_level)
-    workers = max(1, settings.concurrency // count)
+    process = Process(desk.number, count)
+    workers = process.workers(settings.concurrency)
     ledger = Ledger(settings.state_dir)
     with ExitStack() as stack:
         stack.enter_context(statefile.synced_every_second(ledger.completed, ledger.failed))
         adapter = stack.enter_context(closing(PooledAdapter(workers, settings.ca_bundle)))
-        transfer = equip(settings, S3Client(settings, adapter, object_url), probed, count, stop)
+        transfer = equip(settings, S3Client(settings, adapter, object_url), probed, process, stop)
         stack.callback(transfer.source.close)
         pool = Workers(key_maker(settings), transfer, ledger, workers)
-        for batch in pool.moved_from(desk.feed):
+        batches = stack.enter_context(closing(pool.moved_from(desk.feed)))
+        for batch in batches:
             desk.hand_in(batch, pool.note(), pool.underway(), pool.held)
 
 
@@ -331,10 +344,10 @@ class Workers:
         self._results: collections.deque[Done] = collections.deque()
         self._times = Times()
 
-    def moved(self, tasks: Iterator[Task]) -> Iterator[list[Done]]:
+    def moved(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
         return self.moved_from(Feed(tasks))
 
-    def moved_from(self, feed: Feed) -> Iterator[list[Done]]:
+    def moved_from(self, feed: Feed) -> Generator[list[Done], None, None]:
         """Move what feed hands out; yield what is done and recorded every TICK, also when it is nothing.
 
         A failure that may be its side's fault is held until that is known; then it is recorded or done
@@ -486,9 +499,18 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
-    alone = given.check or given.create_bucket or given.sample or given.adopt
+    alone = not (is_a_run(given) or given.plan)
     if alone and (given.redo or given.limit or given.retry_failed is not None):
         parser.error("--limit, --retry-failed and --redo go with a run or with --plan")
+    if given.redo and given.retry_failed is not None:
+        parser.error(
+            "--redo and --retry-failed each choose the URLs of a run: give one of them, "
+            "then the other in a run of its own"
+        )
+
+
+def is_a_run(given: argparse.Namespace) -> bool:
+    return not (given.plan or given.check or given.create_bucket or given.sample or given.adopt)
 
 
 def positive(text: str) -> int:

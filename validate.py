@@ -14,6 +14,7 @@ import logging
 import random
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -91,9 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     """Validate, write the reports, say the verdict; return the exit code."""
     began = time.time()
+    json_path, page_path = report_places(settings, arguments)
     refuse_to_start(settings)
-    json_path = arguments.json or settings.state_dir / "validation_report.json"
-    page_path = arguments.report or settings.state_dir / "validation_report.html"
     validation = Validation(settings, arguments.spot_check)
 
     def write(untimed: dict[str, Any]) -> None:
@@ -127,6 +127,33 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     if warning:
         log.warning("%s", warning)
     return code
+
+
+def report_places(settings: MigrationSettings, arguments: argparse.Namespace) -> tuple[Path, Path]:
+    """Return where the JSON and the page go; raise Fixable where they cannot: not after hours, but now."""
+    for option, path in (("--json", arguments.json), ("--report", arguments.report)):
+        if path is not None:
+            check_place(option, path)
+    json_path: Path = arguments.json or settings.state_dir / "validation_report.json"
+    page_path: Path = arguments.report or settings.state_dir / "validation_report.html"
+    if json_path.resolve() == page_path.resolve():
+        raise Fixable(f"--json {json_path} and --report {page_path} must be two files.")
+    return json_path, page_path
+
+
+def check_place(option: str, path: Path) -> None:
+    """Raise Fixable when no file can be written to path."""
+    if path.is_dir():
+        raise Fixable(f"{option} {path} is a folder. Name a file.")
+    if not path.parent.is_dir():
+        raise Fixable(f"{option} {path}: there is no folder {path.parent}. Create it, or correct the path.")
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise Fixable(
+            f"{option} {path}: cannot write there: {error.strerror or error}. Correct the path or the "
+            "folder's permissions."
+        ) from error
 
 
 def refuse_to_start(settings: MigrationSettings) -> None:

@@ -83,7 +83,7 @@ def try_sample(settings: MigrationSettings, arguments: argparse.Namespace, signa
     with closing(PooledAdapter(there.concurrency, there.ca_bundle)) as adapter:
         client = S3Client(there, adapter)
         probed = probe_patiently(there, client)
-        transfer, bucket = equip(there, client, probed, 1), Bucket(there, client, probed.guard)
+        transfer, bucket = equip(there, client, probed), Bucket(there, client, probed.guard)
         with closing(transfer.source), signals.noted():
             outcomes = sample.Sample(there, transfer, bucket, lambda: bool(signals.received)).go(urls)
     print("\n".join(sample.text(settings, outcomes, work.pending)))

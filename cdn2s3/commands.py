@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 _USUAL = {"collect_urls.py": "collection.env", "migrate.py": "migration.env", "validate.py": "migration.env"}
@@ -21,6 +22,18 @@ def use_env_file(script: str, env_file: Path) -> None:
     usual = _USUAL[script]
     if env_file != Path(usual):
         _named.update({other: shlex.quote(str(env_file)) for other, file in _USUAL.items() if file == usual})
+
+
+def given(script: str, options: Mapping[str, object]) -> str:
+    """Return the command that runs script with options, as argparse holds them; typed() names the settings file."""
+    words = ["python", script]
+    for name, value in options.items():
+        if name == "env_file" or value is None or value is False:
+            continue
+        words.append("--" + name.replace("_", "-"))
+        if value is not True and value != "":
+            words.append(shlex.quote(str(value)))
+    return " ".join(words)
 
 
 def typed(text: str) -> str:

@@ -12,7 +12,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from multiprocessing import reduction
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
@@ -61,8 +61,8 @@ class Crew:
     ) -> None:
         """Start the processes, which wait for equip().
 
-        tick is how often, in seconds, something is yielded at least; lock is the descriptor of the run's
-        lock, which is free only when the last process has ended.
+        workers is how many a process has at most; tick is how often, in seconds, something is yielded at least;
+        lock is the descriptor of the run's lock, which is free only when the last process has ended.
         """
         self._count = count
         self._workers = workers
@@ -77,7 +77,7 @@ class Crew:
         self._deaths = 0
         self._stopping = False
 
-    def moved(self, tasks: Iterator[Task]) -> Iterator[list[Done]]:
+    def moved(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
         """Move tasks; yield what is done every tick. Raise CannotGoOn after all processes have ended."""
         begin = {name: _size(self._state_dir / name) for name in (COMPLETED, FAILED)}
         feed = Feed(tasks)
@@ -102,7 +102,7 @@ class Crew:
 
     def start(self) -> None:
         """Start the processes; each takes a while to import what it needs, and then waits for equip()."""
-        self._members = [self._start() for _ in range(self._count)]
+        self._members = [self._start(number) for number in range(self._count)]
 
     def equip(self, *arguments: Any) -> None:
         """Let the processes, and those that replace them, begin with body(desk, stop, *arguments)."""
@@ -117,12 +117,12 @@ class Crew:
             member.process.join()
         self._members = []
 
-    def _start(self) -> _Member:
+    def _start(self, number: int) -> _Member:
         ours, theirs = _FORK_SAFE.Pipe()
-        process = _FORK_SAFE.Process(target=_in_child, args=(theirs, self._lock, self._body))
+        process = _FORK_SAFE.Process(target=_in_child, args=(theirs, self._lock, self._body, number))
         process.start()
         theirs.close()
-        member = _Member(process, ours)
+        member = _Member(process, ours, number)
         if self._arguments is not None:
             member.send(self._arguments)
         return member
@@ -136,9 +136,9 @@ class Crew:
         for level, message in report.records:
             log.log(level, "%s", message)
         if report.error is not None and self._error is None:
-            self._error = CannotGoOn(report.error[0])
-            self._error.exit_code = report.error[1]
-            self.stop()
+            error = CannotGoOn(report.error[0])
+            error.exit_code = report.error[1]
+            self._stop_for(error)
         member.note, member.underway, member.held = report.note, report.underway, report.held
         for done in report.done:
             member.at.pop(done.task.url, None)
@@ -158,20 +158,24 @@ class Crew:
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         self._deaths += 1
         if self._deaths > _MOST_DEATHS:
-            self._error = CannotGoOn(
-                f"worker processes keep dying (the last by {how}); see the kernel's log (dmesg), lower "
-                "PROCESSES, then run it again."
+            self._stop_for(
+                CannotGoOn(
+                    f"worker processes keep dying (the last by {how}); see the kernel's log (dmesg), lower "
+                    "PROCESSES, then run it again."
+                )
             )
-            self.stop()
             return told
         left = [task for url, task in member.at.items() if url not in recorded]
         log.error("a worker process died (%s): a new one goes on with its %d URLs", how, len(left))
         feed.put(*left)
-        self._members.append(self._start())
+        self._members.append(self._start(member.number))
         return told
 
     def _recorded(self, at: dict[str, Task], begin: dict[str, int]) -> dict[str, Done]:
-        """Return what a dead process had recorded of the tasks at, and not told."""
+        """Return what a dead process had recorded of the tasks at, and not told.
+
+        The records do not say whether an object was already there: these count as stored anew.
+        """
         found: dict[str, Done] = {}
         for record in failures.records(self._state_dir / FAILED, begin[FAILED]):
             if record.url in at:
@@ -187,15 +191,24 @@ class Crew:
     def _hand_out(self, feed: Feed) -> None:
         """Give each member enough to do; tell all that there is no more when nobody has anything left to do.
 
-        In turns, a task for each worker at a time: what does not suffice for all is shared.
+        In turns, a task for each worker at a time: what does not suffice for all is shared. One that was told
+        the end takes nothing more: what a process leaves behind then is for the new one.
         """
         ahead = self._ahead if not self._stopping else 0
-        takers = [member for member in self._members if member.busy <= ahead // 2]
-        while takers:
-            takers = [m for m in takers if m.take(feed, min(self._workers, ahead - m.busy))]
+        takers = [m for m in self._members if not m.was_told_end and m.busy <= ahead // 2]
+        try:
+            while takers:
+                takers = [m for m in takers if m.take(feed, min(self._workers, ahead - m.busy))]
+        except CannotGoOn as error:  # the list cannot be read any more; what is on its way is heard still
+            self._stop_for(error)
         if not any(member.busy for member in self._members):
             for member in self._members:
                 member.send(None)
+
+    def _stop_for(self, error: CannotGoOn) -> None:
+        """Stop, and let moved() raise error when all processes have ended."""
+        self._error = error
+        self.stop()
 
     def stop(self) -> None:
         """Let all processes drop their downloads, end their uploads and end."""
@@ -216,14 +229,15 @@ class Crew:
 class _Member:
     """One process, as its parent sees it."""
 
-    def __init__(self, process: Any, pipe: multiprocessing.connection.Connection) -> None:
+    def __init__(self, process: Any, pipe: multiprocessing.connection.Connection, number: int) -> None:
         self.process = process
         self.pipe = pipe
+        self.number = number
         self.at: dict[str, Task] = {}  # handed out and not reported
         self.note = ""
         self.underway = Underway()
         self.held = 0
-        self._told_end = False
+        self.was_told_end = False
 
     @property
     def busy(self) -> int:
@@ -250,9 +264,9 @@ class _Member:
 
     def send(self, order: object) -> None:
         """Send an order once; a process that has ended already is noticed when its report is awaited."""
-        if order is None and self._told_end:
+        if order is None and self.was_told_end:
             return
-        self._told_end = self._told_end or order is None
+        self.was_told_end = self.was_told_end or order is None
         try:
             self.pipe.send(order)
         except OSError:
@@ -262,7 +276,10 @@ class _Member:
 class Desk:
     """Where a process gets its tasks and hands in what is done; made in the child's main thread."""
 
-    def __init__(self, pipe: multiprocessing.connection.Connection, stop: threading.Event) -> None:
+    def __init__(
+        self, pipe: multiprocessing.connection.Connection, stop: threading.Event, number: int
+    ) -> None:
+        self.number = number  # of this process, from 0; one that replaces another has the same
         self.feed = Feed(is_open=True)
         self.records: list[tuple[int, str]] = []
         self._pipe = pipe
@@ -320,16 +337,18 @@ def _kept(handle: Any) -> _Kept:
     return _Kept(handle.detach())
 
 
-def _in_child(pipe: multiprocessing.connection.Connection, lock: _Kept, body: Callable[..., None]) -> None:
+def _in_child(
+    pipe: multiprocessing.connection.Connection, lock: _Kept, body: Callable[..., None], number: int
+) -> None:
     """Run body in a new process. Signals are the parent's business: it passes the order on."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_IGN)
     try:
         arguments = pipe.recv()
     except (EOFError, OSError):
         return  # there will be no work
     stop = threading.Event()
-    desk = Desk(pipe, stop)
+    desk = Desk(pipe, stop, number)
     logging.getLogger().addHandler(_ToParent(desk))
     try:
         body(desk, stop, *arguments)

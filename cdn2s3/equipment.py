@@ -7,6 +7,7 @@ import os
 import resource
 import threading
 import time
+from typing import NamedTuple
 
 from cdn2s3 import guard
 from cdn2s3.bucket import Bucket
@@ -28,16 +29,30 @@ log = logging.getLogger(__name__)
 _FILES_BESIDES = 64  # open files that are neither a download nor an upload
 
 
+class Process(NamedTuple):
+    """Which of the run's processes this is; the only one by default."""
+
+    number: int = 0  # from 0
+    of: int = 1  # how many there are, no more than workers
+
+    def workers(self, concurrency: int) -> int:
+        """Return how many workers this process has, so that all have concurrency; the first have the most."""
+        return concurrency // self.of + (self.number < concurrency % self.of)
+
+
+ALONE = Process()
+
+
 def equip(
     settings: MigrationSettings,
     client: S3Client,
     probed: Probed,
-    processes: int,
+    process: Process = ALONE,
     stop: threading.Event | None = None,
 ) -> Transfer:
-    """Return what the workers of one of so many processes share."""
+    """Return what the workers of process share."""
     stop = stop or threading.Event()
-    workers = max(1, settings.concurrency // processes)
+    workers = process.workers(settings.concurrency)
     source = Source(settings.url_prefix, PooledAdapter(workers, settings.ca_bundle, stop), stop)
     bucket = Bucket(settings, client, probed.guard)
     sides = Sides(
@@ -50,8 +65,8 @@ def equip(
         bucket,
         sides,
         Reader(settings.content_check, settings.max_buffer_bytes, integrity),
-        Budget(BUDGET // processes, stop),
-        Bandwidth(settings.bandwidth_limit_mbps * 1e6 / 8 / processes),
+        Budget(BUDGET // process.of, stop),
+        Bandwidth(settings.bandwidth_limit_mbps * 1e6 / 8 / process.of),
         Patience(settings.max_retries, settings.download_timeout, settings.upload_timeout),
         stop,
     )

@@ -63,7 +63,7 @@ class Job(NamedTuple):
         )
 
     def tasks(self) -> Iterator[Task]:
-        """Yield the URLs to try, in the order of the input."""
+        """Yield the URLs to try, in the order of the input; raise CannotGoOn when it cannot be read any more."""
         pending = worklist.lines_with(worklist.PENDING, self.urls, self.work)
         return (Task(url) for _, url in itertools.islice(pending, self.todo))
 

@@ -74,12 +74,15 @@ class Progress:
     While there is a bar, log records for the console are written above it.
     """
 
-    def __init__(self, total: int, console: TextIO | None = None) -> None:
+    def __init__(
+        self, total: int, console: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._total = total
         self._console = console or sys.stderr
-        self._rate = Rate()
+        self._clock = clock
+        self._rate = Rate(clock)
         self._said_files = 0
-        self._said_at = time.monotonic()
+        self._said_at = clock()
         self._drawn_at = float("-inf")
         self._closing = ExitStack()
         self._bar = self._drawn() if self._console.isatty() else None
@@ -102,7 +105,7 @@ class Progress:
     def show(self, count: Count, note: str = "") -> None:
         """Show count and a note (what limits, what is waited for); call it a few times a second."""
         self._rate.mark(count.ended, count.size)
-        now = time.monotonic()
+        now = self._clock()
         if self._bar is not None:
             self._draw(self._bar, count, note, now)
         if count.ended - self._said_files >= _LINE_EVERY_FILES or now - self._said_at >= _LINE_EVERY_SECONDS:

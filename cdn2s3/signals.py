@@ -36,6 +36,26 @@ class Signals:
         if not self._noted_only:
             raise Interrupted(number)
 
+    @property
+    def name(self) -> str:
+        """SIGINT or SIGTERM, whichever was received."""
+        return signal.Signals(self.received).name
+
+    def note(self) -> None:
+        """Let a signal only be noted in `received` from now on, for good."""
+        self._noted_only = True
+
+    @contextmanager
+    def raised(self) -> Iterator[None]:
+        """Let a signal in the block be raised after all, and one that was noted before it too."""
+        self._noted_only = False
+        try:
+            if self.received:
+                raise Interrupted(self.received)
+            yield
+        finally:
+            self._noted_only = True
+
     @contextmanager
     def noted(self) -> Iterator[None]:
         """Let a signal in the block only be noted in `received`, which the block looks at."""

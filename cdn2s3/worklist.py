@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Callable
 
-from cdn2s3.errors import Fixable
+from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.keys import KeyMaker, Known, Malformed
 from cdn2s3.ledger import decode_line, field, url_and_key
@@ -207,7 +207,16 @@ def _bytes(url: str) -> bytes:
 
 
 def lines_with(fate: int, urls: Path, work: Worklist) -> Iterator[tuple[int, str]]:
-    """Yield the number (from 0) and the text of each line of urls whose fate is fate now."""
-    for number, line in enumerate(input_lines(urls)):
-        if number < work.lines and work.fates[number] == fate:
-            yield number, decode_line(line)
+    """Yield the number (from 0) and the text of each line of urls whose fate is fate now.
+
+    Raise CannotGoOn when urls cannot be read any more.
+    """
+    try:
+        for number, line in enumerate(input_lines(urls)):
+            if number < work.lines and work.fates[number] == fate:
+                yield number, decode_line(line)
+    except OSError as error:
+        raise CannotGoOn(
+            f"cannot read {urls} any more: {error.strerror or error}. Look after the file and its disk, "
+            "then run the same command again."
+        ) from error

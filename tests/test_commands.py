@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.commands import typed, use_env_file
+from cdn2s3.commands import given, typed, use_env_file
 from tests.running import Migration
 
 
@@ -38,6 +38,20 @@ def test_typed(script: str, file: str, text: str, expected: str) -> None:
     use_env_file(script, Path(file))
     assert typed(text) == expected
     assert typed(typed(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "command"),
+    [
+        ({"env_file": Path("b.env"), "plan": False, "limit": None}, "python migrate.py"),
+        ({"create_bucket": True, "sample": None}, "python migrate.py --create-bucket"),
+        ({"limit": 5, "retry_failed": ""}, "python migrate.py --limit 5 --retry-failed"),
+        ({"redo": Path("my missing.txt")}, "python migrate.py --redo 'my missing.txt'"),
+    ],
+    ids=["none", "flag", "with and without a value", "quoted"],
+)
+def test_given(options: dict[str, object], command: str) -> None:
+    assert given("migrate.py", options) == command
 
 
 def test_commands_of_a_run_name_its_settings_file(tmp_path: Path) -> None:

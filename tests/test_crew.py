@@ -131,6 +131,38 @@ def at_a_stroke(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
     ledger.failed.close()
 
 
+def die_in_doubt(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
+    """Hold all that comes in doubt until the end is told; then one is killed, and the other one takes its time."""
+    mark = state_dir / "died"
+    if mark.exists():  # this is the new one
+        move_all(desk, stop, state_dir)
+        return
+    tasks = []
+    for task in desk.feed:
+        tasks.append(task)
+        desk.hand_in([], "", Underway(), len(tasks))
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        time.sleep(0.5)
+        ledger = Ledger(state_dir)
+        for task in tasks:
+            ledger.record(result_of(task.url), time.time())
+            tell(desk, [Done(task, result_of(task.url))], "")
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def say_number(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
+    """Report each task under this process's number; the second process is killed once."""
+    for task in desk.feed:
+        mark = state_dir / "died"
+        if desk.number == 1 and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        tell(desk, [Done(task, result_of(task.url)._replace(key=str(desk.number)))], "")
+
+
 @pytest.fixture
 def lock(tmp_path: Path) -> Iterator[int]:
     with held_lock(tmp_path / "migration.lock", "test") as fd:
@@ -182,6 +214,17 @@ def test_killed_process_is_replaced_and_nothing_is_done_twice(
     assert all(d.result == result_of(d.task.url) for d in done if d.result.stored is None)
 
 
+def test_what_a_process_leaves_after_the_end_was_told_is_done_by_a_new_one(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = moved(make(die_in_doubt), URLS[:8])
+    assert sorted(d.task.url for d in done) == sorted(URLS[:8])
+    assert sorted(urls_in(tmp_path / COMPLETED)) == sorted(URLS[:8])
+    assert [record.message.partition(")")[0] for record in caplog.records] == [
+        "a worker process died (SIGKILL"
+    ]
+
+
 def test_processes_that_keep_dying_stop_the_run(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(under_test, "_MOST_DEATHS", 2)
     with pytest.raises(CannotGoOn, match=r"keep dying.*SIGKILL"):
@@ -194,6 +237,26 @@ def test_what_stops_one_process_stops_all_with_its_exit_code(make: Make) -> None
         moved(crew, URLS)
     assert caught.value.exit_code == Fixable.exit_code
     assert not crew._members
+
+
+def test_list_that_breaks_off_stops_the_run_and_what_was_done_is_told(make: Make, tmp_path: Path) -> None:
+    def breaking() -> Iterator[Task]:
+        yield from (Task(url) for url in URLS[:100])
+        raise CannotGoOn("cannot read the list any more")
+
+    done = []
+    with pytest.raises(CannotGoOn, match="the list any more"):
+        for batch in make(move_all).moved(breaking()):
+            done += batch
+    recorded = urls_in(tmp_path / COMPLETED)
+    assert sorted(d.task.url for d in done if d.result.stored is not None) == sorted(recorded)
+    assert len(recorded) > 0
+
+
+def test_processes_are_numbered_and_a_new_one_has_the_number_of_the_dead(make: Make) -> None:
+    done = moved(make(say_number), URLS)
+    assert sorted(d.task.url for d in done) == sorted(URLS)
+    assert {d.result.key for d in done} == {"0", "1"}
 
 
 def test_few_tasks_are_shared(make: Make) -> None:
@@ -234,7 +297,7 @@ def test_consumer_that_gives_up_leaves_no_process(make: Make, body: Callable[...
     batches = crew.moved(Task(url) for url in URLS)
     next(batches)
     members = list(crew._members)
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
     assert all(member.process.exitcode == 0 for member in members)
 
 

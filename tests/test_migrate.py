@@ -334,6 +334,21 @@ def test_error_rate_over_the_limit_stops_and_the_lines_add_up(world: World) -> N
     assert figures["not_tried"] > 0
 
 
+@pytest.mark.parametrize(("arguments", "code"), [([], 3), (["--retry-failed"], 1)], ids=["run", "retry"])
+def test_error_rate_is_not_looked_at_when_what_failed_is_retried(
+    world: World, arguments: list[str], code: int
+) -> None:
+    urls = [world.source.url_of(f"{n}.jpg") for n in range(1100)]
+    world.job.urls(urls)
+    failed = "".join(f"{url}\ttruncated\t2\tshort\t2026-01-01T00:00:00Z\n" for url in urls)
+    world.job.path("failed_transfers.txt").write_text(failed)
+    world.source.rules.add(Rule("short_body"))  # which is no outage
+    ran = world.job.run(*arguments, CONCURRENCY=30, MAX_RETRIES=0)
+    assert ran.code == code, ran.said
+    assert ("MAX_ERROR_RATE" in ran.err) == (code == 3)
+    assert len(world.job.failed()) == 1100
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_with_150_slow_transfers_in_flight_ends_at_once(world: World, number: int) -> None:
     world.source.rules.add(Rule("drip_body"))
@@ -363,10 +378,13 @@ def test_second_signal_ends_immediately(world: World) -> None:
     world.assert_all_moved()
 
 
+@pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_while_the_bucket_is_probed_ends_at_once_and_says_so(world: World, number: int) -> None:
+def test_signal_while_the_bucket_is_probed_ends_at_once_and_says_so(
+    world: World, number: int, processes: int
+) -> None:
     world.s3.rules.add(Rule("black_hole", operation="PutObject"))
-    with world.job.running(UPLOAD_TIMEOUT=30) as running:
+    with world.job.running(UPLOAD_TIMEOUT=30, PROCESSES=processes) as running:
         running.until(lambda: world.s3.rules.struck["black_hole"] > 0)
         running.send(number)
         ran = running.end(3)
@@ -374,6 +392,34 @@ def test_signal_while_the_bucket_is_probed_ends_at_once_and_says_so(world: World
     assert f"stopped by {signal.Signals(number).name} before anything was moved" in ran.err
     assert "before anything was moved" in world.job.log
     assert world.job.completed() == []
+    assert (counts(world.job)["not_tried"], world.job.report()["verdict"]) == (60, "interrupted")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--check"], ["--create-bucket"], ["--sample", "20"], ["--adopt"]], ids=" ".join
+)
+def test_signal_in_a_command_before_a_run_names_that_command(world: World, arguments: list[str]) -> None:
+    interrupt = (
+        "import os, signal, cdn2s3.s3client as module\n"
+        "module.S3Client.__init__ = lambda self, *given: os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    ran = world.job.run(*arguments, before=interrupt)
+    assert ran.code == 143, ran.said
+    assert f"stopped by SIGTERM. Run `python migrate.py {' '.join(arguments)}` again." in ran.err
+
+
+def test_signal_before_a_run_names_the_run_as_it_was_given(world: World) -> None:
+    interrupt = (
+        "import os, signal, cdn2s3.job as module\n"
+        "module.worklist.survey = lambda *given: os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    env_file = world.job.folder / "it is another.env"
+    env_file.symlink_to("migration.env")
+    given = ("--env-file", env_file.name, "--retry-failed", "timeout", "--limit", "5")
+    ran = world.job.run(*given, before=interrupt)
+    assert ran.code == 130, ran.said
+    command = "python migrate.py --env-file 'it is another.env' --limit 5 --retry-failed timeout"
+    assert f"stopped by SIGINT before anything was moved. Run `{command}` again." in ran.err
 
 
 def test_signal_while_waiting_for_the_second_pass_ends_with_the_books_in_order(world: World) -> None:
@@ -445,6 +491,33 @@ def test_worker_that_dies_is_seen(world: World, place: str, error: str) -> None:
     world.assert_all_moved()
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_input_that_becomes_unreadable_on_the_way_stops_and_the_lines_add_up(
+    world: World, processes: int
+) -> None:
+    patch = (
+        "import cdn2s3.worklist as module\n"
+        "whole = module.input_lines\n"
+        "def breaking(path):\n"
+        "    for number, line in enumerate(whole(path)):\n"
+        "        if number == 40:\n"
+        "            raise OSError(5, 'Input/output error')\n"
+        "        yield line\n"
+        "module.input_lines = breaking\n"
+    )
+    ran = world.job.run(before=patch, PROCESSES=processes, CONCURRENCY=2)
+    assert ran.code == 3, ran.said
+    assert "cannot read urls.txt any more: Input/output error" in ran.err
+    assert "Traceback" not in ran.err
+    assert "worker died" not in ran.err
+    figures = counts(world.job)
+    assert figures["completed"] == len(world.job.completed())
+    assert figures["completed"] + figures["not_tried"] == 60
+    assert_consistent(world.job, world.source, world.s3)
+    assert world.job.run().code == 0
+    world.assert_all_moved()
+
+
 @pytest.mark.parametrize(("soft", "hard", "code"), [(256, 4096, 0), (256, 256, 2)])
 def test_open_file_limit_is_raised_or_named(world: World, soft: int, hard: int, code: int) -> None:
     ran = world.job.run(CONCURRENCY=150, limits={resource.RLIMIT_NOFILE: (soft, hard)})
@@ -474,11 +547,23 @@ def test_every_file_of_the_state_is_its_owners_alone(world: World) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
 
 
-@pytest.mark.parametrize("arguments", [["--limit", "0"], ["--retry-failed", "nothing"], ["--redo", "no.txt"]])
-def test_bad_argument_is_refused_and_nothing_contacted(world: World, arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--limit", "0"], "--limit"),
+        (["--retry-failed", "nothing"], "nothing"),
+        (["--redo", "no.txt"], "no.txt"),
+        (["--redo", "urls.txt", "--retry-failed"], "--redo and --retry-failed"),
+        (["--plan", "--redo", "urls.txt", "--retry-failed", "timeout"], "--redo and --retry-failed"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_argument_is_refused_and_nothing_contacted(
+    world: World, arguments: list[str], named: str
+) -> None:
     ran = world.job.run(*arguments)
     assert ran.code == 2
-    assert re.search("limit|nothing|no.txt", ran.err)
+    assert named in ran.err
     assert len(world.s3.log) == len(world.source.log) == 0
 
 

@@ -103,21 +103,6 @@ def test_outage_over_the_limit_stops_and_resumes(world: World, side: str, how: s
     world.assert_all_moved()
 
 
-@pytest.mark.parametrize(("side", "urls"), [("source", 13), ("bucket", 60)])
-def test_outage_at_the_tail_is_waited_for(world: World, side: str, urls: int) -> None:
-    world.urls = world.urls[: 50 + urls]
-    world.job.urls(world.urls)
-    quick = {**NO_SECOND_PASS, "migrate.SECOND_PASS_AFTER": 1.0}
-    with world.job.running(quick=quick, CONCURRENCY=60, MAX_RETRIES=3) as running:
-        running.until(world.is_under_way)
-        world.break_down(side, "refuse")
-        time.sleep(4)
-        world.heal(side)
-        ran = running.end(20)
-    assert ran.code == 0, ran.said
-    world.assert_all_moved()
-
-
 @pytest.mark.parametrize("heals", [True, False], ids=["passes", "lasts"])
 @pytest.mark.parametrize(("side", "how"), [("source", "403"), ("bucket", "black hole")], ids=lambda v: v)
 def test_outage_that_all_the_last_urls_fail_in_blames_none(
@@ -163,6 +148,21 @@ def hold_the_last(world: World, side: str, moved: int, last: int) -> None:
     world.job.urls(world.urls)
     fault, operation = ("stall_headers", "GET") if side == "source" else ("black_hole", "PutObject")
     world.side(side).rules.add(Rule(fault, name="held", operation=operation, pattern="last", seconds=30))
+
+
+@pytest.mark.parametrize(("side", "urls"), [("source", 13), ("bucket", 60)])
+def test_outage_at_the_tail_is_waited_for(world: World, side: str, urls: int) -> None:
+    hold_the_last(world, side, moved=50, last=urls)
+    with world.job.running(quick=NO_SECOND_PASS, CONCURRENCY=60, MAX_RETRIES=3) as running:
+        running.until(lambda: world.is_under_way() and sum(world.side(side).rules.struck.values()) >= urls)
+        world.break_down(side, "refuse")
+        world.side(side).rules.remove("held")
+        running.until(lambda: f"{side} is down" in world.job.log)
+        world.heal(side)
+        ran = running.end(30)
+    assert ran.code == 0, ran.said
+    world.assert_all_moved()
+    assert "second pass" not in world.job.log
 
 
 @pytest.mark.parametrize("heals", [True, False], ids=["passes", "lasts"])

@@ -212,6 +212,48 @@ def test_progress_without_a_terminal_logs_a_line_every_1000_files(caplog: pytest
     assert console.getvalue() == ""
 
 
+def test_progress_without_a_terminal_logs_a_line_a_minute_also_while_nothing_ends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    clock = Clock()
+    progress = Progress(5000, io.StringIO(), clock)
+    said = []
+    for second in range(1, 301):
+        clock.now += 1
+        caplog.clear()
+        progress.show(BUSY, "source is down")
+        said += [(second, record.getMessage()) for record in caplog.records]
+    assert [second for second, _ in said] == [60, 120, 180, 240, 300]
+    assert {line for _, line in said[1:]} == {
+        "900 of 5000 (18.0 %), 0 files/s, 0.0 MB/s, failed 12, error rate 1.0 %, source is down"
+    }
+
+
+def test_progress_line_for_files_begins_the_minute_anew(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    clock = Clock()
+    progress = Progress(5000, io.StringIO(), clock)
+    said = []
+    for second, ended in ((50, 1000), (100, 1001), (110, 1002)):
+        clock.now = Clock.now + second
+        caplog.clear()
+        progress.show(BUSY._replace(ended=ended))
+        said += [second] * len(caplog.records)
+    assert said == [50, 110]
+
+
+def test_bar_is_drawn_a_few_times_a_second_at_most(terminal: Terminal) -> None:
+    clock = Clock()
+    progress = Progress(2000, terminal.console, clock)
+    terminal.shown()
+    for ended in range(10):
+        clock.now += 0.1
+        progress.show(BUSY._replace(ended=ended))
+    assert len(drawn(terminal.shown())) == 4
+    progress.close()
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [

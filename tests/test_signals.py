@@ -50,6 +50,34 @@ def test_block_that_raises_leaves_later_signals_to_be_raised() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+@BOTH
+def test_signal_is_raised_in_a_block_that_asks_for_it_and_noted_around_it(number: signal.Signals) -> None:
+    signals = Signals()
+    signals.note()
+    with pytest.raises(Interrupted), signals.raised():
+        os.kill(os.getpid(), number)
+    assert (signals.received, signals.name) == (number, number.name)
+
+
+@BOTH
+def test_signal_that_was_noted_is_raised_where_a_block_asks_for_it(number: signal.Signals) -> None:
+    signals = Signals()
+    signals.note()
+    os.kill(os.getpid(), number)
+    with pytest.raises(Interrupted) as caught, signals.raised():
+        pytest.fail("the block was entered")
+    assert caught.value.exit_code == 128 + number
+
+
+def test_signal_after_a_block_that_asked_for_it_is_noted() -> None:
+    signals = Signals()
+    signals.note()
+    with signals.raised():
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert signals.received == signal.SIGTERM
+
+
 def test_interrupted_passes_by_handlers_of_errors() -> None:
     assert not issubclass(Interrupted, Exception)
 

@@ -512,6 +512,27 @@ def test_validate_with_a_wrong_option(job: Job, option: str) -> None:
     assert job.validate(option)[0] == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        pytest.param("--json none/r.json", "--json none/r.json: there is no folder none", id="no folder"),
+        pytest.param("--report .", "--report . is a folder", id="a folder"),
+        pytest.param("--report /proc/r.html", "--report /proc/r.html: cannot write", id="not writable"),
+        pytest.param("--json urls.txt/r.json", "there is no folder urls.txt", id="a file for a folder"),
+        pytest.param("--json same --report ./same", "must be two files", id="one file for both"),
+    ],
+)
+def test_validate_refuses_a_place_where_no_report_can_go(
+    job: Job, s3: S3Server, options: str, said: str
+) -> None:
+    job.add("1.jpg")
+    code, _, error = job.validate(options)
+    assert code == 2
+    assert said in error
+    assert not s3.log
+    assert not (job.folder / "missing.txt").exists()
+
+
 def test_validate_help_names_the_exit_codes(job: Job) -> None:
     code, out, _ = job.validate("--help")
     assert code == 0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.errors import Fixable
+from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.keys import KeyMaker, Malformed, Naming
 from cdn2s3.ledger import Completed, encode, field
 from cdn2s3.owners import Owners
@@ -157,6 +157,12 @@ def test_lines_added_after_the_survey_are_left_for_the_next_run(tmp_path: Path) 
     urls = tmp_path / "urls.txt"
     urls.write_bytes(b"https://h/i/1.jpg\nhttps://h/i/2.jpg\n")
     assert list(lines_with(PENDING, urls, Worklist(bytearray([PENDING])))) == [(0, "https://h/i/1.jpg")]
+
+
+def test_input_that_cannot_be_read_again_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(CannotGoOn, match=r"none any more.*run the same command again") as caught:
+        list(lines_with(PENDING, tmp_path / "none", Worklist(bytearray([PENDING]))))
+    assert caught.value.exit_code == 3
 
 
 def test_lines_without_the_strip_prefix_are_counted(tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""What the workers of a process share: pools and limits are its share of the run's."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from cdn2s3.bucket import Guard
+from cdn2s3.buffers import BUDGET
+from cdn2s3.equipment import ALONE, Process, equip, process_count
+from cdn2s3.guard import Probed
+from cdn2s3.s3client import S3Client
+from cdn2s3.session import PooledAdapter
+from cdn2s3.settings import MigrationSettings, build
+
+PROBED = Probed(Guard(True, True, True, True), encrypted_by_kms=False, can_delete=True)
+
+
+def settings_with(**values: str) -> MigrationSettings:
+    given = {
+        "DESTINATION_BUCKET": "bucket",
+        "URL_PREFIX": "http://cdn.example/",
+        "AWS_ENDPOINT_URL": "http://s3.example",
+        **values,
+    }
+    return build(MigrationSettings, given, {}, Path("migration.env"))
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "workers"),
+    [
+        pytest.param(150, [150], id="alone"),
+        pytest.param(150, [75, 75], id="even"),
+        pytest.param(150, [38, 38, 37, 37], id="the first have one more"),
+        pytest.param(3, [1, 1, 1], id="one each"),
+    ],
+)
+def test_workers_of_all_processes_are_those_of_the_run(concurrency: int, workers: list[int]) -> None:
+    count = len(workers)
+    assert [Process(number, count).workers(concurrency) for number in range(count)] == workers
+    assert sum(workers) == concurrency
+
+
+@pytest.mark.parametrize(
+    ("processes", "concurrency", "count"), [("4", "150", 4), ("64", "3", 3), ("auto", "1", 1)]
+)
+def test_process_has_a_worker_at_least(processes: str, concurrency: str, count: int) -> None:
+    settings = settings_with(PROCESSES=processes, CONCURRENCY=concurrency)
+    assert process_count(settings) == count
+    assert all(Process(number, count).workers(settings.concurrency) > 0 for number in range(count))
+
+
+@pytest.mark.parametrize(
+    ("process", "workers"), [(ALONE, 150), (Process(0, 4), 38), (Process(3, 4), 37)], ids=str
+)
+def test_pools_and_paces_are_the_share_of_the_process(process: Process, workers: int) -> None:
+    settings = settings_with(CONCURRENCY="150", BANDWIDTH_LIMIT_MBPS="80")
+    stop = threading.Event()
+    client = S3Client(settings, PooledAdapter(1))
+    transfer = equip(settings, client, PROBED, process, stop)
+    assert [side.workers for side in transfer.sides] == [workers, workers]
+    assert transfer.source._wire._most_idle == workers
+    assert transfer.stop is stop
+    assert transfer.budget.lend(BUDGET // process.of, wait=False) is not None
+    assert transfer.budget.lend(1, wait=False) is None
+    assert transfer.bandwidth._rate == 10e6 / process.of
