@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, Callable, TypeVar
 from tqdm import tqdm
 
 from cdn2s3 import commands, htmlreport, progress, report, runstate, spotcheck, validation_report, worklist
-from cdn2s3.bucket import READ_POLICY, probe_key
+from cdn2s3.bucket import probe_key
 from cdn2s3.buffers import BUDGET, Budget
 from cdn2s3.connection import Limit
 from cdn2s3.download import Reader
@@ -47,6 +47,7 @@ from cdn2s3.listing import Found, Listing, Refused, look
 from cdn2s3.logs import say_error
 from cdn2s3.logs import set_up as set_up_logs
 from cdn2s3.pacing import backoff
+from cdn2s3.policy import policy
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MB, MigrationSettings, load
@@ -257,7 +258,8 @@ class Validation:
                 if isinstance(answer, Refused):
                     self.findings.look_refused = True
                     log.warning(
-                        "HEAD is refused, so what the listing does not show is missing: %s", READ_POLICY
+                        "HEAD is refused, so what the listing does not show is missing; to look, grant %s",
+                        policy(self.settings, "GetObject"),
                     )
                     return
                 self.findings.looked_at += 1
@@ -311,7 +313,7 @@ class Validation:
                 self._note_check(number, check)
                 in_a_row = in_a_row + 1 if check.outcome == spotcheck.UNANSWERED else 0
                 if check.outcome == spotcheck.REFUSED:
-                    self.spot.not_done = f"the bucket refuses GET: {READ_POLICY}"
+                    self.spot.not_done = f"the bucket refuses GET: grant {policy(settings, 'GetObject')}"
                 elif in_a_row >= UNANSWERED_LIMIT:
                     self.spot.not_done = f"{in_a_row} in a row without an answer, the last: {check.message}"
                 if self.spot.not_done:

@@ -17,8 +17,9 @@ from zlib import crc32
 
 from cdn2s3.connection import Limit
 from cdn2s3.destination import Image, Stored
-from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
+from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
 from cdn2s3.multipart import PartsUpload, store_parts
+from cdn2s3.policy import policy, policy_to_put
 from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.settings import MigrationSettings
 
@@ -28,7 +29,6 @@ PROBE_NAME = ".cdn2s3-probe"
 PROBE_BODY = b"cdn2s3 writes and deletes this object to see what the bucket checks.\n"
 _MD5_LIKE = re.compile(r"[0-9a-f]{32}")
 _EXISTS = frozenset({412, 304})  # 304: an older MinIO
-READ_POLICY = "allow s3:GetObject on arn:aws:s3:::BUCKET/PREFIX*"
 
 
 class Guard(NamedTuple):
@@ -96,13 +96,20 @@ class Bucket:
             "put_object", limit, Key=key, Body=body, ContentType=image.media_type, **params
         )[0]
 
+    def put_error(self, reply: Reply, action: str = "PUT") -> MigrationError:
+        """Return what an answer to put() that is no success means; a missing permission has its policy line."""
+        error = reply.error(action)
+        if reply.code != "AccessDenied":
+            return error
+        return CannotGoOn(f"{error}\n  {policy_to_put(self._settings)}")
+
     def head(self, key: str, limit: Limit) -> ObjectInfo | None:
         """Return what is at key, None when nothing is; raise UrlFailed (unverified) when HEAD is refused."""
         reply = self._client.request("HEAD", key, limit)
         if reply.status == 404:
             return None
         if reply.status == 403:
-            raise UrlFailed("unverified", f"HEAD was refused: {READ_POLICY}")
+            raise self._unread("HEAD was refused")
         if reply.status != 200:
             raise reply.error("HEAD")
         kms = reply.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
@@ -117,12 +124,15 @@ class Bucket:
         room = memoryview(bytearray(1 << 18))
         with self._client.open("GET", key, limit) as answer:
             if answer.status == 403:
-                raise UrlFailed("unverified", f"GET was refused: {READ_POLICY}")
+                raise self._unread("GET was refused")
             if answer.status != 200:
                 raise Reply(answer.status, answer.headers, answer.body()).error("GET")
             while got := answer.read_into(room):
                 digest.update(room[:got])
         return digest.hexdigest()
+
+    def _unread(self, what: str) -> UrlFailed:
+        return UrlFailed("unverified", f"{what}: grant {policy(self._settings, 'GetObject')}")
 
     def delete(self, key: str, limit: Limit) -> bool:
         """Delete the object at key; return False when that is refused."""
@@ -202,7 +212,7 @@ class ObjectUpload:
         if protect and reply.status in _EXISTS:
             return bucket.compared(key, len(image.body), image.digest(), limit)
         if reply.status != 200:
-            raise reply.error("PUT")
+            raise bucket.put_error(reply)
         self._prove(reply, limit)
         self._ours_is_wrong = False
         return Stored(reply.etag, len(image.body), image.md5.hex() or "-", already_there=False)

@@ -7,7 +7,6 @@ and IsTruncated, and a new token where more follows; anything else is asked for 
 
 from __future__ import annotations
 
-import json
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from urllib.parse import unquote_plus
 from cdn2s3.connection import Limit
 from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
 from cdn2s3.pacing import backoff
+from cdn2s3.policy import policy
 from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.settings import MigrationSettings
 
@@ -54,6 +54,7 @@ class Listing:
         self, client: S3Client, settings: MigrationSettings, pause: Callable[[float], object] = time.sleep
     ) -> None:
         self._client = client
+        self._settings = settings
         self._bucket = settings.destination_bucket
         self._prefix = settings.destination_prefix
         self._timeout = settings.upload_timeout
@@ -108,21 +109,12 @@ class Listing:
         if reply.status == 200:
             return reply.body
         if reply.status == 403 and reply.code in ("", "AccessDenied"):
-            raise self._failure(
-                f"403, the permission is missing. Add to the role's policy:\n{self._policy()}"
-            )
+            missing = policy(self._settings, "ListBucket")
+            raise self._failure(f"403, the permission is missing. Add to the role's policy:\n  {missing}")
         error = reply.error(_LIST)
         if isinstance(error, (CannotGoOn, UrlFailed)):
             raise self._failure(error.message if isinstance(error, UrlFailed) else str(error)) from error
         raise error
-
-    def _policy(self) -> str:
-        statement = {
-            "Effect": "Allow",
-            "Action": "s3:ListBucket",
-            "Resource": f"arn:aws:s3:::{self._bucket}",
-        }
-        return "  " + json.dumps(statement)
 
     def _failure(self, why: str) -> CannotGoOn:
         return CannotGoOn(

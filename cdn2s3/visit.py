@@ -148,14 +148,6 @@ class Visit:
     def limit(self) -> Limit:
         return Limit(min(20.0, self.settings.upload_timeout))
 
-    def policy(self, *actions: str, whole_bucket: bool = False) -> str:
-        """Return the statement of a policy that grants actions."""
-        place = self.settings.destination_bucket
-        if not whole_bucket:
-            place += f"/{self.settings.destination_prefix}*"
-        listed = ", ".join(f'"s3:{action}"' for action in actions)
-        return f'{{"Effect": "Allow", "Action": [{listed}], "Resource": "arn:aws:s3:::{place}"}}'
-
     @property
     def account(self) -> str:
         """The account of the credentials; "" where it is not known."""

@@ -155,6 +155,8 @@ def test_what_the_store_lacks_is_said(
 
 def test_store_that_could_overwrite_unseen_stops_the_run() -> None:
     blind = Probed(AMAZON._replace(if_none_match=False, can_read=False), False, True)
-    with pytest.raises(CannotGoOn, match=r"(?s)overwritten unseen.*s3:GetObject.*ON_EXISTING=overwrite"):
+    with pytest.raises(
+        CannotGoOn, match=r"(?s)overwritten unseen.*ON_EXISTING=overwrite.*s3:GetObject.*bucket/images/\*"
+    ):
         guard.say(blind, settings_with())
     guard.say(blind, settings_with(ON_EXISTING="overwrite"))

@@ -258,7 +258,7 @@ def test_listing_that_repeats_a_page_under_new_tokens(s3_server: Factory, connec
 @pytest.mark.parametrize(
     ("server_settings", "settings", "message"),
     [
-        pytest.param({"allow": ["PutObject"]}, {}, '"Action": "s3:ListBucket"', id="not allowed"),
+        pytest.param({"allow": ["PutObject"]}, {}, '"Action": ["s3:ListBucket"]', id="not allowed"),
         pytest.param({}, {"DESTINATION_BUCKET": "absent"}, "NoSuchBucket", id="no such bucket"),
         pytest.param({}, {"EXPECTED_BUCKET_OWNER": "999988887777"}, "403", id="another owner"),
         pytest.param({"credentials": {"AKIATEST": "other"}}, {}, "SignatureDoesNotMatch", id="wrong secret"),

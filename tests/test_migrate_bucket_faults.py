@@ -134,6 +134,7 @@ def test_refusal_at_the_start_stops_with_the_remedy(world: World, fault: str, wo
     ran = world.run()
     assert ran.code == 3
     assert words in ran.err
+    assert ("arn:aws:s3:::bucket/img/*" in ran.err) == (fault == "AccessDenied")
     assert ran.err.count("ERROR") == 1
     assert world.job.failed() == {}
     assert len(world.source.log) == 0

@@ -343,7 +343,7 @@ def test_validate_without_reading_permission(migrated: Job, s3: S3Server) -> Non
     assert (migrated.urls[0], key("0.jpg"), "lost") in migrated.rows("missing.txt")
     assert error.count("HEAD is refused") == 1
     assert error.count("the spot check is not whole") == 1
-    assert "allow s3:GetObject" in migrated.report()["spot_check"]["not_done"]
+    assert '"s3:GetObject"' in migrated.report()["spot_check"]["not_done"]
     assert migrated.report()["missing"]["look_refused"] is True
 
 
