@@ -43,12 +43,13 @@ from cdn2s3.expected import DIFFERS, SEEN, Counts, Expected, Missing
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.job import key_maker
 from cdn2s3.ledger import COMPLETED, FAILED, encode
-from cdn2s3.listing import Found, Listing, Refused, look
+from cdn2s3.listing import Found, Listing, look
 from cdn2s3.logs import say_error
 from cdn2s3.logs import set_up as set_up_logs
 from cdn2s3.pacing import backoff
 from cdn2s3.policy import policy
 from cdn2s3.s3client import S3Client
+from cdn2s3.s3head import Refused
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MB, MigrationSettings, load
 from cdn2s3.signals import Interrupted, Signals

@@ -21,6 +21,7 @@ from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
 from cdn2s3.multipart import PartsUpload, store_parts
 from cdn2s3.policy import policy, policy_to_put
 from cdn2s3.s3client import Reply, S3Client
+from cdn2s3.s3head import ObjectInfo, Refused, head
 from cdn2s3.settings import MigrationSettings
 
 log = logging.getLogger(__name__)
@@ -38,14 +39,6 @@ class Guard(NamedTuple):
     checksum_refused: bool  # a body that does not fit its checksum is refused
     if_none_match: bool  # `If-None-Match: *` protects an existing object
     can_read: bool  # s3:GetObject is granted: HEAD and GET work
-
-
-class ObjectInfo(NamedTuple):
-    """An object as HEAD shows it."""
-
-    size: int  # bytes
-    etag: str  # without quotes
-    encrypted_by_kms: bool  # then the ETag is no MD5 even where it looks like one
 
 
 class Bucket:
@@ -105,18 +98,10 @@ class Bucket:
 
     def head(self, key: str, limit: Limit) -> ObjectInfo | None:
         """Return what is at key, None when nothing is; raise UrlFailed (unverified) when HEAD is refused."""
-        reply = self._client.request("HEAD", key, limit)
-        if reply.status == 404:
-            return None
-        if reply.status == 403:
-            raise self._unread("HEAD was refused")
-        if reply.status != 200:
-            raise reply.error("HEAD")
-        kms = reply.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
-        size = reply.headers.get("content-length", "")
-        if not (size.isascii() and size.isdigit()):
-            raise TryAgain("server_error", "the bucket's answer to HEAD tells no size")
-        return ObjectInfo(int(size), reply.etag, kms)
+        try:
+            return head(self._client, key, limit)
+        except Refused:
+            raise self._unread("HEAD was refused") from None
 
     def md5_at(self, key: str, limit: Limit) -> str:
         """Return the MD5 of the object at key as hex digits, from its bytes; raise as head() does."""

@@ -17,7 +17,8 @@ from cdn2s3.connection import Limit
 from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
 from cdn2s3.pacing import backoff
 from cdn2s3.policy import policy
-from cdn2s3.s3client import Reply, S3Client
+from cdn2s3.s3client import S3Client
+from cdn2s3.s3head import head
 from cdn2s3.settings import MigrationSettings
 
 _ROOT = "ListBucketResult"
@@ -38,10 +39,6 @@ class Page(NamedTuple):
 
     objects: list[Found]
     token: str | None  # what the next page is asked for with; None: this is the last one
-
-
-class Refused(Exception):
-    """Tell that the store does not let us look at an object (403)."""
 
 
 class Listing:
@@ -188,15 +185,8 @@ def _decoded(key: str) -> str:
 
 def look(client: S3Client, key: str, limit: Limit) -> Found | None:
     """Return what HEAD shows at key, None when nothing is there; raise Refused, TryAgain or CannotGoOn."""
-    reply: Reply = client.request("HEAD", key, limit)
-    if reply.status == 404:
-        return None
-    if reply.status == 403:
-        raise Refused
-    if reply.status != 200:
-        error = reply.error("HEAD")
-        raise CannotGoOn(error.message) if isinstance(error, UrlFailed) else error
-    length = reply.headers.get("content-length", "")
-    if not (length.isascii() and length.isdigit()):
-        raise TryAgain("server_error", "HEAD shows no Content-Length")
-    return Found(key, int(length), reply.etag)
+    try:
+        info = head(client, key, limit)
+    except UrlFailed as error:
+        raise CannotGoOn(error.message) from error
+    return None if info is None else Found(key, info.size, info.etag)

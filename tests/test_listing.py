@@ -10,8 +10,9 @@ import pytest
 
 from cdn2s3.connection import Limit
 from cdn2s3.errors import CannotGoOn, TryAgain
-from cdn2s3.listing import Found, Listing, Page, Refused, look, parsed
+from cdn2s3.listing import Found, Listing, Page, look, parsed
 from cdn2s3.s3client import S3Client
+from cdn2s3.s3head import Refused
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MigrationSettings, build
 from tests.servers.rules import Rule
