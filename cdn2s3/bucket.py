@@ -103,6 +103,18 @@ class Bucket:
         except Refused:
             raise self._unread("HEAD was refused") from None
 
+    def exists(self, key: str, limit: Limit) -> bool:
+        """Tell whether something is at key, before a write that `If-None-Match` does not protect.
+
+        Where the guard probe was read, 403 is S3's way to say "absent" without s3:ListBucket. Raise as head().
+        """
+        try:
+            return head(self._client, key, limit) is not None
+        except Refused:
+            if self._guard.can_read:
+                return False
+            raise self._unread("HEAD was refused") from None
+
     def md5_at(self, key: str, limit: Limit) -> str:
         """Return the MD5 of the object at key as hex digits, from its bytes; raise as head() does."""
         digest = md5(usedforsecurity=False)
@@ -146,7 +158,7 @@ class Bucket:
         self, key: str, media_type: str, parts: Iterator[memoryview], limit_seconds: float
     ) -> Stored:
         protect = not self.overwrites
-        if protect and not self.guard.if_none_match and self.head(key, Limit(limit_seconds)) is not None:
+        if protect and not self.guard.if_none_match and self.exists(key, Limit(limit_seconds)):
             size, digest = drained(parts)
             return self.compared(key, size, digest, Limit(limit_seconds))
         upload = PartsUpload(
@@ -191,7 +203,7 @@ class ObjectUpload:
     def attempt(self, limit: Limit) -> Stored:
         bucket, key, image = self._bucket, self._key, self._image
         protect = not (bucket.overwrites or self._ours_is_wrong)
-        if protect and not bucket.guard.if_none_match and self._exists(limit):
+        if protect and not bucket.guard.if_none_match and bucket.exists(key, limit):
             return bucket.compared(key, len(image.body), image.digest(), limit)
         reply = bucket.put(key, image, limit, guarded=protect and bucket.guard.if_none_match)
         if protect and reply.status in _EXISTS:
@@ -201,12 +213,6 @@ class ObjectUpload:
         self._prove(reply, limit)
         self._ours_is_wrong = False
         return Stored(reply.etag, len(image.body), image.md5.hex() or "-", already_there=False)
-
-    def _exists(self, limit: Limit) -> bool:
-        try:
-            return self._bucket.head(self._key, limit) is not None
-        except UrlFailed:
-            return False  # reading is allowed (the guard probe saw it), so 403 is S3's way to say "absent"
 
     def _prove(self, reply: Reply, limit: Limit) -> None:
         """Raise TryAgain when the answer to our PUT does not prove that the object is the image."""

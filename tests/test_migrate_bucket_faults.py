@@ -288,6 +288,17 @@ def test_large_body_is_stored_in_parts_or_not_at_all(world: World, fault: str) -
         assert_moved(world.job, world.source, world.s3, [url])
 
 
+def test_bodies_of_all_sizes_move_where_an_absent_key_reads_as_refused(world: World) -> None:
+    world.start({"ignore_if_none_match": True, "allow": ["PutObject", "GetObject"]}, MAX_BUFFER_MB=1)
+    large, theirs = (world.source.url_of(f"{name}.jpg", size=9_000_000) for name in ("large", "theirs"))
+    world.s3.put("bucket", world.key(theirs), b"somebody else's")
+    world.job.urls([large, theirs, *world.urls])
+    assert world.run().code == 1
+    assert world.job.causes() == {theirs: "conflict"}
+    assert_moved(world.job, world.source, world.s3, [large, *world.urls])
+    assert world.s3.objects("bucket")[world.key(theirs)].read() == b"somebody else's"
+
+
 @pytest.mark.parametrize(
     "fault", ["complete_200_error", "500_after_store", "drop_after_store", "InternalError"]
 )

@@ -221,6 +221,23 @@ def test_other_content_at_the_key_is_a_conflict_and_stays(make: Make) -> None:
     assert world.objects() == {"images/a.jpg": b"theirs"}
 
 
+@pytest.mark.parametrize("size", [None, 9_000_000], ids=["small", "large"])
+@pytest.mark.parametrize(
+    ("fault", "readable", "cause"),
+    [("MethodNotAllowed", True, "destination"), ("AccessDenied", False, "unverified")],
+)
+def test_object_that_cannot_be_looked_for_is_not_overwritten(
+    make: Make, size: int | None, fault: str, readable: bool, cause: str
+) -> None:
+    world = make({"ignore_if_none_match": True}, MAX_BUFFER_MB="1")
+    bucket: Any = world.transfer.destination
+    bucket._guard = bucket.guard._replace(can_read=readable)
+    world.s3.rules.add(Rule(fault, operation="HeadObject"))
+    world.s3.put("bucket", "images/a.jpg", b"theirs")
+    assert world.move("a.jpg", size=size).cause == cause
+    assert set(world.objects().values()) == {b"theirs"}
+
+
 @pytest.mark.parametrize("code", ["AccessDenied", "NoSuchBucket", "ExpiredToken", "PermanentRedirect"])
 def test_fatal_answer_stops_the_run(make: Make, code: str) -> None:
     world = make()
