@@ -132,8 +132,13 @@ class Bucket:
         return UrlFailed("unverified", f"{what}: grant {policy(self._settings, 'GetObject')}")
 
     def delete(self, key: str, limit: Limit) -> bool:
-        """Delete the object at key; return False when that is refused."""
-        return self._client.request("DELETE", key, limit).status in (200, 204)
+        """Delete the object at key; return False when that is refused, or not offered; raise what else it means."""
+        reply = self._client.request("DELETE", key, limit)
+        if reply.status in (200, 204) or (reply.status == 404 and reply.code in ("", "NoSuchKey")):
+            return True
+        if reply.status in (405, 501) or (reply.status == 403 and reply.code in ("", "AccessDenied")):
+            return False
+        raise reply.error("DELETE")
 
     def compared(self, key: str, size: int, digest: bytes, limit: Limit) -> Stored:
         """Return the object that is already at key when its content is that of size and digest (MD5).
@@ -235,7 +240,8 @@ class ObjectUpload:
             return
         try:
             deleted = self._bucket.delete(self._key, Limit(10))
-        except (TryAgain, CannotGoOn):
+        except MigrationError as error:
+            log.debug("delete failed: %s", error)
             deleted = False
         if not deleted:
             log.error("an object that is not its image is left at key %r: delete it by hand", self._key)

@@ -63,13 +63,19 @@ def probe(settings: MigrationSettings, client: S3Client) -> Probed:
         if_none_match=second.status in (412, 304),
         can_read=_can_read(bucket, key, settings),
     )
-    deleted = bucket.delete(key, Limit(settings.upload_timeout))
-    return Probed(guard, kms, deleted)
+    return Probed(guard, kms, _can_delete(bucket, key, settings))
 
 
 def _can_read(bucket: Bucket, key: str, settings: MigrationSettings) -> bool:
     try:
         return bucket.head(key, Limit(settings.upload_timeout)) is not None
+    except UrlFailed:
+        return False
+
+
+def _can_delete(bucket: Bucket, key: str, settings: MigrationSettings) -> bool:
+    try:
+        return bucket.delete(key, Limit(settings.upload_timeout))
     except UrlFailed:
         return False
 

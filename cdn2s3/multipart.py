@@ -29,7 +29,7 @@ class Objects(Protocol):
         """Return the object at key where its content is that of size and digest; raise as Bucket.compared."""
 
     def delete(self, key: str, limit: Limit) -> bool:
-        """Delete the object at key; return False when that is refused."""
+        """Delete the object at key; return False when that is refused; raise as Bucket.delete."""
 
 
 class _Whole(NamedTuple):
@@ -155,7 +155,7 @@ def _proven(upload: PartsUpload, whole: _Whole, objects: Objects, etag: str) -> 
 def _deleted(upload: PartsUpload, objects: Objects) -> bool:
     try:
         return objects.delete(upload.key, _limit(upload))
-    except (TryAgain, CannotGoOn) as error:
+    except MigrationError as error:
         log.debug("delete failed: %s", error)
         return False
 

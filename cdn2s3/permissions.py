@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from cdn2s3 import guard
 from cdn2s3.bucket import probe_image, probe_key
-from cdn2s3.errors import CannotGoOn, TryAgain
+from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
 from cdn2s3.policy import policy, policy_to_put
 from cdn2s3.s3client import Reply
 from cdn2s3.settings import MigrationSettings
@@ -128,18 +128,33 @@ def check_acl(visit: Visit) -> list[Finding]:
             headers={"content-type": "text/plain", "x-amz-acl": "private"},
             body=(probe_image().body,),
         )
-        visit.client.request("DELETE", probe_key(settings), visit.limit())
     except (TryAgain, CannotGoOn):
         return []
+    return [_acl(visit, reply), *_left_by_acl(visit)]
+
+
+def _left_by_acl(visit: Visit) -> list[Finding]:
+    """Delete the probe object once more; return a warning where a failure leaves it (not a refusal: that is said)."""
+    key = probe_key(visit.settings)
+    try:
+        visit.bucket.delete(key, visit.limit())
+    except (TryAgain, CannotGoOn, UrlFailed) as error:
+        why = error.message if isinstance(error, (TryAgain, UrlFailed)) else str(error)
+        remedy = f"aws s3 rm s3://{visit.settings.destination_bucket}/{key}"
+        return [Finding(WARNING, "delete", f"the probe stays at {key}: {why}", remedy)]
+    return []
+
+
+def _acl(visit: Visit, reply: Reply) -> Finding:
     if reply.code == "AccessControlListNotSupported":
-        return [Finding(OK, "ACL", "ACLs are disabled in the bucket: none is needed")]
+        return Finding(OK, "ACL", "ACLs are disabled in the bucket: none is needed")
     if reply.status != 200:
         said = "whether the bucket takes ACLs could not be learned; none is sent, which suits a bucket of one's own"
-        return [Finding(OK, "ACL", said)]
+        return Finding(OK, "ACL", said)
     account = visit.account
     if account and not visit.is_ours(account):
         said = (
             "ACLs are enabled, the bucket is another account's: without one its owner cannot read the objects"
         )
-        return [Finding(WARNING, "ACL", said, "OBJECT_ACL=bucket-owner-full-control")]
-    return [Finding(OK, "ACL", "ACLs are enabled, none is sent: the objects belong to this account")]
+        return Finding(WARNING, "ACL", said, "OBJECT_ACL=bucket-owner-full-control")
+    return Finding(OK, "ACL", "ACLs are enabled, none is sent: the objects belong to this account")

@@ -60,6 +60,11 @@ class Visit:
         return S3Client(self.settings, self._adapter)
 
     @cached_property
+    def bucket(self) -> Bucket:
+        """The bucket, of which nothing is known yet; raise CannotGoOn without credentials."""
+        return Bucket(self.settings, self.client, NOTHING_KNOWN)
+
+    @cached_property
     def identity(self) -> Identity:
         """Whose credentials they are; raise CannotGoOn when there are none."""
         return identity(self.settings)
@@ -80,9 +85,8 @@ class Visit:
     @cached_property
     def first_put(self) -> Reply:
         """The answer to a plain PUT of the probe object; raise TryAgain or CannotGoOn."""
-        bucket = Bucket(self.settings, self.client, NOTHING_KNOWN)
         image = probe_image() if self.settings.integrity == "md5" else probe_image()._replace(md5=b"")
-        return bucket.put(probe_key(self.settings), image, self.limit(), False)
+        return self.bucket.put(probe_key(self.settings), image, self.limit(), False)
 
     @cached_property
     def probed(self) -> guard.Probed:
