@@ -293,7 +293,7 @@ def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int
             yield crew
             return
         transfer = equip(settings, client, probed, 1)
-        stack.enter_context(closing(transfer.source))
+        stack.enter_context(closing(transfer))
         yield Workers(keys, transfer, ledger, settings.concurrency)
 
 
@@ -313,7 +313,7 @@ def share(
         stack.enter_context(statefile.synced_every_second(ledger.completed, ledger.failed))
         adapter = stack.enter_context(closing(PooledAdapter(workers, settings.ca_bundle)))
         transfer = equip(settings, S3Client(settings, adapter, object_url), probed, count, stop)
-        stack.callback(transfer.source.close)
+        stack.callback(transfer.close)
         pool = Workers(key_maker(settings), transfer, ledger, workers)
         for batch in pool.moved_from(desk.feed):
             desk.hand_in(batch, pool.note(), pool.underway(), pool.held)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from hashlib import md5
@@ -26,6 +27,7 @@ from cdn2s3.settings import MigrationSettings
 
 log = logging.getLogger(__name__)
 
+_PAUSE = 0.5  # seconds between two attempts to delete the probe at the end
 PROBE_NAME = ".cdn2s3-probe"
 PROBE_BODY = b"cdn2s3 writes and deletes this object to see what the bucket checks.\n"
 _MD5_LIKE = re.compile(r"[0-9a-f]{32}")
@@ -50,18 +52,46 @@ class Bucket:
         self._guard = guard
         self._overwrite = settings.on_existing == "overwrite"
         self._fixed_headers = _fixed_headers(settings)
+        self._probe_was_put = False  # since the guard probe, by is_up()
 
     def upload(self, key: str, image: Image) -> ObjectUpload:
         return ObjectUpload(self, key, image)
 
     def is_up(self) -> bool:
-        """Tell whether the bucket takes the probe object now."""
-        limit = Limit(min(10.0, self._settings.upload_timeout))
+        """Tell whether the bucket takes the probe object now; raise CannotGoOn where it would take no other either."""
+        self._probe_was_put = True
         try:
-            reply = self.put(probe_key(self._settings), probe_image(), limit, False)
-            return reply.status == 200 and bool(reply.etag)  # a proxy's own page has none
+            reply = self.put(probe_key(self._settings), probe_image(), self._short_limit(), False)
         except TryAgain:
             return False
+        if reply.status != 200:
+            error = self.put_error(reply)
+            if isinstance(error, CannotGoOn):
+                raise error
+        return reply.status == 200 and bool(reply.etag)  # a proxy's own page has none
+
+    def close(self) -> None:
+        """Delete the probe object where is_up() has put it; never raises."""
+        if not self._probe_was_put:
+            return
+        try:
+            deleted = self._deleted_at_last(probe_key(self._settings), self._short_limit())
+        except MigrationError as error:
+            log.debug("deleting the probe failed: %s", error)
+            deleted = False
+        if not deleted:
+            log.info("the probe object stays at %s", probe_key(self._settings))
+
+    def _deleted_at_last(self, key: str, limit: Limit) -> bool:
+        """Delete the object at key, with further attempts until limit; return and raise as delete()."""
+        while True:
+            try:
+                return self.delete(key, limit)
+            except TryAgain:
+                time.sleep(min(_PAUSE, limit.remaining()))
+
+    def _short_limit(self) -> Limit:
+        return Limit(min(10.0, self._settings.upload_timeout))
 
     def put(self, key: str, image: Image, limit: Limit, guarded: bool) -> Reply:
         """PUT image once and return the store's answer; guarded sends `If-None-Match: *`."""

@@ -96,6 +96,12 @@ class Transfer:
         """Move url to its key; raise Stopped, or CannotGoOn when no URL would fare better."""
         return _Journey(self, url, address).result()
 
+    def close(self) -> None:
+        """Leave both sides as they are to be left, when no worker is at work any more."""
+        self.source.close()
+        if self.sides.bucket.health().down_for is None:  # else it is asked in vain
+            self.destination.close()
+
     @property
     def outages(self) -> int:
         return self.sides.source.outages + self.sides.bucket.outages

@@ -246,6 +246,36 @@ def test_fatal_answer_stops_the_run(make: Make, code: str) -> None:
         world.move("a.jpg")
 
 
+@pytest.mark.parametrize(
+    "code", ["AccessDenied", "NoSuchBucket", "ExpiredToken", "PermanentRedirect", "InvalidAccessKeyId"]
+)
+def test_fatal_answer_to_the_probe_stops_the_run(make: Make, code: str) -> None:
+    world = make()
+    world.s3.rules.add(Rule(code))
+    with pytest.raises(CannotGoOn, match=code):
+        world.transfer.destination.is_up()
+
+
+@pytest.mark.parametrize("fault", ["SlowDown", "InternalError", "200_html", "drop_before", "InvalidRequest"])
+def test_other_answers_to_the_probe_are_an_outage(make: Make, fault: str) -> None:
+    world = make()
+    world.s3.rules.add(Rule(fault))
+    assert world.transfer.destination.is_up() is False
+    world.s3.rules.clear()
+    assert world.transfer.destination.is_up() is True
+
+
+def test_probe_is_deleted_when_the_transfer_is_closed(make: Make) -> None:
+    world = make()
+    asked = len(world.s3.log)
+    world.transfer.close()
+    assert len(world.s3.log) == asked  # nothing was put since the guard probe
+    world.transfer.destination.is_up()
+    assert "images/.cdn2s3-probe" in world.s3.objects("bucket")
+    world.transfer.close()
+    assert world.s3.objects("bucket") == {}
+
+
 def test_stop_ends_a_download(make: Make) -> None:
     world = make()
     timer = threading.Timer(0.1, world.transfer.stop.set)
