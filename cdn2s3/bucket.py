@@ -24,6 +24,7 @@ from cdn2s3.policy import policy, policy_to_put
 from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.s3head import ObjectInfo, Refused, head
 from cdn2s3.settings import MigrationSettings
+from cdn2s3.unfinished import Unfinished
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Bucket:
         self._guard = guard
         self._overwrite = settings.on_existing == "overwrite"
         self._fixed_headers = _fixed_headers(settings)
+        self._unfinished = Unfinished(settings, client)
         self._probe_was_put = False  # since the guard probe, by is_up()
 
     def upload(self, key: str, image: Image) -> ObjectUpload:
@@ -203,6 +205,7 @@ class Bucket:
             protect and self.guard.if_none_match,
             self.guard.etag_is_md5,
             limit_seconds,
+            self._unfinished,
         )
         return store_parts(upload, parts, self)
 
