@@ -276,6 +276,43 @@ def test_probe_is_deleted_when_the_transfer_is_closed(make: Make) -> None:
     assert world.s3.objects("bucket") == {}
 
 
+class Counted(Bandwidth):
+    """Note what is told of each download."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.told: list[int] = []
+
+    def was(self, size: int) -> None:
+        self.told.append(size)
+
+
+@pytest.mark.parametrize("size", [300_000, 9_000_000], ids=["small", "large"])
+@pytest.mark.parametrize(
+    ("fault", "share"),
+    [
+        ("", 1.0),
+        ("404", 0.0),
+        ("close", 0.0),
+        ("short_body", 0.5),
+        ("chunked_cut", 0.5),
+        ("no_length_cut", 0.5),
+    ],
+)
+def test_bytes_that_came_count_towards_the_bandwidth(make: Make, fault: str, share: float, size: int) -> None:
+    world = make(MAX_BUFFER_MB="1")
+    world.transfer.bandwidth = counted = Counted()
+    result = world.move("a.jpg", fault, size=size)
+    assert counted.told == pytest.approx([share * size] * result.attempts, rel=0.01)
+
+
+def test_rejected_body_counts_towards_the_bandwidth(make: Make) -> None:
+    world = make()
+    world.transfer.bandwidth = counted = Counted()
+    assert world.move("a.jpg", "html").cause == "not_an_image"
+    assert counted.told[0] > 0
+
+
 def test_stop_ends_a_download(make: Make) -> None:
     world = make()
     timer = threading.Timer(0.1, world.transfer.stop.set)
