@@ -31,8 +31,6 @@ from cdn2s3.settings import MigrationSettings
 from cdn2s3.signing import NO_CREDENTIALS, Signer, query_string, quoted_key
 from cdn2s3.wire import host_header, request_head
 
-_ERROR_BODY = 64_000  # bytes of an error answer that are read
-
 
 class Reply(NamedTuple):
     """A whole answer of the store."""
