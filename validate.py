@@ -40,9 +40,10 @@ from cdn2s3.errors import (
     redact,
 )
 from cdn2s3.expected import DIFFERS, SEEN, Counts, Expected, Missing
+from cdn2s3.fields import encode
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.job import key_maker
-from cdn2s3.ledger import COMPLETED, FAILED, encode
+from cdn2s3.ledger import COMPLETED, FAILED
 from cdn2s3.listing import Found, Listing, look
 from cdn2s3.logs import say_error
 from cdn2s3.logs import set_up as set_up_logs

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.errors import Fixable
+from cdn2s3.fields import encode, field
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.keys import KeyMaker, Malformed, Naming
-from cdn2s3.ledger import Completed, encode, field
+from cdn2s3.ledger import Completed
 from cdn2s3.worklist import (
     BLANK,
     COLLISION,
