@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Signals()
     try:
         settings = load(MigrationSettings, arguments.env_file)
-        make_state_dir(settings.state_dir)
+        runstate.make_state_dir(settings.state_dir)
         set_up_logs(settings.state_dir / "validation.log", settings.log_level)
         with held_lock(settings.state_dir / LOCK, "validate.py"):
             return validate(settings, arguments)
@@ -464,13 +464,6 @@ def not_negative(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError("a whole number from 0 on")
     return int(text)
-
-
-def make_state_dir(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Fixable(f"STATE_DIR {folder} cannot be made: {error.strerror}. Correct the path.") from error
 
 
 if __name__ == "__main__":

@@ -95,9 +95,14 @@ def process_count(settings: MigrationSettings) -> int:
     return min(int(settings.processes), settings.concurrency)
 
 
+def open_files_needed(workers: int) -> int:
+    """Return how many open files so many workers need: a connection to each side, and some besides."""
+    return 2 * workers + _FILES_BESIDES
+
+
 def allow_open_files(workers: int) -> None:
     """Let this process have the open files that so many workers need; raise Fixable when it may not."""
-    needed = 2 * workers + _FILES_BESIDES
+    needed = open_files_needed(workers)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return
