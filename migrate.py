@@ -47,13 +47,14 @@ from cdn2s3.ledger import FAILED, Ledger
 from cdn2s3.logs import say_error
 from cdn2s3.logs import set_level as set_log_level
 from cdn2s3.logs import set_up as set_up_logs
-from cdn2s3.progress import Progress, duration
+from cdn2s3.progress import Progress
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MigrationSettings, load
 from cdn2s3.signals import Interrupted, Signals
 from cdn2s3.transfer import Result, Transfer
 from cdn2s3.underway import Times, Underway
+from cdn2s3.units import duration
 
 log = logging.getLogger("migrate")
 

@@ -52,11 +52,12 @@ from cdn2s3.policy import policy
 from cdn2s3.s3client import S3Client
 from cdn2s3.s3head import Refused
 from cdn2s3.session import PooledAdapter
-from cdn2s3.settings import MB, MigrationSettings, load
+from cdn2s3.settings import MigrationSettings, load
 from cdn2s3.signals import Interrupted, Signals
 from cdn2s3.source import Source
 from cdn2s3.statefile import held_lock, lock_holder, replacing
 from cdn2s3.transfer import Patience
+from cdn2s3.units import MB
 from cdn2s3.validation import COMPLETE, PROMISED, Mismatch, Records, repairs, success_rate, verdict
 from cdn2s3.validation_report import Findings, Spot
 from cdn2s3.worklist import Worklist

@@ -15,13 +15,13 @@ from cdn2s3.download import Reader
 from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
 from cdn2s3.guard import Probed
 from cdn2s3.pacing import Bandwidth, backoff
-from cdn2s3.progress import duration
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MigrationSettings
 from cdn2s3.sides import Side
 from cdn2s3.source import Source
 from cdn2s3.transfer import Patience, Sides, Transfer
+from cdn2s3.units import duration
 
 log = logging.getLogger(__name__)
 

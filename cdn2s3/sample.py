@@ -22,9 +22,9 @@ from cdn2s3.job import key_maker
 from cdn2s3.keys import Address, Malformed
 from cdn2s3.pacing import backoff
 from cdn2s3.planning import row
-from cdn2s3.progress import duration
-from cdn2s3.settings import MB, MigrationSettings
+from cdn2s3.settings import MigrationSettings
 from cdn2s3.transfer import Result, Transfer
+from cdn2s3.units import MB, duration
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,6 @@ from cdn2s3.progress import (
     Speed,
     _figures,
     above_a_bar,
-    duration,
     fitting,
     say,
     shortened,
@@ -210,19 +209,6 @@ def test_progress_without_a_terminal_logs_a_line_every_1000_files(caplog: pytest
         "2000 of 5000 (40.0 %)",
     ]
     assert console.getvalue() == ""
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        pytest.param(0, "0 s", id="none"),
-        pytest.param(45.4, "45 s", id="seconds"),
-        pytest.param(720, "12 min", id="minutes"),
-        pytest.param(11_100, "3 h 05 min", id="hours"),
-    ],
-)
-def test_duration_is_said_as_a_person_does(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 @pytest.mark.parametrize(
