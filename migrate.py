@@ -46,13 +46,14 @@ from cdn2s3.ledger import FAILED, Ledger
 from cdn2s3.logs import say_error
 from cdn2s3.logs import set_level as set_log_level
 from cdn2s3.logs import set_up as set_up_logs
-from cdn2s3.progress import Progress, duration
+from cdn2s3.progress import Progress
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MigrationSettings, load
 from cdn2s3.signals import Interrupted, Signals
 from cdn2s3.transfer import Result, Transfer
 from cdn2s3.underway import Times, Underway
+from cdn2s3.units import duration
 
 log = logging.getLogger("migrate")
 
@@ -304,7 +305,7 @@ def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int
             yield crew
             return
         transfer = equip(settings, client, probed)
-        stack.enter_context(closing(transfer.source))
+        stack.enter_context(closing(transfer))
         yield Workers(keys, transfer, ledger, settings.concurrency)
 
 
@@ -325,7 +326,7 @@ def share(
         stack.enter_context(statefile.synced_every_second(ledger.completed, ledger.failed))
         adapter = stack.enter_context(closing(PooledAdapter(workers, settings.ca_bundle)))
         transfer = equip(settings, S3Client(settings, adapter, object_url), probed, process, stop)
-        stack.callback(transfer.source.close)
+        stack.callback(transfer.close)
         pool = Workers(key_maker(settings), transfer, ledger, workers)
         batches = stack.enter_context(closing(pool.moved_from(desk.feed)))
         for batch in batches:

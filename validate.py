@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, Callable, TypeVar
 from tqdm import tqdm
 
 from cdn2s3 import commands, htmlreport, progress, report, runstate, spotcheck, validation_report, worklist
-from cdn2s3.bucket import READ_POLICY, probe_key
+from cdn2s3.bucket import probe_key
 from cdn2s3.buffers import BUDGET, Budget
 from cdn2s3.connection import Limit
 from cdn2s3.download import Reader
@@ -41,19 +41,23 @@ from cdn2s3.errors import (
     redact,
 )
 from cdn2s3.expected import DIFFERS, SEEN, Counts, Expected, Missing
+from cdn2s3.fields import encode
 from cdn2s3.job import key_maker
-from cdn2s3.ledger import COMPLETED, FAILED, encode
-from cdn2s3.listing import Found, Listing, Refused, look
+from cdn2s3.ledger import COMPLETED, FAILED
+from cdn2s3.listing import Found, Listing, look
 from cdn2s3.logs import say_error
 from cdn2s3.logs import set_up as set_up_logs
 from cdn2s3.pacing import backoff
+from cdn2s3.policy import policy
 from cdn2s3.s3client import S3Client
+from cdn2s3.s3head import Refused
 from cdn2s3.session import PooledAdapter
-from cdn2s3.settings import MB, MigrationSettings, load
+from cdn2s3.settings import MigrationSettings, load
 from cdn2s3.signals import Interrupted, Signals
 from cdn2s3.source import Source
 from cdn2s3.statefile import held_lock, lock_holder, replacing
 from cdn2s3.transfer import Patience
+from cdn2s3.units import MB
 from cdn2s3.validation import COMPLETE, PROMISED, Mismatch, Records, repairs, success_rate, verdict
 from cdn2s3.validation_report import Findings, Spot
 from cdn2s3.worklist import Worklist
@@ -76,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Signals()
     try:
         settings = load(MigrationSettings, arguments.env_file)
-        make_state_dir(settings.state_dir)
+        runstate.make_state_dir(settings.state_dir)
         set_up_logs(settings.state_dir / "validation.log", settings.log_level)
         with held_lock(settings.state_dir / LOCK, "validate.py"):
             return validate(settings, arguments)
@@ -284,7 +288,8 @@ class Validation:
                 if isinstance(answer, Refused):
                     self.findings.look_refused = True
                     log.warning(
-                        "HEAD is refused, so what the listing does not show is missing: %s", READ_POLICY
+                        "HEAD is refused, so what the listing does not show is missing; to look, grant %s",
+                        policy(self.settings, "GetObject"),
                     )
                     return
                 self.findings.looked_at += 1
@@ -338,7 +343,7 @@ class Validation:
                 self._note_check(number, check)
                 in_a_row = in_a_row + 1 if check.outcome == spotcheck.UNANSWERED else 0
                 if check.outcome == spotcheck.REFUSED:
-                    self.spot.not_done = f"the bucket refuses GET: {READ_POLICY}"
+                    self.spot.not_done = f"the bucket refuses GET: grant {policy(settings, 'GetObject')}"
                 elif in_a_row >= UNANSWERED_LIMIT:
                     self.spot.not_done = f"{in_a_row} in a row without an answer, the last: {check.message}"
                 if self.spot.not_done:
@@ -487,13 +492,6 @@ def not_negative(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError("a whole number from 0 on")
     return int(text)
-
-
-def make_state_dir(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Fixable(f"STATE_DIR {folder} cannot be made: {error.strerror}. Correct the path.") from error
 
 
 if __name__ == "__main__":

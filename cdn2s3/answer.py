@@ -37,6 +37,7 @@ class Answer:
             self._read_head()
         self.chunked = False
         self.length = self._body_length(method)  # bytes of the body; None when only its end tells
+        self.received = 0  # bytes of the body that have been read
         self._left = self.length
         self._in_chunk = 0
         self._ended = self.length == 0
@@ -109,6 +110,7 @@ class Answer:
         if wanted is not None and wanted < len(view):
             view = view[:wanted]
         got = self._take(view, fills=wanted is not None)
+        self.received += got
         if wanted is None:
             self._ended = self._ended or got == 0
             return got

@@ -84,7 +84,7 @@ def try_sample(settings: MigrationSettings, arguments: argparse.Namespace, signa
         client = S3Client(there, adapter)
         probed = probe_patiently(there, client)
         transfer, bucket = equip(there, client, probed), Bucket(there, client, probed.guard)
-        with closing(transfer.source), signals.noted():
+        with closing(transfer), signals.noted():
             outcomes = sample.Sample(there, transfer, bucket, lambda: bool(signals.received)).go(urls)
     print("\n".join(sample.text(settings, outcomes, work.pending)))
     if signals.received:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from hashlib import md5
@@ -17,18 +18,21 @@ from zlib import crc32
 
 from cdn2s3.connection import Limit
 from cdn2s3.destination import Image, Stored
-from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
+from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
 from cdn2s3.multipart import PartsUpload, store_parts
+from cdn2s3.policy import policy, policy_to_put
 from cdn2s3.s3client import Reply, S3Client
+from cdn2s3.s3head import ObjectInfo, Refused, head
 from cdn2s3.settings import MigrationSettings
+from cdn2s3.unfinished import Unfinished
 
 log = logging.getLogger(__name__)
 
+_PAUSE = 0.5  # seconds between two attempts to delete the probe at the end
 PROBE_NAME = ".cdn2s3-probe"
 PROBE_BODY = b"cdn2s3 writes and deletes this object to see what the bucket checks.\n"
 _MD5_LIKE = re.compile(r"[0-9a-f]{32}")
 _EXISTS = frozenset({412, 304})  # 304: an older MinIO
-READ_POLICY = "allow s3:GetObject on arn:aws:s3:::BUCKET/PREFIX*"
 
 
 class Guard(NamedTuple):
@@ -40,14 +44,6 @@ class Guard(NamedTuple):
     can_read: bool  # s3:GetObject is granted: HEAD and GET work
 
 
-class ObjectInfo(NamedTuple):
-    """An object as HEAD shows it."""
-
-    size: int  # bytes
-    etag: str  # without quotes
-    encrypted_by_kms: bool  # then the ETag is no MD5 even where it looks like one
-
-
 class Bucket:
     """Store images in one bucket under one guard; shared by all workers."""
 
@@ -57,18 +53,47 @@ class Bucket:
         self._guard = guard
         self._overwrite = settings.on_existing == "overwrite"
         self._fixed_headers = _fixed_headers(settings)
+        self._unfinished = Unfinished(settings, client)
+        self._probe_was_put = False  # since the guard probe, by is_up()
 
     def upload(self, key: str, image: Image) -> ObjectUpload:
         return ObjectUpload(self, key, image)
 
     def is_up(self) -> bool:
-        """Tell whether the bucket takes the probe object now."""
-        limit = Limit(min(10.0, self._settings.upload_timeout))
+        """Tell whether the bucket takes the probe object now; raise CannotGoOn where it would take no other either."""
+        self._probe_was_put = True
         try:
-            reply = self.put(probe_key(self._settings), probe_image(), limit, False)
-            return reply.status == 200 and bool(reply.etag)  # a proxy's own page has none
+            reply = self.put(probe_key(self._settings), probe_image(), self._short_limit(), False)
         except TryAgain:
             return False
+        if reply.status != 200:
+            error = self.put_error(reply)
+            if isinstance(error, CannotGoOn):
+                raise error
+        return reply.status == 200 and bool(reply.etag)  # a proxy's own page has none
+
+    def close(self) -> None:
+        """Delete the probe object where is_up() has put it; never raises."""
+        if not self._probe_was_put:
+            return
+        try:
+            deleted = self._deleted_at_last(probe_key(self._settings), self._short_limit())
+        except MigrationError as error:
+            log.debug("deleting the probe failed: %s", error)
+            deleted = False
+        if not deleted:
+            log.info("the probe object stays at %s", probe_key(self._settings))
+
+    def _deleted_at_last(self, key: str, limit: Limit) -> bool:
+        """Delete the object at key, with further attempts until limit; return and raise as delete()."""
+        while True:
+            try:
+                return self.delete(key, limit)
+            except TryAgain:
+                time.sleep(min(_PAUSE, limit.remaining()))
+
+    def _short_limit(self) -> Limit:
+        return Limit(min(10.0, self._settings.upload_timeout))
 
     def put(self, key: str, image: Image, limit: Limit, guarded: bool) -> Reply:
         """PUT image once and return the store's answer; guarded sends `If-None-Match: *`."""
@@ -96,20 +121,31 @@ class Bucket:
             "put_object", limit, Key=key, Body=body, ContentType=image.media_type, **params
         )[0]
 
+    def put_error(self, reply: Reply, action: str = "PUT") -> MigrationError:
+        """Return what an answer to put() that is no success means; a missing permission has its policy line."""
+        error = reply.error(action)
+        if reply.code != "AccessDenied":
+            return error
+        return CannotGoOn(f"{error}\n  {policy_to_put(self._settings)}")
+
     def head(self, key: str, limit: Limit) -> ObjectInfo | None:
         """Return what is at key, None when nothing is; raise UrlFailed (unverified) when HEAD is refused."""
-        reply = self._client.request("HEAD", key, limit)
-        if reply.status == 404:
-            return None
-        if reply.status == 403:
-            raise UrlFailed("unverified", f"HEAD was refused: {READ_POLICY}")
-        if reply.status != 200:
-            raise reply.error("HEAD")
-        kms = reply.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
-        size = reply.headers.get("content-length", "")
-        if not (size.isascii() and size.isdigit()):
-            raise TryAgain("server_error", "the bucket's answer to HEAD tells no size")
-        return ObjectInfo(int(size), reply.etag, kms)
+        try:
+            return head(self._client, key, limit)
+        except Refused:
+            raise self._unread("HEAD was refused") from None
+
+    def exists(self, key: str, limit: Limit) -> bool:
+        """Tell whether something is at key, before a write that `If-None-Match` does not protect.
+
+        Where the guard probe was read, 403 is S3's way to say "absent" without s3:ListBucket. Raise as head().
+        """
+        try:
+            return head(self._client, key, limit) is not None
+        except Refused:
+            if self._guard.can_read:
+                return False
+            raise self._unread("HEAD was refused") from None
 
     def md5_at(self, key: str, limit: Limit) -> str:
         """Return the MD5 of the object at key as hex digits, from its bytes; raise as head() does."""
@@ -117,16 +153,24 @@ class Bucket:
         room = memoryview(bytearray(1 << 18))
         with self._client.open("GET", key, limit) as answer:
             if answer.status == 403:
-                raise UrlFailed("unverified", f"GET was refused: {READ_POLICY}")
+                raise self._unread("GET was refused")
             if answer.status != 200:
                 raise Reply(answer.status, answer.headers, answer.body()).error("GET")
             while got := answer.read_into(room):
                 digest.update(room[:got])
         return digest.hexdigest()
 
+    def _unread(self, what: str) -> UrlFailed:
+        return UrlFailed("unverified", f"{what}: grant {policy(self._settings, 'GetObject')}")
+
     def delete(self, key: str, limit: Limit) -> bool:
-        """Delete the object at key; return False when that is refused."""
-        return self._client.request("DELETE", key, limit).status in (200, 204)
+        """Delete the object at key; return False when that is refused, or not offered; raise what else it means."""
+        reply = self._client.request("DELETE", key, limit)
+        if reply.status in (200, 204) or (reply.status == 404 and reply.code in ("", "NoSuchKey")):
+            return True
+        if reply.status in (405, 501) or (reply.status == 403 and reply.code in ("", "AccessDenied")):
+            return False
+        raise reply.error("DELETE")
 
     def compared(self, key: str, size: int, digest: bytes, limit: Limit) -> Stored:
         """Return the object that is already at key when its content is that of size and digest (MD5).
@@ -151,7 +195,7 @@ class Bucket:
         self, key: str, media_type: str, parts: Iterator[memoryview], limit_seconds: float
     ) -> Stored:
         protect = not self.overwrites
-        if protect and not self.guard.if_none_match and self.head(key, Limit(limit_seconds)) is not None:
+        if protect and not self.guard.if_none_match and self.exists(key, Limit(limit_seconds)):
             size, digest = drained(parts)
             return self.compared(key, size, digest, Limit(limit_seconds))
         upload = PartsUpload(
@@ -161,6 +205,7 @@ class Bucket:
             protect and self.guard.if_none_match,
             self.guard.etag_is_md5,
             limit_seconds,
+            self._unfinished,
         )
         return store_parts(upload, parts, self)
 
@@ -196,22 +241,16 @@ class ObjectUpload:
     def attempt(self, limit: Limit) -> Stored:
         bucket, key, image = self._bucket, self._key, self._image
         protect = not (bucket.overwrites or self._ours_is_wrong)
-        if protect and not bucket.guard.if_none_match and self._exists(limit):
+        if protect and not bucket.guard.if_none_match and bucket.exists(key, limit):
             return bucket.compared(key, len(image.body), image.digest(), limit)
         reply = bucket.put(key, image, limit, guarded=protect and bucket.guard.if_none_match)
         if protect and reply.status in _EXISTS:
             return bucket.compared(key, len(image.body), image.digest(), limit)
         if reply.status != 200:
-            raise reply.error("PUT")
+            raise bucket.put_error(reply)
         self._prove(reply, limit)
         self._ours_is_wrong = False
         return Stored(reply.etag, len(image.body), image.md5.hex() or "-", already_there=False)
-
-    def _exists(self, limit: Limit) -> bool:
-        try:
-            return self._bucket.head(self._key, limit) is not None
-        except UrlFailed:
-            return False  # reading is allowed (the guard probe saw it), so 403 is S3's way to say "absent"
 
     def _prove(self, reply: Reply, limit: Limit) -> None:
         """Raise TryAgain when the answer to our PUT does not prove that the object is the image."""
@@ -234,7 +273,8 @@ class ObjectUpload:
             return
         try:
             deleted = self._bucket.delete(self._key, Limit(10))
-        except (TryAgain, CannotGoOn):
+        except MigrationError as error:
+            log.debug("delete failed: %s", error)
             deleted = False
         if not deleted:
             log.error("an object that is not its image is left at key %r: delete it by hand", self._key)

@@ -9,6 +9,7 @@ from typing import Any, Callable, NamedTuple
 from cdn2s3.connection import Limit
 from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
 from cdn2s3.pacing import backoff
+from cdn2s3.policy import policy
 from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.settings import MigrationSettings
 
@@ -102,8 +103,7 @@ def _error(settings: MigrationSettings, reply: Reply, operation: str) -> Migrati
     if reply.code == "AccessDenied":
         return CannotGoOn(
             f"the credentials may not create buckets. Grant this, or have {settings.destination_bucket} created "
-            f'by somebody who may:\n  {{"Effect": "Allow", "Action": ["s3:CreateBucket", '
-            f'"s3:PutBucketPublicAccessBlock"], "Resource": "arn:aws:s3:::{settings.destination_bucket}"}}'
+            f"by somebody who may:\n  {policy(settings, 'CreateBucket', 'PutBucketPublicAccessBlock')}"
         )
     error = reply.error(operation)
     return CannotGoOn(f"{error.message}.") if isinstance(error, UrlFailed) else error

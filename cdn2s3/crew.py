@@ -22,7 +22,7 @@ from cdn2s3.destination import Stored
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.feed import Done, Feed, Task
 from cdn2s3.ledger import COMPLETED, FAILED, completed
-from cdn2s3.statefile import whole_lines
+from cdn2s3.statefile import size_of, whole_lines
 from cdn2s3.transfer import Result
 from cdn2s3.underway import Underway, together
 
@@ -79,7 +79,7 @@ class Crew:
 
     def moved(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
         """Move tasks; yield what is done every tick. Raise CannotGoOn after all processes have ended."""
-        begin = {name: _size(self._state_dir / name) for name in (COMPLETED, FAILED)}
+        begin = {name: size_of(self._state_dir / name) for name in (COMPLETED, FAILED)}
         feed = Feed(tasks)
         if not self._members:
             self.start()
@@ -354,7 +354,3 @@ def _in_child(
         body(desk, stop, *arguments)
     except CannotGoOn as error:
         desk.give_up(error)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0

@@ -59,4 +59,10 @@ class Destination(Protocol):
         """
 
     def is_up(self) -> bool:
-        """Tell whether the destination takes a small object now; one short attempt, never raises TryAgain."""
+        """Tell whether the destination takes a small object now: one short attempt.
+
+        Raise CannotGoOn where waiting would not help; never TryAgain.
+        """
+
+    def close(self) -> None:
+        """Take away what is_up() has left, at the end of a run; never raises."""

@@ -14,14 +14,13 @@ import time
 from email.utils import parsedate_to_datetime
 
 from cdn2s3 import report
+from cdn2s3.equipment import open_files_needed
 from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
-from cdn2s3.estimate import bytes_text
 from cdn2s3.identity import Identity
-from cdn2s3.progress import duration
 from cdn2s3.regions import nearest_region
+from cdn2s3.units import bytes_text, duration
 from cdn2s3.visit import FAILED, NTP, OK, STS, WARNING, Finding, Visit, failure
 
-FILES_BESIDES = 64  # open files that are neither a download nor an upload
 BYTES_A_URL = 350  # of state files: a line of completed.txt, its copy while files are replaced, the log
 _CLOCK_FAILED = 900.0  # seconds; S3 refuses requests that are 15 minutes off (RequestTimeTooSkewed)
 _CLOCK_WARNING = 60.0
@@ -37,7 +36,7 @@ def check_versions(visit: Visit) -> list[Finding]:
 
 
 def check_open_files(visit: Visit) -> list[Finding]:
-    needed = 2 * visit.settings.concurrency + FILES_BESIDES
+    needed = open_files_needed(visit.settings.concurrency)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
         remedy = f"ulimit -n {needed}   (root raises the hard limit), or lower CONCURRENCY"

@@ -16,13 +16,13 @@ from cdn2s3.download import Reader
 from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
 from cdn2s3.guard import Probed
 from cdn2s3.pacing import Bandwidth, backoff
-from cdn2s3.progress import duration
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MigrationSettings
 from cdn2s3.sides import Side
 from cdn2s3.source import Source
 from cdn2s3.transfer import Patience, Sides, Transfer
+from cdn2s3.units import duration
 
 log = logging.getLogger(__name__)
 
@@ -110,9 +110,14 @@ def process_count(settings: MigrationSettings) -> int:
     return min(int(settings.processes), settings.concurrency)
 
 
+def open_files_needed(workers: int) -> int:
+    """Return how many open files so many workers need: a connection to each side, and some besides."""
+    return 2 * workers + _FILES_BESIDES
+
+
 def allow_open_files(workers: int) -> None:
     """Let this process have the open files that so many workers need; raise Fixable when it may not."""
-    needed = 2 * workers + _FILES_BESIDES
+    needed = open_files_needed(workers)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return

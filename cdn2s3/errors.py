@@ -3,6 +3,7 @@
     MigrationError
     ├── UrlFailed       this URL has failed for good: record its cause, go on with the others
     ├── TryAgain        this attempt has failed, another one may work
+    ├── NoRoom          (buffers) the body needs more memory than is free: wait for it, then make the attempt again
     ├── Stopped         somebody asked the run to stop: this URL stays as it was, not tried
     └── CannotGoOn      stop the run, exit 3: the state is saved and a re-run resumes
         └── Fixable     exit 2: an edit puts it right, and nothing was contacted

@@ -188,14 +188,6 @@ def estimate(files: int, mean: float, files_per_second: float, table: Prices) ->
     )
 
 
-def bytes_text(size: float) -> str:
-    """Return a number of bytes as a person says it: 1.56 TB, 390 KB (powers of 1000)."""
-    for unit, power in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if size >= power:
-            return f"{size / power:.3g} {unit}"
-    return f"{size:.0f} bytes"
-
-
 def dollars(amount: float) -> str:
     """Return dollars as text; under a cent it says so."""
     return "under $0.01" if 0 < amount < 0.01 else f"${amount:,.2f}"

@@ -207,6 +207,10 @@ class Expected:
             url = ledger.decode_line(line)
             yield number, Missing(url, self._key_of(url) or UNKNOWN, _why(state))
 
+    def record_of(self, number: int) -> int:
+        """Return what is recorded of a line: its state without what the bucket showed."""
+        return self.states[number] & _RECORD
+
     def record_at(self, number: int) -> int:
         """Return the byte offset of the record of a line, in the file that its state tells."""
         return int(self._record_at[number])

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 from typing import NamedTuple
 
-from cdn2s3.bucket import READ_POLICY, Bucket, Guard, probe_image, probe_key
+from cdn2s3.bucket import Bucket, Guard, probe_image, probe_key
 from cdn2s3.connection import Limit
 from cdn2s3.destination import Image
 from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
+from cdn2s3.policy import policy
 from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.settings import MigrationSettings
 
@@ -51,7 +52,7 @@ def probe(settings: MigrationSettings, client: S3Client) -> Probed:
 
     first = put(right)
     if first.status != 200:
-        error = first.error(f"PUT {key}")
+        error = bucket.put_error(first, f"PUT {key}")
         raise error if isinstance(error, (CannotGoOn, TryAgain)) else CannotGoOn(f"{error}.")
     kms = first.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
     second = put(right, guarded=True)
@@ -62,13 +63,19 @@ def probe(settings: MigrationSettings, client: S3Client) -> Probed:
         if_none_match=second.status in (412, 304),
         can_read=_can_read(bucket, key, settings),
     )
-    deleted = bucket.delete(key, Limit(settings.upload_timeout))
-    return Probed(guard, kms, deleted)
+    return Probed(guard, kms, _can_delete(bucket, key, settings))
 
 
 def _can_read(bucket: Bucket, key: str, settings: MigrationSettings) -> bool:
     try:
         return bucket.head(key, Limit(settings.upload_timeout)) is not None
+    except UrlFailed:
+        return False
+
+
+def _can_delete(bucket: Bucket, key: str, settings: MigrationSettings) -> bool:
+    try:
+        return bucket.delete(key, Limit(settings.upload_timeout))
     except UrlFailed:
         return False
 
@@ -85,7 +92,7 @@ def say(probed: Probed, settings: MigrationSettings) -> None:
         if not guard.can_read:
             raise CannotGoOn(
                 "the store ignores If-None-Match and refuses s3:GetObject, so an existing object could be "
-                f"overwritten unseen: {READ_POLICY}, or set ON_EXISTING=overwrite."
+                f"overwritten unseen: set ON_EXISTING=overwrite, or grant\n  {policy(settings, 'GetObject')}"
             )
         log.warning("the store ignores If-None-Match: a HEAD comes before each PUT instead (slower)")
     if not guard.etag_is_md5:
@@ -100,8 +107,8 @@ def say(probed: Probed, settings: MigrationSettings) -> None:
     if not guard.can_read:
         log.warning(
             "s3:GetObject is not granted: an object that is already there cannot be compared and ends as "
-            "`unverified`. To change that, %s",
-            READ_POLICY,
+            "`unverified`. To change that, grant %s",
+            policy(settings, "GetObject"),
         )
     if not probed.can_delete:
         log.info("s3:DeleteObject is not granted: the probe object stays")

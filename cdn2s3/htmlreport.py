@@ -17,8 +17,7 @@ from cdn2s3 import charts
 from cdn2s3.errors import CAUSES
 from cdn2s3.pictures import LARGEST, MOST, Pictures, data_uri
 from cdn2s3.statefile import replacing
-
-_MB = 1e6
+from cdn2s3.units import MB, bytes_text, span
 
 
 class Figure(NamedTuple):
@@ -87,7 +86,7 @@ def _over_time(report: Mapping[str, Any], what: str) -> str:
             [charts.Moment(at, files / s) for at, s, files, _, _ in steps], "var(--accent)"
         )
     return charts.over_time(
-        [charts.Moment(at, size / _MB / s) for at, s, _, size, _ in steps], "var(--second)"
+        [charts.Moment(at, size / MB / s) for at, s, _, size, _ in steps], "var(--second)"
     )
 
 
@@ -136,7 +135,7 @@ def _size_labels(bounds: Sequence[float]) -> list[str]:
 
 
 def _short_bytes(size: float) -> str:
-    return f"{size / _MB:.0f}M" if size >= _MB else f"{size / 1e3:.0f}k"
+    return f"{size / MB:.0f}M" if size >= MB else f"{size / 1e3:.0f}k"
 
 
 # --- figures ---
@@ -150,10 +149,10 @@ def _figures(report: Mapping[str, Any]) -> list[Figure]:
         Figure(count(lines["completed"]), "completed in all"),
         Figure(count(lines["failed"]), "failed", "bad" if lines["failed"] else ""),
         Figure(count(lines["not_tried"]), "not tried", "bad" if lines["not_tried"] else ""),
-        Figure(megabytes(run["bytes"]), "moved"),
+        Figure(bytes_text(run["bytes"]), "moved"),
         Figure(span(report["seconds"]), "took"),
         Figure(f"{run['files_per_second']:,.0f}", "files a second"),
-        Figure(f"{run['bytes'] / _MB / seconds:,.1f}", "MB a second"),
+        Figure(f"{run['bytes'] / MB / seconds:,.1f}", "MB a second"),
     ]
 
 
@@ -175,7 +174,7 @@ def _validation_figures(report: Mapping[str, Any]) -> list[Figure]:
             for name in gaps
         ),
         Figure(count(counts["listed"]), "objects listed"),
-        Figure(megabytes(report["bytes"]["listed"]), "in the bucket"),
+        Figure(bytes_text(report["bytes"]["listed"]), "in the bucket"),
     ]
 
 
@@ -205,22 +204,6 @@ def _contact_sheet(
 def count(value: float) -> str:
     """Return a number of things: 4,000,000."""
     return f"{value:,.0f}"
-
-
-def megabytes(size: float) -> str:
-    """Return bytes as a person says them: 390 B, 12.3 kB, 4.5 MB, 1.56 TB."""
-    for unit, bound in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= bound:
-            return f"{size / bound:,.2f} {unit}" if size < 10 * bound else f"{size / bound:,.1f} {unit}"
-    return f"{size:.0f} B"
-
-
-def span(seconds: float) -> str:
-    """Return a length of time as a person says it: 45.1 s, 12 min 5 s, 3 h 05 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def latency(seconds: float | None) -> str:
@@ -260,4 +243,4 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters.update(count=count, bytes=megabytes, span=span, latency=latency, share=share)
+_ENVIRONMENT.filters.update(count=count, bytes=bytes_text, span=span, latency=latency, share=share)

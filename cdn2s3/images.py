@@ -78,7 +78,8 @@ def is_whole(start: Bytes, end: Bytes, size: int, media_type: str | None) -> boo
     """Tell whether a body can be seen to reach its own end; False also where the format has no end mark.
 
     start and end are its first and last bytes (the whole body, or parts of at least 64 bytes where it has as
-    many), size its length in bytes. Needed only for a body whose length the server did not say.
+    many), size its length in bytes. Needed for a body whose end nothing else tells: no length and no chunks, or
+    more bytes than its length.
     """
     tail = bytes(end[-64:])
     if media_type == "image/jpeg":

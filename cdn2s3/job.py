@@ -13,9 +13,10 @@ from typing import NamedTuple
 from cdn2s3 import failures, worklist
 from cdn2s3.errors import Fixable, redact
 from cdn2s3.feed import Task
+from cdn2s3.fields import encode
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.keys import KeyMaker, Malformed, Naming
-from cdn2s3.ledger import COMPLETED, FAILED, encode, failed_line
+from cdn2s3.ledger import COMPLETED, FAILED, failed_line
 from cdn2s3.owners import Owners
 from cdn2s3.runstate import is_bound
 from cdn2s3.settings import MigrationSettings

@@ -1,7 +1,6 @@
 """The lines of the ledger, completed.txt and failed_transfers.txt: what a line says, and back.
 
-A field never contains a tab or a line break: control characters and bytes that are not UTF-8 are
-percent-encoded on the way in. The first field is the exact line of urls.txt.
+The first field is the exact line of urls.txt; what a field may contain is in `fields`.
 """
 
 from __future__ import annotations
@@ -12,17 +11,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cdn2s3.errors import redact
+from cdn2s3.fields import encode
 from cdn2s3.statefile import AppendFile
 from cdn2s3.transfer import Result
 
 COMPLETED = "completed.txt"
 FAILED = "failed_transfers.txt"
 
-_DIGITS = 18
-_COUNT = re.compile(
-    rf"[0-9]{{1,{_DIGITS}}}", re.ASCII
-)  # int() takes it, whatever else counts as a digit somewhere
-_UNSAFE = re.compile("[\x00-\x1f\x7f\udc80-\udcff]")
+_DIGITS = 18  # int() takes them all, whatever else counts as a digit somewhere
+_COUNT = re.compile(rf"[0-9]{{1,{_DIGITS}}}", re.ASCII)
 
 
 class Completed(NamedTuple):
@@ -45,22 +42,6 @@ class Failed(NamedTuple):
     attempts: str  # how often it was tried
     message: str
     failed_at: str  # UTC, ISO 8601
-
-
-def field(text: str) -> str:
-    """Return text as it may stand in a field."""
-    if text.isascii() and text.isprintable():
-        return text
-    return _UNSAFE.sub(_percent_encoded, text)
-
-
-def _percent_encoded(match: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogateescape"))
-
-
-def encode(fields: tuple[str, ...]) -> bytes:
-    """Return fields as one line with its newline."""
-    return ("\t".join(map(field, fields)) + "\n").encode("utf-8", "surrogateescape")
 
 
 def decode_line(line: bytes) -> str:

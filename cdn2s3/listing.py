@@ -7,7 +7,6 @@ and IsTruncated, and a new token where more follows; anything else is asked for 
 
 from __future__ import annotations
 
-import json
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -17,7 +16,9 @@ from urllib.parse import unquote_plus
 from cdn2s3.connection import Limit
 from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
 from cdn2s3.pacing import backoff
-from cdn2s3.s3client import Reply, S3Client
+from cdn2s3.policy import policy
+from cdn2s3.s3client import S3Client
+from cdn2s3.s3head import head
 from cdn2s3.settings import MigrationSettings
 
 _ROOT = "ListBucketResult"
@@ -40,10 +41,6 @@ class Page(NamedTuple):
     token: str | None  # what the next page is asked for with; None: this is the last one
 
 
-class Refused(Exception):
-    """Tell that the store does not let us look at an object (403)."""
-
-
 class Listing:
     """List the objects of a bucket under DESTINATION_PREFIX, once, from one thread.
 
@@ -54,6 +51,7 @@ class Listing:
         self, client: S3Client, settings: MigrationSettings, pause: Callable[[float], object] = time.sleep
     ) -> None:
         self._client = client
+        self._settings = settings
         self._bucket = settings.destination_bucket
         self._prefix = settings.destination_prefix
         self._timeout = settings.upload_timeout
@@ -108,21 +106,12 @@ class Listing:
         if reply.status == 200:
             return reply.body
         if reply.status == 403 and reply.code in ("", "AccessDenied"):
-            raise self._failure(
-                f"403, the permission is missing. Add to the role's policy:\n{self._policy()}"
-            )
+            missing = policy(self._settings, "ListBucket")
+            raise self._failure(f"403, the permission is missing. Add to the role's policy:\n  {missing}")
         error = reply.error(_LIST)
         if isinstance(error, (CannotGoOn, UrlFailed)):
             raise self._failure(error.message if isinstance(error, UrlFailed) else str(error)) from error
         raise error
-
-    def _policy(self) -> str:
-        statement = {
-            "Effect": "Allow",
-            "Action": "s3:ListBucket",
-            "Resource": f"arn:aws:s3:::{self._bucket}",
-        }
-        return "  " + json.dumps(statement)
 
     def _failure(self, why: str) -> CannotGoOn:
         return CannotGoOn(
@@ -196,15 +185,8 @@ def _decoded(key: str) -> str:
 
 def look(client: S3Client, key: str, limit: Limit) -> Found | None:
     """Return what HEAD shows at key, None when nothing is there; raise Refused, TryAgain or CannotGoOn."""
-    reply: Reply = client.request("HEAD", key, limit)
-    if reply.status == 404:
-        return None
-    if reply.status == 403:
-        raise Refused
-    if reply.status != 200:
-        error = reply.error("HEAD")
-        raise CannotGoOn(error.message) if isinstance(error, UrlFailed) else error
-    length = reply.headers.get("content-length", "")
-    if not (length.isascii() and length.isdigit()):
-        raise TryAgain("server_error", "HEAD shows no Content-Length")
-    return Found(key, int(length), reply.etag)
+    try:
+        info = head(client, key, limit)
+    except UrlFailed as error:
+        raise CannotGoOn(error.message) from error
+    return None if info is None else Found(key, info.size, info.etag)

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, Protocol
 
 from cdn2s3.connection import Limit
 from cdn2s3.destination import Stored
-from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
+from cdn2s3.errors import MigrationError, TryAgain, UrlFailed
 from cdn2s3.s3client import Reply, S3Client
+from cdn2s3.unfinished import Unfinished
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class Objects(Protocol):
         """Return the object at key where its content is that of size and digest; raise as Bucket.compared."""
 
     def delete(self, key: str, limit: Limit) -> bool:
-        """Delete the object at key; return False when that is refused."""
+        """Delete the object at key; return False when that is refused; raise as Bucket.delete."""
 
 
 class _Whole(NamedTuple):
@@ -49,6 +50,7 @@ class PartsUpload(NamedTuple):
     guarded: bool  # True: complete it only where nothing is at the key
     etag_is_md5: bool  # the ETag of a part is its MD5
     limit_seconds: float  # of each request
+    unfinished: Unfinished
 
 
 def store_parts(upload: PartsUpload, parts: Iterator[memoryview], objects: Objects) -> Stored:
@@ -57,7 +59,7 @@ def store_parts(upload: PartsUpload, parts: Iterator[memoryview], objects: Objec
     parts raises, after its last part, when the body is not whole; then, as on every error, the upload is
     aborted and nothing is at the key. Raise what parts, objects or the store's answers say.
     """
-    _abort_left_over(upload)
+    upload.unfinished.clear(upload.key, upload.limit_seconds)
     reply, parsed = upload.client.call(
         "create_multipart_upload", _limit(upload), Key=upload.key, **upload.params
     )
@@ -68,7 +70,7 @@ def store_parts(upload: PartsUpload, parts: Iterator[memoryview], objects: Objec
         whole, listed = _filled(upload, upload_id, parts)
         return _completed(upload, upload_id, whole, listed, objects)
     except BaseException:
-        _abort(upload, upload_id)
+        upload.unfinished.abort(upload.key, upload_id, upload.limit_seconds)
         raise
 
 
@@ -103,7 +105,7 @@ def _completed(
     except TryAgain as error:
         return _completed_after_all(upload, upload_id, whole, objects, error)
     if upload.guarded and reply.status == 412:
-        _abort(upload, upload_id)
+        upload.unfinished.abort(upload.key, upload_id, upload.limit_seconds)
         return objects.compared(upload.key, whole.size, whole.digest, _limit(upload))
     etag = str(parsed.get("ETag", "")).strip('"')
     if reply.status != 200 or not etag:
@@ -128,7 +130,9 @@ def _completed_after_all(
         stored = objects.compared(upload.key, whole.size, whole.digest, _limit(upload))
     except (TryAgain, UrlFailed):
         raise failure from None  # a new upload of the body will be told what is at the key
-    _abort(upload, upload_id)  # complete, it is gone; else the same content was there before
+    upload.unfinished.abort(
+        upload.key, upload_id, upload.limit_seconds
+    )  # complete, it is gone; else the same content was there before
     return stored._replace(already_there=False)
 
 
@@ -155,7 +159,7 @@ def _proven(upload: PartsUpload, whole: _Whole, objects: Objects, etag: str) -> 
 def _deleted(upload: PartsUpload, objects: Objects) -> bool:
     try:
         return objects.delete(upload.key, _limit(upload))
-    except (TryAgain, CannotGoOn) as error:
+    except MigrationError as error:
         log.debug("delete failed: %s", error)
         return False
 
@@ -177,40 +181,6 @@ def _store_part(upload: PartsUpload, upload_id: str, number: int, part: memoryvi
     if upload.etag_is_md5 and not kms and reply.etag != digest.hex():
         raise TryAgain("server_error", f"the ETag {reply.etag} of a part is not its MD5 {digest.hex()}")
     return str(parsed["ETag"])
-
-
-def _abort_left_over(upload: PartsUpload) -> None:
-    """Abort the uploads to the same key that a crash left; where that is not allowed they stay, as before."""
-    reply, parsed = upload.client.call("list_multipart_uploads", _limit(upload), Prefix=upload.key)
-    if reply.status == 403:
-        log.warning("unfinished multipart uploads cannot be looked for: grant s3:ListBucketMultipartUploads")
-    elif reply.status != 200:
-        error = _error(reply, "ListMultipartUploads")
-        passing = reply.status in (200, 429) or (reply.status >= 500 and reply.status != 501)
-        if passing or isinstance(error, CannotGoOn):
-            raise error
-        log.warning("unfinished multipart uploads cannot be looked for: the store answered %d", reply.status)
-    for left in parsed.get("Uploads", ()):
-        if left["Key"] == upload.key:
-            _abort(upload, left["UploadId"])
-
-
-def _abort(upload: PartsUpload, upload_id: str) -> None:
-    try:
-        reply, _ = upload.client.call(
-            "abort_multipart_upload", Limit(upload.limit_seconds), Key=upload.key, UploadId=upload_id
-        )
-        status = reply.status
-    except (TryAgain, CannotGoOn) as error:
-        log.debug("abort failed: %s", error)
-        status = 0
-    if status not in (204, 200, 404):
-        log.warning(
-            "an unfinished multipart upload of %r is left (answer %s): a lifecycle rule "
-            "AbortIncompleteMultipartUpload removes it",
-            upload.key,
-            status or "none",
-        )
 
 
 def _limit(upload: PartsUpload) -> Limit:

@@ -1,6 +1,6 @@
 """When the next attempt may be made: the wait after a failure, what Retry-After asks for, a steady rate.
 
-Pure but for TokenBucket, whose clock and sleep are passed in.
+Bandwidth and TokenBucket get their clock; TokenBucket its sleep too.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Bandwidth:
             self._next = max(self._next, self._clock() - _CATCH_UP) + self._usual / self._rate
 
     def was(self, size: int) -> None:
-        """Tell the bytes that came in an admitted download, 0 where it failed before its body."""
+        """Tell the bytes of its body that came in an admitted download, whatever became of it."""
         if not self._rate:
             return
         with self._lock:
@@ -101,32 +101,30 @@ class Bandwidth:
 class TokenBucket:
     """Let callers through at a steady rate; share it between threads.
 
-    rate is tokens a second; burst is how many may be taken at once after a quiet time. `sleep` gets seconds
-    and may return early (a stop): the caller has its token all the same.
+    rate is tokens a second; none are saved up in a quiet time. `sleep` gets seconds and may return early
+    (a stop): the caller has its token all the same.
     """
 
     def __init__(
         self,
         rate: float,
-        burst: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._rate = rate
-        self._burst = burst
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
-        self._level = burst
+        self._level = 1.0
         self._at = clock()
 
-    def take(self, tokens: float = 1.0) -> None:
-        """Take tokens, waiting until the rate allows it."""
+    def take(self) -> None:
+        """Take a token, waiting until the rate allows it."""
         with self._lock:
             now = self._clock()
-            self._level = min(self._burst, self._level + (now - self._at) * self._rate)
+            self._level = min(1.0, self._level + (now - self._at) * self._rate)
             self._at = now
-            self._level -= tokens
+            self._level -= 1.0
             wait = -self._level / self._rate
         if wait > 0:
             self._sleep(wait)

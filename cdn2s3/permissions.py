@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from cdn2s3 import guard
 from cdn2s3.bucket import probe_image, probe_key
-from cdn2s3.errors import CannotGoOn, TryAgain
+from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
+from cdn2s3.policy import policy, policy_to_put
 from cdn2s3.s3client import Reply
 from cdn2s3.settings import MigrationSettings
 from cdn2s3.visit import FAILED, NTP, OK, STS, WARNING, Finding, Visit, failure
@@ -45,9 +46,8 @@ def check_permissions(visit: Visit) -> list[Finding]:
 
 def _refused_put(visit: Visit, reply: Reply) -> Finding:
     said = f"the bucket answered {reply.status} {reply.code} to PUT {probe_key(visit.settings)}"
-    actions = ["PutObject"] + (["PutObjectAcl"] if visit.settings.object_acl else [])
     if reply.code == "AccessDenied":
-        return Finding(FAILED, "put", said, visit.policy(*actions))
+        return Finding(FAILED, "put", said, policy_to_put(visit.settings))
     error = reply.error(f"PUT {probe_key(visit.settings)}")
     return failure("put", error, _REMEDIES.get(reply.code, "see docs/ec2-setup.md"))
 
@@ -59,14 +59,14 @@ def _get(visit: Visit, probed: guard.Probed) -> list[Finding]:
         "s3:GetObject is refused: what is already there cannot be compared and ends as `unverified`; "
         "--sample and the spot check of validate.py need it"
     )
-    return [Finding(WARNING, "get", said, visit.policy("GetObject"))]
+    return [Finding(WARNING, "get", said, policy(visit.settings, "GetObject"))]
 
 
 def _delete(visit: Visit, probed: guard.Probed) -> list[Finding]:
     if probed.can_delete:
         return [Finding(OK, "delete", "the probe was deleted")]
     said = f"s3:DeleteObject is refused: the probe stays at {probe_key(visit.settings)}; --sample leaves its files"
-    return [Finding(WARNING, "delete", said, visit.policy("DeleteObject"))]
+    return [Finding(WARNING, "delete", said, policy(visit.settings, "DeleteObject"))]
 
 
 def _list(visit: Visit) -> list[Finding]:
@@ -78,7 +78,7 @@ def _list(visit: Visit) -> list[Finding]:
     if status == 200:
         return [Finding(OK, "list", "the bucket was listed")]
     said = f"s3:ListBucket is refused ({status}): validate.py and --adopt need it"
-    return [Finding(WARNING, "list", said, visit.policy("ListBucket", whole_bucket=True))]
+    return [Finding(WARNING, "list", said, policy(visit.settings, "ListBucket"))]
 
 
 def check_guard(visit: Visit) -> list[Finding]:
@@ -95,7 +95,7 @@ def check_guard(visit: Visit) -> list[Finding]:
         overwrite = Finding(WARNING, "overwrite", said, "nothing else may write under the prefix meanwhile")
     else:
         said = "the store ignores If-None-Match and refuses s3:GetObject: a run would not start"
-        overwrite = Finding(FAILED, "overwrite", said, visit.policy("GetObject"))
+        overwrite = Finding(FAILED, "overwrite", said, policy(settings, "GetObject"))
     return [overwrite, _checksum(settings, probed)]
 
 
@@ -128,18 +128,33 @@ def check_acl(visit: Visit) -> list[Finding]:
             headers={"content-type": "text/plain", "x-amz-acl": "private"},
             body=(probe_image().body,),
         )
-        visit.client.request("DELETE", probe_key(settings), visit.limit())
     except (TryAgain, CannotGoOn):
         return []
+    return [_acl(visit, reply), *_left_by_acl(visit)]
+
+
+def _left_by_acl(visit: Visit) -> list[Finding]:
+    """Delete the probe object once more; return a warning where a failure leaves it (not a refusal: that is said)."""
+    key = probe_key(visit.settings)
+    try:
+        visit.bucket.delete(key, visit.limit())
+    except (TryAgain, CannotGoOn, UrlFailed) as error:
+        why = error.message if isinstance(error, (TryAgain, UrlFailed)) else str(error)
+        remedy = f"aws s3 rm s3://{visit.settings.destination_bucket}/{key}"
+        return [Finding(WARNING, "delete", f"the probe stays at {key}: {why}", remedy)]
+    return []
+
+
+def _acl(visit: Visit, reply: Reply) -> Finding:
     if reply.code == "AccessControlListNotSupported":
-        return [Finding(OK, "ACL", "ACLs are disabled in the bucket: none is needed")]
+        return Finding(OK, "ACL", "ACLs are disabled in the bucket: none is needed")
     if reply.status != 200:
         said = "whether the bucket takes ACLs could not be learned; none is sent, which suits a bucket of one's own"
-        return [Finding(OK, "ACL", said)]
+        return Finding(OK, "ACL", said)
     account = visit.account
     if account and not visit.is_ours(account):
         said = (
             "ACLs are enabled, the bucket is another account's: without one its owner cannot read the objects"
         )
-        return [Finding(WARNING, "ACL", said, "OBJECT_ACL=bucket-owner-full-control")]
-    return [Finding(OK, "ACL", "ACLs are enabled, none is sent: the objects belong to this account")]
+        return Finding(WARNING, "ACL", said, "OBJECT_ACL=bucket-owner-full-control")
+    return Finding(OK, "ACL", "ACLs are enabled, none is sent: the objects belong to this account")

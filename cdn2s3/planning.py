@@ -9,13 +9,13 @@ from collections.abc import Iterable
 
 from cdn2s3 import estimate, runstate, worklist
 from cdn2s3.errors import redact
-from cdn2s3.estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, bytes_text, dollars
+from cdn2s3.estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, dollars
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.heads import Head, heads
 from cdn2s3.job import Collision, key_maker, remedies
 from cdn2s3.ledger import COMPLETED
-from cdn2s3.progress import duration
 from cdn2s3.settings import MigrationSettings
+from cdn2s3.units import bytes_text, duration
 from cdn2s3.worklist import DONE, NOT_CHOSEN, PENDING, Worklist
 
 HEADS = 200  # of files drawn at random: the mean of log-normal sizes is then known to about 15 %

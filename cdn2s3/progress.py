@@ -14,6 +14,8 @@ from typing import Callable, NamedTuple, NoReturn, TextIO
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from cdn2s3.units import MB, duration
+
 log = logging.getLogger(__name__)
 
 _WINDOW = 60.0  # seconds of the past that the rate is taken from
@@ -21,7 +23,6 @@ _SETTLED = 5.0  # seconds until a rate means something
 _DRAW_EVERY = 0.25  # seconds: faster is flicker, and bytes over SSH
 _LINE_EVERY_FILES = 1000
 _LINE_EVERY_SECONDS = 60.0
-_MB = 1_000_000
 _SHORTEST_BAR = 8  # columns
 _BAR = "{percentage:5.1f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
 
@@ -170,7 +171,7 @@ def _figures(count: Count, speed: Speed | None, total: int, note: str) -> list[F
     """Return the parts of the line in the order in which they stand."""
     figures = []
     if speed is not None:
-        figures += [Figure(3, f"{speed.files:.0f} files/s"), Figure(4, f"{speed.size / _MB:.1f} MB/s")]
+        figures += [Figure(3, f"{speed.files:.0f} files/s"), Figure(4, f"{speed.size / MB:.1f} MB/s")]
         left = (total - count.ended) / speed.files if speed.files > 0 else 0.0
         if left >= _SETTLED:  # the last seconds depend on the slowest, not on the rate
             figures.append(Figure(1, f"ETA {duration(left)}"))
@@ -188,14 +189,6 @@ def fitting(figures: Sequence[Figure], columns: int) -> str:
     text = ", ".join(figure.text for figure in left)
     room = max(0, columns - 2)
     return text if len(text) <= room else text[: max(0, room - 1)] + "…"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as a person says it: 45 s, 12 min, 3 h 05 min."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def shortened(text: str, columns: int) -> str:

@@ -10,7 +10,7 @@ from cdn2s3.batch import Position
 from cdn2s3.checkpoint import Checkpoint, Counts
 from cdn2s3.errors import Fixable
 from cdn2s3.settings import CollectionSettings
-from cdn2s3.statefile import cannot_write
+from cdn2s3.statefile import cannot_write, size_of
 from cdn2s3.urllist import does_not_fit, rejected_file
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def last_checkpoint(settings: CollectionSettings) -> Checkpoint | None:
 def check_files(settings: CollectionSettings, complete: Checkpoint) -> None:
     """Raise CannotGoOn when urls.txt is shorter than the complete collection was."""
     output = settings.output_file
-    size = output.stat().st_size if output.exists() else 0
+    size = size_of(output)
     if size < complete.bytes:
         raise does_not_fit(output, f"it is {size} bytes long, the complete collection was {complete.bytes}")
 

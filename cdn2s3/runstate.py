@@ -84,6 +84,7 @@ def unfinished_collection(urls: Path) -> str | None:
 
 
 def make_state_dir(folder: Path) -> None:
+    """Make STATE_DIR where it is not there yet; raise Fixable when that is not possible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

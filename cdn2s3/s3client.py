@@ -28,10 +28,8 @@ from cdn2s3.pacing import retry_after
 from cdn2s3.s3errors import code_in, meaning, region_in
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MigrationSettings
-from cdn2s3.signing import NO_CREDENTIALS, Signer, query_string, quoted_key
+from cdn2s3.signing import NO_CREDENTIALS, Signer, not_renewed, query_string, quoted_key
 from cdn2s3.wire import host_header, request_head
-
-_ERROR_BODY = 64_000  # bytes of an error answer that are read
 
 
 class Reply(NamedTuple):
@@ -102,13 +100,6 @@ def _sdk_errors() -> Iterator[None]:
         ) from error
 
 
-def _not_renewed(error: Exception) -> CannotGoOn:
-    return CannotGoOn(
-        f"the AWS credentials could not be renewed ({type(error).__name__}). Check the instance role "
-        "or the profile, then run the same command again: it resumes."
-    )
-
-
 class S3Client:
     """Send requests to one bucket; shared by all threads."""
 
@@ -148,7 +139,7 @@ class S3Client:
         except botocore.exceptions.NoCredentialsError as error:
             raise CannotGoOn(NO_CREDENTIALS) from error
         except (botocore.exceptions.ClientError, RuntimeError) as error:
-            raise _not_renewed(error) from error
+            raise not_renewed(error) from error
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
             raise CannotGoOn(f"the bucket has no usable address: {error}. Check AWS_REGION.") from error
         return url.partition("?")[0]
@@ -200,7 +191,7 @@ class S3Client:
             return self._own.reply, parsed
         except botocore.exceptions.ClientError as error:
             if self._own.reply is None:  # it comes from the service that gives the credentials
-                raise _not_renewed(error) from error
+                raise not_renewed(error) from error
             return self._own.reply, {}
         except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
             raise CannotGoOn(NO_CREDENTIALS) from error
@@ -209,9 +200,9 @@ class S3Client:
         except botocore.exceptions.BotoCoreError as error:
             if self._own.reply is not None:  # an answer that boto3 cannot read
                 return Reply(502, {}, b""), {}
-            raise _not_renewed(error) from error
+            raise not_renewed(error) from error
         except RuntimeError as error:  # botocore's word for new credentials that are expired already
-            raise _not_renewed(error) from error
+            raise not_renewed(error) from error
 
     def _send_for_boto3(self, request: AWSPreparedRequest, **unused: Any) -> AWSResponse:
         """Send the request that boto3 has built and signed; called by botocore in the calling thread."""

@@ -19,7 +19,7 @@ _SETTING = "the store refuses a setting: check STORAGE_CLASS, OBJECT_ACL, SERVER
 
 # Codes after which no other object would fare better, with the remedy.
 FATAL = {
-    "AccessDenied": "grant the missing permission on arn:aws:s3:::BUCKET/PREFIX* (docs/ec2-setup.md), check "
+    "AccessDenied": "grant the missing permission (docs/ec2-setup.md has the policy), check "
     "EXPECTED_BUCKET_OWNER, then run it again",
     "AllAccessDisabled": _CREDENTIALS,
     "AccountProblem": "the AWS account has a problem: ask AWS Support",

@@ -20,10 +20,11 @@ from cdn2s3.connection import Limit
 from cdn2s3.errors import CAUSES, CannotGoOn, Stopped, TryAgain, UrlFailed, redact
 from cdn2s3.job import key_maker
 from cdn2s3.keys import Address, Malformed
+from cdn2s3.pacing import backoff
 from cdn2s3.planning import row
-from cdn2s3.progress import duration
-from cdn2s3.settings import MB, MigrationSettings
+from cdn2s3.settings import MigrationSettings
 from cdn2s3.transfer import Result, Transfer
+from cdn2s3.units import MB, duration
 
 log = logging.getLogger(__name__)
 
@@ -174,12 +175,20 @@ class Sample:
         return self._gone(result.key)
 
     def _gone(self, key: str) -> str:
-        """Delete what is at key; return key where that is refused, else ""."""
-        try:
-            gone = self._bucket.delete(key, Limit(self._timeout))
-        except (TryAgain, CannotGoOn):
-            gone = False
-        return "" if gone else key
+        """Delete what is at key, with further attempts; return key where it stays, else ""."""
+        for failures in range(1, self._transfer.patience.max_retries + 2):
+            try:
+                return "" if self._bucket.delete(key, Limit(self._timeout)) else key
+            except TryAgain as error:
+                log.debug("delete of %s failed: %s", key, error.message)
+                if self._asked_to_stop():
+                    break
+                if failures <= self._transfer.patience.max_retries:
+                    time.sleep(backoff(failures))
+            except (CannotGoOn, UrlFailed) as error:
+                log.debug("delete of %s failed: %s", key, error)
+                break
+        return key
 
 
 _SAME, _DIFFERS = "same", "differs: "

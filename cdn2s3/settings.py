@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from cdn2s3.envfile import read_env_file
 from cdn2s3.errors import Fixable, redact
+from cdn2s3.units import MB
 from cdn2s3.values import (
     Parser,
     Secret,
@@ -36,8 +37,6 @@ from cdn2s3.values import (
     url_prefix,
     whole,
 )
-
-MB = 1_000_000
 
 
 def setting(default: str, parse: Parser, meaning: str, example: str = "") -> Any:

@@ -84,10 +84,7 @@ class Signer:
         try:
             return self._credentials.get_frozen_credentials()
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, RuntimeError) as error:
-            raise CannotGoOn(
-                f"the AWS credentials could not be renewed ({type(error).__name__}). Check the instance role "
-                "or the profile, then run the same command again: it resumes."
-            ) from error
+            raise not_renewed(error) from error
 
     def _key(self, date: str, secret: str) -> bytes:
         cached = self._signing_key
@@ -98,6 +95,14 @@ class Signer:
             key = hmac.digest(key, part.encode(), "sha256")
         self._signing_key = _SigningKey(date, secret, key)
         return key
+
+
+def not_renewed(error: Exception) -> CannotGoOn:
+    """Return what an error of the service that gives the credentials means; its text may hold secrets."""
+    return CannotGoOn(
+        f"the AWS credentials could not be renewed ({type(error).__name__}). Check the instance role "
+        "or the profile, then run the same command again: it resumes."
+    )
 
 
 def quoted_key(key: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from cdn2s3 import report
 from cdn2s3.commands import typed
 from cdn2s3.errors import CAUSES, EXIT_CANNOT_GO_ON, EXIT_DONE, EXIT_SOME_FAILED, redact
-from cdn2s3.progress import duration, shortened
-from cdn2s3.settings import MB, MigrationSettings
+from cdn2s3.progress import shortened
+from cdn2s3.settings import MigrationSettings
 from cdn2s3.tally import Tally
+from cdn2s3.units import MB, duration
 
 MOST_CAUSES = 4  # on the last screen; the report has them all
 COLUMNS = 80  # of the last screen, for what can be made to fit

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Callable, NamedTuple, TypeVar
 
+from cdn2s3.answer import Answer
 from cdn2s3.buffers import Budget, NoRoom, Room
 from cdn2s3.connection import Limit
 from cdn2s3.destination import Destination, Image, Stored
@@ -96,6 +97,12 @@ class Transfer:
         """Move url to its key; raise Stopped, or CannotGoOn when no URL would fare better."""
         return _Journey(self, url, address).result()
 
+    def close(self) -> None:
+        """Leave both sides as they are to be left, when no worker is at work any more."""
+        self.source.close()
+        if self.sides.bucket.health().down_for is None:  # else it is asked in vain
+            self.destination.close()
+
     @property
     def outages(self) -> int:
         return self.sides.source.outages + self.sides.bucket.outages
@@ -171,7 +178,8 @@ class _Journey:
 
     def _download(self, room: Room) -> Image | tuple[Stored, str]:
         """Return the image, or, where it is too large for memory, the object that it has become."""
-        run, came = self._run, 0
+        run = self._run
+        answer: Answer | None = None
         if not run.bandwidth.admit(run.stop):
             raise Stopped
         try:
@@ -179,15 +187,12 @@ class _Journey:
             with run.source.get(self._address.target, limit) as answer:
                 body = run.reader.read(answer, room, limit)
                 if isinstance(body, Image):
-                    came = len(body.body)
                     run.source.gave(self._address.target)
                     return body
                 body.start()
-                stored = self._once(run.sides.bucket, lambda: self._store_parts(body))
-                came = stored.size
-                return stored, body.media_type
+                return self._once(run.sides.bucket, lambda: self._store_parts(body)), body.media_type
         finally:
-            run.bandwidth.was(came)
+            run.bandwidth.was(0 if answer is None else answer.received)
 
     def _store_parts(self, body: LargeBody) -> Stored:
         timeout = self._run.patience.upload_timeout

@@ -14,12 +14,13 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from cdn2s3 import checkpoint
 from cdn2s3.batch import Batch, Position
 from cdn2s3.checkpoint import Checkpoint, Counts
 from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.fields import encode
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.keys import KeyMaker, Malformed, Naming
 from cdn2s3.settings import CollectionSettings
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 CHECKPOINT_SECONDS = 60.0  # at most, between two checkpoints
 
 _USER_PART = re.compile(r"(^|//)[^/?#]*@")
-_NOT_IN_A_FIELD = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def rejected_file(output: Path) -> Path:
@@ -184,11 +184,7 @@ def _rejected_line(url: Any, why: str) -> bytes:
     """Return a line of rejected.txt: the URL without its user part, and why; no tab in either."""
     text = url if isinstance(url, str) else json.dumps(url)
     fields = (_USER_PART.sub(r"\1***@", text), why)
-    return "\t".join(_NOT_IN_A_FIELD.sub(_percent_encoded, field) for field in fields).encode() + b"\n"
-
-
-def _percent_encoded(character: re.Match[str]) -> str:
-    return quote(character[0], errors="surrogatepass")
+    return encode(fields)
 
 
 def _cut_back(path: Path, length: int) -> None:

@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 from cdn2s3 import ledger
 from cdn2s3.errors import CAUSES, CannotGoOn
-from cdn2s3.expected import DIFFERS, FAILED, UNKNOWN, Counts, Expected
+from cdn2s3.expected import FAILED, UNKNOWN, Counts, Expected
 from cdn2s3.ledger import Completed
 from cdn2s3.listing import Found
 
@@ -72,7 +72,7 @@ class Records:
         None where no more differs than an ETag that one side does not know.
         """
         etag = found.etag or UNKNOWN
-        if self._expected.states[number] & ~DIFFERS & 0x1F == FAILED["conflict"]:
+        if self._expected.record_of(number) == FAILED["conflict"]:
             failed = ledger.failed(self._line(number, self._failed_path))
             if failed is None:
                 raise self._changed(self._failed_path)

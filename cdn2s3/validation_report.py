@@ -38,11 +38,11 @@ from cdn2s3.pictures import MOST, Pictures
 from cdn2s3.report import versions
 from cdn2s3.settings import MigrationSettings, shown
 from cdn2s3.spotcheck import IDENTICAL, Check
+from cdn2s3.tally import EXAMPLES
 from cdn2s3.validation import KNOWN, PROMISED, Mismatch, known, success_rate, verdict
 from cdn2s3.worklist import Worklist
 
 FORMAT = 1
-EXAMPLES = 10
 _MOST_CHECKS = 1000
 
 

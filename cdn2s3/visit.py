@@ -60,6 +60,11 @@ class Visit:
         return S3Client(self.settings, self._adapter)
 
     @cached_property
+    def bucket(self) -> Bucket:
+        """The bucket, of which nothing is known yet; raise CannotGoOn without credentials."""
+        return Bucket(self.settings, self.client, NOTHING_KNOWN)
+
+    @cached_property
     def identity(self) -> Identity:
         """Whose credentials they are; raise CannotGoOn when there are none."""
         return identity(self.settings)
@@ -80,9 +85,8 @@ class Visit:
     @cached_property
     def first_put(self) -> Reply:
         """The answer to a plain PUT of the probe object; raise TryAgain or CannotGoOn."""
-        bucket = Bucket(self.settings, self.client, NOTHING_KNOWN)
         image = probe_image() if self.settings.integrity == "md5" else probe_image()._replace(md5=b"")
-        return bucket.put(probe_key(self.settings), image, self.limit(), False)
+        return self.bucket.put(probe_key(self.settings), image, self.limit(), False)
 
     @cached_property
     def probed(self) -> guard.Probed:
@@ -147,14 +151,6 @@ class Visit:
 
     def limit(self) -> Limit:
         return Limit(min(20.0, self.settings.upload_timeout))
-
-    def policy(self, *actions: str, whole_bucket: bool = False) -> str:
-        """Return the statement of a policy that grants actions."""
-        place = self.settings.destination_bucket
-        if not whole_bucket:
-            place += f"/{self.settings.destination_prefix}*"
-        listed = ", ".join(f'"s3:{action}"' for action in actions)
-        return f'{{"Effect": "Allow", "Action": [{listed}], "Resource": "arn:aws:s3:::{place}"}}'
 
     @property
     def account(self) -> str:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import BinaryIO, Callable
 
 from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.fields import field
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.keys import KeyMaker, Known, Malformed
-from cdn2s3.ledger import decode_line, field, url_and_key
+from cdn2s3.ledger import decode_line, url_and_key
 from cdn2s3.owners import Owner, Owners
 from cdn2s3.statefile import cannot_read, input_line, input_lines, placed_lines, placed_records, size_of
 from cdn2s3.steps import told

@@ -17,6 +17,7 @@ from cdn2s3.identity import Identity
 from cdn2s3.settings import MigrationSettings
 from cdn2s3.visit import FAILED, OK, WARNING, Finding, Visit
 from tests.running import Migration
+from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server
 from tests.servers.source import SourceServer
 
@@ -329,6 +330,19 @@ def test_acl_needed_or_not(
     assert finding.level == level
     assert said in finding.detail
     assert (finding.remedy == "OBJECT_ACL=bucket-owner-full-control") == (level == WARNING)
+
+
+def test_acl_check_names_the_probe_that_a_failed_delete_leaves(
+    visits: Visits, s3_server: Callable[..., S3Server]
+) -> None:
+    server = s3_server(acls=True)
+    patient = visits(server)
+    patient.identity = KEY._replace(account="")
+    assert patient.probed.can_delete
+    server.rules.add(Rule("InternalError", operation="DeleteObject"))
+    found = by_name(permissions.check_acl(patient))
+    assert set(found) == {"ACL", "delete"}
+    assert found["delete"].remedy == "aws s3 rm s3://bucket/images/.cdn2s3-probe"
 
 
 # --- the CDN ---

@@ -112,14 +112,6 @@ def test_rate_of_a_report_that_means_nothing_is_not_taken(content: object, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("size", "text"),
-    [(0, "0 bytes"), (999, "999 bytes"), (390_000, "390 KB"), (1.56e12, "1.56 TB"), (12_345_678, "12.3 MB")],
-)
-def test_bytes_as_text(size: float, text: str) -> None:
-    assert estimate.bytes_text(size) == text
-
-
-@pytest.mark.parametrize(
     ("amount", "text"), [(0, "$0.00"), (0.001, "under $0.01"), (20.004, "$20.00"), (1234.5, "$1,234.50")]
 )
 def test_dollars_as_text(amount: float, text: str) -> None:

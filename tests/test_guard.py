@@ -102,6 +102,32 @@ def test_fault_on_the_way_is_never_taken_for_what_the_store_does(
     assert found == AMAZON
 
 
+@pytest.mark.parametrize("fault", ["SlowDown", "InternalError", "RequestTimeout"])
+def test_delete_that_fails_is_not_taken_for_refused(probe: Probe, s3_server: Any, fault: str) -> None:
+    server = s3_server()
+    server.rules.add(Rule(fault, operation="DeleteObject", count=1))
+    with pytest.raises(TryAgain):
+        probe(server)
+    assert probe(server).can_delete
+    assert server.objects("bucket") == {}
+
+
+@pytest.mark.parametrize("fault", ["AccessDenied", "MethodNotAllowed", "NotImplemented", "InvalidRequest"])
+def test_store_that_deletes_nothing_for_us_is_probed_all_the_same(
+    probe: Probe, s3_server: Any, fault: str
+) -> None:
+    server = s3_server()
+    server.rules.add(Rule(fault, operation="DeleteObject"))
+    assert probe(server) == (AMAZON, False, False)
+
+
+def test_delete_that_nobody_may_ask_for_stops_the_run(probe: Probe, s3_server: Any) -> None:
+    server = s3_server()
+    server.rules.add(Rule("InvalidAccessKeyId", operation="DeleteObject"))  # a 403 too
+    with pytest.raises(CannotGoOn):
+        probe(server)
+
+
 @pytest.mark.parametrize(
     "code", ["AccessDenied", "NoSuchBucket", "InvalidAccessKeyId", "RequestTimeTooSkewed"]
 )
@@ -155,6 +181,8 @@ def test_what_the_store_lacks_is_said(
 
 def test_store_that_could_overwrite_unseen_stops_the_run() -> None:
     blind = Probed(AMAZON._replace(if_none_match=False, can_read=False), False, True)
-    with pytest.raises(CannotGoOn, match=r"(?s)overwritten unseen.*s3:GetObject.*ON_EXISTING=overwrite"):
+    with pytest.raises(
+        CannotGoOn, match=r"(?s)overwritten unseen.*ON_EXISTING=overwrite.*s3:GetObject.*bucket/images/\*"
+    ):
         guard.say(blind, settings_with())
     guard.say(blind, settings_with(ON_EXISTING="overwrite"))

@@ -168,15 +168,10 @@ def test_last_step_has_its_true_length(timeline: Any, seconds: float, steps: Any
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        pytest.param(htmlreport.megabytes(390), "390 B", id="bytes"),
-        pytest.param(htmlreport.megabytes(390_000), "390.0 kB", id="kB"),
-        pytest.param(htmlreport.megabytes(1.56e12), "1.56 TB", id="TB"),
         pytest.param(htmlreport.latency(None), "–", id="not measured"),
         pytest.param(htmlreport.latency(0.0004), "under 1 ms", id="under a ms"),
         pytest.param(htmlreport.latency(0.038), "38 ms", id="ms"),
         pytest.param(htmlreport.latency(1.239), "1.24 s", id="seconds"),
-        pytest.param(htmlreport.span(11_100), "3 h 05 min", id="hours"),
-        pytest.param(htmlreport.span(59.97), "60.0 s", id="nearly a minute"),
         pytest.param(htmlreport.share(1), "100 %", id="all"),
         pytest.param(htmlreport.share(0.99999999), "99.99 %", id="never rounded up to all"),
         pytest.param(htmlreport.share(0.999), "99.9 %", id="promise"),

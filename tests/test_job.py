@@ -9,9 +9,10 @@ import pytest
 
 from cdn2s3 import ledger
 from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.fields import encode
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.job import Job, forget_completed, key_maker, look_through, plan_job, urls_of
-from cdn2s3.ledger import Completed, Failed, encode
+from cdn2s3.ledger import Completed, Failed
 from cdn2s3.settings import MigrationSettings, build
 
 PREFIX = "https://cdn.example/"

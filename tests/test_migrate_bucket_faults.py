@@ -134,6 +134,7 @@ def test_refusal_at_the_start_stops_with_the_remedy(world: World, fault: str, wo
     ran = world.run()
     assert ran.code == 3
     assert words in ran.err
+    assert ("arn:aws:s3:::bucket/img/*" in ran.err) == (fault == "AccessDenied")
     assert ran.err.count("ERROR") == 1
     assert world.job.failed() == {}
     assert len(world.source.log) == 0
@@ -287,6 +288,17 @@ def test_large_body_is_stored_in_parts_or_not_at_all(world: World, fault: str) -
         assert_moved(world.job, world.source, world.s3, [url])
 
 
+def test_bodies_of_all_sizes_move_where_an_absent_key_reads_as_refused(world: World) -> None:
+    world.start({"ignore_if_none_match": True, "allow": ["PutObject", "GetObject"]}, MAX_BUFFER_MB=1)
+    large, theirs = (world.source.url_of(f"{name}.jpg", size=9_000_000) for name in ("large", "theirs"))
+    world.s3.put("bucket", world.key(theirs), b"somebody else's")
+    world.job.urls([large, theirs, *world.urls])
+    assert world.run().code == 1
+    assert world.job.causes() == {theirs: "conflict"}
+    assert_moved(world.job, world.source, world.s3, [large, *world.urls])
+    assert world.s3.objects("bucket")[world.key(theirs)].read() == b"somebody else's"
+
+
 @pytest.mark.parametrize(
     "fault", ["complete_200_error", "500_after_store", "drop_after_store", "InternalError"]
 )
@@ -320,6 +332,56 @@ def test_upload_that_a_crash_left_is_aborted(world: World) -> None:
     world.s3.store.begin_upload("bucket", world.key(url), {})
     assert world.run().code == 0
     assert world.s3.store.uploads("bucket") == []
+
+
+@METHODS
+def test_upload_whose_answer_drips_ends_at_its_total_timeout(world: World, method: str) -> None:
+    world.start(UPLOAD_METHOD=method, UPLOAD_TIMEOUT=1, MAX_RETRIES=1)
+    dripping, once = world.urls[3], world.urls[7]
+    world.s3.rules.add(
+        Rule("drip_answer", operation="PutObject", pattern=r"/3\.jpg$")
+    )  # a minute for its head
+    world.s3.rules.add(Rule("drip_answer", operation="PutObject", pattern=r"/7\.jpg$", per_key=1))
+    ran = world.run()
+    assert ran.code == 1, ran.said
+    assert ran.seconds < 20
+    assert world.job.causes() == {dripping: "destination"}
+    assert "time limit" in world.job.failed()[dripping].message
+    assert_moved(world.job, world.source, world.s3, [url for url in world.urls if url != dripping])
+    assert world.s3.store.writes["bucket", world.key(once)] == 1
+
+
+OPERATIONS = {
+    "PutObject", "HeadObject", "GetObject", "DeleteObject", "ListObjectsV2", "ListMultipartUploads",
+    "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload",
+}  # fmt: skip
+
+
+@METHODS
+def test_expected_bucket_owner_goes_with_every_request(world: World, method: str) -> None:
+    owner = "111122223333"
+    world.start(UPLOAD_METHOD=method, EXPECTED_BUCKET_OWNER=owner, MAX_BUFFER_MB=1, MAX_RETRIES=0)
+    world.urls.append(world.source.url_of("large.jpg", size=9_000_000))
+    cut = world.source.url_of("cut.jpg", "short_body", size=20_000_000)
+    world.s3.put("bucket", world.key(world.urls[0]), world.source.body(world.urls[0]))
+    world.job.urls(world.urls)
+    assert world.run("--sample", "2").code == 0
+    world.job.urls([*world.urls, cut])
+    assert world.run().code == 1
+    assert world.job.causes() == {cut: "truncated"}
+    assert world.run("--adopt").code == 0
+    entries = list(world.s3.log)
+    without = {e.operation for e in entries if e.headers.get("x-amz-expected-bucket-owner") != owner}
+    assert without == set()
+    assert {entry.operation for entry in entries} == OPERATIONS
+
+
+def test_other_expected_bucket_owner_stops_before_anything_is_stored(world: World) -> None:
+    world.start(EXPECTED_BUCKET_OWNER="999988887777")
+    ran = world.run()
+    assert ran.code == 3
+    assert "EXPECTED_BUCKET_OWNER" in ran.err
+    assert world.s3.objects("bucket") == {}
 
 
 def test_missing_credentials_stop_with_the_remedy(world: World) -> None:

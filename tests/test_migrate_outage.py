@@ -14,6 +14,8 @@ from tests.servers.s3 import S3Server
 from tests.servers.source import SourceServer
 from tests.servers.tls import TlsMaterial
 
+PROBE = "img/.cdn2s3-probe"
+
 
 class World:
     """A CDN, a bucket and the migration between them, slow enough to be interrupted."""
@@ -84,6 +86,36 @@ def test_outage_that_passes_is_waited_for_and_fails_no_file(world: World, side: 
     assert ran.code == 0, ran.said
     world.assert_all_moved()
     assert "second pass" not in world.job.log
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_probe_of_an_outage_is_gone_at_the_end(world: World, processes: str) -> None:
+    with world.job.running(quick=NO_SECOND_PASS, PROCESSES=processes) as running:
+        running.until(world.is_under_way)
+        world.break_down("bucket", "SlowDown")
+        running.until(lambda: "bucket is down" in world.job.log)
+        world.s3.rules.clear()
+        world.s3.rules.add(Rule("InternalError", operation="DeleteObject", count=1))
+        ran = running.end(20)
+    assert ran.code == 0, ran.said
+    assert PROBE not in world.s3.objects("bucket")
+    assert world.s3.rules.struck["InternalError"] == 1
+
+
+def test_outage_that_turns_into_a_refusal_stops_at_once(world: World) -> None:
+    with world.job.running(quick=NO_SECOND_PASS) as running:
+        running.until(world.is_under_way)
+        world.break_down("bucket", "SlowDown")
+        running.until(lambda: "bucket is down" in world.job.log)
+        world.s3.rules.clear()
+        world.break_down("bucket", "ExpiredToken")
+        ran = running.end(20)
+    assert ran.code == 3
+    assert "renew the credentials" in ran.err
+    assert world.job.failed() == {}
+    world.heal("bucket")
+    assert world.job.run(quick=NO_SECOND_PASS).code == 0
+    world.assert_all_moved()
 
 
 @pytest.mark.parametrize(("side", "how"), [BREAKDOWNS[0], BREAKDOWNS[3], BREAKDOWNS[4]], ids=lambda v: v)
@@ -221,9 +253,7 @@ def test_last_few_urls_that_fail_by_themselves_cost_one_probe_a_pass(world: Worl
 
 
 def probes_of_the_bucket(world: World) -> int:
-    return sum(
-        entry.operation == "PutObject" and entry.key == "img/.cdn2s3-probe" for entry in list(world.s3.log)
-    )
+    return sum(entry.operation == "PutObject" and entry.key == PROBE for entry in list(world.s3.log))
 
 
 def test_forbidden_single_files_among_others_are_their_own(world: World) -> None:

@@ -159,5 +159,58 @@ def test_unexpected_etag_that_cannot_be_put_right_is_named(
     assert "another-2" in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("allowed", "operation", "missing", "resource"),
+    [
+        pytest.param(
+            {"PutObject", "AbortMultipartUpload"},
+            "ListMultipartUploads",
+            "s3:ListBucketMultipartUploads",
+            "arn:aws:s3:::bucket",
+            id="list",
+        ),
+        pytest.param(
+            {"PutObject", "ListBucketMultipartUploads"},
+            "AbortMultipartUpload",
+            "s3:AbortMultipartUpload",
+            "arn:aws:s3:::bucket/images/*",
+            id="abort",
+        ),
+    ],
+)
+def test_missing_permission_is_told_once_with_its_cost_and_the_policy_line(
+    make: Callable[..., World],
+    caplog: pytest.LogCaptureFixture,
+    allowed: set[str],
+    operation: str,
+    missing: str,
+    resource: str,
+) -> None:
+    world = make()
+    world.s3.change(allow=frozenset(allowed))
+    world.s3.rules.add(Rule("NoSuchUpload", operation=COMPLETE))
+    for _ in range(2):
+        with pytest.raises(TryAgain):
+            world.store()
+    (message,) = caplog.messages
+    assert "stay until a lifecycle rule" in message
+    assert f'"Action": ["{missing}"], "Resource": "{resource}"' in message
+    assert world.count(operation) == 1
+
+
+@pytest.mark.parametrize("fault", ["InternalError", "SlowDown"])
+def test_abort_that_fails_once_is_asked_for_again(
+    make: Callable[..., World], caplog: pytest.LogCaptureFixture, fault: str
+) -> None:
+    world = make()
+    world.s3.rules.add(Rule("InvalidPart", operation=COMPLETE))
+    world.s3.rules.add(Rule(fault, operation="AbortMultipartUpload", count=1))
+    for left in (1, 0):  # the second upload to the key finds the first one's rest
+        with pytest.raises(TryAgain):
+            world.store()
+        assert len(world.s3.store.uploads("bucket")) == left
+    assert "is left" in caplog.text
+
+
 def _put(world: World, body: bytes) -> None:
     world.s3.put("bucket", "k", body)

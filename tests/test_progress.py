@@ -22,7 +22,6 @@ from cdn2s3.progress import (
     Speed,
     _figures,
     above_a_bar,
-    duration,
     fitting,
     say,
     shortened,
@@ -252,19 +251,6 @@ def test_bar_is_drawn_a_few_times_a_second_at_most(terminal: Terminal) -> None:
         progress.show(BUSY._replace(ended=ended))
     assert len(drawn(terminal.shown())) == 4
     progress.close()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        pytest.param(0, "0 s", id="none"),
-        pytest.param(45.4, "45 s", id="seconds"),
-        pytest.param(720, "12 min", id="minutes"),
-        pytest.param(11_100, "3 h 05 min", id="hours"),
-    ],
-)
-def test_duration_is_said_as_a_person_does(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 @pytest.mark.parametrize(

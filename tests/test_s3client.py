@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import threading
+import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Callable
 
@@ -13,7 +18,7 @@ from cdn2s3.bucket import Bucket
 from cdn2s3.connection import Limit
 from cdn2s3.errors import CannotGoOn, TryAgain
 from cdn2s3.guard import Probed, probe
-from cdn2s3.s3client import Reply, S3Client
+from cdn2s3.s3client import Reply, S3Client, aws_session, credentials_of
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MigrationSettings, build
 from tests.servers.rules import Rule
@@ -98,6 +103,57 @@ def test_credentials_that_cannot_be_renewed_stop_the_run(
     with pytest.raises(CannotGoOn, match="could not be renewed") as caught:
         client.call("put_object", Limit(5), Key="k", Body=b"x")
     assert "canary" not in str(caught.value)
+
+
+class Metadata(BaseHTTPRequestHandler):
+    """An instance's metadata service that is slow to give a token, and fails four times to name the role."""
+
+    failures = 0
+
+    def do_PUT(self) -> None:
+        time.sleep(3)
+        self.answer(200, b"token")
+
+    def do_GET(self) -> None:
+        role = "/latest/meta-data/iam/security-credentials/"
+        if self.headers["x-aws-ec2-metadata-token"] != "token":
+            self.answer(401, b"")  # as HttpTokens=required has it
+        elif self.path == role and type(self).failures < 4:
+            type(self).failures += 1
+            self.answer(500, b"")
+        elif self.path == role:
+            self.answer(200, b"the-role")
+        else:
+            found = {"AccessKeyId": "AKIAROLE", "SecretAccessKey": "s", "Token": "t"}
+            self.answer(200, json.dumps({**found, "Expiration": "2099-01-01T00:00:00Z"}).encode())
+
+    def answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *what: object) -> None:
+        """Say nothing."""
+
+
+def test_slow_and_failing_metadata_service_is_given_5_s_and_5_attempts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))  # no profile of this machine's
+    with ThreadingHTTPServer(("127.0.0.1", 0), Metadata) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://127.0.0.1:{server.server_port}/")
+            settings = build(MigrationSettings, {"DESTINATION_BUCKET": "bucket"}, {}, Path("migration.env"))
+            found = credentials_of(aws_session(settings))
+        finally:
+            server.shutdown()
+            thread.join()
+    assert found is not None and found.access_key == "AKIAROLE"
 
 
 def test_redirect_stops_the_run_and_is_not_followed(make: Make, s3_server: Make) -> None:

@@ -131,6 +131,18 @@ def test_sample_with_put_alone_names_what_it_leaves(
     assert "arn:aws:s3:::bucket/_test/*" in ran.out
 
 
+def test_sample_deletes_what_a_passing_fault_would_leave(
+    tmp_path: Path, source_server: Sources, s3_server: Stores
+) -> None:
+    source, s3 = source_server(), s3_server()
+    job = job_of(tmp_path, source, s3)
+    job.urls(source.url_of(f"{n}.jpg") for n in range(3))
+    s3.rules.add(Rule("InternalError", operation="DeleteObject", per_key=1))
+    ran = sampled(job, 3)
+    assert ran.code == 0, ran.said
+    assert s3.objects("bucket") == {}
+
+
 def test_sample_finds_an_object_that_differs(
     tmp_path: Path, source_server: Sources, s3_server: Stores
 ) -> None:

@@ -221,12 +221,96 @@ def test_other_content_at_the_key_is_a_conflict_and_stays(make: Make) -> None:
     assert world.objects() == {"images/a.jpg": b"theirs"}
 
 
+@pytest.mark.parametrize("size", [None, 9_000_000], ids=["small", "large"])
+@pytest.mark.parametrize(
+    ("fault", "readable", "cause"),
+    [("MethodNotAllowed", True, "destination"), ("AccessDenied", False, "unverified")],
+)
+def test_object_that_cannot_be_looked_for_is_not_overwritten(
+    make: Make, size: int | None, fault: str, readable: bool, cause: str
+) -> None:
+    world = make({"ignore_if_none_match": True}, MAX_BUFFER_MB="1")
+    bucket: Any = world.transfer.destination
+    bucket._guard = bucket.guard._replace(can_read=readable)
+    world.s3.rules.add(Rule(fault, operation="HeadObject"))
+    world.s3.put("bucket", "images/a.jpg", b"theirs")
+    assert world.move("a.jpg", size=size).cause == cause
+    assert set(world.objects().values()) == {b"theirs"}
+
+
 @pytest.mark.parametrize("code", ["AccessDenied", "NoSuchBucket", "ExpiredToken", "PermanentRedirect"])
 def test_fatal_answer_stops_the_run(make: Make, code: str) -> None:
     world = make()
     world.s3.rules.add(Rule(code, pattern="a.jpg"))
     with pytest.raises(CannotGoOn, match=code):
         world.move("a.jpg")
+
+
+@pytest.mark.parametrize(
+    "code", ["AccessDenied", "NoSuchBucket", "ExpiredToken", "PermanentRedirect", "InvalidAccessKeyId"]
+)
+def test_fatal_answer_to_the_probe_stops_the_run(make: Make, code: str) -> None:
+    world = make()
+    world.s3.rules.add(Rule(code))
+    with pytest.raises(CannotGoOn, match=code):
+        world.transfer.destination.is_up()
+
+
+@pytest.mark.parametrize("fault", ["SlowDown", "InternalError", "200_html", "drop_before", "InvalidRequest"])
+def test_other_answers_to_the_probe_are_an_outage(make: Make, fault: str) -> None:
+    world = make()
+    world.s3.rules.add(Rule(fault))
+    assert world.transfer.destination.is_up() is False
+    world.s3.rules.clear()
+    assert world.transfer.destination.is_up() is True
+
+
+def test_probe_is_deleted_when_the_transfer_is_closed(make: Make) -> None:
+    world = make()
+    asked = len(world.s3.log)
+    world.transfer.close()
+    assert len(world.s3.log) == asked  # nothing was put since the guard probe
+    world.transfer.destination.is_up()
+    assert "images/.cdn2s3-probe" in world.s3.objects("bucket")
+    world.transfer.close()
+    assert world.s3.objects("bucket") == {}
+
+
+class Counted(Bandwidth):
+    """Note what is told of each download."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.told: list[int] = []
+
+    def was(self, size: int) -> None:
+        self.told.append(size)
+
+
+@pytest.mark.parametrize("size", [300_000, 9_000_000], ids=["small", "large"])
+@pytest.mark.parametrize(
+    ("fault", "share"),
+    [
+        ("", 1.0),
+        ("404", 0.0),
+        ("close", 0.0),
+        ("short_body", 0.5),
+        ("chunked_cut", 0.5),
+        ("no_length_cut", 0.5),
+    ],
+)
+def test_bytes_that_came_count_towards_the_bandwidth(make: Make, fault: str, share: float, size: int) -> None:
+    world = make(MAX_BUFFER_MB="1")
+    world.transfer.bandwidth = counted = Counted()
+    result = world.move("a.jpg", fault, size=size)
+    assert counted.told == pytest.approx([share * size] * result.attempts, rel=0.01)
+
+
+def test_rejected_body_counts_towards_the_bandwidth(make: Make) -> None:
+    world = make()
+    world.transfer.bandwidth = counted = Counted()
+    assert world.move("a.jpg", "html").cause == "not_an_image"
+    assert counted.told[0] > 0
 
 
 def test_stop_ends_a_download(make: Make) -> None:

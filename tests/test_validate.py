@@ -335,6 +335,26 @@ def test_validate_tells_apart_what_is_gone_at_the_cdn(migrated: Job) -> None:
     assert migrated.rows("mismatched.txt") == set()
 
 
+def test_empty_prefix_is_the_whole_bucket_from_end_to_end(
+    tmp_path: Path, source: SourceServer, s3: S3Server
+) -> None:
+    job = Job(tmp_path, source, s3.url, DESTINATION_PREFIX="")
+    for number in range(3):
+        job.add(f"{number}.jpg")
+    job.migrate()
+    assert set(s3.objects("bucket")) == {"0.jpg", "1.jpg", "2.jpg"}
+    assert job.validate()[0] == 0
+    s3.put("bucket", ".cdn2s3-probe", b"probe")
+    s3.put("bucket", "theirs/of another.jpg", b"123")
+    s3.store.delete("bucket", "1.jpg")
+    code, _, _ = job.validate()
+    assert code == 1
+    assert job.rows("missing.txt") == {(job.urls[1], "1.jpg", "lost")}
+    assert job.rows("unexpected.txt") == {("theirs/of another.jpg", "3", md5(b"123"))}
+    job.run("python migrate.py --redo missing.txt")
+    assert job.validate()[0] == 0
+
+
 def test_validate_without_reading_permission(migrated: Job, s3: S3Server) -> None:
     s3.change(allow=frozenset({"ListBucket"}))
     s3.store.delete("bucket", key("0.jpg"))
@@ -343,7 +363,7 @@ def test_validate_without_reading_permission(migrated: Job, s3: S3Server) -> Non
     assert (migrated.urls[0], key("0.jpg"), "lost") in migrated.rows("missing.txt")
     assert error.count("HEAD is refused") == 1
     assert error.count("the spot check is not whole") == 1
-    assert "allow s3:GetObject" in migrated.report()["spot_check"]["not_done"]
+    assert '"s3:GetObject"' in migrated.report()["spot_check"]["not_done"]
     assert migrated.report()["missing"]["look_refused"] is True
 
 

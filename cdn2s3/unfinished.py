@@ -1,0 +1,90 @@
+"""Multipart uploads that nobody completes: aborted after a failure, and what a crash left before the next one.
+
+They are in no listing of objects and are billed until they are aborted.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from cdn2s3.connection import Limit
+from cdn2s3.errors import CannotGoOn, TryAgain
+from cdn2s3.policy import policy
+from cdn2s3.s3client import Reply, S3Client
+from cdn2s3.settings import MigrationSettings
+
+log = logging.getLogger(__name__)
+
+_LIST, _ABORT = "ListBucketMultipartUploads", "AbortMultipartUpload"  # the actions, as a policy names them
+
+
+class Unfinished:
+    """Look for and abort unfinished uploads; shared by all workers.
+
+    What the store refuses is told once, with what it costs, and not asked for again.
+    """
+
+    def __init__(self, settings: MigrationSettings, client: S3Client) -> None:
+        self._settings = settings
+        self._client = client
+        self._lock = threading.Lock()
+        self._refused: set[str] = set()  # actions
+
+    def clear(self, key: str, limit_seconds: float) -> None:
+        """Abort the uploads to key that a crash left; where that is not allowed they stay, as before.
+
+        limit_seconds is for each request. Raise TryAgain, or CannotGoOn.
+        """
+        if self._refused:
+            return
+        reply, parsed = self._client.call("list_multipart_uploads", Limit(limit_seconds), Prefix=key)
+        if reply.status != 200 and not _is_refusal(reply):
+            error = reply.error("ListMultipartUploads")
+            passing = reply.status == 429 or (reply.status >= 500 and reply.status != 501)
+            if passing or isinstance(error, CannotGoOn):
+                raise error
+        if reply.status != 200:
+            self._note_refused(_LIST, reply.status)
+        for left in parsed.get("Uploads", ()):
+            if left["Key"] == key:
+                self.abort(key, left["UploadId"], limit_seconds)
+
+    def abort(self, key: str, upload_id: str, limit_seconds: float) -> None:
+        """Abort one upload; say so when it stays. Never raises what the store answers."""
+        if _ABORT in self._refused:
+            log.debug("an unfinished multipart upload of %r is left", key)
+            return
+        try:
+            reply, _ = self._client.call(
+                "abort_multipart_upload", Limit(limit_seconds), Key=key, UploadId=upload_id
+            )
+        except (TryAgain, CannotGoOn) as error:
+            log.debug("abort failed: %s", error)
+            reply = Reply(0, {}, b"")
+        if _is_refusal(reply):
+            self._note_refused(_ABORT, reply.status)
+        elif reply.status not in (204, 200, 404):
+            log.warning(
+                "an unfinished multipart upload of %r is left (answer %s): a lifecycle rule "
+                "AbortIncompleteMultipartUpload removes it",
+                key,
+                reply.status or "none",
+            )
+
+    def _note_refused(self, action: str, status: int) -> None:
+        with self._lock:
+            if action in self._refused:
+                return
+            self._refused.add(action)
+        log.warning(
+            "unfinished multipart uploads cannot be %s (answer %d): what a crash or a failure leaves of a body over "
+            "MAX_BUFFER_MB is billed, and will stay until a lifecycle rule AbortIncompleteMultipartUpload removes it%s",
+            "aborted" if action == _ABORT else "looked for",
+            status,
+            f". To change that, grant {policy(self._settings, action)}" if status == 403 else "",
+        )
+
+
+def _is_refusal(reply: Reply) -> bool:
+    return reply.status == 403 and reply.code in ("", "AccessDenied")
