@@ -12,6 +12,9 @@ are brought to the disk, and then the checkpoint says how far they are.
 
 from __future__ import annotations
 
+import cdn2s3.installed  # noqa: F401  # first: it says what is missing
+
+# isort: split
 import argparse
 import logging
 import sys

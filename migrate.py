@@ -12,6 +12,9 @@ The settings stand in migration.env (docs/settings.md).
 
 from __future__ import annotations
 
+import cdn2s3.installed  # noqa: F401  # first: it says what is missing
+
+# isort: split
 import argparse
 import collections
 import logging

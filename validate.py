@@ -9,6 +9,9 @@ validation_report.html and .json (docs/reports.md). The settings stand in migrat
 
 from __future__ import annotations
 
+import cdn2s3.installed  # noqa: F401  # first: it says what is missing
+
+# isort: split
 import argparse
 import logging
 import random
