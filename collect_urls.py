@@ -24,7 +24,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from cdn2s3 import checkpoint, collected, commands, logs, progress, resuming
+from cdn2s3 import checkpoint, collected, commands, logs, progress, resuming, streams
 from cdn2s3.api import ApiSource, api_session
 from cdn2s3.batch import Position, Source
 from cdn2s3.checkpoint import Checkpoint
@@ -176,4 +176,4 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(streams.run(main))

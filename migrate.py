@@ -29,7 +29,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from pathlib import Path
 from typing import Callable, Protocol
 
-from cdn2s3 import commands, failures, guard, runstate, statefile
+from cdn2s3 import commands, failures, guard, runstate, statefile, streams
 from cdn2s3.books import Books
 from cdn2s3.crew import Crew, Desk
 from cdn2s3.equipment import allow_open_files, equip, note_on, probe_patiently, process_count
@@ -501,4 +501,4 @@ def positive(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(streams.run(main))

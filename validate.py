@@ -27,7 +27,17 @@ from typing import Any, BinaryIO, Callable, TypeVar
 
 from tqdm import tqdm
 
-from cdn2s3 import commands, htmlreport, progress, report, runstate, spotcheck, validation_report, worklist
+from cdn2s3 import (
+    commands,
+    htmlreport,
+    progress,
+    report,
+    runstate,
+    spotcheck,
+    streams,
+    validation_report,
+    worklist,
+)
 from cdn2s3.bucket import READ_POLICY, probe_key
 from cdn2s3.buffers import BUDGET, Budget
 from cdn2s3.connection import Limit
@@ -473,4 +483,4 @@ def make_state_dir(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(streams.run(main))
