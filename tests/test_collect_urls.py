@@ -167,6 +167,14 @@ def test_duplicates_and_foreign_urls_are_counted_and_named(collection: Collectio
     assert all(len(row) == 2 and row[1] for row in rows)
 
 
+def test_wrong_prefix_is_told_after_the_first_page(collection: Collection, server: ApiServer) -> None:
+    ended = collection.run(URL_PREFIX="https://other.test/")
+    told = "nothing but rejected URLs in what was read last (20)"
+    assert ended.returncode == 1
+    assert ended.stderr.count(told) == 1
+    assert ended.stderr.index(told) < ended.stderr.index("Complete: ")
+
+
 @pytest.mark.parametrize(
     ("settings", "code", "said"),
     [
