@@ -476,7 +476,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--retry-failed",
         nargs="?",
         const="",
-        choices=["", *CAUSES],
+        type=cause,
         metavar="CAUSE",
         help="only what is in failed_transfers.txt, or only one cause of it",
     )
@@ -492,6 +492,13 @@ def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Names
     alone = given.check or given.create_bucket or given.sample or given.adopt
     if alone and (given.redo or given.limit or given.retry_failed is not None):
         parser.error("--limit, --retry-failed and --redo go with a run or with --plan")
+
+
+def cause(text: str) -> str:
+    """Return the name of a cause; empty, which stands for all, as it is."""
+    if text and text not in CAUSES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no cause of failure; choose from {', '.join(CAUSES)}")
+    return text
 
 
 def positive(text: str) -> int:

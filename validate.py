@@ -432,7 +432,10 @@ def summary(settings: MigrationSettings, findings: Findings, counts: Counts, fol
 def _spot_line(spot: Spot) -> str:
     if not spot.asked:
         return "spot check: none asked for"
-    outcomes = ", ".join(f"{number} {outcome}" for outcome, number in spot.outcomes.most_common())
+    outcomes = ", ".join(
+        f"{number} {outcome if number == 1 else spotcheck.PLURAL.get(outcome, outcome)}"
+        for outcome, number in spot.outcomes.most_common()
+    )
     not_done = f" (not whole: {redact(spot.not_done)})" if spot.not_done else ""
     return f"spot check: {outcomes or 'nothing to check'}{not_done}"
 

@@ -16,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from cdn2s3.batch import Batch
+from cdn2s3.counted import counted
 from cdn2s3.errors import CannotGoOn, TryAgain, redact
 from cdn2s3.pacing import TokenBucket, backoff, retry_after
 from cdn2s3.pages import Paging, Position, Reply
@@ -77,7 +78,7 @@ class Api:
                 )
                 self._sleep(wait)
         raise CannotGoOn(
-            f"the API gave no {page} in {self._attempts} attempts; the last one: {last}. "
+            f"the API gave no {page} in {counted(self._attempts, 'attempt')}; the last one: {last}. "
             "Try again when the API is well, or correct API_BASE_URL or API_TIMEOUT."
         )
 

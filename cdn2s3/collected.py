@@ -9,6 +9,7 @@ from typing import Callable
 
 from cdn2s3.checkpoint import Counts
 from cdn2s3.commands import typed
+from cdn2s3.counted import counted
 from cdn2s3.progress import duration
 from cdn2s3.regions import CAVEAT, Advice
 from cdn2s3.settings import CollectionSettings
@@ -55,7 +56,7 @@ def time_left(counts: Counts, expected: int | None, per_second: float) -> float 
 
 def progress_line(counts: Counts, per_second: float | None) -> str:
     """Return the counts as one line; per_second is the rate of new URLs, None before it means something."""
-    parts = [f"{counts.urls:,} URLs"]
+    parts = [counted(counts.urls, "URL")]
     if counts.api_total:
         percent = 100 * counts.items / counts.api_total
         parts.append(f"{counts.items:,} of {counts.api_total:,} items ({percent:.1f} %)")
@@ -64,7 +65,7 @@ def progress_line(counts: Counts, per_second: float | None) -> str:
         left = time_left(counts, None, per_second)
         if left is not None:
             parts.append(f"ETA {duration(left)}")
-    parts.append(f"{counts.duplicates:,} duplicates")
+    parts.append(counted(counts.duplicates, "duplicate"))
     parts.append(f"{counts.rejected:,} rejected")
     return ", ".join(parts)
 
@@ -80,7 +81,8 @@ def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
     expected = settings.expected_total
     if expected is not None and abs(counts.urls - expected) > expected * TOTAL_TOLERANCE:
         found.append(
-            f"{counts.urls:,} URLs were collected, but EXPECTED_TOTAL is {expected:,}: off by more than 0.1 %."
+            f"{counted(counts.urls, 'URL was', 'URLs were')} collected, but EXPECTED_TOTAL is {expected:,}: off "
+            "by more than 0.1 %."
         )
     if counts.rejected > given * REJECTED_TOLERANCE:
         found.append(
@@ -89,7 +91,7 @@ def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
         )
     if counts.unreadable:
         found.append(
-            f"{counts.unreadable:,} lot files could not be read: their URLs are missing. They are named in "
+            f"{counted(counts.unreadable, 'lot file')} could not be read: their URLs are missing. They are named in "
             "collection.log; mend them, then begin again with --restart."
         )
     return found

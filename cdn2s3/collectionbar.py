@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from cdn2s3.checkpoint import Counts
 from cdn2s3.collected import share, time_left
+from cdn2s3.counted import counted
 from cdn2s3.progress import Figure, Rate, duration, fitting
 
 _DRAW_EVERY = 0.25  # seconds
@@ -78,6 +79,6 @@ def figures_of(counts: Counts, expected: int | None, per_second: float | None) -
         left = time_left(counts, expected, per_second)
         if left is not None:
             figures.append(Figure(1, f"ETA {duration(left)}"))
-    figures.append(Figure(4, f"{counts.duplicates:,} duplicates"))
+    figures.append(Figure(4, counted(counts.duplicates, "duplicate")))
     figures.append(Figure(2, f"{counts.rejected:,} rejected"))
     return figures

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable
 
 from cdn2s3 import estimate, runstate, worklist
+from cdn2s3.counted import counted
 from cdn2s3.errors import redact
 from cdn2s3.estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, bytes_text, dollars
 from cdn2s3.fingerprints import Fingerprints
@@ -132,7 +133,8 @@ def counts_text(settings: MigrationSettings, survey: Survey) -> list[str]:
 
 def collisions_text(settings: MigrationSettings, survey: Survey) -> list[str]:
     """Return the lines that show collisions, with both URLs and what ends them."""
-    lines = [f"{survey.work.collisions:,} URLs collide with another one. The first of them:"]
+    collide = counted(survey.work.collisions, "URL collides", "URLs collide")
+    lines = [f"{collide} with another one. The first of them:"]
     for pair in survey.collisions:
         lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
     lines += ["", "put one of these lines into the settings file:"]

@@ -371,7 +371,9 @@ def test_moved_token_is_put_right_and_the_run_resumes(collection: Collection, se
 FIXABLE = [
     pytest.param({"API_BASE_URL": ""}, "API_BASE_URL is not set", id="no-base-url"),
     pytest.param({"API_PAGNATION": "page"}, "did you mean API_PAGINATION?", id="unknown-setting"),
-    pytest.param({"API_RATE_LIMIT": "fast", "MAX_RETRIES": "-1"}, "2 setting(s)", id="two-bad-values"),
+    pytest.param(
+        {"API_RATE_LIMIT": "fast", "MAX_RETRIES": "-1"}, "2 settings to correct", id="two-bad-values"
+    ),
     pytest.param({"OUTPUT_FILE": "taken"}, "is a folder", id="output-a-folder"),
     pytest.param({"CHECKPOINT_FILE": "taken"}, "is a folder", id="checkpoint-a-folder"),
     pytest.param({"OUTPUT_FILE": "nowhere/urls.txt"}, "no folder nowhere", id="no-folder"),

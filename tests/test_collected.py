@@ -37,7 +37,7 @@ DOUBTS = [
     pytest.param(
         Counts(urls=500, duplicates=497, rejected=2), {}, "2 of 999 URLs were rejected", id="rejected"
     ),
-    pytest.param(Counts(urls=1, unreadable=1), {"SOURCE": "lots"}, "1 lot files", id="unreadable"),
+    pytest.param(Counts(urls=1, unreadable=1), {"SOURCE": "lots"}, "1 lot file could", id="unreadable"),
     pytest.param(Counts(urls=1), {"SOURCE": "lots", **TOTAL}, "", id="no-total-with-lots"),
 ]
 
@@ -54,6 +54,10 @@ def test_progress_line_has_the_share_of_the_total() -> None:
     assert progress_line(counts, 812.4) == (
         "20,000 URLs, 10,002 of 40,008 items (25.0 %), 812 URLs/s, ETA 1 min, 3 duplicates, 1 rejected"
     )
+
+
+def test_progress_line_of_one_has_no_plural() -> None:
+    assert progress_line(Counts(urls=1, duplicates=1), None) == "1 URL, 1 duplicate, 0 rejected"
 
 
 def test_time_left_follows_from_the_share_that_is_read() -> None:
