@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from cdn2s3 import estimate, runstate, worklist
 from cdn2s3.counted import counted
-from cdn2s3.errors import redact
+from cdn2s3.errors import printable, redact
 from cdn2s3.estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, bytes_text, dollars
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.heads import Head, heads
@@ -54,7 +54,7 @@ def looked_through(
 
     def on_malformed(url: str, why: str) -> None:
         if len(malformed) < _SHOWN:
-            malformed.append(f"{redact(ascii(url)[1:-1])}: {why}")
+            malformed.append(f"{redact(printable(url))}: {why}")
 
     def on_collision(key: str, first: str, url: str) -> None:
         if len(collisions) < _SHOWN:

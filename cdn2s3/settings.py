@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from cdn2s3.counted import counted
 from cdn2s3.envfile import read_env_file
-from cdn2s3.errors import Fixable, redact
+from cdn2s3.errors import Fixable, printable, redact
 from cdn2s3.values import (
     Parser,
     Secret,
@@ -287,7 +287,7 @@ def _unknown(name: str, kind: type[CollectionSettings | MigrationSettings]) -> s
             return f"{name} is no setting of this file: it belongs into {file}"
     known = [*_declared(kind), *sorted(AWS_NAMES)]
     near = difflib.get_close_matches(name[:80].upper(), known, n=1, cutoff=0)[0]
-    return f"{name if name.isprintable() else ascii(name)} is no setting; did you mean {near}?"
+    return f"{printable(name)} is no setting; did you mean {near}?"
 
 
 def _contradictions(

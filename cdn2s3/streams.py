@@ -6,13 +6,14 @@ all of it.
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
 from pathlib import Path
 from typing import Callable, TextIO
 
-from cdn2s3.errors import EXIT_CANNOT_GO_ON, EXIT_DONE, EXIT_SOME_FAILED
+from cdn2s3.errors import EXIT_CANNOT_GO_ON, EXIT_DONE, EXIT_SOME_FAILED, escaped
 from cdn2s3.logs import say_error
 
 
@@ -29,6 +30,19 @@ class _Patient(io.FileIO):
         except OSError as error:
             self.failure = self.failure or error
         return memoryview(data).nbytes  # type: ignore[arg-type]
+
+
+_ESCAPED = "cdn2s3.escaped"
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """Be the error handler of a stream: escape what it cannot encode."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(escaped, error.object[error.start : error.end])), error.end
+
+
+codecs.register_error(_ESCAPED, _escape)
 
 
 def run(main: Callable[[], int]) -> int:
@@ -70,7 +84,7 @@ def _text(raw: _Patient, stream: TextIO | None) -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=getattr(stream, "encoding", "utf-8"),
-        errors="backslashreplace",
+        errors=_ESCAPED,
         line_buffering=getattr(stream, "line_buffering", False),
         write_through=getattr(stream, "write_through", False),
     )

@@ -128,3 +128,22 @@ def test_letters_that_the_terminal_lacks_are_escaped(folder: Path) -> None:
     )
     assert ended.returncode == 2
     assert b"https://cdn.test/a/\\xe9.jpg" in ended.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--plan"], []], ids=["plan", "run"])
+def test_bytes_that_are_not_utf_8_are_shown_as_bytes(folder: Path, arguments: list[str]) -> None:
+    (folder / "urls.txt").write_bytes(b"https://cdn.test/a\xff.jpg\n  https://cdn.test/b.jpg\n")
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "migrate.py"), *arguments],
+        cwd=folder,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    said = (ended.stdout + ended.stderr).decode()
+    assert "https://cdn.test/a%FF.jpg" in said
+    assert "https://cdn.test/b.jpg" in said
+    assert "blanks around the URL" in said
+    assert "udcff" not in said
+    for log in folder.glob("*.log"):
+        assert "udcff" not in log.read_text(encoding="utf-8")

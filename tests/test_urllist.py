@@ -75,7 +75,7 @@ REJECTED: list[Any] = [
     pytest.param(PREFIX + "a\t.jpg", f"{PREFIX}a%09.jpg\ta control character", id="tab"),
     pytest.param(PREFIX + "a%0a.jpg", f"{PREFIX}a%0a.jpg\ta control character", id="encoded-newline"),
     pytest.param(PREFIX + "\ud800.jpg", f"{PREFIX}%ED%A0%80.jpg\tnot UTF-8", id="lone-surrogate"),
-    pytest.param(" " + PREFIX + "a.jpg", f" {PREFIX}a.jpg\tnot an http or https URL", id="leading-blank"),
+    pytest.param(" " + PREFIX + "a.jpg", f" {PREFIX}a.jpg\tblanks around the URL", id="leading-blank"),
     pytest.param(
         "https://user:s3cret@cdn.test/a.jpg",
         f"https://***@cdn.test/a.jpg\tnot under URL_PREFIX {PREFIX}",
