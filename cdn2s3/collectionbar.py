@@ -15,6 +15,7 @@ from cdn2s3.counted import counted
 from cdn2s3.progress import Figure, Rate, duration, fitting
 
 _DRAW_EVERY = 0.25  # seconds
+_LEAST_ETA = 5.0  # seconds
 _SHORTEST_BAR = 8  # columns
 _BAR = "{percentage:5.1f}%|{bar}| {desc}"
 _NO_TOTAL = "{desc}"
@@ -33,6 +34,7 @@ class CollectionBar:
         """Begin at before; expected is EXPECTED_TOTAL, which stands in for the API's total where it gives none."""
         self._console = console or sys.stderr
         self._urls_before = before.urls
+        self._counts = before
         self._expected = expected
         self._rate = Rate(clock)
         self._clock = clock
@@ -51,14 +53,16 @@ class CollectionBar:
 
     def show(self, counts: Counts) -> None:
         """Draw counts, a few times a second at most."""
+        self._counts = counts
         self._rate.mark(counts.urls - self._urls_before, 0)
-        if self._bar is None or self._clock() - self._drawn_at < _DRAW_EVERY:
-            return
-        self._drawn_at = self._clock()
+        if self._bar is not None and self._clock() - self._drawn_at >= _DRAW_EVERY:
+            self._drawn_at = self._clock()
+            self._draw(self._bar, counts)
+
+    def _draw(self, bar: tqdm[NoReturn], counts: Counts) -> None:
         done, total, what = share(counts, self._expected)
         speed = self._rate.now()
         figures = figures_of(counts, self._expected, None if speed is None else speed.files)
-        bar = self._bar
         bar.n, bar.total, bar.ncols = min(done, total or 1), total or 1, self._columns()
         bar.bar_format = _BAR if total else _NO_TOTAL
         fixed = len("100.0%|| ") + _SHORTEST_BAR if total else 0
@@ -66,8 +70,9 @@ class CollectionBar:
         bar.set_description_str(fitting([Figure(0, counted), *figures], bar.ncols - fixed))
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Leave the bar with the last counts."""
         if self._bar is not None:
+            self._draw(self._bar, self._counts)
             self._bar.close()
 
 
@@ -77,7 +82,7 @@ def figures_of(counts: Counts, expected: int | None, per_second: float | None) -
     if per_second is not None:
         figures.append(Figure(3, f"{per_second:,.0f} URLs/s"))
         left = time_left(counts, expected, per_second)
-        if left is not None:
+        if left is not None and left >= _LEAST_ETA:
             figures.append(Figure(1, f"ETA {duration(left)}"))
     figures.append(Figure(4, counted(counts.duplicates, "duplicate")))
     figures.append(Figure(2, f"{counts.rejected:,} rejected"))

@@ -66,6 +66,18 @@ def test_more_items_than_the_api_said_are_a_full_bar(terminal: Terminal) -> None
     assert shown_after(terminal, HALF._replace(items=2_011)).startswith("100.0%|")
 
 
+def test_bar_that_is_closed_shows_the_last_counts_and_no_eta_of_seconds(terminal: Terminal) -> None:  # noqa: F811
+    clock = Clock()
+    bar = CollectionBar(Counts(), None, terminal.console, clock)
+    clock.now += 10
+    bar.show(HALF._replace(items=2_000))
+    bar.show(HALF._replace(items=2_010))
+    bar.close()
+    shown = terminal.shown()
+    assert last_line(shown).startswith("100.0%|")
+    assert "ETA" not in shown
+
+
 def test_no_terminal_no_bar() -> None:
     console = io.StringIO()
     bar = CollectionBar(Counts(), None, console)
