@@ -12,19 +12,21 @@ are brought to the disk, and then the checkpoint says how far they are.
 
 from __future__ import annotations
 
+import cdn2s3.installed  # noqa: F401  # first: it says what is missing
+
+# isort: split
 import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import NoReturn
 
-from tqdm import tqdm
-
-from cdn2s3 import checkpoint, collected, commands, logs, progress, resuming
+from cdn2s3 import checkpoint, collected, commands, logs, progress, resuming, streams
 from cdn2s3.api import ApiSource, api_session
 from cdn2s3.batch import Position, Source
 from cdn2s3.checkpoint import Checkpoint
+from cdn2s3.collectionbar import CollectionBar
 from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn, Fixable
 from cdn2s3.lots import Lots
 from cdn2s3.regions import CAVEAT, recommended_region
@@ -94,7 +96,8 @@ def read_all(
     """
     ticker = collected.Ticker(urls.counts.urls)
     stale = 0  # batches in a row that gave known URLs only
-    with bar(settings, urls.counts.urls) as shown, progress.above_a_bar(sys.stderr):
+    bar = CollectionBar(urls.counts, settings.expected_total)
+    with closing(bar), progress.above_a_bar(sys.stderr):
         try:
             while position is not None:
                 source.check_circle(position, stale)
@@ -105,8 +108,7 @@ def read_all(
                     if position is None or urls.save_is_due():
                         urls.save(position)
                 stale = stale + 1 if batch.urls and not new else 0
-                shown.set_postfix_str(f"{urls.counts.rejected} rejected", refresh=False)
-                shown.update(new)
+                bar.show(urls.counts)
                 line = ticker.line(urls.counts)
                 if line:
                     progress.say(line)
@@ -117,11 +119,6 @@ def read_all(
                 urls.save(position)
                 log.warning("Kept: %s", collected.progress_line(urls.counts, None))
             raise
-
-
-def bar(settings: CollectionSettings, urls: int) -> tqdm[NoReturn]:
-    """Return the progress bar, which shows itself on a terminal only."""
-    return tqdm(total=settings.expected_total, initial=urls, unit=" URLs", unit_scale=True, disable=None)
 
 
 def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
@@ -173,4 +170,4 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(streams.run(main))

@@ -12,6 +12,9 @@ The settings stand in migration.env (docs/settings.md).
 
 from __future__ import annotations
 
+import cdn2s3.installed  # noqa: F401  # first: it says what is missing
+
+# isort: split
 import argparse
 import collections
 import logging
@@ -25,7 +28,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from pathlib import Path
 from typing import Callable, Protocol
 
-from cdn2s3 import commands, failures, guard, runstate, statefile
+from cdn2s3 import commands, failures, guard, runstate, statefile, streams
 from cdn2s3.books import Books
 from cdn2s3.crew import Crew, Desk
 from cdn2s3.equipment import Process, allow_open_files, equip, note_on, probe_patiently, process_count
@@ -487,7 +490,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--retry-failed",
         nargs="?",
         const="",
-        choices=["", *CAUSES],
+        type=cause,
         metavar="CAUSE",
         help="only what is in failed_transfers.txt, or only one cause of it",
     )
@@ -514,6 +517,13 @@ def is_a_run(given: argparse.Namespace) -> bool:
     return not (given.plan or given.check or given.create_bucket or given.sample or given.adopt)
 
 
+def cause(text: str) -> str:
+    """Return the name of a cause; empty, which stands for all, as it is."""
+    if text and text not in CAUSES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no cause of failure; choose from {', '.join(CAUSES)}")
+    return text
+
+
 def positive(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise argparse.ArgumentTypeError("a whole number from 1 on")
@@ -521,4 +531,4 @@ def positive(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(streams.run(main))

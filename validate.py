@@ -9,6 +9,9 @@ validation_report.html and .json (docs/reports.md). The settings stand in migrat
 
 from __future__ import annotations
 
+import cdn2s3.installed  # noqa: F401  # first: it says what is missing
+
+# isort: split
 import argparse
 import logging
 import random
@@ -25,7 +28,17 @@ from typing import Any, BinaryIO, Callable, TypeVar
 
 from tqdm import tqdm
 
-from cdn2s3 import commands, htmlreport, progress, report, runstate, spotcheck, validation_report, worklist
+from cdn2s3 import (
+    commands,
+    htmlreport,
+    progress,
+    report,
+    runstate,
+    spotcheck,
+    streams,
+    validation_report,
+    worklist,
+)
 from cdn2s3.bucket import probe_key
 from cdn2s3.buffers import BUDGET, Budget
 from cdn2s3.connection import Limit
@@ -254,7 +267,7 @@ class Validation:
         log.info("listing %s under %r", self.settings.destination_bucket, self.settings.destination_prefix)
         ignored = probe_key(self.settings)
         total = self.expected.counts().urls
-        for page in counted(Listing(self.client, self.settings), total):
+        for page in told_pages(Listing(self.client, self.settings), total):
             for found in page:
                 if found.key != ignored:
                     self.findings.listed += 1
@@ -407,7 +420,7 @@ def _results(
         yield future.result()
 
 
-def counted(pages: Iterable[list[Found]], total: int) -> Iterator[list[Found]]:
+def told_pages(pages: Iterable[list[Found]], total: int) -> Iterator[list[Found]]:
     """Yield pages and show how many of about total keys they bring: a bar on a terminal, and log lines."""
     began, keys, said = time.monotonic(), 0, 0
     with ExitStack() as stack:
@@ -451,7 +464,10 @@ def summary(settings: MigrationSettings, findings: Findings, counts: Counts, fol
 def _spot_line(spot: Spot) -> str:
     if not spot.asked:
         return "spot check: none asked for"
-    outcomes = ", ".join(f"{number} {outcome}" for outcome, number in spot.outcomes.most_common())
+    outcomes = ", ".join(
+        f"{number} {outcome if number == 1 else spotcheck.PLURAL.get(outcome, outcome)}"
+        for outcome, number in spot.outcomes.most_common()
+    )
     not_done = f" (not whole: {redact(spot.not_done)})" if spot.not_done else ""
     return f"spot check: {outcomes or 'nothing to check'}{not_done}"
 
@@ -495,4 +511,4 @@ def not_negative(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(streams.run(main))

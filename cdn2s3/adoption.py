@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cdn2s3 import failures
+from cdn2s3.counted import counted
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.fields import encode
 from cdn2s3.fingerprints import Fingerprints, Numbered
@@ -141,7 +142,8 @@ def _with_advice(pages: Iterable[Iterable[Found]]) -> Iterator[Iterable[Found]]:
 def text(adopted: Adopted, pending: int) -> list[str]:
     """Return the lines that say what was adopted, of so many pending URLs."""
     lines = [
-        f"{adopted.rows:,} objects adopted of {adopted.listed:,} listed; {pending - adopted.rows:,} URLs are pending"
+        f"{counted(adopted.rows, 'object')} adopted of {adopted.listed:,} listed; "
+        f"{counted(pending - adopted.rows, 'URL is', 'URLs are')} pending"
     ]
     if adopted.empty:
         lines.append(f"{adopted.empty:,} of them are empty: `python validate.py` shows whether that is right")

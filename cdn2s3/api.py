@@ -1,7 +1,7 @@
 """One page of the API: a GET at a steady rate, within a total time, repeated while that may help.
 
-The token is a header of this session alone. It stands in no URL, and neither log nor message shows a header,
-a body or a query.
+The token is a header of this session alone. It stands in no URL, and neither log nor message shows a header, a
+query, or more of a body than the beginning of one that is no JSON, from which the token is taken out.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from cdn2s3.batch import Batch
+from cdn2s3.counted import counted
 from cdn2s3.errors import CannotGoOn, TryAgain, redact
 from cdn2s3.pacing import TokenBucket, backoff, retry_after
 from cdn2s3.pages import Paging, Position, Reply
@@ -25,6 +26,8 @@ from cdn2s3.settings import CollectionSettings
 log = logging.getLogger(__name__)
 
 STALE_PAGES = 100  # pages with known URLs only, one after the other, that never mean anything
+_SHOWN = 80  # characters of an answer that is no JSON
+_READ = 1 << 16  # bytes of it that are looked at for them
 _TRY_AGAIN = {408: "timeout", 425: "server_error", 429: "throttled", 503: "throttled"}  # besides 5xx
 
 
@@ -48,6 +51,7 @@ class Api:
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._session = session
+        self._token = settings.api_auth_token.reveal()
         self._timeout = settings.api_timeout
         self._attempts = 1 + settings.max_retries
         self._sleep = sleep
@@ -74,7 +78,7 @@ class Api:
                 )
                 self._sleep(wait)
         raise CannotGoOn(
-            f"the API gave no {page} in {self._attempts} attempts; the last one: {last}. "
+            f"the API gave no {page} in {counted(self._attempts, 'attempt')}; the last one: {last}. "
             "Try again when the API is well, or correct API_BASE_URL or API_TIMEOUT."
         )
 
@@ -85,8 +89,20 @@ class Api:
         except (requests.RequestException, ValueError) as error:  # an odd Location, a body not as encoded
             raise TryAgain("server_error", f"the answer cannot be read ({type(error).__name__})") from error
         if answer.status_code != HTTPStatus.OK:
-            raise _refusal(answer, url, page)
-        return Reply(url, _parsed(answer, content), answer.headers.get("link"))
+            raise _refusal(answer, url, page, bool(self._token))
+        return Reply(url, self._parsed(answer, content, url), answer.headers.get("link"))
+
+    def _parsed(self, answer: requests.Response, content: bytes, url: str) -> object:
+        """Return the JSON of an answer, or raise TryAgain."""
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError) as error:
+            kind = answer.headers.get("content-type", "no content type")[:60]
+            raise TryAgain(
+                "server_error",
+                f"the API answered 200, but not with JSON ({kind}, {len(content)} bytes from {redact(url)})"
+                + _beginning(content, self._token),
+            ) from error
 
 
 class ApiSource:
@@ -115,7 +131,7 @@ class ApiSource:
             )
 
 
-def _refusal(answer: requests.Response, url: str, page: str) -> TryAgain | CannotGoOn:
+def _refusal(answer: requests.Response, url: str, page: str, has_token: bool) -> TryAgain | CannotGoOn:
     """Return what an answer other than 200 means for the collection."""
     status = answer.status_code
     said = f"the API answered {status}{_phrase(status)}"
@@ -123,6 +139,11 @@ def _refusal(answer: requests.Response, url: str, page: str) -> TryAgain | Canno
         asked = retry_after(answer.headers.get("retry-after"), time.time())
         return TryAgain(_TRY_AGAIN.get(status, "server_error"), said, asked)
     where = f"{said} to {page} ({redact(url)})"
+    if status in (401, 403) and not has_token:
+        return CannotGoOn(
+            f"{where}: API_AUTH_TOKEN is empty, and the API {'wants' if status == 401 else 'may want'} a token. "
+            "Set it (and API_AUTH_HEADER, API_AUTH_SCHEME: how it is sent)."
+        )
     if status in (401, 403):
         return CannotGoOn(
             f"{where}: it does not accept the token. Correct API_AUTH_TOKEN (and API_AUTH_HEADER, "
@@ -148,15 +169,15 @@ def _origin_of_redirect(answer: requests.Response, url: str) -> str:
         return "an address that is no URL"
 
 
-def _parsed(answer: requests.Response, content: bytes) -> object:
-    """Return the JSON of an answer, or raise TryAgain."""
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        kind = answer.headers.get("content-type", "no content type")[:60]
-        raise TryAgain(
-            "server_error", f"the API answered 200, but not with JSON ({kind}, {len(content)} bytes)"
-        ) from error
+def _beginning(content: bytes, token: str) -> str:
+    """Return how content, which is no JSON, begins, and what it may be; without the token, should it hold it."""
+    text = " ".join(content[:_READ].decode("utf-8", "replace").split())
+    if not text:
+        return ""
+    if token:
+        text = text.replace(token, "***")
+    shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    return f"{': a login page? It' if text.startswith('<') else ': it'} begins with {shown}"
 
 
 def _phrase(status: int) -> str:

@@ -53,6 +53,11 @@ class Checkpoint(NamedTuple):
     position: Mapping[str, Any] | None  # where the source stands; None: at its end
     settings: Mapping[str, str]  # what all this belongs to
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether the collection has nothing yet; the API may have told its total."""
+        return self.counts._replace(api_total=None) == Counts()
+
 
 def source_settings(settings: CollectionSettings) -> dict[str, str]:
     """Return the settings that a collection belongs to, as text without secrets."""

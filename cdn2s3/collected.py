@@ -9,8 +9,10 @@ from typing import Callable
 
 from cdn2s3.checkpoint import Counts
 from cdn2s3.commands import typed
+from cdn2s3.counted import counted
 from cdn2s3.regions import CAVEAT, Advice
 from cdn2s3.settings import CollectionSettings
+from cdn2s3.units import duration
 from cdn2s3.urllist import rejected_file
 
 PROGRESS_URLS = 10_000
@@ -36,14 +38,34 @@ class Ticker:
         return progress_line(counts, new / seconds if seconds > 0 else None)
 
 
+def share(counts: Counts, expected: int | None) -> tuple[int, int | None, str]:
+    """Return how many have been read, of how many, and of what: of the API's items where it tells their number,
+    else of the URLs expected (None: that is not known either)."""
+    if counts.api_total:
+        return counts.items, counts.api_total, "items"
+    return counts.urls, expected, "URLs"
+
+
+def time_left(counts: Counts, expected: int | None, per_second: float) -> float | None:
+    """Return the seconds to the end of the source at per_second new URLs; None where nothing tells its end."""
+    done, total, _ = share(counts, expected)
+    if not total or not 0 < done < total or per_second <= 0:
+        return None
+    return (total - done) / done * counts.urls / per_second
+
+
 def progress_line(counts: Counts, per_second: float | None) -> str:
     """Return the counts as one line; per_second is the rate of new URLs, None before it means something."""
-    parts = [f"{counts.urls:,} URLs"]
+    parts = [counted(counts.urls, "URL")]
     if counts.api_total:
-        parts.append(f"{counts.items / counts.api_total:.1%} of the API's total of {counts.api_total:,}")
+        percent = 100 * counts.items / counts.api_total
+        parts.append(f"{counts.items:,} of {counts.api_total:,} items ({percent:.1f} %)")
     if per_second is not None:
         parts.append(f"{per_second:,.0f} URLs/s")
-    parts.append(f"{counts.duplicates:,} duplicates")
+        left = time_left(counts, None, per_second)
+        if left is not None:
+            parts.append(f"ETA {duration(left)}")
+    parts.append(counted(counts.duplicates, "duplicate"))
     parts.append(f"{counts.rejected:,} rejected")
     return ", ".join(parts)
 
@@ -59,7 +81,8 @@ def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
     expected = settings.expected_total
     if expected is not None and abs(counts.urls - expected) > expected * TOTAL_TOLERANCE:
         found.append(
-            f"{counts.urls:,} URLs were collected, but EXPECTED_TOTAL is {expected:,}: off by more than 0.1 %."
+            f"{counted(counts.urls, 'URL was', 'URLs were')} collected, but EXPECTED_TOTAL is {expected:,}: off "
+            "by more than 0.1 %."
         )
     if counts.rejected > given * REJECTED_TOLERANCE:
         found.append(
@@ -68,7 +91,7 @@ def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
         )
     if counts.unreadable:
         found.append(
-            f"{counts.unreadable:,} lot files could not be read: their URLs are missing. They are named in "
+            f"{counted(counts.unreadable, 'lot file')} could not be read: their URLs are missing. They are named in "
             "collection.log; mend them, then begin again with --restart."
         )
     return found

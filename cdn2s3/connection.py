@@ -279,6 +279,10 @@ def translated(error: OSError, origin: Origin) -> TryAgain | CannotGoOn:
             f"the TLS certificate of {origin} is not trusted ({error.verify_message}). If it is signed by an "
             "authority of your own, name its PEM file in CA_BUNDLE; otherwise somebody stands in between."
         )
+    if getattr(error, "reason", None) == "WRONG_VERSION_NUMBER":  # of OpenSSL
+        return TryAgain(
+            "connection", f"{origin} was asked with https, but it speaks no TLS: http instead of https?"
+        )
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return CannotGoOn(
             "too many open files. Raise the limit (ulimit -n 4096) or lower CONCURRENCY, then run it again."

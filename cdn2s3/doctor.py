@@ -14,6 +14,7 @@ import time
 from email.utils import parsedate_to_datetime
 
 from cdn2s3 import report
+from cdn2s3.counted import counted
 from cdn2s3.equipment import open_files_needed
 from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
 from cdn2s3.identity import Identity
@@ -70,7 +71,7 @@ def check_input(visit: Visit) -> list[Finding]:
     if not lines:
         said = f"{visit.settings.source_urls_file} holds no URL"
         return [Finding(WARNING, "input", said, "python collect_urls.py")]
-    return [Finding(OK, "input", f"{lines:,} URLs, about {pending:,} pending")]
+    return [Finding(OK, "input", f"{counted(lines, 'URL')}, about {pending:,} pending")]
 
 
 # --- who we are ---

@@ -139,3 +139,17 @@ def redact(text: str) -> str:
     if "/" not in text:
         return text
     return _QUERY.sub(r"\1***", _USERINFO.sub("***@", text))
+
+
+def escaped(character: str) -> str:
+    """Return character as it may be shown: a byte that is not UTF-8 (a surrogate) as %FF, others as in Python."""
+    if "\udc80" <= character <= "\udcff":
+        return f"%{ord(character) - 0xDC00:02X}"
+    return character.encode("unicode_escape").decode()
+
+
+def printable(text: str) -> str:
+    """Return text with every character escaped that a terminal would not show."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else escaped(c) for c in text)

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cdn2s3 import charts
-from cdn2s3.errors import CAUSES
+from cdn2s3.errors import CAUSES, escaped
 from cdn2s3.pictures import LARGEST, MOST, Pictures, data_uri
 from cdn2s3.statefile import replacing
 from cdn2s3.units import MB, bytes_text, span
@@ -232,7 +232,7 @@ def _visible(value: Any) -> Any:
     """Escape what a browser would not show of a text, so that no URL looks like another one."""
     if isinstance(value, Markup) or not isinstance(value, str) or value.isprintable():
         return value
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in value)
+    return "".join(c if c.isprintable() or c == "\n" else escaped(c) for c in value)
 
 
 _ENVIRONMENT = Environment(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cdn2s3 import failures, worklist
-from cdn2s3.errors import Fixable, redact
+from cdn2s3.errors import Fixable, printable, redact
 from cdn2s3.feed import Task
 from cdn2s3.fields import encode
 from cdn2s3.fingerprints import Fingerprints
@@ -120,7 +120,7 @@ def look_through(settings: MigrationSettings, keys: KeyMaker, redone: Fingerprin
 
     def on_malformed(url: str, why: str) -> None:
         if len(examples) < _SHOWN:
-            examples.append(f"  {url!r}: {why}")
+            examples.append(f"  '{printable(url)}': {why}")
 
     shown: list[Collision] = []
     with _collisions_file(state / COLLISIONS, shown) as on_collision:

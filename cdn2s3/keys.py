@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 KEY_BYTES = 1024  # longest key S3 takes, in bytes of UTF-8 (S3 User Guide, "Naming Amazon S3 objects")
 
+_SCHEMES = ("http://", "https://")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _CONTROL_OCTET = re.compile(b"[\x00-\x1f\x7f]")
 _BARE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
@@ -111,7 +112,9 @@ class KeyMaker:
             url.encode("utf-8")
         except UnicodeEncodeError:
             raise Malformed("not UTF-8") from None
-        if not url.startswith(("http://", "https://")):
+        if not url.startswith(_SCHEMES):
+            if url.strip().startswith(_SCHEMES):
+                raise Malformed("blanks around the URL")
             raise Malformed("not an http or https URL")
         if not url.startswith(self._naming.url_prefix):
             raise Malformed(f"not under URL_PREFIX {self._naming.url_prefix}")

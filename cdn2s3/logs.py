@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from cdn2s3.commands import typed
-from cdn2s3.errors import redact
+from cdn2s3.errors import printable, redact
 from cdn2s3.statefile import OWNER_ONLY, cannot_write
 
 log = logging.getLogger(__name__)
@@ -49,9 +49,7 @@ def _indented(text: str) -> str:
 
 def _clean(text: str) -> str:
     """Escape before redacting, so that no control character can cut a secret in two."""
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return redact(text)
+    return redact(printable(text))
 
 
 class _LogFile(logging.FileHandler):

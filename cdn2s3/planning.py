@@ -8,7 +8,8 @@ import textwrap
 from collections.abc import Iterable
 
 from cdn2s3 import estimate, runstate, worklist
-from cdn2s3.errors import redact
+from cdn2s3.counted import counted
+from cdn2s3.errors import printable, redact
 from cdn2s3.estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, dollars
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.heads import Head, heads
@@ -53,7 +54,7 @@ def looked_through(
 
     def on_malformed(url: str, why: str) -> None:
         if len(malformed) < _SHOWN:
-            malformed.append(f"{redact(ascii(url)[1:-1])}: {why}")
+            malformed.append(f"{redact(printable(url))}: {why}")
 
     def on_collision(key: str, first: str, url: str) -> None:
         if len(collisions) < _SHOWN:
@@ -132,7 +133,8 @@ def counts_text(settings: MigrationSettings, survey: Survey) -> list[str]:
 
 def collisions_text(settings: MigrationSettings, survey: Survey) -> list[str]:
     """Return the lines that show collisions, with both URLs and what ends them."""
-    lines = [f"{survey.work.collisions:,} URLs collide with another one. The first of them:"]
+    collide = counted(survey.work.collisions, "URL collides", "URLs collide")
+    lines = [f"{collide} with another one. The first of them:"]
     for pair in survey.collisions:
         lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
     lines += ["", "put one of these lines into the settings file:"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from pathlib import Path
 
 from cdn2s3 import checkpoint
 from cdn2s3.batch import Position
 from cdn2s3.checkpoint import Checkpoint, Counts
-from cdn2s3.errors import Fixable
+from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.settings import CollectionSettings
 from cdn2s3.statefile import cannot_write, size_of
 from cdn2s3.urllist import does_not_fit, rejected_file
@@ -38,15 +39,28 @@ def check_places(settings: CollectionSettings) -> None:
 
 
 def last_checkpoint(settings: CollectionSettings) -> Checkpoint | None:
-    """Return where the last run stopped, None when there was none.
+    """Return where the last run stopped, None when there was none, or one with other settings that got nothing.
 
     Raise CannotGoOn when the checkpoint is damaged, Fixable when it belongs to other settings.
     """
     found = checkpoint.load(settings.checkpoint_file)
-    if found is not None:
-        now = checkpoint.source_settings(settings)
-        checkpoint.check_settings(settings.checkpoint_file, found.settings, now)
+    if found is None:
+        return None
+    now = checkpoint.source_settings(settings)
+    if found.settings != now and found.is_blank and not any(map(_has_bytes, _lists(settings))):
+        log.info("the checkpoint %s has nothing in it: begun anew", settings.checkpoint_file)
+        return None
+    checkpoint.check_settings(settings.checkpoint_file, found.settings, now)
     return found
+
+
+def _lists(settings: CollectionSettings) -> tuple[Path, Path]:
+    """Return where the URLs go: those to migrate, and those that are not."""
+    return settings.output_file, rejected_file(settings.output_file)
+
+
+def _has_bytes(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 def check_files(settings: CollectionSettings, complete: Checkpoint) -> None:
@@ -58,17 +72,45 @@ def check_files(settings: CollectionSettings, complete: Checkpoint) -> None:
 
 
 def move_aside(settings: CollectionSettings) -> None:
-    """Rename the files of the last collection to *.bak; raise CannotGoOn when that fails."""
-    output = settings.output_file
-    for path in (settings.checkpoint_file, output, rejected_file(output)):
-        backup = path.with_name(path.name + ".bak")
+    """Rename the files of the last collection to *.bak, or remove them when there is nothing in them.
+
+    What an earlier call kept stays: then they become *.bak.1 and so on, all with the same ending. Raise CannotGoOn
+    when that fails.
+    """
+    files = [path for path in (settings.checkpoint_file, *_lists(settings)) if path.exists()]
+    keep = _has_anything(settings)
+    ending = _free_ending(files)
+    for path in files:
+        backup = path.with_name(path.name + ending)
         try:
-            path.replace(backup)
-        except FileNotFoundError:
-            continue
+            if keep:
+                path.replace(backup)
+            else:
+                path.unlink()
         except OSError as error:
             raise cannot_write(backup, error) from error
-        log.info("%s is kept as %s", path, backup)
+        if keep:
+            log.info("%s is kept as %s", path, backup)
+
+
+def _has_anything(settings: CollectionSettings) -> bool:
+    """Tell whether the files of the last collection are worth keeping."""
+    if any(map(_has_bytes, _lists(settings))):
+        return True
+    try:
+        found = checkpoint.load(settings.checkpoint_file)
+    except CannotGoOn:
+        return True  # damaged: a person may still make something of it
+    return found is not None and not found.is_blank
+
+
+def _free_ending(files: list[Path]) -> str:
+    """Return the first of .bak, .bak.1, .bak.2 … that none of files has been kept with.
+
+    Of files alone: after a crash between two renames, the rest joins what was kept already.
+    """
+    endings = itertools.chain([".bak"], (f".bak.{number}" for number in itertools.count(1)))
+    return next(end for end in endings if not any(path.with_name(path.name + end).exists() for path in files))
 
 
 def begin_afresh(settings: CollectionSettings, position: Position) -> Checkpoint:
@@ -77,9 +119,8 @@ def begin_afresh(settings: CollectionSettings, position: Position) -> Checkpoint
     It is there before urls.txt, so that a crash at once leaves nothing that looks like somebody else's file.
     Raise Fixable when files are there that no checkpoint tells about.
     """
-    output = settings.output_file
-    for path in (output, rejected_file(output)):
-        if path.exists() and path.stat().st_size:
+    for path in _lists(settings):
+        if _has_bytes(path):
             raise Fixable(
                 f"{path} is there, but no checkpoint {settings.checkpoint_file} that tells how far it is. "
                 "Put the checkpoint back, move the file away, or begin again with "

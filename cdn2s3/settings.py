@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cdn2s3.counted import counted
 from cdn2s3.envfile import read_env_file
-from cdn2s3.errors import Fixable, redact
+from cdn2s3.errors import Fixable, printable, redact
 from cdn2s3.units import MB
 from cdn2s3.values import (
     Parser,
@@ -242,8 +243,8 @@ def build(
 
     where is the file's path, for messages. Raise Fixable that names every bad value at once.
     """
-    specs = {field.name.upper(): field for field in dataclasses.fields(kind)}
-    problems = [_unknown(name, specs) for name in file if name not in specs and name not in AWS_NAMES]
+    specs = _declared(kind)
+    problems = [_unknown(name, kind) for name in file if name not in specs and name not in AWS_NAMES]
     values: dict[str, Any] = {}
     bad: set[str] = set()
     for name, spec in specs.items():
@@ -265,13 +266,27 @@ def build(
     if not problems:
         return settings
     raise Fixable(
-        f"{where}: {len(problems)} setting(s) to correct:\n" + "\n".join(f"  - {p}" for p in problems)
+        f"{where}: {counted(len(problems), 'setting')} to correct:\n"
+        + "\n".join(f"  - {p}" for p in problems)
     )
 
 
-def _unknown(name: str, known: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(name[:80].upper(), [*known, *sorted(AWS_NAMES)], n=1, cutoff=0)[0]
-    return f"{name if name.isprintable() else ascii(name)} is no setting; did you mean {near}?"
+def _declared(kind: type[CollectionSettings | MigrationSettings]) -> dict[str, dataclasses.Field[Any]]:
+    """Return the settings of kind, by the names that they have in the file."""
+    return {field.name.upper(): field for field in dataclasses.fields(kind)}
+
+
+_FILES = {CollectionSettings: "collection.env", MigrationSettings: "migration.env"}
+
+
+def _unknown(name: str, kind: type[CollectionSettings | MigrationSettings]) -> str:
+    """Return what to say of a name that is no setting of kind."""
+    for other, file in _FILES.items():
+        if name in _declared(other):
+            return f"{name} is no setting of this file: it belongs into {file}"
+    known = [*_declared(kind), *sorted(AWS_NAMES)]
+    near = difflib.get_close_matches(name[:80].upper(), known, n=1, cutoff=0)[0]
+    return f"{printable(name)} is no setting; did you mean {near}?"
 
 
 def _contradictions(

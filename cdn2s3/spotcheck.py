@@ -35,6 +35,7 @@ SOURCE_FAILED = "source failed"  # the CDN refuses it, or has no image there now
 OBJECT_GONE = "object gone"  # it was listed, and is not there
 REFUSED = "refused"  # s3:GetObject is not granted
 UNANSWERED = "unanswered"  # one of the sides did not answer, after all attempts
+PLURAL = {SOURCE_GONE: "sources gone", SOURCE_FAILED: "sources failed", OBJECT_GONE: "objects gone"}
 
 _BLOCK = 1 << 18  # bytes of an object compared at a time
 

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 60.0  # at most, between two checkpoints
 
+_SHOWN = 200  # characters of an example
 _USER_PART = re.compile(r"(^|//)[^/?#]*@")
 
 
@@ -56,6 +57,7 @@ class UrlList:
         self._settings = settings
         self._address = KeyMaker(Naming(settings.url_prefix, "", preserve=False)).address
         self._seen = Fingerprints()
+        self._said_all_rejected = False
         self.counts = so_far.counts
         self._lengths = (so_far.bytes, so_far.rejected_bytes)  # after the last whole batch
         self._saved_urls, self._saved_at = so_far.counts.urls, time.monotonic()
@@ -120,7 +122,22 @@ class UrlList:
             unreadable=before.unreadable + batch.unreadable,
         )
         self._lengths = (self._urls.size(), self._rejected.size())
+        if rejected and not new and not duplicates:
+            self._say_all_rejected(rejected)
         return len(new)
+
+    def _say_all_rejected(self, lines: list[bytes]) -> None:
+        """Warn, once, of a batch whose URLs were all rejected; lines are theirs in rejected.txt."""
+        if self._said_all_rejected:
+            return
+        self._said_all_rejected = True
+        url, _, why = lines[0].decode().rstrip("\n").partition("\t")
+        log.warning(
+            "nothing but rejected URLs in what was read last (%d), for example %s: %s. If they are to be "
+            "migrated, stop (Ctrl-C), correct URL_PREFIX and what finds the URLs, then begin again with "
+            "`python collect_urls.py --restart`",
+            *(len(lines), url[:_SHOWN], why),
+        )
 
     def _why_rejected(self, url: Any) -> str:
         """Return why url is not one to migrate, empty when it is."""

@@ -119,6 +119,39 @@ def test_failure_that_stays_stops_the_run(server: ApiServer, answer: Answer) -> 
     assert len(server.queries) == 3 or answer.hang_up
 
 
+def test_answer_that_is_no_json_is_told_with_its_url_and_beginning(server: ApiServer) -> None:
+    body = b"<html>\n <h1>Sign in</h1>" + b"x" * 200
+    server.fault = first(99, Answer(200, body))
+    with pytest.raises(CannotGoOn) as caught:
+        get(server, MAX_RETRIES="0")
+    said = str(caught.value)
+    assert f"bytes from {server.url}?***): a login page? It begins with <html> <h1>Sign in</h1>xxx" in said
+    assert "x" * 52 + "…" in said
+    assert "x" * 60 not in said
+
+
+def test_beginning_that_is_shown_has_not_the_token(server: ApiServer) -> None:
+    server.fault = first(99, Answer(200, b"x" * 75 + TOKEN.encode()))
+    with pytest.raises(CannotGoOn, match="begins with xxx") as caught:
+        get(server, MAX_RETRIES="0")
+    assert TOKEN[:5] not in str(caught.value)
+    assert "login" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("status", "wants"), [(401, "wants"), (403, "may want")])
+def test_refusal_without_a_token_says_that_there_is_none(server: ApiServer, status: int, wants: str) -> None:
+    server.fault = first(99, Answer(status))
+    server.token = ""
+    with pytest.raises(CannotGoOn, match=f"API_AUTH_TOKEN is empty, and the API {wants} a token") as caught:
+        get(server, API_AUTH_TOKEN="")
+    assert "accept" not in str(caught.value)
+
+
+def test_https_spoken_to_a_server_of_plain_http_is_told(server: ApiServer) -> None:
+    with pytest.raises(CannotGoOn, match=r"it speaks no TLS: http instead of https\?"):
+        get(server, server.url.replace("http:", "https:"), MAX_RETRIES="0")
+
+
 RETRY_AFTER: list[Any] = [
     pytest.param("7", 7, 7, id="seconds"),
     pytest.param("0", 0, 0, id="zero"),

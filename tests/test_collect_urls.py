@@ -167,6 +167,14 @@ def test_duplicates_and_foreign_urls_are_counted_and_named(collection: Collectio
     assert all(len(row) == 2 and row[1] for row in rows)
 
 
+def test_wrong_prefix_is_told_after_the_first_page(collection: Collection, server: ApiServer) -> None:
+    ended = collection.run(URL_PREFIX="https://other.test/")
+    told = "nothing but rejected URLs in what was read last (20)"
+    assert ended.returncode == 1
+    assert ended.stderr.count(told) == 1
+    assert ended.stderr.index(told) < ended.stderr.index("Complete: ")
+
+
 @pytest.mark.parametrize(
     ("settings", "code", "said"),
     [
@@ -209,6 +217,62 @@ def test_restart_keeps_the_old_files(collection: Collection, server: ApiServer) 
     assert len((collection.folder / "urls.txt.bak").read_text().splitlines()) == 190
     assert (collection.folder / "checkpoint.json.bak").exists()
     assert (collection.folder / "rejected.txt.bak").exists()
+
+
+def refused(number: int, query: dict[str, str]) -> Answer:
+    return Answer(404)
+
+
+def lines_of(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def test_restart_that_fails_twice_keeps_what_the_first_one_kept(
+    collection: Collection, server: ApiServer
+) -> None:
+    collection.run()
+    server.fault = refused
+    for _ in range(2):
+        assert collection.run("--restart").returncode == 3
+    assert lines_of(collection.folder / "urls.txt.bak") == 190
+    kept = json.loads((collection.folder / "checkpoint.json.bak").read_bytes())
+    assert (kept["complete"], kept["urls"]) == (True, 190)
+    assert sorted(path.name for path in collection.folder.glob("*.bak*")) == [
+        "checkpoint.json.bak",
+        "rejected.txt.bak",
+        "urls.txt.bak",
+    ]
+
+
+def test_restart_replaces_no_file_that_an_earlier_one_kept(collection: Collection, server: ApiServer) -> None:
+    collection.run()
+    server.items = server.items[5:]
+    collection.run("--restart")
+    server.items = server.items[5:]
+    ended = collection.run("--restart")
+    assert "urls.txt is kept as urls.txt.bak.1" in ended.stderr
+    for suffix, urls in ((".bak", 190), (".bak.1", 180), ("", 170)):
+        assert lines_of(collection.folder / f"urls.txt{suffix}") == urls
+        state = json.loads((collection.folder / f"checkpoint.json{suffix}").read_bytes())
+        assert state["urls"] == urls
+        assert (collection.folder / f"rejected.txt{suffix}").exists()
+
+
+def test_restart_after_a_crash_in_the_middle_of_keeping_keeps_the_files_together(
+    collection: Collection,
+) -> None:
+    collection.run()
+    collection.checkpoint.rename(collection.folder / "checkpoint.json.bak")
+    assert collection.run("--restart").returncode == 0
+    assert lines_of(collection.folder / "urls.txt.bak") == 190
+    assert not (collection.folder / "urls.txt.bak.1").exists()
+
+
+def test_restart_keeps_a_checkpoint_whose_urls_were_moved_away(collection: Collection) -> None:
+    collection.run()
+    collection.urls.rename(collection.folder / "mine.txt")
+    assert collection.run("--restart").returncode == 0
+    assert json.loads((collection.folder / "checkpoint.json.bak").read_bytes())["urls"] == 190
 
 
 def test_restart_gets_away_from_a_damaged_checkpoint(collection: Collection) -> None:
@@ -307,7 +371,9 @@ def test_moved_token_is_put_right_and_the_run_resumes(collection: Collection, se
 FIXABLE = [
     pytest.param({"API_BASE_URL": ""}, "API_BASE_URL is not set", id="no-base-url"),
     pytest.param({"API_PAGNATION": "page"}, "did you mean API_PAGINATION?", id="unknown-setting"),
-    pytest.param({"API_RATE_LIMIT": "fast", "MAX_RETRIES": "-1"}, "2 setting(s)", id="two-bad-values"),
+    pytest.param(
+        {"API_RATE_LIMIT": "fast", "MAX_RETRIES": "-1"}, "2 settings to correct", id="two-bad-values"
+    ),
     pytest.param({"OUTPUT_FILE": "taken"}, "is a folder", id="output-a-folder"),
     pytest.param({"CHECKPOINT_FILE": "taken"}, "is a folder", id="checkpoint-a-folder"),
     pytest.param({"OUTPUT_FILE": "nowhere/urls.txt"}, "no folder nowhere", id="no-folder"),
@@ -350,6 +416,43 @@ def test_other_settings_are_exit_2_naming_old_and_new(collection: Collection, se
     assert ended.returncode == 2
     assert "RESULTS_PER_PAGE: 10 before, 20 now" in ended.stderr
     assert len(server.queries) == 3
+
+
+@pytest.mark.parametrize("status", [404, 401])
+def test_checkpoint_with_nothing_in_it_binds_nothing(
+    collection: Collection, server: ApiServer, status: int
+) -> None:
+    server.fault = lambda number, query: Answer(status)
+    refused = collection.run(API_BASE_URL=server.url + "/v0", RESULTS_PER_PAGE="20")
+    assert refused.returncode == 3
+    server.fault = None
+    ended = collection.run()
+    assert ended.returncode == 0
+    assert "INFO    the checkpoint checkpoint.json has nothing in it: begun anew" in ended.stderr
+    assert collection.lines() == expected(server)
+
+
+def test_checkpoint_of_a_collection_that_is_complete_and_empty_binds_nothing(
+    collection: Collection, server: ApiServer
+) -> None:
+    items, server.items = server.items, []
+    assert collection.run(API_TOTAL_FIELD="").returncode == 1
+    server.items = items
+    assert collection.run(RESULTS_PER_PAGE="20").returncode == 0
+    assert collection.lines() == expected(server)
+
+
+@pytest.mark.parametrize("name", ["urls.txt", "rejected.txt"])
+def test_checkpoint_with_nothing_in_it_binds_where_lines_came_after_it(
+    collection: Collection, server: ApiServer, name: str
+) -> None:
+    server.fault = lambda number, query: Answer(404)
+    collection.run()
+    (collection.folder / name).write_text("https://somebody.test/else.jpg\n")
+    ended = collection.run(RESULTS_PER_PAGE="20")
+    assert ended.returncode == 2
+    assert "belongs to other settings" in ended.stderr
+    assert (collection.folder / name).read_text() == "https://somebody.test/else.jpg\n"
 
 
 STATES = [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cdn2s3.checkpoint import Counts
-from cdn2s3.collected import Ticker, doubts, last_screen, progress_line
+from cdn2s3.collected import Ticker, doubts, last_screen, progress_line, time_left
 from cdn2s3.regions import CAVEAT, Advice
 from cdn2s3.settings import CollectionSettings, build
 
@@ -37,7 +37,7 @@ DOUBTS = [
     pytest.param(
         Counts(urls=500, duplicates=497, rejected=2), {}, "2 of 999 URLs were rejected", id="rejected"
     ),
-    pytest.param(Counts(urls=1, unreadable=1), {"SOURCE": "lots"}, "1 lot files", id="unreadable"),
+    pytest.param(Counts(urls=1, unreadable=1), {"SOURCE": "lots"}, "1 lot file could", id="unreadable"),
     pytest.param(Counts(urls=1), {"SOURCE": "lots", **TOTAL}, "", id="no-total-with-lots"),
 ]
 
@@ -52,8 +52,22 @@ def test_doubts(counts: Counts, values: dict[str, str], said: str) -> None:
 def test_progress_line_has_the_share_of_the_total() -> None:
     counts = Counts(urls=20_000, duplicates=3, rejected=1, items=10_002, api_total=40_008)
     assert progress_line(counts, 812.4) == (
-        "20,000 URLs, 25.0% of the API's total of 40,008, 812 URLs/s, 3 duplicates, 1 rejected"
+        "20,000 URLs, 10,002 of 40,008 items (25.0 %), 812 URLs/s, ETA 1 min, 3 duplicates, 1 rejected"
     )
+
+
+def test_progress_line_of_one_has_no_plural() -> None:
+    assert progress_line(Counts(urls=1, duplicates=1), None) == "1 URL, 1 duplicate, 0 rejected"
+
+
+def test_time_left_follows_from_the_share_that_is_read() -> None:
+    half = Counts(urls=2_000, items=1_000, api_total=2_000)
+    assert time_left(half, None, 100.0) == 20
+    assert time_left(Counts(urls=1_000), 4_000, 100.0) == 30
+    assert time_left(Counts(urls=1_000), None, 100.0) is None
+    assert time_left(Counts(), 4_000, 100.0) is None
+    assert time_left(half._replace(items=2_001), None, 100.0) is None
+    assert time_left(half, None, 0.0) is None
 
 
 def test_progress_line_is_due_at_each_ten_thousand_and_each_minute() -> None:

@@ -490,6 +490,15 @@ def test_errors_are_translated_by_kind(error: OSError, kind: type[Exception]) ->
     assert str(found.args[-1])
 
 
+def test_server_of_plain_http_is_told_from_one_of_https() -> None:
+    def serve(peer: server_wire.Connection) -> None:
+        peer.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    with listening(serve) as listener, pytest.raises(TryAgain, match="speaks no TLS: http instead") as caught:
+        Connection(origin(listener, "https"), tls_context(None), Limit(5))
+    assert caught.value.cause == "connection"
+
+
 def test_another_authority_is_not_trusted(
     tls_material: TlsMaterial, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -7,10 +7,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3 import errors
-from cdn2s3.errors import CAUSES, OUTAGE_CAUSES, CannotGoOn, Fixable, MigrationError, redact
+from cdn2s3.errors import CAUSES, OUTAGE_CAUSES, CannotGoOn, Fixable, MigrationError, printable, redact
 from tests.properties import examples
 
 CANARY = "CANARY7f3a"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a b.jpg", "a b.jpg"),
+        ("ü 😀", "ü 😀"),
+        ("a\udcff\udc80.jpg", "a%FF%80.jpg"),
+        ("\x1b[2J\x85", "\\x1b[2J\\x85"),
+        ("\ud800", "\\ud800"),
+    ],
+    ids=["plain", "letters", "bytes that are not UTF-8", "control characters", "a surrogate that is no byte"],
+)
+def test_printable_escapes_what_a_terminal_would_not_show(text: str, said: str) -> None:
+    assert printable(text) == said
 
 
 def test_causes_are_the_documented_ones() -> None:

@@ -109,7 +109,7 @@ def test_log_file_that_cannot_be_opened_stops_the_run(file: Path, kind: str) -> 
         pytest.param("\x1b[2J", "\\x1b[2J", id="terminal escape"),
         pytest.param("\u2028\x85", "\\u2028\\x85", id="line separators"),
         pytest.param("\u202e", "\\u202e", id="right-to-left override"),
-        pytest.param("\udcff", "\\udcff", id="undecodable byte"),
+        pytest.param("a\udcff\udc80b", "a%FF%80b", id="undecodable bytes"),
         pytest.param("ü 😀", "ü 😀", id="letters stay"),
     ],
 )

@@ -14,6 +14,7 @@ from typing import Any, Callable
 
 import pytest
 
+import migrate
 from tests.running import Migration, assert_consistent, assert_moved, counts, key_of, migration
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server
@@ -565,6 +566,19 @@ def test_bad_argument_is_refused_and_nothing_contacted(
     assert ran.code == 2
     assert named in ran.err
     assert len(world.s3.log) == len(world.source.log) == 0
+
+
+def test_cause_that_is_none_is_refused_with_those_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        migrate.parse(["--retry-failed", "timeuot"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "'timeuot' is no cause of failure; choose from malformed, collision, " in said
+    assert "''" not in said
+    assert [migrate.parse([*given]).retry_failed for given in ([], ["--retry-failed"])] == [None, ""]
+    assert migrate.parse(["--retry-failed", "timeout"]).retry_failed == "timeout"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\n\n"], ids=["missing", "empty", "blank"])

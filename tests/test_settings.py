@@ -36,7 +36,8 @@ def _problems(kind: type, file: dict[str, str], environment: dict[str, str] | No
     with pytest.raises(Fixable) as refused:
         build(kind, file, environment or {}, WHERE)
     first, *problems = str(refused.value).split("\n")
-    assert first == f"migration.env: {len(problems)} setting(s) to correct:"
+    noun = "setting" if len(problems) == 1 else "settings"
+    assert first == f"migration.env: {len(problems)} {noun} to correct:"
     return problems
 
 
@@ -187,7 +188,6 @@ def test_bad_value_draws_no_second_complaint_about_what_it_decides() -> None:
         ("concurrency", "CONCURRENCY"),
         ("BUCKET", "DESTINATION_BUCKET"),
         ("AWS_SECRET_KEY", "AWS_SECRET_ACCESS_KEY"),
-        ("API_RATE_LIMIT", ""),
         ("ZZZ", ""),
         ("Z" * 100_000, ""),
     ],
@@ -196,6 +196,20 @@ def test_bad_value_draws_no_second_complaint_about_what_it_decides() -> None:
 def test_unknown_setting_is_refused_with_the_nearest_known_name(name: str, nearest: str) -> None:
     (problem,) = _problems(MigrationSettings, {**BUCKET, name: "1"})
     assert re.fullmatch(rf"  - {name} is no setting; did you mean {nearest or '[A-Z_]+'}\?", problem)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "file"),
+    [
+        (CollectionSettings, "CONCURRENCY", "migration.env"),
+        (CollectionSettings, "DESTINATION_BUCKET", "migration.env"),
+        (MigrationSettings, "API_RATE_LIMIT", "collection.env"),
+    ],
+)
+def test_setting_of_the_other_file_is_told_where_it_belongs(kind: type, name: str, file: str) -> None:
+    values = {"API_BASE_URL": "https://api.test/"} if kind is CollectionSettings else BUCKET
+    (problem,) = _problems(kind, {**values, name: "1"})
+    assert problem == f"  - {name} is no setting of this file: it belongs into {file}"
 
 
 def test_unknown_setting_with_control_characters_is_shown_escaped() -> None:

@@ -75,7 +75,7 @@ REJECTED: list[Any] = [
     pytest.param(PREFIX + "a\t.jpg", f"{PREFIX}a%09.jpg\ta control character", id="tab"),
     pytest.param(PREFIX + "a%0a.jpg", f"{PREFIX}a%0a.jpg\ta control character", id="encoded-newline"),
     pytest.param(PREFIX + "\ud800.jpg", f"{PREFIX}%ED%A0%80.jpg\tnot UTF-8", id="lone-surrogate"),
-    pytest.param(" " + PREFIX + "a.jpg", f" {PREFIX}a.jpg\tnot an http or https URL", id="leading-blank"),
+    pytest.param(" " + PREFIX + "a.jpg", f" {PREFIX}a.jpg\tblanks around the URL", id="leading-blank"),
     pytest.param(
         "https://user:s3cret@cdn.test/a.jpg",
         f"https://***@cdn.test/a.jpg\tnot under URL_PREFIX {PREFIX}",
@@ -99,6 +99,31 @@ def test_url_that_is_not_to_migrate_is_rejected_with_its_reason(
         assert urls.counts.rejected == 1
     assert rejected(settings) == [line]
     assert settings.output_file.read_bytes() == b""
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_first_batch_that_is_rejected_as_a_whole_is_told_once(
+    settings: CollectionSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    foreign = [f"https://u:s3cret@other.test/{number}.jpg?t=s3cret" for number in range(3)]
+    with UrlList(settings, nothing_yet()) as urls:
+        urls.add(batch(PREFIX + "a.jpg", "https://other.test/a.jpg"))
+        urls.add(batch())
+        urls.add(batch(None))
+        urls.add(batch(PREFIX + "a.jpg", "https://other.test/a.jpg"))  # one rejected, the other a duplicate
+        assert warnings(caplog) == []
+        urls.add(batch(*foreign))
+        urls.add(batch(*foreign))
+    (said,) = warnings(caplog)
+    assert said.startswith(
+        "nothing but rejected URLs in what was read last (3), for example "
+        f"https://***@other.test/0.jpg?t=s3cret: not under URL_PREFIX {PREFIX}. "
+    )
+    assert "correct URL_PREFIX" in said
+    assert "python collect_urls.py --restart" in said
 
 
 def test_checkpoint_tells_the_lengths_of_both_files(settings: CollectionSettings) -> None:

@@ -333,6 +333,8 @@ def test_validate_tells_apart_what_is_gone_at_the_cdn(migrated: Job) -> None:
     assert code == 0
     assert "spot check: 4 identical, 1 source gone\n" in out
     assert migrated.rows("mismatched.txt") == set()
+    migrated.source.rules.add(Rule("404", pattern="/2.jpg"))
+    assert "spot check: 3 identical, 2 sources gone\n" in migrated.validate()[1]
 
 
 def test_empty_prefix_is_the_whole_bucket_from_end_to_end(

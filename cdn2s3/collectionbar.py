@@ -1,0 +1,89 @@
+"""The bar of a collection: how much of the source is read, URLs a second, ETA, duplicates, rejected ones."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Callable, NoReturn, TextIO
+
+from tqdm import tqdm
+
+from cdn2s3.checkpoint import Counts
+from cdn2s3.collected import share, time_left
+from cdn2s3.counted import counted
+from cdn2s3.progress import Figure, Rate, duration, fitting
+
+_DRAW_EVERY = 0.25  # seconds
+_LEAST_ETA = 5.0  # seconds
+_SHORTEST_BAR = 8  # columns
+_BAR = "{percentage:5.1f}%|{bar}| {desc}"
+_NO_TOTAL = "{desc}"
+
+
+class CollectionBar:
+    """Draw counts on a terminal, and nothing elsewhere; used by the main thread alone. Close it at the end."""
+
+    def __init__(
+        self,
+        before: Counts,
+        expected: int | None,
+        console: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin at before; expected is EXPECTED_TOTAL, which stands in for the API's total where it gives none."""
+        self._console = console or sys.stderr
+        self._urls_before = before.urls
+        self._counts = before
+        self._expected = expected
+        self._rate = Rate(clock)
+        self._clock = clock
+        self._drawn_at = float("-inf")
+        self._bar: tqdm[NoReturn] | None = None
+        if self._console.isatty():
+            self._bar = tqdm(total=1, file=self._console, bar_format=_NO_TOTAL, ncols=self._columns())
+            self.show(before)
+
+    def _columns(self) -> int:
+        """Return how many columns a line may have: one less than there are, for the cursor."""
+        try:
+            return (os.get_terminal_size(self._console.fileno()).columns or 80) - 1
+        except OSError:
+            return 79
+
+    def show(self, counts: Counts) -> None:
+        """Draw counts, a few times a second at most."""
+        self._counts = counts
+        self._rate.mark(counts.urls - self._urls_before, 0)
+        if self._bar is not None and self._clock() - self._drawn_at >= _DRAW_EVERY:
+            self._drawn_at = self._clock()
+            self._draw(self._bar, counts)
+
+    def _draw(self, bar: tqdm[NoReturn], counts: Counts) -> None:
+        done, total, what = share(counts, self._expected)
+        speed = self._rate.now()
+        figures = figures_of(counts, self._expected, None if speed is None else speed.files)
+        bar.n, bar.total, bar.ncols = min(done, total or 1), total or 1, self._columns()
+        bar.bar_format = _BAR if total else _NO_TOTAL
+        fixed = len("100.0%|| ") + _SHORTEST_BAR if total else 0
+        counted = f"{done:,}/{total:,} {what}" if total else f"{done:,} {what}"
+        bar.set_description_str(fitting([Figure(0, counted), *figures], bar.ncols - fixed))
+
+    def close(self) -> None:
+        """Leave the bar with the last counts."""
+        if self._bar is not None:
+            self._draw(self._bar, self._counts)
+            self._bar.close()
+
+
+def figures_of(counts: Counts, expected: int | None, per_second: float | None) -> list[Figure]:
+    """Return what stands after the count; per_second is the rate of new URLs, None before it means something."""
+    figures = []
+    if per_second is not None:
+        figures.append(Figure(3, f"{per_second:,.0f} URLs/s"))
+        left = time_left(counts, expected, per_second)
+        if left is not None and left >= _LEAST_ETA:
+            figures.append(Figure(1, f"ETA {duration(left)}"))
+    figures.append(Figure(4, counted(counts.duplicates, "duplicate")))
+    figures.append(Figure(2, f"{counts.rejected:,} rejected"))
+    return figures

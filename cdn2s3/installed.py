@@ -1,0 +1,75 @@
+"""Refuse to start without the Python packages that the scripts need, with the way to get them.
+
+Each script imports this module before anything else: a new login or a reboot leaves the virtual environment, and
+then the first import of a package would end in a traceback. Only the standard library is used here, and nothing
+that Python 3.8 would not understand.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import sys
+from pathlib import Path
+
+from cdn2s3.errors import EXIT_FIXABLE
+
+OLDEST = (3, 9)
+PACKAGES = {  # what the scripts import, and its name in requirements.txt (or of what brings it along)
+    "boto3": "boto3",
+    "botocore": "boto3",
+    "certifi": "requests",
+    "dotenv": "python-dotenv",
+    "jinja2": "Jinja2",
+    "jmespath": "boto3",
+    "markupsafe": "Jinja2",
+    "pygal": "pygal",
+    "requests": "requests",
+    "tqdm": "tqdm",
+    "urllib3": "urllib3",
+}
+_MAKE = "python3 -m venv {0}.venv && . {0}.venv/bin/activate && pip install -r {0}requirements.txt"
+
+
+def missing() -> list[str]:
+    """Return which of PACKAGES this Python does not find, by what is to be installed."""
+    return sorted({name for module, name in PACKAGES.items() if importlib.util.find_spec(module) is None})
+
+
+def too_old(version: tuple[int, ...], python: str) -> str:
+    """Return what to say to a Python of version, empty where it is new enough."""
+    if version[:2] >= OLDEST:
+        return ""
+    needed, found = (".".join(map(str, numbers)) for numbers in (OLDEST, version[:3]))
+    return f"Python {needed} or newer is needed, {python} is Python {found}"
+
+
+def remedy(folder: Path, current: Path, environment: str) -> str:
+    """Return what to type when packages are missing.
+
+    folder is the project's, current the one of the shell; environment is the Python of the virtual environment
+    that lacks them, empty outside of any.
+    """
+    prefix = "" if folder == current else shlex.quote(f"{folder}/")
+    if environment:
+        return f"{shlex.quote(environment)} -m pip install -r {prefix}requirements.txt"
+    if (folder / ".venv/bin/activate").exists():
+        return f". {prefix}.venv/bin/activate"
+    return _MAKE.format(prefix)
+
+
+def check() -> None:
+    """End the process with exit code 2 when this Python is too old or lacks packages."""
+    why = too_old(sys.version_info[:3], sys.executable)
+    if not why:
+        lacking = missing()
+        if not lacking:
+            return
+        folder, current = Path(__file__).resolve().parents[1], Path.cwd()
+        what = remedy(folder, current, sys.executable if sys.prefix != sys.base_prefix else "")
+        why = f"Python packages are missing for {sys.executable} ({', '.join(lacking)}). First type: {what}"
+    sys.stderr.write(f"{Path(sys.argv[0]).name}: {why}\n")
+    raise SystemExit(EXIT_FIXABLE)
+
+
+check()

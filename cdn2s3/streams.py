@@ -1,0 +1,90 @@
+"""Standard output and error that nobody reads any more, or that a full disk does not take: a run goes on without.
+
+What a run prints is its answer; its work, its files and its exit code do not hang on whether `| head` has read
+all of it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Callable, TextIO
+
+from cdn2s3.errors import EXIT_CANNOT_GO_ON, EXIT_DONE, EXIT_SOME_FAILED, escaped
+from cdn2s3.logs import say_error
+
+
+class _Patient(io.FileIO):
+    """Take every write; what cannot be written is dropped."""
+
+    failure: OSError | None = None  # the first one; a reader that has left is none
+
+    def write(self, data: object) -> int:
+        try:
+            return super().write(data)  # type: ignore[arg-type]  # what a buffer hands down
+        except BrokenPipeError:
+            pass
+        except OSError as error:
+            self.failure = self.failure or error
+        return memoryview(data).nbytes  # type: ignore[arg-type]
+
+
+_ESCAPED = "cdn2s3.escaped"
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """Be the error handler of a stream: escape what it cannot encode."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(escaped, error.object[error.start : error.end])), error.end
+
+
+codecs.register_error(_ESCAPED, _escape)
+
+
+def run(main: Callable[[], int]) -> int:
+    """Run a script's main to its end, whatever becomes of its output; return the exit code.
+
+    Characters that the terminal's encoding lacks are escaped. Where standard output could not be written, an
+    answer of exit code 0 or 1 becomes 3. For the main thread of a script's own process.
+    """
+    out = _opened(sys.stdout)
+    sys.stdout = _text(out, sys.stdout)
+    sys.stderr = _text(_opened(sys.stderr), sys.stderr)
+    try:
+        code = main()
+    except SystemExit as ended:  # argparse: --help, or arguments that are wrong
+        code = ended.code if isinstance(ended.code, int) else EXIT_DONE
+    sys.stdout.flush()
+    if out.failure is not None:
+        say_error(
+            Path(sys.argv[0]).name,
+            f"cannot write to the standard output: {out.failure.strerror}. Its last lines are lost; the logs "
+            "and reports are not.",
+        )
+        if code in (EXIT_DONE, EXIT_SOME_FAILED):
+            return EXIT_CANNOT_GO_ON
+    return code
+
+
+def _opened(stream: TextIO | None) -> _Patient:
+    """Return what writes to the file of stream; where the process was started without one, to nowhere.
+
+    Its number is taken then, and no state file can get it.
+    """
+    fd = os.open(os.devnull, os.O_WRONLY) if stream is None else stream.fileno()
+    return _Patient(fd, "w", closefd=False)
+
+
+def _text(raw: _Patient, stream: TextIO | None) -> TextIO:
+    """Return a stream like stream, over raw."""
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=getattr(stream, "encoding", "utf-8"),
+        errors=_ESCAPED,
+        line_buffering=getattr(stream, "line_buffering", False),
+        write_through=getattr(stream, "write_through", False),
+    )
