@@ -37,7 +37,6 @@ from cdn2s3.errors import (
     Fixable,
     Stopped,
     TryAgain,
-    redact,
 )
 from cdn2s3.expected import DIFFERS, SEEN, Counts, Expected, Missing
 from cdn2s3.fingerprints import Fingerprints
@@ -120,8 +119,11 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         why = f"signal {interrupted.exit_code - 128}"
         write_or_say(validation_report.stopped(settings, why, interrupted.exit_code))
         raise
-    code = EXIT_DONE if verdict(counts) == COMPLETE else EXIT_SOME_FAILED
+    spot = findings.spot
+    code = EXIT_DONE if verdict(counts) == COMPLETE and spot.holds else EXIT_SOME_FAILED
     following = [commands.typed(command) for command in repairs(counts, settings.state_dir)]
+    if not following and not spot.holds:
+        following.append(commands.typed(f"python validate.py --spot-check {spot.asked}"))
     write(validation_report.finished(settings, findings, counts, following, code))
     print(summary(settings, findings, counts, following))
     warning = runstate.unfinished_collection(settings.source_urls_file)
@@ -304,6 +306,7 @@ class Validation:
         )
         draw = random.Random(self.spot.seed)  # noqa: S311  # a sample, not a secret
         numbers = spotcheck.drawn(self.expected.states, self.spot.asked, draw)
+        self.spot.drawn = min(self.spot.asked, spotcheck.checkable(self.expected.states))
         drawn = ((number, self.records.completed(number)) for number in numbers)
         in_a_row = 0
         with in_pool(lambda one: (one[0], checker.check(one[1])), drawn, stop) as checks:
@@ -316,9 +319,9 @@ class Validation:
                     self.spot.not_done = f"{in_a_row} in a row without an answer, the last: {check.message}"
                 if self.spot.not_done:
                     break
-        unanswered = self.spot.outcomes[spotcheck.UNANSWERED]
-        if unanswered and not self.spot.not_done:
-            self.spot.not_done = f"{unanswered} without an answer"
+        failed = self.spot.outcomes[spotcheck.UNANSWERED] + self.spot.outcomes[spotcheck.SOURCE_FAILED]
+        if failed and not self.spot.not_done:
+            self.spot.not_done = f"{failed:,} could not be compared: {self.spot.why_not}"
         if self.spot.not_done:
             log.warning("the spot check is not whole: %s", self.spot.not_done)
 
@@ -410,18 +413,10 @@ def summary(settings: MigrationSettings, findings: Findings, counts: Counts, fol
     present = counts.unrecorded + sum(counts.unproven.values())
     if present:
         lines.append(f"present, but not proven by a record: {present}")
-    lines.append(_spot_line(findings.spot))
+    lines.append(f"spot check: {findings.spot.text()}")
     lines.append(f"state, log and report: {settings.state_dir.resolve()}")
     lines += [f"next: {command}" for command in following]
     return "\n".join(lines)
-
-
-def _spot_line(spot: Spot) -> str:
-    if not spot.asked:
-        return "spot check: none asked for"
-    outcomes = ", ".join(f"{number} {outcome}" for outcome, number in spot.outcomes.most_common())
-    not_done = f" (not whole: {redact(spot.not_done)})" if spot.not_done else ""
-    return f"spot check: {outcomes or 'nothing to check'}{not_done}"
 
 
 # --- the command line ---

@@ -331,7 +331,7 @@ def test_validate_tells_apart_what_is_gone_at_the_cdn(migrated: Job) -> None:
     migrated.source.rules.add(Rule("404", pattern="/3.jpg"))
     code, out, _ = migrated.validate()
     assert code == 0
-    assert "spot check: 4 identical, 1 source gone\n" in out
+    assert "spot check: 4 of 5 compared byte for byte: 4 identical; not compared: 1 source gone\n" in out
     assert migrated.rows("mismatched.txt") == set()
 
 
@@ -344,6 +344,7 @@ def test_validate_without_reading_permission(migrated: Job, s3: S3Server) -> Non
     assert error.count("HEAD is refused") == 1
     assert error.count("the spot check is not whole") == 1
     assert "allow s3:GetObject" in migrated.report()["spot_check"]["not_done"]
+    assert migrated.report()["spot_check"]["holds"] is False
     assert migrated.report()["missing"]["look_refused"] is True
 
 
@@ -367,9 +368,38 @@ def test_validate_whose_listing_leaves_objects_out(migrated: Job, s3: S3Server) 
 def test_validate_whose_cdn_is_away(migrated: Job) -> None:
     migrated.source.network.refuse()
     code, out, error = migrated.validate()
-    assert code == 0
-    assert "spot check: 5 unanswered (not whole: 5 without an answer)" in out
-    assert "the spot check is not whole" in error
+    assert code == 1
+    assert out.startswith("verdict: complete\n")
+    line = next(line for line in out.splitlines() if line.startswith("spot check: "))
+    assert re.fullmatch(r"spot check: 0 of 5 compared, .+: the verdict rests on the listing alone", line)
+    assert "the spot check is not whole: 5 could not be compared" in error
+
+
+def test_validate_whose_cdn_refuses_everything(migrated: Job) -> None:
+    migrated.source.rules.add(Rule("403"))
+    code, out, _ = migrated.validate("--spot-check 4")
+    assert code == 1
+    assert out.startswith("verdict: complete\n")
+    said = "0 of 4 compared, the CDN answered 403: the verdict rests on the listing alone"
+    assert f"spot check: {said}\n" in out
+    report = migrated.report()
+    assert (report["verdict"], report["exit_code"]) == ("complete", 1)
+    spot = report["spot_check"]
+    assert [spot[name] for name in ("asked", "drawn", "compared", "holds")] == [4, 4, 0, False]
+    assert report["next"] == ["python validate.py --spot-check 4"]
+    page = (migrated.folder / "validation_report.html").read_text()
+    assert said in page.partition("<main>")[0]
+    assert "nothing differs" not in page
+
+
+@pytest.mark.parametrize(
+    ("refused", "code"),
+    [pytest.param("[0-1]", 0, id="fewer than half"), pytest.param("[0-2]", 1, id="more than half")],
+)
+def test_validate_whose_cdn_refuses_some(migrated: Job, refused: str, code: int) -> None:
+    migrated.source.rules.add(Rule("403", pattern=rf"/{refused}\.jpg"))
+    assert migrated.validate()[0] == code
+    assert migrated.report()["spot_check"]["holds"] is (code == 0)
 
 
 def test_validate_without_spot_check(migrated: Job) -> None:
