@@ -24,7 +24,17 @@ from typing import Any, BinaryIO, Callable, TypeVar
 
 from tqdm import tqdm
 
-from cdn2s3 import commands, htmlreport, progress, report, runstate, spotcheck, validation_report, worklist
+from cdn2s3 import (
+    commands,
+    htmlreport,
+    places,
+    progress,
+    report,
+    runstate,
+    spotcheck,
+    validation_report,
+    worklist,
+)
 from cdn2s3.bucket import READ_POLICY, probe_key
 from cdn2s3.buffers import BUDGET, Budget
 from cdn2s3.connection import Limit
@@ -91,9 +101,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     """Validate, write the reports, say the verdict; return the exit code."""
     began = time.time()
-    refuse_to_start(settings)
     json_path = arguments.json or settings.state_dir / "validation_report.json"
     page_path = arguments.report or settings.state_dir / "validation_report.html"
+    refuse_reports(settings, arguments.env_file, json_path, page_path)
+    refuse_to_start(settings)
     validation = Validation(settings, arguments.spot_check)
 
     def write(untimed: dict[str, Any]) -> None:
@@ -130,6 +141,17 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     if warning:
         log.warning("%s", warning)
     return code
+
+
+def refuse_reports(settings: MigrationSettings, env_file: Path, json_path: Path, page_path: Path) -> None:
+    """Raise Fixable where a report would take the place of another file of this job."""
+    urls = settings.source_urls_file
+    inputs = [urls, urls.with_name(urls.name + ".lock"), env_file, *filter(None, [settings.ca_bundle])]
+    places.refuse_reports(
+        {"--json": json_path, "--report": page_path},
+        {"--json": "validation_report.json", "--report": "validation_report.html"},
+        inputs,
+    )
 
 
 def refuse_to_start(settings: MigrationSettings) -> None:

@@ -537,6 +537,39 @@ def test_validate_with_what_an_edit_puts_right(
     assert not (job.folder / "validation_report.json").exists()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--json completed.txt",
+        "--report failed_transfers.txt",
+        "--json ./missing.txt",
+        "--report completed.txt.bak",
+        "--json urls.txt",
+        "--json list.txt",
+        "--report checkpoint.json",
+        "--json migration.env",
+        "--json validation.log",
+        "--report migration.lock",
+        "--report migration_report.html",
+        "--json validation_report.html",
+        "--json linked.json",
+        "--json a --report ./a",
+    ],
+)
+def test_validate_refuses_a_report_that_would_replace_a_file(job: Job, s3: S3Server, options: str) -> None:
+    job.write_settings(SOURCE_URLS_FILE="list.txt")
+    for name in ("completed.txt", "failed_transfers.txt", "urls.txt", "list.txt", "migration.lock"):
+        (job.folder / name).write_text(f"{job.source.url_prefix}1.jpg\n")
+    (job.folder / "linked.json").symlink_to("completed.txt")
+    before = {path: path.read_bytes() for path in job.folder.iterdir() if path.name != "validation.log"}
+    code, out, error = job.validate(options)
+    assert (code, out) == (2, "")
+    assert "--json" in error or "--report" in error
+    assert not s3.log
+    for path, content in before.items():
+        assert path.read_bytes() == content
+
+
 @pytest.mark.parametrize("option", ["--spot-check -1", "--spot-check many", "--bogus"])
 def test_validate_with_a_wrong_option(job: Job, option: str) -> None:
     assert job.validate(option)[0] == 2
