@@ -62,6 +62,7 @@ from cdn2s3.settings import MB, MigrationSettings, load
 from cdn2s3.signals import Interrupted, Signals
 from cdn2s3.source import Source
 from cdn2s3.statefile import held_lock, lock_holder, replacing
+from cdn2s3.steps import SAY_EVERY
 from cdn2s3.transfer import Patience
 from cdn2s3.validation import COMPLETE, PROMISED, Mismatch, Records, repairs, success_rate, verdict
 from cdn2s3.validation_report import Findings, Spot
@@ -332,7 +333,7 @@ class Validation:
         drawn = ((number, self.records.completed(number)) for number in numbers)
         in_a_row = 0
         with in_pool(lambda one: (one[0], checker.check(one[1])), drawn, stop) as checks:
-            for number, check in checks:
+            for number, check in counted_checks(checks, self.spot.drawn):
                 self._note_check(number, check)
                 in_a_row = in_a_row + 1 if check.outcome == spotcheck.UNANSWERED else 0
                 if check.outcome == spotcheck.REFUSED:
@@ -414,6 +415,24 @@ def counted(pages: Iterable[list[Found]], total: int) -> Iterator[list[Found]]:
                 said = keys - keys % _LINE_EVERY
                 progress.say(f"{keys} keys listed, {keys / (time.monotonic() - began):.0f} a second")
     log.info("%d keys listed", keys)
+
+
+def counted_checks(
+    checks: Iterable[Returned], total: int, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Returned]:
+    """Yield checks and show how many of total they are: a bar on a terminal, and a log line every few seconds."""
+    said_at = clock()
+    with ExitStack() as stack:
+        bar = stack.enter_context(
+            tqdm(total=total, desc="spot check", unit=" images", disable=None, dynamic_ncols=True)
+        )
+        stack.enter_context(progress.above_a_bar(sys.stderr))
+        for number, check in enumerate(checks, 1):
+            yield check
+            bar.update(1)
+            if clock() - said_at >= SAY_EVERY:
+                said_at = clock()
+                progress.say(f"spot check: {number:,} of {total:,} images")
 
 
 # --- the last screen ---

@@ -6,14 +6,17 @@ import fcntl
 import hashlib
 import json
 import os
+import pty
 import re
 import resource
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Callable
 
@@ -21,6 +24,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+import validate
 from tests.servers.process import ROOT
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server
@@ -81,9 +85,7 @@ class Job:
             cwd=self.folder,
             env={**environment, "PYTHONWARNINGS": "ignore", "AWS_EC2_METADATA_DISABLED": "true"},
             text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            **options,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
         )
 
     def run(self, command: str, **options: Any) -> tuple[int, str, str]:
@@ -400,6 +402,30 @@ def test_validate_whose_cdn_refuses_some(migrated: Job, refused: str, code: int)
     migrated.source.rules.add(Rule("403", pattern=rf"/{refused}\.jpg"))
     assert migrated.validate()[0] == code
     assert migrated.report()["spot_check"]["holds"] is (code == 0)
+
+
+def test_validate_shows_on_a_terminal_how_far_the_spot_check_is(migrated: Job) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with migrated.start("python validate.py", stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # how a terminal of Linux ends
+            while part := os.read(ours, 65536):
+                shown += part
+        os.close(ours)
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert re.search(rb"\rspot check: 100%\|.* 5/5 \[", shown)
+    assert shown.rindex(b"keys/s") < shown.index(b"spot check:   0%")
+
+
+def test_checks_are_counted_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    seconds = iter(range(0, 10_000, 3))
+    assert list(validate.counted_checks(iter(range(2000)), 2000, lambda: next(seconds)))[-1] == 1999
+    assert "spot check: 1,000 of 2,000 images" in caplog.messages
+    assert len(caplog.messages) == 1000
 
 
 def test_validate_without_spot_check(migrated: Job) -> None:
