@@ -15,10 +15,11 @@ from markupsafe import Markup
 
 from cdn2s3 import charts
 from cdn2s3.errors import CAUSES
-from cdn2s3.pictures import LARGEST, MOST, Pictures, data_uri
+from cdn2s3.pictures import BUDGET, LARGEST, MOST, Pictures, data_uri
 from cdn2s3.statefile import replacing
 
 _MB = 1e6
+_NONE = Pictures(b"", b"")
 
 
 class Figure(NamedTuple):
@@ -67,6 +68,7 @@ def validation(report: Mapping[str, Any], pictures: Mapping[str, Pictures] | Non
         figures=_validation_figures(report),
         sheet=_contact_sheet(checks, pictures or {}),
         largest_picture=LARGEST,
+        room_for_pictures=BUDGET,
     )
 
 
@@ -185,18 +187,16 @@ def _validation_figures(report: Mapping[str, Any]) -> list[Figure]:
 def _contact_sheet(
     checks: Sequence[Mapping[str, Any]], pictures: Mapping[str, Pictures]
 ) -> list[dict[str, Any]]:
-    """Return the checks to show, those that are not identical first, then those with pictures."""
+    """Return the checks to show, those that are not identical first, then those with pictures, within BUDGET."""
     ranked = sorted(checks, key=lambda check: (check["outcome"] == "identical", check["key"] not in pictures))
-    return [
-        {
-            **check,
-            "pictures": {
-                side: data_uri(check["media_type"], getattr(pictures.get(check["key"]), side, b""))
-                for side in ("source", "object")
-            },
-        }
-        for check in ranked[:MOST]
-    ]
+    sheet, room = [], BUDGET
+    for check in ranked[:MOST]:
+        both = pictures.get(check["key"], _NONE)
+        both = both if both.size <= room else _NONE
+        room -= both.size
+        uris = {side: data_uri(check["media_type"], getattr(both, side)) for side in both._fields}
+        sheet.append({**check, "pictures": uris})
+    return sheet
 
 
 # --- words ---

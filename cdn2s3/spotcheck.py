@@ -208,9 +208,10 @@ def _both(
         object_kept.add(room[:got])
         object_size += got
     same = same and source_size == object_size
+    seen = source_kept.body()
     return (
         same,
         Body(source_size, source_sum.hexdigest()),
         Body(object_size, object_sum.hexdigest()),
-        Pictures(source_kept.body(), object_kept.body()),
+        Pictures(seen, seen if same else object_kept.body()),  # equal ones are kept once
     )

@@ -36,7 +36,7 @@ from cdn2s3.errors import CAUSES, redact
 from cdn2s3.expected import Counts, Missing
 from cdn2s3.ledger import timestamp
 from cdn2s3.listing import Found
-from cdn2s3.pictures import MOST, Pictures
+from cdn2s3.pictures import BUDGET, MOST, Pictures
 from cdn2s3.report import versions
 from cdn2s3.settings import MigrationSettings, shown
 from cdn2s3.spotcheck import DIFFERENT, IDENTICAL, REFUSED, Check
@@ -64,6 +64,7 @@ class Spot:
     reasons: Counter[str] = dataclasses.field(default_factory=Counter)  # why some were not compared
     not_done: str = ""  # why it is not whole
     pictures: dict[str, Pictures] = dataclasses.field(default_factory=dict)  # of the first checks, by key
+    room: dict[bool, int] = dataclasses.field(default_factory=lambda: {True: BUDGET, False: BUDGET})
 
     def add(self, check: Check) -> None:
         self.outcomes[check.outcome] += 1
@@ -73,9 +74,15 @@ class Spot:
             self.reasons[check.message] += 1
         times = 1 if check.outcome == IDENTICAL else 2
         if check.pictures is not None and len(self.pictures) < MOST * times:
-            self.pictures[check.key] = check.pictures
+            self._keep(check.key, check.pictures, times == 1)
         if len(self.checks) < _MOST_CHECKS * times:
             self.checks.append(check._replace(pictures=None))
+
+    def _keep(self, key: str, pictures: Pictures, identical: bool) -> None:
+        """Keep pictures where there is room: as much for identical pairs as for others, which are shown first."""
+        if 0 < pictures.size <= self.room[identical]:
+            self.room[identical] -= pictures.size
+            self.pictures[key] = pictures
 
     @property
     def compared(self) -> int:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from cdn2s3 import htmlreport
-from cdn2s3.pictures import LARGEST, Kept, data_uri
+from cdn2s3.pictures import BUDGET, LARGEST, Kept, Pictures, data_uri
+from cdn2s3.spotcheck import Check
+from cdn2s3.validation_report import Spot
 from tests.sample_reports import HOSTILE, PREFIX, empty_migration, migration, validation
 
 SMALL = migration(2000)
@@ -194,6 +196,37 @@ def test_kept_bytes_are_given_up_when_they_are_too_many() -> None:
     large.add(memoryview(b"x"))
     large.add(memoryview(b"y"))
     assert (small.body(), large.body()) == (b"abcdef", b"")
+
+
+def check_of(number: int, outcome: str, size: int, other: int | None = None) -> Check:
+    pictures = Pictures(bytes(size), bytes(size if other is None else other))
+    return Check(f"u{number}", f"k{number}", False, outcome, media_type="image/jpeg", pictures=pictures)
+
+
+def test_photographs_are_shown_within_the_budget_of_the_page() -> None:
+    spot = Spot(100, 1, drawn=100)
+    for number in range(60):
+        spot.add(check_of(number, "identical", 390_000))
+    for number in range(60, 64):
+        spot.add(check_of(number, "different", 900_000, 700_000))
+    assert sum(both.size for both in spot.pictures.values()) <= 2 * BUDGET
+    checks = [check._asdict() for check in spot.checks]
+    sheet = htmlreport._contact_sheet(checks, spot.pictures)
+    assert [check["key"] for check in sheet[:4]] == ["k60", "k61", "k62", "k63"]
+    shown = [check["key"] for check in sheet if check["pictures"]["source"]]
+    assert shown == [check["key"] for check in sheet[: len(shown)]]
+    embedded = 4 * 1_600_000 + (len(shown) - 4) * 780_000
+    assert BUDGET - 780_000 < embedded <= BUDGET
+    assert len(sheet) == 50
+    uris = sum(len(uri) for check in sheet for uri in check["pictures"].values())
+    assert uris < BUDGET * 4 / 3 + 10_000
+
+
+def test_picture_of_a_photograph_is_kept() -> None:
+    kept = Kept()
+    for _ in range(30):
+        kept.add(memoryview(bytes(13_000)))
+    assert len(kept.body()) == 390_000
 
 
 def test_data_uri_is_only_for_what_browsers_show() -> None:
