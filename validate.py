@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import logging
 import random
-import signal
 import sys
 import threading
 import time
@@ -42,6 +41,7 @@ from cdn2s3.download import Reader
 from cdn2s3.errors import (
     EXIT_CODES_HELP,
     EXIT_DONE,
+    EXIT_SIGINT,
     EXIT_SOME_FAILED,
     CannotGoOn,
     Fixable,
@@ -64,8 +64,19 @@ from cdn2s3.source import Source
 from cdn2s3.statefile import held_lock, lock_holder, replacing
 from cdn2s3.steps import SAY_EVERY
 from cdn2s3.transfer import Patience
-from cdn2s3.validation import COMPLETE, PROMISED, Mismatch, Records, repairs, success_rate, verdict
-from cdn2s3.validation_report import Findings, Spot
+from cdn2s3.validation import (
+    COMPLETE,
+    PROMISED,
+    REPLACES,
+    Mismatch,
+    Records,
+    advice,
+    repairs,
+    replaces,
+    success_rate,
+    verdict,
+)
+from cdn2s3.validation_report import Findings, Spot, Steps
 from cdn2s3.worklist import Worklist
 
 log = logging.getLogger("validate")
@@ -94,8 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         say_error("validate.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
-        name = signal.Signals(interrupted.exit_code - 128).name
-        say_error("validate.py", f"stopped by {name}: no verdict. Run `python validate.py` again.")
+        name = "Ctrl-C" if interrupted.exit_code == EXIT_SIGINT else "SIGTERM"
+        say_error("validate.py", f"stopped by {name} before the end: no verdict. Next: python validate.py")
         return interrupted.exit_code
 
 
@@ -136,8 +147,9 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     following = [commands.typed(command) for command in repairs(counts, settings.state_dir)]
     if not following and not spot.holds:
         following.append(commands.typed(f"python validate.py --spot-check {spot.asked}"))
-    write(validation_report.finished(settings, findings, counts, following, code))
-    print(summary(settings, findings, counts, following))
+    closing = "" if following else advice(counts, settings.state_dir)
+    write(validation_report.finished(settings, findings, counts, Steps(following, closing), code))
+    print(summary(settings, findings, counts, Steps(following, closing)))
     warning = runstate.unfinished_collection(settings.source_urls_file)
     if warning:
         log.warning("%s", warning)
@@ -438,7 +450,7 @@ def counted_checks(
 # --- the last screen ---
 
 
-def summary(settings: MigrationSettings, findings: Findings, counts: Counts, following: list[str]) -> str:
+def summary(settings: MigrationSettings, findings: Findings, counts: Counts, steps: Steps) -> str:
     """Return the verdict and what it rests upon, in ten lines or so."""
     rate = success_rate(counts)
     kept = "reaches" if rate >= PROMISED else "is below"
@@ -456,7 +468,12 @@ def summary(settings: MigrationSettings, findings: Findings, counts: Counts, fol
         lines.append(f"present, but not proven by a record: {present}")
     lines.append(f"spot check: {findings.spot.text()}")
     lines.append(f"state, log and report: {settings.state_dir.resolve()}")
-    lines += [f"next: {command}" for command in following]
+    for command in steps.commands:
+        if replaces(command):
+            lines.append(f"the next command {REPLACES}")
+        lines.append(f"next: {command}")
+    if steps.advice:
+        lines.append(f"next: {steps.advice}")
     return "\n".join(lines)
 
 

@@ -17,6 +17,7 @@ from cdn2s3 import charts
 from cdn2s3.errors import CAUSES
 from cdn2s3.pictures import BUDGET, LARGEST, MOST, Pictures, data_uri
 from cdn2s3.statefile import replacing
+from cdn2s3.validation import REPLACES, replaces
 
 _MB = 1e6
 _NONE = Pictures(b"", b"")
@@ -260,4 +261,6 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_ENVIRONMENT.tests.update(replacing=replaces)
+_ENVIRONMENT.globals.update(replaces=REPLACES)
 _ENVIRONMENT.filters.update(count=count, bytes=megabytes, span=span, latency=latency, share=share)

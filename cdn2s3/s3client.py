@@ -105,7 +105,7 @@ def _sdk_errors() -> Iterator[None]:
 def _not_renewed(error: Exception) -> CannotGoOn:
     return CannotGoOn(
         f"the AWS credentials could not be renewed ({type(error).__name__}). Check the instance role "
-        "or the profile, then run the same command again: it resumes."
+        "or the profile, then run the same command again (a migration resumes)."
     )
 
 

@@ -86,7 +86,7 @@ class Signer:
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, RuntimeError) as error:
             raise CannotGoOn(
                 f"the AWS credentials could not be renewed ({type(error).__name__}). Check the instance role "
-                "or the profile, then run the same command again: it resumes."
+                "or the profile, then run the same command again (a migration resumes)."
             ) from error
 
     def _key(self, date: str, secret: str) -> bytes:

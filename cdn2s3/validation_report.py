@@ -22,7 +22,7 @@ spot_check                 asked, drawn (there may be fewer to draw from), compa
                            of each), not_done ("" or why it is not whole), checks
                            [{url, key, adopted, outcome, message, media_type, source {size, md5}, object
                            {size, md5}, etag}], the first 1,000 and at most 1,000 more that are not identical
-next                       commands that repair
+next, advice               commands that repair; where there is none, what to do in words
 settings, versions         without secrets
 """
 
@@ -30,8 +30,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
+from cdn2s3 import commands
 from cdn2s3.errors import CAUSES, redact
 from cdn2s3.expected import Counts, Missing
 from cdn2s3.ledger import timestamp
@@ -159,8 +160,15 @@ class Findings:
             examples.append(row)
 
 
+class Steps(NamedTuple):
+    """What to do after a validation."""
+
+    commands: list[str]  # that repair, in the order to type them
+    advice: str  # where there is none
+
+
 def finished(
-    settings: MigrationSettings, findings: Findings, counts: Counts, commands: list[str], exit_code: int
+    settings: MigrationSettings, findings: Findings, counts: Counts, steps: Steps, exit_code: int
 ) -> dict[str, Any]:
     """Return the report of a validation that came to a verdict, but for its times."""
     work = findings.work
@@ -212,7 +220,8 @@ def finished(
             "not_done": redact(findings.spot.not_done),
             "checks": [_check(check) for check in findings.spot.checks],
         },
-        "next": commands,
+        "next": steps.commands,
+        "advice": steps.advice,
         **_circumstances(settings),
     }
 
@@ -224,6 +233,7 @@ def stopped(settings: MigrationSettings, why: str, exit_code: int) -> dict[str, 
         "verdict": None,
         "exit_code": exit_code,
         "ended_by": redact(why),
+        "next": [commands.typed("python validate.py")],
         **_circumstances(settings),
     }
 

@@ -172,6 +172,7 @@ def validation(checks: int = 60) -> tuple[dict[str, Any], dict[str, Pictures]]:
                 "checks": made,
             },
             "next": ["python migrate.py --redo missing.txt"],
+            "advice": "",
         },
         pictures,
     )

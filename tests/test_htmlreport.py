@@ -35,6 +35,7 @@ def without_verdict() -> dict[str, Any]:
         **{name: VALIDATION[name] for name in kept},
         "verdict": None,
         "ended_by": f"could not list {HOSTILE}",
+        "next": ["python validate.py"],
     }
 
 

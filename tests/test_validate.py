@@ -274,6 +274,10 @@ def test_validate_finds_what_is_planted_and_its_own_commands_repair_it(world: tu
     assert report["spot_check"]["outcomes"] == {"identical": 25, "different": 1}
     assert report["success_rate"] == 0.75757
 
+    lines = out.splitlines()
+    (overwrite,) = [at for at, line in enumerate(lines) if line.startswith("next: ON_EXISTING=overwrite ")]
+    assert lines[overwrite - 1] == "the next command replaces these objects: look at the file first"
+    assert "replaces these objects" in (job.folder / "validation_report.html").read_text()
     assert [line[6:] for line in out.splitlines() if line.startswith("next: ")] == report["next"]
     codes = [job.run(command)[0] for command in report["next"]]
     assert codes == [1, 0, 0]  # until it is replaced, the conflict is a failure
@@ -298,7 +302,10 @@ def test_validate_with_known_gaps_only(job: Job) -> None:
     code, out, _ = job.validate()
     assert code == 1
     assert out.startswith("verdict: complete_except_known\n")
-    assert "next:" not in out
+    assert out.endswith("next: give failed_transfers.txt to the CDN's owner: docs/runbook.md\n")
+    assert job.report()["next"] == []
+    page = (job.folder / "validation_report.html").read_text()
+    assert "give failed_transfers.txt to the CDN&#39;s owner" in page.partition("<main>")[0]
     causes = {"404": "not_found", "403": "forbidden", "html": "not_an_image", "empty": "empty"}
     assert job.rows("missing.txt") == {
         ("https://elsewhere.example/x.jpg", "-", "failed:malformed"),
@@ -445,6 +452,7 @@ def test_validate_before_a_migration(job: Job, s3: S3Server) -> None:
     assert code == 1
     assert "there is no state of a migration" in error
     assert "missing 3, 3 not tried" in out
+    assert out.endswith("next: python migrate.py\n")
     assert {row[0] for row in job.rows("missing.txt")} == set(urls)
     assert not (job.folder / "run.json").exists()
 
@@ -510,6 +518,13 @@ def test_validate_that_cannot_list(migrated: Job, s3: S3Server, fault: str) -> N
     for name in ("missing.txt", "mismatched.txt", "unexpected.txt"):
         assert (migrated.folder / name).read_text() == "as it was\n"
     assert not list(migrated.folder.glob("*.tmp"))
+
+
+def test_validate_that_cannot_list_and_could_not_before(migrated: Job, s3: S3Server) -> None:
+    s3.rules.add(Rule("AccessDenied", operation=LISTING))
+    _, _, error = migrated.validate()
+    assert "unexpected.txt were not written" in error
+    assert "an earlier validation" not in error
 
 
 @pytest.mark.parametrize(
@@ -686,6 +701,12 @@ def test_validate_stopped(
     assert "Traceback" not in error
     assert migrated.report()["ended_by"] == f"signal {int(signal_)}"
     assert migrated.report()["verdict"] is None
+    assert migrated.report()["next"] == ["python validate.py"]
+    name = {130: "Ctrl-C", 143: "SIGTERM"}[code]
+    assert f"stopped by {name} before the end: no verdict. Next: python validate.py" in error
+    page = (migrated.folder / "validation_report.html").read_text()
+    assert f"Stopped by {name} before the end." in page
+    assert "<code>python validate.py</code>" in page
     assert not (migrated.folder / "missing.txt").exists()
     assert not list(migrated.folder.glob("*.tmp"))
 
