@@ -238,7 +238,7 @@ class Validation:
         work = worklist.survey(urls, self.keys, Fingerprints(), _said_by_migrate, _said_by_migrate)
         if work.collisions and self.settings.on_collision == "refuse":
             raise Fixable(
-                f"{work.collisions} URLs of {urls} have the key of another URL: no migration has begun with this "
+                f"{work.collisions:,} URLs of {urls} have the key of another URL: no migration has begun with this "
                 "list. `python migrate.py` shows them, and the setting that helps."
             )
         return work
@@ -249,7 +249,7 @@ class Validation:
         expected.read_failed(self.state / FAILED)
         expected.read_completed(self.state / COMPLETED)
         if expected.unreadable:
-            log.warning("%d lines of the ledger in %s are no records", expected.unreadable, self.state)
+            log.warning("%s lines of the ledger in %s are no records", f"{expected.unreadable:,}", self.state)
         self.findings.elsewhere = expected.elsewhere
         return expected
 
@@ -302,7 +302,7 @@ class Validation:
                     self.findings.omitted += 1
                     self._take(answer)
         if self.findings.omitted:
-            log.warning("the listing left out %d objects that are there", self.findings.omitted)
+            log.warning("the listing left out %s objects that are there", f"{self.findings.omitted:,}")
 
     def _look(self, row: Missing, stop: threading.Event) -> Found | Refused | None:
         """Return what is at the key of row; called by the pool's threads."""
@@ -328,7 +328,7 @@ class Validation:
         """Compare some images of both sides; what differs or is gone is a mismatch or missing from now on."""
         if not self.spot.asked:
             return
-        log.info("spot check of %d images, seed %d", self.spot.asked, self.spot.seed)
+        log.info("spot check of %s images, seed %d", f"{self.spot.asked:,}", self.spot.seed)
         settings, stop = self.settings, threading.Event()
         checker = spotcheck.SpotCheck(
             Source(settings.url_prefix, adapter, stop),
@@ -417,7 +417,9 @@ def counted(pages: Iterable[list[Found]], total: int) -> Iterator[list[Found]]:
     """Yield pages and show how many of about total keys they bring: a bar on a terminal, and log lines."""
     began, keys, said = time.monotonic(), 0, 0
     with ExitStack() as stack:
-        bar = stack.enter_context(tqdm(total=total, unit=" keys", disable=None, dynamic_ncols=True))
+        bar = stack.enter_context(
+            tqdm(total=total, unit=" keys", bar_format=progress.COUNTED, disable=None, dynamic_ncols=True)
+        )
         stack.enter_context(progress.above_a_bar(sys.stderr))
         for page in pages:
             yield page
@@ -425,8 +427,8 @@ def counted(pages: Iterable[list[Found]], total: int) -> Iterator[list[Found]]:
             bar.update(len(page))
             if keys - said >= _LINE_EVERY:
                 said = keys - keys % _LINE_EVERY
-                progress.say(f"{keys} keys listed, {keys / (time.monotonic() - began):.0f} a second")
-    log.info("%d keys listed", keys)
+                progress.say(f"{keys:,} keys listed, {keys / (time.monotonic() - began):,.0f} a second")
+    log.info("%s keys listed", f"{keys:,}")
 
 
 def counted_checks(
@@ -436,7 +438,14 @@ def counted_checks(
     said_at = clock()
     with ExitStack() as stack:
         bar = stack.enter_context(
-            tqdm(total=total, desc="spot check", unit=" images", disable=None, dynamic_ncols=True)
+            tqdm(
+                total=total,
+                desc="spot check",
+                unit=" images",
+                bar_format=progress.COUNTED,
+                disable=None,
+                dynamic_ncols=True,
+            )
         )
         stack.enter_context(progress.above_a_bar(sys.stderr))
         for number, check in enumerate(checks, 1):
@@ -454,18 +463,18 @@ def summary(settings: MigrationSettings, findings: Findings, counts: Counts, ste
     """Return the verdict and what it rests upon, in ten lines or so."""
     rate = success_rate(counts)
     kept = "reaches" if rate >= PROMISED else "is below"
-    missing = "".join(f", {number} {why}" for why, number in findings.missing.most_common())
+    missing = "".join(f", {number:,} {why}" for why, number in findings.missing.most_common())
     lines = [
         f"verdict: {verdict(counts)}",
-        f"{counts.complete} of {counts.urls} URLs complete: {100 * rate:.3f} % {kept} the {100 * PROMISED:.1f} % "
+        f"{counts.complete:,} of {counts.urls:,} URLs complete: {100 * rate:.3f} % {kept} the {100 * PROMISED:.1f} % "
         "promised",
-        f"listed {findings.listed} objects, {findings.listed_bytes / MB:.1f} MB; {findings.unexpected} unexpected",
-        f"missing {counts.missing}{missing}",
-        f"mismatched {counts.mismatched}",
+        f"listed {findings.listed:,} objects, {findings.listed_bytes / MB:,.1f} MB; {findings.unexpected:,} unexpected",
+        f"missing {counts.missing:,}{missing}",
+        f"mismatched {counts.mismatched:,}",
     ]
     present = counts.unrecorded + sum(counts.unproven.values())
     if present:
-        lines.append(f"present, but not proven by a record: {present}")
+        lines.append(f"present, but not proven by a record: {present:,}")
     lines.append(f"spot check: {findings.spot.text()}")
     lines.append(f"state, log and report: {settings.state_dir.resolve()}")
     for command in steps.commands:

@@ -208,6 +208,11 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def whole(text: str) -> str:
+    """Return a field that holds a whole number as count does, any other as it is."""
+    return count(int(text)) if text.isascii() and text.isdigit() else text
+
+
 def megabytes(size: float) -> str:
     """Return bytes as a person says them: 390 B, 12.3 kB, 4.5 MB, 1.56 TB."""
     for unit, bound in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -263,4 +268,6 @@ _ENVIRONMENT = Environment(
 )
 _ENVIRONMENT.tests.update(replacing=replaces)
 _ENVIRONMENT.globals.update(replaces=REPLACES)
-_ENVIRONMENT.filters.update(count=count, bytes=megabytes, span=span, latency=latency, share=share)
+_ENVIRONMENT.filters.update(
+    count=count, whole=whole, bytes=megabytes, span=span, latency=latency, share=share
+)

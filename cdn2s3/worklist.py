@@ -61,7 +61,7 @@ def completed_before(path: Path, redone: Fingerprints | None = None) -> Fingerpr
         elif redone is None or what.partition(b"\t")[0] not in redone:
             done.add(what)
     if unreadable:
-        log.warning("%s has %d lines that are no records: their URLs are done again", path, unreadable)
+        log.warning("%s has %s lines that are no records: their URLs are done again", path, f"{unreadable:,}")
     return done
 
 

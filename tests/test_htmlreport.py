@@ -173,6 +173,8 @@ def test_last_step_has_its_true_length(timeline: Any, seconds: float, steps: Any
     ("words", "found"),
     [
         pytest.param(htmlreport.megabytes(390), "390 B", id="bytes"),
+        pytest.param(htmlreport.whole("12345"), "12,345", id="field that is a number"),
+        pytest.param(htmlreport.whole("-"), "-", id="field that is none"),
         pytest.param(htmlreport.megabytes(390_000), "390.0 kB", id="kB"),
         pytest.param(htmlreport.megabytes(1.56e12), "1.56 TB", id="TB"),
         pytest.param(htmlreport.latency(None), "–", id="not measured"),
