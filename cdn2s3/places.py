@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -19,11 +20,13 @@ READ = frozenset({"collection.env", "migration.env", "prices.json"})
 
 def is_kept(path: Path, names: Iterable[str], paths: Iterable[Path] = ()) -> bool:
     """Tell whether path bears one of names, or of the copies that are kept of them, or is one of paths."""
-    ends = ("", ".bak", ".tmp")
-    taken = {name + end for name in names for end in ends}
-    return not taken.isdisjoint({path.name, path.resolve().name}) or path.resolve() in {
-        other.resolve() for other in paths
-    }
+    taken = {name + end for name in names for end in ("", ".bak", ".tmp")}
+    real = os.path.realpath(path)
+    return (
+        path.name in taken
+        or os.path.basename(real) in taken  # noqa: PTH119  # realpath bears what Path.resolve raises for
+        or real in map(os.path.realpath, paths)
+    )
 
 
 def refuse_reports(given: Mapping[str, Path], defaults: Mapping[str, str], inputs: Iterable[Path]) -> None:
@@ -40,5 +43,5 @@ def refuse_reports(given: Mapping[str, Path], defaults: Mapping[str, str], input
                 f"{option} {path}: that is a file which the scripts read or keep, and the report would replace "
                 "it. Choose another name."
             )
-    if len({path.resolve() for path in given.values()}) < len(given):
+    if len({*map(os.path.realpath, given.values())}) < len(given):
         raise Fixable(f"{' and '.join(given)} name one file. Give each report its own.")

@@ -300,7 +300,7 @@ def _contradictions(
             )
         return
     urls = settings.source_urls_file
-    if urls.parent.resolve() == settings.state_dir.resolve() and is_kept(urls, WRITTEN):
+    if os.path.realpath(urls.parent) == os.path.realpath(settings.state_dir) and is_kept(urls, WRITTEN):
         yield (
             ("SOURCE_URLS_FILE", "STATE_DIR"),
             f"SOURCE_URLS_FILE={str(urls)!r}: the scripts write that file themselves. Copy it to another name first",
