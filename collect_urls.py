@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logs.set_up(Path("collection.log"), settings.log_level)
         if arguments.region_only:
             return print_region(settings)
-        resuming.check_places(settings)
+        resuming.check_places(settings, arguments.env_file)
         with held_lock(resuming.lock_file(settings.output_file), "collect_urls.py"):
             return collect(settings, signals, arguments.restart)
     except CannotGoOn as error:

@@ -116,7 +116,7 @@ def planned(settings: MigrationSettings, keys: KeyMaker, arguments: argparse.Nam
     looked = look_through(settings, keys, redone)
     runstate.bind(settings)
     if redone is not None:
-        log.info("%d completed rows forgotten", forget_completed(settings.state_dir, redone))
+        log.info("%s completed rows forgotten", f"{forget_completed(settings.state_dir, redone):,}")
     return plan_job(settings, keys, looked, chosen, arguments.limit, time.time())
 
 
@@ -207,7 +207,9 @@ class Run:
             self._pass(self.books.job.tasks(), mover, progress, self.watch_errors)
             again = self.books.tasks_to_try_again() if not self.signals.received else []
             if again:
-                log.info("second pass over %d URLs, %.0f s after the first", len(again), SECOND_PASS_AFTER)
+                log.info(
+                    "second pass over %s URLs, %.0f s after the first", f"{len(again):,}", SECOND_PASS_AFTER
+                )
                 self._wait_for_second_pass(progress)
             if again and not self.signals.received:
                 # Nearly all fail here, since they are chosen by that: it says nothing of the run.
@@ -253,7 +255,7 @@ class Run:
         """Return what is to be known of this moment: what is waited for, which side limits."""
         if stopping:
             return f"stopping, {mover.underway().uploads} uploads in flight"
-        again = f"second pass, {self.books.to_do_again} left" if self.books.to_do_again else ""
+        again = f"second pass, {self.books.to_do_again:,} left" if self.books.to_do_again else ""
         notes = [again, mover.note()]
         if self.books.job.todo - self.books.tally.ended <= self.settings.concurrency:
             slowest = str(mover.underway())

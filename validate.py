@@ -15,7 +15,6 @@ import cdn2s3.installed  # noqa: F401  # first: it says what is missing
 import argparse
 import logging
 import random
-import signal
 import sys
 import tempfile
 import threading
@@ -31,6 +30,7 @@ from tqdm import tqdm
 from cdn2s3 import (
     commands,
     htmlreport,
+    places,
     progress,
     report,
     runstate,
@@ -46,12 +46,12 @@ from cdn2s3.download import Reader
 from cdn2s3.errors import (
     EXIT_CODES_HELP,
     EXIT_DONE,
+    EXIT_SIGINT,
     EXIT_SOME_FAILED,
     CannotGoOn,
     Fixable,
     Stopped,
     TryAgain,
-    redact,
 )
 from cdn2s3.expected import DIFFERS, SEEN, Counts, Expected, Missing
 from cdn2s3.fields import encode
@@ -69,10 +69,22 @@ from cdn2s3.settings import MigrationSettings, load
 from cdn2s3.signals import Interrupted, Signals
 from cdn2s3.source import Source
 from cdn2s3.statefile import held_lock, lock_holder, replacing
+from cdn2s3.steps import SAY_EVERY
 from cdn2s3.transfer import Patience
 from cdn2s3.units import MB
-from cdn2s3.validation import COMPLETE, PROMISED, Mismatch, Records, repairs, success_rate, verdict
-from cdn2s3.validation_report import Findings, Spot
+from cdn2s3.validation import (
+    COMPLETE,
+    PROMISED,
+    REPLACES,
+    Mismatch,
+    Records,
+    advice,
+    repairs,
+    replaces,
+    success_rate,
+    verdict,
+)
+from cdn2s3.validation_report import Findings, Spot, Steps
 from cdn2s3.worklist import Worklist
 
 log = logging.getLogger("validate")
@@ -101,8 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         say_error("validate.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
-        name = signal.Signals(interrupted.exit_code - 128).name
-        say_error("validate.py", f"stopped by {name}: no verdict. Run `python validate.py` again.")
+        name = "Ctrl-C" if interrupted.exit_code == EXIT_SIGINT else "SIGTERM"
+        say_error("validate.py", f"stopped by {name} before the end: no verdict. Next: python validate.py")
         return interrupted.exit_code
 
 
@@ -136,10 +148,14 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         why = f"signal {interrupted.exit_code - 128}"
         write_or_say(validation_report.stopped(settings, why, interrupted.exit_code))
         raise
-    code = EXIT_DONE if verdict(counts) == COMPLETE else EXIT_SOME_FAILED
+    spot = findings.spot
+    code = EXIT_DONE if verdict(counts) == COMPLETE and spot.holds else EXIT_SOME_FAILED
     following = [commands.typed(command) for command in repairs(counts, settings.state_dir)]
-    write(validation_report.finished(settings, findings, counts, following, code))
-    print(summary(settings, findings, counts, following))
+    if not following and not spot.holds:
+        following.append(commands.typed(f"python validate.py --spot-check {spot.asked}"))
+    closing = "" if following else advice(counts, settings.state_dir)
+    write(validation_report.finished(settings, findings, counts, Steps(following, closing), code))
+    print(summary(settings, findings, counts, Steps(following, closing)))
     warning = runstate.unfinished_collection(settings.source_urls_file)
     if warning:
         log.warning("%s", warning)
@@ -153,8 +169,18 @@ def report_places(settings: MigrationSettings, arguments: argparse.Namespace) ->
             check_place(option, path)
     json_path: Path = arguments.json or settings.state_dir / "validation_report.json"
     page_path: Path = arguments.report or settings.state_dir / "validation_report.html"
-    if json_path.resolve() == page_path.resolve():
-        raise Fixable(f"--json {json_path} and --report {page_path} must be two files.")
+    urls = settings.source_urls_file
+    inputs = [
+        urls,
+        urls.with_name(urls.name + ".lock"),
+        arguments.env_file,
+        *filter(None, [settings.ca_bundle]),
+    ]
+    places.refuse_reports(
+        {"--json": json_path, "--report": page_path},
+        {"--json": "validation_report.json", "--report": "validation_report.html"},
+        inputs,
+    )
     return json_path, page_path
 
 
@@ -245,7 +271,7 @@ class Validation:
         work = worklist.survey(urls, self.keys, owners, _said_by_migrate, _said_by_migrate)
         if work.collisions and self.settings.on_collision == "refuse":
             raise Fixable(
-                f"{work.collisions} URLs of {urls} have the key of another URL: no migration has begun with this "
+                f"{work.collisions:,} URLs of {urls} have the key of another URL: no migration has begun with this "
                 "list. `python migrate.py` shows them, and the setting that helps."
             )
         return work
@@ -256,7 +282,7 @@ class Validation:
         expected.read_failed(self.state / FAILED)
         expected.read_completed(self.state / COMPLETED)
         if expected.unreadable:
-            log.warning("%d lines of the ledger in %s are no records", expected.unreadable, self.state)
+            log.warning("%s lines of the ledger in %s are no records", f"{expected.unreadable:,}", self.state)
         self.findings.elsewhere = expected.elsewhere
         return expected
 
@@ -310,7 +336,7 @@ class Validation:
                     self.findings.omitted += 1
                     self._take(answer)
         if self.findings.omitted:
-            log.warning("the listing left out %d objects that are there", self.findings.omitted)
+            log.warning("the listing left out %s objects that are there", f"{self.findings.omitted:,}")
 
     def _look(self, row: Missing, stop: threading.Event) -> Found | Refused | None:
         """Return what is at the key of row; called by the pool's threads."""
@@ -336,7 +362,7 @@ class Validation:
         """Compare some images of both sides; what differs or is gone is a mismatch or missing from now on."""
         if not self.spot.asked:
             return
-        log.info("spot check of %d images, seed %d", self.spot.asked, self.spot.seed)
+        log.info("spot check of %s images, seed %d", f"{self.spot.asked:,}", self.spot.seed)
         settings, stop = self.settings, threading.Event()
         checker = spotcheck.SpotCheck(
             Source(settings.url_prefix, adapter, stop),
@@ -349,10 +375,11 @@ class Validation:
         )
         draw = random.Random(self.spot.seed)  # noqa: S311  # a sample, not a secret
         numbers = spotcheck.drawn(self.expected.states, self.spot.asked, draw)
+        self.spot.drawn = min(self.spot.asked, spotcheck.checkable(self.expected.states))
         drawn = ((number, self.records.completed(number)) for number in numbers)
         in_a_row = 0
         with in_pool(lambda one: (one[0], checker.check(one[1])), drawn, stop) as checks:
-            for number, check in checks:
+            for number, check in counted_checks(checks, self.spot.drawn):
                 self._note_check(number, check)
                 in_a_row = in_a_row + 1 if check.outcome == spotcheck.UNANSWERED else 0
                 if check.outcome == spotcheck.REFUSED:
@@ -361,9 +388,9 @@ class Validation:
                     self.spot.not_done = f"{in_a_row} in a row without an answer, the last: {check.message}"
                 if self.spot.not_done:
                     break
-        unanswered = self.spot.outcomes[spotcheck.UNANSWERED]
-        if unanswered and not self.spot.not_done:
-            self.spot.not_done = f"{unanswered} without an answer"
+        failed = self.spot.outcomes[spotcheck.UNANSWERED] + self.spot.outcomes[spotcheck.SOURCE_FAILED]
+        if failed and not self.spot.not_done:
+            self.spot.not_done = f"{failed:,} could not be compared: {self.spot.why_not}"
         if self.spot.not_done:
             log.warning("the spot check is not whole: %s", self.spot.not_done)
 
@@ -424,7 +451,9 @@ def told_pages(pages: Iterable[list[Found]], total: int) -> Iterator[list[Found]
     """Yield pages and show how many of about total keys they bring: a bar on a terminal, and log lines."""
     began, keys, said = time.monotonic(), 0, 0
     with ExitStack() as stack:
-        bar = stack.enter_context(tqdm(total=total, unit=" keys", disable=None, dynamic_ncols=True))
+        bar = stack.enter_context(
+            tqdm(total=total, unit=" keys", bar_format=progress.COUNTED, disable=None, dynamic_ncols=True)
+        )
         stack.enter_context(progress.above_a_bar(sys.stderr))
         for page in pages:
             yield page
@@ -432,44 +461,63 @@ def told_pages(pages: Iterable[list[Found]], total: int) -> Iterator[list[Found]
             bar.update(len(page))
             if keys - said >= _LINE_EVERY:
                 said = keys - keys % _LINE_EVERY
-                progress.say(f"{keys} keys listed, {keys / (time.monotonic() - began):.0f} a second")
-    log.info("%d keys listed", keys)
+                progress.say(f"{keys:,} keys listed, {keys / (time.monotonic() - began):,.0f} a second")
+    log.info("%s keys listed", f"{keys:,}")
+
+
+def counted_checks(
+    checks: Iterable[Returned], total: int, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Returned]:
+    """Yield checks and show how many of total they are: a bar on a terminal, and a log line every few seconds."""
+    said_at = clock()
+    with ExitStack() as stack:
+        bar = stack.enter_context(
+            tqdm(
+                total=total,
+                desc="spot check",
+                unit=" images",
+                bar_format=progress.COUNTED,
+                disable=None,
+                dynamic_ncols=True,
+            )
+        )
+        stack.enter_context(progress.above_a_bar(sys.stderr))
+        for number, check in enumerate(checks, 1):
+            yield check
+            bar.update(1)
+            if clock() - said_at >= SAY_EVERY:
+                said_at = clock()
+                progress.say(f"spot check: {number:,} of {total:,} images")
 
 
 # --- the last screen ---
 
 
-def summary(settings: MigrationSettings, findings: Findings, counts: Counts, following: list[str]) -> str:
+def summary(settings: MigrationSettings, findings: Findings, counts: Counts, steps: Steps) -> str:
     """Return the verdict and what it rests upon, in ten lines or so."""
     rate = success_rate(counts)
     kept = "reaches" if rate >= PROMISED else "is below"
-    missing = "".join(f", {number} {why}" for why, number in findings.missing.most_common())
+    missing = "".join(f", {number:,} {why}" for why, number in findings.missing.most_common())
     lines = [
         f"verdict: {verdict(counts)}",
-        f"{counts.complete} of {counts.urls} URLs complete: {100 * rate:.3f} % {kept} the {100 * PROMISED:.1f} % "
+        f"{counts.complete:,} of {counts.urls:,} URLs complete: {100 * rate:.3f} % {kept} the {100 * PROMISED:.1f} % "
         "promised",
-        f"listed {findings.listed} objects, {findings.listed_bytes / MB:.1f} MB; {findings.unexpected} unexpected",
-        f"missing {counts.missing}{missing}",
-        f"mismatched {counts.mismatched}",
+        f"listed {findings.listed:,} objects, {findings.listed_bytes / MB:,.1f} MB; {findings.unexpected:,} unexpected",
+        f"missing {counts.missing:,}{missing}",
+        f"mismatched {counts.mismatched:,}",
     ]
     present = counts.unrecorded + sum(counts.unproven.values())
     if present:
-        lines.append(f"present, but not proven by a record: {present}")
-    lines.append(_spot_line(findings.spot))
+        lines.append(f"present, but not proven by a record: {present:,}")
+    lines.append(f"spot check: {findings.spot.text()}")
     lines.append(f"state, log and report: {settings.state_dir.resolve()}")
-    lines += [f"next: {command}" for command in following]
+    for command in steps.commands:
+        if replaces(command):
+            lines.append(f"the next command {REPLACES}")
+        lines.append(f"next: {command}")
+    if steps.advice:
+        lines.append(f"next: {steps.advice}")
     return "\n".join(lines)
-
-
-def _spot_line(spot: Spot) -> str:
-    if not spot.asked:
-        return "spot check: none asked for"
-    outcomes = ", ".join(
-        f"{number} {outcome if number == 1 else spotcheck.PLURAL.get(outcome, outcome)}"
-        for outcome, number in spot.outcomes.most_common()
-    )
-    not_done = f" (not whole: {redact(spot.not_done)})" if spot.not_done else ""
-    return f"spot check: {outcomes or 'nothing to check'}{not_done}"
 
 
 # --- the command line ---

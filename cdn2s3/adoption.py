@@ -89,7 +89,7 @@ class _Adopter:
             for found in page:
                 listed += 1
                 if listed % _SAY_EVERY == 0:
-                    log.info("%d objects listed, %d adopted", listed, rows)
+                    log.info("%s objects listed, %s adopted", f"{listed:,}", f"{rows:,}")
                 line = self._line_of(found)
                 if line is None:
                     continue

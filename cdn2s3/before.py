@@ -79,7 +79,8 @@ def try_sample(settings: MigrationSettings, arguments: argparse.Namespace, signa
     )
     refused = bool(work.collisions) and settings.on_collision == "refuse"
     if refused:
-        log.warning("%d URLs collide: a run would not start; see python migrate.py --plan", work.collisions)
+        collide = f"{work.collisions:,} URLs collide"
+        log.warning("%s: a run would not start; see python migrate.py --plan", collide)
     with closing(PooledAdapter(there.concurrency, there.ca_bundle)) as adapter:
         client = S3Client(there, adapter)
         probed = probe_patiently(there, client)

@@ -98,7 +98,9 @@ def say(probed: Probed, settings: MigrationSettings) -> None:
     if not guard.etag_is_md5:
         log.warning("the store's ETag is no MD5%s", " (KMS encryption)" if probed.encrypted_by_kms else "")
     if not guard.checksum_refused:
-        log.warning("the store does not refuse a wrong %s checksum", settings.integrity)
+        compared = guard.etag_is_md5 and settings.integrity == "md5"
+        proof = ": the ETag is compared instead; nothing to do" if compared else ""
+        log.warning("the store does not refuse a wrong %s checksum%s", settings.integrity, proof)
     if not guard.checksum_refused and not (guard.etag_is_md5 and settings.integrity == "md5"):
         log.warning(
             "nothing on the store's side proves the bytes: a HEAD compares the size after each PUT, and "

@@ -15,9 +15,12 @@ from markupsafe import Markup
 
 from cdn2s3 import charts
 from cdn2s3.errors import CAUSES, escaped
-from cdn2s3.pictures import LARGEST, MOST, Pictures, data_uri
+from cdn2s3.pictures import BUDGET, LARGEST, MOST, Pictures, data_uri
 from cdn2s3.statefile import replacing
 from cdn2s3.units import MB, bytes_text, span
+from cdn2s3.validation import REPLACES, replaces
+
+_NONE = Pictures(b"", b"")
 
 
 class Figure(NamedTuple):
@@ -66,6 +69,7 @@ def validation(report: Mapping[str, Any], pictures: Mapping[str, Pictures] | Non
         figures=_validation_figures(report),
         sheet=_contact_sheet(checks, pictures or {}),
         largest_picture=LARGEST,
+        room_for_pictures=BUDGET,
     )
 
 
@@ -184,18 +188,16 @@ def _validation_figures(report: Mapping[str, Any]) -> list[Figure]:
 def _contact_sheet(
     checks: Sequence[Mapping[str, Any]], pictures: Mapping[str, Pictures]
 ) -> list[dict[str, Any]]:
-    """Return the checks to show, those that are not identical first, then those with pictures."""
+    """Return the checks to show, those that are not identical first, then those with pictures, within BUDGET."""
     ranked = sorted(checks, key=lambda check: (check["outcome"] == "identical", check["key"] not in pictures))
-    return [
-        {
-            **check,
-            "pictures": {
-                side: data_uri(check["media_type"], getattr(pictures.get(check["key"]), side, b""))
-                for side in ("source", "object")
-            },
-        }
-        for check in ranked[:MOST]
-    ]
+    sheet, room = [], BUDGET
+    for check in ranked[:MOST]:
+        both = pictures.get(check["key"], _NONE)
+        both = both if both.size <= room else _NONE
+        room -= both.size
+        uris = {side: data_uri(check["media_type"], getattr(both, side)) for side in both._fields}
+        sheet.append({**check, "pictures": uris})
+    return sheet
 
 
 # --- words ---
@@ -204,6 +206,11 @@ def _contact_sheet(
 def count(value: float) -> str:
     """Return a number of things: 4,000,000."""
     return f"{value:,.0f}"
+
+
+def whole(text: str) -> str:
+    """Return a field that holds a whole number as count does, any other as it is."""
+    return count(int(text)) if text.isascii() and text.isdigit() else text
 
 
 def latency(seconds: float | None) -> str:
@@ -243,4 +250,8 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters.update(count=count, bytes=bytes_text, span=span, latency=latency, share=share)
+_ENVIRONMENT.tests.update(replacing=replaces)
+_ENVIRONMENT.globals.update(replaces=REPLACES)
+_ENVIRONMENT.filters.update(
+    count=count, whole=whole, bytes=bytes_text, span=span, latency=latency, share=share
+)

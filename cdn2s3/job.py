@@ -58,9 +58,9 @@ class Job(NamedTuple):
         """Return in one line what there is and what this run does."""
         work = self.work
         return (
-            f"{work.lines} lines: {work.blank} blank, {work.duplicates} duplicates, "
-            f"{work.malformed} malformed, {work.collisions} collisions, {work.done} done before, "
-            f"{work.pending} pending; this run does {self.todo}"
+            f"{work.lines:,} lines: {work.blank:,} blank, {work.duplicates:,} duplicates, "
+            f"{work.malformed:,} malformed, {work.collisions:,} collisions, {work.done:,} done before, "
+            f"{work.pending:,} pending; this run does {self.todo:,}"
         )
 
     def tasks(self) -> Iterator[Task]:
@@ -126,9 +126,11 @@ def look_through(settings: MigrationSettings, keys: KeyMaker, redone: Fingerprin
     with _collisions_file(state / COLLISIONS, shown) as on_collision:
         work = worklist.survey(urls, keys, owners, on_malformed, on_collision)
     if work.malformed:
-        log.warning("%d malformed lines in %s, among them:\n%s", work.malformed, urls, "\n".join(examples))
+        log.warning(
+            "%s malformed lines in %s, among them:\n%s", f"{work.malformed:,}", urls, "\n".join(examples)
+        )
     if work.unstripped:
-        log.warning("%d URLs lack STRIP_PATH_PREFIX and keep their whole path", work.unstripped)
+        log.warning("%s URLs lack STRIP_PATH_PREFIX and keep their whole path", f"{work.unstripped:,}")
     if work.collisions and settings.on_collision == "refuse":
         raise Fixable(_refusal(settings, work, shown))
     return Looked(work, owners)
@@ -152,7 +154,7 @@ def _collisions_file(path: Path, shown: list[Collision]) -> Iterator[OnCollision
 def _refusal(settings: MigrationSettings, work: Worklist, shown: list[Collision]) -> str:
     """Return what a person needs to end the collisions; the settings stand so that they can be pasted."""
     lines = [
-        f"{work.collisions} URLs would overwrite another one: different URLs, the same key. Nothing was moved."
+        f"{work.collisions:,} URLs would overwrite another one: different URLs, the same key. Nothing was moved."
     ]
     for pair in shown:
         lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]

@@ -57,6 +57,7 @@ class Listing:
         self._timeout = settings.upload_timeout
         self._max_retries = settings.max_retries
         self._pause = pause
+        self._before = (settings.state_dir / "missing.txt").exists()  # a validation has been here
         self.pages = 0  # read so far
 
     def __iter__(self) -> Iterator[list[Found]]:
@@ -114,10 +115,10 @@ class Listing:
         raise error
 
     def _failure(self, why: str) -> CannotGoOn:
+        state = "are as an earlier validation left them" if self._before else "were not written"
         return CannotGoOn(
             f"could not list the bucket {self._bucket}: {why}\n"
-            "Nothing is known about what is there or missing; missing.txt, mismatched.txt and unexpected.txt "
-            "are as an earlier validation left them."
+            f"Nothing is known about what is there or missing; missing.txt, mismatched.txt and unexpected.txt {state}."
         )
 
 

@@ -6,7 +6,10 @@ import base64
 from typing import NamedTuple
 
 MOST = 50  # pairs in a report
-LARGEST = 40_000  # bytes of one image
+LARGEST = 1_000_000  # bytes of one image
+BUDGET = (
+    12_000_000  # bytes of all the images of a page, both sides counted: a page that browsers open at once
+)
 SHOWABLE = frozenset(  # what browsers show
     {"image/jpeg", "image/png", "image/gif", "image/webp", "image/avif", "image/bmp", "image/svg+xml"}
 )
@@ -18,6 +21,11 @@ class Pictures(NamedTuple):
     source: bytes
     object: bytes
 
+    @property
+    def size(self) -> int:
+        """Return what both take on a page, in bytes before they are made text."""
+        return len(self.source) + len(self.object)
+
 
 class Kept:
     """Keep the bytes that pass by for as long as they are few enough to be shown."""
@@ -28,7 +36,10 @@ class Kept:
     def add(self, part: memoryview) -> None:
         if self._body is not None:
             fits = len(self._body) + len(part) <= LARGEST
-            self._body = self._body + part if fits else None
+            if fits:
+                self._body += part
+            else:
+                self._body = None
 
     def body(self) -> bytes:
         """Return them all; b"" when they are too many."""

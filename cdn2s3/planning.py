@@ -97,7 +97,7 @@ def asked_sizes(settings: MigrationSettings, work: Worklist, draw: random.Random
     found = [head.size for head in answers if head.size is not None]
     size = estimate.sizes(found, len(answers), _no_size(answers))
     missing = sum(head.status in (404, 410) for head in answers)
-    return size._replace(source=f"{size.source} ({missing} answered 404)") if missing else size
+    return size._replace(source=f"{size.source} ({missing:,} answered 404)") if missing else size
 
 
 def _no_size(answers: Iterable[Head]) -> str:
@@ -148,7 +148,7 @@ def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> l
     share = 100 * speed.files_per_second / PREFIX_PUTS
     return [
         row("bytes", bytes_text(found.size), f"{bytes_text(size.mean)} a file, {size.source}"),
-        row("time", duration(found.seconds), f"{speed.files_per_second:.0f} files/s, {speed.source}"),
+        row("time", duration(found.seconds), f"{speed.files_per_second:,.0f} files/s, {speed.source}"),
         row(
             "requests", dollars(found.puts), f"{found.files:,} PUT at ${table.put_per_thousand:g} a thousand"
         ),

@@ -24,7 +24,8 @@ _DRAW_EVERY = 0.25  # seconds: faster is flicker, and bytes over SSH
 _LINE_EVERY_FILES = 1000
 _LINE_EVERY_SECONDS = 60.0
 _SHORTEST_BAR = 8  # columns
-_BAR = "{percentage:5.1f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
+_BAR = "{percentage:5.1f}%|{bar}| {n:,}/{total:,}{postfix}"
+COUNTED = "{l_bar}{bar}| {n:,}/{total:,} [{elapsed}<{remaining}, {rate_fmt}]"  # a bar without figures of ours
 
 
 class Count(NamedTuple):
@@ -117,7 +118,7 @@ class Progress:
     def _draw(self, bar: tqdm[NoReturn], count: Count, note: str, now: float) -> None:
         bar.n = count.ended
         bar.ncols = self._columns()
-        fixed = len(f"100.0%|| {self._total}/{self._total}") + _SHORTEST_BAR
+        fixed = len(f"100.0%|| {self._total:,}/{self._total:,}") + _SHORTEST_BAR
         figures = fitting(_figures(count, self._rate.now(), self._total, note), bar.ncols - fixed)
         bar.set_postfix_str(figures, refresh=False)
         if now - self._drawn_at >= _DRAW_EVERY:
@@ -128,7 +129,7 @@ class Progress:
         share = 100 * count.ended / self._total if self._total else 100.0
         figures = [figure.text for figure in _figures(count, self._rate.now(), self._total, note)]
         figures.insert(-1 if note else len(figures), f"error rate {100 * count.error_rate:.1f} %")
-        log.info("%d of %d (%.1f %%), %s", count.ended, self._total, share, ", ".join(figures))
+        log.info("%s of %s (%.1f %%), %s", f"{count.ended:,}", f"{self._total:,}", share, ", ".join(figures))
 
     def close(self) -> None:
         """Leave the bar as it stands; log records go their usual way again."""
@@ -171,11 +172,11 @@ def _figures(count: Count, speed: Speed | None, total: int, note: str) -> list[F
     """Return the parts of the line in the order in which they stand."""
     figures = []
     if speed is not None:
-        figures += [Figure(3, f"{speed.files:.0f} files/s"), Figure(4, f"{speed.size / MB:.1f} MB/s")]
+        figures += [Figure(3, f"{speed.files:,.0f} files/s"), Figure(4, f"{speed.size / MB:.1f} MB/s")]
         left = (total - count.ended) / speed.files if speed.files > 0 else 0.0
         if left >= _SETTLED:  # the last seconds depend on the slowest, not on the rate
             figures.append(Figure(1, f"ETA {duration(left)}"))
-    figures.append(Figure(2, f"failed {count.failed}"))
+    figures.append(Figure(2, f"failed {count.failed:,}"))
     if note:
         figures.append(Figure(0, note))
     return figures

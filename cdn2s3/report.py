@@ -37,8 +37,8 @@ class Audit(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"{self.lines} lines {'=' if self.holds else '!='} {self.blank} blank + {self.duplicates} duplicates "
-            f"+ {self.completed} completed + {self.failed} failed + {self.not_tried} not tried"
+            f"{self.lines:,} lines {'=' if self.holds else '!='} {self.blank:,} blank + {self.duplicates:,} duplicates "
+            f"+ {self.completed:,} completed + {self.failed:,} failed + {self.not_tried:,} not tried"
         )
 
 

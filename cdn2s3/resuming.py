@@ -10,6 +10,7 @@ from cdn2s3 import checkpoint
 from cdn2s3.batch import Position
 from cdn2s3.checkpoint import Checkpoint, Counts
 from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.places import FAILED, READ, WRITTEN, is_kept
 from cdn2s3.settings import CollectionSettings
 from cdn2s3.statefile import cannot_write, size_of
 from cdn2s3.urllist import does_not_fit, rejected_file
@@ -22,14 +23,18 @@ def lock_file(output: Path) -> Path:
     return output.with_name(output.name + ".lock")
 
 
-def check_places(settings: CollectionSettings) -> None:
-    """Raise Fixable when the files cannot lie where the settings put them."""
+def check_places(settings: CollectionSettings, env_file: Path) -> None:
+    """Raise Fixable when the files cannot lie where the settings put them; env_file holds the settings."""
     output, state = settings.output_file, settings.checkpoint_file
     for name, path in (("OUTPUT_FILE", output), ("CHECKPOINT_FILE", state)):
         if path.is_dir():
             raise Fixable(f"{name}={path} is a folder. Name a file.")
         if not path.parent.is_dir():
             raise Fixable(f"{name}={path}: there is no folder {path.parent}. Create it, or correct the path.")
+        if is_kept(path, WRITTEN | READ | {FAILED, "collection.log"}, [env_file]):
+            raise Fixable(
+                f"{name}={path}: that is a file which the scripts read or keep for another use. Name another one."
+            )
     places = [output, state, rejected_file(output), lock_file(output)]
     if len({path.resolve() for path in places}) < len(places):
         raise Fixable(

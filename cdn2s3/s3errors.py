@@ -10,7 +10,7 @@ import re
 from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
 
 _CREDENTIALS = "check the credentials (`aws sts get-caller-identity` shows whose they are), then run it again"
-_RENEW = "renew the credentials (an instance role renews itself), then run it again: it resumes"
+_RENEW = "renew the credentials (an instance role renews itself), then run it again (a migration resumes)"
 _BUCKET = "check DESTINATION_BUCKET, or create it with `python migrate.py --create-bucket`"
 _REGION = "set AWS_REGION to the bucket's own region (and check AWS_ENDPOINT_URL)"
 _KMS = "check SSE_KMS_KEY_ID and the key's policy (kms:GenerateDataKey, and kms:Decrypt for parts)"

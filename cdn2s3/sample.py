@@ -202,7 +202,7 @@ def text(settings: MigrationSettings, outcomes: Outcomes, pending: int) -> list[
     moved, seconds = outcomes.moved, max(outcomes.seconds, 0.001)
     size = sum(result.stored.size for result in moved if result.stored is not None)
     speed = len(outcomes.results) / seconds
-    mbps = f"{size / MB:.1f} MB in {duration(seconds)}: {speed:.0f} files/s, {size / MB / seconds:.1f} MB/s"
+    mbps = f"{size / MB:,.1f} MB in {duration(seconds)}: {speed:,.0f} files/s, {size / MB / seconds:.1f} MB/s"
     lines = [row("moved", f"{len(moved):,}", mbps), *_failures(outcomes.results)]
     lines.append(row("compared", f"{outcomes.same:,}", "read back, the same bytes as the CDN's"))
     lines += [row("different", "", key) for key in outcomes.different[:_SHOWN]]
@@ -239,7 +239,7 @@ def _left(settings: MigrationSettings, left: Sequence[str]) -> list[str]:
 
 
 def _forecast(speed: float, seconds: float, pending: int) -> list[str]:
-    lines = [f"forecast: {pending:,} pending files at {speed:.0f} files/s: {duration(pending / speed)}"]
+    lines = [f"forecast: {pending:,} pending files at {speed:,.0f} files/s: {duration(pending / speed)}"]
     if seconds < _RATE_SECONDS:
         lines.append(f"          (from less than {_RATE_SECONDS:.0f} s: a larger sample tells it better)")
     return lines

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from cdn2s3.counted import counted
 from cdn2s3.envfile import read_env_file
 from cdn2s3.errors import Fixable, printable, redact
+from cdn2s3.places import LISTS, WRITTEN, is_kept
 from cdn2s3.units import MB
 from cdn2s3.values import (
     Parser,
@@ -311,7 +312,16 @@ def _contradictions(
                 ("API_PAGINATION", "API_NEXT_FIELD"),
                 "API_NEXT_FIELD is not set: API_PAGINATION=next_url needs it",
             )
-    elif settings.sse_kms_key_id and not settings.server_side_encryption.startswith("aws:kms"):
+        return
+    urls = settings.source_urls_file
+    if os.path.realpath(urls.parent) == os.path.realpath(settings.state_dir) and is_kept(
+        urls, WRITTEN - LISTS
+    ):
+        yield (
+            ("SOURCE_URLS_FILE", "STATE_DIR"),
+            f"SOURCE_URLS_FILE={str(urls)!r}: the scripts write that file themselves. Copy it to another name first",
+        )
+    if settings.sse_kms_key_id and not settings.server_side_encryption.startswith("aws:kms"):
         yield (
             ("SSE_KMS_KEY_ID", "SERVER_SIDE_ENCRYPTION"),
             "SSE_KMS_KEY_ID is set: it needs SERVER_SIDE_ENCRYPTION=aws:kms",

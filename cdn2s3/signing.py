@@ -101,7 +101,7 @@ def not_renewed(error: Exception) -> CannotGoOn:
     """Return what an error of the service that gives the credentials means; its text may hold secrets."""
     return CannotGoOn(
         f"the AWS credentials could not be renewed ({type(error).__name__}). Check the instance role "
-        "or the profile, then run the same command again: it resumes."
+        "or the profile, then run the same command again (a migration resumes)."
     )
 
 

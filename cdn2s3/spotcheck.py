@@ -64,10 +64,18 @@ class Check(NamedTuple):
     )
 
 
+_CHECKABLE = (ADOPTED | SEEN, COMPLETED | SEEN)  # states of a line whose object is the recorded one
+
+
+def checkable(states: bytearray) -> int:
+    """Return how many lines there are to draw from."""
+    return sum(map(states.count, _CHECKABLE))
+
+
 def drawn(states: bytearray, number: int, draw: random.Random) -> Iterator[int]:
     """Yield the numbers of up to number lines whose object is the recorded one, at random, adopted ones first."""
     left = number
-    for state in (ADOPTED | SEEN, COMPLETED | SEEN):
+    for state in _CHECKABLE:
         of_this = states.count(state)
         chosen = sorted(draw.sample(range(of_this), min(left, of_this)))
         left -= len(chosen)
@@ -201,9 +209,10 @@ def _both(
         object_kept.add(room[:got])
         object_size += got
     same = same and source_size == object_size
+    seen = source_kept.body()
     return (
         same,
         Body(source_size, source_sum.hexdigest()),
         Body(object_size, object_sum.hexdigest()),
-        Pictures(source_kept.body(), object_kept.body()),
+        Pictures(seen, seen if same else object_kept.body()),  # equal ones are kept once
     )

@@ -17,23 +17,23 @@ COLUMNS = 80  # of the last screen, for what can be made to fit
 def summary(settings: MigrationSettings, tally: Tally, audit: report.Audit, ended: float, code: int) -> str:
     """Return what became of the run, in ten lines at most."""
     seconds = max(ended - tally.began, 0.001)
-    already = f" ({tally.already_there} were already there)" if tally.already_there else ""
+    already = f" ({tally.already_there:,} were already there)" if tally.already_there else ""
     lines = [
-        f"{tally.stored} stored{already}, {tally.bytes / MB:.1f} MB in {duration(seconds)}: "
-        f"{tally.stored / seconds:.0f} files/s, {tally.bytes / MB / seconds:.1f} MB/s",
+        f"{tally.stored:,} stored{already}, {tally.bytes / MB:,.1f} MB in {duration(seconds)}: "
+        f"{tally.stored / seconds:,.0f} files/s, {tally.bytes / MB / seconds:.1f} MB/s",
         f"{audit}",
     ]
     causes = [(cause, count) for cause, count in tally.failed.most_common() if count]
     for cause, count in causes[:MOST_CAUSES]:
-        lines.append(f"  {count} {cause}: {CAUSES[cause].meaning}")
+        lines.append(f"  {count:,} {cause}: {CAUSES[cause].meaning}")
         for example in tally.examples[cause][:1]:  # none when a stop came between the passes
-            line = f"  {count} {cause}: {shortened(redact(example.message), COLUMNS // 2)}, e.g. "
+            line = f"  {count:,} {cause}: {shortened(redact(example.message), COLUMNS // 2)}, e.g. "
             lines[-1] = line + shortened(redact(example.url), COLUMNS - len(line))
     if len(causes) > MOST_CAUSES:
         rest = sum(count for _, count in causes[MOST_CAUSES:])
-        lines.append(f"  {rest} of {len(causes) - MOST_CAUSES} more causes: see migration_report.html")
+        lines.append(f"  {rest:,} of {len(causes) - MOST_CAUSES} more causes: see migration_report.html")
     if audit.not_tried:
-        lines.append(f"not tried {audit.not_tried}")
+        lines.append(f"not tried {audit.not_tried:,}")
     lines.append(f"state, log and report: {settings.state_dir.resolve()}")
     mend = "mend what stopped it, then " if code == EXIT_CANNOT_GO_ON else ""
     lines.append(f"next: {mend}{next_command(tally, audit, code)}")

@@ -84,7 +84,8 @@ class UrlList:
             lines += 1
         if lines != self.counts.urls or len(self._seen) != lines:
             raise does_not_fit(
-                output, f"it has {lines} lines, {len(self._seen)} different ones, not {self.counts.urls}"
+                output,
+                f"it has {lines:,} lines, {len(self._seen):,} different ones, not {self.counts.urls:,}",
             )
 
     def add(self, batch: Batch) -> int:

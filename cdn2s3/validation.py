@@ -29,6 +29,8 @@ COMPLETE = "complete"
 COMPLETE_EXCEPT_KNOWN = "complete_except_known"
 INCOMPLETE = "incomplete"
 
+REPLACES = "replaces these objects: look at the file first"
+
 _LONGEST_RECORD = 1 << 16  # bytes
 
 
@@ -117,7 +119,7 @@ def repairs(counts: Counts, state_dir: Path) -> list[str]:
     script = "python migrate.py"
     retried = {name for name in counts.failed if name not in KNOWN}
     commands = []
-    if counts.lost or counts.not_tried or retried:
+    if counts.lost or retried:
         commands.append(f"{script} --redo {shlex.quote(str(state_dir / 'missing.txt'))}")
     if counts.mismatched:
         file = shlex.quote(str(state_dir / "mismatched.txt"))
@@ -125,6 +127,25 @@ def repairs(counts: Counts, state_dir: Path) -> list[str]:
     unproven = sorted(name for name in counts.unproven if name not in KNOWN)
     if unproven:
         commands.append(f"{script} --retry-failed" + (f" {unproven[0]}" if len(unproven) == 1 else ""))
-    if counts.unrecorded:
+    if counts.unrecorded or (counts.not_tried and not counts.lost and not retried):
         commands.append(script)
     return commands
+
+
+def replaces(command: str) -> bool:
+    """Tell whether a command of repairs replaces objects, so that a person looks first."""
+    return command.startswith("ON_EXISTING=overwrite")
+
+
+def advice(counts: Counts, state_dir: Path) -> str:
+    """Return what a person does where no command repairs anything."""
+    found = verdict(counts)
+    if found == COMPLETE:
+        return "keep urls.txt, completed.txt and the reports elsewhere; then docs/runbook.md, After"
+    if found == INCOMPLETE:
+        return ""
+    causes = {name for part in (counts.failed, counts.unproven) for name, number in part.items() if number}
+    file = state_dir / "failed_transfers.txt"
+    if causes <= {"malformed", "collision"}:
+        return f"correct the lines of urls.txt that {file} names, or leave them out (docs/troubleshooting.md)"
+    return f"give {file} to the CDN's owner: docs/runbook.md"

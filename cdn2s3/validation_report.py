@@ -17,10 +17,12 @@ missing                    by_why; looked_at: keys asked for with HEAD before th
                            is the listing's word; look_refused; omitted: there though the listing left them out
 examples                   up to ten each: missing by why [{url, key}], mismatched and unexpected (the columns of
                            the files)
-spot_check                 asked, seed, outcomes (number of each), not_done ("" or why it is not whole), checks
+spot_check                 asked, drawn (there may be fewer to draw from), compared (identical + different), holds
+                           (at least half of those drawn were compared), summary (a line), seed, outcomes (number
+                           of each), not_done ("" or why it is not whole), checks
                            [{url, key, adopted, outcome, message, media_type, source {size, md5}, object
                            {size, md5}, etag}], the first 1,000 and at most 1,000 more that are not identical
-next                       commands that repair
+next, advice               commands that repair; where there is none, what to do in words
 settings, versions         without secrets
 """
 
@@ -28,22 +30,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
+from cdn2s3 import commands
 from cdn2s3.errors import CAUSES, redact
 from cdn2s3.expected import Counts, Missing
 from cdn2s3.ledger import timestamp
 from cdn2s3.listing import Found
-from cdn2s3.pictures import MOST, Pictures
+from cdn2s3.pictures import BUDGET, MOST, Pictures
 from cdn2s3.report import versions
 from cdn2s3.settings import MigrationSettings, shown
-from cdn2s3.spotcheck import IDENTICAL, Check
+from cdn2s3.spotcheck import DIFFERENT, IDENTICAL, PLURAL, REFUSED, Check
 from cdn2s3.tally import EXAMPLES
 from cdn2s3.validation import KNOWN, PROMISED, Mismatch, known, success_rate, verdict
 from cdn2s3.worklist import Worklist
 
 FORMAT = 1
 _MOST_CHECKS = 1000
+_MOST_REASONS = 100  # different ones
+
+
+_COMPARED = (IDENTICAL, DIFFERENT)
 
 
 @dataclasses.dataclass
@@ -52,18 +59,68 @@ class Spot:
 
     asked: int  # URLs to check; there may be fewer that can be
     seed: int  # of the draw
+    drawn: int = 0  # URLs that were drawn: as many as asked for, or all there are
     outcomes: Counter[str] = dataclasses.field(default_factory=Counter)
     checks: list[Check] = dataclasses.field(default_factory=list)
+    reasons: Counter[str] = dataclasses.field(default_factory=Counter)  # why some were not compared
     not_done: str = ""  # why it is not whole
     pictures: dict[str, Pictures] = dataclasses.field(default_factory=dict)  # of the first checks, by key
+    room: dict[bool, int] = dataclasses.field(default_factory=lambda: {True: BUDGET, False: BUDGET})
 
     def add(self, check: Check) -> None:
         self.outcomes[check.outcome] += 1
+        if check.outcome not in _COMPARED and (
+            check.message in self.reasons or len(self.reasons) < _MOST_REASONS
+        ):
+            self.reasons[check.message] += 1
         times = 1 if check.outcome == IDENTICAL else 2
         if check.pictures is not None and len(self.pictures) < MOST * times:
-            self.pictures[check.key] = check.pictures
+            self._keep(check.key, check.pictures, times == 1)
         if len(self.checks) < _MOST_CHECKS * times:
             self.checks.append(check._replace(pictures=None))
+
+    def _keep(self, key: str, pictures: Pictures, identical: bool) -> None:
+        """Keep pictures where there is room: as much for identical pairs as for others, which are shown first."""
+        if 0 < pictures.size <= self.room[identical]:
+            self.room[identical] -= pictures.size
+            self.pictures[key] = pictures
+
+    @property
+    def compared(self) -> int:
+        """Return how many images were compared to their ends."""
+        return sum(self.outcomes[outcome] for outcome in _COMPARED)
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether at least half of the images drawn could be compared; where none was, nothing is wrong."""
+        return 2 * self.compared >= self.drawn
+
+    @property
+    def why_not(self) -> str:
+        """Return the reason that most of those have which were not compared, "" where all were."""
+        if self.outcomes[REFUSED]:
+            return self.not_done
+        return next((reason for reason, _ in self.reasons.most_common(1)), "")
+
+    def text(self) -> str:
+        """Return in a line how many images were compared, and what came of it."""
+        if not self.asked:
+            return "none asked for"
+        if not self.drawn:
+            return "nothing to check"
+        begun = f"{self.compared:,} of {self.drawn:,} compared"
+        if not self.holds:
+            rests = "the listing alone" if not self.compared else "the listing and these few"
+            return redact(f"{begun}, {self.why_not}: the verdict rests on {rests}")
+        found, others = (
+            ", ".join(
+                f"{number:,} {outcome if number == 1 else PLURAL.get(outcome, outcome)}"
+                for outcome, number in self.outcomes.most_common()
+                if (outcome in _COMPARED) == compared
+            )
+            for compared in (True, False)
+        )
+        return f"{begun} byte for byte: {found}" + (f"; not compared: {others}" if others else "")
 
 
 @dataclasses.dataclass
@@ -103,8 +160,15 @@ class Findings:
             examples.append(row)
 
 
+class Steps(NamedTuple):
+    """What to do after a validation."""
+
+    commands: list[str]  # that repair, in the order to type them
+    advice: str  # where there is none
+
+
 def finished(
-    settings: MigrationSettings, findings: Findings, counts: Counts, commands: list[str], exit_code: int
+    settings: MigrationSettings, findings: Findings, counts: Counts, steps: Steps, exit_code: int
 ) -> dict[str, Any]:
     """Return the report of a validation that came to a verdict, but for its times."""
     work = findings.work
@@ -147,12 +211,17 @@ def finished(
         },
         "spot_check": {
             "asked": findings.spot.asked,
+            "drawn": findings.spot.drawn,
+            "compared": findings.spot.compared,
+            "holds": findings.spot.holds,
+            "summary": findings.spot.text(),
             "seed": findings.spot.seed,
             "outcomes": dict(findings.spot.outcomes.most_common()),
-            "not_done": findings.spot.not_done,
+            "not_done": redact(findings.spot.not_done),
             "checks": [_check(check) for check in findings.spot.checks],
         },
-        "next": commands,
+        "next": steps.commands,
+        "advice": steps.advice,
         **_circumstances(settings),
     }
 
@@ -164,6 +233,7 @@ def stopped(settings: MigrationSettings, why: str, exit_code: int) -> dict[str, 
         "verdict": None,
         "exit_code": exit_code,
         "ended_by": redact(why),
+        "next": [commands.typed("python validate.py")],
         **_circumstances(settings),
     }
 

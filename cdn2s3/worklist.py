@@ -69,7 +69,7 @@ def completed_before(path: Path, keys: KeyMaker, redone: Fingerprints | None = N
         elif (known := _known(keys, url)) is not None and known.key == key:
             owners.add_record(url, key, at, known.told)
     if unreadable:
-        log.warning("%s has %d lines that are no records: their URLs are done again", path, unreadable)
+        log.warning("%s has %s lines that are no records: their URLs are done again", path, f"{unreadable:,}")
     return owners
 
 

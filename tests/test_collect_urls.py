@@ -375,6 +375,9 @@ FIXABLE = [
         {"API_RATE_LIMIT": "fast", "MAX_RETRIES": "-1"}, "2 settings to correct", id="two-bad-values"
     ),
     pytest.param({"OUTPUT_FILE": "taken"}, "is a folder", id="output-a-folder"),
+    pytest.param({"OUTPUT_FILE": "collection.env"}, "for another use", id="output-the-settings"),
+    pytest.param({"OUTPUT_FILE": "./collection.log"}, "for another use", id="output-the-log"),
+    pytest.param({"CHECKPOINT_FILE": "completed.txt"}, "for another use", id="checkpoint-the-ledger"),
     pytest.param({"CHECKPOINT_FILE": "taken"}, "is a folder", id="checkpoint-a-folder"),
     pytest.param({"OUTPUT_FILE": "nowhere/urls.txt"}, "no folder nowhere", id="no-folder"),
     pytest.param({"OUTPUT_FILE": "checkpoint.json"}, "two files", id="one-file-for-both"),

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from cdn2s3 import htmlreport
-from cdn2s3.pictures import LARGEST, Kept, data_uri
+from cdn2s3.pictures import BUDGET, LARGEST, Kept, Pictures, data_uri
+from cdn2s3.spotcheck import Check
+from cdn2s3.validation_report import Spot
 from tests.sample_reports import HOSTILE, PREFIX, empty_migration, migration, validation
 
 SMALL = migration(2000)
@@ -33,6 +35,7 @@ def without_verdict() -> dict[str, Any]:
         **{name: VALIDATION[name] for name in kept},
         "verdict": None,
         "ended_by": f"could not list {HOSTILE}",
+        "next": ["python validate.py"],
     }
 
 
@@ -105,8 +108,9 @@ def test_migration_page_has_all_charts() -> None:
 def test_page_without_data_says_so_and_draws_nothing() -> None:
     page = page_of("nothing moved")
     assert "<svg" not in page
-    assert page.count("Nothing was moved in this run.") == 2
-    assert page.count("Nothing was stored in this run.") == 3
+    assert page.count("Nothing was stored in this run") == 1
+    assert 'id="shape"' not in page
+    assert 'id="slowest"' not in page
     assert "failed_transfers.txt is empty" in page
 
 
@@ -168,6 +172,8 @@ def test_last_step_has_its_true_length(timeline: Any, seconds: float, steps: Any
 @pytest.mark.parametrize(
     ("words", "found"),
     [
+        pytest.param(htmlreport.whole("12345"), "12,345", id="field that is a number"),
+        pytest.param(htmlreport.whole("-"), "-", id="field that is none"),
         pytest.param(htmlreport.latency(None), "–", id="not measured"),
         pytest.param(htmlreport.latency(0.0004), "under 1 ms", id="under a ms"),
         pytest.param(htmlreport.latency(0.038), "38 ms", id="ms"),
@@ -189,6 +195,37 @@ def test_kept_bytes_are_given_up_when_they_are_too_many() -> None:
     large.add(memoryview(b"x"))
     large.add(memoryview(b"y"))
     assert (small.body(), large.body()) == (b"abcdef", b"")
+
+
+def check_of(number: int, outcome: str, size: int, other: int | None = None) -> Check:
+    pictures = Pictures(bytes(size), bytes(size if other is None else other))
+    return Check(f"u{number}", f"k{number}", False, outcome, media_type="image/jpeg", pictures=pictures)
+
+
+def test_photographs_are_shown_within_the_budget_of_the_page() -> None:
+    spot = Spot(100, 1, drawn=100)
+    for number in range(60):
+        spot.add(check_of(number, "identical", 390_000))
+    for number in range(60, 64):
+        spot.add(check_of(number, "different", 900_000, 700_000))
+    assert sum(both.size for both in spot.pictures.values()) <= 2 * BUDGET
+    checks = [check._asdict() for check in spot.checks]
+    sheet = htmlreport._contact_sheet(checks, spot.pictures)
+    assert [check["key"] for check in sheet[:4]] == ["k60", "k61", "k62", "k63"]
+    shown = [check["key"] for check in sheet if check["pictures"]["source"]]
+    assert shown == [check["key"] for check in sheet[: len(shown)]]
+    embedded = 4 * 1_600_000 + (len(shown) - 4) * 780_000
+    assert BUDGET - 780_000 < embedded <= BUDGET
+    assert len(sheet) == 50
+    uris = sum(len(uri) for check in sheet for uri in check["pictures"].values())
+    assert uris < BUDGET * 4 / 3 + 10_000
+
+
+def test_picture_of_a_photograph_is_kept() -> None:
+    kept = Kept()
+    for _ in range(30):
+        kept.add(memoryview(bytes(13_000)))
+    assert len(kept.body()) == 390_000
 
 
 def test_data_uri_is_only_for_what_browsers_show() -> None:
@@ -216,3 +253,15 @@ def test_page_of_an_incomplete_validation_tells_the_known_gaps_apart() -> None:
     assert "500 more are known gaps" in page
     for cause in report["failed"]:
         assert cause in page.partition("What is not complete")[2].partition("Failed, by cause")[0]
+
+
+def test_validation_page_names_each_cause_once_with_its_examples() -> None:
+    report, pictures = validation(1)
+    url = f"{PREFIX}/gone.jpg"
+    report["examples"]["missing"]["failed:not_found"] = [{"url": url, "key": "k"}]
+    report["missing"]["by_why"]["failed:not_found"] = report["failed"]["not_found"]["urls"]
+    page = htmlreport.validation(report, pictures)
+    assert "failed:not_found" not in page
+    assert page.count("<h3>not_found</h3>") == 1
+    assert url in page.partition("<h3>not_found</h3>")[2].partition("</article>")[0]
+    assert page.index("Missing: lost") < page.index("Failed, by cause")

@@ -132,7 +132,7 @@ def test_figures_are_dropped_by_rank(columns: int, line: str) -> None:
         pytest.param(None, "failed 12", id="no rate yet"),
         pytest.param(Speed(10, 4e6), "10 files/s, 4.0 MB/s, ETA 2 min, failed 12", id="rate"),
         pytest.param(Speed(0, 0), "0 files/s, 0.0 MB/s, failed 12", id="nothing moves"),
-        pytest.param(Speed(1000, 4e6), "1000 files/s, 4.0 MB/s, failed 12", id="the last seconds"),
+        pytest.param(Speed(1000, 4e6), "1,000 files/s, 4.0 MB/s, failed 12", id="the last seconds"),
     ],
 )
 def test_eta_is_said_only_when_it_means_something(speed: Speed | None, words: str) -> None:
@@ -150,7 +150,7 @@ def test_bar_never_wraps(terminal: Terminal) -> None:
     lines = drawn(terminal.shown())
     assert lines
     assert max(map(len, lines)) < columns
-    assert "900/4000000" in lines[-1]
+    assert "900/4,000,000" in lines[-1]
 
 
 def test_bar_goes_narrow_with_the_terminal(terminal: Terminal) -> None:
@@ -192,7 +192,7 @@ def test_progress_lines_stay_out_of_the_terminal(terminal: Terminal, monkeypatch
     progress = Progress(2000, terminal.console)
     progress.show(BUSY._replace(ended=1000), "source throttled to 75 of 150")
     progress.close()
-    line = "1000 of 2000 (50.0 %), failed 12, error rate 1.0 %, source throttled to 75 of 150"
+    line = "1,000 of 2,000 (50.0 %), failed 12, error rate 1.0 %, source throttled to 75 of 150"
     assert line in file.getvalue()
     assert line not in terminal.shown()
 
@@ -204,9 +204,9 @@ def test_progress_without_a_terminal_logs_a_line_every_1000_files(caplog: pytest
     for ended in range(0, 2501, 100):
         progress.show(BUSY._replace(ended=ended))
     progress.close()
-    assert [record.getMessage().split(",")[0] for record in caplog.records] == [
-        "1000 of 5000 (20.0 %)",
-        "2000 of 5000 (40.0 %)",
+    assert [record.getMessage().partition(", ")[0] for record in caplog.records] == [
+        "1,000 of 5,000 (20.0 %)",
+        "2,000 of 5,000 (40.0 %)",
     ]
     assert console.getvalue() == ""
 
@@ -225,7 +225,7 @@ def test_progress_without_a_terminal_logs_a_line_a_minute_also_while_nothing_end
         said += [(second, record.getMessage()) for record in caplog.records]
     assert [second for second, _ in said] == [60, 120, 180, 240, 300]
     assert {line for _, line in said[1:]} == {
-        "900 of 5000 (18.0 %), 0 files/s, 0.0 MB/s, failed 12, error rate 1.0 %, source is down"
+        "900 of 5,000 (18.0 %), 0 files/s, 0.0 MB/s, failed 12, error rate 1.0 %, source is down"
     }
 
 

@@ -176,6 +176,18 @@ def test_settings_that_do_not_go_together(file: dict[str, str], named: str) -> N
     assert problem.startswith(f"  - {named}")
 
 
+@pytest.mark.parametrize("name", ["completed.txt", "./run.json", "migration.log"])
+def test_list_of_urls_that_the_scripts_write_themselves(name: str) -> None:
+    (problem,) = _problems(MigrationSettings, {"DESTINATION_BUCKET": "bucket", "SOURCE_URLS_FILE": name})
+    assert problem.startswith("  - SOURCE_URLS_FILE")
+    build(
+        MigrationSettings,
+        {"DESTINATION_BUCKET": "bucket", "SOURCE_URLS_FILE": name, "STATE_DIR": "/elsewhere"},
+        {},
+        WHERE,
+    )
+
+
 def test_bad_value_draws_no_second_complaint_about_what_it_decides() -> None:
     (problem,) = _problems(CollectionSettings, {"SOURCE": "lot"})
     assert problem == "  - SOURCE='lot': must be one of api, lots"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from cdn2s3.report import Audit
-from cdn2s3.summary import next_command
+from cdn2s3.summary import next_command, summary
 from cdn2s3.tally import Tally
 from cdn2s3.transfer import Result
+from tests.sample_reports import SETTINGS
 
 
 @pytest.mark.parametrize(
@@ -29,3 +32,18 @@ def test_next_command(causes: list[str], not_tried: int, code: int, command: str
         tally.add(Result("https://h/a.jpg", "a.jpg", cause=cause, message="m"), 1.0)
     audit = Audit(len(causes) + not_tried, 0, 0, 0, len(causes), not_tried)
     assert next_command(tally, audit, code) == command
+
+
+def test_numbers_of_the_last_screen_have_thousands_separators() -> None:
+    tally = Tally(0.0)
+    tally.stored, tally.bytes, tally.already_there = 1_234_567, 4_321_000_000, 2_000
+    tally.failed["timeout"] = 1_500
+    tally.examples["timeout"] = []
+    audit = Audit(1_300_000, 0, 3_000, 1_234_567, 1_500, 60_933)
+    text = summary(SETTINGS, tally, audit, 100.0, 1)
+    assert "1,234,567 stored (2,000 were already there), 4,321.0 MB in" in text
+    assert ": 12,346 files/s, " in text
+    assert "1,300,000 lines = 0 blank + 3,000 duplicates + 1,234,567 completed + 1,500 failed" in text
+    assert "  1,500 timeout: " in text
+    assert "\nnot tried 60,933\n" in text
+    assert not re.search(r"\d{4}", text.replace(str(SETTINGS.state_dir.resolve()), ""))

@@ -6,14 +6,17 @@ import fcntl
 import hashlib
 import json
 import os
+import pty
 import re
 import resource
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Callable
 
@@ -21,6 +24,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+import validate
 from tests.servers.process import ROOT
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server
@@ -81,9 +85,7 @@ class Job:
             cwd=self.folder,
             env={**environment, "PYTHONWARNINGS": "ignore", "AWS_EC2_METADATA_DISABLED": "true"},
             text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            **options,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
         )
 
     def run(self, command: str, **options: Any) -> tuple[int, str, str]:
@@ -272,6 +274,10 @@ def test_validate_finds_what_is_planted_and_its_own_commands_repair_it(world: tu
     assert report["spot_check"]["outcomes"] == {"identical": 25, "different": 1}
     assert report["success_rate"] == 0.75757
 
+    lines = out.splitlines()
+    (overwrite,) = [at for at, line in enumerate(lines) if line.startswith("next: ON_EXISTING=overwrite ")]
+    assert lines[overwrite - 1] == "the next command replaces these objects: look at the file first"
+    assert "replaces these objects" in (job.folder / "validation_report.html").read_text()
     assert [line[6:] for line in out.splitlines() if line.startswith("next: ")] == report["next"]
     codes = [job.run(command)[0] for command in report["next"]]
     assert codes == [1, 0, 0]  # until it is replaced, the conflict is a failure
@@ -296,7 +302,10 @@ def test_validate_with_known_gaps_only(job: Job) -> None:
     code, out, _ = job.validate()
     assert code == 1
     assert out.startswith("verdict: complete_except_known\n")
-    assert "next:" not in out
+    assert out.endswith("next: give failed_transfers.txt to the CDN's owner: docs/runbook.md\n")
+    assert job.report()["next"] == []
+    page = (job.folder / "validation_report.html").read_text()
+    assert "give failed_transfers.txt to the CDN&#39;s owner" in page.partition("<main>")[0]
     causes = {"404": "not_found", "403": "forbidden", "html": "not_an_image", "empty": "empty"}
     assert job.rows("missing.txt") == {
         ("https://elsewhere.example/x.jpg", "-", "failed:malformed"),
@@ -331,10 +340,13 @@ def test_validate_tells_apart_what_is_gone_at_the_cdn(migrated: Job) -> None:
     migrated.source.rules.add(Rule("404", pattern="/3.jpg"))
     code, out, _ = migrated.validate()
     assert code == 0
-    assert "spot check: 4 identical, 1 source gone\n" in out
+    assert "spot check: 4 of 5 compared byte for byte: 4 identical; not compared: 1 source gone\n" in out
     assert migrated.rows("mismatched.txt") == set()
     migrated.source.rules.add(Rule("404", pattern="/2.jpg"))
-    assert "spot check: 3 identical, 2 sources gone\n" in migrated.validate()[1]
+    assert (
+        "spot check: 3 of 5 compared byte for byte: 3 identical; not compared: 2 sources gone\n"
+        in migrated.validate()[1]
+    )
 
 
 def test_empty_prefix_is_the_whole_bucket_from_end_to_end(
@@ -366,6 +378,7 @@ def test_validate_without_reading_permission(migrated: Job, s3: S3Server) -> Non
     assert error.count("HEAD is refused") == 1
     assert error.count("the spot check is not whole") == 1
     assert '"s3:GetObject"' in migrated.report()["spot_check"]["not_done"]
+    assert migrated.report()["spot_check"]["holds"] is False
     assert migrated.report()["missing"]["look_refused"] is True
 
 
@@ -389,9 +402,62 @@ def test_validate_whose_listing_leaves_objects_out(migrated: Job, s3: S3Server) 
 def test_validate_whose_cdn_is_away(migrated: Job) -> None:
     migrated.source.network.refuse()
     code, out, error = migrated.validate()
-    assert code == 0
-    assert "spot check: 5 unanswered (not whole: 5 without an answer)" in out
-    assert "the spot check is not whole" in error
+    assert code == 1
+    assert out.startswith("verdict: complete\n")
+    line = next(line for line in out.splitlines() if line.startswith("spot check: "))
+    assert re.fullmatch(r"spot check: 0 of 5 compared, .+: the verdict rests on the listing alone", line)
+    assert "the spot check is not whole: 5 could not be compared" in error
+
+
+def test_validate_whose_cdn_refuses_everything(migrated: Job) -> None:
+    migrated.source.rules.add(Rule("403"))
+    code, out, _ = migrated.validate("--spot-check 4")
+    assert code == 1
+    assert out.startswith("verdict: complete\n")
+    said = "0 of 4 compared, the CDN answered 403: the verdict rests on the listing alone"
+    assert f"spot check: {said}\n" in out
+    report = migrated.report()
+    assert (report["verdict"], report["exit_code"]) == ("complete", 1)
+    spot = report["spot_check"]
+    assert [spot[name] for name in ("asked", "drawn", "compared", "holds")] == [4, 4, 0, False]
+    assert report["next"] == ["python validate.py --spot-check 4"]
+    page = (migrated.folder / "validation_report.html").read_text()
+    assert said in page.partition("<main>")[0]
+    assert "nothing differs" not in page
+
+
+@pytest.mark.parametrize(
+    ("refused", "code"),
+    [pytest.param("[0-1]", 0, id="fewer than half"), pytest.param("[0-2]", 1, id="more than half")],
+)
+def test_validate_whose_cdn_refuses_some(migrated: Job, refused: str, code: int) -> None:
+    migrated.source.rules.add(Rule("403", pattern=rf"/{refused}\.jpg"))
+    assert migrated.validate()[0] == code
+    assert migrated.report()["spot_check"]["holds"] is (code == 0)
+
+
+def test_validate_shows_on_a_terminal_how_far_the_spot_check_is(migrated: Job) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with migrated.start("python validate.py", stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # how a terminal of Linux ends
+            while part := os.read(ours, 65536):
+                shown += part
+        os.close(ours)
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert re.search(rb"\rspot check: 100%\|.* 5/5 \[", shown)
+    assert shown.rindex(b"keys/s") < shown.index(b"spot check:   0%")
+
+
+def test_checks_are_counted_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    seconds = iter(range(0, 10_000, 3))
+    assert list(validate.counted_checks(iter(range(2000)), 2000, lambda: next(seconds)))[-1] == 1999
+    assert "spot check: 1,000 of 2,000 images" in caplog.messages
+    assert len(caplog.messages) == 1000
 
 
 def test_validate_without_spot_check(migrated: Job) -> None:
@@ -411,6 +477,7 @@ def test_validate_before_a_migration(job: Job, s3: S3Server) -> None:
     assert code == 1
     assert "there is no state of a migration" in error
     assert "missing 3, 3 not tried" in out
+    assert out.endswith("next: python migrate.py\n")
     assert {row[0] for row in job.rows("missing.txt")} == set(urls)
     assert not (job.folder / "run.json").exists()
 
@@ -478,6 +545,13 @@ def test_validate_that_cannot_list(migrated: Job, s3: S3Server, fault: str) -> N
     assert not list(migrated.folder.glob("*.tmp"))
 
 
+def test_validate_that_cannot_list_and_could_not_before(migrated: Job, s3: S3Server) -> None:
+    s3.rules.add(Rule("AccessDenied", operation=LISTING))
+    _, _, error = migrated.validate()
+    assert "unexpected.txt were not written" in error
+    assert "an earlier validation" not in error
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
@@ -529,6 +603,39 @@ def test_validate_with_what_an_edit_puts_right(
     assert not (job.folder / "validation_report.json").exists()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--json completed.txt",
+        "--report failed_transfers.txt",
+        "--json ./missing.txt",
+        "--report completed.txt.bak",
+        "--json urls.txt",
+        "--json list.txt",
+        "--report checkpoint.json",
+        "--json migration.env",
+        "--json validation.log",
+        "--report migration.lock",
+        "--report migration_report.html",
+        "--json validation_report.html",
+        "--json linked.json",
+        "--json a --report ./a",
+    ],
+)
+def test_validate_refuses_a_report_that_would_replace_a_file(job: Job, s3: S3Server, options: str) -> None:
+    job.write_settings(SOURCE_URLS_FILE="list.txt")
+    for name in ("completed.txt", "failed_transfers.txt", "urls.txt", "list.txt", "migration.lock"):
+        (job.folder / name).write_text(f"{job.source.url_prefix}1.jpg\n")
+    (job.folder / "linked.json").symlink_to("completed.txt")
+    before = {path: path.read_bytes() for path in job.folder.iterdir() if path.name != "validation.log"}
+    code, out, error = job.validate(options)
+    assert (code, out) == (2, "")
+    assert "--json" in error or "--report" in error
+    assert not s3.log
+    for path, content in before.items():
+        assert path.read_bytes() == content
+
+
 @pytest.mark.parametrize("option", ["--spot-check -1", "--spot-check many", "--bogus"])
 def test_validate_with_a_wrong_option(job: Job, option: str) -> None:
     assert job.validate(option)[0] == 2
@@ -541,7 +648,7 @@ def test_validate_with_a_wrong_option(job: Job, option: str) -> None:
         pytest.param("--report .", "--report . is a folder", id="a folder"),
         pytest.param("--report /proc/r.html", "--report /proc/r.html: cannot write", id="not writable"),
         pytest.param("--json urls.txt/r.json", "there is no folder urls.txt", id="a file for a folder"),
-        pytest.param("--json same --report ./same", "must be two files", id="one file for both"),
+        pytest.param("--json same --report ./same", "name one file", id="one file for both"),
     ],
 )
 def test_validate_refuses_a_place_where_no_report_can_go(
@@ -640,6 +747,12 @@ def test_validate_stopped(
     assert "Traceback" not in error
     assert migrated.report()["ended_by"] == f"signal {int(signal_)}"
     assert migrated.report()["verdict"] is None
+    assert migrated.report()["next"] == ["python validate.py"]
+    name = {130: "Ctrl-C", 143: "SIGTERM"}[code]
+    assert f"stopped by {name} before the end: no verdict. Next: python validate.py" in error
+    page = (migrated.folder / "validation_report.html").read_text()
+    assert f"Stopped by {name} before the end." in page
+    assert "<code>python validate.py</code>" in page
     assert not (migrated.folder / "missing.txt").exists()
     assert not list(migrated.folder.glob("*.tmp"))
 

@@ -22,6 +22,7 @@ from cdn2s3.validation import (
     KNOWN,
     Mismatch,
     Records,
+    advice,
     known,
     repairs,
     success_rate,
@@ -300,7 +301,11 @@ def test_success_rate(complete: int, lost: int, rate: float) -> None:
         pytest.param({}, [], id="nothing"),
         pytest.param({"failed": {"not_found": 1}}, [], id="known gap"),
         pytest.param({"lost": 1}, ["python migrate.py --redo missing.txt"], id="lost"),
-        pytest.param({"not_tried": 1}, ["python migrate.py --redo missing.txt"], id="not tried"),
+        pytest.param({"not_tried": 1}, ["python migrate.py"], id="not tried"),
+        pytest.param({"not_tried": 1, "unrecorded": 1}, ["python migrate.py"], id="not tried, unrecorded"),
+        pytest.param(
+            {"not_tried": 1, "lost": 1}, ["python migrate.py --redo missing.txt"], id="not tried and lost"
+        ),
         pytest.param({"failed": {"timeout": 1}}, ["python migrate.py --redo missing.txt"], id="timeout"),
         pytest.param(
             {"lost": 1, "mismatched": 1},
@@ -323,6 +328,22 @@ def test_success_rate(complete: int, lost: int, rate: float) -> None:
 )
 def test_repairs(counts: dict[str, object], commands: list[str]) -> None:
     assert repairs(NOTHING._replace(**counts), Path()) == commands
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        pytest.param({"complete": 3}, "docs/runbook.md, After", id="complete"),
+        pytest.param(
+            {"failed": {"not_found": 1, "malformed": 1}},
+            "give state/failed_transfers.txt to the CDN's owner: docs/runbook.md",
+            id="the CDN's own gaps",
+        ),
+        pytest.param({"failed": {"malformed": 1}}, "correct the lines of urls.txt", id="bad lines"),
+    ],
+)
+def test_advice_where_no_command_repairs(counts: dict[str, object], words: str) -> None:
+    assert words in advice(NOTHING._replace(**counts), Path("state"))
 
 
 def test_repairs_name_what_is_not_the_default() -> None:

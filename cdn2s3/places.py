@@ -1,0 +1,48 @@
+"""Which names the scripts keep for their files, so that no path that somebody gives replaces one of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from cdn2s3.errors import Fixable
+
+FAILED = "failed_transfers.txt"  # written too, and input as well: SOURCE_URLS_FILE may name it
+WRITTEN = frozenset({
+    "completed.txt", "collisions.txt", "missing.txt", "mismatched.txt", "unexpected.txt", "run.json",
+    "migration.lock", "migration.log", "migration_report.json", "migration_report.html",
+    "validation.lock", "validation.log", "validation_report.json", "validation_report.html",
+})  # fmt: skip
+LISTS = frozenset({"missing.txt", "mismatched.txt"})  # of these, what a run may take as its list of URLs
+COLLECTED = frozenset({"urls.txt", "urls.txt.lock", "rejected.txt", "checkpoint.json", "collection.log"})
+READ = frozenset({"collection.env", "migration.env", "prices.json"})
+
+
+def is_kept(path: Path, names: Iterable[str], paths: Iterable[Path] = ()) -> bool:
+    """Tell whether path bears one of names, or of the copies that are kept of them, or is one of paths."""
+    taken = {name + end for name in names for end in ("", ".bak", ".tmp")}
+    real = os.path.realpath(path)
+    return (
+        path.name in taken
+        or os.path.basename(real) in taken  # noqa: PTH119  # realpath bears what Path.resolve raises for
+        or real in map(os.path.realpath, paths)
+    )
+
+
+def refuse_reports(given: Mapping[str, Path], defaults: Mapping[str, str], inputs: Iterable[Path]) -> None:
+    """Raise Fixable where a report would replace a file of another use, or the other report.
+
+    given are the paths by their options, defaults the name that each has of its own; inputs are files that
+    the job reads.
+    """
+    inputs = list(inputs)
+    for option, path in given.items():
+        names = (WRITTEN | COLLECTED | READ | {FAILED}) - {defaults[option]}
+        if is_kept(path, names, inputs):
+            raise Fixable(
+                f"{option} {path}: that is a file which the scripts read or keep, and the report would replace "
+                "it. Choose another name."
+            )
+    if len({*map(os.path.realpath, given.values())}) < len(given):
+        raise Fixable(f"{' and '.join(given)} name one file. Give each report its own.")
