@@ -139,9 +139,8 @@ def refuse_to_start(settings: MigrationSettings) -> None:
             "Let it end first."
         )
     runstate.refuse_while_collecting(settings.source_urls_file)
-    if runstate.is_bound(settings):
-        runstate.bind(settings)
-    elif not (settings.state_dir / COMPLETED).exists():
+    runstate.check(settings)
+    if not runstate.is_bound(settings) and not (settings.state_dir / COMPLETED).exists():
         log.warning(
             "there is no state of a migration in %s: every URL counts as not tried",
             settings.state_dir.resolve(),
@@ -209,7 +208,8 @@ class Validation:
     def _expected(self, work: Worklist) -> Expected:
         expected = Expected(self.settings.source_urls_file, self.keys, work)
         log.info("reading %s", self.state / COMPLETED)
-        expected.read_failed(self.state / FAILED)
+        if not runstate.is_taken_over(self.settings):
+            expected.read_failed(self.state / FAILED)
         expected.read_completed(self.state / COMPLETED)
         if expected.unreadable:
             log.warning("%d lines of the ledger in %s are no records", expected.unreadable, self.state)

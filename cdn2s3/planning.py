@@ -46,8 +46,7 @@ def looked_through(
     chosen are the URLs that the run is restricted to (None: all); with redo their completed ones run again.
     Raise Fixable for input that cannot be used, or for a state that belongs to another destination.
     """
-    if runstate.is_bound(settings):
-        runstate.bind(settings)
+    runstate.check(settings)
     malformed: list[str] = []
     collisions: list[Collision] = []
 

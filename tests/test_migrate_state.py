@@ -150,3 +150,31 @@ def test_state_file_that_is_no_file_is_named(world: World, name: str) -> None:
     assert ran.code in (2, 3)
     assert name in ran.err
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("arguments", [(), ("--retry-failed",)], ids=["plain", "retry-failed"])
+def test_wrong_bucket_is_corrected_and_the_same_command_goes_on(
+    world: World, arguments: tuple[str, ...]
+) -> None:
+    ran = world.job.run(DESTINATION_BUCKET="my-buckt")
+    assert ran.code == 3, ran.said
+    assert world.job.run("--plan").code == 0
+    ran = world.job.run(*arguments)
+    assert ran.code == 0, ran.said
+    assert "nothing was stored yet: this state now belongs to s3://bucket/img/" in ran.err
+    if not arguments:
+        world.assert_all_moved()
+        ran = world.job.run(DESTINATION_BUCKET="my-buckt")
+        assert ran.code == 2 and "belongs to another destination" in ran.err
+
+
+def test_lines_malformed_under_another_url_prefix_do_not_stay_failed(world: World) -> None:
+    elsewhere = world.source.url_prefix + "else/"
+    world.job.urls([*world.urls, elsewhere + "a.jpg"])
+    world.source.rules.add(Rule("404", pattern=r"else/"))
+    assert world.job.run(URL_PREFIX=elsewhere).code == 1
+    assert len(world.job.failed()) == 101
+    ran = world.job.run("--limit", "10")
+    assert ran.code == 0, ran.said
+    assert counts(world.job)["not_tried"] == 91
+    assert world.job.failed() == {}

@@ -159,6 +159,7 @@ def test_plan_for_another_destination_than_the_states_is_refused(tmp_path: Path)
     job = Migration(tmp_path, URL_PREFIX=NOWHERE, AWS_ENDPOINT_URL="http://127.0.0.1:1")
     job.urls([NOWHERE + "a.jpg"])
     (tmp_path / "run.json").write_text('{"DESTINATION_BUCKET": "another"}')
+    (tmp_path / "completed.txt").write_text(row(NOWHERE + "a.jpg"))
     ran = job.run("--plan", quick={})
     assert ran.code == 2, ran.said
     assert "another destination" in ran.err
