@@ -173,6 +173,9 @@ def check_clock(visit: Visit) -> list[Finding]:
 
 def check_source(visit: Visit) -> list[Finding]:
     answers = visit.heads
+    if not answers and visit.has_lines:
+        said = f"no line of {visit.settings.source_urls_file} is under {visit.settings.url_prefix}"
+        return [Finding(FAILED, "source", said, "correct URL_PREFIX")]
     if not answers:
         return [Finding(WARNING, "source", "there is no URL to ask for", "python collect_urls.py")]
     last = answers[-1]

@@ -67,6 +67,11 @@ class KeyMaker:
             pattern = rf"{origin}/({re.escape(naming.strip)})?({_PLAIN}(?:/{_PLAIN})*)"
         return re.compile(pattern.encode()).fullmatch
 
+    @property
+    def url_prefix(self) -> str:
+        """What each URL begins with."""
+        return self._naming.url_prefix
+
     def plain_key(self, line: bytes) -> tuple[bytes, bool] | None:
         """Return what address() says of the key and of stripping, in a third of the time; None for most lines
         that are not plain URLs, of which address() tells.

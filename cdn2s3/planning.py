@@ -173,6 +173,4 @@ def next_step(settings: MigrationSettings, survey: Survey) -> str:
     """Return what to do after a plan whose URLs do not collide."""
     if survey.todo:
         return "python migrate.py --check"
-    if survey.work.malformed and not survey.work.done:
-        return f"correct {settings.source_urls_file} or URL_PREFIX, then python migrate.py --plan"
     return "python validate.py"

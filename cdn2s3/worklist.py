@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Callable
 
-from cdn2s3.errors import Fixable
+from cdn2s3.errors import Fixable, redact
 from cdn2s3.fingerprints import Fingerprints, Numbered
 from cdn2s3.keys import KeyMaker, Malformed
 from cdn2s3.ledger import decode_line, field, url_and_key
@@ -21,6 +21,8 @@ from cdn2s3.steps import told
 log = logging.getLogger(__name__)
 
 PENDING, DONE, BLANK, DUPLICATE, MALFORMED, COLLISION, NOT_CHOSEN = range(7)
+
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how such a file begins
 
 OnMalformed = Callable[[str, str], None]  # url, why
 OnCollision = Callable[[str, str, str], None]  # key, first url, this url
@@ -70,7 +72,7 @@ def survey(
 ) -> Worklist:
     """Find out the fate of each line of urls; report the malformed and the collisions as they are found.
 
-    Raise Fixable when urls cannot be read or holds no URL.
+    Raise Fixable when urls cannot be read or holds no URL that may be fetched.
     """
     work = Worklist(bytearray())
     try:
@@ -82,7 +84,27 @@ def survey(
         raise cannot_read(urls, error, "SOURCE_URLS_FILE") from error
     if work.lines == work.blank:
         raise Fixable(f"{urls} (SOURCE_URLS_FILE) holds no URL. Run `python collect_urls.py` first.")
+    if work.lines == work.blank + work.duplicates + work.malformed:
+        raise _unfit(urls, work.lines - work.blank, keys.url_prefix, *surveyor.first_malformed)
     return work
+
+
+def _unfit(urls: Path, lines: int, url_prefix: str, first: str, why: str) -> Fixable:
+    """Return the error for a list none of whose lines may be fetched: a setting is wrong, or the file."""
+    with urls.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(_UTF_16) or b"\0" in head:
+        return Fixable(f"{urls} (SOURCE_URLS_FILE) is UTF-16, or no text: save it as UTF-8.")
+    shown = redact(repr(first[:200]))
+    if why.startswith("not under URL_PREFIX"):
+        return Fixable(
+            f"none of the {lines:,} lines of {urls} is under URL_PREFIX={url_prefix}; the first is {shown}. "
+            "Correct URL_PREFIX."
+        )
+    return Fixable(
+        f"none of the {lines:,} lines of {urls} is a URL that may be fetched; the first is {shown}: {why}. "
+        "Correct the file, or SOURCE_URLS_FILE."
+    )
 
 
 class _Surveyor:
@@ -107,6 +129,7 @@ class _Surveyor:
         # Malformed and colliding lines as their records spell them: each has one record.
         self._faulty = Fingerprints()
         self._twins = Fingerprints()  # those of them that came again as good lines
+        self.first_malformed = ("", "")  # the first malformed line, and why it is
 
     def fates(self, urls: Path) -> Iterator[int]:
         """Yield the fate of each line of urls; plain URLs that are new, nearly all, are settled right here."""
@@ -149,6 +172,8 @@ class _Surveyor:
         if not self._faulty.add(_bytes(recorded)) or (recorded != url and self._is_first(recorded)):
             self._work.duplicates += 1
             return DUPLICATE
+        if not self._work.malformed:
+            self.first_malformed = (url, why)
         self._work.malformed += 1
         self._on_malformed(url, why)
         return MALFORMED

@@ -178,3 +178,14 @@ def test_lines_malformed_under_another_url_prefix_do_not_stay_failed(world: Worl
     assert ran.code == 0, ran.said
     assert counts(world.job)["not_tried"] == 91
     assert world.job.failed() == {}
+
+
+@pytest.mark.parametrize("arguments", [(), ("--adopt",), ("--sample", "1")], ids=["run", "adopt", "sample"])
+def test_list_of_another_cdn_is_refused_before_anything_is_recorded(
+    world: World, arguments: tuple[str, ...]
+) -> None:
+    ran = world.job.run(*arguments, URL_PREFIX="https://elsewhere.example/")
+    assert ran.code == 2, ran.said
+    assert "none of the 100 lines of urls.txt is under URL_PREFIX=https://elsewhere.example/" in ran.err
+    assert not world.job.path("failed_transfers.txt").exists()
+    assert not world.job.path("run.json").exists()

@@ -177,8 +177,8 @@ def test_plan_of_lines_that_are_no_urls_leads_back_to_the_input(tmp_path: Path) 
     job = Migration(tmp_path, URL_PREFIX=NOWHERE)
     job.urls(["https://elsewhere.example/a.jpg"])
     ran = job.run("--plan", quick={})
-    assert ran.code == 0
-    assert ran.out.endswith("next: correct urls.txt or URL_PREFIX, then python migrate.py --plan\n")
+    assert ran.code == 2
+    assert f"none of the 1 lines of urls.txt is under URL_PREFIX={NOWHERE}; the first is 'https://" in ran.err
 
 
 @pytest.mark.parametrize(

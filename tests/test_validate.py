@@ -475,6 +475,19 @@ def test_validate_of_another_destination_than_the_state_s(
     assert len(s3.log) == requests
 
 
+def test_validate_ignores_failures_of_another_destination_at_which_nothing_was_stored(job: Job) -> None:
+    url = job.add("a.jpg")
+    job.write_settings(URL_PREFIX=job.source.url_prefix + "else/")
+    (job.folder / "urls.txt").write_text(f"{url}\n{job.source.url_prefix}else/b.jpg\n")
+    assert job.run("python migrate.py --limit 1 --retry-failed")[0] == 1  # `a.jpg` is malformed there
+    assert job.rows("failed_transfers.txt")
+    (job.folder / "urls.txt").write_text(f"{url}\n")
+    job.write_settings()
+    code, out, _ = job.validate("--spot-check 0")
+    assert code == 1
+    assert "missing 1, 1 not tried" in out
+
+
 def collide(job: Job) -> None:
     job.write_settings(PRESERVE_PATH_STRUCTURE="false", STRIP_PATH_PREFIX="")
     job.add("a/1.jpg")
