@@ -36,6 +36,7 @@ from cdn2s3.urllist import UrlList, first_url
 log = logging.getLogger("collect_urls")
 
 
+@logs.ending_in_the_log
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     commands.use_env_file("collect_urls.py", arguments.env_file)
@@ -81,7 +82,7 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
         log.warning("%s", doubt)
     advice = recommended_region(first_url(settings.output_file, settings.url_prefix), settings)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
-    sys.stdout.write(collected.last_screen(counts, settings, doubts, advice))
+    logs.show(collected.last_screen(counts, settings, doubts, advice))
     return EXIT_SOME_FAILED if doubts else EXIT_DONE
 
 
@@ -127,7 +128,7 @@ def bar(settings: CollectionSettings, urls: int) -> tqdm[NoReturn]:
 def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
     """Say that there is nothing left to do; raise CannotGoOn when urls.txt is not what was collected."""
     resuming.check_files(settings, before)
-    sys.stdout.write(
+    logs.show(
         f"The collection is complete already.\n{collected.counts_table(before.counts, settings.output_file)}"
         f"{collected.next_step(before.counts)}"
         + commands.typed("To collect again: python collect_urls.py --restart\n")

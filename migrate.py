@@ -44,7 +44,7 @@ from cdn2s3.guard import Probed
 from cdn2s3.job import Job, forget_completed, key_maker, look_through, plan_job, urls_of
 from cdn2s3.keys import KeyMaker
 from cdn2s3.ledger import FAILED, Ledger
-from cdn2s3.logs import say_error
+from cdn2s3.logs import ending_in_the_log, say_error, show
 from cdn2s3.logs import set_level as set_log_level
 from cdn2s3.logs import set_up as set_up_logs
 from cdn2s3.progress import Progress, duration
@@ -61,6 +61,7 @@ TICK = 0.05  # seconds between two looks at the results
 SECOND_PASS_AFTER = 60.0  # seconds after a failure: CloudFront keeps an error for 10 s and more
 
 
+@ending_in_the_log
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     commands.use_env_file("migrate.py", arguments.env_file)
@@ -144,9 +145,9 @@ def check(settings: MigrationSettings) -> int:
         for look in checks:
             for finding in look(patient):
                 findings.append(finding)
-                print(commands.typed(visit.text(finding)), flush=True)
+                show(commands.typed(visit.text(finding)))
     worst = visit.worst(findings)
-    print(commands.typed(f"\nnext: {visit.next_step(findings)}"))
+    show(commands.typed(f"\nnext: {visit.next_step(findings)}"))
     return {visit.OK: EXIT_DONE, visit.WARNING: EXIT_SOME_FAILED, visit.FAILED: EXIT_CANNOT_GO_ON}[worst]
 
 

@@ -44,7 +44,7 @@ from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.job import key_maker
 from cdn2s3.ledger import COMPLETED, FAILED, encode
 from cdn2s3.listing import Found, Listing, Refused, look
-from cdn2s3.logs import say_error
+from cdn2s3.logs import ending_in_the_log, say_error, show
 from cdn2s3.logs import set_up as set_up_logs
 from cdn2s3.pacing import backoff
 from cdn2s3.s3client import S3Client
@@ -70,6 +70,7 @@ Item = TypeVar("Item")
 Returned = TypeVar("Returned")
 
 
+@ending_in_the_log
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     commands.use_env_file("validate.py", arguments.env_file)
@@ -123,7 +124,7 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     code = EXIT_DONE if verdict(counts) == COMPLETE else EXIT_SOME_FAILED
     following = [commands.typed(command) for command in repairs(counts, settings.state_dir)]
     write(validation_report.finished(settings, findings, counts, following, code))
-    print(summary(settings, findings, counts, following))
+    show(summary(settings, findings, counts, following))
     warning = runstate.unfinished_collection(settings.source_urls_file)
     if warning:
         log.warning("%s", warning)

@@ -12,6 +12,7 @@ from cdn2s3.feed import Done, Task
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.job import Job
 from cdn2s3.ledger import FAILED, Ledger
+from cdn2s3.logs import show
 from cdn2s3.progress import Count
 from cdn2s3.settings import MigrationSettings
 from cdn2s3.summary import next_command, summary
@@ -84,7 +85,7 @@ class Books:
             log.error("%s", error)
         if not audit.holds:
             log.error("the lines do not add up: %s. Please report this.", audit)
-        print(summary(self._settings, self.tally, audit, ended, code))
+        show(summary(self._settings, self.tally, audit, ended, code))
         if warning:
             log.warning("%s", warning)
         return code
