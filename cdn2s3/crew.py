@@ -22,6 +22,7 @@ from cdn2s3.destination import Stored
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.feed import Done, Feed, Task
 from cdn2s3.ledger import COMPLETED, FAILED, completed
+from cdn2s3.signals import STOPPING
 from cdn2s3.statefile import whole_lines
 from cdn2s3.transfer import Result
 from cdn2s3.underway import Underway, together
@@ -322,7 +323,7 @@ def _kept(handle: Any) -> _Kept:
 
 def _in_child(pipe: multiprocessing.connection.Connection, lock: _Kept, body: Callable[..., None]) -> None:
     """Run body in a new process. Signals are the parent's business: it passes the order on."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
     try:
         arguments = pipe.recv()

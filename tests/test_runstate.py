@@ -76,7 +76,9 @@ def test_state_in_which_nothing_is_stored_is_taken_over_and_says_so(
     assert (tmp_path / FAILED).read_bytes() == failures  # a look changes nothing
     with caplog.at_level("INFO"):
         bind(other)
-    said = f"now belongs to s3://{other.destination_bucket}/{other.destination_prefix} (changed: {name.upper()})"
+    said = (
+        f"now belongs to s3://{other.destination_bucket}/{other.destination_prefix} (changed: {name.upper()})"
+    )
     assert caplog.text.count(said) == 1
     assert not (tmp_path / FAILED).exists()
     assert (tmp_path / (FAILED + ".bak")).read_bytes() == failures
