@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import resource
 import threading
 import time
@@ -80,12 +81,20 @@ def note_on(sides: Sides) -> str:
         health = side.health()
         if health.down_for is not None:
             notes.append(
-                f"{side.name} is down for {duration(health.down_for)} ({health.why}), "
-                f"next probe in {duration(health.next_probe_in or 0)}"
+                f"{side.name} down {duration(health.down_for)} ({_in_short(health.why)}), "
+                f"probe in {duration(health.next_probe_in or 0)}"
             )
         elif health.limit < side.workers:
             notes.append(f"{side.name} throttled to {health.limit} of {side.workers}")
     return ", ".join(notes)
+
+
+def _in_short(why: str) -> str:
+    """Return why an attempt failed, short enough for a bar; the log has said it in full."""
+    status = re.search(r"answered (\d{3})", why)
+    if status:
+        return status[1]
+    return "no answer" if why.startswith("no whole answer") else why.rpartition(": ")[2][:26]
 
 
 def process_count(settings: MigrationSettings) -> int:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_LAST_WORDS = "\nstopped at once: what was completed is recorded. Run it again.\n".encode()
+_LAST_WORDS = "\nstopped at once: what was completed is recorded. Run it again.\n"
 
 
 class Interrupted(BaseException):
@@ -44,7 +44,7 @@ class Signals:
             if number == signal.SIGHUP:
                 return  # the kernel sends one, and the shell another
             with suppress(OSError):
-                os.write(2, _LAST_WORDS)
+                os.write(2, _LAST_WORDS.encode())
             os._exit(128 + number)
         self.received = number
         if not self._noted_only:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -129,6 +130,22 @@ def at_a_stroke(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
             done = []
     ledger.completed.close()
     ledger.failed.close()
+
+
+def warn_and_move(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
+    """Warn twice of what meets every process, once of what only this one has met, and report all."""
+    for _ in range(2):
+        logging.getLogger("cdn2s3.sides").warning("the source is down: refused")
+    logging.getLogger("cdn2s3.sides").warning("only in %d", os.getpid())
+    for task in desk.feed:
+        tell(desk, [Done(task, result_of(task.url))], "")
+
+
+def test_warning_of_all_processes_is_logged_once(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    moved(make(warn_and_move, count=3), URLS)
+    said = [record.getMessage() for record in caplog.records]
+    assert said.count("the source is down: refused") == 2
+    assert len({one for one in said if one.startswith("only in")}) == 3
 
 
 @pytest.fixture
