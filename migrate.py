@@ -41,7 +41,7 @@ from cdn2s3.errors import (
 )
 from cdn2s3.feed import Done, Doubts, Feed, Task
 from cdn2s3.guard import Probed
-from cdn2s3.job import Job, forget_completed, key_maker, look_through, plan_job, urls_of
+from cdn2s3.job import Job, forget_completed, key_maker, look_through, plan_job, refuse_strangers, urls_of
 from cdn2s3.keys import KeyMaker
 from cdn2s3.ledger import FAILED, Ledger
 from cdn2s3.logs import ending_in_the_log, say_error, show
@@ -110,6 +110,7 @@ def planned(settings: MigrationSettings, keys: KeyMaker, arguments: argparse.Nam
     chosen = redone = None
     if arguments.redo:
         chosen = redone = urls_of(arguments.redo, "--redo")
+        refuse_strangers(arguments.redo, redone, settings.source_urls_file)
     elif arguments.retry_failed is not None:
         chosen = failures.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
     looked = look_through(settings, keys, redone)

@@ -16,7 +16,7 @@ from cdn2s3.bucket import Bucket
 from cdn2s3.commands import typed
 from cdn2s3.equipment import allow_open_files, equip, probe_patiently
 from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE, EXIT_SOME_FAILED, Fixable
-from cdn2s3.job import key_maker, look_through, urls_of
+from cdn2s3.job import key_maker, look_through, refuse_strangers, urls_of
 from cdn2s3.ledger import FAILED
 from cdn2s3.listing import Listing
 from cdn2s3.logs import show
@@ -34,11 +34,12 @@ def plan(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     chosen = None
     if arguments.redo:
         chosen = urls_of(arguments.redo, "--redo")
+        refuse_strangers(arguments.redo, chosen, settings.source_urls_file)
     elif arguments.retry_failed is not None:
         chosen = failures.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
     table = estimate.prices(Path(estimate.PRICES_FILE), settings.storage_class)
     survey = planning.looked_through(settings, chosen, bool(arguments.redo), arguments.limit)
-    print("\n".join(planning.counts_text(settings, survey)))
+    print("\n".join(planning.counts_text(settings, survey) + planning.keys_text(settings, survey.work)))
     warning = runstate.unfinished_collection(settings.source_urls_file)
     if warning:
         log.warning("%s", warning)

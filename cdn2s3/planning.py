@@ -12,7 +12,7 @@ from cdn2s3.errors import redact
 from cdn2s3.estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, bytes_text, dollars
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.heads import Head, heads
-from cdn2s3.job import Collision, key_maker, remedies
+from cdn2s3.job import Collision, key_maker, remedies, warn_of_naming
 from cdn2s3.ledger import COMPLETED
 from cdn2s3.progress import duration
 from cdn2s3.settings import MigrationSettings
@@ -60,6 +60,7 @@ def looked_through(
 
     done = worklist.completed_before(settings.state_dir / COMPLETED)
     work = worklist.survey(settings.source_urls_file, key_maker(settings), done, on_malformed, on_collision)
+    warn_of_naming(settings, work)
     if chosen is not None:
         _choose(settings, work, chosen, redo)
     todo = work.fates.count(PENDING)
@@ -126,6 +127,16 @@ def counts_text(settings: MigrationSettings, survey: Survey) -> list[str]:
     if work.unstripped:
         lines.append(row("unstripped", f"{work.unstripped:,}", "lack STRIP_PATH_PREFIX, keep their path"))
     return lines
+
+
+def keys_text(settings: MigrationSettings, work: Worklist) -> list[str]:
+    """Return the lines that show which keys URLs get: the first, one in the middle and the last of the pending."""
+    keys, pending = key_maker(settings), work.fates.count(PENDING)
+    places = {0, pending // 2, pending - 1}
+    lines = worklist.lines_with(PENDING, settings.source_urls_file, work)
+    shown = [url for place, (_, url) in enumerate(lines) if place in places]
+    rows = [[f"  {redact(url)}", f"    -> {keys.address(url).key}"] for url in shown]
+    return ["", "the keys, for example:", *(line for row in rows for line in row)] if rows else []
 
 
 def collisions_text(settings: MigrationSettings, survey: Survey) -> list[str]:

@@ -38,7 +38,7 @@ class Worklist:
     duplicates: int = 0  # lines that are there already
     malformed: int = 0
     collisions: int = 0  # lines whose key another, earlier line has
-    unstripped: int = 0  # lines that lack STRIP_PATH_PREFIX and keep their path
+    unstripped: int = 0  # pending and done lines that lack STRIP_PATH_PREFIX and keep their path
 
     @property
     def lines(self) -> int:
@@ -155,11 +155,11 @@ class _Surveyor:
             address = self._keys.address(url)
         except Malformed as error:
             return self._malformed(url, str(error))
-        self._work.unstripped += not address.stripped
         key = address.key.encode("utf-8")
         first_at = self._first_with_key.setdefault(key, at)
         if first_at != at:
             return self._repeated(line, url, address.key, first_at)
+        self._work.unstripped += not address.stripped
         if len(self._faulty) and line in self._faulty:
             self._twins.add(line)
         if line + b"\t" + key in self._done:

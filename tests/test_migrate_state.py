@@ -180,6 +180,18 @@ def test_lines_malformed_under_another_url_prefix_do_not_stay_failed(world: Worl
     assert world.job.failed() == {}
 
 
+def test_redo_of_a_foreign_file_forgets_nothing(world: World) -> None:
+    assert world.job.run().code == 0
+    before = world.job.text("completed.txt")
+    (world.job.folder / "again.txt").write_text("auction/1.jpg\nauction/2.jpg\n")
+    ran = world.job.run("--redo", "again.txt")
+    assert ran.code == 2, ran.said
+    assert "none of the 2 lines of again.txt is a URL of urls.txt" in ran.err
+    (world.job.folder / "again.txt").write_text("")
+    assert world.job.run("--redo", "again.txt").code == 0
+    assert world.job.text("completed.txt") == before
+
+
 @pytest.mark.parametrize("arguments", [(), ("--adopt",), ("--sample", "1")], ids=["run", "adopt", "sample"])
 def test_list_of_another_cdn_is_refused_before_anything_is_recorded(
     world: World, arguments: tuple[str, ...]
