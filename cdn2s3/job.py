@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cdn2s3 import failures, worklist
+from cdn2s3.commands import settings_file
 from cdn2s3.errors import Fixable, redact
 from cdn2s3.feed import Task
 from cdn2s3.fingerprints import Fingerprints
@@ -186,7 +187,8 @@ def _refusal(settings: MigrationSettings, work: Worklist, shown: list[Collision]
     for pair in shown:
         lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
     lines.append(
-        f"All of them stand in {settings.state_dir / COLLISIONS}. Put one of these into the settings file:"
+        f"All of them stand in {settings.state_dir / COLLISIONS}. "
+        f"Change one of these lines in {settings_file()}:"
     )
     for setting, meaning in remedies(settings, shown):
         lines += ["", f"# {meaning}", setting]

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Callable, Optional, TextIO
+from typing import Any, Callable, TextIO, TypeVar, cast
 
 from cdn2s3.commands import typed
 from cdn2s3.errors import redact
@@ -99,7 +99,7 @@ def set_level(level: str) -> None:
     logging.getLogger(_ALARMED).setLevel(logging.CRITICAL)
 
 
-Main = Callable[[Optional[Sequence[str]]], int]
+Main = TypeVar("Main", bound=Callable[..., int])
 
 
 def ending_in_the_log(main: Main) -> Main:
@@ -115,7 +115,7 @@ def ending_in_the_log(main: Main) -> Main:
         _into_file(f"ended, exit code {code}")
         return code
 
-    return logged
+    return cast("Main", logged)
 
 
 def show(screen: str) -> None:

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable
 
 from cdn2s3 import estimate, runstate, worklist
+from cdn2s3.commands import settings_file
 from cdn2s3.errors import redact
 from cdn2s3.estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, bytes_text, dollars
 from cdn2s3.fingerprints import Fingerprints
@@ -144,7 +145,7 @@ def collisions_text(settings: MigrationSettings, survey: Survey) -> list[str]:
     lines = [f"{survey.work.collisions:,} URLs collide with an earlier one. The first of them:"]
     for pair in survey.collisions:
         lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
-    lines += ["", "put one of these lines into the settings file:"]
+    lines += ["", f"change one of these lines in {settings_file()}:"]
     for line, meaning in remedies(settings, survey.collisions):
         lines += [f"  {line}", f"      ({meaning})"]
     return lines

@@ -170,6 +170,7 @@ def test_collisions_are_refused_before_a_byte_moves(world: World) -> None:
     assert ran.code == 2
     assert "img/i0007.jpg" in ran.err
     assert "PRESERVE_PATH_STRUCTURE=true" in ran.err
+    assert "Change one of these lines in migration.env:" in ran.err
     assert world.job.text("collisions.txt") == (
         f"img/i0007.jpg\t{world.urls[7]}\t{world.source.url_of('other/i0007.jpg')}\n"
     )

@@ -201,3 +201,12 @@ def test_list_of_another_cdn_is_refused_before_anything_is_recorded(
     assert "none of the 100 lines of urls.txt is under URL_PREFIX=https://elsewhere.example/" in ran.err
     assert not world.job.path("failed_transfers.txt").exists()
     assert not world.job.path("run.json").exists()
+
+
+def test_last_screen_names_lines_that_were_never_tried(world: World) -> None:
+    world.job.urls([*world.urls[:3], "ftp://h/a.jpg", "ftp://h/b.jpg"])
+    ran = world.job.run()
+    assert ran.code == 1
+    assert "  2 malformed: not an http or https URL, e.g. ftp://h/a.jpg\n" in ran.out
+    world.job.path("completed.txt").unlink()
+    assert world.job.run().out.startswith("0 stored, 3 already there, ")

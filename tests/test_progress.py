@@ -182,6 +182,13 @@ def test_log_record_stands_on_a_line_of_its_own_above_the_bar(
     assert root.handlers == [handler]
 
 
+def test_log_line_tells_failures_that_the_error_rate_leaves_out(caplog: pytest.LogCaptureFixture) -> None:
+    progress = Progress(2000, io.StringIO())
+    with caplog.at_level(logging.INFO):
+        progress.show(Count(1000, 0, failed=555, error_rate=0.0, for_good=552), "note")
+    assert "failed 555 (552 of them for good), error rate without these 0.0 %, note" in caplog.text
+
+
 def test_progress_lines_stay_out_of_the_terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", terminal.console)
     file = io.StringIO()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from cdn2s3.destination import Stored
 from cdn2s3.report import Audit
-from cdn2s3.summary import next_command
-from cdn2s3.tally import Tally
+from cdn2s3.settings import MigrationSettings, build
+from cdn2s3.summary import next_command, summary
+from cdn2s3.tally import Example, Tally
 from cdn2s3.transfer import Result
 
 
@@ -29,3 +33,14 @@ def test_next_command(causes: list[str], not_tried: int, code: int, command: str
         tally.add(Result("https://h/a.jpg", "a.jpg", cause=cause, message="m"), 1.0)
     audit = Audit(len(causes) + not_tried, 0, 0, 0, len(causes), not_tried)
     assert next_command(tally, audit, code) == command
+
+
+def test_summary_tells_stored_from_already_there_and_names_what_was_never_tried() -> None:
+    tally = Tally(0.0)
+    for already in (True, True, False):
+        tally.add(Result("https://h/a.jpg", "a.jpg", Stored("e", 1, "m", already)), 1.0)
+    settings = build(MigrationSettings, {"DESTINATION_BUCKET": "bucket"}, {}, Path("migration.env"))
+    faults = {"malformed": (3, Example("ftp://h/a.jpg", "not an http or https URL"))}
+    said = summary(settings, tally, Audit(6, 0, 0, 3, 3, 0), 2.0, 1, faults)
+    assert said.startswith("1 stored, 2 already there, ")
+    assert "  3 malformed: not an http or https URL, e.g. ftp://h/a.jpg\n" in said
