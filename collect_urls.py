@@ -38,6 +38,7 @@ from cdn2s3.urllist import UrlList, first_url
 log = logging.getLogger("collect_urls")
 
 
+@logs.ending_in_the_log
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     commands.use_env_file("collect_urls.py", arguments.env_file)
@@ -83,7 +84,7 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
         log.warning("%s", doubt)
     advice = recommended_region(first_url(settings.output_file, settings.url_prefix), settings)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
-    sys.stdout.write(collected.last_screen(counts, settings, doubts, advice))
+    logs.show(collected.last_screen(counts, settings, doubts, advice))
     return EXIT_SOME_FAILED if doubts else EXIT_DONE
 
 
@@ -124,7 +125,7 @@ def read_all(
 def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
     """Say that there is nothing left to do; raise CannotGoOn when urls.txt is not what was collected."""
     resuming.check_files(settings, before)
-    sys.stdout.write(
+    logs.show(
         f"The collection is complete already.\n{collected.counts_table(before.counts, settings.output_file)}"
         f"{collected.next_step(before.counts)}"
         + commands.typed("To collect again: python collect_urls.py --restart\n")

@@ -43,10 +43,10 @@ from cdn2s3.errors import (
 )
 from cdn2s3.feed import Done, Doubts, Feed, Task
 from cdn2s3.guard import Probed
-from cdn2s3.job import Job, forget_completed, key_maker, look_through, plan_job, urls_of
+from cdn2s3.job import Job, forget_completed, key_maker, look_through, plan_job, refuse_strangers, urls_of
 from cdn2s3.keys import KeyMaker
 from cdn2s3.ledger import FAILED, Ledger
-from cdn2s3.logs import say_error
+from cdn2s3.logs import ending_in_the_log, say_error, show
 from cdn2s3.logs import set_level as set_log_level
 from cdn2s3.logs import set_up as set_up_logs
 from cdn2s3.progress import Progress
@@ -64,6 +64,7 @@ TICK = 0.05  # seconds between two looks at the results
 SECOND_PASS_AFTER = 60.0  # seconds after a failure: CloudFront keeps an error for 10 s and more
 
 
+@ending_in_the_log
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     commands.use_env_file("migrate.py", arguments.env_file)
@@ -111,6 +112,7 @@ def planned(settings: MigrationSettings, keys: KeyMaker, arguments: argparse.Nam
     chosen = redone = None
     if arguments.redo:
         chosen = redone = urls_of(arguments.redo, "--redo")
+        refuse_strangers(arguments.redo, redone, settings.source_urls_file)
     elif arguments.retry_failed is not None:
         chosen = failures.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
     looked = look_through(settings, keys, redone)
@@ -146,9 +148,9 @@ def check(settings: MigrationSettings) -> int:
         for look in checks:
             for finding in look(patient):
                 findings.append(finding)
-                print(commands.typed(visit.text(finding)), flush=True)
+                show(commands.typed(visit.text(finding)))
     worst = visit.worst(findings)
-    print(commands.typed(f"\nnext: {visit.next_step(findings)}"))
+    show(commands.typed(f"\nnext: {visit.next_step(findings)}"))
     return {visit.OK: EXIT_DONE, visit.WARNING: EXIT_SOME_FAILED, visit.FAILED: EXIT_CANNOT_GO_ON}[worst]
 
 

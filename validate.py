@@ -58,7 +58,7 @@ from cdn2s3.fields import encode
 from cdn2s3.job import key_maker
 from cdn2s3.ledger import COMPLETED, FAILED
 from cdn2s3.listing import Found, Listing, look
-from cdn2s3.logs import say_error
+from cdn2s3.logs import ending_in_the_log, say_error, show
 from cdn2s3.logs import set_up as set_up_logs
 from cdn2s3.pacing import backoff
 from cdn2s3.policy import policy
@@ -99,6 +99,7 @@ Item = TypeVar("Item")
 Returned = TypeVar("Returned")
 
 
+@ending_in_the_log
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     commands.use_env_file("validate.py", arguments.env_file)
@@ -155,7 +156,7 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         following.append(commands.typed(f"python validate.py --spot-check {spot.asked}"))
     closing = "" if following else advice(counts, settings.state_dir)
     write(validation_report.finished(settings, findings, counts, Steps(following, closing), code))
-    print(summary(settings, findings, counts, Steps(following, closing)))
+    show(summary(settings, findings, counts, Steps(following, closing)))
     warning = runstate.unfinished_collection(settings.source_urls_file)
     if warning:
         log.warning("%s", warning)
@@ -208,9 +209,8 @@ def refuse_to_start(settings: MigrationSettings) -> None:
             "Let it end first."
         )
     runstate.refuse_while_collecting(settings.source_urls_file)
-    if runstate.is_bound(settings):
-        runstate.bind(settings)
-    elif not (settings.state_dir / COMPLETED).exists():
+    runstate.check(settings)
+    if not runstate.is_bound(settings) and not (settings.state_dir / COMPLETED).exists():
         log.warning(
             "there is no state of a migration in %s: every URL counts as not tried",
             settings.state_dir.resolve(),
@@ -279,7 +279,8 @@ class Validation:
     def _expected(self, work: Worklist) -> Expected:
         expected = Expected(self.settings.source_urls_file, self.keys, work)
         log.info("reading %s", self.state / COMPLETED)
-        expected.read_failed(self.state / FAILED)
+        if not runstate.is_taken_over(self.settings):
+            expected.read_failed(self.state / FAILED)
         expected.read_completed(self.state / COMPLETED)
         if expected.unreadable:
             log.warning("%s lines of the ledger in %s are no records", f"{expected.unreadable:,}", self.state)

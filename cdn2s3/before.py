@@ -16,9 +16,10 @@ from cdn2s3.bucket import Bucket
 from cdn2s3.commands import typed
 from cdn2s3.equipment import allow_open_files, equip, probe_patiently
 from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE, EXIT_SOME_FAILED, Fixable
-from cdn2s3.job import key_maker, look_through, urls_of
+from cdn2s3.job import key_maker, look_through, refuse_strangers, urls_of
 from cdn2s3.ledger import FAILED
 from cdn2s3.listing import Listing
+from cdn2s3.logs import show
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MigrationSettings
@@ -33,11 +34,12 @@ def plan(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     chosen = None
     if arguments.redo:
         chosen = urls_of(arguments.redo, "--redo")
+        refuse_strangers(arguments.redo, chosen, settings.source_urls_file)
     elif arguments.retry_failed is not None:
         chosen = failures.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
     table = estimate.prices(Path(estimate.PRICES_FILE), settings.storage_class)
     survey = planning.looked_through(settings, chosen, bool(arguments.redo), arguments.limit)
-    print("\n".join(planning.counts_text(settings, survey)))
+    print("\n".join(planning.counts_text(settings, survey) + planning.keys_text(settings, survey.work)))
     warning = runstate.unfinished_collection(settings.source_urls_file)
     if warning:
         log.warning("%s", warning)
@@ -57,7 +59,7 @@ def create_bucket(settings: MigrationSettings) -> int:
     """Create the bucket and print the setting that names it; return the exit code."""
     with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
         created = creation.create(settings, lambda chosen: S3Client(chosen, adapter))
-    print(typed("\n".join(creation.text(settings, created))))
+    show(typed("\n".join(creation.text(settings, created))))
     return EXIT_SOME_FAILED if created.warning else EXIT_DONE
 
 
@@ -69,13 +71,12 @@ def try_sample(settings: MigrationSettings, arguments: argparse.Namespace, signa
     work = planning.looked_through(settings).work
     urls = planning.drawn(settings, work, arguments.sample, random.Random())  # noqa: S311  # no secret
     if not urls:
-        print(typed("nothing is pending, so there is nothing to draw from\nnext: python migrate.py --plan"))
+        show(typed("nothing is pending, so there is nothing to draw from\nnext: python migrate.py --plan"))
         return EXIT_DONE
     there = sample.rehearsal(settings)
-    print(
+    show(
         f"sample: {len(urls):,} of {work.pending:,} pending URLs, to "
-        f"s3://{there.destination_bucket}/{there.destination_prefix}",
-        flush=True,
+        f"s3://{there.destination_bucket}/{there.destination_prefix}"
     )
     refused = bool(work.collisions) and settings.on_collision == "refuse"
     if refused:
@@ -87,10 +88,10 @@ def try_sample(settings: MigrationSettings, arguments: argparse.Namespace, signa
         transfer, bucket = equip(there, client, probed), Bucket(there, client, probed.guard)
         with closing(transfer), signals.noted():
             outcomes = sample.Sample(there, transfer, bucket, lambda: bool(signals.received)).go(urls)
-    print("\n".join(sample.text(settings, outcomes, work.pending)))
+    show("\n".join(sample.text(settings, outcomes, work.pending)))
     if signals.received:
         return 128 + signals.received
-    print(typed(f"next: python migrate.py{' --plan' if refused else '' if outcomes.is_fine else ' --check'}"))
+    show(typed(f"next: python migrate.py{' --plan' if refused else '' if outcomes.is_fine else ' --check'}"))
     return EXIT_DONE if outcomes.is_fine else EXIT_SOME_FAILED
 
 
@@ -108,5 +109,5 @@ def _adopted(settings: MigrationSettings) -> int:
     runstate.bind(settings)
     with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
         adopted = adoption.adopt(settings, keys, work, Listing(S3Client(settings, adapter), settings))
-    print(typed("\n".join(adoption.text(adopted, work.pending))))
+    show(typed("\n".join(adoption.text(adopted, work.pending))))
     return EXIT_DONE

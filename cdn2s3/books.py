@@ -7,15 +7,16 @@ import time
 
 from cdn2s3 import failures, report, statefile
 from cdn2s3.commands import typed
-from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn
+from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn
 from cdn2s3.feed import Done, Task
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.job import Job
 from cdn2s3.ledger import FAILED, Ledger
+from cdn2s3.logs import show
 from cdn2s3.progress import Count
 from cdn2s3.settings import MigrationSettings
 from cdn2s3.summary import next_command, summary
-from cdn2s3.tally import Tally
+from cdn2s3.tally import Example, Tally
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,8 @@ class Books:
 
     def progress(self) -> Count:
         tally = self.tally
-        return Count(tally.ended, tally.bytes, sum(tally.failed.values()), tally.error_rate)
+        for_good = sum(count for cause, count in tally.failed.items() if not CAUSES[cause].unexpected)
+        return Count(tally.ended, tally.bytes, sum(tally.failed.values()), tally.error_rate, for_good)
 
     def tasks_to_try_again(self) -> list[Task]:
         """Return the URLs that failed in this run for a cause that may have passed."""
@@ -84,10 +86,20 @@ class Books:
             log.error("%s", error)
         if not audit.holds:
             log.error("the lines do not add up: %s. Please report this.", audit)
-        print(summary(self._settings, self.tally, audit, ended, code))
+        show(summary(self._settings, self.tally, audit, ended, code, self._faults()))
         if warning:
             log.warning("%s", warning)
         return code
+
+    def _faults(self) -> dict[str, tuple[int, Example]]:
+        """Return how many lines of the input are malformed or collide, each with an example."""
+        work, path = self.job.work, self._settings.state_dir / FAILED
+        found: dict[str, tuple[int, Example]] = {}
+        for cause, count in (("malformed", work.malformed), ("collision", work.collisions)):
+            first = next((record for record in failures.records(path) if record.cause == cause), None)
+            if count and first is not None:
+                found[cause] = count, Example(first.url, first.message)
+        return found
 
     def _report(self, audit: report.Audit, ending: report.Ending) -> None:
         from cdn2s3 import htmlreport  # its libraries take a while to import: not before a run

@@ -10,6 +10,7 @@ from pathlib import Path
 _USUAL = {"collect_urls.py": "collection.env", "migrate.py": "migration.env", "validate.py": "migration.env"}
 _COMMAND = re.compile(r"\bpython (collect_urls\.py|migrate\.py|validate\.py)(?! --env-file)")
 
+_env_files = [Path("migration.env")]  # the last one is that of this process
 _named: dict[str, str] = {}  # script -> the settings file of this process, where it is not the usual one
 
 
@@ -18,6 +19,7 @@ def use_env_file(script: str, env_file: Path) -> None:
 
     For the main thread, before there are others.
     """
+    _env_files.append(env_file)
     _named.clear()
     usual = _USUAL[script]
     if env_file != Path(usual):
@@ -45,3 +47,8 @@ def typed(text: str) -> str:
 
 def _option(script: str) -> str:
     return f" --env-file {_named[script]}" if script in _named else ""
+
+
+def settings_file() -> Path:
+    """Return the settings file of this process, for messages that say what to change in it."""
+    return _env_files[-1]

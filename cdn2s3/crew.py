@@ -12,6 +12,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Generator, Iterator
 from multiprocessing import reduction
 from pathlib import Path
@@ -22,6 +23,7 @@ from cdn2s3.destination import Stored
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.feed import Done, Feed, Task
 from cdn2s3.ledger import COMPLETED, FAILED, completed
+from cdn2s3.signals import STOPPING
 from cdn2s3.statefile import size_of, whole_lines
 from cdn2s3.transfer import Result
 from cdn2s3.underway import Underway, together
@@ -75,6 +77,7 @@ class Crew:
         self._members: list[_Member] = []
         self._error: CannotGoOn | None = None
         self._deaths = 0
+        self._warned: Counter[str] = Counter()
         self._stopping = False
 
     def moved(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
@@ -134,7 +137,8 @@ class Crew:
         except (EOFError, OSError):
             return self._ended(member, feed, begin)
         for level, message in report.records:
-            log.log(level, "%s", message)
+            if level != logging.WARNING or self._is_news(member, message):
+                log.log(level, "%s", message)
         if report.error is not None and self._error is None:
             error = CannotGoOn(report.error[0])
             error.exit_code = report.error[1]
@@ -143,6 +147,14 @@ class Crew:
         for done in report.done:
             member.at.pop(done.task.url, None)
         return report.done
+
+    def _is_news(self, member: _Member, warning: str) -> bool:
+        """Tell whether no other process has given this warning as often: what meets all of them is said once."""
+        member.warned[warning] += 1
+        if member.warned[warning] <= self._warned[warning]:
+            return False
+        self._warned[warning] += 1
+        return True
 
     def _ended(self, member: _Member, feed: Feed, begin: dict[str, int]) -> list[Done]:
         member.process.join()
@@ -237,6 +249,7 @@ class _Member:
         self.note = ""
         self.underway = Underway()
         self.held = 0
+        self.warned: Counter[str] = Counter()  # how often it gave each warning
         self.was_told_end = False
 
     @property
@@ -341,7 +354,7 @@ def _in_child(
     pipe: multiprocessing.connection.Connection, lock: _Kept, body: Callable[..., None], number: int
 ) -> None:
     """Run body in a new process. Signals are the parent's business: it passes the order on."""
-    for ignored in (signal.SIGINT, signal.SIGTERM):
+    for ignored in STOPPING:
         signal.signal(ignored, signal.SIG_IGN)
     try:
         arguments = pipe.recv()

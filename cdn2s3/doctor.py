@@ -173,6 +173,9 @@ def check_clock(visit: Visit) -> list[Finding]:
 
 def check_source(visit: Visit) -> list[Finding]:
     answers = visit.heads
+    if not answers and visit.has_lines:
+        said = f"no line of {visit.settings.source_urls_file} is under {visit.settings.url_prefix}"
+        return [Finding(FAILED, "source", said, "correct URL_PREFIX")]
     if not answers:
         return [Finding(WARNING, "source", "there is no URL to ask for", "python collect_urls.py")]
     last = answers[-1]
@@ -183,6 +186,9 @@ def check_source(visit: Visit) -> list[Finding]:
         remedy = f"curl -I {visit.settings.url_prefix}"
         return [Finding(FAILED, "source", f"the CDN cannot be reached: {last.why}", remedy)]
     said = f"the CDN answered {', '.join(str(head.status) for head in answers)} to HEAD for the first URLs"
+    if all(head.status in (401, 403) for head in answers):
+        remedy = "open one of them in a browser; ask the CDN's owner whether it refuses this address"
+        return [Finding(FAILED, "source", said, remedy)]
     return [Finding(WARNING, "source", said, "open one of them in a browser; check URL_PREFIX")]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import resource
 import threading
 import time
@@ -78,14 +79,29 @@ def probe_patiently(settings: MigrationSettings, client: S3Client) -> guard.Prob
         try:
             return guard.probe(settings, client)
         except TryAgain as error:
-            log.warning("the bucket at %s does not answer: %s", client.endpoint, error.message)
+            log.warning("the bucket at %s: %s", client.endpoint, error.message)
             if failed > settings.max_retries:
-                raise CannotGoOn(
-                    f"the bucket at {client.endpoint} cannot be reached: {error.message}. Check the network, "
-                    "AWS_ENDPOINT_URL and AWS_REGION, then run it again."
-                ) from error
+                raise _no_bucket(client.endpoint, error, failed) from error
             time.sleep(backoff(failed))
     raise AssertionError("unreachable")
+
+
+def _no_bucket(endpoint: str, error: TryAgain, attempts: int) -> CannotGoOn:
+    """Return the error for a bucket that could not be probed in so many attempts, the last of which was error."""
+    if error.cause in ("connection", "timeout"):
+        return CannotGoOn(
+            f"the bucket at {endpoint} cannot be reached: {error.message}. Check the network, "
+            "AWS_ENDPOINT_URL and AWS_REGION, then run it again."
+        )
+    if error.cause == "throttled" or re.search(r"answered 5(?!01)\d\d [A-Z]", error.message):
+        return CannotGoOn(
+            f"the bucket at {endpoint} answers, but not well ({attempts} attempts): {error.message}. It asks to "
+            "slow down, or its service is disturbed: run it again later (AWS Health Dashboard)."
+        )
+    return CannotGoOn(
+        f"the bucket at {endpoint} answers, but not as a store does ({attempts} attempts): {error.message}. "
+        "Is AWS_ENDPOINT_URL an S3 store, with no proxy in between?"
+    )
 
 
 def note_on(sides: Sides) -> str:
@@ -95,12 +111,20 @@ def note_on(sides: Sides) -> str:
         health = side.health()
         if health.down_for is not None:
             notes.append(
-                f"{side.name} is down for {duration(health.down_for)} ({health.why}), "
-                f"next probe in {duration(health.next_probe_in or 0)}"
+                f"{side.name} down {duration(health.down_for)} ({_in_short(health.why)}), "
+                f"probe in {duration(health.next_probe_in or 0)}"
             )
         elif health.limit < side.workers:
             notes.append(f"{side.name} throttled to {health.limit} of {side.workers}")
     return ", ".join(notes)
+
+
+def _in_short(why: str) -> str:
+    """Return why an attempt failed, short enough for a bar; the log has said it in full."""
+    status = re.search(r"answered (\d{3})", why)
+    if status:
+        return status[1]
+    return "no answer" if why.startswith("no whole answer") else why.rpartition(": ")[2][:26]
 
 
 def process_count(settings: MigrationSettings) -> int:

@@ -22,6 +22,7 @@ EXIT_DONE = 0
 EXIT_SOME_FAILED = 1
 EXIT_FIXABLE = 2
 EXIT_CANNOT_GO_ON = 3
+EXIT_SIGHUP = 128 + signal.SIGHUP
 EXIT_SIGINT = 128 + signal.SIGINT
 EXIT_SIGTERM = 128 + signal.SIGTERM
 
@@ -31,7 +32,7 @@ exit codes:
   1  finished, but some items failed or some checks did not hold
   2  fixable by editing, nothing contacted (settings, arguments, input, collisions)
   3  cannot go on (credentials, bucket, disk, outage, another run); state saved, a re-run resumes
-  130 / 143  stopped by SIGINT / SIGTERM, state saved
+  129 / 130 / 143  stopped by SIGHUP / SIGINT / SIGTERM, state saved
 """
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from cdn2s3.bucket import Bucket, Guard, probe_image, probe_key
 from cdn2s3.connection import Limit
 from cdn2s3.destination import Image
-from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
+from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
 from cdn2s3.policy import policy
 from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.settings import MigrationSettings
@@ -53,7 +53,9 @@ def probe(settings: MigrationSettings, client: S3Client) -> Probed:
     first = put(right)
     if first.status != 200:
         error = bucket.put_error(first, f"PUT {key}")
-        raise error if isinstance(error, (CannotGoOn, TryAgain)) else CannotGoOn(f"{error}.")
+        if first.code == "NoSuchBucket":
+            raise CannotGoOn(f"DESTINATION_BUCKET={settings.destination_bucket} does not exist. {error}")
+        raise error if isinstance(error, (CannotGoOn, TryAgain)) else CannotGoOn(_refusal(error, first))
     kms = first.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
     second = put(right, guarded=True)
     third = put(wrong)
@@ -64,6 +66,11 @@ def probe(settings: MigrationSettings, client: S3Client) -> Probed:
         can_read=_can_read(bucket, key, settings),
     )
     return Probed(guard, kms, _can_delete(bucket, key, settings))
+
+
+def _refusal(error: MigrationError, answer: Reply) -> str:
+    """Return what to say of a refusal that s3errors knows no remedy for; an answer without a code is no store's."""
+    return f"{error.args[-1]}." + ("" if answer.code else " Is AWS_ENDPOINT_URL an S3 store?")
 
 
 def _can_read(bucket: Bucket, key: str, settings: MigrationSettings) -> bool:

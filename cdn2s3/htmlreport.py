@@ -149,7 +149,12 @@ def _figures(report: Mapping[str, Any]) -> list[Figure]:
     run, lines = report["run"], report["lines"]
     seconds = max(report["seconds"], 0.001)
     return [
-        Figure(count(run["stored"]), "stored in this run", "good" if run["stored"] else ""),
+        Figure(
+            count(run["stored"] - run["already_there"]),
+            "stored in this run"
+            + (f", {count(run['already_there'])} already there" if run["already_there"] else ""),
+            "good" if run["stored"] else "",
+        ),
         Figure(count(lines["completed"]), "completed in all"),
         Figure(count(lines["failed"]), "failed", "bad" if lines["failed"] else ""),
         Figure(count(lines["not_tried"]), "not tried", "bad" if lines["not_tried"] else ""),

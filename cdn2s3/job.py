@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cdn2s3 import failures, worklist
+from cdn2s3.commands import settings_file
 from cdn2s3.errors import Fixable, printable, redact
 from cdn2s3.feed import Task
 from cdn2s3.fields import encode
@@ -86,10 +87,24 @@ def urls_of(path: Path, option: str) -> Fingerprints:
     try:
         urls = Fingerprints()
         for line in input_lines(path):
-            urls.add(line)
+            if line.strip():
+                urls.add(line)
         return urls
     except OSError as error:
         raise cannot_read(path, error, option) from error
+
+
+def refuse_strangers(path: Path, chosen: Fingerprints, urls: Path) -> None:
+    """Raise Fixable where path, whose URLs are chosen, has lines and none of them is one of urls."""
+    try:
+        if not len(chosen) or any(line in chosen for line in input_lines(urls)):
+            return
+    except OSError as error:
+        raise cannot_read(urls, error, "SOURCE_URLS_FILE") from error
+    raise Fixable(
+        f"none of the {len(chosen):,} lines of {path} is a URL of {urls}. Correct the path after --redo, or "
+        "SOURCE_URLS_FILE."
+    )
 
 
 def forget_completed(state_dir: Path, urls: Fingerprints) -> int:
@@ -129,11 +144,28 @@ def look_through(settings: MigrationSettings, keys: KeyMaker, redone: Fingerprin
         log.warning(
             "%s malformed lines in %s, among them:\n%s", f"{work.malformed:,}", urls, "\n".join(examples)
         )
-    if work.unstripped:
-        log.warning("%s URLs lack STRIP_PATH_PREFIX and keep their whole path", f"{work.unstripped:,}")
+    warn_of_naming(settings, work)
     if work.collisions and settings.on_collision == "refuse":
         raise Fixable(_refusal(settings, work, shown))
     return Looked(work, owners)
+
+
+def warn_of_naming(settings: MigrationSettings, work: Worklist) -> None:
+    """Warn of settings that are allowed, and give keys that hardly anybody wants."""
+    prefix, strip = settings.destination_prefix, settings.strip_path_prefix
+    if prefix and not prefix.endswith("/"):
+        log.warning(
+            "DESTINATION_PREFIX=%s does not end in /: keys begin with %sNAME, not %s/NAME", *[prefix] * 3
+        )
+    if prefix.startswith("/"):
+        log.warning("DESTINATION_PREFIX=%s begins with /, and so does every key", prefix)
+    if strip and not settings.preserve_path_structure:
+        log.warning("STRIP_PATH_PREFIX is not used: it goes with PRESERVE_PATH_STRUCTURE=true")
+    if work.unstripped and work.unstripped == work.pending + work.done:
+        hint = " (a path is compared without its leading /)" if strip.startswith("/") else ""
+        log.warning("STRIP_PATH_PREFIX=%s is the start of no URL's path%s", strip, hint)
+    elif work.unstripped:
+        log.warning("%d URLs lack STRIP_PATH_PREFIX and keep their whole path", work.unstripped)
 
 
 @contextmanager
@@ -159,7 +191,8 @@ def _refusal(settings: MigrationSettings, work: Worklist, shown: list[Collision]
     for pair in shown:
         lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
     lines.append(
-        f"All of them stand in {settings.state_dir / COLLISIONS}. Put one of these into the settings file:"
+        f"All of them stand in {settings.state_dir / COLLISIONS}. "
+        f"Change one of these lines in {settings_file()}:"
     )
     for setting, meaning in remedies(settings, shown):
         lines += ["", f"# {meaning}", setting]

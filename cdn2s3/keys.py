@@ -68,6 +68,11 @@ class KeyMaker:
         self._base = f"{naming.url_prefix[: self._origin_length]}/{strip}".encode()
         self.tells = naming.preserve  # True: a URL whose key plain_key() knows can be told from that
 
+    @property
+    def url_prefix(self) -> str:
+        """What each URL begins with."""
+        return self._naming.url_prefix
+
     def plain_key(self, line: bytes) -> bytes | None:
         """Return the key of line where it is a plain URL with STRIP_PATH_PREFIX, as nearly all are; else None.
 

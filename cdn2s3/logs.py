@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
 import time
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Callable, TextIO, TypeVar, cast
 
 from cdn2s3.commands import typed
 from cdn2s3.errors import printable, redact
@@ -92,6 +95,43 @@ def set_level(level: str) -> None:
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger(_ALARMED).setLevel(logging.CRITICAL)
+
+
+Main = TypeVar("Main", bound=Callable[..., int])
+
+
+def ending_in_the_log(main: Main) -> Main:
+    """Let the log file tell how main, a script, ended: its exit code, or the fault of ours that ended it."""
+
+    @functools.wraps(main)
+    def logged(argv: Sequence[str] | None = None) -> int:
+        try:
+            code = main(argv)
+        except Exception:
+            _into_file(f"ended by a fault of this tool:\n{traceback.format_exc().rstrip()}", logging.ERROR)
+            raise
+        _into_file(f"ended, exit code {code}")
+        return code
+
+    return cast("Main", logged)
+
+
+def show(screen: str) -> None:
+    """Put screen on stdout, and into the log file too: who reads that later sees what a person saw."""
+    _into_file(screen.strip("\n"))
+    sys.stdout.write(screen if screen.endswith("\n") else f"{screen}\n")
+    sys.stdout.flush()
+
+
+def _into_file(text: str, level: int = logging.INFO) -> None:
+    """Append a record to the log file, where there is one, whatever LOG_LEVEL; not to the console."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _LogFile):
+            handler.handle(
+                logging.makeLogRecord(
+                    {"msg": text, "levelno": level, "levelname": logging.getLevelName(level)}
+                )
+            )
 
 
 def say_error(script: str, message: str) -> None:

@@ -8,12 +8,13 @@ import textwrap
 from collections.abc import Iterable
 
 from cdn2s3 import estimate, runstate, worklist
+from cdn2s3.commands import settings_file
 from cdn2s3.counted import counted
 from cdn2s3.errors import printable, redact
 from cdn2s3.estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, dollars
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.heads import Head, heads
-from cdn2s3.job import Collision, key_maker, remedies
+from cdn2s3.job import Collision, key_maker, remedies, warn_of_naming
 from cdn2s3.ledger import COMPLETED
 from cdn2s3.settings import MigrationSettings
 from cdn2s3.units import bytes_text, duration
@@ -47,8 +48,7 @@ def looked_through(
     chosen are the URLs that the run is restricted to (None: all); with redo their completed ones run again.
     Raise Fixable for input that cannot be used, or for a state that belongs to another destination.
     """
-    if runstate.is_bound(settings):
-        runstate.bind(settings)
+    runstate.check(settings)
     malformed: list[str] = []
     collisions: list[Collision] = []
 
@@ -63,6 +63,7 @@ def looked_through(
     keys = key_maker(settings)
     owners = worklist.completed_before(settings.state_dir / COMPLETED, keys)
     work = worklist.survey(settings.source_urls_file, keys, owners, on_malformed, on_collision)
+    warn_of_naming(settings, work)
     if chosen is not None:
         _choose(settings, work, chosen, redo)
     todo = work.fates.count(PENDING)
@@ -131,13 +132,23 @@ def counts_text(settings: MigrationSettings, survey: Survey) -> list[str]:
     return lines
 
 
+def keys_text(settings: MigrationSettings, work: Worklist) -> list[str]:
+    """Return the lines that show which keys URLs get: the first, one in the middle and the last of the pending."""
+    keys, pending = key_maker(settings), work.fates.count(PENDING)
+    places = {0, pending // 2, pending - 1}
+    lines = worklist.lines_with(PENDING, settings.source_urls_file, work)
+    shown = [url for place, (_, url) in enumerate(lines) if place in places]
+    rows = [[f"  {redact(url)}", f"    -> {keys.address(url).key}"] for url in shown]
+    return ["", "the keys, for example:", *(line for row in rows for line in row)] if rows else []
+
+
 def collisions_text(settings: MigrationSettings, survey: Survey) -> list[str]:
     """Return the lines that show collisions, with both URLs and what ends them."""
     collide = counted(survey.work.collisions, "URL collides", "URLs collide")
     lines = [f"{collide} with another one. The first of them:"]
     for pair in survey.collisions:
         lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
-    lines += ["", "put one of these lines into the settings file:"]
+    lines += ["", f"change one of these lines in {settings_file()}:"]
     for line, meaning in remedies(settings, survey.collisions):
         lines += [f"  {line}", f"      ({meaning})"]
     return lines
@@ -177,6 +188,4 @@ def next_step(settings: MigrationSettings, survey: Survey) -> str:
     """Return what to do after a plan whose URLs do not collide."""
     if survey.todo:
         return "python migrate.py --check"
-    if survey.work.malformed and not survey.work.done:
-        return f"correct {settings.source_urls_file} or URL_PREFIX, then python migrate.py --plan"
     return "python validate.py"

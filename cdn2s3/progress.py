@@ -35,6 +35,7 @@ class Count(NamedTuple):
     size: int  # bytes stored
     failed: int
     error_rate: float  # of the last 1,000 URLs
+    for_good: int = 0  # of the failed, those that do not count towards the error rate (404 and the like)
 
 
 class Speed(NamedTuple):
@@ -128,7 +129,11 @@ class Progress:
     def _say(self, count: Count, note: str) -> None:
         share = 100 * count.ended / self._total if self._total else 100.0
         figures = [figure.text for figure in _figures(count, self._rate.now(), self._total, note)]
-        figures.insert(-1 if note else len(figures), f"error rate {100 * count.error_rate:.1f} %")
+        if count.for_good:
+            failed = figures.index(f"failed {count.failed:,}")
+            figures[failed] += f" ({count.for_good:,} of them for good)"
+        name = "error rate without these" if count.for_good else "error rate"
+        figures.insert(-1 if note else len(figures), f"{name} {100 * count.error_rate:.1f} %")
         log.info("%s of %s (%.1f %%), %s", f"{count.ended:,}", f"{self._total:,}", share, ", ".join(figures))
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdn2s3 import failures
-from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SIGINT, EXIT_SIGTERM, EXIT_SOME_FAILED, redact
+from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SIGHUP, EXIT_SIGINT, EXIT_SIGTERM, EXIT_SOME_FAILED, redact
 from cdn2s3.ledger import timestamp
 from cdn2s3.settings import MigrationSettings, shown
 from cdn2s3.statefile import replacing
@@ -60,7 +60,7 @@ class Ending(NamedTuple):
 
     def verdict(self, audit: Audit) -> str:
         """Return it in a word: complete, some_failed, not_all_tried, interrupted or stopped."""
-        if self.exit_code in (EXIT_SIGINT, EXIT_SIGTERM):
+        if self.exit_code in (EXIT_SIGHUP, EXIT_SIGINT, EXIT_SIGTERM):
             return "interrupted"
         if self.exit_code not in (EXIT_DONE, EXIT_SOME_FAILED) or not audit.holds:
             return "stopped"

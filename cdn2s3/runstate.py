@@ -1,13 +1,20 @@
-"""Whose state this is: run.json binds a STATE_DIR to one destination, and a collection to its end."""
+"""Whose state this is: run.json binds a STATE_DIR to one destination, and a collection to its end.
+
+What binds is that something was stored: while completed.txt has no row, another destination takes the state over.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.ledger import COMPLETED, FAILED
 from cdn2s3.settings import MigrationSettings, shown
-from cdn2s3.statefile import cannot_read, lock_holder, replacing
+from cdn2s3.statefile import cannot_read, cannot_write, lock_holder, replacing, sync_folder, whole_lines
+
+log = logging.getLogger(__name__)
 
 LOCK = "migration.lock"
 RUN = "run.json"
@@ -18,35 +25,73 @@ _BOUND = (
 
 
 def bind(settings: MigrationSettings) -> None:
-    """Write run.json at a state's first run; later raise Fixable when it belongs to another destination."""
-    if is_bound(settings):
-        check(settings)
-        return
+    """Write run.json before anything is stored; raise Fixable when something is stored at another destination.
+
+    For the holder of the state's lock.
+    """
+    check(settings)
+    if (settings.state_dir / RUN).exists():
+        changed = _changed(settings)
+        if not changed:
+            return
+        _forget_failures(settings.state_dir)
+        log.info(
+            "nothing was stored yet: this state now belongs to s3://%s/%s (changed: %s)",
+            settings.destination_bucket,
+            settings.destination_prefix,
+            ", ".join(changed),
+        )
     with replacing(settings.state_dir / RUN) as file:
         file.write(json.dumps(_destination(settings), indent=2, ensure_ascii=False).encode() + b"\n")
 
 
 def check(settings: MigrationSettings) -> None:
-    """Raise Fixable when there is a state that belongs to another destination."""
+    """Raise Fixable when something is stored that belongs to another destination."""
     if not is_bound(settings):
         return
     before, now = _read(settings.state_dir / RUN), _destination(settings)
-    changed = [name for name in _BOUND if before.get(name) != now[name]]
-    if changed:
-        differences = "\n".join(f"  - {name}: was {before.get(name)!r}, is {now[name]!r}" for name in changed)
+    differences = "\n".join(f"  - {n}: was {before.get(n)!r}, is {now[n]!r}" for n in _changed(settings))
+    if differences:
         raise Fixable(
             f"the state in {settings.state_dir.resolve()} belongs to another destination:\n{differences}\n"
             "Restore the setting, or use another STATE_DIR."
         )
 
 
+def is_bound(settings: MigrationSettings) -> bool:
+    """Tell whether an earlier run has stored something: what it did belongs to its destination."""
+    stored = next(whole_lines(settings.state_dir / COMPLETED), None) is not None
+    return stored and (settings.state_dir / RUN).exists()
+
+
+def is_taken_over(settings: MigrationSettings) -> bool:
+    """Tell whether the records of failures are those of another destination, at which nothing was stored."""
+    return not is_bound(settings) and (settings.state_dir / RUN).exists() and bool(_changed(settings))
+
+
+def _changed(settings: MigrationSettings) -> list[str]:
+    """Return the names of the settings in which run.json differs from settings."""
+    before, now = _read(settings.state_dir / RUN), _destination(settings)
+    return [name for name in _BOUND if before.get(name) != now[name]]
+
+
+def _forget_failures(state_dir: Path) -> None:
+    """Put the records of failures aside: they tell of keys, of a bucket, of a URL_PREFIX that are no more.
+
+    Before run.json is written: stopped in between, the next run does both again.
+    """
+    path = state_dir / FAILED
+    if not path.exists():
+        return
+    try:
+        path.replace(path.with_name(FAILED + ".bak"))
+        sync_folder(state_dir)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def _destination(settings: MigrationSettings) -> dict[str, str]:
     return {name: shown(settings)[name] for name in _BOUND}
-
-
-def is_bound(settings: MigrationSettings) -> bool:
-    """Tell whether there is a state of an earlier run."""
-    return (settings.state_dir / RUN).exists()
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -201,7 +201,7 @@ def text(settings: MigrationSettings, outcomes: Outcomes, pending: int) -> list[
     """Return the lines that tell what became of a sample out of pending URLs; settings are the run's own."""
     moved, seconds = outcomes.moved, max(outcomes.seconds, 0.001)
     size = sum(result.stored.size for result in moved if result.stored is not None)
-    speed = len(outcomes.results) / seconds
+    speed = len(moved) / seconds
     mbps = f"{size / MB:,.1f} MB in {duration(seconds)}: {speed:,.0f} files/s, {size / MB / seconds:.1f} MB/s"
     lines = [row("moved", f"{len(moved):,}", mbps), *_failures(outcomes.results)]
     lines.append(row("compared", f"{outcomes.same:,}", "read back, the same bytes as the CDN's"))
@@ -239,6 +239,8 @@ def _left(settings: MigrationSettings, left: Sequence[str]) -> list[str]:
 
 
 def _forecast(speed: float, seconds: float, pending: int) -> list[str]:
+    if not speed:
+        return ["no forecast: nothing was moved"]
     lines = [f"forecast: {pending:,} pending files at {speed:,.0f} files/s: {duration(pending / speed)}"]
     if seconds < _RATE_SECONDS:
         lines.append(f"          (from less than {_RATE_SECONDS:.0f} s: a larger sample tells it better)")

@@ -235,6 +235,7 @@ AWS_NAMES = frozenset({
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     "AWS_STS_REGIONAL_ENDPOINTS",
 })  # fmt: skip
+_ONE_IDENTITY = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"})
 
 
 def build(
@@ -262,6 +263,8 @@ def build(
             text_given = "***" if spec.metadata["parse"] is secret else redact(repr(given))
             problems.append(f"{name}={text_given}{origin}: must be {error}")
             bad.add(name)
+    if kind is MigrationSettings:
+        problems += _half_a_key_pair(environment if not _ONE_IDENTITY.isdisjoint(environment) else file)
     settings = kind(**values)
     problems += [text for names, text in _contradictions(settings) if bad.isdisjoint(names)]
     if not problems:
@@ -270,6 +273,15 @@ def build(
         f"{where}: {counted(len(problems), 'setting')} to correct:\n"
         + "\n".join(f"  - {p}" for p in problems)
     )
+
+
+def _half_a_key_pair(given: Mapping[str, str]) -> list[str]:
+    pair = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
+    is_set = [name for name in pair if given.get(name)]
+    if len(is_set) != 1:
+        return []
+    lacking = next(name for name in pair if name not in is_set)
+    return [f"{is_set[0]} is set and {lacking} is not: set both or neither"]
 
 
 def _declared(kind: type[CollectionSettings | MigrationSettings]) -> dict[str, dataclasses.Field[Any]]:
@@ -326,9 +338,6 @@ def _contradictions(
             ("SSE_KMS_KEY_ID", "SERVER_SIDE_ENCRYPTION"),
             "SSE_KMS_KEY_ID is set: it needs SERVER_SIDE_ENCRYPTION=aws:kms",
         )
-
-
-_ONE_IDENTITY = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"})
 
 
 def load(

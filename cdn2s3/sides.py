@@ -7,12 +7,16 @@ intervals, and when the side is up again the URLs caught in it start afresh. Dow
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import Callable, NamedTuple, Optional
 
 from cdn2s3.errors import CannotGoOn, Stopped
 from cdn2s3.pacing import LONGEST_WAIT
+from cdn2s3.units import duration
+
+log = logging.getLogger(__name__)
 
 ATTEMPTS_UNTIL_DOWN = 50
 FIRST_PROBE = 5.0  # seconds after a side went down; each later interval is twice as long, up to LONGEST_WAIT
@@ -80,7 +84,7 @@ class Side:
         self._probing = False
         self._times_down = 0
         self.outages = 0  # how often a probe found it down too
-        self._why = ""
+        self._why = self._advice = ""
 
     def enter(self) -> Ticket:
         """Wait until an attempt may be made; raise Stopped, or CannotGoOn when the outage lasts too long."""
@@ -129,7 +133,7 @@ class Side:
         if self._down_since is not None and now - self._down_since >= self._outage_limit:
             raise CannotGoOn(
                 f"the {self.name} has been down for {now - self._down_since:.0f} s, longer than OUTAGE_LIMIT "
-                f"({self._why}). When it is well again, run the same command: it resumes."
+                f"({self._why}). {self._advice or 'When it is well again, run the same command: it resumes.'}"
             )
 
     def _admitted(self, is_probe: bool) -> Ticket:
@@ -149,15 +153,21 @@ class Side:
                 self._grow()
 
     def failed(
-        self, ticket: Ticket, why: str, throttled: bool = False, retry_after: float | None = None
+        self,
+        ticket: Ticket,
+        why: str,
+        throttled: bool = False,
+        retry_after: float | None = None,
+        advice: str = "",
     ) -> None:
         """Report an attempt that failed in a way that may be the side's fault.
 
-        retry_after holds everybody back for so many seconds, LONGEST_WAIT at most.
+        retry_after holds everybody back for so many seconds, LONGEST_WAIT at most; advice is what a person could
+        do when the side goes down for it.
         """
         with self._changed:
             self._left(ticket)
-            self._why = why
+            self._why, self._advice = why, advice
             self._failures_in_a_row += 1
             now = self._clock()
             if throttled and now - self._halved_at >= _HALVE_EVERY:
@@ -208,6 +218,13 @@ class Side:
         self._times_down += 1
         self._interval = FIRST_PROBE
         self._next_probe = now + self._interval
+        log.warning(
+            "the %s is down: %s; probing, exit code 3 after %s%s",
+            self.name,
+            self._why,
+            duration(self._outage_limit),
+            f". {self._advice}" if self._advice else "",
+        )
 
     def _probe_failed(self) -> None:
         if self._down_since is None:
@@ -218,6 +235,8 @@ class Side:
         self._next_probe = self._clock() + self._interval
 
     def _is_up(self) -> None:
+        if self._down_since is not None:
+            log.warning("the %s is up again", self.name)
         self._down_since = None
         self._failures_in_a_row = 0
         self._limit = max(1, self.workers // 4)

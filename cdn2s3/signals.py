@@ -1,12 +1,18 @@
-"""Being asked to stop by SIGINT (Ctrl-C) or SIGTERM: the first stops in good order, a second at once."""
+"""Being asked to stop by SIGINT (Ctrl-C), SIGTERM or SIGHUP: the first stops in good order, a second at once.
+
+SIGHUP comes when the SSH session ends that the script runs in, often twice, and then its terminal is gone.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LAST_WORDS = "\nstopped at once: what was completed is recorded. Run it again.\n"
 
 
 class Interrupted(BaseException):
@@ -18,19 +24,27 @@ class Interrupted(BaseException):
 
 
 class Signals:
-    """Take SIGINT and SIGTERM for this process; made and used in the main thread.
+    """Take the signals that stop for this process; made and used in the main thread.
 
-    The handler takes no lock and does no I/O: it may run between any two steps of the main thread.
+    The handler takes no lock and no file object: it may run between any two steps of the main thread.
     """
 
     def __init__(self) -> None:
         self.received = 0  # number of the signal that asked to stop; 0: none
         self._noted_only = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._handle)
+        self._terminals = [fd for fd in (0, 1, 2) if _is_terminal(fd)]
+        for number in STOPPING:
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores it
+                signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            self._let_go_of_terminals()
         if self.received:
+            if number == signal.SIGHUP:
+                return  # the kernel sends one, and the shell another
+            with suppress(OSError):
+                os.write(2, _LAST_WORDS.encode())
             os._exit(128 + number)
         self.received = number
         if not self._noted_only:
@@ -38,7 +52,7 @@ class Signals:
 
     @property
     def name(self) -> str:
-        """SIGINT or SIGTERM, whichever was received."""
+        """The signal that was received, such as SIGTERM."""
         return signal.Signals(self.received).name
 
     def note(self) -> None:
@@ -56,6 +70,14 @@ class Signals:
         finally:
             self._noted_only = True
 
+    def _let_go_of_terminals(self) -> None:
+        """Let what is still written to a terminal that is gone go nowhere, instead of failing."""
+        for fd in self._terminals:
+            with suppress(OSError):
+                nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+                os.dup2(nowhere, fd)
+                os.close(nowhere)
+
     @contextmanager
     def noted(self) -> Iterator[None]:
         """Let a signal in the block only be noted in `received`, which the block looks at."""
@@ -64,3 +86,10 @@ class Signals:
             yield
         finally:
             self._noted_only = False
+
+
+def _is_terminal(fd: int) -> bool:
+    try:
+        return os.isatty(fd)
+    except OSError:
+        return False

@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
 from cdn2s3 import report
 from cdn2s3.commands import typed
 from cdn2s3.errors import CAUSES, EXIT_CANNOT_GO_ON, EXIT_DONE, EXIT_SOME_FAILED, redact
 from cdn2s3.progress import shortened
 from cdn2s3.settings import MigrationSettings
-from cdn2s3.tally import Tally
+from cdn2s3.tally import Example, Tally
 from cdn2s3.units import MB, duration
 
 MOST_CAUSES = 4  # on the last screen; the report has them all
 COLUMNS = 80  # of the last screen, for what can be made to fit
 
 
-def summary(settings: MigrationSettings, tally: Tally, audit: report.Audit, ended: float, code: int) -> str:
-    """Return what became of the run, in ten lines at most."""
+def summary(
+    settings: MigrationSettings,
+    tally: Tally,
+    audit: report.Audit,
+    ended: float,
+    code: int,
+    faults: Mapping[str, tuple[int, Example]],
+) -> str:
+    """Return what became of the run, in ten lines at most.
+
+    faults are lines of the input that failed without being tried: how many for which cause, and an example.
+    """
     seconds = max(ended - tally.began, 0.001)
-    already = f" ({tally.already_there:,} were already there)" if tally.already_there else ""
+    already = f", {tally.already_there:,} already there" if tally.already_there else ""
     lines = [
-        f"{tally.stored:,} stored{already}, {tally.bytes / MB:,.1f} MB in {duration(seconds)}: "
+        f"{tally.stored - tally.already_there:,} stored{already}, {tally.bytes / MB:,.1f} MB in {duration(seconds)}: "
         f"{tally.stored / seconds:,.0f} files/s, {tally.bytes / MB / seconds:.1f} MB/s",
         f"{audit}",
     ]
-    causes = [(cause, count) for cause, count in tally.failed.most_common() if count]
+    failed = tally.failed + Counter({cause: count for cause, (count, _) in faults.items()})
+    examples = {**tally.examples, **{cause: [example] for cause, (_, example) in faults.items()}}
+    causes = failed.most_common()
     for cause, count in causes[:MOST_CAUSES]:
         lines.append(f"  {count:,} {cause}: {CAUSES[cause].meaning}")
-        for example in tally.examples[cause][:1]:  # none when a stop came between the passes
+        for example in examples[cause][:1]:  # none when a stop came between the passes
             line = f"  {count:,} {cause}: {shortened(redact(example.message), COLUMNS // 2)}, e.g. "
             lines[-1] = line + shortened(redact(example.url), COLUMNS - len(line))
     if len(causes) > MOST_CAUSES:

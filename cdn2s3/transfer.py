@@ -24,6 +24,11 @@ log = logging.getLogger(__name__)
 Returned = TypeVar("Returned")
 
 
+_REFUSED = (
+    "It may refuse this machine's address: open one URL in a browser, ask the CDN's owner, then run it again."
+)
+
+
 class Doubt(NamedTuple):
     """What must be known before a failure is laid at its URL's door and not at its side's."""
 
@@ -246,7 +251,7 @@ class _Journey:
             raise
         except UrlFailed as error:
             if error.doubtful:
-                side.failed(ticket, error.message)
+                side.failed(ticket, error.message, advice=_REFUSED if error.cause == "forbidden" else "")
             else:
                 side.succeeded(ticket)
             raise

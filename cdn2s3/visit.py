@@ -110,6 +110,14 @@ class Visit:
         except OSError as error:
             raise cannot_read(path, error, "SOURCE_URLS_FILE") from error
 
+    @property
+    def has_lines(self) -> bool:
+        """Whether the input can be read and has lines."""
+        try:
+            return bool(self.lines)
+        except Fixable:
+            return False
+
     @cached_property
     def pending(self) -> int:
         """About how many URLs are to be moved, blank and repeated lines not looked for."""

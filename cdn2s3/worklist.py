@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Callable
 
-from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.errors import CannotGoOn, Fixable, printable, redact
 from cdn2s3.fields import field
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.keys import KeyMaker, Known, Malformed
@@ -24,6 +24,8 @@ from cdn2s3.steps import told
 log = logging.getLogger(__name__)
 
 PENDING, DONE, BLANK, DUPLICATE, MALFORMED, COLLISION, NOT_CHOSEN = range(7)
+
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how such a file begins
 
 OnMalformed = Callable[[str, str], None]  # url, why
 OnCollision = Callable[[str, str, str], None]  # key, first url, this url
@@ -39,7 +41,7 @@ class Worklist:
     duplicates: int = 0  # lines that are there already
     malformed: int = 0
     collisions: int = 0  # lines whose key another URL has: of an earlier line, or one completed before
-    unstripped: int = 0  # lines that lack STRIP_PATH_PREFIX and keep their path
+    unstripped: int = 0  # pending and done lines that lack STRIP_PATH_PREFIX and keep their path
 
     @property
     def lines(self) -> int:
@@ -86,7 +88,7 @@ def survey(
     """Find out the fate of each line of urls; report the malformed and the collisions as they are found.
 
     owners are the records of completed.txt; lines without one become owners of their keys here.
-    Raise Fixable when urls cannot be read or holds no URL.
+    Raise Fixable when urls cannot be read or holds no URL that may be fetched.
     """
     work = Worklist(bytearray())
     try:
@@ -99,7 +101,27 @@ def survey(
         raise cannot_read(urls, error, "SOURCE_URLS_FILE") from error
     if work.lines == work.blank:
         raise Fixable(f"{urls} (SOURCE_URLS_FILE) holds no URL. Run `python collect_urls.py` first.")
+    if work.lines == work.blank + work.duplicates + work.malformed:
+        raise _unfit(urls, work.lines - work.blank, keys.url_prefix, *surveyor.first_malformed)
     return work
+
+
+def _unfit(urls: Path, lines: int, url_prefix: str, first: str, why: str) -> Fixable:
+    """Return the error for a list none of whose lines may be fetched: a setting is wrong, or the file."""
+    with urls.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(_UTF_16) or b"\0" in head:
+        return Fixable(f"{urls} (SOURCE_URLS_FILE) is UTF-16, or no text: save it as UTF-8.")
+    shown = f"'{redact(printable(first[:200]))}'"
+    if why.startswith("not under URL_PREFIX"):
+        return Fixable(
+            f"none of the {lines:,} lines of {urls} is under URL_PREFIX={url_prefix}; the first is {shown}. "
+            "Correct URL_PREFIX."
+        )
+    return Fixable(
+        f"none of the {lines:,} lines of {urls} is a URL that may be fetched; the first is {shown}: {why}. "
+        "Correct the file, or SOURCE_URLS_FILE."
+    )
 
 
 class _Surveyor:
@@ -123,6 +145,7 @@ class _Surveyor:
         # Malformed and colliding lines as their records spell them: each has one record.
         self._faulty = Fingerprints()
         self._twins = Fingerprints()  # those of them that came again as good lines
+        self.first_malformed = ("", "")  # the first malformed line, and why it is
 
     def fates(self, urls: Path) -> Iterator[int]:
         """Yield the fate of each line of urls; plain URLs that are new, nearly all, are settled right here."""
@@ -150,10 +173,10 @@ class _Surveyor:
             known = self._keys.known(line)
         except Malformed as error:
             return self._malformed(decode_line(line), str(error))
-        self._work.unstripped += not known.stripped
         claimed = self._owners.claim(line, known.key, at, known.told)
         if isinstance(claimed, Owner):
             return self._repeated(line, known.key, claimed)
+        self._work.unstripped += not known.stripped
         if len(self._faulty) and line in self._faulty:
             self._twins.add(line)
         self._work.done += claimed
@@ -164,6 +187,8 @@ class _Surveyor:
         if not self._faulty.add(_bytes(recorded)) or (recorded != url and self._is_first(recorded)):
             self._work.duplicates += 1
             return DUPLICATE
+        if not self._work.malformed:
+            self.first_malformed = (url, why)
         self._work.malformed += 1
         self._on_malformed(url, why)
         return MALFORMED

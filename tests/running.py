@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -58,17 +60,25 @@ class Ran(NamedTuple):
 class Running:
     """A run that goes on: wait for a condition, send it a signal, collect its end."""
 
-    def __init__(self, command: Sequence[str], folder: Path, limits: Mapping[int, tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        limits: Mapping[int, tuple[int, int]],
+        terminal: int | None = None,
+    ) -> None:
+        """terminal is the file descriptor of one for it to run in, as the leader of a session of its own."""
         self._began = time.monotonic()
         self._process = subprocess.Popen(
             command,
             cwd=folder,
             env=_environment(folder),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL if terminal is None else terminal,
+            stdout=subprocess.PIPE if terminal is None else terminal,
+            stderr=subprocess.PIPE if terminal is None else terminal,
             text=True,
-            preexec_fn=(lambda: _limit(limits)) if limits else None,
+            start_new_session=terminal is not None,
+            preexec_fn=(lambda: _limit(limits, terminal)) if limits or terminal is not None else None,
         )
 
     def __enter__(self) -> Running:
@@ -146,6 +156,7 @@ class Migration:
         quick: Mapping[str, float] = QUICK,
         before: str = "",
         limits: Mapping[int, tuple[int, int]] | None = None,
+        terminal: int | None = None,
         **settings: object,
     ) -> Running:
         """Start migrate.py; quick are constants to set, before is code to run first, settings as in the file."""
@@ -155,7 +166,7 @@ class Migration:
         command = [sys.executable, str(ROOT / "migrate.py")]
         if quick or before:
             command = [sys.executable, "-c", _RUNNER, json.dumps(quick), before]
-        return Running([*command, *arguments], self.folder, limits or {})
+        return Running([*command, *arguments], self.folder, limits or {}, terminal)
 
     def run(self, *arguments: str, patience: float = PATIENCE, **options: Any) -> Ran:
         """Run migrate.py to its end."""
@@ -278,7 +289,9 @@ def _environment(folder: Path) -> dict[str, str]:
     }
 
 
-def _limit(limits: Mapping[int, tuple[int, int]]) -> None:
+def _limit(limits: Mapping[int, tuple[int, int]], terminal: int | None = None) -> None:
+    if terminal is not None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     for what, values in limits.items():
         resource.setrlimit(what, values)

@@ -206,10 +206,15 @@ def test_adoption_is_refused_while_another_run_holds_the_state(
 def test_adoption_into_another_destinations_state_is_refused(
     tmp_path: Path, source_server: Sources, s3_server: Stores
 ) -> None:
-    source = source_server()
-    job = job_of(tmp_path, source, s3_server(buckets=("bucket", "other")))
-    job.urls([source.url_of("a.jpg")])
-    assert job.run("--adopt", quick={}).code == 0
+    source, s3 = source_server(), s3_server(buckets=("bucket", "other"))
+    job = job_of(tmp_path, source, s3)
+    url = source.url_of("a.jpg")
+    job.urls([url])
+    assert job.run("--adopt", quick={}, DESTINATION_BUCKET="other").code == 0  # nothing to adopt there
+    s3.put("bucket", key_of(source, url), source.body(url))
+    ran = job.run("--adopt", quick={})
+    assert ran.code == 0, ran.said
+    assert "nothing was stored yet: this state now belongs to s3://bucket/" in ran.err
     ran = job.run("--adopt", quick={}, DESTINATION_BUCKET="other")
     assert ran.code == 2
     assert "another destination" in ran.err

@@ -507,6 +507,8 @@ def test_signal_during_a_request_saves_and_ends_at_once(
     assert process.wait(20) == 128 + signum
     assert time.monotonic() - begun < 5
     release.set()
+    log = (collection.folder / "collection.log").read_text()
+    assert log.endswith(f" INFO    ended, exit code {128 + signum}\n")
     assert len(collection.lines()) == collection.state()["urls"] == 80
     assert collection.run().returncode == 0
     assert collection.lines() == expected(server)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -161,6 +162,22 @@ def say_number(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         tell(desk, [Done(task, result_of(task.url)._replace(key=str(desk.number)))], "")
+
+
+def warn_and_move(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
+    """Warn twice of what meets every process, once of what only this one has met, and report all."""
+    for _ in range(2):
+        logging.getLogger("cdn2s3.sides").warning("the source is down: refused")
+    logging.getLogger("cdn2s3.sides").warning("only in %d", os.getpid())
+    for task in desk.feed:
+        tell(desk, [Done(task, result_of(task.url))], "")
+
+
+def test_warning_of_all_processes_is_logged_once(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    moved(make(warn_and_move, count=3), URLS)
+    said = [record.getMessage() for record in caplog.records]
+    assert said.count("the source is down: refused") == 2
+    assert len({one for one in said if one.startswith("only in")}) == 3
 
 
 @pytest.fixture

@@ -372,13 +372,28 @@ def test_source_that_cannot_be_reached_fails(visits: Visits, tmp_path: Path) -> 
     assert doctor.check_edge(patient) == []
 
 
-def test_source_that_refuses_is_a_warning(
+def test_source_without_a_url_under_the_prefix_fails(visits: Visits, tmp_path: Path) -> None:
+    (tmp_path / "urls.txt").write_text("https://elsewhere.example/a.jpg\n")
+    (finding,) = doctor.check_source(visits())
+    assert (finding.level, finding.remedy) == (FAILED, "correct URL_PREFIX")
+
+
+def test_source_that_lacks_the_first_files_is_a_warning(
+    visits: Visits, tmp_path: Path, source_server: Callable[..., SourceServer]
+) -> None:
+    source = source_server()
+    (tmp_path / "urls.txt").write_text("".join(source.url_of(f"{n}.jpg", "404") + "\n" for n in range(9)))
+    (finding,) = doctor.check_source(visits(url_prefix=source.url_prefix))
+    assert finding.level == WARNING
+
+
+def test_source_that_refuses_all_fails(
     visits: Visits, tmp_path: Path, source_server: Callable[..., SourceServer]
 ) -> None:
     source = source_server()
     (tmp_path / "urls.txt").write_text("".join(source.url_of(f"{n}.jpg", "403") + "\n" for n in range(9)))
     (finding,) = doctor.check_source(visits(url_prefix=source.url_prefix))
-    assert finding.level == WARNING
+    assert finding.level == FAILED
     assert "403, 403, 403, 403, 403 to HEAD" in finding.detail
 
 

@@ -11,7 +11,7 @@ from cdn2s3 import ledger
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.fields import encode
 from cdn2s3.fingerprints import Fingerprints
-from cdn2s3.job import Job, forget_completed, key_maker, look_through, plan_job, urls_of
+from cdn2s3.job import Job, forget_completed, key_maker, look_through, plan_job, refuse_strangers, urls_of
 from cdn2s3.ledger import Completed, Failed
 from cdn2s3.settings import MigrationSettings, build
 
@@ -256,3 +256,51 @@ def test_urls_of_a_file_are_its_first_fields_in_any_shape(state: State) -> None:
 def test_file_that_is_not_there_is_named_with_its_option(state: State) -> None:
     with pytest.raises(Fixable, match=r"again\.txt \(--redo\)"):
         urls_of(state.folder / "again.txt", "--redo")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, []),
+        ({"DESTINATION_PREFIX": ""}, []),
+        ({"DESTINATION_PREFIX": "images"}, ["keys begin with imagesNAME, not images/NAME"]),
+        ({"DESTINATION_PREFIX": "/images/"}, ["DESTINATION_PREFIX=/images/ begins with /"]),
+        ({"STRIP_PATH_PREFIX": "a/"}, ["STRIP_PATH_PREFIX is not used"]),
+        ({"STRIP_PATH_PREFIX": "a/", "PRESERVE_PATH_STRUCTURE": "true"}, ["1 URLs lack STRIP_PATH_PREFIX"]),
+        (
+            {"STRIP_PATH_PREFIX": "/a/", "PRESERVE_PATH_STRUCTURE": "true"},
+            [
+                "STRIP_PATH_PREFIX=/a/ is the start of no URL's path (a path is compared without its leading /)"
+            ],
+        ),
+        (
+            {"STRIP_PATH_PREFIX": "x/", "PRESERVE_PATH_STRUCTURE": "true"},
+            ["STRIP_PATH_PREFIX=x/ is the start of no URL's path"],
+        ),
+    ],
+    ids=["usual", "empty", "no slash", "leading slash", "no preserve", "some", "none, slash", "none"],
+)
+def test_naming_that_is_seldom_meant_is_warned_of(
+    state: State, values: dict[str, str], said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    state.urls(url("a/1.jpg"), url("b/2.jpg"), url("b/2.jpg"))
+    state.job(**values)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == len(said)
+    assert all(part in warning for part, warning in zip(said, warnings))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"https://cdn.example/a.jpg\tkey\tlost\n"])
+def test_file_to_redo_that_fits_or_is_empty_is_taken(state: State, content: bytes) -> None:
+    state.urls(url("a.jpg"))
+    state.write("again.txt", content)
+    path = state.folder / "again.txt"
+    refuse_strangers(path, urls_of(path, "--redo"), state.folder / "urls.txt")
+
+
+def test_file_to_redo_of_another_job_is_refused(state: State) -> None:
+    state.urls(url("a.jpg"), "")
+    state.write("again.txt", b"key\t1\n", b"\n", b"https://cdn.example/b.jpg\n")
+    path = state.folder / "again.txt"
+    with pytest.raises(Fixable, match=r"none of the 2 lines of .*again.txt is a URL of .*urls.txt"):
+        refuse_strangers(path, urls_of(path, "--redo"), state.folder / "urls.txt")

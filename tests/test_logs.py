@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.errors import CannotGoOn
-from cdn2s3.logs import set_up
+from cdn2s3.logs import ending_in_the_log, set_up, show
 from tests.properties import examples
 
 CANARY = "CANARY7f3a"
@@ -161,3 +161,36 @@ def test_no_message_can_pass_for_two_records(file: Path) -> None:
 
     check()
     assert "Logging error" not in console.getvalue()
+
+
+def test_screen_is_on_stdout_and_in_the_log_file_whatever_the_level(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = io.StringIO()
+    set_up(file, "ERROR", console)
+    show("\n2 stored\nnext: python validate.py")
+    assert capsys.readouterr().out == "\n2 stored\nnext: python validate.py\n"
+    first, second = file.read_text().splitlines()
+    assert START.sub("", first) == "2 stored" and second == "  next: python validate.py"
+    assert console.getvalue() == ""
+
+
+def test_log_file_tells_the_exit_code(file: Path) -> None:
+    set_up(file, "INFO", io.StringIO())
+    assert ending_in_the_log(lambda argv: 3)(None) == 3
+    assert file.read_text().endswith(" INFO    ended, exit code 3\n")
+
+
+def test_log_file_tells_a_fault_of_ours(file: Path) -> None:
+    def main(argv: object) -> int:
+        raise KeyError("a fault")
+
+    set_up(file, "INFO", io.StringIO())
+    with pytest.raises(KeyError):
+        ending_in_the_log(main)(None)
+    assert " ERROR   ended by a fault of this tool:\n" in file.read_text()
+    assert file.read_text().endswith("  KeyError: 'a fault'\n")
+
+
+def test_end_without_a_log_is_no_error() -> None:
+    assert ending_in_the_log(lambda argv: 2)(None) == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import random
 import re
 import resource
@@ -169,6 +171,7 @@ def test_collisions_are_refused_before_a_byte_moves(world: World) -> None:
     assert ran.code == 2
     assert "img/i0007.jpg" in ran.err
     assert "PRESERVE_PATH_STRUCTURE=true" in ran.err
+    assert "Change one of these lines in migration.env:" in ran.err
     assert world.job.text("collisions.txt") == (
         f"img/i0007.jpg\t{world.urls[7]}\t{world.source.url_of('other/i0007.jpg')}\n"
     )
@@ -363,6 +366,32 @@ def test_signal_with_150_slow_transfers_in_flight_ends_at_once(world: World, num
     assert world.job.failed() == {}
     assert counts(world.job)["not_tried"] == 400
     assert "signal" in world.job.report()["ended_by"]
+    assert world.job.log.endswith(f"  next: python migrate.py\n{said_at_the_end(ran.code, world.job.log)}\n")
+
+
+def said_at_the_end(code: int, log: str) -> str:
+    """Return the last line of a log, which has to tell the exit code."""
+    last = log.splitlines()[-1]
+    assert last.endswith(f" INFO    ended, exit code {code}"), log
+    return last
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_end_of_the_session_ends_in_good_order(world: World, processes: int) -> None:
+    world.source.latency = 0.1
+    world.job.urls([world.source.url_of(f"{n}.jpg") for n in range(1000)])
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # this may run under nohup
+    master, terminal = pty.openpty()
+    with world.job.running(PROCESSES=processes, terminal=terminal) as running:
+        os.close(terminal)
+        running.until(lambda: bool(world.job.text("completed.txt")))
+        os.close(master)  # what sshd does
+        ran = running.end(10)
+    assert ran.code == 129, world.job.log
+    said_at_the_end(129, world.job.log)
+    assert world.job.report()["verdict"] == "interrupted"
+    assert counts(world.job)["completed"] == len(world.job.completed()) < 1000
+    assert_consistent(world.job, world.source, world.s3)
 
 
 def test_second_signal_ends_immediately(world: World) -> None:
@@ -372,7 +401,9 @@ def test_second_signal_ends_immediately(world: World) -> None:
         running.send(signal.SIGTERM)
         running.until(lambda: "stopping" in world.job.log)
         running.send(signal.SIGTERM)
-        assert running.end(1).code == 143
+        ran = running.end(1)
+    assert ran.code == 143
+    assert ran.err.endswith("\nstopped at once: what was completed is recorded. Run it again.\n")
     world.s3.rules.clear()
     world.s3.network.drop_connections()
     assert world.job.run().code == 0
@@ -392,6 +423,7 @@ def test_signal_while_the_bucket_is_probed_ends_at_once_and_says_so(
     assert ran.code == 128 + number
     assert f"stopped by {signal.Signals(number).name} before anything was moved" in ran.err
     assert "before anything was moved" in world.job.log
+    said_at_the_end(ran.code, world.job.log)
     assert world.job.completed() == []
     assert (counts(world.job)["not_tried"], world.job.report()["verdict"]) == (60, "interrupted")
 

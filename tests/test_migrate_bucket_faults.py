@@ -120,7 +120,11 @@ def test_bad_answer_for_ever_is_never_completed(world: World, method: str) -> No
     ("fault", "words"),
     [
         ("AccessDenied", "permission"),
-        ("NoSuchBucket", "DESTINATION_BUCKET"),
+        ("NoSuchBucket", "DESTINATION_BUCKET=bucket does not exist. the bucket answered 404 NoSuchBucket"),
+        ("SlowDown", "answers, but not well (2 attempts): the bucket answered 503 SlowDown"),
+        ("InternalError", "answers, but not well (2 attempts): the bucket answered 500 InternalError"),
+        ("NotImplemented", "Is AWS_ENDPOINT_URL an S3 store"),
+        ("200_html", "Is AWS_ENDPOINT_URL an S3 store"),
         ("InvalidAccessKeyId", "credentials"),
         ("SignatureDoesNotMatch", "secret key"),
         ("RequestTimeTooSkewed", "clock"),

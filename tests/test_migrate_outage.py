@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any, Callable
@@ -86,6 +87,11 @@ def test_outage_that_passes_is_waited_for_and_fails_no_file(world: World, side: 
     assert ran.code == 0, ran.said
     world.assert_all_moved()
     assert "second pass" not in world.job.log
+    warnings = re.findall(rf"WARNING the {side} is (down: .*|up again)$", world.job.log, re.MULTILINE)
+    assert len(warnings) >= 2 and warnings[-1] == "up again"
+    assert ("ask the CDN's owner" in warnings[0]) == (how == "403")
+    note = re.search(rf"{side} down \d+ s \([^)]+\), probe in \d s", world.job.log)
+    assert note and len(note[0]) <= 60
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])

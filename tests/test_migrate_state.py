@@ -150,3 +150,63 @@ def test_state_file_that_is_no_file_is_named(world: World, name: str) -> None:
     assert ran.code in (2, 3)
     assert name in ran.err
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("arguments", [(), ("--retry-failed",)], ids=["plain", "retry-failed"])
+def test_wrong_bucket_is_corrected_and_the_same_command_goes_on(
+    world: World, arguments: tuple[str, ...]
+) -> None:
+    ran = world.job.run(DESTINATION_BUCKET="my-buckt")
+    assert ran.code == 3, ran.said
+    assert world.job.run("--plan").code == 0
+    ran = world.job.run(*arguments)
+    assert ran.code == 0, ran.said
+    assert "nothing was stored yet: this state now belongs to s3://bucket/img/" in ran.err
+    if not arguments:
+        world.assert_all_moved()
+        ran = world.job.run(DESTINATION_BUCKET="my-buckt")
+        assert ran.code == 2 and "belongs to another destination" in ran.err
+
+
+def test_lines_malformed_under_another_url_prefix_do_not_stay_failed(world: World) -> None:
+    elsewhere = world.source.url_prefix + "else/"
+    world.job.urls([*world.urls, elsewhere + "a.jpg"])
+    world.source.rules.add(Rule("404", pattern=r"else/"))
+    assert world.job.run(URL_PREFIX=elsewhere).code == 1
+    assert len(world.job.failed()) == 101
+    ran = world.job.run("--limit", "10")
+    assert ran.code == 0, ran.said
+    assert counts(world.job)["not_tried"] == 91
+    assert world.job.failed() == {}
+
+
+def test_redo_of_a_foreign_file_forgets_nothing(world: World) -> None:
+    assert world.job.run().code == 0
+    before = world.job.text("completed.txt")
+    (world.job.folder / "again.txt").write_text("auction/1.jpg\nauction/2.jpg\n")
+    ran = world.job.run("--redo", "again.txt")
+    assert ran.code == 2, ran.said
+    assert "none of the 2 lines of again.txt is a URL of urls.txt" in ran.err
+    (world.job.folder / "again.txt").write_text("")
+    assert world.job.run("--redo", "again.txt").code == 0
+    assert world.job.text("completed.txt") == before
+
+
+@pytest.mark.parametrize("arguments", [(), ("--adopt",), ("--sample", "1")], ids=["run", "adopt", "sample"])
+def test_list_of_another_cdn_is_refused_before_anything_is_recorded(
+    world: World, arguments: tuple[str, ...]
+) -> None:
+    ran = world.job.run(*arguments, URL_PREFIX="https://elsewhere.example/")
+    assert ran.code == 2, ran.said
+    assert "none of the 100 lines of urls.txt is under URL_PREFIX=https://elsewhere.example/" in ran.err
+    assert not world.job.path("failed_transfers.txt").exists()
+    assert not world.job.path("run.json").exists()
+
+
+def test_last_screen_names_lines_that_were_never_tried(world: World) -> None:
+    world.job.urls([*world.urls[:3], "ftp://h/a.jpg", "ftp://h/b.jpg"])
+    ran = world.job.run()
+    assert ran.code == 1
+    assert "  2 malformed: not an http or https URL, e.g. ftp://h/a.jpg\n" in ran.out
+    world.job.path("completed.txt").unlink()
+    assert world.job.run().out.startswith("0 stored, 3 already there, ")

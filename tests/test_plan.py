@@ -50,6 +50,23 @@ def test_plan_counts_every_line_and_writes_nothing(tmp_path: Path, source_server
     assert {entry.method for entry in source.log} == {"HEAD"}
 
 
+def test_plan_shows_keys_and_warns_of_a_prefix(tmp_path: Path) -> None:
+    urls = [f"{NOWHERE}{n}/a%20b.jpg?token=canary" for n in range(9)]
+    ran = planned(tmp_path, urls, NOWHERE, DESTINATION_PREFIX="img")
+    assert ran.code == 0, ran.said
+    for n in (0, 4, 8):
+        assert f"  {NOWHERE}{n}/a%20b.jpg?***\n    -> imgimages/{n}/a b.jpg\n" in ran.out
+    assert ran.out.count(" -> img") == 3
+    assert "DESTINATION_PREFIX=img does not end in /" in ran.err
+
+
+def test_plan_of_a_foreign_file_to_redo_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "again.txt").write_text("https://elsewhere.example/a.jpg\n")
+    ran = planned(tmp_path, [NOWHERE + "a.jpg"], NOWHERE, "--redo", "again.txt")
+    assert ran.code == 2
+    assert "none of the 1 lines of again.txt is a URL of urls.txt" in ran.err
+
+
 def test_plan_fits_80_columns(tmp_path: Path) -> None:
     ran = planned(tmp_path, [NOWHERE + "a.jpg"], NOWHERE)
     assert max(map(len, ran.out.splitlines())) <= 80, ran.out
@@ -159,6 +176,7 @@ def test_plan_for_another_destination_than_the_states_is_refused(tmp_path: Path)
     job = Migration(tmp_path, URL_PREFIX=NOWHERE, AWS_ENDPOINT_URL="http://127.0.0.1:1")
     job.urls([NOWHERE + "a.jpg"])
     (tmp_path / "run.json").write_text('{"DESTINATION_BUCKET": "another"}')
+    (tmp_path / "completed.txt").write_text(row(NOWHERE + "a.jpg"))
     ran = job.run("--plan", quick={})
     assert ran.code == 2, ran.said
     assert "another destination" in ran.err
@@ -176,8 +194,8 @@ def test_plan_of_lines_that_are_no_urls_leads_back_to_the_input(tmp_path: Path) 
     job = Migration(tmp_path, URL_PREFIX=NOWHERE)
     job.urls(["https://elsewhere.example/a.jpg"])
     ran = job.run("--plan", quick={})
-    assert ran.code == 0
-    assert ran.out.endswith("next: correct urls.txt or URL_PREFIX, then python migrate.py --plan\n")
+    assert ran.code == 2
+    assert f"none of the 1 lines of urls.txt is under URL_PREFIX={NOWHERE}; the first is 'https://" in ran.err
 
 
 @pytest.mark.parametrize(

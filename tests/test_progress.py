@@ -143,11 +143,11 @@ def test_eta_is_said_only_when_it_means_something(speed: Speed | None, words: st
 def test_bar_never_wraps(terminal: Terminal) -> None:
     columns = os.get_terminal_size(terminal.console.fileno()).columns
     progress = Progress(4_000_000, terminal.console)
-    progress.show(
-        BUSY, "source is down for 3 min (HTTP 503 to all of the last 50 attempts), next probe in 60 s"
-    )
+    note = "source down 10 s (503), probe in 20 s"
+    progress.show(BUSY, note)
     progress.close()
     lines = drawn(terminal.shown())
+    assert (note in lines[-1]) == (columns >= 80)
     assert lines
     assert max(map(len, lines)) < columns
     assert "900/4,000,000" in lines[-1]
@@ -179,6 +179,13 @@ def test_log_record_stands_on_a_line_of_its_own_above_the_bar(
         "WARNING the CDN answers slowly"
     ]
     assert root.handlers == [handler]
+
+
+def test_log_line_tells_failures_that_the_error_rate_leaves_out(caplog: pytest.LogCaptureFixture) -> None:
+    progress = Progress(2000, io.StringIO())
+    with caplog.at_level(logging.INFO):
+        progress.show(Count(1000, 0, failed=555, error_rate=0.0, for_good=552), "note")
+    assert "failed 555 (552 of them for good), error rate without these 0.0 %, note" in caplog.text
 
 
 def test_progress_lines_stay_out_of_the_terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

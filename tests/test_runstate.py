@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.runstate import RUN, bind, is_bound, refuse_while_collecting, unfinished_collection
+from cdn2s3.ledger import COMPLETED, FAILED
+from cdn2s3.runstate import (
+    RUN,
+    bind,
+    check,
+    is_bound,
+    is_taken_over,
+    refuse_while_collecting,
+    unfinished_collection,
+)
 from cdn2s3.settings import MigrationSettings, build
 from cdn2s3.statefile import held_lock
 from tests.properties import examples
@@ -22,17 +31,22 @@ def settings_in(folder: Path) -> MigrationSettings:
     return build(MigrationSettings, file, {}, Path("migration.env"))
 
 
-def test_first_run_binds_and_the_same_settings_pass(tmp_path: Path) -> None:
+def store_something(folder: Path) -> None:
+    (folder / COMPLETED).write_text("https://x/a.jpg\timages/a.jpg\t1\t-\t-\t-\t2026-11-20T10:00:00Z\n")
+
+
+def test_first_run_that_stored_binds_and_the_same_settings_pass(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
-    assert not is_bound(settings)
     bind(settings)
+    assert not is_bound(settings)
     before = (tmp_path / RUN).read_bytes()
+    store_something(tmp_path)
     bind(settings)
     assert is_bound(settings) and (tmp_path / RUN).read_bytes() == before
     assert (tmp_path / RUN).stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize(
+ANOTHER = pytest.mark.parametrize(
     ("name", "value"),
     [
         ("destination_bucket", "other"),
@@ -43,9 +57,41 @@ def test_first_run_binds_and_the_same_settings_pass(tmp_path: Path) -> None:
         ("aws_endpoint_url", "https://s3.example"),
     ],
 )
+
+
+@ANOTHER
+@pytest.mark.parametrize("row", [None, b"", b"https://x/a.jpg\ttorn"], ids=["no file", "empty", "torn"])
+def test_state_in_which_nothing_is_stored_is_taken_over_and_says_so(
+    tmp_path: Path, name: str, value: object, row: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = settings_in(tmp_path)
+    bind(settings)
+    if row is not None:
+        (tmp_path / COMPLETED).write_bytes(row)
+    failures = b"https://x/a.jpg\tmalformed\t0\tnot under URL_PREFIX\t2026-11-20T10:00:00Z\n"
+    (tmp_path / FAILED).write_bytes(failures)
+    other = dataclasses.replace(settings, **{name: value})  # type: ignore[arg-type]
+    check(other)
+    assert is_taken_over(other) and not is_taken_over(settings)
+    assert (tmp_path / FAILED).read_bytes() == failures  # a look changes nothing
+    with caplog.at_level("INFO"):
+        bind(other)
+    said = (
+        f"now belongs to s3://{other.destination_bucket}/{other.destination_prefix} (changed: {name.upper()})"
+    )
+    assert caplog.text.count(said) == 1
+    assert not (tmp_path / FAILED).exists()
+    assert (tmp_path / (FAILED + ".bak")).read_bytes() == failures
+    store_something(tmp_path)
+    with pytest.raises(Fixable):
+        check(settings)
+
+
+@ANOTHER
 def test_another_destination_is_refused_with_old_and_new(tmp_path: Path, name: str, value: object) -> None:
     settings = settings_in(tmp_path)
     bind(settings)
+    store_something(tmp_path)
     with pytest.raises(Fixable, match=r"(?s)was .*, is .*another STATE_DIR") as caught:
         bind(dataclasses.replace(settings, **{name: value}))  # type: ignore[arg-type]
     assert name.upper() in str(caught.value)
@@ -60,6 +106,7 @@ def test_another_destination_is_refused_with_old_and_new(tmp_path: Path, name: s
 )
 def test_any_content_of_run_json_is_a_documented_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / RUN).write_bytes(content)
+    store_something(tmp_path)
     with pytest.raises(CannotGoOn):
         bind(settings_in(tmp_path))
     assert (tmp_path / RUN).read_bytes() == content

@@ -115,6 +115,18 @@ def test_sample_with_failures_names_them_and_exits_1(
     assert ran.out.endswith("next: python migrate.py --check\n")
 
 
+def test_sample_of_which_nothing_moves_forecasts_nothing(
+    tmp_path: Path, source_server: Sources, s3_server: Stores
+) -> None:
+    source = source_server()
+    job = job_of(tmp_path, source, s3_server())
+    job.urls(source.url_of(f"{n}.jpg", "403") for n in range(5))
+    ran = sampled(job, 5)
+    assert ran.code == 1, ran.said
+    assert "no forecast: nothing was moved" in ran.out
+    assert "0 files/s" in ran.out
+
+
 def test_sample_with_put_alone_names_what_it_leaves(
     tmp_path: Path, source_server: Sources, s3_server: Stores
 ) -> None:

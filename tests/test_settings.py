@@ -337,3 +337,27 @@ def test_load_refused_hands_nothing_over(tmp_path: Path) -> None:
 
 def test_aws_names_are_no_settings_of_ours() -> None:
     assert AWS_NAMES.isdisjoint(field.name.upper() for field in dataclasses.fields(MigrationSettings))
+
+
+@pytest.mark.parametrize(
+    ("content", "environment", "said"),
+    [
+        ("AWS_ACCESS_KEY_ID=A\n", {}, "AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not"),
+        (
+            "AWS_ACCESS_KEY_ID=\nAWS_SECRET_ACCESS_KEY=s\n",
+            {},
+            "AWS_SECRET_ACCESS_KEY is set and AWS_ACCESS_KEY_ID is not",
+        ),
+        (
+            "AWS_SECRET_ACCESS_KEY=s\n",
+            {"AWS_ACCESS_KEY_ID": "A"},
+            "AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not",
+        ),
+    ],
+    ids=["no secret", "no key", "half from each"],
+)
+def test_half_a_key_pair_is_refused(
+    tmp_path: Path, content: str, environment: dict[str, str], said: str
+) -> None:
+    with pytest.raises(Fixable, match=f"{said}: set both or neither"):
+        _load(tmp_path, content, environment)

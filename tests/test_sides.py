@@ -236,3 +236,23 @@ def test_many_threads_never_exceed_the_limit_and_none_is_forgotten() -> None:
         thread.join(30)
     assert (done, now, side._in_flight) == (600, 0, 0)
     assert 1 <= most <= 8
+
+
+def test_outage_is_logged_at_once_and_its_end_too(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    world.fail(ATTEMPTS_UNTIL_DOWN - 1)
+    assert caplog.text == ""
+    world.fail(1, advice="Ask the owner.")
+    said = "the source is down: refused; probing, exit code 3 after 30 min. Ask the owner."
+    assert [record.getMessage() for record in caplog.records] == [said]
+    world.fail(1)  # the probe
+    world.succeed(2)
+    assert [record.getMessage() for record in caplog.records] == [said, "the source is up again"]
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+
+
+def test_outage_over_the_limit_gives_the_advice() -> None:
+    world = World(probe=lambda: False)
+    world.fail(ATTEMPTS_UNTIL_DOWN, advice="Ask the owner.")
+    with pytest.raises(CannotGoOn, match=r"longer than OUTAGE_LIMIT \(refused\)\. Ask the owner\."):
+        world.side.enter()

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first stops in good order, noted or raised; a second one ends the process at once."""
+"""SIGINT, SIGTERM and SIGHUP: the first stops in good order, noted or raised; a second one ends the process at once."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ import pytest
 from cdn2s3.signals import Interrupted, Signals
 from tests.servers.process import ROOT
 
-BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ALL = pytest.mark.parametrize("number", STOPPING, ids=lambda number: number.name)
+BOTH = pytest.mark.parametrize("number", STOPPING[:2], ids=lambda number: number.name)
 
 
 @pytest.fixture(autouse=True)
 def handlers_restored() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-@BOTH
+@ALL
 def test_first_signal_is_raised_with_its_exit_code(number: signal.Signals) -> None:
     signals = Signals()
     with pytest.raises(Interrupted) as caught:
@@ -33,7 +36,7 @@ def test_first_signal_is_raised_with_its_exit_code(number: signal.Signals) -> No
     assert signals.received == number
 
 
-@BOTH
+@ALL
 def test_signal_in_a_block_that_looks_for_it_is_only_noted(number: signal.Signals) -> None:
     signals, steps = Signals(), []
     with signals.noted():
@@ -83,7 +86,7 @@ def test_interrupted_passes_by_handlers_of_errors() -> None:
 
 
 @BOTH
-@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("first", STOPPING, ids=lambda number: number.name)
 def test_second_signal_ends_the_process_at_once_without_cleaning_up(
     first: signal.Signals, number: signal.Signals
 ) -> None:
@@ -97,3 +100,19 @@ def test_second_signal_ends_the_process_at_once_without_cleaning_up(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert (ended.returncode, ended.stdout) == (128 + number, "noted\n"), ended.stderr
+    assert ended.stderr == "\nstopped at once: what was completed is recorded. Run it again.\n"
+
+
+def test_second_hangup_does_not_hurry() -> None:
+    signals = Signals()
+    with signals.noted():
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert signals.received == signal.SIGHUP
+
+
+def test_hangup_that_nohup_ignores_stays_ignored() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signals = Signals()
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert signals.received == 0

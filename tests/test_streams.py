@@ -132,7 +132,9 @@ def test_letters_that_the_terminal_lacks_are_escaped(folder: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [["--plan"], []], ids=["plan", "run"])
 def test_bytes_that_are_not_utf_8_are_shown_as_bytes(folder: Path, arguments: list[str]) -> None:
-    (folder / "urls.txt").write_bytes(b"https://cdn.test/a\xff.jpg\n  https://cdn.test/b.jpg\n")
+    (folder / "urls.txt").write_bytes(
+        b"https://cdn.test/a\xff.jpg\n  https://cdn.test/b.jpg\nhttps://cdn.test/c.jpg\n"
+    )
     ended = subprocess.run(
         [sys.executable, str(ROOT / "migrate.py"), *arguments],
         cwd=folder,

@@ -6,9 +6,10 @@ import re
 
 import pytest
 
+from cdn2s3.destination import Stored
 from cdn2s3.report import Audit
 from cdn2s3.summary import next_command, summary
-from cdn2s3.tally import Tally
+from cdn2s3.tally import Example, Tally
 from cdn2s3.transfer import Result
 from tests.sample_reports import SETTINGS
 
@@ -40,10 +41,20 @@ def test_numbers_of_the_last_screen_have_thousands_separators() -> None:
     tally.failed["timeout"] = 1_500
     tally.examples["timeout"] = []
     audit = Audit(1_300_000, 0, 3_000, 1_234_567, 1_500, 60_933)
-    text = summary(SETTINGS, tally, audit, 100.0, 1)
-    assert "1,234,567 stored (2,000 were already there), 4,321.0 MB in" in text
+    text = summary(SETTINGS, tally, audit, 100.0, 1, {})
+    assert "1,232,567 stored, 2,000 already there, 4,321.0 MB in" in text
     assert ": 12,346 files/s, " in text
     assert "1,300,000 lines = 0 blank + 3,000 duplicates + 1,234,567 completed + 1,500 failed" in text
     assert "  1,500 timeout: " in text
     assert "\nnot tried 60,933\n" in text
     assert not re.search(r"\d{4}", text.replace(str(SETTINGS.state_dir.resolve()), ""))
+
+
+def test_summary_tells_stored_from_already_there_and_names_what_was_never_tried() -> None:
+    tally = Tally(0.0)
+    for already in (True, True, False):
+        tally.add(Result("https://h/a.jpg", "a.jpg", Stored("e", 1, "m", already)), 1.0)
+    faults = {"malformed": (3, Example("ftp://h/a.jpg", "not an http or https URL"))}
+    said = summary(SETTINGS, tally, Audit(6, 0, 0, 3, 3, 0), 2.0, 1, faults)
+    assert said.startswith("1 stored, 2 already there, ")
+    assert "  3 malformed: not an http or https URL, e.g. ftp://h/a.jpg\n" in said

@@ -571,6 +571,19 @@ def test_validate_of_another_destination_than_the_state_s(
     assert len(s3.log) == requests
 
 
+def test_validate_ignores_failures_of_another_destination_at_which_nothing_was_stored(job: Job) -> None:
+    url = job.add("a.jpg")
+    job.write_settings(URL_PREFIX=job.source.url_prefix + "else/")
+    (job.folder / "urls.txt").write_text(f"{url}\n{job.source.url_prefix}else/b.jpg\n")
+    assert job.run("python migrate.py --limit 1 --retry-failed")[0] == 1  # `a.jpg` is malformed there
+    assert job.rows("failed_transfers.txt")
+    (job.folder / "urls.txt").write_text(f"{url}\n")
+    job.write_settings()
+    code, out, _ = job.validate("--spot-check 0")
+    assert code == 1
+    assert "missing 1, 1 not tried" in out
+
+
 def collide(job: Job) -> None:
     job.write_settings(PRESERVE_PATH_STRUCTURE="false", STRIP_PATH_PREFIX="")
     job.add("a/1.jpg")
@@ -665,7 +678,7 @@ def test_validate_refuses_a_place_where_no_report_can_go(
 def test_validate_help_names_the_exit_codes(job: Job) -> None:
     code, out, _ = job.validate("--help")
     assert code == 0
-    assert "130 / 143" in out
+    assert "129 / 130 / 143" in out
     assert len(out.splitlines()) <= 24
 
 
@@ -753,6 +766,8 @@ def test_validate_stopped(
     page = (migrated.folder / "validation_report.html").read_text()
     assert f"Stopped by {name} before the end." in page
     assert "<code>python validate.py</code>" in page
+    log = (migrated.folder / "validation.log").read_text()
+    assert log.endswith(f" INFO    ended, exit code {code}\n")
     assert not (migrated.folder / "missing.txt").exists()
     assert not list(migrated.folder.glob("*.tmp"))
 

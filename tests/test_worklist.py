@@ -121,8 +121,9 @@ def test_survey_is_what_a_naive_reading_gives(
             lambda *what: collisions.append(what),
         )
     except Fixable:
-        assert all(fate == BLANK for fate in expected)
+        assert all(fate in (BLANK, DUPLICATE, MALFORMED) for fate in expected)
         return
+    assert not all(fate in (BLANK, DUPLICATE, MALFORMED) for fate in expected)
     assert list(work.fates) == expected
     counted = {
         BLANK: work.blank, DONE: work.done, DUPLICATE: work.duplicates, MALFORMED: work.malformed,
@@ -146,6 +147,33 @@ def test_input_without_a_url_is_fixable(tmp_path: Path, content: bytes) -> None:
     urls = tmp_path / "urls.txt"
     urls.write_bytes(content)
     with pytest.raises(Fixable, match="holds no URL"):
+        survey(urls, FLAT, Owners(tmp_path / "none"), lambda *a: None, lambda *a: None)
+
+
+LINE = "https://other.example/a.jpg"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param(
+            f"{LINE}\n\n{LINE}?v=2\n{LINE}\n".encode(),
+            rf"none of the 3 lines of .*urls.txt is under URL_PREFIX=https://h/i/; the first is '{LINE}'. Correct",
+            id="another prefix",
+        ),
+        pytest.param(
+            b"a.jpg\n" + LINE.encode() + b"\n", r"the first is 'a.jpg': not an http", id="no URLs at all"
+        ),
+        pytest.param(f"https://h/i/a.jpg\n{LINE}\n".encode("utf-16"), "is UTF-16.*as UTF-8", id="UTF-16"),
+        pytest.param("https://h/i/a.jpg\n".encode("utf-16-be"), "is UTF-16.*as UTF-8", id="without BOM"),
+    ],
+)
+def test_input_without_a_line_that_may_be_fetched_is_fixable(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    urls = tmp_path / "urls.txt"
+    urls.write_bytes(content)
+    with pytest.raises(Fixable, match=said):
         survey(urls, FLAT, Owners(tmp_path / "none"), lambda *a: None, lambda *a: None)
 
 
@@ -188,13 +216,13 @@ def test_only_records_are_done_and_a_torn_one_is_not(
 @pytest.mark.parametrize(
     ("lines", "fates"),
     [
-        pytest.param([b"a\x01.jpg", b"a%01.jpg"], [MALFORMED, DUPLICATE], id="both malformed"),
+        pytest.param([b"a\x01.jpg", b"a%01.jpg", b"b"], [MALFORMED, DUPLICATE, PENDING], id="both malformed"),
         pytest.param([b"\xe9.jpg", b"%E9.jpg"], [DUPLICATE, PENDING], id="malformed before its twin"),
         pytest.param([b"%E9.jpg", b"\xe9.jpg"], [PENDING, DUPLICATE], id="malformed after its twin"),
         pytest.param(
             [b"b/%E9.jpg", b"%E9.jpg", b"\xe9.jpg"], [PENDING, COLLISION, DUPLICATE], id="collision"
         ),
-        pytest.param([b"\xe9.jpg", b"\xea.jpg"], [MALFORMED, MALFORMED], id="different ones"),
+        pytest.param([b"\xe9.jpg", b"\xea.jpg", b"b"], [MALFORMED, MALFORMED, PENDING], id="different ones"),
     ],
 )
 def test_lines_with_one_spelling_in_the_records_count_once(
