@@ -42,6 +42,7 @@ class Guard(NamedTuple):
     checksum_refused: bool  # a body that does not fit its checksum is refused
     if_none_match: bool  # `If-None-Match: *` protects an existing object
     can_read: bool  # s3:GetObject is granted: HEAD and GET work
+    takes_if_none_match: bool = True  # it may be sent: no PUT is refused for it, whether it protects or not
 
 
 class Bucket:
@@ -202,7 +203,7 @@ class Bucket:
             self._client,
             key,
             {"ContentType": media_type, **_boto3_params(self._settings)},
-            protect and self.guard.if_none_match,
+            protect and self.guard.takes_if_none_match,
             self.guard.etag_is_md5,
             limit_seconds,
             self._unfinished,
@@ -243,7 +244,7 @@ class ObjectUpload:
         protect = not (bucket.overwrites or self._ours_is_wrong)
         if protect and not bucket.guard.if_none_match and bucket.exists(key, limit):
             return bucket.compared(key, len(image.body), image.digest(), limit)
-        reply = bucket.put(key, image, limit, guarded=protect and bucket.guard.if_none_match)
+        reply = bucket.put(key, image, limit, guarded=protect and bucket.guard.takes_if_none_match)
         if protect and reply.status in _EXISTS:
             return bucket.compared(key, len(image.body), image.digest(), limit)
         if reply.status != 200:

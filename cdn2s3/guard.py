@@ -7,7 +7,7 @@ and deleted. S3-compatible stores differ in all of it, and a store that ignores 
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from cdn2s3.bucket import Bucket, Guard, probe_image, probe_key
 from cdn2s3.connection import Limit
@@ -20,6 +20,7 @@ from cdn2s3.settings import MigrationSettings
 log = logging.getLogger(__name__)
 
 _NOT_IMPLEMENTED = 501  # some stores' answer to If-None-Match
+_TIMES = 4  # that an unlikely answer is asked for again before it is believed
 _UNKNOWN = Guard(etag_is_md5=False, checksum_refused=False, if_none_match=False, can_read=False)
 
 
@@ -57,15 +58,23 @@ def probe(settings: MigrationSettings, client: S3Client) -> Probed:
             raise CannotGoOn(f"DESTINATION_BUCKET={settings.destination_bucket} does not exist. {error}")
         raise error if isinstance(error, (CannotGoOn, TryAgain)) else CannotGoOn(_refusal(error, first))
     kms = first.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
-    second = put(right, guarded=True)
-    third = put(wrong)
+    again = _first_not(200, lambda: put(right, guarded=True))
     guard = Guard(
         etag_is_md5=first.etag == image.md5.hex() and not kms,
-        checksum_refused=400 <= third.status < 500,
-        if_none_match=second.status in (412, 304),
-        can_read=_can_read(bucket, key, settings),
+        checksum_refused=400 <= put(wrong).status < 500,
+        if_none_match=again in (412, 304),
+        can_read=_can_read(bucket, key, settings, lambda: put(right)),
+        takes_if_none_match=again in (200, 412, 304),
     )
     return Probed(guard, kms, _can_delete(bucket, key, settings))
+
+
+def _first_not(usual: int, ask: Callable[[], Reply]) -> int:
+    """Return the first status but the usual one that ask brings, or usual after some times.
+
+    Another run under the same prefix may delete the probe object between two requests of this one.
+    """
+    return next((status for status in (ask().status for _ in range(_TIMES)) if status != usual), usual)
 
 
 def _refusal(error: MigrationError, answer: Reply) -> str:
@@ -73,11 +82,16 @@ def _refusal(error: MigrationError, answer: Reply) -> str:
     return f"{error.args[-1]}." + ("" if answer.code else " Is AWS_ENDPOINT_URL an S3 store?")
 
 
-def _can_read(bucket: Bucket, key: str, settings: MigrationSettings) -> bool:
+def _can_read(bucket: Bucket, key: str, settings: MigrationSettings, put: Callable[[], Reply]) -> bool:
+    """Tell whether the probe object may be read; where it is gone, as another run may delete it, put it again."""
     try:
-        return bucket.head(key, Limit(settings.upload_timeout)) is not None
+        for _ in range(_TIMES):
+            if bucket.head(key, Limit(settings.upload_timeout)) is not None:
+                return True
+            put()
     except UrlFailed:
-        return False
+        pass
+    return False
 
 
 def _can_delete(bucket: Bucket, key: str, settings: MigrationSettings) -> bool:
@@ -101,7 +115,7 @@ def say(probed: Probed, settings: MigrationSettings) -> None:
                 "the store ignores If-None-Match and refuses s3:GetObject, so an existing object could be "
                 f"overwritten unseen: set ON_EXISTING=overwrite, or grant\n  {policy(settings, 'GetObject')}"
             )
-        log.warning("the store ignores If-None-Match: a HEAD comes before each PUT instead (slower)")
+        log.warning("the store ignores If-None-Match: a HEAD comes before each PUT (slower)")
     if not guard.etag_is_md5:
         log.warning("the store's ETag is no MD5%s", " (KMS encryption)" if probed.encrypted_by_kms else "")
     if not guard.checksum_refused:

@@ -44,13 +44,38 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
     adapter.close()
 
 
+@pytest.mark.parametrize("after", range(1, 5))
+def test_probe_object_that_another_run_deletes_meanwhile_misleads_nobody(
+    probe: Probe, s3_server: Any, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    server, puts = s3_server(), 0
+
+    class Disturbed(guard.Bucket):
+        """A bucket in which the object is deleted once, after so many PUTs."""
+
+        def put(self, *arguments: Any, **more: Any) -> Any:
+            nonlocal puts
+            reply = super().put(*arguments, **more)
+            puts += 1
+            if puts == after:
+                server.store.delete("bucket", PROBE)
+            return reply
+
+    monkeypatch.setattr(guard, "Bucket", Disturbed)
+    assert probe(server).guard == AMAZON
+
+
 @pytest.mark.parametrize("integrity", ["md5", "crc32"])
 @pytest.mark.parametrize(
     ("store", "found"),
     [
         pytest.param({}, AMAZON, id="all that Amazon checks"),
         pytest.param({"ignore_if_none_match": True}, AMAZON._replace(if_none_match=False), id="overwrites"),
-        pytest.param({"if_none_match_status": 501}, AMAZON._replace(if_none_match=False), id="501"),
+        pytest.param(
+            {"if_none_match_status": 501},
+            AMAZON._replace(if_none_match=False, takes_if_none_match=False),
+            id="501",
+        ),
         pytest.param({"if_none_match_status": 304}, AMAZON, id="304"),
         pytest.param({"etag_mode": "random"}, AMAZON._replace(etag_is_md5=False), id="random ETag"),
         pytest.param({"kms_default": True}, AMAZON._replace(etag_is_md5=False), id="KMS"),

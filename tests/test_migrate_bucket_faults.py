@@ -8,6 +8,7 @@ from typing import Any, Callable
 
 import pytest
 
+from cdn2s3.bucket import PROBE_NAME
 from tests.running import Ran, assert_consistent, assert_moved, key_of, migration
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server
@@ -230,6 +231,13 @@ def test_store_that_checks_less_is_noticed_and_nothing_is_overwritten(
     assert world.s3.objects("bucket")[world.key(theirs)].read() == b"somebody else's"
     assert_consistent(world.job, world.source, world.s3)
     assert len(world.job.completed()) == len(world.urls) - 1
+    # Sent also where it does not protect, as far as the probe knows: it costs nothing, and the probe may be mistaken.
+    guarded = [
+        "if-none-match" in put.headers
+        for put in world.s3.requests("PutObject")
+        if not put.key.endswith(PROBE_NAME)
+    ]
+    assert set(guarded) == {"if_none_match_status" not in server}
 
 
 def test_object_of_another_size_is_noticed_where_nothing_proves_the_bytes(world: World) -> None:
