@@ -43,7 +43,17 @@ from cdn2s3.errors import (
 )
 from cdn2s3.feed import Done, Doubts, Feed, Task
 from cdn2s3.guard import Probed
-from cdn2s3.job import Job, forget_completed, key_maker, look_through, plan_job, refuse_strangers, urls_of
+from cdn2s3.job import (
+    Job,
+    forget_completed,
+    kept_input,
+    key_maker,
+    look_through,
+    plan_job,
+    refuse_strangers,
+    to_redo,
+    urls_of,
+)
 from cdn2s3.keys import KeyMaker
 from cdn2s3.ledger import FAILED, Ledger
 from cdn2s3.logs import ending_in_the_log, say_error, show
@@ -100,11 +110,12 @@ def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals:
     if warning:
         log.warning("%s", warning)
     keys = key_maker(settings)
-    job = planned(settings, keys, arguments)
-    ledger = Ledger(settings.state_dir)
-    with statefile.synced_every_second(ledger.completed, ledger.failed):
-        run = Run(settings, Books(settings, job, ledger), signals, arguments.retry_failed is None)
-        return run.go(lambda: mover(settings, keys, ledger, lock), warning)
+    with kept_input(settings) as kept:
+        job = planned(kept, keys, arguments)
+        ledger = Ledger(settings.state_dir)
+        with statefile.synced_every_second(ledger.completed, ledger.failed):
+            run = Run(settings, Books(settings, job, ledger), signals, arguments.retry_failed is None)
+            return run.go(lambda: mover(settings, keys, ledger, lock), warning)
 
 
 def planned(settings: MigrationSettings, keys: KeyMaker, arguments: argparse.Namespace) -> Job:
@@ -118,7 +129,8 @@ def planned(settings: MigrationSettings, keys: KeyMaker, arguments: argparse.Nam
     looked = look_through(settings, keys, redone)
     runstate.bind(settings)
     if redone is not None:
-        log.info("%s completed rows forgotten", f"{forget_completed(settings.state_dir, redone):,}")
+        forgotten = forget_completed(settings.state_dir, to_redo(looked, settings.source_urls_file, redone))
+        log.info("%s completed rows forgotten", f"{forgotten:,}")
     return plan_job(settings, keys, looked, chosen, arguments.limit, time.time())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import logging
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,6 +108,16 @@ def refuse_strangers(path: Path, chosen: Fingerprints, urls: Path) -> None:
     )
 
 
+def to_redo(looked: Looked, urls: Path, redone: Fingerprints) -> Fingerprints:
+    """Return those of redone that this run will do again: the pending lines of its input among them."""
+    found = Fingerprints()
+    for _, url in worklist.lines_with(worklist.PENDING, urls, looked.work):
+        line = url.encode("utf-8", "surrogateescape")
+        if line in redone:
+            found.add(line)
+    return found
+
+
 def forget_completed(state_dir: Path, urls: Fingerprints) -> int:
     """Take the completed rows of urls away and return their number; the old file is kept as .bak."""
     path = state_dir / COMPLETED
@@ -122,6 +133,30 @@ def forget_completed(state_dir: Path, urls: Fingerprints) -> int:
             else:
                 file.write(line + b"\n")
     return forgotten
+
+
+@contextmanager
+def kept_input(settings: MigrationSettings) -> Iterator[MigrationSettings]:
+    """Give settings whose list of URLs stays as it is during the run, which knows its lines by their numbers.
+
+    That is a copy where SOURCE_URLS_FILE is this state's own failed_transfers.txt: a run writes that anew.
+    """
+    urls, failed = settings.source_urls_file, settings.state_dir / FAILED
+    try:
+        is_own = failed.exists() and urls.exists() and urls.samefile(failed)
+        content = urls.open("rb") if is_own else None
+    except OSError as error:
+        raise cannot_read(urls, error, "SOURCE_URLS_FILE") from error
+    if content is None:
+        yield settings
+        return
+    copy = settings.state_dir / f"{FAILED}.input"
+    with content, replacing(copy) as file:
+        shutil.copyfileobj(content, file)
+    try:
+        yield dataclasses.replace(settings, source_urls_file=copy)
+    finally:
+        copy.unlink(missing_ok=True)
 
 
 def look_through(settings: MigrationSettings, keys: KeyMaker, redone: Fingerprints | None = None) -> Looked:

@@ -11,6 +11,7 @@ from cdn2s3.errors import Fixable
 FAILED = "failed_transfers.txt"  # written too, and input as well: SOURCE_URLS_FILE may name it
 WRITTEN = frozenset({
     "completed.txt", "collisions.txt", "missing.txt", "mismatched.txt", "unexpected.txt", "run.json",
+    "failed_transfers.txt.input",
     "migration.lock", "migration.log", "migration_report.json", "migration_report.html",
     "validation.lock", "validation.log", "validation_report.json", "validation_report.html",
 })  # fmt: skip

@@ -11,7 +11,17 @@ from cdn2s3 import ledger
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.fields import encode
 from cdn2s3.fingerprints import Fingerprints
-from cdn2s3.job import Job, forget_completed, key_maker, look_through, plan_job, refuse_strangers, urls_of
+from cdn2s3.job import (
+    Job,
+    forget_completed,
+    kept_input,
+    key_maker,
+    look_through,
+    plan_job,
+    refuse_strangers,
+    to_redo,
+    urls_of,
+)
 from cdn2s3.ledger import Completed, Failed
 from cdn2s3.settings import MigrationSettings, build
 
@@ -304,3 +314,49 @@ def test_file_to_redo_of_another_job_is_refused(state: State) -> None:
     path = state.folder / "again.txt"
     with pytest.raises(Fixable, match=r"none of the 2 lines of .*again.txt is a URL of .*urls.txt"):
         refuse_strangers(path, urls_of(path, "--redo"), state.folder / "urls.txt")
+
+
+def test_run_over_its_own_failures_does_each_of_them(state: State) -> None:
+    state.write(
+        "failed_transfers.txt",
+        failed("x/a", "collision"),
+        encode(Failed("https://other.example/x", "malformed", "0", "said", THEN)),
+        failed("b"),
+        failed("c"),
+        failed("b", "empty"),
+    )
+    state.write("completed.txt", completed("c"), completed("a"))
+    settings = state.settings(
+        SOURCE_URLS_FILE=str(state.folder / "failed_transfers.txt"), ON_COLLISION="first"
+    )
+    keys = key_maker(settings)
+    with kept_input(settings) as kept:
+        assert kept.source_urls_file != settings.source_urls_file
+        job = plan_job(kept, keys, look_through(kept, keys), None, None, NOW)
+        assert todo(job) == [url("b")]
+        assert state.failed() == {
+            url("x/a"): "collision",
+            "https://other.example/x": "malformed",
+            url("b"): "empty",
+        }
+        assert job.work.duplicates == 1
+    assert not kept.source_urls_file.exists()
+
+
+def test_list_of_its_own_is_no_copy(state: State) -> None:
+    state.urls(url("a"))
+    settings = state.settings()
+    with kept_input(settings) as kept:
+        assert kept is settings
+    assert (state.folder / "urls.txt").exists()
+
+
+def test_only_rows_of_urls_that_are_done_again_are_forgotten(state: State) -> None:
+    state.urls(url("a"), url("b"))
+    state.write("completed.txt", completed("a"), completed("b"), completed("elsewhere"))
+    settings = state.settings()
+    redone = these(url("b"), url("elsewhere"))
+    looked = look_through(settings, key_maker(settings), redone)
+    chosen = to_redo(looked, settings.source_urls_file, redone)
+    assert forget_completed(state.folder, chosen) == 1
+    assert state.lines("completed.txt") == [completed("a"), completed("elsewhere")]
