@@ -14,7 +14,8 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Generator, Iterator
-from multiprocessing import reduction
+from contextlib import contextmanager
+from multiprocessing import reduction, resource_tracker
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
@@ -123,7 +124,8 @@ class Crew:
     def _start(self, number: int) -> _Member:
         ours, theirs = _FORK_SAFE.Pipe()
         process = _FORK_SAFE.Process(target=_in_child, args=(theirs, self._lock, self._body, number))
-        process.start()
+        with _signals_held_back():
+            process.start()
         theirs.close()
         member = _Member(process, ours, number)
         if self._arguments is not None:
@@ -346,6 +348,20 @@ class _Kept:
         return _kept, (reduction.DupFd(self._fd),)
 
 
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Hold back the signals that stop in the block, and in the process that is started in it until it ignores them.
+
+    Ctrl-C reaches every process of the terminal, those too that are importing what they need.
+    """
+    resource_tracker.ensure_running()  # it lets signals through when it starts its own process
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _kept(handle: Any) -> _Kept:
     return _Kept(handle.detach())
 
@@ -356,6 +372,7 @@ def _in_child(
     """Run body in a new process. Signals are the parent's business: it passes the order on."""
     for ignored in STOPPING:
         signal.signal(ignored, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     try:
         arguments = pipe.recv()
     except (EOFError, OSError):

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
+import signal
 import sys
 from pathlib import Path
 
 from cdn2s3.errors import EXIT_FIXABLE
 
+SCRIPTS = frozenset({"collect_urls.py", "migrate.py", "validate.py"})
 OLDEST = (3, 9)
 PACKAGES = {  # what the scripts import, and its name in requirements.txt (or of what brings it along)
     "boto3": "boto3",
@@ -72,4 +74,12 @@ def check() -> None:
     raise SystemExit(EXIT_FIXABLE)
 
 
+def let_ctrl_c_end_quietly() -> None:
+    """Let Ctrl-C end a script without a traceback until it has set its own handler: imports take half a second."""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if script is not None and Path(script).name in SCRIPTS:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 check()
+let_ctrl_c_end_quietly()

@@ -388,3 +388,13 @@ def test_processes_started_early_end_when_there_is_no_work(tmp_path: Path, lock:
     processes = [member.process for member in crew._members]
     crew.close()
     assert [process.exitcode for process in processes] == [0, 0]
+
+
+def test_ctrl_c_that_reaches_a_process_while_it_starts_does_not_end_it(make: Make) -> None:
+    crew = make(move_all)
+    crew.start()
+    for member in crew._members:  # the terminal sends it to all of them
+        os.kill(member.process.pid, signal.SIGINT)
+    done = moved(crew, URLS)
+    assert sorted(d.task.url for d in done) == sorted(URLS)
+    assert crew._deaths == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -93,3 +94,23 @@ def test_script_looks_for_packages_before_it_imports_anything(script: str) -> No
     body = ast.parse((ROOT / script).read_text(encoding="utf-8")).body
     imports = [ast.unparse(node) for node in body if isinstance(node, (ast.Import, ast.ImportFrom))]
     assert imports[:2] == ["from __future__ import annotations", "import cdn2s3.installed"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_ctrl_c_while_packages_are_imported_leaves_no_traceback(script: str, tmp_path: Path) -> None:
+    (tmp_path / "botocore.py").write_text(
+        "import os, signal, time; os.kill(os.getpid(), 2); time.sleep(30)\n"
+    )
+    (tmp_path / "requests.py").write_text(
+        "import os, signal, time; os.kill(os.getpid(), 2); time.sleep(30)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / script)],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
