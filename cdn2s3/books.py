@@ -76,17 +76,19 @@ class Books:
         why = str(error) if error else f"signal {signal}" if signal else ""
         ended = time.time()
         command = typed(next_command(self.tally, audit, code))
+        text = summary(self._settings, self.tally, audit, ended, code, self._faults())
         try:
             self._report(audit, report.Ending(ended, code, typed(why), command))
         except CannotGoOn:
             if error is not None:  # what stopped the run comes before what could not be told of it
                 log.error("%s", error)
+            show(text)
             raise
         if error is not None:
             log.error("%s", error)
         if not audit.holds:
             log.error("the lines do not add up: %s. Please report this.", audit)
-        show(summary(self._settings, self.tally, audit, ended, code, self._faults()))
+        show(text)
         if warning:
             log.warning("%s", warning)
         return code

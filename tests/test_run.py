@@ -16,6 +16,7 @@ import pytest
 import migrate
 from cdn2s3.books import Books
 from cdn2s3.destination import Stored
+from cdn2s3.errors import CannotGoOn
 from cdn2s3.feed import Done, Task
 from cdn2s3.job import key_maker, look_through, plan_job
 from cdn2s3.ledger import Ledger
@@ -216,3 +217,15 @@ def test_lines_that_do_not_add_up_are_no_success(world: World, caplog: pytest.Lo
     assert world.run(equipped=disturbed) == 1
     assert "the lines do not add up: 10 lines != 0 blank" in caplog.text
     assert (world.report()["verdict"], world.report()["lines"]["add_up"]) == ("stopped", False)
+
+
+def test_report_that_cannot_be_written_leaves_the_last_screen(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.urls(3)
+    (world.folder / "migration_report.json").mkdir()
+    with pytest.raises(CannotGoOn):
+        world.run()
+    out = capsys.readouterr().out
+    assert out.startswith("3 stored, ")
+    assert "3 lines = 0 blank + 0 duplicates + 3 completed + 0 failed + 0 not tried" in out
