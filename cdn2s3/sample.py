@@ -58,8 +58,9 @@ class Outcomes(NamedTuple):
 
 
 def rehearsal(settings: MigrationSettings) -> MigrationSettings:
-    """Return settings under which every key begins with `_test/`."""
-    return dataclasses.replace(settings, destination_prefix=PREFIX + settings.destination_prefix)
+    """Return settings under which every key begins with `_test/`, and what lies there already stays."""
+    prefix = PREFIX + settings.destination_prefix
+    return dataclasses.replace(settings, destination_prefix=prefix, on_existing="verify")
 
 
 class Sample:

@@ -233,3 +233,16 @@ def test_sample_of_nothing_pending_is_fine(tmp_path: Path, source_server: Source
     ran = job.run("--sample", "5", quick={})
     assert ran.code == 0
     assert "nothing is pending" in ran.out
+
+
+def test_sample_replaces_nothing_that_lies_under_its_prefix(
+    tmp_path: Path, source_server: Sources, s3_server: Stores
+) -> None:
+    source, s3 = source_server(), s3_server()
+    job = job_of(tmp_path, source, s3, ON_EXISTING="overwrite")
+    job.urls([source.url_of("1/a.jpg")])
+    key = "_test/img/images/1/a.jpg"
+    s3.put("bucket", key, b"somebody else's")
+    ran = sampled(job, 1)
+    assert ran.code == 1, ran.said
+    assert s3.objects("bucket")[key].read() == b"somebody else's"
