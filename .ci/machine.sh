@@ -61,11 +61,12 @@ python_39_from_uv() { # print "version path" of a Python 3.9 that uv has or can 
   echo "$(python_version "$found") $found"
 }
 
-need_browser() { # install chromium for the tests that open the report pages; they are skipped without it
-  local name
-  for name in chromium chromium-browser google-chrome; do
-    command -v "$name" >/dev/null && { echo "browser: $name"; return; }
-  done
-  echo "no browser: installing chromium"
-  apt_install chromium || echo "chromium cannot be installed: the tests of the report pages will be skipped"
+need_browser() { # install chromium and its driver for the tests that open the report pages; skipped without them
+  command -v chromedriver >/dev/null && { command -v chromium || command -v google-chrome; } >/dev/null && {
+    echo "browser: $(command -v chromium || command -v google-chrome)"
+    return
+  }
+  echo "no browser, or no driver for it: installing chromium and chromium-driver"
+  apt_install chromium chromium-driver ||
+    echo "they cannot be installed: the tests of the report pages will be skipped"
 }
