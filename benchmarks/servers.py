@@ -185,7 +185,8 @@ class Servers:
             bucket_port=self._ports[1],
             tls=" ssl" if service.tls else "",
             certificate=f"ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.pem; "
-            "ssl_session_cache shared:sessions:4m;",
+            "ssl_session_cache shared:sessions:4m; ssl_prefer_server_ciphers on; "
+            "ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384;",  # AWS's order
             source_wait=f"access_by_lua_block {{ ngx.sleep({service.source_ms / 1000}) }}"
             if service.source_ms
             else "",

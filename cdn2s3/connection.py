@@ -106,13 +106,14 @@ class Connection:
 
         Raise TryAgain when it neither answers nor takes them in time.
         """
+        limit.remaining()  # again at each wait; in between the system takes what it has room for
+        send = self._sock.send
         try:
             for piece in pieces:
                 view = memoryview(piece)
                 while view:
-                    limit.remaining()
                     try:
-                        view = view[self._sock.send(view) :]
+                        view = view[send(view) :]
                     except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
                         if self._answers_instead(limit):
                             return False
@@ -180,9 +181,10 @@ class Connection:
     def _records(self, into: memoryview) -> int:
         """Read TLS records into into until it is full or none is left; raise SSLWantReadError where there is none."""
         assert self._tls is not None
-        filled = self._tls.recv_into(into)
+        receive, wanted = self._tls.recv_into, len(into)
+        filled = receive(into, wanted)
         with suppress(ssl.SSLWantReadError):
-            while filled < len(into) and (got := self._tls.recv_into(into[filled:])):
+            while filled < wanted and (got := receive(into[filled:], wanted - filled)):
                 filled += got
         return filled
 
