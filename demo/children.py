@@ -10,10 +10,12 @@ import contextlib
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
 
 ROOT = Path(__file__).resolve().parent.parent
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 30  # seconds that a script gets to save its state after a signal: its two timeouts and some more
 
 
@@ -35,8 +37,22 @@ def raise_on_signals() -> None:
     def leave(number: int, frame: FrameType | None) -> None:
         raise Stopped(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _SIGNALS:
         signal.signal(number, leave)
+
+
+@contextlib.contextmanager
+def _signals_noted() -> Iterator[list[int]]:
+    """Let the three signals in the block only be noted in the list that it gives."""
+    noted: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, frame: noted.append(number)) for number in _SIGNALS
+    }
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Children:
@@ -87,8 +103,11 @@ class Children:
         signal kills it.
         """
         sys.stdout.flush()
-        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, start_new_session=True)
+        with _signals_noted() as noted:  # one that came here would leave a process behind that nobody knows
+            process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, start_new_session=True)
         try:
+            if noted:
+                raise Stopped(noted[0])
             return process.wait()
         except Stopped as stop:
             process.send_signal(signal.SIGINT if stop.number == signal.SIGINT else signal.SIGTERM)

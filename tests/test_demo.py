@@ -17,7 +17,7 @@ from typing import Any, Callable
 import pytest
 
 from demo import check
-from demo.children import ROOT
+from demo.children import ROOT, Children, Stopped, raise_on_signals
 from demo.planted import planted, write_planted
 from demo.world import build_world
 
@@ -222,6 +222,31 @@ def test_children_end_with_their_driver(
         assert driver.stdout.read() == f"{passed_on}\n"  # and then its end: nobody holds it open any more
         assert driver.wait(timeout=10) == code
     assert not is_listening(port)
+
+
+def test_signal_while_a_script_is_being_started_is_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    class Signalled(subprocess.Popen[bytes]):
+        """A process whose starter gets a signal before it knows of the process."""
+
+        def __init__(self, *arguments: Any, **more: Any) -> None:
+            super().__init__(*arguments, **more)
+            started.append(self)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    monkeypatch.setattr(subprocess, "Popen", Signalled)
+    try:
+        raise_on_signals()
+        with pytest.raises(Stopped), Children(tmp_path) as children:
+            children.run(["sleep", "60"], tmp_path)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert started[0].returncode == -signal.SIGTERM
 
 
 def test_servers_end_when_their_driver_is_killed(tmp_path: Path) -> None:
