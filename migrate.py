@@ -30,7 +30,8 @@ from typing import Callable, Protocol
 
 from cdn2s3 import commands, failures, guard, runstate, statefile, streams
 from cdn2s3.books import Books
-from cdn2s3.crew import Crew, Desk
+from cdn2s3.crew import Crew
+from cdn2s3.desk import Desk
 from cdn2s3.equipment import Process, allow_open_files, equip, note_on, probe_patiently, process_count
 from cdn2s3.errors import (
     CAUSES,
@@ -47,7 +48,6 @@ from cdn2s3.job import (
     Job,
     forget_completed,
     kept_input,
-    key_maker,
     look_through,
     plan_job,
     refuse_strangers,
@@ -59,6 +59,7 @@ from cdn2s3.ledger import FAILED, Ledger
 from cdn2s3.logs import ending_in_the_log, say_error, show
 from cdn2s3.logs import set_level as set_log_level
 from cdn2s3.logs import set_up as set_up_logs
+from cdn2s3.naming import key_maker
 from cdn2s3.progress import Progress
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter

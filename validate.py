@@ -55,11 +55,11 @@ from cdn2s3.errors import (
 )
 from cdn2s3.expected import DIFFERS, SEEN, Counts, Expected, Missing
 from cdn2s3.fields import encode
-from cdn2s3.job import key_maker
 from cdn2s3.ledger import COMPLETED, FAILED
 from cdn2s3.listing import Found, Listing, look
 from cdn2s3.logs import ending_in_the_log, say_error, show
 from cdn2s3.logs import set_up as set_up_logs
+from cdn2s3.naming import key_maker
 from cdn2s3.pacing import backoff
 from cdn2s3.policy import policy
 from cdn2s3.s3client import S3Client

@@ -16,10 +16,11 @@ from cdn2s3.bucket import Bucket
 from cdn2s3.commands import typed
 from cdn2s3.equipment import allow_open_files, equip, probe_patiently
 from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE, EXIT_SOME_FAILED, Fixable
-from cdn2s3.job import key_maker, look_through, refuse_strangers, urls_of
+from cdn2s3.job import look_through, refuse_strangers, urls_of
 from cdn2s3.ledger import FAILED
 from cdn2s3.listing import Listing
 from cdn2s3.logs import show
+from cdn2s3.naming import key_maker
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MigrationSettings

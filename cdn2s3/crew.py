@@ -9,17 +9,16 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import multiprocessing.connection
-import os
 import signal
-import threading
 from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from multiprocessing import reduction, resource_tracker
+from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 from cdn2s3 import failures
+from cdn2s3.desk import Kept, Report, in_child
 from cdn2s3.destination import Stored
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.feed import Done, Feed, Task
@@ -34,17 +33,6 @@ log = logging.getLogger(__name__)
 _AHEAD = 4  # tasks handed to a process for each of its workers: a tick's worth and more
 _MOST_DEATHS = 10  # in one pass; then something is wrong that a new process does not mend
 _FORK_SAFE = multiprocessing.get_context("spawn")  # never fork after threads or clients exist
-
-
-class Report(NamedTuple):
-    """What a process tells its parent."""
-
-    done: list[Done]
-    note: str  # what holds it back, "" for nothing
-    records: list[tuple[int, str]]  # log records: level and message
-    underway: Underway = Underway()
-    held: int = 0  # tasks whose failure is in doubt: not reported, and nobody is at work on them
-    error: tuple[str, int] | None = None  # message and exit code of what stopped it
 
 
 class Crew:
@@ -72,7 +60,7 @@ class Crew:
         self._ahead = _AHEAD * workers
         self._tick = tick
         self._state_dir = state_dir
-        self._lock = _Kept(lock)
+        self._lock = Kept(lock)
         self._body = body
         self._arguments: tuple[Any, ...] | None = None
         self._members: list[_Member] = []
@@ -123,7 +111,7 @@ class Crew:
 
     def _start(self, number: int) -> _Member:
         ours, theirs = _FORK_SAFE.Pipe()
-        process = _FORK_SAFE.Process(target=_in_child, args=(theirs, self._lock, self._body, number))
+        process = _FORK_SAFE.Process(target=in_child, args=(theirs, self._lock, self._body, number))
         with _signals_held_back():
             process.start()
         theirs.close()
@@ -288,66 +276,6 @@ class _Member:
             log.debug("worker process %s has ended already", self.process.pid)
 
 
-class Desk:
-    """Where a process gets its tasks and hands in what is done; made in the child's main thread."""
-
-    def __init__(
-        self, pipe: multiprocessing.connection.Connection, stop: threading.Event, number: int
-    ) -> None:
-        self.number = number  # of this process, from 0; one that replaces another has the same
-        self.feed = Feed(is_open=True)
-        self.records: list[tuple[int, str]] = []
-        self._pipe = pipe
-        self._stop = stop
-        threading.Thread(target=self._take_orders, name="orders", daemon=True).start()
-
-    def _take_orders(self) -> None:
-        while True:
-            try:
-                order = self._pipe.recv()
-            except (EOFError, OSError):
-                os._exit(3)  # the parent is gone, and its lock with it: not a byte more
-            if isinstance(order, list):
-                self.feed.put(*order)
-            else:
-                if order == "stop":
-                    self._stop.set()
-                self.feed.close()
-
-    def hand_in(self, done: list[Done], note: str, underway: Underway, held: int) -> None:
-        """Tell the parent what is done, what holds us back, what is on its way, how many failures are in doubt."""
-        self._send(Report(done, note, [], underway, held))
-
-    def give_up(self, error: CannotGoOn) -> None:
-        """Tell the parent what stops us."""
-        self._send(Report([], "", [], error=(str(error), error.exit_code)))
-
-    def _send(self, report: Report) -> None:
-        records, self.records = self.records, []
-        self._pipe.send(report._replace(records=records))
-
-
-class _ToParent(logging.Handler):
-    """Keep log records for the next report."""
-
-    def __init__(self, desk: Desk) -> None:
-        super().__init__()
-        self._desk = desk
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._desk.records.append((record.levelno, record.getMessage()))
-
-
-class _Kept:
-    """An open file that a new process gets too, and keeps open as long as it lives."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _kept, (reduction.DupFd(self._fd),)
-
-
 @contextmanager
 def _signals_held_back() -> Iterator[None]:
     """Hold back the signals that stop in the block, and in the process that is started in it until it ignores them.
@@ -360,27 +288,3 @@ def _signals_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _kept(handle: Any) -> _Kept:
-    return _Kept(handle.detach())
-
-
-def _in_child(
-    pipe: multiprocessing.connection.Connection, lock: _Kept, body: Callable[..., None], number: int
-) -> None:
-    """Run body in a new process. Signals are the parent's business: it passes the order on."""
-    for ignored in STOPPING:
-        signal.signal(ignored, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-    try:
-        arguments = pipe.recv()
-    except (EOFError, OSError):
-        return  # there will be no work
-    stop = threading.Event()
-    desk = Desk(pipe, stop, number)
-    logging.getLogger().addHandler(_ToParent(desk))
-    try:
-        body(desk, stop, *arguments)
-    except CannotGoOn as error:
-        desk.give_up(error)

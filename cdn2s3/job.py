@@ -6,37 +6,27 @@ import dataclasses
 import itertools
 import logging
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from cdn2s3 import failures, worklist
-from cdn2s3.commands import settings_file
-from cdn2s3.errors import Fixable, printable, redact
+from cdn2s3.collisions import COLLISIONS, Collision, collisions_file, refusal
+from cdn2s3.errors import Fixable, printable
 from cdn2s3.feed import Task
-from cdn2s3.fields import encode
 from cdn2s3.fingerprints import Fingerprints
-from cdn2s3.keys import KeyMaker, Malformed, Naming
+from cdn2s3.keys import KeyMaker, Malformed
 from cdn2s3.ledger import COMPLETED, FAILED, failed_line
+from cdn2s3.naming import warn_of_naming
 from cdn2s3.owners import Owners
-from cdn2s3.runstate import is_bound
 from cdn2s3.settings import MigrationSettings
 from cdn2s3.statefile import AppendFile, cannot_read, input_lines, replacing, whole_lines
-from cdn2s3.worklist import OnCollision, Worklist
+from cdn2s3.worklist import Worklist
 
 log = logging.getLogger(__name__)
 
-COLLISIONS = "collisions.txt"
-_SHOWN = 10
-
-
-class Collision(NamedTuple):
-    """Two URLs that would become one object."""
-
-    key: str
-    first: str
-    second: str
+_SHOWN = 10  # malformed lines
 
 
 class Looked(NamedTuple):
@@ -69,18 +59,6 @@ class Job(NamedTuple):
         """Yield the URLs to try, in the order of the input; raise CannotGoOn when it cannot be read any more."""
         pending = worklist.lines_with(worklist.PENDING, self.urls, self.work)
         return (Task(url) for _, url in itertools.islice(pending, self.todo))
-
-
-def key_maker(settings: MigrationSettings) -> KeyMaker:
-    """Return how URLs become keys under settings."""
-    return KeyMaker(
-        Naming(
-            settings.url_prefix,
-            settings.destination_prefix,
-            settings.preserve_path_structure,
-            settings.strip_path_prefix,
-        )
-    )
 
 
 def urls_of(path: Path, option: str) -> Fingerprints:
@@ -173,7 +151,7 @@ def look_through(settings: MigrationSettings, keys: KeyMaker, redone: Fingerprin
             examples.append(f"  '{printable(url)}': {why}")
 
     shown: list[Collision] = []
-    with _collisions_file(state / COLLISIONS, shown) as on_collision:
+    with collisions_file(state / COLLISIONS, shown) as on_collision:
         work = worklist.survey(urls, keys, owners, on_malformed, on_collision)
     if work.malformed:
         log.warning(
@@ -181,89 +159,8 @@ def look_through(settings: MigrationSettings, keys: KeyMaker, redone: Fingerprin
         )
     warn_of_naming(settings, work)
     if work.collisions and settings.on_collision == "refuse":
-        raise Fixable(_refusal(settings, work, shown))
+        raise Fixable(refusal(settings, work, shown))
     return Looked(work, owners)
-
-
-def warn_of_naming(settings: MigrationSettings, work: Worklist) -> None:
-    """Warn of settings that are allowed, and give keys that hardly anybody wants."""
-    prefix, strip = settings.destination_prefix, settings.strip_path_prefix
-    if prefix and not prefix.endswith("/"):
-        log.warning(
-            "DESTINATION_PREFIX=%s does not end in /: keys begin with %sNAME, not %s/NAME", *[prefix] * 3
-        )
-    if prefix.startswith("/"):
-        log.warning("DESTINATION_PREFIX=%s begins with /, and so does every key", prefix)
-    if strip and not settings.preserve_path_structure:
-        log.warning("STRIP_PATH_PREFIX is not used: it goes with PRESERVE_PATH_STRUCTURE=true")
-    if work.unstripped and work.unstripped == work.pending + work.done:
-        hint = " (a path is compared without its leading /)" if strip.startswith("/") else ""
-        log.warning("STRIP_PATH_PREFIX=%s is the start of no URL's path%s", strip, hint)
-    elif work.unstripped:
-        log.warning("%d URLs lack STRIP_PATH_PREFIX and keep their whole path", work.unstripped)
-
-
-@contextmanager
-def _collisions_file(path: Path, shown: list[Collision]) -> Iterator[OnCollision]:
-    """Give what writes a collision to path and the first ten to shown; without any, path is removed."""
-    with replacing(path) as file:
-
-        def on_collision(key: str, first: str, url: str) -> None:
-            file.write(encode((key, first, url)))
-            if len(shown) < _SHOWN:
-                shown.append(Collision(key, first, url))
-
-        yield on_collision
-    if not shown:
-        path.unlink()
-
-
-def _refusal(settings: MigrationSettings, work: Worklist, shown: list[Collision]) -> str:
-    """Return what a person needs to end the collisions; the settings stand so that they can be pasted."""
-    lines = [
-        f"{work.collisions:,} URLs would overwrite another one: different URLs, the same key. Nothing was moved."
-    ]
-    for pair in shown:
-        lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
-    lines.append(
-        f"All of them stand in {settings.state_dir / COLLISIONS}. "
-        f"Change one of these lines in {settings_file()}:"
-    )
-    for setting, meaning in remedies(settings, shown):
-        lines += ["", f"# {meaning}", setting]
-        if is_bound(settings) and not setting.startswith("ON_COLLISION"):
-            lines += ["# and, as this state belongs to the old keys, a new one", "STATE_DIR=state2"]
-    return "\n".join(lines)
-
-
-def remedies(settings: MigrationSettings, collisions: Iterable[Collision]) -> list[tuple[str, str]]:
-    """Return the lines for the settings file that end these collisions, best first, each with what it does."""
-    found = [
-        (line, meaning)
-        for line, changed, meaning in (
-            (
-                "PRESERVE_PATH_STRUCTURE=true",
-                dataclasses.replace(settings, preserve_path_structure=True),
-                "the key is the URL's path: every image gets its own object",
-            ),
-            (
-                "STRIP_PATH_PREFIX=",
-                dataclasses.replace(settings, strip_path_prefix=""),
-                "the key is the URL's whole path",
-            ),
-        )
-        if changed != settings and _apart(changed, collisions)
-    ]
-    last = ("ON_COLLISION=first", "the first URL of each key wins, the others fail as `collision`")
-    return [*found[:1], last]
-
-
-def _apart(settings: MigrationSettings, collisions: Iterable[Collision]) -> bool:
-    keys = key_maker(settings)
-    try:
-        return all(keys.address(pair.first).key != keys.address(pair.second).key for pair in collisions)
-    except Malformed:
-        return False
 
 
 def plan_job(

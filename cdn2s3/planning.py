@@ -8,14 +8,15 @@ import textwrap
 from collections.abc import Iterable
 
 from cdn2s3 import estimate, runstate, worklist
+from cdn2s3.collisions import Collision, remedies
 from cdn2s3.commands import settings_file
 from cdn2s3.counted import counted
 from cdn2s3.errors import printable, redact
 from cdn2s3.estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, dollars
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.heads import Head, heads
-from cdn2s3.job import Collision, key_maker, remedies, warn_of_naming
 from cdn2s3.ledger import COMPLETED
+from cdn2s3.naming import key_maker, warn_of_naming
 from cdn2s3.settings import MigrationSettings
 from cdn2s3.units import bytes_text, duration
 from cdn2s3.worklist import DONE, NOT_CHOSEN, PENDING, Worklist

@@ -8,7 +8,7 @@ from typing import Callable
 
 import pytest
 
-from cdn2s3 import adoption, job, ledger, planning, statefile
+from cdn2s3 import adoption, ledger, naming, planning, statefile
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.listing import Found
 from cdn2s3.runstate import LOCK
@@ -39,7 +39,7 @@ def adopted(
         on_collision="first",
     )
     work = planning.looked_through(settings).work
-    result = adoption.adopt(settings, job.key_maker(settings), work, pages)
+    result = adoption.adopt(settings, naming.key_maker(settings), work, pages)
     rows = [ledger.completed(line) for line in statefile.whole_lines(folder / "completed.txt")]
     assert None not in rows
     return result, [row for row in rows if row is not None]

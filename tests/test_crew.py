@@ -17,7 +17,8 @@ from typing import Any, Callable
 import pytest
 
 from cdn2s3 import crew as under_test
-from cdn2s3.crew import Crew, Desk
+from cdn2s3.crew import Crew
+from cdn2s3.desk import Desk
 from cdn2s3.destination import Stored
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.feed import Done, Task

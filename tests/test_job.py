@@ -15,7 +15,6 @@ from cdn2s3.job import (
     Job,
     forget_completed,
     kept_input,
-    key_maker,
     look_through,
     plan_job,
     refuse_strangers,
@@ -23,6 +22,7 @@ from cdn2s3.job import (
     urls_of,
 )
 from cdn2s3.ledger import Completed, Failed
+from cdn2s3.naming import key_maker
 from cdn2s3.settings import MigrationSettings, build
 
 PREFIX = "https://cdn.example/"

@@ -16,7 +16,7 @@ from cdn2s3.buffers import Budget
 from cdn2s3.download import Reader
 from cdn2s3.errors import CannotGoOn, Stopped
 from cdn2s3.guard import probe
-from cdn2s3.job import key_maker
+from cdn2s3.naming import key_maker
 from cdn2s3.pacing import Bandwidth
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter

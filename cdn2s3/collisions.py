@@ -1,0 +1,93 @@
+"""Different URLs with one key: all of them on file, a few of them shown, and what ends them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from cdn2s3.commands import settings_file
+from cdn2s3.errors import redact
+from cdn2s3.fields import encode
+from cdn2s3.keys import Malformed
+from cdn2s3.naming import key_maker
+from cdn2s3.runstate import is_bound
+from cdn2s3.settings import MigrationSettings
+from cdn2s3.statefile import replacing
+from cdn2s3.worklist import OnCollision, Worklist
+
+COLLISIONS = "collisions.txt"
+SHOWN = 10  # on a screen; the file has them all
+
+
+class Collision(NamedTuple):
+    """Two URLs that would become one object."""
+
+    key: str
+    first: str
+    second: str
+
+
+@contextmanager
+def collisions_file(path: Path, shown: list[Collision]) -> Iterator[OnCollision]:
+    """Give what writes a collision to path and the first ten to shown; without any, path is removed."""
+    with replacing(path) as file:
+
+        def on_collision(key: str, first: str, url: str) -> None:
+            file.write(encode((key, first, url)))
+            if len(shown) < SHOWN:
+                shown.append(Collision(key, first, url))
+
+        yield on_collision
+    if not shown:
+        path.unlink()
+
+
+def refusal(settings: MigrationSettings, work: Worklist, shown: list[Collision]) -> str:
+    """Return what a person needs to end the collisions; the settings stand so that they can be pasted."""
+    lines = [
+        f"{work.collisions:,} URLs would overwrite another one: different URLs, the same key. Nothing was moved."
+    ]
+    for pair in shown:
+        lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
+    lines.append(
+        f"All of them stand in {settings.state_dir / COLLISIONS}. "
+        f"Change one of these lines in {settings_file()}:"
+    )
+    for setting, meaning in remedies(settings, shown):
+        lines += ["", f"# {meaning}", setting]
+        if is_bound(settings) and not setting.startswith("ON_COLLISION"):
+            lines += ["# and, as this state belongs to the old keys, a new one", "STATE_DIR=state2"]
+    return "\n".join(lines)
+
+
+def remedies(settings: MigrationSettings, collisions: Iterable[Collision]) -> list[tuple[str, str]]:
+    """Return the lines for the settings file that end these collisions, best first, each with what it does."""
+    found = [
+        (line, meaning)
+        for line, changed, meaning in (
+            (
+                "PRESERVE_PATH_STRUCTURE=true",
+                dataclasses.replace(settings, preserve_path_structure=True),
+                "the key is the URL's path: every image gets its own object",
+            ),
+            (
+                "STRIP_PATH_PREFIX=",
+                dataclasses.replace(settings, strip_path_prefix=""),
+                "the key is the URL's whole path",
+            ),
+        )
+        if changed != settings and _apart(changed, collisions)
+    ]
+    last = ("ON_COLLISION=first", "the first URL of each key wins, the others fail as `collision`")
+    return [*found[:1], last]
+
+
+def _apart(settings: MigrationSettings, collisions: Iterable[Collision]) -> bool:
+    keys = key_maker(settings)
+    try:
+        return all(keys.address(pair.first).key != keys.address(pair.second).key for pair in collisions)
+    except Malformed:
+        return False

@@ -1,0 +1,111 @@
+"""A worker process, as it sees itself: where it gets its tasks, and what it tells its parent (crew)."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing.connection
+import os
+import signal
+import threading
+from multiprocessing import reduction
+from typing import Any, Callable, NamedTuple
+
+from cdn2s3.errors import CannotGoOn
+from cdn2s3.feed import Done, Feed
+from cdn2s3.signals import STOPPING
+from cdn2s3.underway import Underway
+
+
+class Report(NamedTuple):
+    """What a process tells its parent."""
+
+    done: list[Done]
+    note: str  # what holds it back, "" for nothing
+    records: list[tuple[int, str]]  # log records: level and message
+    underway: Underway = Underway()
+    held: int = 0  # tasks whose failure is in doubt: not reported, and nobody is at work on them
+    error: tuple[str, int] | None = None  # message and exit code of what stopped it
+
+
+class Desk:
+    """Where a process gets its tasks and hands in what is done; made in the child's main thread."""
+
+    def __init__(
+        self, pipe: multiprocessing.connection.Connection, stop: threading.Event, number: int
+    ) -> None:
+        self.number = number  # of this process, from 0; one that replaces another has the same
+        self.feed = Feed(is_open=True)
+        self.records: list[tuple[int, str]] = []
+        self._pipe = pipe
+        self._stop = stop
+        threading.Thread(target=self._take_orders, name="orders", daemon=True).start()
+
+    def _take_orders(self) -> None:
+        while True:
+            try:
+                order = self._pipe.recv()
+            except (EOFError, OSError):
+                os._exit(3)  # the parent is gone, and its lock with it: not a byte more
+            if isinstance(order, list):
+                self.feed.put(*order)
+            else:
+                if order == "stop":
+                    self._stop.set()
+                self.feed.close()
+
+    def hand_in(self, done: list[Done], note: str, underway: Underway, held: int) -> None:
+        """Tell the parent what is done, what holds us back, what is on its way, how many failures are in doubt."""
+        self._send(Report(done, note, [], underway, held))
+
+    def give_up(self, error: CannotGoOn) -> None:
+        """Tell the parent what stops us."""
+        self._send(Report([], "", [], error=(str(error), error.exit_code)))
+
+    def _send(self, report: Report) -> None:
+        records, self.records = self.records, []
+        self._pipe.send(report._replace(records=records))
+
+
+class _ToParent(logging.Handler):
+    """Keep log records for the next report."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._desk.records.append((record.levelno, record.getMessage()))
+
+
+class Kept:
+    """An open file that a new process gets too, and keeps open as long as it lives."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _kept, (reduction.DupFd(self._fd),)
+
+
+def _kept(handle: Any) -> Kept:
+    return Kept(handle.detach())
+
+
+def in_child(
+    pipe: multiprocessing.connection.Connection, lock: Kept, body: Callable[..., None], number: int
+) -> None:
+    """Run body in a new process. Signals are the parent's business: it passes the order on."""
+    for ignored in STOPPING:
+        signal.signal(ignored, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+    try:
+        arguments = pipe.recv()
+    except (EOFError, OSError):
+        return  # there will be no work
+    stop = threading.Event()
+    desk = Desk(pipe, stop, number)
+    logging.getLogger().addHandler(_ToParent(desk))
+    try:
+        body(desk, stop, *arguments)
+    except CannotGoOn as error:
+        desk.give_up(error)
