@@ -80,7 +80,7 @@ def test_outage_that_passes_is_waited_for_and_fails_no_file(world: World, side: 
     with world.job.running(quick=NO_SECOND_PASS) as running:
         running.until(world.is_under_way)
         world.break_down(side, how)
-        running.until(lambda: f"{side} is down" in world.job.log)
+        running.until(lambda: f"{side} down " in world.job.log)
         time.sleep(1.0)  # the outage goes on for a while
         world.heal(side)
         ran = running.end(20)
@@ -99,7 +99,7 @@ def test_probe_of_an_outage_is_gone_at_the_end(world: World, processes: str) -> 
     with world.job.running(quick=NO_SECOND_PASS, PROCESSES=processes) as running:
         running.until(world.is_under_way)
         world.break_down("bucket", "SlowDown")
-        running.until(lambda: "bucket is down" in world.job.log)
+        running.until(lambda: "bucket down " in world.job.log)
         world.s3.rules.clear()
         world.s3.rules.add(Rule("InternalError", operation="DeleteObject", count=1))
         ran = running.end(20)
@@ -112,7 +112,7 @@ def test_outage_that_turns_into_a_refusal_stops_at_once(world: World) -> None:
     with world.job.running(quick=NO_SECOND_PASS) as running:
         running.until(world.is_under_way)
         world.break_down("bucket", "SlowDown")
-        running.until(lambda: "bucket is down" in world.job.log)
+        running.until(lambda: "bucket down " in world.job.log)
         world.s3.rules.clear()
         world.break_down("bucket", "ExpiredToken")
         ran = running.end(20)
@@ -157,7 +157,7 @@ def test_outage_that_all_the_last_urls_fail_in_blames_none(
         running.until(lambda: sum(world.source.requests.values()) > 60)
         if side == "bucket":
             world.break_down(side, how)
-        running.until(lambda: f"{side} is down" in world.job.log)
+        running.until(lambda: f"{side} down " in world.job.log)
         if heals:
             world.heal(side)
         ran = running.end(20)
@@ -195,7 +195,7 @@ def test_outage_at_the_tail_is_waited_for(world: World, side: str, urls: int) ->
         running.until(lambda: world.is_under_way() and sum(world.side(side).rules.struck.values()) >= urls)
         world.break_down(side, "refuse")
         world.side(side).rules.remove("held")
-        running.until(lambda: f"{side} is down" in world.job.log)
+        running.until(lambda: f"{side} down " in world.job.log)
         world.heal(side)
         ran = running.end(30)
     assert ran.code == 0, ran.said
@@ -214,7 +214,7 @@ def test_outage_that_the_last_few_urls_fail_in_blames_none(
         running.until(lambda: world.is_under_way() and sum(world.side(side).rules.struck.values()) == 7)
         world.break_down(side, how)
         world.side(side).rules.remove("held")
-        running.until(lambda: f"{side} is down" in world.job.log)
+        running.until(lambda: f"{side} down " in world.job.log)
         if heals:
             world.heal(side)
         ran = running.end(30)
@@ -235,7 +235,7 @@ def test_source_that_is_gone_before_its_first_answer_fails_no_file(world: World)
     world.job.urls(world.urls)
     world.source.network.refuse()
     with world.job.running(quick=NO_SECOND_PASS) as running:
-        running.until(lambda: "source is down" in world.job.log)
+        running.until(lambda: "source down " in world.job.log)
         world.heal("source")
         ran = running.end(30)
     assert ran.code == 0, ran.said
