@@ -32,7 +32,7 @@ from cdn2s3 import commands, failures, guard, runstate, statefile, streams
 from cdn2s3.books import Books
 from cdn2s3.crew import Crew
 from cdn2s3.desk import Desk
-from cdn2s3.equipment import Process, allow_open_files, equip, note_on, probe_patiently, process_count
+from cdn2s3.equipment import allow_open_files, equip, note_on, probe_patiently
 from cdn2s3.errors import (
     CAUSES,
     EXIT_CANNOT_GO_ON,
@@ -60,6 +60,7 @@ from cdn2s3.logs import ending_in_the_log, say_error, show
 from cdn2s3.logs import set_level as set_log_level
 from cdn2s3.logs import set_up as set_up_logs
 from cdn2s3.naming import key_maker
+from cdn2s3.processes import Process, process_count
 from cdn2s3.progress import Progress
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
@@ -340,6 +341,7 @@ def share(
     """Be one of count processes: move what the desk hands out, with this process's share of the workers."""
     set_log_level(settings.log_level)
     process = Process(desk.number, count)
+    process.keep_to_its_cores()
     workers = process.workers(settings.concurrency)
     ledger = Ledger(settings.state_dir)
     with ExitStack() as stack:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import resource
 import threading
 import time
-from typing import NamedTuple
 
 from cdn2s3 import guard
 from cdn2s3.bucket import Bucket
@@ -17,6 +15,7 @@ from cdn2s3.download import Reader
 from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
 from cdn2s3.guard import Probed
 from cdn2s3.pacing import Bandwidth, backoff
+from cdn2s3.processes import ALONE, Process
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MigrationSettings
@@ -28,20 +27,6 @@ from cdn2s3.units import duration
 log = logging.getLogger(__name__)
 
 _FILES_BESIDES = 64  # open files that are neither a download nor an upload
-
-
-class Process(NamedTuple):
-    """Which of the run's processes this is; the only one by default."""
-
-    number: int = 0  # from 0
-    of: int = 1  # how many there are, no more than workers
-
-    def workers(self, concurrency: int) -> int:
-        """Return how many workers this process has, so that all have concurrency; the first have the most."""
-        return concurrency // self.of + (self.number < concurrency % self.of)
-
-
-ALONE = Process()
 
 
 def equip(
@@ -125,13 +110,6 @@ def _in_short(why: str) -> str:
     if status:
         return status[1]
     return "no answer" if why.startswith("no whole answer") else why.rpartition(": ")[2][:26]
-
-
-def process_count(settings: MigrationSettings) -> int:
-    """Return how many processes PROCESSES asks for; auto is one a core, with 16 workers each at least."""
-    if settings.processes == "auto":
-        return max(1, min(len(os.sched_getaffinity(0)), settings.concurrency // 16))
-    return min(int(settings.processes), settings.concurrency)
 
 
 def open_files_needed(workers: int) -> int:

@@ -9,8 +9,9 @@ import pytest
 
 from cdn2s3.bucket import Guard
 from cdn2s3.buffers import BUDGET
-from cdn2s3.equipment import ALONE, Process, equip, process_count
+from cdn2s3.equipment import equip
 from cdn2s3.guard import Probed
+from cdn2s3.processes import ALONE, Process
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MigrationSettings, build
@@ -32,30 +33,6 @@ def settings_with(**values: str) -> MigrationSettings:
 def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-
-
-@pytest.mark.parametrize(
-    ("concurrency", "workers"),
-    [
-        pytest.param(150, [150], id="alone"),
-        pytest.param(150, [75, 75], id="even"),
-        pytest.param(150, [38, 38, 37, 37], id="the first have one more"),
-        pytest.param(3, [1, 1, 1], id="one each"),
-    ],
-)
-def test_workers_of_all_processes_are_those_of_the_run(concurrency: int, workers: list[int]) -> None:
-    count = len(workers)
-    assert [Process(number, count).workers(concurrency) for number in range(count)] == workers
-    assert sum(workers) == concurrency
-
-
-@pytest.mark.parametrize(
-    ("processes", "concurrency", "count"), [("4", "150", 4), ("64", "3", 3), ("auto", "1", 1)]
-)
-def test_process_has_a_worker_at_least(processes: str, concurrency: str, count: int) -> None:
-    settings = settings_with(PROCESSES=processes, CONCURRENCY=concurrency)
-    assert process_count(settings) == count
-    assert all(Process(number, count).workers(settings.concurrency) > 0 for number in range(count))
 
 
 @pytest.mark.parametrize(

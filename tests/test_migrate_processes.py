@@ -13,6 +13,7 @@ from typing import Callable
 
 import pytest
 
+from cdn2s3.processes import usable_cores
 from tests.running import Migration, assert_consistent, assert_moved, counts, migration, no_processes_of
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server
@@ -104,6 +105,15 @@ def test_killed_worker_process_is_replaced_and_its_share_done(world: World, roun
     world.assert_all_moved(kills=2)
     assert counts(world.job)["completed"] == URLS
     assert_none_left(world.job.folder)
+
+
+@pytest.mark.skipif(len(usable_cores()) < 2, reason="one core cannot be shared out")
+def test_worker_processes_keep_to_their_own_cores(world: World) -> None:
+    with world.job.running() as running:
+        running.until(lambda: world.has_completed(WORKERS))
+        cores = [os.sched_getaffinity(pid) for pid in worker_processes(running.pid)]
+        assert running.end().code == 0
+    assert sorted(core for of_process in cores for core in of_process) == usable_cores()
 
 
 def test_worker_process_killed_in_the_middle_of_a_record_leaves_whole_lines(world: World) -> None:
