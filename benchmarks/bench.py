@@ -14,10 +14,11 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import machine
+from benchmarks import machine, memory
 from benchmarks.link import iperf3_mbps, link
 from benchmarks.movers import PLAIN, RCLONE, Mover, ours, rclone
 from benchmarks.photographs import HUGE, LARGE, SMALL, Sizes
@@ -71,6 +72,13 @@ QUICK = tuple(
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
+    with nullcontext() if arguments.quick else memory.at_hand(memory.free() // 2):
+        measure(arguments)
+    return 0
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Measure the cases asked for; print their tables, and write them to RESULTS where they are all."""
     rounds = arguments.rounds or (1 if arguments.quick else 3)
     whole = not (arguments.quick or arguments.only or arguments.cases or arguments.tls)
     sections = []
@@ -84,7 +92,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(sections[-1], flush=True)
         if whole:  # after each case: an hour's work is not lost with its end
             RESULTS.write_text("\n".join([head(rounds, len(sections)), *sections]), encoding="utf-8")
-    return 0
 
 
 def measured(case: Case, only: Sequence[str], rounds: int) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import measure, photographs
+from benchmarks import measure, memory, photographs
 from benchmarks.movers import Mover, key_of
 from benchmarks.servers import LOOPBACK, Servers, Service
 
@@ -60,28 +58,14 @@ class CheckFailedError(Exception):
 @contextmanager
 def photographs_in_memory(sizes: photographs.Sizes, count: int) -> Iterator[tuple[Path, list[str]]]:
     """Give a folder on a memory disk with photographs in `source`, and their paths; removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="cdn2s3-bench-", dir=MEMORY_DISK) as name, _large_pages(name):
+    with (
+        tempfile.TemporaryDirectory(prefix="cdn2s3-bench-", dir=MEMORY_DISK) as name,
+        memory.disk_in_large_pages(Path(name)),
+    ):
         folder = Path(name) / "disk"
         folder.mkdir()
         yield folder, photographs.make(folder / "source", sizes, count)
         shutil.rmtree(folder)
-
-
-@contextmanager
-def _large_pages(folder: str) -> Iterator[None]:
-    """Give folder a memory disk of its own, in pages as large as its files, where root may.
-
-    In pages of 4 KB a virtual machine spends more on the servers' page faults than on what is measured.
-    """
-    mount = ["mount", "-t", "tmpfs", "-o", "huge=within_size,size=90%", "tmpfs", folder]
-    mounted = (
-        os.geteuid() == 0 and subprocess.run(mount, stderr=subprocess.DEVNULL, check=False).returncode == 0
-    )
-    try:
-        yield
-    finally:
-        if mounted:
-            subprocess.run(["umount", folder], check=True)
 
 
 def one(mover: Mover, folder: Path, paths: Sequence[str], service: Service, place: Place) -> Figures:
@@ -114,12 +98,7 @@ def one(mover: Mover, folder: Path, paths: Sequence[str], service: Service, plac
 def interleaved(
     movers: Sequence[Mover], folder: Path, paths: Sequence[str], service: Service, place: Place, rounds: int
 ) -> list[Figures]:
-    """Let each mover run in each round, and return the medians, in the order of movers.
-
-    A first run counts for nothing: the host of a virtual machine gives memory when it is first used, which has
-    cost the servers' files up to 1 ms each.
-    """
-    one(movers[0], folder, paths, service, place)
+    """Let each mover run in each round, and return the medians, in the order of movers."""
     runs: dict[str, list[Figures]] = {mover.name: [] for mover in movers}
     for number in range(rounds):
         for mover in movers:

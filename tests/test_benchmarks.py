@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import four_million, measure, photographs
+from benchmarks import four_million, measure, memory, photographs
 from benchmarks.movers import PLAIN, RCLONE
 from benchmarks.runs import Figures, median
 from benchmarks.servers import times_in
@@ -125,3 +125,33 @@ def test_listing_pages_show_every_object_once() -> None:
     pages = [four_million.listing_page("b", first, 2_500, 1_000) for first in (0, 1_000, 2_000)]
     assert [page.count(b"<Contents>") for page in pages] == [1_000, 1_000, 500]
     assert [b"<IsTruncated>true" in page for page in pages] == [True, True, False]
+
+
+def holders() -> list[str]:
+    """Return the ids of the processes that hold memory for a benchmark of this process."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command, status = (folder / "cmdline").read_text(), (folder / "stat").read_text()
+        except OSError:  # it has ended
+            continue
+        if "benchmarks.memory" in command and status.rpartition(")")[2].split()[1] == str(os.getpid()):
+            found.append(folder.name)
+    return found
+
+
+def test_memory_at_hand_is_used_once_and_nearly_all_free_again() -> None:
+    size = 200_000_000
+    with memory.at_hand(size):
+        (holder,) = holders()
+        status = Path(f"/proc/{holder}/status").read_text()
+        peak, now = (int(status.partition(name)[2].split()[0]) * 1024 for name in ("VmHWM:", "VmRSS:"))
+        assert peak >= size
+        assert now < size / 4
+    assert holders() == []
+
+
+def test_memory_that_there_is_not_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RuntimeError, match="cannot be held"), memory.at_hand(1 << 60):
+        pass
+    assert "Cannot allocate memory" in capfd.readouterr().err
