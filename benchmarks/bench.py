@@ -53,7 +53,7 @@ FAR_MOVERS = (ours(2), ours(2, "crc32"), RCLONE, PLAIN)
 CASES = (
     *(
         Case(sizes, files, Service(tls), ALL_MOVERS)
-        for sizes, files in ((LARGE, 8_000), (SMALL, 20_000))
+        for sizes, files in ((LARGE, 12_000), (SMALL, 30_000))
         for tls in (False, True)
     ),
     Case(LARGE, 8_000, Service(True, **FAR), (ours(2), ours(2, "crc32"), RCLONE), link_mbps=2_500),
@@ -61,7 +61,7 @@ CASES = (
     Case(HUGE, 400, Service(False, **FAR), (ours(1), ours(8), RCLONE)),
     *(
         Case(sizes, files, Service(tls, **FAR), FAR_MOVERS)
-        for sizes, files in ((LARGE, 6_000), (SMALL, 20_000))
+        for sizes, files in ((LARGE, 8_000), (SMALL, 20_000))
         for tls in (False, True)
     ),
 )

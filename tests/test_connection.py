@@ -145,6 +145,46 @@ def test_body_sent_past_many_timeouts_arrives_as_it_is(
     assert received == [hashlib.sha256(b"".join(pieces)).hexdigest()]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "calls"),
+    [
+        pytest.param([600], (1, 1), id="no body"),
+        pytest.param([600, 0], (1, 1), id="empty body"),
+        pytest.param([600, 15_000], (1, 1), id="in one TLS record"),
+        pytest.param([600, 20_000], (1, 2), id="more than a TLS record"),
+        pytest.param([600, 64_936], (1, 2), id="all that goes at once"),
+        pytest.param([600, 64_937], (2, 2), id="one byte more"),
+        pytest.param([600, 10, 20], (2, 2), id="a third piece"),
+        pytest.param([70_000, 10], (2, 2), id="a head beyond all measure"),
+    ],
+)
+def test_small_request_goes_in_as_few_calls_as_it_can(
+    tls: TlsMaterial | None, monkeypatch: pytest.MonkeyPatch, sizes: list[int], calls: tuple[int, int]
+) -> None:
+    pieces = [os.urandom(size) for size in sizes]
+    received: list[bytes] = []
+    done = threading.Event()
+
+    def reading(peer: server_wire.Connection) -> None:
+        received.append(peer.read(sum(sizes)))
+        done.set()
+
+    with connected(reading, tls) as connection:
+        sent: list[int] = []
+        real = connection._sock.send
+
+        def counted(data: memoryview) -> int:
+            sent.append(len(data))
+            return real(data)
+
+        monkeypatch.setattr(type(connection._sock), "send", lambda _, data: counted(data))
+        assert connection.send(pieces, Limit(5))
+        monkeypatch.undo()
+        assert done.wait(5)
+    assert received == [b"".join(pieces)]
+    assert len(sent) == calls[tls is not None], sent
+
+
 # connecting
 
 
