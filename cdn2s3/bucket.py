@@ -205,6 +205,7 @@ class Bucket:
             {"ContentType": media_type, **_boto3_params(self._settings)},
             protect and self.guard.takes_if_none_match,
             self.guard.etag_is_md5,
+            self.guard.checksum_refused and self._settings.integrity == "md5",
             limit_seconds,
             self._unfinished,
         )

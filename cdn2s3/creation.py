@@ -72,8 +72,8 @@ def _created(
     if reply.code == _TAKEN:
         return None
     if reply.code == _OURS:
-        return Created(name, False, "", _elsewhere(settings, client))
-    return Created(name, True, "", _closed(settings, client, pause))
+        return Created(name, False, "", _of_another_owner(settings, client) or _elsewhere(settings, client))
+    return Created(name, True, "", _of_another_owner(settings, client) or _closed(settings, client, pause))
 
 
 def _asked(
@@ -120,6 +120,22 @@ def _closed(settings: MigrationSettings, client: S3Client, pause: Callable[[floa
             f"itself; to see it: aws s3api get-public-access-block --bucket {settings.destination_bucket}"
         )
     return ""
+
+
+def _of_another_owner(settings: MigrationSettings, client: S3Client) -> str:
+    """Return a warning when the bucket, which is ours, is not in the account of EXPECTED_BUCKET_OWNER."""
+    if not settings.expected_bucket_owner:
+        return ""
+    try:
+        head = client.request("HEAD", "", Limit(settings.upload_timeout))
+    except (TryAgain, CannotGoOn):
+        return ""  # what is asked next tells
+    if head.status != 403:
+        return ""
+    return (
+        f"EXPECTED_BUCKET_OWNER={settings.expected_bucket_owner} is refused: it is not the account of these "
+        "credentials. Correct it or leave it empty, then run it again."
+    )
 
 
 def _elsewhere(settings: MigrationSettings, client: S3Client) -> str:

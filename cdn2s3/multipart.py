@@ -49,6 +49,7 @@ class PartsUpload(NamedTuple):
     params: Mapping[str, str]  # of create_multipart_upload: content type, ACL, encryption and so on
     guarded: bool  # True: complete it only where nothing is at the key
     etag_is_md5: bool  # the ETag of a part is its MD5
+    md5_is_checked: bool  # a part that is not what its Content-MD5 says is refused
     limit_seconds: float  # of each request
     unfinished: Unfinished
 
@@ -114,8 +115,11 @@ def _completed(
             raise failure
         return _completed_after_all(upload, upload_id, whole, objects, failure)
     kms = str(parsed.get("ServerSideEncryption", "")).startswith("aws:kms")
-    if upload.etag_is_md5 and not kms and "-" in etag and etag != whole.etag:
-        return _proven(upload, whole, objects, etag)
+    if upload.etag_is_md5 and not kms:
+        if "-" in etag and etag != whole.etag:
+            return _proven(upload, whole, objects, f"the ETag {etag} is not {whole.etag}")
+    elif not upload.md5_is_checked:
+        return _proven(upload, whole, objects, "the store has not checked the parts")
     return Stored(etag, whole.size, whole.digest.hex(), already_there=False)
 
 
@@ -136,24 +140,24 @@ def _completed_after_all(
     return stored._replace(already_there=False)
 
 
-def _proven(upload: PartsUpload, whole: _Whole, objects: Objects, etag: str) -> Stored:
-    """Return the object that we have completed under an unexpected ETag where its bytes are the right ones.
+def _proven(upload: PartsUpload, whole: _Whole, objects: Objects, doubt: str) -> Stored:
+    """Return the object that we have completed where its bytes, read again, are the right ones.
 
     Otherwise it is ours and wrong: take it away, and raise TryAgain; it must not be met as a conflict later.
+    doubt says what there is against it without that.
     """
-    said = f"the ETag {etag} is not {whole.etag}"
     try:
         stored = objects.compared(upload.key, whole.size, whole.digest, _limit(upload))
         return stored._replace(already_there=False)
     except UrlFailed as error:
         if error.cause != "conflict":  # it may not be read
-            raise UrlFailed(error.cause, f"{said}; {error.message}") from error
+            raise UrlFailed(error.cause, f"{doubt}; {error.message}") from error
     except TryAgain as error:
-        log.debug("%s, and it cannot be read: %s", said, error.message)
+        log.debug("%s, and it cannot be read: %s", doubt, error.message)
     if not _deleted(upload, objects):
         log.error("an object that is not its image is left at key %r: delete it by hand", upload.key)
-        raise UrlFailed("destination", f"{said}, and the object cannot be deleted")
-    raise TryAgain("server_error", said)
+        raise UrlFailed("destination", f"{doubt}, and the object cannot be deleted")
+    raise TryAgain("server_error", doubt)
 
 
 def _deleted(upload: PartsUpload, objects: Objects) -> bool:

@@ -21,6 +21,7 @@ from cdn2s3.values import (
     Parser,
     Secret,
     empty_or,
+    endpoint,
     expression,
     file_path,
     flag,
@@ -173,7 +174,7 @@ class MigrationSettings:
     )
     aws_region: str = setting("us-west-2", matching(r"[a-z0-9-]+", "a region's name"), "the bucket's region")
     aws_endpoint_url: str | None = setting(
-        "", empty_or(http_url), "an S3-compatible store instead of AWS", "https://s3.example.com"
+        "", empty_or(endpoint), "an S3-compatible store instead of AWS", "https://s3.example.com"
     )
     concurrency: int = setting("150", whole(1, 2000), "workers (threads), each with one transfer at a time")
     processes: int | str = setting("1", processes, "processes that share the workers; auto = one a core")

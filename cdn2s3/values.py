@@ -93,6 +93,12 @@ def http_url(value: str) -> str:
     return value
 
 
+def endpoint(value: str) -> str:
+    if "?" in value or "#" in value:
+        raise ValueError("a URL without a query, for example https://s3.example.com")
+    return http_url(value)
+
+
 def url_prefix(value: str) -> str:
     if not value.endswith("/") or "?" in value or "#" in value:
         raise ValueError("a URL that ends in / and has no query, for example https://d111.cloudfront.net/")

@@ -64,6 +64,19 @@ def test_bucket_of_ours_is_fine_and_left_as_it_is(create: Create, s3_server: Cal
     assert server.requests("PutPublicAccessBlock") == []
 
 
+@pytest.mark.parametrize("buckets", [[], ["fresh"]], ids=["new", "there already"])
+@pytest.mark.parametrize("is_right", [True, False])
+def test_expected_owner_that_is_not_ours_is_told(
+    create: Create, s3_server: Callable[..., S3Server], buckets: list[str], is_right: bool
+) -> None:
+    server = s3_server(buckets=buckets)
+    owner = server.settings.owner if is_right else "999999999999"
+    created = create(server, expected_bucket_owner=owner)
+    assert created.is_new == (not buckets)
+    assert ("EXPECTED_BUCKET_OWNER=999999999999 is refused" in created.warning) == (not is_right)
+    assert server.store.bucket("fresh").public_access_blocked == (is_right and not buckets)
+
+
 def test_name_taken_by_another_account_gives_way_to_the_fallback(
     create: Create, s3_server: Callable[..., S3Server]
 ) -> None:

@@ -24,17 +24,18 @@ pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecat
 BODY = bytes(range(256)) * 40_000  # two parts
 MD5 = hashlib.md5(BODY).hexdigest()
 COMPLETE = "CompleteMultipartUpload"
+STRICT = Guard(etag_is_md5=True, checksum_refused=True, if_none_match=True, can_read=True)
 
 
 class World:
     """A bucket, and uploads in parts to its key `k`."""
 
-    def __init__(self, s3: S3Server, adapter: PooledAdapter, **file: str) -> None:
+    def __init__(self, s3: S3Server, adapter: PooledAdapter, guard: Guard = STRICT, **file: str) -> None:
         given = {"DESTINATION_BUCKET": "bucket", "AWS_ENDPOINT_URL": s3.url, **file}
         self.s3 = s3
         self.settings = build(MigrationSettings, given, {}, Path("migration.env"))
         self.client = S3Client(self.settings, adapter)
-        self.bucket = Bucket(self.settings, self.client, Guard(True, True, True, True))
+        self.bucket = Bucket(self.settings, self.client, guard)
 
     def store(self) -> Stored:
         parts = (memoryview(BODY)[at : at + PART_BYTES] for at in range(0, len(BODY), PART_BYTES))
@@ -72,7 +73,7 @@ def make(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     adapter = PooledAdapter(2)
-    yield lambda **file: World(s3_server(), adapter, **file)
+    yield lambda **more: World(s3_server(), adapter, **more)
     adapter.close()
 
 
@@ -138,6 +139,40 @@ def test_unexpected_etag_over_other_bytes_is_taken_away_and_tried_again(
         assert world.held is None
     assert world.store().md5 == MD5  # no conflict of our own making
     assert world.held == BODY
+
+
+@pytest.mark.parametrize(
+    ("guard", "integrity"),
+    [
+        pytest.param(STRICT._replace(etag_is_md5=False, checksum_refused=False), "md5", id="nothing checked"),
+        pytest.param(STRICT._replace(etag_is_md5=False), "crc32", id="no MD5 checked"),
+    ],
+)
+def test_parts_that_the_store_has_not_checked_are_read_again(
+    make: Callable[..., World], monkeypatch: pytest.MonkeyPatch, guard: Guard, integrity: str
+) -> None:
+    world = make(guard=guard, INTEGRITY=integrity)
+    with monkeypatch.context() as during:
+        world.says_after_completion(during, '"opaque"', lambda: _put(world, bytes(len(BODY))))
+        with pytest.raises(TryAgain, match="not checked"):
+            world.store()
+        assert world.held is None
+    assert world.store().md5 == MD5
+    assert world.held == BODY
+    assert world.count("GetObject") == 2
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [STRICT._replace(etag_is_md5=False), STRICT._replace(checksum_refused=False)],
+    ids=["Content-MD5", "ETags"],
+)
+def test_parts_that_the_store_has_checked_are_not_read_again(
+    make: Callable[..., World], guard: Guard
+) -> None:
+    world = make(guard=guard)
+    assert world.store().md5 == MD5
+    assert world.count("GetObject") == 0
 
 
 @pytest.mark.parametrize(

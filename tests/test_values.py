@@ -55,6 +55,7 @@ def _rows(parser: Parser, *texts: str) -> list[Any]:
         pytest.param(values.header_text, "public, max-age=1", "public, max-age=1", id="header's text"),
         pytest.param(values.text, " any #thing ", " any #thing ", id="text"),
         pytest.param(values.one_of("", "a"), "", "", id="one of, empty"),
+        pytest.param(values.endpoint, "http://h:9000/s3", "http://h:9000/s3", id="endpoint"),
     ],
 )
 def test_parser_takes(parser: Parser, text: str, value: object) -> None:
@@ -86,6 +87,7 @@ def test_parser_takes(parser: Parser, text: str, value: object) -> None:
             "https://h/a b", "https://h/\n", "https://h/\x01", "\x01https://h/", "https://h\\@g/",
             "https://ü.example/", "https://h/\udcff",
         ),
+        *_rows(values.endpoint, "", "h", "http://h?", "https://h/a?b=c", "https://h/#a", "ftp://h/"),
         *_rows(values.url_prefix, "", "https://h", "https://h/a", "https://h/?a/", "https://h/#a/", "h/"),
     ],
 )  # fmt: skip
