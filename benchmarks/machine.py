@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def _first_number(command: list[str]) -> str:
     return found[0] if found else "of unknown version"
 
 
+@cache  # before the results are written: they would make it "dirty"
 def _commit() -> str:
     command = ["git", "describe", "--always", "--dirty"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
