@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-_SMALL_PAGE, _LARGE_PAGE = 1 << 12, 1 << 21  # bytes
+_SMALL_PAGE, _LARGE_PAGE = mmap.PAGESIZE, 1 << 21  # bytes
 _HELD = b"held\n"
 
 
@@ -26,14 +26,15 @@ def at_hand(size: int) -> Iterator[None]:
 
     The host of a virtual machine gives memory when it is first used, and takes it back in large pages soon
     after it is free ("free page reporting" in Linux's documentation). It has cost the benchmark's bucket up to
-    1 ms for each file of 390 KB. So all of it is used once, and one small page of each large one kept.
+    1 ms for each file of 390 KB. So all of it is used once, and a small page here and there kept, which
+    leaves few large ones free.
     """
     command = [sys.executable, "-m", "benchmarks.memory", str(size)]
     # In a process of its own: Linux starts a child's peak memory with that of its parent.
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         if holder.stdout.readline() != _HELD:
-            raise RuntimeError(f"{size} bytes of memory cannot be held: see above")
+            raise RuntimeError(f"{size} bytes of memory cannot be held")
         yield  # leaving closes its stdin, and it ends
 
 

@@ -42,6 +42,7 @@ class Guard(NamedTuple):
     checksum_refused: bool  # a body that does not fit its checksum is refused
     if_none_match: bool  # `If-None-Match: *` protects an existing object
     can_read: bool  # s3:GetObject is granted: HEAD and GET work
+    md5_refused: bool = True  # a body that does not fit its Content-MD5 is refused: parts always have one
     takes_if_none_match: bool = True  # it may be sent: no PUT is refused for it, whether it protects or not
 
 
@@ -205,7 +206,7 @@ class Bucket:
             {"ContentType": media_type, **_boto3_params(self._settings)},
             protect and self.guard.takes_if_none_match,
             self.guard.etag_is_md5,
-            self.guard.checksum_refused and self._settings.integrity == "md5",
+            self.guard.md5_refused,
             limit_seconds,
             self._unfinished,
         )

@@ -71,9 +71,9 @@ def _created(
     reply = _asked(settings, client, pause, "create_bucket", {_OURS, _TAKEN}, more)
     if reply.code == _TAKEN:
         return None
-    if reply.code == _OURS:
-        return Created(name, False, "", _of_another_owner(settings, client) or _elsewhere(settings, client))
-    return Created(name, True, "", _of_another_owner(settings, client) or _closed(settings, client, pause))
+    is_new = reply.code != _OURS
+    warning = _closed(settings, client, pause) if is_new else _elsewhere(settings, client)
+    return Created(name, is_new, "", warning or _of_another_owner(settings, make_client))
 
 
 def _asked(
@@ -122,19 +122,25 @@ def _closed(settings: MigrationSettings, client: S3Client, pause: Callable[[floa
     return ""
 
 
-def _of_another_owner(settings: MigrationSettings, client: S3Client) -> str:
-    """Return a warning when the bucket, which is ours, is not in the account of EXPECTED_BUCKET_OWNER."""
+def _of_another_owner(settings: MigrationSettings, make_client: MakeClient) -> str:
+    """Return a warning when the bucket, which is ours, is not in the account of EXPECTED_BUCKET_OWNER.
+
+    Asked with and without that setting: a 403 may also mean that s3:ListBucket is not granted.
+    """
     if not settings.expected_bucket_owner:
         return ""
-    try:
-        head = client.request("HEAD", "", Limit(settings.upload_timeout))
-    except (TryAgain, CannotGoOn):
-        return ""  # what is asked next tells
-    if head.status != 403:
+    statuses = []
+    for owner in (settings.expected_bucket_owner, ""):
+        client = make_client(dataclasses.replace(settings, expected_bucket_owner=owner))
+        try:
+            statuses.append(client.request("HEAD", "", Limit(settings.upload_timeout)).status)
+        except (TryAgain, CannotGoOn) as error:
+            return f"EXPECTED_BUCKET_OWNER could not be checked ({error}): run python migrate.py --check"
+    if statuses[0] != 403 or statuses[1] == 403:
         return ""
     return (
-        f"EXPECTED_BUCKET_OWNER={settings.expected_bucket_owner} is refused: it is not the account of these "
-        "credentials. Correct it or leave it empty, then run it again."
+        f"EXPECTED_BUCKET_OWNER={settings.expected_bucket_owner} is refused: the bucket is in another account. "
+        "Correct that setting, or leave it empty."
     )
 
 

@@ -59,9 +59,11 @@ def probe(settings: MigrationSettings, client: S3Client) -> Probed:
         raise error if isinstance(error, (CannotGoOn, TryAgain)) else CannotGoOn(_refusal(error, first))
     kms = first.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
     again = _first_not(200, lambda: put(right, guarded=True))
+    refused = 400 <= put(wrong).status < 500
     guard = Guard(
         etag_is_md5=first.etag == image.md5.hex() and not kms,
-        checksum_refused=400 <= put(wrong).status < 500,
+        checksum_refused=refused,
+        md5_refused=refused if right.md5 else 400 <= put(image._replace(md5=bytes(16))).status < 500,
         if_none_match=again in (412, 304),
         can_read=_can_read(bucket, key, settings, lambda: put(right)),
         takes_if_none_match=again in (200, 412, 304),

@@ -107,7 +107,7 @@ def _completed(
         return _completed_after_all(upload, upload_id, whole, objects, error)
     if upload.guarded and reply.status == 412:
         upload.unfinished.abort(upload.key, upload_id, upload.limit_seconds)
-        return objects.compared(upload.key, whole.size, whole.digest, _limit(upload))
+        return objects.compared(upload.key, whole.size, whole.digest, _limit_to_read(upload, whole))
     etag = str(parsed.get("ETag", "")).strip('"')
     if reply.status != 200 or not etag:
         failure = _error(reply, "CompleteMultipartUpload")
@@ -117,9 +117,9 @@ def _completed(
     kms = str(parsed.get("ServerSideEncryption", "")).startswith("aws:kms")
     if upload.etag_is_md5 and not kms:
         if "-" in etag and etag != whole.etag:
-            return _proven(upload, whole, objects, f"the ETag {etag} is not {whole.etag}")
+            return _proven(upload, whole, objects, f"the ETag {etag} is not {whole.etag}", True)
     elif not upload.md5_is_checked:
-        return _proven(upload, whole, objects, "the store has not checked the parts")
+        return _proven(upload, whole, objects, "nothing shows that the store has checked the parts", False)
     return Stored(etag, whole.size, whole.digest.hex(), already_there=False)
 
 
@@ -131,7 +131,7 @@ def _completed_after_all(
     A request that is sent again, as one on a kept-alive connection is, finds no upload any more.
     """
     try:
-        stored = objects.compared(upload.key, whole.size, whole.digest, _limit(upload))
+        stored = objects.compared(upload.key, whole.size, whole.digest, _limit_to_read(upload, whole))
     except (TryAgain, UrlFailed):
         raise failure from None  # a new upload of the body will be told what is at the key
     upload.unfinished.abort(
@@ -140,19 +140,22 @@ def _completed_after_all(
     return stored._replace(already_there=False)
 
 
-def _proven(upload: PartsUpload, whole: _Whole, objects: Objects, doubt: str) -> Stored:
+def _proven(upload: PartsUpload, whole: _Whole, objects: Objects, doubt: str, is_suspect: bool) -> Stored:
     """Return the object that we have completed where its bytes, read again, are the right ones.
 
     Otherwise it is ours and wrong: take it away, and raise TryAgain; it must not be met as a conflict later.
-    doubt says what there is against it without that.
+    doubt says what there is against it without that; where it is not suspect, one that cannot be read just now
+    stays, and the next attempt meets and compares it.
     """
     try:
-        stored = objects.compared(upload.key, whole.size, whole.digest, _limit(upload))
+        stored = objects.compared(upload.key, whole.size, whole.digest, _limit_to_read(upload, whole))
         return stored._replace(already_there=False)
     except UrlFailed as error:
         if error.cause != "conflict":  # it may not be read
             raise UrlFailed(error.cause, f"{doubt}; {error.message}") from error
     except TryAgain as error:
+        if not is_suspect:
+            raise
         log.debug("%s, and it cannot be read: %s", doubt, error.message)
     if not _deleted(upload, objects):
         log.error("an object that is not its image is left at key %r: delete it by hand", upload.key)
@@ -189,6 +192,11 @@ def _store_part(upload: PartsUpload, upload_id: str, number: int, part: memoryvi
 
 def _limit(upload: PartsUpload) -> Limit:
     return Limit(upload.limit_seconds)
+
+
+def _limit_to_read(upload: PartsUpload, whole: _Whole) -> Limit:
+    """Return the limit of reading the whole body: as long as its parts had to be stored."""
+    return Limit(upload.limit_seconds * max(1, -(-whole.size // PART_BYTES)))
 
 
 def _error(reply: Reply, action: str) -> MigrationError:

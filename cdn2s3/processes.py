@@ -24,12 +24,12 @@ class Process(NamedTuple):
         return concurrency // self.of + (self.number < concurrency % self.of)
 
     def cores(self, usable: list[int]) -> set[int]:
-        """Return this process's share of the cores usable: all of them where there are more processes than cores.
+        """Return this process's share of the cores usable: all of them where they cannot be divided evenly.
 
-        Every of-th one: the two halves of a hyperthreaded core are numbered half of all apart, so that one
-        process gets both.
+        Every of-th one: on an EC2 instance the two halves of a hyperthreaded core are numbered half of all
+        apart, and one process gets both where that divides evenly too.
         """
-        return set(usable if self.of > len(usable) else usable[self.number :: self.of])
+        return set(usable if len(usable) % self.of else usable[self.number :: self.of])
 
     def keep_to_its_cores(self) -> None:
         """Let the threads that are started from now on run on this process's cores alone, where Linux allows.

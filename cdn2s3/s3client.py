@@ -31,6 +31,9 @@ from cdn2s3.settings import MigrationSettings
 from cdn2s3.signing import NO_CREDENTIALS, Signer, not_renewed, query_string, quoted_key
 from cdn2s3.wire import host_header, request_head
 
+# Operations on a bucket that is about to be created, or was just now: whose it is is known.
+_OF_OUR_OWN = frozenset({"create_bucket", "put_public_access_block"})
+
 
 class Reply(NamedTuple):
     """A whole answer of the store."""
@@ -184,7 +187,7 @@ class S3Client:
         """
         self._own.limit = limit
         self._own.reply = None
-        if self._owner and operation != "create_bucket":
+        if self._owner and operation not in _OF_OUR_OWN:
             params["ExpectedBucketOwner"] = self._owner
         try:
             parsed = getattr(self._client(), operation)(Bucket=self._settings.destination_bucket, **params)

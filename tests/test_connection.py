@@ -173,11 +173,12 @@ def test_small_request_goes_in_as_few_calls_as_it_can(
         sent: list[int] = []
         real = connection._sock.send
 
-        def counted(data: memoryview) -> int:
+        def counted(sock: object, data: memoryview) -> int:
+            assert sock is connection._sock
             sent.append(len(data))
             return real(data)
 
-        monkeypatch.setattr(type(connection._sock), "send", lambda _, data: counted(data))
+        monkeypatch.setattr(type(connection._sock), "send", counted)
         assert connection.send(pieces, Limit(5))
         monkeypatch.undo()
         assert done.wait(5)

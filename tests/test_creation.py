@@ -74,7 +74,16 @@ def test_expected_owner_that_is_not_ours_is_told(
     created = create(server, expected_bucket_owner=owner)
     assert created.is_new == (not buckets)
     assert ("EXPECTED_BUCKET_OWNER=999999999999 is refused" in created.warning) == (not is_right)
-    assert server.store.bucket("fresh").public_access_blocked == (is_right and not buckets)
+    assert server.store.bucket("fresh").public_access_blocked == (not buckets)
+
+
+def test_bucket_that_may_not_be_listed_says_nothing_of_its_owner(
+    create: Create, s3_server: Callable[..., S3Server]
+) -> None:
+    allowed = {"CreateBucket", "PutBucketPublicAccessBlock", "PutObject"}
+    server = s3_server(allow=frozenset(allowed))
+    created = create(server, expected_bucket_owner=server.settings.owner)
+    assert created == creation.Created("fresh", True, "", "")
 
 
 def test_name_taken_by_another_account_gives_way_to_the_fallback(

@@ -82,7 +82,7 @@ def test_probe_object_that_another_run_deletes_meanwhile_misleads_nobody(
         pytest.param({"allow": frozenset({"PutObject"})}, AMAZON._replace(can_read=False), id="write only"),
         pytest.param(
             {"ignore_content_md5": True, "ignore_checksums": True},
-            AMAZON._replace(checksum_refused=False),
+            AMAZON._replace(checksum_refused=False, md5_refused=False),
             id="no checks",
         ),
     ],
@@ -96,6 +96,13 @@ def test_what_the_store_does_is_found_out(
     assert probed.encrypted_by_kms == bool(store.get("kms_default"))
     assert probed.can_delete == ("allow" not in store)
     assert set(server.objects("bucket")) == (set() if probed.can_delete else {PROBE})
+
+
+@pytest.mark.parametrize("ignored", ["md5", "crc32"])
+def test_checks_of_both_digests_are_told_apart(probe: Probe, s3_server: Any, ignored: str) -> None:
+    ignore = {"md5": "ignore_content_md5", "crc32": "ignore_checksums"}[ignored]
+    guard = probe(s3_server(**{ignore: True}), INTEGRITY="crc32").guard
+    assert (guard.md5_refused, guard.checksum_refused) == (ignored != "md5", ignored != "crc32")
 
 
 def test_probe_object_stays_where_it_may_not_be_deleted_and_the_next_probe_finds_the_same(

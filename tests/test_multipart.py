@@ -25,6 +25,7 @@ BODY = bytes(range(256)) * 40_000  # two parts
 MD5 = hashlib.md5(BODY).hexdigest()
 COMPLETE = "CompleteMultipartUpload"
 STRICT = Guard(etag_is_md5=True, checksum_refused=True, if_none_match=True, can_read=True)
+UNCHECKED = STRICT._replace(etag_is_md5=False, md5_refused=False)
 
 
 class World:
@@ -144,8 +145,8 @@ def test_unexpected_etag_over_other_bytes_is_taken_away_and_tried_again(
 @pytest.mark.parametrize(
     ("guard", "integrity"),
     [
-        pytest.param(STRICT._replace(etag_is_md5=False, checksum_refused=False), "md5", id="nothing checked"),
-        pytest.param(STRICT._replace(etag_is_md5=False), "crc32", id="no MD5 checked"),
+        pytest.param(UNCHECKED._replace(checksum_refused=False), "md5", id="nothing checked"),
+        pytest.param(UNCHECKED, "crc32", id="no MD5 checked"),
     ],
 )
 def test_parts_that_the_store_has_not_checked_are_read_again(
@@ -154,7 +155,7 @@ def test_parts_that_the_store_has_not_checked_are_read_again(
     world = make(guard=guard, INTEGRITY=integrity)
     with monkeypatch.context() as during:
         world.says_after_completion(during, '"opaque"', lambda: _put(world, bytes(len(BODY))))
-        with pytest.raises(TryAgain, match="not checked"):
+        with pytest.raises(TryAgain, match="has checked the parts"):
             world.store()
         assert world.held is None
     assert world.store().md5 == MD5
@@ -162,9 +163,22 @@ def test_parts_that_the_store_has_not_checked_are_read_again(
     assert world.count("GetObject") == 2
 
 
+def test_unchecked_parts_that_cannot_be_read_just_now_stay_and_are_compared_later(
+    make: Callable[..., World],
+) -> None:
+    world = make(guard=UNCHECKED)
+    world.s3.rules.add(Rule("SlowDown", operation="GetObject", count=1))
+    with pytest.raises(TryAgain) as caught:
+        world.store()
+    assert caught.value.cause == "throttled"
+    assert world.held == BODY
+    assert world.store().md5 == MD5
+    assert world.s3.store.writes["bucket", "k"] == 1
+
+
 @pytest.mark.parametrize(
     "guard",
-    [STRICT._replace(etag_is_md5=False), STRICT._replace(checksum_refused=False)],
+    [STRICT._replace(etag_is_md5=False), STRICT._replace(md5_refused=False)],
     ids=["Content-MD5", "ETags"],
 )
 def test_parts_that_the_store_has_checked_are_not_read_again(

@@ -47,7 +47,8 @@ def test_process_has_a_worker_at_least(processes: str, concurrency: str, count: 
     [
         pytest.param([0, 1], 2, [{0}, {1}], id="one each"),
         pytest.param([0, 1, 2, 3], 2, [{0, 2}, {1, 3}], id="both halves of a hyperthreaded core"),
-        pytest.param([2, 3, 7], 2, [{2, 7}, {3}], id="those that there are"),
+        pytest.param([2, 3, 6, 7], 2, [{2, 6}, {3, 7}], id="those that there are"),
+        pytest.param([0, 1, 2], 2, [{0, 1, 2}, {0, 1, 2}], id="not evenly"),
         pytest.param([0, 1, 2], 1, [{0, 1, 2}], id="alone"),
         pytest.param([0, 1], 3, [{0, 1}, {0, 1}, {0, 1}], id="more processes than cores"),
     ],
@@ -56,7 +57,7 @@ def test_cores_are_divided_among_the_processes(usable: list[int], count: int, co
     assert [Process(number, count).cores(usable) for number in range(count)] == cores
 
 
-@pytest.mark.skipif(len(usable_cores()) < 2, reason="one core cannot be shared out")
+@pytest.mark.skipif(len(usable_cores()) % 2 == 1, reason="cores that two processes cannot share evenly")
 @pytest.mark.parametrize("number", [0, 1])
 def test_thread_runs_on_its_process_cores(number: int) -> None:
     program = (
