@@ -12,7 +12,7 @@ are brought to the disk, and then the checkpoint says how far they are.
 
 from __future__ import annotations
 
-import cdn2s3.installed  # noqa: F401  # first: it says what is missing
+import cdn2s3.bootstrap  # noqa: F401  # first: it says what is missing
 
 # isort: split
 import argparse

@@ -12,7 +12,7 @@ The settings stand in migration.env (docs/settings.md).
 
 from __future__ import annotations
 
-import cdn2s3.installed  # noqa: F401  # first: it says what is missing
+import cdn2s3.bootstrap  # noqa: F401  # first: it says what is missing
 
 # isort: split
 import argparse
@@ -66,9 +66,9 @@ from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MigrationSettings, load
 from cdn2s3.signals import Interrupted, Signals
+from cdn2s3.text import duration
 from cdn2s3.transfer import Result, Transfer
 from cdn2s3.underway import Times, Underway
-from cdn2s3.units import duration
 
 log = logging.getLogger("migrate")
 

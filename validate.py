@@ -9,7 +9,7 @@ validation_report.html and .json (docs/reports.md). The settings stand in migrat
 
 from __future__ import annotations
 
-import cdn2s3.installed  # noqa: F401  # first: it says what is missing
+import cdn2s3.bootstrap  # noqa: F401  # first: it says what is missing
 
 # isort: split
 import argparse
@@ -29,8 +29,8 @@ from tqdm import tqdm
 
 from cdn2s3 import (
     commands,
+    file_names,
     htmlreport,
-    places,
     progress,
     report,
     runstate,
@@ -70,8 +70,8 @@ from cdn2s3.signals import Interrupted, Signals
 from cdn2s3.source import Source
 from cdn2s3.statefile import held_lock, lock_holder, replacing
 from cdn2s3.steps import SAY_EVERY
+from cdn2s3.text import MB
 from cdn2s3.transfer import Patience
-from cdn2s3.units import MB
 from cdn2s3.validation import (
     COMPLETE,
     PROMISED,
@@ -177,7 +177,7 @@ def report_places(settings: MigrationSettings, arguments: argparse.Namespace) ->
         arguments.env_file,
         *filter(None, [settings.ca_bundle]),
     ]
-    places.refuse_reports(
+    file_names.refuse_reports(
         {"--json": json_path, "--report": page_path},
         {"--json": "validation_report.json", "--report": "validation_report.html"},
         inputs,

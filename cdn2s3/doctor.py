@@ -19,7 +19,7 @@ from cdn2s3.equipment import open_files_needed
 from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
 from cdn2s3.identity import Identity
 from cdn2s3.regions import nearest_region
-from cdn2s3.units import bytes_text, duration
+from cdn2s3.text import bytes_text, duration
 from cdn2s3.visit import FAILED, NTP, OK, STS, WARNING, Finding, Visit, failure
 
 BYTES_A_URL = 350  # of state files: a line of completed.txt, its copy while files are replaced, the log

@@ -21,8 +21,8 @@ from cdn2s3.session import PooledAdapter
 from cdn2s3.settings import MigrationSettings
 from cdn2s3.sides import Side
 from cdn2s3.source import Source
+from cdn2s3.text import duration
 from cdn2s3.transfer import Patience, Sides, Transfer
-from cdn2s3.units import duration
 
 log = logging.getLogger(__name__)
 

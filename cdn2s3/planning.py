@@ -18,7 +18,7 @@ from cdn2s3.heads import Head, heads
 from cdn2s3.ledger import COMPLETED
 from cdn2s3.naming import key_maker, warn_of_naming
 from cdn2s3.settings import MigrationSettings
-from cdn2s3.units import bytes_text, duration
+from cdn2s3.text import bytes_text, duration
 from cdn2s3.worklist import DONE, NOT_CHOSEN, PENDING, Worklist
 
 HEADS = 200  # of files drawn at random: the mean of log-normal sizes is then known to about 15 %

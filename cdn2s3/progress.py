@@ -14,7 +14,7 @@ from typing import Callable, NamedTuple, NoReturn, TextIO
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from cdn2s3.units import MB, duration
+from cdn2s3.text import MB, duration
 
 log = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from cdn2s3.naming import key_maker
 from cdn2s3.pacing import backoff
 from cdn2s3.planning import row
 from cdn2s3.settings import MigrationSettings
+from cdn2s3.text import MB, duration
 from cdn2s3.transfer import Result, Transfer
-from cdn2s3.units import MB, duration
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 from cdn2s3.counted import counted
 from cdn2s3.envfile import read_env_file
 from cdn2s3.errors import Fixable, printable, redact
-from cdn2s3.places import LISTS, WRITTEN, is_kept
-from cdn2s3.units import MB
+from cdn2s3.file_names import LISTS, WRITTEN, is_kept
+from cdn2s3.text import MB
 from cdn2s3.values import (
     Parser,
     Secret,

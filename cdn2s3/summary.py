@@ -11,7 +11,7 @@ from cdn2s3.errors import CAUSES, EXIT_CANNOT_GO_ON, EXIT_DONE, EXIT_SOME_FAILED
 from cdn2s3.progress import shortened
 from cdn2s3.settings import MigrationSettings
 from cdn2s3.tally import Example, Tally
-from cdn2s3.units import MB, duration
+from cdn2s3.text import MB, duration
 
 MOST_CAUSES = 4  # on the last screen; the report has them all
 COLUMNS = 80  # of the last screen, for what can be made to fit

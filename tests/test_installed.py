@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.installed import PACKAGES, missing, remedy, too_old
+from cdn2s3.bootstrap import PACKAGES, missing, remedy, too_old
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ["collect_urls.py", "migrate.py", "validate.py"]
@@ -93,7 +93,7 @@ def test_every_package_is_in_the_list_to_install() -> None:
 def test_script_looks_for_packages_before_it_imports_anything(script: str) -> None:
     body = ast.parse((ROOT / script).read_text(encoding="utf-8")).body
     imports = [ast.unparse(node) for node in body if isinstance(node, (ast.Import, ast.ImportFrom))]
-    assert imports[:2] == ["from __future__ import annotations", "import cdn2s3.installed"]
+    assert imports[:2] == ["from __future__ import annotations", "import cdn2s3.bootstrap"]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdn2s3.units import bytes_text, duration, span
+from cdn2s3.text import bytes_text, duration, span
 
 
 @pytest.mark.parametrize(
