@@ -30,7 +30,7 @@ from cdn2s3.collectionbar import CollectionBar
 from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn, Fixable
 from cdn2s3.lots import Lots
 from cdn2s3.regions import CAVEAT, recommended_region
-from cdn2s3.settings import CollectionSettings, load
+from cdn2s3.settings.declarations import CollectionSettings, load
 from cdn2s3.signals import Interrupted, Signals
 from cdn2s3.statefile import held_lock
 from cdn2s3.urllist import UrlList, first_url

@@ -64,7 +64,7 @@ from cdn2s3.processes import Process, process_count
 from cdn2s3.progress import Progress
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
-from cdn2s3.settings import MigrationSettings, load
+from cdn2s3.settings.declarations import MigrationSettings, load
 from cdn2s3.signals import Interrupted, Signals
 from cdn2s3.text import duration
 from cdn2s3.transfer import Result, Transfer

@@ -65,7 +65,7 @@ from cdn2s3.policy import policy
 from cdn2s3.s3client import S3Client
 from cdn2s3.s3head import Refused
 from cdn2s3.session import PooledAdapter
-from cdn2s3.settings import MigrationSettings, load
+from cdn2s3.settings.declarations import MigrationSettings, load
 from cdn2s3.signals import Interrupted, Signals
 from cdn2s3.source import Source
 from cdn2s3.statefile import held_lock, lock_holder, replacing

@@ -20,7 +20,7 @@ from cdn2s3.fingerprints import Fingerprints, Numbered
 from cdn2s3.keys import KeyMaker
 from cdn2s3.ledger import COMPLETED, FAILED, Completed, decode_line, timestamp
 from cdn2s3.listing import Found
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.statefile import AppendFile, input_line, placed_lines, synced_every_second
 from cdn2s3.worklist import PENDING, Worklist
 

@@ -23,7 +23,7 @@ from cdn2s3.logs import show
 from cdn2s3.naming import key_maker
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.signals import Signals
 from cdn2s3.statefile import held_lock
 

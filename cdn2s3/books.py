@@ -14,7 +14,7 @@ from cdn2s3.job import Job
 from cdn2s3.ledger import FAILED, Ledger
 from cdn2s3.logs import show
 from cdn2s3.progress import Count
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.summary import next_command, summary
 from cdn2s3.tally import Example, Tally
 

@@ -23,7 +23,7 @@ from cdn2s3.multipart import PartsUpload, store_parts
 from cdn2s3.policy import policy, policy_to_put
 from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.s3head import ObjectInfo, Refused, head
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.unfinished import Unfinished
 
 log = logging.getLogger(__name__)

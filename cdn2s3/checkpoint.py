@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdn2s3.errors import CannotGoOn, Fixable, redact
-from cdn2s3.settings import CollectionSettings
+from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.statefile import cannot_read, replacing
 
 # What decides which URLs a position in the source stands for, by the source.

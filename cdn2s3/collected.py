@@ -11,7 +11,7 @@ from cdn2s3.checkpoint import Counts
 from cdn2s3.commands import typed
 from cdn2s3.counted import counted
 from cdn2s3.regions import CAVEAT, Advice
-from cdn2s3.settings import CollectionSettings
+from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.text import duration
 from cdn2s3.urllist import rejected_file
 

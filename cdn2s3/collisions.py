@@ -14,7 +14,7 @@ from cdn2s3.fields import encode
 from cdn2s3.keys import Malformed
 from cdn2s3.naming import key_maker
 from cdn2s3.runstate import is_bound
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.statefile import replacing
 from cdn2s3.worklist import OnCollision, Worklist
 

@@ -18,7 +18,7 @@ from cdn2s3.pacing import Bandwidth, backoff
 from cdn2s3.processes import ALONE, Process
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.sides import Side
 from cdn2s3.source import Source
 from cdn2s3.text import duration

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdn2s3.errors import Fixable
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.statefile import cannot_read
 
 ASSUMED_BYTES = 390_000  # of an image, where the CDN cannot be asked

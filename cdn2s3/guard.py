@@ -15,7 +15,7 @@ from cdn2s3.destination import Image
 from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
 from cdn2s3.policy import policy
 from cdn2s3.s3client import Reply, S3Client
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cdn2s3.connection import Limit
 from cdn2s3.errors import CannotGoOn, TryAgain
 from cdn2s3.session import USER_AGENT, PooledAdapter
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.wire import Wire, host_header, request_head
 
 _WORKERS = 16

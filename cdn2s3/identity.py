@@ -10,7 +10,7 @@ from botocore.config import Config
 
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.s3client import aws_session, credentials_of
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.signing import NO_CREDENTIALS
 
 # What botocore calls the places where it finds credentials, in a person's words.

@@ -20,7 +20,7 @@ from cdn2s3.keys import KeyMaker, Malformed
 from cdn2s3.ledger import COMPLETED, FAILED, failed_line
 from cdn2s3.naming import warn_of_naming
 from cdn2s3.owners import Owners
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.statefile import AppendFile, cannot_read, input_lines, replacing, whole_lines
 from cdn2s3.worklist import Worklist
 

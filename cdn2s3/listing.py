@@ -19,7 +19,7 @@ from cdn2s3.pacing import backoff
 from cdn2s3.policy import policy
 from cdn2s3.s3client import S3Client
 from cdn2s3.s3head import head
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 
 _ROOT = "ListBucketResult"
 _MOST_EMPTY_PAGES = 100  # in a row, each with a token for more: a listing that does not come forward

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from cdn2s3.batch import Batch
 from cdn2s3.errors import Fixable
-from cdn2s3.settings import CollectionSettings
+from cdn2s3.settings.declarations import CollectionSettings
 
 log = logging.getLogger(__name__)
 

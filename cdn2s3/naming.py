@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from cdn2s3.keys import KeyMaker, Naming
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.worklist import Worklist
 
 log = logging.getLogger(__name__)

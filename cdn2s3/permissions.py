@@ -10,7 +10,7 @@ from cdn2s3.bucket import probe_image, probe_key
 from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
 from cdn2s3.policy import policy, policy_to_put
 from cdn2s3.s3client import Reply
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.visit import FAILED, NTP, OK, STS, WARNING, Finding, Visit, failure
 
 _RENEW = "aws sso login   (or renew the keys; an instance role renews itself)"

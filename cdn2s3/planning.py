@@ -17,7 +17,7 @@ from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.heads import Head, heads
 from cdn2s3.ledger import COMPLETED
 from cdn2s3.naming import key_maker, warn_of_naming
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.text import bytes_text, duration
 from cdn2s3.worklist import DONE, NOT_CHOSEN, PENDING, Worklist
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 
 _ON_OBJECTS = frozenset({"PutObject", "PutObjectAcl", "GetObject", "DeleteObject", "AbortMultipartUpload"})
 

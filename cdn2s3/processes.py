@@ -6,7 +6,7 @@ import logging
 import os
 from typing import NamedTuple
 
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import requests
 
 from cdn2s3.errors import MigrationError
 from cdn2s3.session import PooledAdapter, new_session
-from cdn2s3.settings import CollectionSettings
+from cdn2s3.settings.declarations import CollectionSettings
 
 HEAD_TIMEOUT = 15.0  # seconds for the one question; no answer only means DEFAULT_REGION
 EARTH_RADIUS = 6371.0  # km

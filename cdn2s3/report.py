@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from cdn2s3 import failures
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SIGHUP, EXIT_SIGINT, EXIT_SIGTERM, EXIT_SOME_FAILED, redact
 from cdn2s3.ledger import timestamp
-from cdn2s3.settings import MigrationSettings, shown
+from cdn2s3.settings.declarations import MigrationSettings, shown
 from cdn2s3.statefile import replacing
 from cdn2s3.tally import EXAMPLES, Distribution, Example, Tally
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.ledger import COMPLETED, FAILED
-from cdn2s3.settings import MigrationSettings, shown
+from cdn2s3.settings.declarations import MigrationSettings, shown
 from cdn2s3.statefile import cannot_read, cannot_write, lock_holder, replacing, sync_folder, whole_lines
 
 log = logging.getLogger(__name__)

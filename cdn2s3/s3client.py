@@ -27,7 +27,7 @@ from cdn2s3.errors import CannotGoOn, MigrationError
 from cdn2s3.pacing import retry_after
 from cdn2s3.s3errors import code_in, meaning, region_in
 from cdn2s3.session import PooledAdapter
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.signing import NO_CREDENTIALS, Signer, not_renewed, query_string, quoted_key
 from cdn2s3.wire import host_header, request_head
 

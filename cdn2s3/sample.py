@@ -22,7 +22,7 @@ from cdn2s3.keys import Address, Malformed
 from cdn2s3.naming import key_maker
 from cdn2s3.pacing import backoff
 from cdn2s3.planning import row
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.text import MB, duration
 from cdn2s3.transfer import Result, Transfer
 

@@ -10,7 +10,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.parser import ParsedResult
 
-from cdn2s3.settings import CollectionSettings
+from cdn2s3.settings.declarations import CollectionSettings
 
 MANY_ITEMS = 10  # items of one page that cannot all lack a URL unless API_URLS_FIELD is wrong
 

@@ -23,7 +23,7 @@ from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.fields import encode
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.keys import KeyMaker, Malformed, Naming
-from cdn2s3.settings import CollectionSettings
+from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.statefile import AppendFile, cannot_read, cut_back, input_lines, whole_lines
 
 log = logging.getLogger(__name__)

@@ -39,7 +39,7 @@ from cdn2s3.ledger import timestamp
 from cdn2s3.listing import Found
 from cdn2s3.pictures import BUDGET, MOST, Pictures
 from cdn2s3.report import versions
-from cdn2s3.settings import MigrationSettings, shown
+from cdn2s3.settings.declarations import MigrationSettings, shown
 from cdn2s3.spotcheck import DIFFERENT, IDENTICAL, PLURAL, REFUSED, Check
 from cdn2s3.tally import EXAMPLES
 from cdn2s3.validation import KNOWN, PROMISED, Mismatch, known, success_rate, verdict

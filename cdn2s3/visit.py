@@ -21,7 +21,7 @@ from cdn2s3.ledger import COMPLETED, decode_line
 from cdn2s3.naming import key_maker
 from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.session import PooledAdapter
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.statefile import cannot_read, input_lines, whole_lines
 
 OK, WARNING, FAILED = "ok", "warning", "failed"

@@ -12,7 +12,7 @@ from cdn2s3 import report
 from cdn2s3.destination import Stored
 from cdn2s3.pictures import LARGEST, Pictures
 from cdn2s3.report import Audit, Ending, Failures
-from cdn2s3.settings import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings, build
 from cdn2s3.tally import Example, Tally
 from cdn2s3.transfer import Result
 

@@ -12,7 +12,7 @@ from cdn2s3 import adoption, ledger, naming, planning, statefile
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.listing import Found
 from cdn2s3.runstate import LOCK
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from tests.running import Migration, assert_consistent, assert_moved, key_of
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server

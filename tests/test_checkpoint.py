@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cdn2s3 import checkpoint
 from cdn2s3.checkpoint import Checkpoint, Counts
 from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.settings import CollectionSettings, build
+from cdn2s3.settings.declarations import CollectionSettings, build
 
 HALF_WAY = Checkpoint(
     complete=False,

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from cdn2s3.envfile import read_env_file
-from cdn2s3.settings import CollectionSettings, build, shown
+from cdn2s3.settings.declarations import CollectionSettings, build, shown
+from cdn2s3.settings.env_file import read_env_file
 from cdn2s3.statefile import held_lock
 from tests.servers.api import TOKEN, Answer, ApiServer
 

@@ -9,7 +9,7 @@ import pytest
 from cdn2s3.checkpoint import Counts
 from cdn2s3.collected import Ticker, doubts, last_screen, progress_line, time_left
 from cdn2s3.regions import CAVEAT, Advice
-from cdn2s3.settings import CollectionSettings, build
+from cdn2s3.settings.declarations import CollectionSettings, build
 
 
 def settings_with(**values: str) -> CollectionSettings:

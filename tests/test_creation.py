@@ -14,7 +14,7 @@ from cdn2s3 import creation
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from tests.running import Migration
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server

@@ -14,7 +14,7 @@ import pytest
 
 from cdn2s3 import doctor, permissions, visit
 from cdn2s3.identity import Identity
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.visit import FAILED, OK, WARNING, Finding, Visit
 from tests.running import Migration
 from tests.servers.rules import Rule

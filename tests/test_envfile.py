@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.envfile import read_env_file
 from cdn2s3.errors import Fixable
+from cdn2s3.settings.env_file import read_env_file
 from tests.properties import examples
 
 

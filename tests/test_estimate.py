@@ -11,7 +11,7 @@ import pytest
 
 from cdn2s3 import estimate
 from cdn2s3.errors import Fixable
-from cdn2s3.settings import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings
 
 SETTINGS = MigrationSettings(destination_bucket="bucket")
 

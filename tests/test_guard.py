@@ -15,7 +15,7 @@ from cdn2s3.errors import CannotGoOn, TryAgain
 from cdn2s3.guard import Probed
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
-from cdn2s3.settings import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings, build
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server
 

@@ -23,7 +23,7 @@ from cdn2s3.job import (
 )
 from cdn2s3.ledger import Completed, Failed
 from cdn2s3.naming import key_maker
-from cdn2s3.settings import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings, build
 
 PREFIX = "https://cdn.example/"
 THEN = "2026-11-20T10:15:00Z"

@@ -14,7 +14,7 @@ from cdn2s3.listing import Found, Listing, Page, look, parsed
 from cdn2s3.s3client import S3Client
 from cdn2s3.s3head import Refused
 from cdn2s3.session import PooledAdapter
-from cdn2s3.settings import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings, build
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server
 

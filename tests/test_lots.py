@@ -12,7 +12,7 @@ import pytest
 
 from cdn2s3.errors import Fixable
 from cdn2s3.lots import Lots, Position, values_of
-from cdn2s3.settings import CollectionSettings, build
+from cdn2s3.settings.declarations import CollectionSettings, build
 
 KEYS = frozenset({"image_url", "thumb_url"})
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cdn2s3.policy import policy, policy_to_put
-from cdn2s3.settings import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings, build
 
 
 def settings_with(**values: str) -> MigrationSettings:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cdn2s3.processes import Process, process_count, usable_cores
-from cdn2s3.settings import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings, build
 
 
 def settings_with(**values: str) -> MigrationSettings:

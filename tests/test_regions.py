@@ -19,7 +19,7 @@ from cdn2s3.regions import (
     parsed,
     recommended_region,
 )
-from cdn2s3.settings import CollectionSettings, build
+from cdn2s3.settings.declarations import CollectionSettings, build
 from tests.servers.api import ApiServer
 
 NEAREST = [

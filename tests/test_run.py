@@ -21,7 +21,7 @@ from cdn2s3.feed import Done, Task
 from cdn2s3.job import look_through, plan_job
 from cdn2s3.ledger import Ledger
 from cdn2s3.naming import key_maker
-from cdn2s3.settings import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings, build
 from cdn2s3.signals import Signals
 from cdn2s3.transfer import Result
 from cdn2s3.underway import Underway

@@ -21,7 +21,7 @@ from cdn2s3.runstate import (
     refuse_while_collecting,
     unfinished_collection,
 )
-from cdn2s3.settings import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings, build
 from cdn2s3.statefile import held_lock
 from tests.properties import examples
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.errors import Fixable
-from cdn2s3.settings import (
+from cdn2s3.settings.declarations import (
     AWS_NAMES,
     REQUIRED,
     CollectionSettings,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cdn2s3.settings import CollectionSettings, build
+from cdn2s3.settings.declarations import CollectionSettings, build
 from cdn2s3.shape import MANY_ITEMS, Misshapen, Shape
 
 

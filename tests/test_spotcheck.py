@@ -21,7 +21,7 @@ from cdn2s3.keys import KeyMaker, Naming
 from cdn2s3.ledger import Completed
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
-from cdn2s3.settings import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings, build
 from cdn2s3.source import Source
 from cdn2s3.spotcheck import Body, Check, SpotCheck, drawn
 from cdn2s3.transfer import Patience

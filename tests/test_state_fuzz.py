@@ -18,7 +18,7 @@ from cdn2s3.keys import KeyMaker, Malformed, Naming
 from cdn2s3.lots import Lots
 from cdn2s3.pages import Paging
 from cdn2s3.runstate import unfinished_collection
-from cdn2s3.settings import CollectionSettings, build
+from cdn2s3.settings.declarations import CollectionSettings, build
 from cdn2s3.statefile import lock_holder
 from cdn2s3.urllist import UrlList
 from cdn2s3.worklist import completed_before, survey

@@ -20,7 +20,7 @@ from cdn2s3.naming import key_maker
 from cdn2s3.pacing import Bandwidth
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
-from cdn2s3.settings import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings, build
 from cdn2s3.sides import Side
 from cdn2s3.source import Source
 from cdn2s3.transfer import Patience, Result, Sides, Transfer

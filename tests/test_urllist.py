@@ -13,7 +13,7 @@ from cdn2s3.batch import Batch
 from cdn2s3.checkpoint import Checkpoint, Counts
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.lots import Position
-from cdn2s3.settings import CollectionSettings, build
+from cdn2s3.settings.declarations import CollectionSettings, build
 from cdn2s3.urllist import UrlList, first_url
 
 PREFIX = "https://cdn.test/"

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3 import values
-from cdn2s3.values import Parser, Secret
+from cdn2s3.settings import parsers
+from cdn2s3.settings.parsers import Parser, Secret
 from tests.properties import examples
 
 LONG_NUMBER = "9" * 5000  # int() refuses it with words of its own
@@ -28,34 +28,34 @@ def _rows(parser: Parser, *texts: str) -> list[Any]:
 @pytest.mark.parametrize(
     ("parser", "text", "value"),
     [
-        pytest.param(values.whole(0, 20), "0", 0, id="whole, least"),
-        pytest.param(values.whole(0, 20), "020", 20, id="whole, most"),
-        pytest.param(values.number(0.1, 3600), "0.1", 0.1, id="number, least"),
-        pytest.param(values.number(0.1, 3600), "3600", 3600.0, id="number, most"),
-        pytest.param(values.number(0, 1), ".5", 0.5, id="number without a zero"),
-        pytest.param(values.flag, "TRUE", True, id="flag, upper case"),
-        pytest.param(values.flag, "false", False, id="flag"),
-        pytest.param(values.empty_or(values.whole(1, 9)), "", None, id="empty"),
-        pytest.param(values.empty_or(values.whole(1, 9)), "9", 9, id="not empty"),
-        pytest.param(values.names, "image_url, thumb_url", ("image_url", "thumb_url"), id="names"),
-        pytest.param(values.path, "a/b", Path("a/b"), id="path"),
-        pytest.param(values.file_path, "a/b.txt", Path("a/b.txt"), id="file's path"),
-        pytest.param(values.processes, "auto", "auto", id="processes, auto"),
-        pytest.param(values.processes, "64", 64, id="processes, most"),
-        pytest.param(values.key_part, "", "", id="key part, empty"),
-        pytest.param(values.key_part, "é" * 450, "é" * 450, id="key part of 900 bytes"),
+        pytest.param(parsers.whole(0, 20), "0", 0, id="whole, least"),
+        pytest.param(parsers.whole(0, 20), "020", 20, id="whole, most"),
+        pytest.param(parsers.number(0.1, 3600), "0.1", 0.1, id="number, least"),
+        pytest.param(parsers.number(0.1, 3600), "3600", 3600.0, id="number, most"),
+        pytest.param(parsers.number(0, 1), ".5", 0.5, id="number without a zero"),
+        pytest.param(parsers.flag, "TRUE", True, id="flag, upper case"),
+        pytest.param(parsers.flag, "false", False, id="flag"),
+        pytest.param(parsers.empty_or(parsers.whole(1, 9)), "", None, id="empty"),
+        pytest.param(parsers.empty_or(parsers.whole(1, 9)), "9", 9, id="not empty"),
+        pytest.param(parsers.names, "image_url, thumb_url", ("image_url", "thumb_url"), id="names"),
+        pytest.param(parsers.path, "a/b", Path("a/b"), id="path"),
+        pytest.param(parsers.file_path, "a/b.txt", Path("a/b.txt"), id="file's path"),
+        pytest.param(parsers.processes, "auto", "auto", id="processes, auto"),
+        pytest.param(parsers.processes, "64", 64, id="processes, most"),
+        pytest.param(parsers.key_part, "", "", id="key part, empty"),
+        pytest.param(parsers.key_part, "é" * 450, "é" * 450, id="key part of 900 bytes"),
         pytest.param(
-            values.http_url, "http://[::1]:1/a?b=c", "http://[::1]:1/a?b=c", id="URL, IPv6 and port"
+            parsers.http_url, "http://[::1]:1/a?b=c", "http://[::1]:1/a?b=c", id="URL, IPv6 and port"
         ),
-        pytest.param(values.url_prefix, "https://h/a%20b/", "https://h/a%20b/", id="URL prefix"),
-        pytest.param(values.expression, "", "", id="expression, empty"),
-        pytest.param(values.expression, "items[].[a, b][]", "items[].[a, b][]", id="expression"),
-        pytest.param(values.header_name, "X-Api-Key", "X-Api-Key", id="header's name"),
-        pytest.param(values.header_text, "", "", id="header's text, empty"),
-        pytest.param(values.header_text, "public, max-age=1", "public, max-age=1", id="header's text"),
-        pytest.param(values.text, " any #thing ", " any #thing ", id="text"),
-        pytest.param(values.one_of("", "a"), "", "", id="one of, empty"),
-        pytest.param(values.endpoint, "http://h:9000/s3", "http://h:9000/s3", id="endpoint"),
+        pytest.param(parsers.url_prefix, "https://h/a%20b/", "https://h/a%20b/", id="URL prefix"),
+        pytest.param(parsers.expression, "", "", id="expression, empty"),
+        pytest.param(parsers.expression, "items[].[a, b][]", "items[].[a, b][]", id="expression"),
+        pytest.param(parsers.header_name, "X-Api-Key", "X-Api-Key", id="header's name"),
+        pytest.param(parsers.header_text, "", "", id="header's text, empty"),
+        pytest.param(parsers.header_text, "public, max-age=1", "public, max-age=1", id="header's text"),
+        pytest.param(parsers.text, " any #thing ", " any #thing ", id="text"),
+        pytest.param(parsers.one_of("", "a"), "", "", id="one of, empty"),
+        pytest.param(parsers.endpoint, "http://h:9000/s3", "http://h:9000/s3", id="endpoint"),
     ],
 )
 def test_parser_takes(parser: Parser, text: str, value: object) -> None:
@@ -67,28 +67,28 @@ def test_parser_takes(parser: Parser, text: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("parser", "text"),
     [
-        *_rows(values.whole(1, 20), "", "0", "21", "1.0", *NO_NUMBERS),
-        *_rows(values.number(0.1, 20), "", "0.09", "20.1", "1.", ".", "nan", "inf", *NO_NUMBERS),
-        *_rows(values.one_of("a", "b"), "", "A", "a ", "c"),
-        *_rows(values.flag, "", "1", "yes", "true "),
-        *_rows(values.names, "", ",", "a,", "a,,b", " "),
-        *_rows(values.path, "", "a\0b"),
-        *_rows(values.file_path, "", ".", "/", "a\0b"),
-        *_rows(values.processes, "", "0", "65", "AUTO", LONG_NUMBER),
-        *_rows(values.key_part, "é" * 450 + "a", "a\tb", "a\nb", "\x7f", "\x85", "\udcff"),
-        *_rows(values.matching(r"[a-z]+", "letters"), "", "a1", "a\n", "é"),
-        *_rows(values.header_name, "", "A B", "A:", "Ä", "A\r\nB"),
-        *_rows(values.header_text, " a", "a ", " ", "a\nb", "ä", "a\tb"),
-        *_rows(values.secret, " a", "a\r\nb", "ä"),
-        *_rows(values.expression, "a[", "[", "a..b", "a[" + LONG_NUMBER + "]", "(" * 20_000),
+        *_rows(parsers.whole(1, 20), "", "0", "21", "1.0", *NO_NUMBERS),
+        *_rows(parsers.number(0.1, 20), "", "0.09", "20.1", "1.", ".", "nan", "inf", *NO_NUMBERS),
+        *_rows(parsers.one_of("a", "b"), "", "A", "a ", "c"),
+        *_rows(parsers.flag, "", "1", "yes", "true "),
+        *_rows(parsers.names, "", ",", "a,", "a,,b", " "),
+        *_rows(parsers.path, "", "a\0b"),
+        *_rows(parsers.file_path, "", ".", "/", "a\0b"),
+        *_rows(parsers.processes, "", "0", "65", "AUTO", LONG_NUMBER),
+        *_rows(parsers.key_part, "é" * 450 + "a", "a\tb", "a\nb", "\x7f", "\x85", "\udcff"),
+        *_rows(parsers.matching(r"[a-z]+", "letters"), "", "a1", "a\n", "é"),
+        *_rows(parsers.header_name, "", "A B", "A:", "Ä", "A\r\nB"),
+        *_rows(parsers.header_text, " a", "a ", " ", "a\nb", "ä", "a\tb"),
+        *_rows(parsers.secret, " a", "a\r\nb", "ä"),
+        *_rows(parsers.expression, "a[", "[", "a..b", "a[" + LONG_NUMBER + "]", "(" * 20_000),
         *_rows(
-            values.http_url, "", "h", "ftp://h/", "//h/", "https://", "https:///a", "HTTPS://h/", "https://u@h/",
+            parsers.http_url, "", "h", "ftp://h/", "//h/", "https://", "https:///a", "HTTPS://h/", "https://u@h/",
             "https://u:p@h/", "https://h:0/", "https://h:99999/", "https://h:x/", "https://[::1/",
             "https://h/a b", "https://h/\n", "https://h/\x01", "\x01https://h/", "https://h\\@g/",
             "https://ü.example/", "https://h/\udcff",
         ),
-        *_rows(values.endpoint, "", "h", "http://h?", "https://h/a?b=c", "https://h/#a", "ftp://h/"),
-        *_rows(values.url_prefix, "", "https://h", "https://h/a", "https://h/?a/", "https://h/#a/", "h/"),
+        *_rows(parsers.endpoint, "", "h", "http://h?", "https://h/a?b=c", "https://h/#a", "ftp://h/"),
+        *_rows(parsers.url_prefix, "", "https://h", "https://h/a", "https://h/?a/", "https://h/#a/", "h/"),
     ],
 )  # fmt: skip
 def test_parser_refuses_saying_what_is_allowed(parser: Parser, text: str) -> None:
@@ -99,10 +99,10 @@ def test_parser_refuses_saying_what_is_allowed(parser: Parser, text: str) -> Non
 
 
 _PARSERS = [
-    values.whole(0, 10**12), values.number(0, 10**6), values.one_of("", "a"), values.flag, values.names,
-    values.path, values.file_path, values.processes, values.key_part, values.header_name, values.header_text,
-    values.secret,
-    values.expression, values.http_url, values.url_prefix, values.text, values.empty_or(values.http_url),
+    parsers.whole(0, 10**12), parsers.number(0, 10**6), parsers.one_of("", "a"), parsers.flag, parsers.names,
+    parsers.path, parsers.file_path, parsers.processes, parsers.key_part, parsers.header_name, parsers.header_text,
+    parsers.secret,
+    parsers.expression, parsers.http_url, parsers.url_prefix, parsers.text, parsers.empty_or(parsers.http_url),
 ]  # fmt: skip
 
 
@@ -120,11 +120,11 @@ def test_parsers_of_any_text_raise_nothing_but_value_error(text: str) -> None:
 @pytest.mark.parametrize(
     ("parser", "words"),
     [
-        pytest.param(values.number(0.01, 1_000_000), "a number from 0.01 to 1000000", id="number"),
-        pytest.param(values.whole(1, 10**12), "a whole number from 1 to 1000000000000", id="whole"),
-        pytest.param(values.one_of("", "a"), "one of (empty), a", id="one of"),
-        pytest.param(values.file_path, "a file's path", id="file's path"),
-        pytest.param(values.processes, "auto, or a whole number from 1 to 64", id="processes"),
+        pytest.param(parsers.number(0.01, 1_000_000), "a number from 0.01 to 1000000", id="number"),
+        pytest.param(parsers.whole(1, 10**12), "a whole number from 1 to 1000000000000", id="whole"),
+        pytest.param(parsers.one_of("", "a"), "one of (empty), a", id="one of"),
+        pytest.param(parsers.file_path, "a file's path", id="file's path"),
+        pytest.param(parsers.processes, "auto, or a whole number from 1 to 64", id="processes"),
     ],
 )
 def test_parser_says_what_is_allowed(parser: Parser, words: str) -> None:
@@ -134,11 +134,11 @@ def test_parser_says_what_is_allowed(parser: Parser, words: str) -> None:
 
 def test_url_prefix_says_that_it_ends_in_a_slash() -> None:
     with pytest.raises(ValueError, match="ends in / and has no query"):
-        values.url_prefix("ftp://h")
+        parsers.url_prefix("ftp://h")
 
 
 def test_secret_shows_in_no_form_but_reveal() -> None:
-    token = values.secret("CANARY")
+    token = parsers.secret("CANARY")
     assert token.reveal() == "CANARY"
     for shown in (str(token), repr(token), f"{token}", f"{token!r}", f"{[token]}"):
         assert "CANARY" not in shown

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cdn2s3.counted import counted
-from cdn2s3.envfile import read_env_file
 from cdn2s3.errors import Fixable, printable, redact
 from cdn2s3.file_names import LISTS, WRITTEN, is_kept
-from cdn2s3.text import MB
-from cdn2s3.values import (
+from cdn2s3.settings.env_file import read_env_file
+from cdn2s3.settings.parsers import (
     Parser,
     Secret,
     empty_or,
@@ -40,6 +39,7 @@ from cdn2s3.values import (
     url_prefix,
     whole,
 )
+from cdn2s3.text import MB
 
 
 def setting(default: str, parse: Parser, meaning: str, example: str = "") -> Any:
