@@ -22,37 +22,38 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from cdn2s3 import checkpoint, collected, commands, logs, progress, resuming, streams
+from cdn2s3 import checkpoint, collected, resuming
 from cdn2s3.api import ApiSource, api_session
 from cdn2s3.batch import Position, Source
 from cdn2s3.checkpoint import Checkpoint
 from cdn2s3.collectionbar import CollectionBar
+from cdn2s3.console import logging_setup, progress, rerun_hint, stdio
+from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn, Fixable
 from cdn2s3.lots import Lots
 from cdn2s3.regions import CAVEAT, recommended_region
 from cdn2s3.settings.declarations import CollectionSettings, load
-from cdn2s3.signals import Interrupted, Signals
 from cdn2s3.statefile import held_lock
 from cdn2s3.urllist import UrlList, first_url
 
 log = logging.getLogger("collect_urls")
 
 
-@logs.ending_in_the_log
+@logging_setup.ending_in_the_log
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
-    commands.use_env_file("collect_urls.py", arguments.env_file)
+    rerun_hint.use_env_file("collect_urls.py", arguments.env_file)
     signals = Signals()
     try:
         settings = load(CollectionSettings, arguments.env_file)
-        logs.set_up(Path("collection.log"), settings.log_level)
+        logging_setup.set_up(Path("collection.log"), settings.log_level)
         if arguments.region_only:
             return print_region(settings)
         resuming.check_places(settings, arguments.env_file)
         with held_lock(resuming.lock_file(settings.output_file), "collect_urls.py"):
             return collect(settings, signals, arguments.restart)
     except CannotGoOn as error:
-        logs.say_error("collect_urls.py", str(error))
+        logging_setup.say_error("collect_urls.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
         log.warning("Stopped by a signal. Run `python collect_urls.py` again: it resumes.")
@@ -84,7 +85,7 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
         log.warning("%s", doubt)
     advice = recommended_region(first_url(settings.output_file, settings.url_prefix), settings)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
-    logs.show(collected.last_screen(counts, settings, doubts, advice))
+    logging_setup.show(collected.last_screen(counts, settings, doubts, advice))
     return EXIT_SOME_FAILED if doubts else EXIT_DONE
 
 
@@ -125,10 +126,10 @@ def read_all(
 def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
     """Say that there is nothing left to do; raise CannotGoOn when urls.txt is not what was collected."""
     resuming.check_files(settings, before)
-    logs.show(
+    logging_setup.show(
         f"The collection is complete already.\n{collected.counts_table(before.counts, settings.output_file)}"
         f"{collected.next_step(before.counts)}"
-        + commands.typed("To collect again: python collect_urls.py --restart\n")
+        + rerun_hint.typed("To collect again: python collect_urls.py --restart\n")
     )
     return EXIT_DONE
 
@@ -171,4 +172,4 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(streams.run(main))
+    sys.exit(stdio.run(main))

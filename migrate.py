@@ -28,8 +28,14 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from pathlib import Path
 from typing import Callable, Protocol
 
-from cdn2s3 import commands, failures, guard, runstate, statefile, streams
+from cdn2s3 import failures, guard, runstate, statefile
 from cdn2s3.books import Books
+from cdn2s3.console import rerun_hint, stdio
+from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
+from cdn2s3.console.logging_setup import set_level as set_log_level
+from cdn2s3.console.logging_setup import set_up as set_up_logs
+from cdn2s3.console.progress import Progress
+from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.crew import Crew
 from cdn2s3.desk import Desk
 from cdn2s3.equipment import allow_open_files, equip, note_on, probe_patiently
@@ -56,16 +62,11 @@ from cdn2s3.job import (
 )
 from cdn2s3.keys import KeyMaker
 from cdn2s3.ledger import FAILED, Ledger
-from cdn2s3.logs import ending_in_the_log, say_error, show
-from cdn2s3.logs import set_level as set_log_level
-from cdn2s3.logs import set_up as set_up_logs
 from cdn2s3.naming import key_maker
 from cdn2s3.processes import Process, process_count
-from cdn2s3.progress import Progress
 from cdn2s3.s3client import S3Client
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings, load
-from cdn2s3.signals import Interrupted, Signals
 from cdn2s3.text import duration
 from cdn2s3.transfer import Result, Transfer
 from cdn2s3.underway import Times, Underway
@@ -79,7 +80,7 @@ SECOND_PASS_AFTER = 60.0  # seconds after a failure: CloudFront keeps an error f
 @ending_in_the_log
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
-    commands.use_env_file("migrate.py", arguments.env_file)
+    rerun_hint.use_env_file("migrate.py", arguments.env_file)
     signals = Signals()
     try:
         settings = load(MigrationSettings, arguments.env_file)
@@ -99,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except Interrupted as interrupted:
         early = " before anything was moved" if is_a_run(arguments) else ""
-        again = commands.given("migrate.py", vars(arguments))
+        again = rerun_hint.given("migrate.py", vars(arguments))
         say_error("migrate.py", f"stopped by {signals.name}{early}. Run `{again}` again.")
         return interrupted.exit_code
 
@@ -162,9 +163,9 @@ def check(settings: MigrationSettings) -> int:
         for look in checks:
             for finding in look(patient):
                 findings.append(finding)
-                show(commands.typed(visit.text(finding)))
+                show(rerun_hint.typed(visit.text(finding)))
     worst = visit.worst(findings)
-    show(commands.typed(f"\nnext: {visit.next_step(findings)}"))
+    show(rerun_hint.typed(f"\nnext: {visit.next_step(findings)}"))
     return {visit.OK: EXIT_DONE, visit.WARNING: EXIT_SOME_FAILED, visit.FAILED: EXIT_CANNOT_GO_ON}[worst]
 
 
@@ -550,4 +551,4 @@ def positive(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(streams.run(main))
+    sys.exit(stdio.run(main))

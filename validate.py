@@ -27,21 +27,14 @@ from typing import Any, BinaryIO, Callable, TypeVar
 
 from tqdm import tqdm
 
-from cdn2s3 import (
-    commands,
-    file_names,
-    htmlreport,
-    progress,
-    report,
-    runstate,
-    spotcheck,
-    streams,
-    validation_report,
-    worklist,
-)
+from cdn2s3 import file_names, htmlreport, report, runstate, spotcheck, validation_report, worklist
 from cdn2s3.bucket import probe_key
 from cdn2s3.buffers import BUDGET, Budget
 from cdn2s3.connection import Limit
+from cdn2s3.console import progress, rerun_hint, stdio
+from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
+from cdn2s3.console.logging_setup import set_up as set_up_logs
+from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.download import Reader
 from cdn2s3.errors import (
     EXIT_CODES_HELP,
@@ -57,8 +50,6 @@ from cdn2s3.expected import DIFFERS, SEEN, Counts, Expected, Missing
 from cdn2s3.fields import encode
 from cdn2s3.ledger import COMPLETED, FAILED
 from cdn2s3.listing import Found, Listing, look
-from cdn2s3.logs import ending_in_the_log, say_error, show
-from cdn2s3.logs import set_up as set_up_logs
 from cdn2s3.naming import key_maker
 from cdn2s3.pacing import backoff
 from cdn2s3.policy import policy
@@ -66,7 +57,6 @@ from cdn2s3.s3client import S3Client
 from cdn2s3.s3head import Refused
 from cdn2s3.session import PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings, load
-from cdn2s3.signals import Interrupted, Signals
 from cdn2s3.source import Source
 from cdn2s3.statefile import held_lock, lock_holder, replacing
 from cdn2s3.steps import SAY_EVERY
@@ -102,7 +92,7 @@ Returned = TypeVar("Returned")
 @ending_in_the_log
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
-    commands.use_env_file("validate.py", arguments.env_file)
+    rerun_hint.use_env_file("validate.py", arguments.env_file)
     Signals()
     try:
         settings = load(MigrationSettings, arguments.env_file)
@@ -143,7 +133,7 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     except Fixable:
         raise  # nothing was contacted, nothing is to be told of the bucket
     except CannotGoOn as error:
-        write_or_say(validation_report.stopped(settings, commands.typed(str(error)), error.exit_code))
+        write_or_say(validation_report.stopped(settings, rerun_hint.typed(str(error)), error.exit_code))
         raise
     except Interrupted as interrupted:
         why = f"signal {interrupted.exit_code - 128}"
@@ -151,9 +141,9 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         raise
     spot = findings.spot
     code = EXIT_DONE if verdict(counts) == COMPLETE and spot.holds else EXIT_SOME_FAILED
-    following = [commands.typed(command) for command in repairs(counts, settings.state_dir)]
+    following = [rerun_hint.typed(command) for command in repairs(counts, settings.state_dir)]
     if not following and not spot.holds:
-        following.append(commands.typed(f"python validate.py --spot-check {spot.asked}"))
+        following.append(rerun_hint.typed(f"python validate.py --spot-check {spot.asked}"))
     closing = "" if following else advice(counts, settings.state_dir)
     write(validation_report.finished(settings, findings, counts, Steps(following, closing), code))
     show(summary(settings, findings, counts, Steps(following, closing)))
@@ -560,4 +550,4 @@ def not_negative(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(streams.run(main))
+    sys.exit(stdio.run(main))

@@ -6,14 +6,14 @@ import logging
 import time
 
 from cdn2s3 import failures, report, statefile
-from cdn2s3.commands import typed
+from cdn2s3.console.logging_setup import show
+from cdn2s3.console.progress import Count
+from cdn2s3.console.rerun_hint import typed
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn
 from cdn2s3.feed import Done, Task
 from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.job import Job
 from cdn2s3.ledger import FAILED, Ledger
-from cdn2s3.logs import show
-from cdn2s3.progress import Count
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.summary import next_command, summary
 from cdn2s3.tally import Example, Tally

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Callable
 
 from cdn2s3.checkpoint import Counts
-from cdn2s3.commands import typed
+from cdn2s3.console.rerun_hint import typed
 from cdn2s3.counted import counted
 from cdn2s3.regions import CAVEAT, Advice
 from cdn2s3.settings.declarations import CollectionSettings

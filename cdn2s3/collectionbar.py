@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from cdn2s3.checkpoint import Counts
 from cdn2s3.collected import share, time_left
+from cdn2s3.console.progress import Figure, Rate, fitting
 from cdn2s3.counted import counted
-from cdn2s3.progress import Figure, Rate, fitting
 from cdn2s3.text import duration
 
 _DRAW_EVERY = 0.25  # seconds

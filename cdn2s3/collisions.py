@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from cdn2s3.commands import settings_file
+from cdn2s3.console.rerun_hint import settings_file
 from cdn2s3.errors import redact
 from cdn2s3.fields import encode
 from cdn2s3.keys import Malformed

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any, Callable
 
 from cdn2s3 import failures
+from cdn2s3.console.signals import STOPPING
 from cdn2s3.desk import Kept, Report, in_child
 from cdn2s3.destination import Stored
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.feed import Done, Feed, Task
 from cdn2s3.ledger import COMPLETED, FAILED, completed
-from cdn2s3.signals import STOPPING
 from cdn2s3.statefile import size_of, whole_lines
 from cdn2s3.transfer import Result
 from cdn2s3.underway import Underway, together

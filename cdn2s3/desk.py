@@ -10,9 +10,9 @@ import threading
 from multiprocessing import reduction
 from typing import Any, Callable, NamedTuple
 
+from cdn2s3.console.signals import STOPPING
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.feed import Done, Feed
-from cdn2s3.signals import STOPPING
 from cdn2s3.underway import Underway
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from cdn2s3 import estimate, runstate, worklist
 from cdn2s3.collisions import Collision, remedies
-from cdn2s3.commands import settings_file
+from cdn2s3.console.rerun_hint import settings_file
 from cdn2s3.counted import counted
 from cdn2s3.errors import printable, redact
 from cdn2s3.estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, dollars

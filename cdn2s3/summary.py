@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 
 from cdn2s3 import report
-from cdn2s3.commands import typed
+from cdn2s3.console.progress import shortened
+from cdn2s3.console.rerun_hint import typed
 from cdn2s3.errors import CAUSES, EXIT_CANNOT_GO_ON, EXIT_DONE, EXIT_SOME_FAILED, redact
-from cdn2s3.progress import shortened
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.tally import Example, Tally
 from cdn2s3.text import MB, duration

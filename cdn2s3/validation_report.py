@@ -32,7 +32,7 @@ import dataclasses
 from collections import Counter
 from typing import Any, NamedTuple
 
-from cdn2s3 import commands
+from cdn2s3.console import rerun_hint
 from cdn2s3.errors import CAUSES, redact
 from cdn2s3.expected import Counts, Missing
 from cdn2s3.ledger import timestamp
@@ -233,7 +233,7 @@ def stopped(settings: MigrationSettings, why: str, exit_code: int) -> dict[str, 
         "verdict": None,
         "exit_code": exit_code,
         "ended_by": redact(why),
-        "next": [commands.typed("python validate.py")],
+        "next": [rerun_hint.typed("python validate.py")],
         **_circumstances(settings),
     }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.commands import given, typed, use_env_file
+from cdn2s3.console.rerun_hint import given, typed, use_env_file
 from tests.running import Migration
 
 

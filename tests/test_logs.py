@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdn2s3.console.logging_setup import ending_in_the_log, set_up, show
 from cdn2s3.errors import CannotGoOn
-from cdn2s3.logs import ending_in_the_log, set_up, show
 from tests.properties import examples
 
 CANARY = "CANARY7f3a"

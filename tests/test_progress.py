@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cdn2s3.progress import (
+from cdn2s3.console.progress import (
     Count,
     Figure,
     Progress,

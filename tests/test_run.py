@@ -15,6 +15,7 @@ import pytest
 
 import migrate
 from cdn2s3.books import Books
+from cdn2s3.console.signals import Signals
 from cdn2s3.destination import Stored
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.feed import Done, Task
@@ -22,7 +23,6 @@ from cdn2s3.job import look_through, plan_job
 from cdn2s3.ledger import Ledger
 from cdn2s3.naming import key_maker
 from cdn2s3.settings.declarations import MigrationSettings, build
-from cdn2s3.signals import Signals
 from cdn2s3.transfer import Result
 from cdn2s3.underway import Underway
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cdn2s3.signals import Interrupted, Signals
+from cdn2s3.console.signals import Interrupted, Signals
 from tests.servers.process import ROOT
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable, TextIO, TypeVar, cast
 
-from cdn2s3.commands import typed
+from cdn2s3.console.rerun_hint import typed
 from cdn2s3.errors import printable, redact
 from cdn2s3.statefile import OWNER_ONLY, cannot_write
 
