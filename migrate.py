@@ -50,6 +50,7 @@ from cdn2s3.errors import (
 )
 from cdn2s3.feed import Done, Doubts, Feed, Task
 from cdn2s3.guard import Probed
+from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.job import (
     Job,
     forget_completed,
@@ -65,7 +66,6 @@ from cdn2s3.ledger import FAILED, Ledger
 from cdn2s3.naming import key_maker
 from cdn2s3.processes import Process, process_count
 from cdn2s3.s3client import S3Client
-from cdn2s3.session import PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings, load
 from cdn2s3.text import duration
 from cdn2s3.transfer import Result, Transfer

@@ -30,7 +30,6 @@ from tqdm import tqdm
 from cdn2s3 import file_names, htmlreport, report, runstate, spotcheck, validation_report, worklist
 from cdn2s3.bucket import probe_key
 from cdn2s3.buffers import BUDGET, Budget
-from cdn2s3.connection import Limit
 from cdn2s3.console import progress, rerun_hint, stdio
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
 from cdn2s3.console.logging_setup import set_up as set_up_logs
@@ -48,6 +47,8 @@ from cdn2s3.errors import (
 )
 from cdn2s3.expected import DIFFERS, SEEN, Counts, Expected, Missing
 from cdn2s3.fields import encode
+from cdn2s3.http.connection import Limit
+from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.ledger import COMPLETED, FAILED
 from cdn2s3.listing import Found, Listing, look
 from cdn2s3.naming import key_maker
@@ -55,7 +56,6 @@ from cdn2s3.pacing import backoff
 from cdn2s3.policy import policy
 from cdn2s3.s3client import S3Client
 from cdn2s3.s3head import Refused
-from cdn2s3.session import PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings, load
 from cdn2s3.source import Source
 from cdn2s3.statefile import held_lock, lock_holder, replacing

@@ -18,12 +18,12 @@ from cdn2s3.console.rerun_hint import typed
 from cdn2s3.console.signals import Signals
 from cdn2s3.equipment import allow_open_files, equip, probe_patiently
 from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE, EXIT_SOME_FAILED, Fixable
+from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.job import look_through, refuse_strangers, urls_of
 from cdn2s3.ledger import FAILED
 from cdn2s3.listing import Listing
 from cdn2s3.naming import key_maker
 from cdn2s3.s3client import S3Client
-from cdn2s3.session import PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.statefile import held_lock
 

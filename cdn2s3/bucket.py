@@ -16,9 +16,9 @@ from hashlib import md5
 from typing import NamedTuple
 from zlib import crc32
 
-from cdn2s3.connection import Limit
 from cdn2s3.destination import Image, Stored
 from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
+from cdn2s3.http.connection import Limit
 from cdn2s3.multipart import PartsUpload, store_parts
 from cdn2s3.policy import policy, policy_to_put
 from cdn2s3.s3client import Reply, S3Client

@@ -14,11 +14,11 @@ from typing import Any, Callable
 from zlib import crc32
 
 from cdn2s3 import images
-from cdn2s3.answer import Answer
 from cdn2s3.buffers import SMALL, Room
-from cdn2s3.connection import Limit
 from cdn2s3.destination import Image
 from cdn2s3.errors import TryAgain, UrlFailed
+from cdn2s3.http.connection import Limit
+from cdn2s3.http.response import Answer
 from cdn2s3.multipart import PART_BYTES
 
 _FALLBACK_TYPE = "binary/octet-stream"  # what S3 itself gives an object without a type

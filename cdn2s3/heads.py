@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from cdn2s3.connection import Limit
 from cdn2s3.errors import CannotGoOn, TryAgain
-from cdn2s3.session import USER_AGENT, PooledAdapter
+from cdn2s3.http.connection import Limit
+from cdn2s3.http.pool import Wire, host_header, request_head
+from cdn2s3.http.requests_adapter import USER_AGENT, PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.wire import Wire, host_header, request_head
 
 _WORKERS = 16
 _SECONDS_EACH = 5.0

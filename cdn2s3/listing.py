@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import Callable, NamedTuple
 from urllib.parse import unquote_plus
 
-from cdn2s3.connection import Limit
 from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
+from cdn2s3.http.connection import Limit
 from cdn2s3.pacing import backoff
 from cdn2s3.policy import policy
 from cdn2s3.s3client import S3Client

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from hashlib import md5
 from typing import Any, NamedTuple, Protocol
 
-from cdn2s3.connection import Limit
 from cdn2s3.destination import Stored
 from cdn2s3.errors import MigrationError, TryAgain, UrlFailed
+from cdn2s3.http.connection import Limit
 from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.unfinished import Unfinished
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import requests
 
 from cdn2s3.errors import MigrationError
-from cdn2s3.session import PooledAdapter, new_session
+from cdn2s3.http.requests_adapter import PooledAdapter, new_session
 from cdn2s3.settings.declarations import CollectionSettings
 
 HEAD_TIMEOUT = 15.0  # seconds for the one question; no answer only means DEFAULT_REGION

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cdn2s3.connection import Limit
 from cdn2s3.errors import TryAgain
+from cdn2s3.http.connection import Limit
 from cdn2s3.s3client import S3Client
 
 

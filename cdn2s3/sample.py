@@ -16,8 +16,8 @@ from hashlib import md5
 from typing import Callable, NamedTuple, TypeVar
 
 from cdn2s3.bucket import Bucket, probe_key
-from cdn2s3.connection import Limit
 from cdn2s3.errors import CAUSES, CannotGoOn, Stopped, TryAgain, UrlFailed, redact
+from cdn2s3.http.connection import Limit
 from cdn2s3.keys import Address, Malformed
 from cdn2s3.naming import key_maker
 from cdn2s3.pacing import backoff

@@ -6,12 +6,12 @@ import threading
 import time
 from urllib.parse import urljoin, urlsplit
 
-from cdn2s3.answer import Answer
-from cdn2s3.connection import Limit
 from cdn2s3.errors import TryAgain, UrlFailed
+from cdn2s3.http.connection import Limit
+from cdn2s3.http.pool import host_header, request_head
+from cdn2s3.http.requests_adapter import USER_AGENT, PooledAdapter
+from cdn2s3.http.response import Answer
 from cdn2s3.pacing import retry_after
-from cdn2s3.session import USER_AGENT, PooledAdapter
-from cdn2s3.wire import host_header, request_head
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5

@@ -11,13 +11,13 @@ from hashlib import md5
 from itertools import islice
 from typing import NamedTuple
 
-from cdn2s3.answer import Answer
 from cdn2s3.buffers import Budget, NoRoom, Room
-from cdn2s3.connection import Limit
 from cdn2s3.destination import Image
 from cdn2s3.download import LargeBody, Reader
 from cdn2s3.errors import CannotGoOn, Stopped, TryAgain, UrlFailed
 from cdn2s3.expected import ADOPTED, COMPLETED, SEEN, UNKNOWN
+from cdn2s3.http.connection import Limit
+from cdn2s3.http.response import Answer
 from cdn2s3.keys import KeyMaker
 from cdn2s3.ledger import Completed
 from cdn2s3.pacing import backoff

@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator
 from typing import Callable, NamedTuple, TypeVar
 
-from cdn2s3.answer import Answer
 from cdn2s3.buffers import Budget, NoRoom, Room
-from cdn2s3.connection import Limit
 from cdn2s3.destination import Destination, Image, Stored
 from cdn2s3.download import LargeBody, Reader
 from cdn2s3.errors import OUTAGE_CAUSES, Stopped, TryAgain, UrlFailed
+from cdn2s3.http.connection import Limit
+from cdn2s3.http.response import Answer
 from cdn2s3.keys import Address
 from cdn2s3.pacing import Bandwidth, backoff
 from cdn2s3.sides import Health, Side

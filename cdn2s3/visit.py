@@ -12,15 +12,15 @@ from typing import NamedTuple
 
 from cdn2s3 import estimate, guard
 from cdn2s3.bucket import Bucket, Guard, probe_image, probe_key
-from cdn2s3.connection import Limit
 from cdn2s3.errors import CannotGoOn, Fixable, MigrationError, TryAgain, UrlFailed
 from cdn2s3.heads import Head, heads
+from cdn2s3.http.connection import Limit
+from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.identity import Identity, identity
 from cdn2s3.keys import Malformed
 from cdn2s3.ledger import COMPLETED, decode_line
 from cdn2s3.naming import key_maker
 from cdn2s3.s3client import Reply, S3Client
-from cdn2s3.session import PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.statefile import cannot_read, input_lines, whole_lines
 

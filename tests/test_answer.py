@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.answer import Answer
-from cdn2s3.connection import BUFFER_BYTES, Limit, Origin
 from cdn2s3.errors import TryAgain
+from cdn2s3.http.connection import BUFFER_BYTES, Limit, Origin
+from cdn2s3.http.response import Answer
 from tests.properties import examples
 
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.buffers import SMALL, Budget, NoRoom, Room
-from cdn2s3.connection import Limit
 from cdn2s3.destination import Image
 from cdn2s3.download import LargeBody, Reader
 from cdn2s3.errors import TryAgain, UrlFailed
+from cdn2s3.http.connection import Limit
 from cdn2s3.multipart import PART_BYTES
 from tests.properties import examples
 from tests.servers.images import jpeg

@@ -11,9 +11,9 @@ from cdn2s3.bucket import Guard
 from cdn2s3.buffers import BUDGET
 from cdn2s3.equipment import equip
 from cdn2s3.guard import Probed
+from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.processes import ALONE, Process
 from cdn2s3.s3client import S3Client
-from cdn2s3.session import PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings, build
 
 PROBED = Probed(Guard(True, True, True, True), encrypted_by_kms=False, can_delete=True)

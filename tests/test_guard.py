@@ -13,8 +13,8 @@ from cdn2s3 import guard
 from cdn2s3.bucket import Guard
 from cdn2s3.errors import CannotGoOn, TryAgain
 from cdn2s3.guard import Probed
+from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.s3client import S3Client
-from cdn2s3.session import PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings, build
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server

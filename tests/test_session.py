@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from cdn2s3.errors import CannotGoOn, Stopped, TryAgain
-from cdn2s3.session import USER_AGENT, PooledAdapter, new_session
+from cdn2s3.http.requests_adapter import USER_AGENT, PooledAdapter, new_session
 from tests.servers.source import SourceServer
 from tests.servers.tls import TlsMaterial
 

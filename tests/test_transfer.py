@@ -16,10 +16,10 @@ from cdn2s3.buffers import Budget
 from cdn2s3.download import Reader
 from cdn2s3.errors import CannotGoOn, Stopped
 from cdn2s3.guard import probe
+from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.naming import key_maker
 from cdn2s3.pacing import Bandwidth
 from cdn2s3.s3client import S3Client
-from cdn2s3.session import PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings, build
 from cdn2s3.sides import Side
 from cdn2s3.source import Source

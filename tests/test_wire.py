@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.connection import Limit, Origin, tls_context
 from cdn2s3.errors import Stopped, TryAgain
-from cdn2s3.wire import Wire, host_header, origin_of, request_head
+from cdn2s3.http.connection import Limit, Origin, tls_context
+from cdn2s3.http.pool import Wire, host_header, origin_of, request_head
 from tests.properties import examples
 from tests.servers.tls import TlsMaterial
 from tests.servers.wire import Connection, Listener, Request, response

@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from cdn2s3.answer import Answer
-from cdn2s3.connection import Buffer, Connection, Limit, Origin
 from cdn2s3.errors import TryAgain
+from cdn2s3.http.connection import Buffer, Connection, Limit, Origin
+from cdn2s3.http.response import Answer
 
 
 def origin_of(url: str) -> Origin:
