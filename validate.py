@@ -52,8 +52,8 @@ from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.ledger import COMPLETED, FAILED
 from cdn2s3.listing import Found, Listing, look
 from cdn2s3.naming import key_maker
-from cdn2s3.pacing import backoff
 from cdn2s3.policy import policy
+from cdn2s3.resilience.retry import backoff
 from cdn2s3.s3client import S3Client
 from cdn2s3.s3head import Refused
 from cdn2s3.settings.declarations import MigrationSettings, load

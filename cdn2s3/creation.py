@@ -8,8 +8,8 @@ from typing import Any, Callable, NamedTuple
 
 from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
 from cdn2s3.http.connection import Limit
-from cdn2s3.pacing import backoff
 from cdn2s3.policy import policy
+from cdn2s3.resilience.retry import backoff
 from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.settings.declarations import MigrationSettings
 

@@ -15,11 +15,11 @@ from cdn2s3.download import Reader
 from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
 from cdn2s3.guard import Probed
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.pacing import Bandwidth, backoff
 from cdn2s3.processes import ALONE, Process
+from cdn2s3.resilience.circuit_breaker import Side
+from cdn2s3.resilience.retry import Bandwidth, backoff
 from cdn2s3.s3client import S3Client
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.sides import Side
 from cdn2s3.source import Source
 from cdn2s3.text import duration
 from cdn2s3.transfer import Patience, Sides, Transfer

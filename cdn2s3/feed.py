@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from cdn2s3.sides import Side
+from cdn2s3.resilience.circuit_breaker import Side
 from cdn2s3.transfer import Doubt, Result
 
 

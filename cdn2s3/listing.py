@@ -15,8 +15,8 @@ from urllib.parse import unquote_plus
 
 from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
 from cdn2s3.http.connection import Limit
-from cdn2s3.pacing import backoff
 from cdn2s3.policy import policy
+from cdn2s3.resilience.retry import backoff
 from cdn2s3.s3client import S3Client
 from cdn2s3.s3head import head
 from cdn2s3.settings.declarations import MigrationSettings

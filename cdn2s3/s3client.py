@@ -26,7 +26,7 @@ from cdn2s3.http.connection import Buffer, Limit
 from cdn2s3.http.pool import host_header, request_head
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.http.response import Answer
-from cdn2s3.pacing import retry_after
+from cdn2s3.resilience.retry import retry_after
 from cdn2s3.s3errors import code_in, meaning, region_in
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.signing import NO_CREDENTIALS, Signer, not_renewed, query_string, quoted_key

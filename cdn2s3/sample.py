@@ -20,8 +20,8 @@ from cdn2s3.errors import CAUSES, CannotGoOn, Stopped, TryAgain, UrlFailed, reda
 from cdn2s3.http.connection import Limit
 from cdn2s3.keys import Address, Malformed
 from cdn2s3.naming import key_maker
-from cdn2s3.pacing import backoff
 from cdn2s3.planning import row
+from cdn2s3.resilience.retry import backoff
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.text import MB, duration
 from cdn2s3.transfer import Result, Transfer

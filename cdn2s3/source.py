@@ -11,7 +11,7 @@ from cdn2s3.http.connection import Limit
 from cdn2s3.http.pool import host_header, request_head
 from cdn2s3.http.requests_adapter import USER_AGENT, PooledAdapter
 from cdn2s3.http.response import Answer
-from cdn2s3.pacing import retry_after
+from cdn2s3.resilience.retry import retry_after
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5

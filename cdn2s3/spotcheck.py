@@ -20,8 +20,8 @@ from cdn2s3.http.connection import Limit
 from cdn2s3.http.response import Answer
 from cdn2s3.keys import KeyMaker
 from cdn2s3.ledger import Completed
-from cdn2s3.pacing import backoff
 from cdn2s3.pictures import Kept, Pictures
+from cdn2s3.resilience.retry import backoff
 from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.source import Source
 from cdn2s3.transfer import Patience

@@ -15,8 +15,8 @@ from cdn2s3.errors import OUTAGE_CAUSES, Stopped, TryAgain, UrlFailed
 from cdn2s3.http.connection import Limit
 from cdn2s3.http.response import Answer
 from cdn2s3.keys import Address
-from cdn2s3.pacing import Bandwidth, backoff
-from cdn2s3.sides import Health, Side
+from cdn2s3.resilience.circuit_breaker import Health, Side
+from cdn2s3.resilience.retry import Bandwidth, backoff
 from cdn2s3.source import Source
 
 log = logging.getLogger(__name__)

@@ -26,9 +26,9 @@ from tests.servers.tls import TlsMaterial
 PATIENCE = 60.0  # seconds; a run that takes longer hangs
 QUICK = {  # what makes a test of minutes one of seconds: the code is the same, its waits are shorter
     "migrate.SECOND_PASS_AFTER": 0.3,
-    "cdn2s3.sides.FIRST_PROBE": 0.3,
-    "cdn2s3.sides.LONGEST_WAIT": 1.0,
-    "cdn2s3.pacing.LONGEST_WAIT": 1.0,
+    "cdn2s3.resilience.circuit_breaker.FIRST_PROBE": 0.3,
+    "cdn2s3.resilience.circuit_breaker.LONGEST_WAIT": 1.0,
+    "cdn2s3.resilience.retry.LONGEST_WAIT": 1.0,
 }
 _RUNNER = """\
 import importlib, json, sys

@@ -8,7 +8,7 @@ from typing import Callable
 import pytest
 
 from cdn2s3.errors import CannotGoOn, Stopped
-from cdn2s3.sides import ATTEMPTS_UNTIL_DOWN, Side, Ticket
+from cdn2s3.resilience.circuit_breaker import ATTEMPTS_UNTIL_DOWN, Side, Ticket
 
 
 class Clock:

@@ -18,10 +18,10 @@ from cdn2s3.errors import CannotGoOn, Stopped
 from cdn2s3.guard import probe
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.naming import key_maker
-from cdn2s3.pacing import Bandwidth
+from cdn2s3.resilience.circuit_breaker import Side
+from cdn2s3.resilience.retry import Bandwidth
 from cdn2s3.s3client import S3Client
 from cdn2s3.settings.declarations import MigrationSettings, build
-from cdn2s3.sides import Side
 from cdn2s3.source import Source
 from cdn2s3.transfer import Patience, Result, Sides, Transfer
 from tests.servers.rules import Rule

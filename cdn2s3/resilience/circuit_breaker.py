@@ -13,7 +13,7 @@ import time
 from typing import Callable, NamedTuple, Optional
 
 from cdn2s3.errors import CannotGoOn, Stopped
-from cdn2s3.pacing import LONGEST_WAIT
+from cdn2s3.resilience.retry import LONGEST_WAIT
 from cdn2s3.text import duration
 
 log = logging.getLogger(__name__)
