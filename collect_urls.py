@@ -33,7 +33,7 @@ from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, CannotGo
 from cdn2s3.lots import Lots
 from cdn2s3.regions import CAVEAT, recommended_region
 from cdn2s3.settings.declarations import CollectionSettings, load
-from cdn2s3.statefile import held_lock
+from cdn2s3.state.files import held_lock
 from cdn2s3.urllist import UrlList, first_url
 
 log = logging.getLogger("collect_urls")

@@ -28,7 +28,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from pathlib import Path
 from typing import Callable, Protocol
 
-from cdn2s3 import failures, guard, runstate, statefile
+from cdn2s3 import failures, guard
 from cdn2s3.books import Books
 from cdn2s3.console import rerun_hint, stdio
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
@@ -62,11 +62,12 @@ from cdn2s3.job import (
     urls_of,
 )
 from cdn2s3.keys import KeyMaker
-from cdn2s3.ledger import FAILED, Ledger
 from cdn2s3.naming import key_maker
 from cdn2s3.processes import Process, process_count
 from cdn2s3.s3client import S3Client
 from cdn2s3.settings.declarations import MigrationSettings, load
+from cdn2s3.state import files, run_binding
+from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.text import duration
 from cdn2s3.transfer import Result, Transfer
 from cdn2s3.underway import Times, Underway
@@ -87,13 +88,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.plan:
             set_up_logs(Path(os.devnull), settings.log_level)  # a plan leaves nothing behind
         else:
-            runstate.make_state_dir(settings.state_dir)
+            run_binding.make_state_dir(settings.state_dir)
             set_up_logs(settings.state_dir / "migration.log", settings.log_level)
         command = before_a_run(settings, arguments, signals)
         if command is not None:
             return command()
         allow_open_files(settings.concurrency)
-        with statefile.held_lock(settings.state_dir / runstate.LOCK, "migrate.py") as lock:
+        with files.held_lock(settings.state_dir / run_binding.LOCK, "migrate.py") as lock:
             return migrate(settings, arguments, signals, lock)
     except CannotGoOn as error:
         say_error("migrate.py", str(error))
@@ -107,16 +108,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals, lock: int) -> int:
     """Do one run, under the lock (its file descriptor); return the exit code."""
-    runstate.refuse_while_collecting(settings.source_urls_file)
-    runstate.check(settings)
-    warning = runstate.unfinished_collection(settings.source_urls_file)
+    run_binding.refuse_while_collecting(settings.source_urls_file)
+    run_binding.check(settings)
+    warning = run_binding.unfinished_collection(settings.source_urls_file)
     if warning:
         log.warning("%s", warning)
     keys = key_maker(settings)
     with kept_input(settings) as kept:
         job = planned(kept, keys, arguments)
         ledger = Ledger(settings.state_dir)
-        with statefile.synced_every_second(ledger.completed, ledger.failed):
+        with files.synced_every_second(ledger.completed, ledger.failed):
             run = Run(settings, Books(settings, job, ledger), signals, arguments.retry_failed is None)
             return run.go(lambda: mover(settings, keys, ledger, lock), warning)
 
@@ -130,7 +131,7 @@ def planned(settings: MigrationSettings, keys: KeyMaker, arguments: argparse.Nam
     elif arguments.retry_failed is not None:
         chosen = failures.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
     looked = look_through(settings, keys, redone)
-    runstate.bind(settings)
+    run_binding.bind(settings)
     if redone is not None:
         forgotten = forget_completed(settings.state_dir, to_redo(looked, settings.source_urls_file, redone))
         log.info("%s completed rows forgotten", f"{forgotten:,}")
@@ -346,7 +347,7 @@ def share(
     workers = process.workers(settings.concurrency)
     ledger = Ledger(settings.state_dir)
     with ExitStack() as stack:
-        stack.enter_context(statefile.synced_every_second(ledger.completed, ledger.failed))
+        stack.enter_context(files.synced_every_second(ledger.completed, ledger.failed))
         adapter = stack.enter_context(closing(PooledAdapter(workers, settings.ca_bundle)))
         transfer = equip(settings, S3Client(settings, adapter, object_url), probed, process, stop)
         stack.callback(transfer.close)

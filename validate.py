@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, Callable, TypeVar
 
 from tqdm import tqdm
 
-from cdn2s3 import file_names, htmlreport, report, runstate, spotcheck, validation_report, worklist
+from cdn2s3 import file_names, htmlreport, report, spotcheck, validation_report, worklist
 from cdn2s3.bucket import probe_key
 from cdn2s3.buffers import BUDGET, Budget
 from cdn2s3.console import progress, rerun_hint, stdio
@@ -46,10 +46,8 @@ from cdn2s3.errors import (
     TryAgain,
 )
 from cdn2s3.expected import DIFFERS, SEEN, Counts, Expected, Missing
-from cdn2s3.fields import encode
 from cdn2s3.http.connection import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.ledger import COMPLETED, FAILED
 from cdn2s3.listing import Found, Listing, look
 from cdn2s3.naming import key_maker
 from cdn2s3.policy import policy
@@ -58,7 +56,10 @@ from cdn2s3.s3client import S3Client
 from cdn2s3.s3head import Refused
 from cdn2s3.settings.declarations import MigrationSettings, load
 from cdn2s3.source import Source
-from cdn2s3.statefile import held_lock, lock_holder, replacing
+from cdn2s3.state import run_binding
+from cdn2s3.state.files import held_lock, lock_holder, replacing
+from cdn2s3.state.ledger import COMPLETED, FAILED
+from cdn2s3.state.lines import encode
 from cdn2s3.steps import SAY_EVERY
 from cdn2s3.text import MB
 from cdn2s3.transfer import Patience
@@ -96,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Signals()
     try:
         settings = load(MigrationSettings, arguments.env_file)
-        runstate.make_state_dir(settings.state_dir)
+        run_binding.make_state_dir(settings.state_dir)
         set_up_logs(settings.state_dir / "validation.log", settings.log_level)
         with held_lock(settings.state_dir / LOCK, "validate.py"):
             return validate(settings, arguments)
@@ -147,7 +148,7 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     closing = "" if following else advice(counts, settings.state_dir)
     write(validation_report.finished(settings, findings, counts, Steps(following, closing), code))
     show(summary(settings, findings, counts, Steps(following, closing)))
-    warning = runstate.unfinished_collection(settings.source_urls_file)
+    warning = run_binding.unfinished_collection(settings.source_urls_file)
     if warning:
         log.warning("%s", warning)
     return code
@@ -192,15 +193,15 @@ def check_place(option: str, path: Path) -> None:
 
 def refuse_to_start(settings: MigrationSettings) -> None:
     """Raise CannotGoOn while another run writes what is validated, Fixable for another destination's state."""
-    holder = lock_holder(settings.state_dir / runstate.LOCK)
+    holder = lock_holder(settings.state_dir / run_binding.LOCK)
     if holder is not None:
         raise CannotGoOn(
             f"migrate.py is running (process id {holder}): what it is still moving would be called missing. "
             "Let it end first."
         )
-    runstate.refuse_while_collecting(settings.source_urls_file)
-    runstate.check(settings)
-    if not runstate.is_bound(settings) and not (settings.state_dir / COMPLETED).exists():
+    run_binding.refuse_while_collecting(settings.source_urls_file)
+    run_binding.check(settings)
+    if not run_binding.is_bound(settings) and not (settings.state_dir / COMPLETED).exists():
         log.warning(
             "there is no state of a migration in %s: every URL counts as not tried",
             settings.state_dir.resolve(),
@@ -238,7 +239,7 @@ class Validation:
             self._look_again()
             self._check_spots(adapter)
             self._write_missing(missing_file)
-            if self._stamps() != before or lock_holder(self.state / runstate.LOCK) is not None:
+            if self._stamps() != before or lock_holder(self.state / run_binding.LOCK) is not None:
                 raise CannotGoOn(
                     "the state files or the list of URLs were changed during the validation. Let what changes "
                     "them end, then run `python validate.py` again."
@@ -269,7 +270,7 @@ class Validation:
     def _expected(self, work: Worklist) -> Expected:
         expected = Expected(self.settings.source_urls_file, self.keys, work)
         log.info("reading %s", self.state / COMPLETED)
-        if not runstate.is_taken_over(self.settings):
+        if not run_binding.is_taken_over(self.settings):
             expected.read_failed(self.state / FAILED)
         expected.read_completed(self.state / COMPLETED)
         if expected.unreadable:

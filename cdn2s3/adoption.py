@@ -15,13 +15,13 @@ from typing import NamedTuple
 from cdn2s3 import failures
 from cdn2s3.counted import counted
 from cdn2s3.errors import CannotGoOn
-from cdn2s3.fields import encode
-from cdn2s3.fingerprints import Fingerprints, Numbered
 from cdn2s3.keys import KeyMaker
-from cdn2s3.ledger import COMPLETED, FAILED, Completed, decode_line, timestamp
 from cdn2s3.listing import Found
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.statefile import AppendFile, input_line, placed_lines, synced_every_second
+from cdn2s3.state.files import AppendFile, input_line, placed_lines, synced_every_second
+from cdn2s3.state.key_index import Fingerprints, Numbered
+from cdn2s3.state.ledger import COMPLETED, FAILED, Completed, decode_line, timestamp
+from cdn2s3.state.lines import encode
 from cdn2s3.worklist import PENDING, Worklist
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import random
 from contextlib import closing
 from pathlib import Path
 
-from cdn2s3 import adoption, creation, estimate, failures, planning, runstate, sample
+from cdn2s3 import adoption, creation, estimate, failures, planning, sample
 from cdn2s3.bucket import Bucket
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.rerun_hint import typed
@@ -20,12 +20,13 @@ from cdn2s3.equipment import allow_open_files, equip, probe_patiently
 from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE, EXIT_SOME_FAILED, Fixable
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.job import look_through, refuse_strangers, urls_of
-from cdn2s3.ledger import FAILED
 from cdn2s3.listing import Listing
 from cdn2s3.naming import key_maker
 from cdn2s3.s3client import S3Client
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.statefile import held_lock
+from cdn2s3.state import run_binding
+from cdn2s3.state.files import held_lock
+from cdn2s3.state.ledger import FAILED
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def plan(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     table = estimate.prices(Path(estimate.PRICES_FILE), settings.storage_class)
     survey = planning.looked_through(settings, chosen, bool(arguments.redo), arguments.limit)
     print("\n".join(planning.counts_text(settings, survey) + planning.keys_text(settings, survey.work)))
-    warning = runstate.unfinished_collection(settings.source_urls_file)
+    warning = run_binding.unfinished_collection(settings.source_urls_file)
     if warning:
         log.warning("%s", warning)
     if survey.work.collisions and settings.on_collision == "refuse":
@@ -98,16 +99,16 @@ def try_sample(settings: MigrationSettings, arguments: argparse.Namespace, signa
 
 def adopt(settings: MigrationSettings) -> int:
     """Record what lies in the bucket already as completed, under the lock; return the exit code."""
-    with held_lock(settings.state_dir / runstate.LOCK, "migrate.py"):
+    with held_lock(settings.state_dir / run_binding.LOCK, "migrate.py"):
         return _adopted(settings)
 
 
 def _adopted(settings: MigrationSettings) -> int:
-    runstate.refuse_while_collecting(settings.source_urls_file)
-    runstate.check(settings)
+    run_binding.refuse_while_collecting(settings.source_urls_file)
+    run_binding.check(settings)
     keys = key_maker(settings)
     work = look_through(settings, keys).work
-    runstate.bind(settings)
+    run_binding.bind(settings)
     with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
         adopted = adoption.adopt(settings, keys, work, Listing(S3Client(settings, adapter), settings))
     show(typed("\n".join(adoption.text(adopted, work.pending))))

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import time
 
-from cdn2s3 import failures, report, statefile
+from cdn2s3 import failures, report
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import typed
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn
 from cdn2s3.feed import Done, Task
-from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.job import Job
-from cdn2s3.ledger import FAILED, Ledger
 from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.state import files
+from cdn2s3.state.key_index import Fingerprints
+from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.summary import next_command, summary
 from cdn2s3.tally import Example, Tally
 
@@ -116,7 +117,7 @@ class Books:
         """Count where every line of the input is now, from the files wherever they tell."""
         work, path = self.job.work, self._settings.state_dir / FAILED
         causes = failures.rebuild(path, lambda url: url.encode("utf-8", "surrogateescape") in self._healed)
-        appended = sum(1 for _ in statefile.whole_lines(self._ledger.completed.path, self._completed_began))
+        appended = sum(1 for _ in files.whole_lines(self._ledger.completed.path, self._completed_began))
         return report.Audit(
             work.lines,
             work.blank,

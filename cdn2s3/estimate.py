@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from cdn2s3.errors import Fixable
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.statefile import cannot_read
+from cdn2s3.state.files import cannot_read
 
 ASSUMED_BYTES = 390_000  # of an image, where the CDN cannot be asked
 ASSUMED_MBPS = 1250.0  # megabits a second: half of what a c5.2xlarge sustains (2.5 Gbit/s)

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from cdn2s3 import ledger, worklist
+from cdn2s3 import worklist
 from cdn2s3.errors import CAUSES, CannotGoOn
-from cdn2s3.fingerprints import Numbered
 from cdn2s3.keys import KeyMaker, Malformed
 from cdn2s3.listing import Found
-from cdn2s3.statefile import input_lines, placed_records, size_of
+from cdn2s3.state import ledger
+from cdn2s3.state.files import input_lines, placed_records, size_of
+from cdn2s3.state.key_index import Numbered
 from cdn2s3.steps import told
 from cdn2s3.worklist import Worklist
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Callable
 
 from cdn2s3.errors import CAUSES
-from cdn2s3.fingerprints import Fingerprints, Numbered
-from cdn2s3.ledger import Failed, failed
-from cdn2s3.statefile import replacing, whole_lines
+from cdn2s3.state.files import replacing, whole_lines
+from cdn2s3.state.key_index import Fingerprints, Numbered
+from cdn2s3.state.ledger import Failed, failed
 
 
 def records(path: Path, start: int = 0) -> Iterator[Failed]:

@@ -15,13 +15,13 @@ from cdn2s3 import failures, worklist
 from cdn2s3.collisions import COLLISIONS, Collision, collisions_file, refusal
 from cdn2s3.errors import Fixable, printable
 from cdn2s3.feed import Task
-from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.keys import KeyMaker, Malformed
-from cdn2s3.ledger import COMPLETED, FAILED, failed_line
 from cdn2s3.naming import warn_of_naming
 from cdn2s3.owners import Owners
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.statefile import AppendFile, cannot_read, input_lines, replacing, whole_lines
+from cdn2s3.state.files import AppendFile, cannot_read, input_lines, replacing, whole_lines
+from cdn2s3.state.key_index import Fingerprints
+from cdn2s3.state.ledger import COMPLETED, FAILED, failed_line
 from cdn2s3.worklist import Worklist
 
 log = logging.getLogger(__name__)

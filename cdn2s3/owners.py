@@ -10,7 +10,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple, Union
 
-from cdn2s3.fingerprints import BUCKETS, REST, Fingerprints, position
+from cdn2s3.state.key_index import BUCKETS, REST, Fingerprints, position
 
 # An entry: the rest of the key's fingerprint, a byte of these, and an offset in a file.
 _LINE = 1  # the offset is that of a line of the input; else that of a record

@@ -21,10 +21,10 @@ from requests.utils import parse_header_links
 
 from cdn2s3.batch import Batch
 from cdn2s3.errors import CannotGoOn
-from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.http.pool import origin_of
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.shape import Misshapen, Shape, found, kind, outline
+from cdn2s3.state.key_index import Fingerprints
 
 MOST_EMPTY = 10  # empty pages in a row, each naming a next one, before that is taken for the end
 

@@ -7,17 +7,18 @@ import random
 import textwrap
 from collections.abc import Iterable
 
-from cdn2s3 import estimate, runstate, worklist
+from cdn2s3 import estimate, worklist
 from cdn2s3.collisions import Collision, remedies
 from cdn2s3.console.rerun_hint import settings_file
 from cdn2s3.counted import counted
 from cdn2s3.errors import printable, redact
 from cdn2s3.estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, dollars
-from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.heads import Head, heads
-from cdn2s3.ledger import COMPLETED
 from cdn2s3.naming import key_maker, warn_of_naming
 from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.state import run_binding
+from cdn2s3.state.key_index import Fingerprints
+from cdn2s3.state.ledger import COMPLETED
 from cdn2s3.text import bytes_text, duration
 from cdn2s3.worklist import DONE, NOT_CHOSEN, PENDING, Worklist
 
@@ -49,7 +50,7 @@ def looked_through(
     chosen are the URLs that the run is restricted to (None: all); with redo their completed ones run again.
     Raise Fixable for input that cannot be used, or for a state that belongs to another destination.
     """
-    runstate.check(settings)
+    run_binding.check(settings)
     malformed: list[str] = []
     collisions: list[Collision] = []
 

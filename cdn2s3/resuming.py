@@ -12,7 +12,7 @@ from cdn2s3.checkpoint import Checkpoint, Counts
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.file_names import FAILED, READ, WRITTEN, is_kept
 from cdn2s3.settings.declarations import CollectionSettings
-from cdn2s3.statefile import cannot_write, size_of
+from cdn2s3.state.files import cannot_write, size_of
 from cdn2s3.urllist import does_not_fit, rejected_file
 
 log = logging.getLogger(__name__)

@@ -19,11 +19,11 @@ from cdn2s3.expected import ADOPTED, COMPLETED, SEEN, UNKNOWN
 from cdn2s3.http.connection import Limit
 from cdn2s3.http.response import Answer
 from cdn2s3.keys import KeyMaker
-from cdn2s3.ledger import Completed
 from cdn2s3.pictures import Kept, Pictures
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.source import Source
+from cdn2s3.state.ledger import Completed
 from cdn2s3.transfer import Patience
 
 log = logging.getLogger(__name__)

@@ -20,11 +20,11 @@ from cdn2s3 import checkpoint
 from cdn2s3.batch import Batch, Position
 from cdn2s3.checkpoint import Checkpoint, Counts
 from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.fields import encode
-from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.keys import KeyMaker, Malformed, Naming
 from cdn2s3.settings.declarations import CollectionSettings
-from cdn2s3.statefile import AppendFile, cannot_read, cut_back, input_lines, whole_lines
+from cdn2s3.state.files import AppendFile, cannot_read, cut_back, input_lines, whole_lines
+from cdn2s3.state.key_index import Fingerprints
+from cdn2s3.state.lines import encode
 
 log = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from cdn2s3 import ledger
 from cdn2s3.errors import CAUSES, CannotGoOn
 from cdn2s3.expected import FAILED, UNKNOWN, Counts, Expected
-from cdn2s3.ledger import Completed
 from cdn2s3.listing import Found
+from cdn2s3.state import ledger
+from cdn2s3.state.ledger import Completed
 
 PROMISED = 0.999  # share of complete URLs that the migration is meant to reach
 KNOWN = frozenset(

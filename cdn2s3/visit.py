@@ -18,11 +18,11 @@ from cdn2s3.http.connection import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.identity import Identity, identity
 from cdn2s3.keys import Malformed
-from cdn2s3.ledger import COMPLETED, decode_line
 from cdn2s3.naming import key_maker
 from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.statefile import cannot_read, input_lines, whole_lines
+from cdn2s3.state.files import cannot_read, input_lines, whole_lines
+from cdn2s3.state.ledger import COMPLETED, decode_line
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
-from cdn2s3 import ledger
+from cdn2s3.state import ledger
 from tests.servers.process import ROOT
 from tests.servers.s3 import S3Server
 from tests.servers.source import SourceServer

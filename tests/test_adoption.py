@@ -8,11 +8,12 @@ from typing import Callable
 
 import pytest
 
-from cdn2s3 import adoption, ledger, naming, planning, statefile
+from cdn2s3 import adoption, naming, planning
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.listing import Found
-from cdn2s3.runstate import LOCK
 from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.state import files, ledger
+from cdn2s3.state.run_binding import LOCK
 from tests.running import Migration, assert_consistent, assert_moved, key_of
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server
@@ -40,7 +41,7 @@ def adopted(
     )
     work = planning.looked_through(settings).work
     result = adoption.adopt(settings, naming.key_maker(settings), work, pages)
-    rows = [ledger.completed(line) for line in statefile.whole_lines(folder / "completed.txt")]
+    rows = [ledger.completed(line) for line in files.whole_lines(folder / "completed.txt")]
     assert None not in rows
     return result, [row for row in rows if row is not None]
 
@@ -116,7 +117,7 @@ def test_listing_that_breaks_keeps_what_came_and_says_what_to_do(tmp_path: Path)
 
     with pytest.raises(CannotGoOn, match=r"(?s)403.*plain `python migrate.py`"):
         adopted(tmp_path, [PREFIX + "a.jpg", PREFIX + "b.jpg"], pages())  # type: ignore[arg-type]
-    assert len(list(statefile.whole_lines(tmp_path / "completed.txt"))) == 1
+    assert len(list(files.whole_lines(tmp_path / "completed.txt"))) == 1
 
 
 # --- the command ---
@@ -197,7 +198,7 @@ def test_adoption_is_refused_while_another_run_holds_the_state(
 ) -> None:
     job = job_of(tmp_path, source_server(), s3_server())
     job.urls(["http://x/"])
-    with statefile.held_lock(tmp_path / LOCK, "migrate.py"):
+    with files.held_lock(tmp_path / LOCK, "migrate.py"):
         ran = job.run("--adopt", quick={})
     assert ran.code == 3
     assert "already running" in ran.err

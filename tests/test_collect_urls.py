@@ -20,7 +20,7 @@ import pytest
 
 from cdn2s3.settings.declarations import CollectionSettings, build, shown
 from cdn2s3.settings.env_file import read_env_file
-from cdn2s3.statefile import held_lock
+from cdn2s3.state.files import held_lock
 from tests.servers.api import TOKEN, Answer, ApiServer
 
 SCRIPT = Path(__file__).resolve().parents[1] / "collect_urls.py"

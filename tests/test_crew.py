@@ -22,8 +22,8 @@ from cdn2s3.desk import Desk
 from cdn2s3.destination import Stored
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.feed import Done, Task
-from cdn2s3.ledger import COMPLETED, FAILED, Ledger, completed
-from cdn2s3.statefile import held_lock, whole_lines
+from cdn2s3.state.files import held_lock, whole_lines
+from cdn2s3.state.ledger import COMPLETED, FAILED, Ledger, completed
 from cdn2s3.transfer import Result
 from cdn2s3.underway import Underway
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cdn2s3 import failures
 from cdn2s3.errors import CAUSES
-from cdn2s3.ledger import failed_line
+from cdn2s3.state.ledger import failed_line
 from tests.properties import examples
 
 _URLS = [f"https://h/{n}.jpg" for n in range(6)]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.fields import encode, field
+from cdn2s3.state.lines import encode, field
 from tests.properties import examples
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.fingerprints import REST, Fingerprints, Numbered, position
+from cdn2s3.state.key_index import REST, Fingerprints, Numbered, position
 from tests.properties import examples
 
 _LINES = st.one_of(st.binary(max_size=3), st.sampled_from([b"", b"a", b"a ", b"A", b"\xff", b"a" * 5000]))

@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3 import ledger
 from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.fields import encode
-from cdn2s3.fingerprints import Fingerprints
 from cdn2s3.job import (
     Job,
     forget_completed,
@@ -21,9 +18,12 @@ from cdn2s3.job import (
     to_redo,
     urls_of,
 )
-from cdn2s3.ledger import Completed, Failed
 from cdn2s3.naming import key_maker
 from cdn2s3.settings.declarations import MigrationSettings, build
+from cdn2s3.state import ledger
+from cdn2s3.state.key_index import Fingerprints
+from cdn2s3.state.ledger import Completed, Failed
+from cdn2s3.state.lines import encode
 
 PREFIX = "https://cdn.example/"
 THEN = "2026-11-20T10:15:00Z"

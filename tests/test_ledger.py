@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.destination import Stored
-from cdn2s3.fields import encode, field
-from cdn2s3.ledger import (
+from cdn2s3.state.ledger import (
     Completed,
     Failed,
     Ledger,
@@ -21,6 +20,7 @@ from cdn2s3.ledger import (
     timestamp,
     url_and_key,
 )
+from cdn2s3.state.lines import encode, field
 from cdn2s3.transfer import Result
 from tests.properties import examples
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cdn2s3 import report
-from cdn2s3.ledger import failed_line
 from cdn2s3.report import Audit, Ending
+from cdn2s3.state.ledger import failed_line
 from cdn2s3.tally import Tally
 from cdn2s3.transfer import Result
 from tests.sample_reports import BEGAN, SETTINGS, migration, validation

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.ledger import COMPLETED, FAILED
-from cdn2s3.runstate import (
+from cdn2s3.settings.declarations import MigrationSettings, build
+from cdn2s3.state.files import held_lock
+from cdn2s3.state.ledger import COMPLETED, FAILED
+from cdn2s3.state.run_binding import (
     RUN,
     bind,
     check,
@@ -21,8 +23,6 @@ from cdn2s3.runstate import (
     refuse_while_collecting,
     unfinished_collection,
 )
-from cdn2s3.settings.declarations import MigrationSettings, build
-from cdn2s3.statefile import held_lock
 from tests.properties import examples
 
 

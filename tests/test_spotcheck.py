@@ -19,11 +19,11 @@ from cdn2s3.errors import CannotGoOn, Stopped
 from cdn2s3.expected import ADOPTED, COMPLETED, DIFFERS, SEEN
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker, Naming
-from cdn2s3.ledger import Completed
 from cdn2s3.s3client import S3Client
 from cdn2s3.settings.declarations import MigrationSettings, build
 from cdn2s3.source import Source
 from cdn2s3.spotcheck import Body, Check, SpotCheck, drawn
+from cdn2s3.state.ledger import Completed
 from cdn2s3.transfer import Patience
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server

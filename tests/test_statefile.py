@@ -18,9 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3 import statefile
 from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.statefile import (
+from cdn2s3.state.files import (
     AppendFile,
     cannot_read,
     cannot_write,

@@ -228,7 +228,7 @@ def test_checkpoint_is_not_written_when_urls_are_not_on_disk(
     urls = UrlList(settings, nothing_yet())
     urls.add(batch(PREFIX + "a"))
     with monkeypatch.context() as patch:
-        patch.setattr("cdn2s3.statefile.os.fsync", fails)
+        patch.setattr("cdn2s3.state.files.os.fsync", fails)
         with pytest.raises(CannotGoOn, match="Input/output error"):
             urls.save(START)
         with pytest.raises(CannotGoOn, match="Input/output error"):

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.fields import encode, field
 from cdn2s3.keys import KeyMaker, Malformed, Naming
-from cdn2s3.ledger import Completed
 from cdn2s3.owners import Owners
+from cdn2s3.state.ledger import Completed
+from cdn2s3.state.lines import encode, field
 from cdn2s3.worklist import (
     BLANK,
     COLLISION,

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cdn2s3.errors import redact
-from cdn2s3.fields import encode
-from cdn2s3.statefile import AppendFile
+from cdn2s3.state.files import AppendFile
+from cdn2s3.state.lines import encode
 from cdn2s3.transfer import Result
 
 COMPLETED = "completed.txt"
