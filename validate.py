@@ -29,12 +29,13 @@ from tqdm import tqdm
 
 from cdn2s3 import file_names, htmlreport, report, spotcheck, validation_report, worklist
 from cdn2s3.bucket import probe_key
-from cdn2s3.buffers import BUDGET, Budget
+from cdn2s3.cdn.body_reader import Reader
+from cdn2s3.cdn.buffer_pool import BUDGET, Budget
+from cdn2s3.cdn.client import Source
 from cdn2s3.console import progress, rerun_hint, stdio
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.signals import Interrupted, Signals
-from cdn2s3.download import Reader
 from cdn2s3.errors import (
     EXIT_CODES_HELP,
     EXIT_DONE,
@@ -55,7 +56,6 @@ from cdn2s3.resilience.retry import backoff
 from cdn2s3.s3client import S3Client
 from cdn2s3.s3head import Refused
 from cdn2s3.settings.declarations import MigrationSettings, load
-from cdn2s3.source import Source
 from cdn2s3.state import run_binding
 from cdn2s3.state.files import held_lock, lock_holder, replacing
 from cdn2s3.state.ledger import COMPLETED, FAILED

@@ -10,8 +10,9 @@ import time
 
 from cdn2s3 import guard
 from cdn2s3.bucket import Bucket
-from cdn2s3.buffers import BUDGET, Budget
-from cdn2s3.download import Reader
+from cdn2s3.cdn.body_reader import Reader
+from cdn2s3.cdn.buffer_pool import BUDGET, Budget
+from cdn2s3.cdn.client import Source
 from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
 from cdn2s3.guard import Probed
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -20,7 +21,6 @@ from cdn2s3.resilience.circuit_breaker import Side
 from cdn2s3.resilience.retry import Bandwidth, backoff
 from cdn2s3.s3client import S3Client
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.source import Source
 from cdn2s3.text import duration
 from cdn2s3.transfer import Patience, Sides, Transfer
 

@@ -8,16 +8,16 @@ import time
 from collections.abc import Iterator
 from typing import Callable, NamedTuple, TypeVar
 
-from cdn2s3.buffers import Budget, NoRoom, Room
+from cdn2s3.cdn.body_reader import LargeBody, Reader
+from cdn2s3.cdn.buffer_pool import Budget, NoRoom, Room
+from cdn2s3.cdn.client import Source
 from cdn2s3.destination import Destination, Image, Stored
-from cdn2s3.download import LargeBody, Reader
 from cdn2s3.errors import OUTAGE_CAUSES, Stopped, TryAgain, UrlFailed
 from cdn2s3.http.connection import Limit
 from cdn2s3.http.response import Answer
 from cdn2s3.keys import Address
 from cdn2s3.resilience.circuit_breaker import Health, Side
 from cdn2s3.resilience.retry import Bandwidth, backoff
-from cdn2s3.source import Source
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from benchmarks.movers import PLAIN, RCLONE
 from benchmarks.runs import Figures, median
 from benchmarks.servers import times_in
 from benchmarks.tables import table
-from cdn2s3 import images
+from cdn2s3.cdn import image_type
 
 
 def figures(mover: str, seconds: float, cpu_seconds: float = 1.0) -> Figures:
@@ -32,8 +32,8 @@ def test_photographs_are_images_of_the_size_drawn(tmp_path: Path) -> None:
     paths = photographs.make(tmp_path, photographs.SMALL, 3)
     bodies = [(tmp_path / path).read_bytes() for path in paths]
     assert [len(body) for body in bodies] == photographs.sizes_of(photographs.SMALL, 3)
-    assert {images.content_type(body) for body in bodies} == {"image/jpeg"}
-    assert all(images.is_whole(body, body, len(body), "image/jpeg") for body in bodies)
+    assert {image_type.content_type(body) for body in bodies} == {"image/jpeg"}
+    assert all(image_type.is_whole(body, body, len(body), "image/jpeg") for body in bodies)
     assert len(set(bodies)) == 3
 
 

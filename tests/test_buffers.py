@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.buffers import SMALL, Budget, NoRoom, Room
+from cdn2s3.cdn.buffer_pool import SMALL, Budget, NoRoom, Room
 from cdn2s3.errors import Stopped
 from tests.properties import examples
 

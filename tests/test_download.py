@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.buffers import SMALL, Budget, NoRoom, Room
+from cdn2s3.cdn.body_reader import LargeBody, Reader
+from cdn2s3.cdn.buffer_pool import SMALL, Budget, NoRoom, Room
 from cdn2s3.destination import Image
-from cdn2s3.download import LargeBody, Reader
 from cdn2s3.errors import TryAgain, UrlFailed
 from cdn2s3.http.connection import Limit
 from cdn2s3.multipart import PART_BYTES

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cdn2s3.bucket import Guard
-from cdn2s3.buffers import BUDGET
+from cdn2s3.cdn.buffer_pool import BUDGET
 from cdn2s3.equipment import equip
 from cdn2s3.guard import Probed
 from cdn2s3.http.requests_adapter import PooledAdapter

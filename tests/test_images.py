@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.images import content_type, is_html, is_whole
+from cdn2s3.cdn.image_type import content_type, is_html, is_whole
 from tests.properties import examples
 from tests.servers.images import jpeg
 

@@ -13,8 +13,8 @@ from hashlib import md5
 from typing import Any, Callable
 from zlib import crc32
 
-from cdn2s3 import images
-from cdn2s3.buffers import SMALL, Room
+from cdn2s3.cdn import image_type
+from cdn2s3.cdn.buffer_pool import SMALL, Room
 from cdn2s3.destination import Image
 from cdn2s3.errors import TryAgain, UrlFailed
 from cdn2s3.http.connection import Limit
@@ -115,14 +115,14 @@ class Reader:
         """Return the media type of a body that begins with start; raise UrlFailed if it may not be stored."""
         if not start:
             raise UrlFailed("empty", "the body is empty")
-        sniffed = images.content_type(start)
+        sniffed = image_type.content_type(start)
         coding = answer.headers.get("content-encoding", "identity").lower()
         if coding not in ("identity", "") and sniffed is None:
             raise UrlFailed("not_an_image", f"the body is encoded ({coding}) though that was not asked for")
         if sniffed is None and self._content_check == "image":
             said = answer.headers.get("content-type", "no type")
             raise UrlFailed("not_an_image", f"the body does not begin like an image (labelled {said})")
-        if sniffed is None and self._content_check == "not_html" and images.is_html(start):
+        if sniffed is None and self._content_check == "not_html" and image_type.is_html(start):
             raise UrlFailed("not_an_image", "the body is an HTML page")
         if sniffed is not None:
             return sniffed
@@ -130,11 +130,11 @@ class Reader:
         return said if len(said) <= _LONGEST_TYPE and _MEDIA_TYPE.fullmatch(said) else _FALLBACK_TYPE
 
     def check_whole(
-        self, answer: Answer, start: images.Bytes, tail: images.Bytes, size: int, media_type: str
+        self, answer: Answer, start: image_type.Bytes, tail: image_type.Bytes, size: int, media_type: str
     ) -> None:
         """Raise TryAgain (truncated) where nothing tells that the body has come to its end."""
         no_length = answer.length is None and not answer.chunked
-        if not images.is_whole(start, tail, size, media_type) and (no_length or answer.has_surplus):
+        if not image_type.is_whole(start, tail, size, media_type) and (no_length or answer.has_surplus):
             why = "no Content-Length" if no_length else "more bytes came than Content-Length said"
             raise TryAgain("truncated", f"{why}, and the image's own end is missing")
 
