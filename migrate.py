@@ -28,7 +28,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from pathlib import Path
 from typing import Callable, Protocol
 
-from cdn2s3 import failures, guard
+from cdn2s3 import failures
 from cdn2s3.books import Books
 from cdn2s3.console import rerun_hint, stdio
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
@@ -38,6 +38,9 @@ from cdn2s3.console.progress import Progress
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.crew import Crew
 from cdn2s3.desk import Desk
+from cdn2s3.destinations.s3 import capabilities
+from cdn2s3.destinations.s3.capabilities import Probed
+from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.equipment import allow_open_files, equip, note_on, probe_patiently
 from cdn2s3.errors import (
     CAUSES,
@@ -49,7 +52,6 @@ from cdn2s3.errors import (
     Stopped,
 )
 from cdn2s3.feed import Done, Doubts, Feed, Task
-from cdn2s3.guard import Probed
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.job import (
     Job,
@@ -64,7 +66,6 @@ from cdn2s3.job import (
 from cdn2s3.keys import KeyMaker
 from cdn2s3.naming import key_maker
 from cdn2s3.processes import Process, process_count
-from cdn2s3.s3client import S3Client
 from cdn2s3.settings.declarations import MigrationSettings, load
 from cdn2s3.state import files, run_binding
 from cdn2s3.state.ledger import FAILED, Ledger
@@ -321,7 +322,7 @@ def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int
             crew.start()  # its processes import what they need while the bucket is probed
         client = S3Client(settings, adapter)
         probed = probe_patiently(settings, client)
-        guard.say(probed, settings)
+        capabilities.say(probed, settings)
         if crew:
             log.info("%d processes with %d workers in all", count, settings.concurrency)
             crew.equip(settings, probed, count, client.object_url)

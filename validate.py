@@ -28,7 +28,6 @@ from typing import Any, BinaryIO, Callable, TypeVar
 from tqdm import tqdm
 
 from cdn2s3 import file_names, htmlreport, report, spotcheck, validation_report, worklist
-from cdn2s3.bucket import probe_key
 from cdn2s3.cdn.body_reader import Reader
 from cdn2s3.cdn.buffer_pool import BUDGET, Budget
 from cdn2s3.cdn.client import Source
@@ -36,6 +35,10 @@ from cdn2s3.console import progress, rerun_hint, stdio
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.signals import Interrupted, Signals
+from cdn2s3.destinations.s3.client import S3Client
+from cdn2s3.destinations.s3.destination import probe_key
+from cdn2s3.destinations.s3.listing import Found, Listing, look
+from cdn2s3.destinations.s3.objects import Refused
 from cdn2s3.errors import (
     EXIT_CODES_HELP,
     EXIT_DONE,
@@ -49,12 +52,9 @@ from cdn2s3.errors import (
 from cdn2s3.expected import DIFFERS, SEEN, Counts, Expected, Missing
 from cdn2s3.http.connection import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.listing import Found, Listing, look
 from cdn2s3.naming import key_maker
 from cdn2s3.policy import policy
 from cdn2s3.resilience.retry import backoff
-from cdn2s3.s3client import S3Client
-from cdn2s3.s3head import Refused
 from cdn2s3.settings.declarations import MigrationSettings, load
 from cdn2s3.state import run_binding
 from cdn2s3.state.files import held_lock, lock_holder, replacing

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from cdn2s3 import failures
 from cdn2s3.counted import counted
+from cdn2s3.destinations.s3.listing import Found
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.keys import KeyMaker
-from cdn2s3.listing import Found
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state.files import AppendFile, input_line, placed_lines, synced_every_second
 from cdn2s3.state.key_index import Fingerprints, Numbered

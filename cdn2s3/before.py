@@ -12,17 +12,17 @@ from contextlib import closing
 from pathlib import Path
 
 from cdn2s3 import adoption, creation, estimate, failures, planning, sample
-from cdn2s3.bucket import Bucket
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.rerun_hint import typed
 from cdn2s3.console.signals import Signals
+from cdn2s3.destinations.s3.client import S3Client
+from cdn2s3.destinations.s3.destination import Bucket
+from cdn2s3.destinations.s3.listing import Listing
 from cdn2s3.equipment import allow_open_files, equip, probe_patiently
 from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE, EXIT_SOME_FAILED, Fixable
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.job import look_through, refuse_strangers, urls_of
-from cdn2s3.listing import Listing
 from cdn2s3.naming import key_maker
-from cdn2s3.s3client import S3Client
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import run_binding
 from cdn2s3.state.files import held_lock

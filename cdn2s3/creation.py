@@ -6,11 +6,11 @@ import dataclasses
 import time
 from typing import Any, Callable, NamedTuple
 
+from cdn2s3.destinations.s3.client import Reply, S3Client
 from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
 from cdn2s3.http.connection import Limit
 from cdn2s3.policy import policy
 from cdn2s3.resilience.retry import backoff
-from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.settings.declarations import MigrationSettings
 
 _CLOSED = {

@@ -20,7 +20,7 @@ from typing import Any, Callable
 from cdn2s3 import failures
 from cdn2s3.console.signals import STOPPING
 from cdn2s3.desk import Kept, Report, in_child
-from cdn2s3.destination import Stored
+from cdn2s3.destinations.base import Stored
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.feed import Done, Feed, Task
 from cdn2s3.state.files import size_of, whole_lines

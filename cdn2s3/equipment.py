@@ -8,18 +8,18 @@ import resource
 import threading
 import time
 
-from cdn2s3 import guard
-from cdn2s3.bucket import Bucket
 from cdn2s3.cdn.body_reader import Reader
 from cdn2s3.cdn.buffer_pool import BUDGET, Budget
 from cdn2s3.cdn.client import Source
+from cdn2s3.destinations.s3 import capabilities
+from cdn2s3.destinations.s3.capabilities import Probed
+from cdn2s3.destinations.s3.client import S3Client
+from cdn2s3.destinations.s3.destination import Bucket
 from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
-from cdn2s3.guard import Probed
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.processes import ALONE, Process
 from cdn2s3.resilience.circuit_breaker import Side
 from cdn2s3.resilience.retry import Bandwidth, backoff
-from cdn2s3.s3client import S3Client
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.text import duration
 from cdn2s3.transfer import Patience, Sides, Transfer
@@ -45,7 +45,7 @@ def equip(
         Side("source", workers, settings.outage_limit, stop, source.probe),
         Side("bucket", workers, settings.outage_limit, stop, bucket.is_up),
     )
-    integrity = guard.integrity(probed, settings)
+    integrity = capabilities.integrity(probed, settings)
     return Transfer(
         source,
         bucket,
@@ -58,11 +58,11 @@ def equip(
     )
 
 
-def probe_patiently(settings: MigrationSettings, client: S3Client) -> guard.Probed:
+def probe_patiently(settings: MigrationSettings, client: S3Client) -> capabilities.Probed:
     """Probe the bucket, with retries like any upload; raise CannotGoOn when it does not answer."""
     for failed in range(1, settings.max_retries + 2):
         try:
-            return guard.probe(settings, client)
+            return capabilities.probe(settings, client)
         except TryAgain as error:
             log.warning("the bucket at %s: %s", client.endpoint, error.message)
             if failed > settings.max_retries:

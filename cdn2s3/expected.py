@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cdn2s3 import worklist
+from cdn2s3.destinations.s3.listing import Found
 from cdn2s3.errors import CAUSES, CannotGoOn
 from cdn2s3.keys import KeyMaker, Malformed
-from cdn2s3.listing import Found
 from cdn2s3.state import ledger
 from cdn2s3.state.files import input_lines, placed_records, size_of
 from cdn2s3.state.key_index import Numbered

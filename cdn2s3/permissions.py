@@ -5,11 +5,11 @@ Each permission that only a feature needs is a warning that names the feature.
 
 from __future__ import annotations
 
-from cdn2s3 import guard
-from cdn2s3.bucket import probe_image, probe_key
+from cdn2s3.destinations.s3 import capabilities
+from cdn2s3.destinations.s3.client import Reply
+from cdn2s3.destinations.s3.destination import probe_image, probe_key
 from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
 from cdn2s3.policy import policy, policy_to_put
-from cdn2s3.s3client import Reply
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.visit import FAILED, NTP, OK, STS, WARNING, Finding, Visit, failure
 
@@ -52,7 +52,7 @@ def _refused_put(visit: Visit, reply: Reply) -> Finding:
     return failure("put", error, _REMEDIES.get(reply.code, "see docs/ec2-setup.md"))
 
 
-def _get(visit: Visit, probed: guard.Probed) -> list[Finding]:
+def _get(visit: Visit, probed: capabilities.Probed) -> list[Finding]:
     if probed.guard.can_read:
         return [Finding(OK, "get", "the probe was read back")]
     said = (
@@ -62,7 +62,7 @@ def _get(visit: Visit, probed: guard.Probed) -> list[Finding]:
     return [Finding(WARNING, "get", said, policy(visit.settings, "GetObject"))]
 
 
-def _delete(visit: Visit, probed: guard.Probed) -> list[Finding]:
+def _delete(visit: Visit, probed: capabilities.Probed) -> list[Finding]:
     if probed.can_delete:
         return [Finding(OK, "delete", "the probe was deleted")]
     said = f"s3:DeleteObject is refused: the probe stays at {probe_key(visit.settings)}; --sample leaves its files"
@@ -99,7 +99,7 @@ def check_guard(visit: Visit) -> list[Finding]:
     return [overwrite, _checksum(settings, probed)]
 
 
-def _checksum(settings: MigrationSettings, probed: guard.Probed) -> Finding:
+def _checksum(settings: MigrationSettings, probed: capabilities.Probed) -> Finding:
     found = probed.guard
     etag = "the ETag is the MD5" if found.etag_is_md5 else "the ETag is no MD5"
     if probed.encrypted_by_kms:

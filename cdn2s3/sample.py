@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from hashlib import md5
 from typing import Callable, NamedTuple, TypeVar
 
-from cdn2s3.bucket import Bucket, probe_key
+from cdn2s3.destinations.s3.destination import Bucket, probe_key
 from cdn2s3.errors import CAUSES, CannotGoOn, Stopped, TryAgain, UrlFailed, redact
 from cdn2s3.http.connection import Limit
 from cdn2s3.keys import Address, Malformed

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from cdn2s3.cdn.body_reader import LargeBody, Reader
 from cdn2s3.cdn.buffer_pool import Budget, NoRoom, Room
 from cdn2s3.cdn.client import Source
-from cdn2s3.destination import Image
+from cdn2s3.destinations.base import Image
+from cdn2s3.destinations.s3.client import Reply, S3Client
 from cdn2s3.errors import CannotGoOn, Stopped, TryAgain, UrlFailed
 from cdn2s3.expected import ADOPTED, COMPLETED, SEEN, UNKNOWN
 from cdn2s3.http.connection import Limit
@@ -22,7 +23,6 @@ from cdn2s3.http.response import Answer
 from cdn2s3.keys import KeyMaker
 from cdn2s3.pictures import Kept, Pictures
 from cdn2s3.resilience.retry import backoff
-from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.state.ledger import Completed
 from cdn2s3.transfer import Patience
 

@@ -11,7 +11,7 @@ from typing import Callable, NamedTuple, TypeVar
 from cdn2s3.cdn.body_reader import LargeBody, Reader
 from cdn2s3.cdn.buffer_pool import Budget, NoRoom, Room
 from cdn2s3.cdn.client import Source
-from cdn2s3.destination import Destination, Image, Stored
+from cdn2s3.destinations.base import Destination, Image, Stored
 from cdn2s3.errors import OUTAGE_CAUSES, Stopped, TryAgain, UrlFailed
 from cdn2s3.http.connection import Limit
 from cdn2s3.http.response import Answer

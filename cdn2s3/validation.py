@@ -14,9 +14,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from cdn2s3.destinations.s3.listing import Found
 from cdn2s3.errors import CAUSES, CannotGoOn
 from cdn2s3.expected import FAILED, UNKNOWN, Counts, Expected
-from cdn2s3.listing import Found
 from cdn2s3.state import ledger
 from cdn2s3.state.ledger import Completed
 

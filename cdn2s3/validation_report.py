@@ -33,9 +33,9 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from cdn2s3.console import rerun_hint
+from cdn2s3.destinations.s3.listing import Found
 from cdn2s3.errors import CAUSES, redact
 from cdn2s3.expected import Counts, Missing
-from cdn2s3.listing import Found
 from cdn2s3.pictures import BUDGET, MOST, Pictures
 from cdn2s3.report import versions
 from cdn2s3.settings.declarations import MigrationSettings, shown

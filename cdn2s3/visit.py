@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from cdn2s3 import estimate, guard
-from cdn2s3.bucket import Bucket, Guard, probe_image, probe_key
+from cdn2s3 import estimate
+from cdn2s3.destinations.s3 import capabilities
+from cdn2s3.destinations.s3.client import Reply, S3Client
+from cdn2s3.destinations.s3.destination import Bucket, Guard, probe_image, probe_key
+from cdn2s3.destinations.s3.iam import Identity, identity
 from cdn2s3.errors import CannotGoOn, Fixable, MigrationError, TryAgain, UrlFailed
 from cdn2s3.heads import Head, heads
 from cdn2s3.http.connection import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.identity import Identity, identity
 from cdn2s3.keys import Malformed
 from cdn2s3.naming import key_maker
-from cdn2s3.s3client import Reply, S3Client
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state.files import cannot_read, input_lines, whole_lines
 from cdn2s3.state.ledger import COMPLETED, decode_line
@@ -89,12 +90,12 @@ class Visit:
         return self.bucket.put(probe_key(self.settings), image, self.limit(), False)
 
     @cached_property
-    def probed(self) -> guard.Probed:
+    def probed(self) -> capabilities.Probed:
         """What the guard probe found out; raise TryAgain or CannotGoOn."""
-        return guard.probe(self.settings, self.client)
+        return capabilities.probe(self.settings, self.client)
 
     @property
-    def probed_or_none(self) -> guard.Probed | None:
+    def probed_or_none(self) -> capabilities.Probed | None:
         """The same, None where the probe cannot be put (check_permissions has named why)."""
         try:
             return self.probed if self.can_sign and self.first_put.status == 200 else None

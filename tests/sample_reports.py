@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cdn2s3 import report
-from cdn2s3.destination import Stored
+from cdn2s3.destinations.base import Stored
 from cdn2s3.pictures import LARGEST, Pictures
 from cdn2s3.report import Audit, Ending, Failures
 from cdn2s3.settings.declarations import MigrationSettings, build

@@ -9,8 +9,8 @@ from typing import Callable
 import pytest
 
 from cdn2s3 import adoption, naming, planning
+from cdn2s3.destinations.s3.listing import Found
 from cdn2s3.errors import CannotGoOn
-from cdn2s3.listing import Found
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import files, ledger
 from cdn2s3.state.run_binding import LOCK

@@ -11,9 +11,9 @@ from typing import Any, Callable
 import pytest
 
 from cdn2s3 import creation
+from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.s3client import S3Client
 from cdn2s3.settings.declarations import MigrationSettings
 from tests.running import Migration
 from tests.servers.rules import Rule

@@ -19,7 +19,7 @@ import pytest
 from cdn2s3 import crew as under_test
 from cdn2s3.crew import Crew
 from cdn2s3.desk import Desk
-from cdn2s3.destination import Stored
+from cdn2s3.destinations.base import Stored
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.feed import Done, Task
 from cdn2s3.state.files import held_lock, whole_lines

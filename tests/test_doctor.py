@@ -13,7 +13,7 @@ from typing import Any, Callable
 import pytest
 
 from cdn2s3 import doctor, permissions, visit
-from cdn2s3.identity import Identity
+from cdn2s3.destinations.s3.iam import Identity
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.visit import FAILED, OK, WARNING, Finding, Visit
 from tests.running import Migration

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.bucket import Guard
 from cdn2s3.cdn.buffer_pool import BUDGET
+from cdn2s3.destinations.s3.capabilities import Probed
+from cdn2s3.destinations.s3.client import S3Client
+from cdn2s3.destinations.s3.destination import Guard
 from cdn2s3.equipment import equip
-from cdn2s3.guard import Probed
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.processes import ALONE, Process
-from cdn2s3.s3client import S3Client
 from cdn2s3.settings.declarations import MigrationSettings, build
 
 PROBED = Probed(Guard(True, True, True, True), encrypted_by_kms=False, can_delete=True)

@@ -9,12 +9,12 @@ from typing import Any, Callable
 
 import pytest
 
-from cdn2s3 import guard
-from cdn2s3.bucket import Guard
+from cdn2s3.destinations.s3 import capabilities
+from cdn2s3.destinations.s3.capabilities import Probed
+from cdn2s3.destinations.s3.client import S3Client
+from cdn2s3.destinations.s3.destination import Guard
 from cdn2s3.errors import CannotGoOn, TryAgain
-from cdn2s3.guard import Probed
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.s3client import S3Client
 from cdn2s3.settings.declarations import MigrationSettings, build
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server
@@ -38,7 +38,7 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
 
     def probed(server: S3Server, **values: str) -> Probed:
         settings = settings_with(AWS_ENDPOINT_URL=server.url, **values)
-        return guard.probe(settings, S3Client(settings, adapter))
+        return capabilities.probe(settings, S3Client(settings, adapter))
 
     yield probed
     adapter.close()
@@ -50,7 +50,7 @@ def test_probe_object_that_another_run_deletes_meanwhile_misleads_nobody(
 ) -> None:
     server, puts = s3_server(), 0
 
-    class Disturbed(guard.Bucket):
+    class Disturbed(capabilities.Bucket):
         """A bucket in which the object is deleted once, after so many PUTs."""
 
         def put(self, *arguments: Any, **more: Any) -> Any:
@@ -102,7 +102,7 @@ def test_what_the_store_does_is_found_out(
 def test_checks_of_both_digests_are_told_apart(probe: Probe, s3_server: Any, ignored: str) -> None:
     ignore = {"md5": "ignore_content_md5", "crc32": "ignore_checksums"}[ignored]
     guard = probe(s3_server(**{ignore: True}), INTEGRITY="crc32").guard
-    assert (guard.md5_refused, guard.checksum_refused) == (ignored != "md5", ignored != "crc32")
+    assert (capabilities.md5_refused, capabilities.checksum_refused) == (ignored != "md5", ignored != "crc32")
 
 
 def test_probe_object_stays_where_it_may_not_be_deleted_and_the_next_probe_finds_the_same(
@@ -176,7 +176,7 @@ def test_refusal_is_named_with_its_remedy(probe: Probe, s3_server: Any, code: st
 )
 def test_bodies_are_hashed_with_what_the_store_checks(wanted: str, refused: bool, computed: str) -> None:
     probed = Probed(AMAZON._replace(checksum_refused=refused), False, True)
-    assert guard.integrity(probed, settings_with(INTEGRITY=wanted)) == computed
+    assert capabilities.integrity(probed, settings_with(INTEGRITY=wanted)) == computed
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_what_the_store_lacks_is_said(
     caplog: pytest.LogCaptureFixture, lacks: dict[str, bool], values: dict[str, str], said: list[str]
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        guard.say(Probed(AMAZON._replace(**lacks), False, True), settings_with(**values))
+        capabilities.say(Probed(AMAZON._replace(**lacks), False, True), settings_with(**values))
     assert len(caplog.messages) == len(said), caplog.messages
     assert all(words in message for words, message in zip(said, caplog.messages))
 
@@ -221,5 +221,5 @@ def test_store_that_could_overwrite_unseen_stops_the_run() -> None:
     with pytest.raises(
         CannotGoOn, match=r"(?s)overwritten unseen.*ON_EXISTING=overwrite.*s3:GetObject.*bucket/images/\*"
     ):
-        guard.say(blind, settings_with())
-    guard.say(blind, settings_with(ON_EXISTING="overwrite"))
+        capabilities.say(blind, settings_with())
+    capabilities.say(blind, settings_with(ON_EXISTING="overwrite"))

@@ -433,7 +433,7 @@ def test_signal_while_the_bucket_is_probed_ends_at_once_and_says_so(
 )
 def test_signal_in_a_command_before_a_run_names_that_command(world: World, arguments: list[str]) -> None:
     interrupt = (
-        "import os, signal, cdn2s3.s3client as module\n"
+        "import os, signal, cdn2s3.destinations.s3.client as module\n"
         "module.S3Client.__init__ = lambda self, *given: os.kill(os.getpid(), signal.SIGTERM)\n"
     )
     ran = world.job.run(*arguments, before=interrupt)

@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 import pytest
 
-from cdn2s3.bucket import PROBE_NAME
+from cdn2s3.destinations.s3.destination import PROBE_NAME
 from tests.running import Ran, assert_consistent, assert_moved, key_of, migration
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server

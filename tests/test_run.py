@@ -16,7 +16,7 @@ import pytest
 import migrate
 from cdn2s3.books import Books
 from cdn2s3.console.signals import Signals
-from cdn2s3.destination import Stored
+from cdn2s3.destinations.base import Stored
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.feed import Done, Task
 from cdn2s3.job import look_through, plan_job

@@ -16,9 +16,9 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3 import signing
+from cdn2s3.destinations.s3 import signing
+from cdn2s3.destinations.s3.signing import Signer, query_string, quoted_key
 from cdn2s3.errors import CannotGoOn
-from cdn2s3.signing import Signer, query_string, quoted_key
 from tests.properties import examples
 
 NOW = calendar.timegm((2026, 11, 20, 23, 59, 58))

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from cdn2s3.destination import Stored
+from cdn2s3.destinations.base import Stored
 from cdn2s3.report import Audit
 from cdn2s3.summary import next_command, summary
 from cdn2s3.tally import Example, Tally

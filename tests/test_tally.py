@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdn2s3.destination import Stored
+from cdn2s3.destinations.base import Stored
 from cdn2s3.tally import EXAMPLES, Distribution, Tally, Timeline
 from cdn2s3.transfer import Result
 

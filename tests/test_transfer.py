@@ -11,17 +11,17 @@ from typing import Any, Callable
 import pytest
 
 from cdn2s3 import transfer as under_test
-from cdn2s3.bucket import Bucket
 from cdn2s3.cdn.body_reader import Reader
 from cdn2s3.cdn.buffer_pool import Budget
 from cdn2s3.cdn.client import Source
+from cdn2s3.destinations.s3.capabilities import probe
+from cdn2s3.destinations.s3.client import S3Client
+from cdn2s3.destinations.s3.destination import Bucket
 from cdn2s3.errors import CannotGoOn, Stopped
-from cdn2s3.guard import probe
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.naming import key_maker
 from cdn2s3.resilience.circuit_breaker import Side
 from cdn2s3.resilience.retry import Bandwidth
-from cdn2s3.s3client import S3Client
 from cdn2s3.settings.declarations import MigrationSettings, build
 from cdn2s3.transfer import Patience, Result, Sides, Transfer
 from tests.servers.rules import Rule

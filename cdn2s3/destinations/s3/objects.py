@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.errors import TryAgain
 from cdn2s3.http.connection import Limit
-from cdn2s3.s3client import S3Client
 
 
 class ObjectInfo(NamedTuple):

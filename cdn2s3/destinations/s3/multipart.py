@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from hashlib import md5
 from typing import Any, NamedTuple, Protocol
 
-from cdn2s3.destination import Stored
+from cdn2s3.destinations.base import Stored
+from cdn2s3.destinations.s3.client import Reply, S3Client
+from cdn2s3.destinations.s3.multipart_cleanup import Unfinished
 from cdn2s3.errors import MigrationError, TryAgain, UrlFailed
 from cdn2s3.http.connection import Limit
-from cdn2s3.s3client import Reply, S3Client
-from cdn2s3.unfinished import Unfinished
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ import botocore.exceptions
 import botocore.session
 from botocore.config import Config
 
+from cdn2s3.destinations.s3.client import aws_session, credentials_of
+from cdn2s3.destinations.s3.signing import NO_CREDENTIALS
 from cdn2s3.errors import CannotGoOn
-from cdn2s3.s3client import aws_session, credentials_of
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.signing import NO_CREDENTIALS
 
 # What botocore calls the places where it finds credentials, in a person's words.
 _SOURCES = {

@@ -21,15 +21,15 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 from urllib3 import HTTPResponse
 
+from cdn2s3.destinations.s3.errors import code_in, meaning, region_in
+from cdn2s3.destinations.s3.signing import NO_CREDENTIALS, Signer, not_renewed, query_string, quoted_key
 from cdn2s3.errors import CannotGoOn, MigrationError
 from cdn2s3.http.connection import Buffer, Limit
 from cdn2s3.http.pool import host_header, request_head
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.http.response import Answer
 from cdn2s3.resilience.retry import retry_after
-from cdn2s3.s3errors import code_in, meaning, region_in
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.signing import NO_CREDENTIALS, Signer, not_renewed, query_string, quoted_key
 
 # Operations on a bucket that is about to be created, or was just now: whose it is is known.
 _OF_OUR_OWN = frozenset({"create_bucket", "put_public_access_block"})
