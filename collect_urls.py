@@ -22,19 +22,19 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from cdn2s3 import checkpoint, collected, resuming
-from cdn2s3.api import ApiSource, api_session
-from cdn2s3.batch import Position, Source
-from cdn2s3.checkpoint import Checkpoint
-from cdn2s3.collectionbar import CollectionBar
+from cdn2s3.collection import checkpoint, resume, summary
+from cdn2s3.collection.base import Position, Source
+from cdn2s3.collection.checkpoint import Checkpoint
+from cdn2s3.collection.json_api import ApiSource, api_session
+from cdn2s3.collection.lot_files import Lots
+from cdn2s3.collection.progress import CollectionBar
+from cdn2s3.collection.region_advice import CAVEAT, recommended_region
+from cdn2s3.collection.url_list import UrlList, first_url
 from cdn2s3.console import logging_setup, progress, rerun_hint, stdio
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn, Fixable
-from cdn2s3.lots import Lots
-from cdn2s3.regions import CAVEAT, recommended_region
 from cdn2s3.settings.declarations import CollectionSettings, load
 from cdn2s3.state.files import held_lock
-from cdn2s3.urllist import UrlList, first_url
 
 log = logging.getLogger("collect_urls")
 
@@ -49,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging_setup.set_up(Path("collection.log"), settings.log_level)
         if arguments.region_only:
             return print_region(settings)
-        resuming.check_places(settings, arguments.env_file)
-        with held_lock(resuming.lock_file(settings.output_file), "collect_urls.py"):
+        resume.check_places(settings, arguments.env_file)
+        with held_lock(resume.lock_file(settings.output_file), "collect_urls.py"):
             return collect(settings, signals, arguments.restart)
     except CannotGoOn as error:
         logging_setup.say_error("collect_urls.py", str(error))
@@ -62,30 +62,30 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> int:
     """Collect from the checkpoint on, to the end of the source; return the exit code."""
-    so_far = None if restart else resuming.last_checkpoint(settings)
+    so_far = None if restart else resume.last_checkpoint(settings)
     if so_far is not None and so_far.complete:
         return say_complete(settings, so_far)
     with api_session(settings) as session:
         source: Source = Lots(settings) if settings.source == "lots" else ApiSource(settings, session)
         if restart:
-            resuming.move_aside(settings)
+            resume.move_aside(settings)
         if so_far is None:
-            so_far = resuming.begin_afresh(settings, source.first())
+            so_far = resume.begin_afresh(settings, source.first())
         try:
             position = source.resume(so_far.position or {})
         except ValueError as error:
             raise checkpoint.damaged(settings.checkpoint_file, str(error)) from error
         with UrlList(settings, so_far) as urls:
-            log.info("Collecting from %s on: %s", position, collected.progress_line(urls.counts, None))
+            log.info("Collecting from %s on: %s", position, summary.progress_line(urls.counts, None))
             read_all(source, position, urls, settings, signals)
             counts = urls.counts
-    doubts = collected.doubts(counts, settings)
-    log.info("Complete: %s", collected.progress_line(counts, None))
+    doubts = summary.doubts(counts, settings)
+    log.info("Complete: %s", summary.progress_line(counts, None))
     for doubt in doubts:
         log.warning("%s", doubt)
     advice = recommended_region(first_url(settings.output_file, settings.url_prefix), settings)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
-    logging_setup.show(collected.last_screen(counts, settings, doubts, advice))
+    logging_setup.show(summary.last_screen(counts, settings, doubts, advice))
     return EXIT_SOME_FAILED if doubts else EXIT_DONE
 
 
@@ -96,7 +96,7 @@ def read_all(
 
     Raise CannotGoOn or Interrupted; what was read until then is saved.
     """
-    ticker = collected.Ticker(urls.counts.urls)
+    ticker = summary.Ticker(urls.counts.urls)
     stale = 0  # batches in a row that gave known URLs only
     bar = CollectionBar(urls.counts, settings.expected_total)
     with closing(bar), progress.above_a_bar(sys.stderr):
@@ -119,16 +119,16 @@ def read_all(
         except (CannotGoOn, Interrupted):
             with signals.noted():
                 urls.save(position)
-                log.warning("Kept: %s", collected.progress_line(urls.counts, None))
+                log.warning("Kept: %s", summary.progress_line(urls.counts, None))
             raise
 
 
 def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
     """Say that there is nothing left to do; raise CannotGoOn when urls.txt is not what was collected."""
-    resuming.check_files(settings, before)
+    resume.check_files(settings, before)
     logging_setup.show(
-        f"The collection is complete already.\n{collected.counts_table(before.counts, settings.output_file)}"
-        f"{collected.next_step(before.counts)}"
+        f"The collection is complete already.\n{summary.counts_table(before.counts, settings.output_file)}"
+        f"{summary.next_step(before.counts)}"
         + rerun_hint.typed("To collect again: python collect_urls.py --restart\n")
     )
     return EXIT_DONE

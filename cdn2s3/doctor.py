@@ -14,11 +14,11 @@ import time
 from email.utils import parsedate_to_datetime
 
 from cdn2s3 import report
+from cdn2s3.collection.region_advice import nearest_region
 from cdn2s3.counted import counted
 from cdn2s3.destinations.s3.iam import Identity
 from cdn2s3.equipment import open_files_needed
 from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
-from cdn2s3.regions import nearest_region
 from cdn2s3.text import bytes_text, duration
 from cdn2s3.visit import FAILED, NTP, OK, STS, WARNING, Finding, Visit, failure
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.pages import Paging, Reply
+from cdn2s3.collection.pagination import Paging, Reply
 from cdn2s3.settings.declarations import CollectionSettings, build
 
 DOCUMENT = (Path(__file__).resolve().parents[1] / "docs" / "api-integration.md").read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cdn2s3 import checkpoint
-from cdn2s3.checkpoint import Checkpoint, Counts
+from cdn2s3.collection import checkpoint
+from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.settings.declarations import CollectionSettings, build
 

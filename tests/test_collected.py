@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.checkpoint import Counts
-from cdn2s3.collected import Ticker, doubts, last_screen, progress_line, time_left
-from cdn2s3.regions import CAVEAT, Advice
+from cdn2s3.collection.checkpoint import Counts
+from cdn2s3.collection.region_advice import CAVEAT, Advice
+from cdn2s3.collection.summary import Ticker, doubts, last_screen, progress_line, time_left
 from cdn2s3.settings.declarations import CollectionSettings, build
 
 

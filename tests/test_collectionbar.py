@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from cdn2s3.checkpoint import Counts
-from cdn2s3.collectionbar import CollectionBar
+from cdn2s3.collection.checkpoint import Counts
+from cdn2s3.collection.progress import CollectionBar
 from tests.test_progress import Clock, Terminal, terminal  # noqa: F401  # a fixture
 
 HALF = Counts(urls=2_000, duplicates=12, rejected=3, items=1_005, api_total=2_010)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from cdn2s3.collection.lot_files import Lots, Position, values_of
 from cdn2s3.errors import Fixable
-from cdn2s3.lots import Lots, Position, values_of
 from cdn2s3.settings.declarations import CollectionSettings, build
 
 KEYS = frozenset({"image_url", "thumb_url"})

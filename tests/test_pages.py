@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from cdn2s3.collection.pagination import MOST_EMPTY, Paging, Position, Reply
 from cdn2s3.errors import CannotGoOn
-from cdn2s3.pages import MOST_EMPTY, Paging, Position, Reply
 from cdn2s3.settings.declarations import CollectionSettings, build
 
 BASE = "https://api.test/v1/images"

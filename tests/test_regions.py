@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from botocore.session import Session
 
-from cdn2s3.regions import (
+from cdn2s3.collection.region_advice import (
     EDGES,
     OPT_IN_REGIONS,
     REGIONS,

@@ -10,18 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3 import checkpoint, failures
-from cdn2s3.checkpoint import Checkpoint, Counts
+from cdn2s3 import failures
+from cdn2s3.collection import checkpoint
+from cdn2s3.collection.checkpoint import Checkpoint, Counts
+from cdn2s3.collection.lot_files import Lots
+from cdn2s3.collection.pagination import Paging
+from cdn2s3.collection.url_list import UrlList
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.expected import Expected
 from cdn2s3.keys import KeyMaker, Malformed, Naming
-from cdn2s3.lots import Lots
-from cdn2s3.pages import Paging
 from cdn2s3.settings.declarations import CollectionSettings, build
 from cdn2s3.state import ledger
 from cdn2s3.state.files import lock_holder
 from cdn2s3.state.run_binding import unfinished_collection
-from cdn2s3.urllist import UrlList
 from cdn2s3.worklist import completed_before, survey
 from tests.properties import examples
 

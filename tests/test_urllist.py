@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from cdn2s3 import checkpoint
-from cdn2s3.batch import Batch
-from cdn2s3.checkpoint import Checkpoint, Counts
+from cdn2s3.collection import checkpoint
+from cdn2s3.collection.base import Batch
+from cdn2s3.collection.checkpoint import Checkpoint, Counts
+from cdn2s3.collection.lot_files import Position
+from cdn2s3.collection.url_list import UrlList, first_url
 from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.lots import Position
 from cdn2s3.settings.declarations import CollectionSettings, build
-from cdn2s3.urllist import UrlList, first_url
 
 PREFIX = "https://cdn.test/"
 START = Position(0, "hash")
@@ -148,7 +148,7 @@ def test_save_is_due_after_the_interval(settings: CollectionSettings) -> None:
 
 def test_save_is_due_after_a_minute(settings: CollectionSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr("cdn2s3.urllist.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("cdn2s3.collection.url_list.time.monotonic", lambda: now[0])
     with UrlList(settings, nothing_yet()) as urls:
         now[0] += 59
         assert not urls.save_is_due()

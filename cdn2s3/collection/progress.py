@@ -9,8 +9,8 @@ from typing import Callable, NoReturn, TextIO
 
 from tqdm import tqdm
 
-from cdn2s3.checkpoint import Counts
-from cdn2s3.collected import share, time_left
+from cdn2s3.collection.checkpoint import Counts
+from cdn2s3.collection.summary import share, time_left
 from cdn2s3.console.progress import Figure, Rate, fitting
 from cdn2s3.counted import counted
 from cdn2s3.text import duration

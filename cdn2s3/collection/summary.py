@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 from typing import Callable
 
-from cdn2s3.checkpoint import Counts
+from cdn2s3.collection.checkpoint import Counts
+from cdn2s3.collection.region_advice import CAVEAT, Advice
+from cdn2s3.collection.url_list import rejected_file
 from cdn2s3.console.rerun_hint import typed
 from cdn2s3.counted import counted
-from cdn2s3.regions import CAVEAT, Advice
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.text import duration
-from cdn2s3.urllist import rejected_file
 
 PROGRESS_URLS = 10_000
 PROGRESS_SECONDS = 60.0

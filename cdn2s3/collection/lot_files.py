@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cdn2s3.batch import Batch
+from cdn2s3.collection.base import Batch
 from cdn2s3.errors import Fixable
 from cdn2s3.settings.declarations import CollectionSettings
 

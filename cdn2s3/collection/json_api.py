@@ -15,11 +15,11 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from cdn2s3.batch import Batch
+from cdn2s3.collection.base import Batch
+from cdn2s3.collection.pagination import Paging, Position, Reply
 from cdn2s3.counted import counted
 from cdn2s3.errors import CannotGoOn, TryAgain, redact
 from cdn2s3.http.requests_adapter import PooledAdapter, new_session
-from cdn2s3.pages import Paging, Position, Reply
 from cdn2s3.resilience.retry import TokenBucket, backoff, retry_after
 from cdn2s3.settings.declarations import CollectionSettings
 

@@ -19,11 +19,11 @@ from urllib.parse import quote, unquote_plus, urljoin, urlsplit
 
 from requests.utils import parse_header_links
 
-from cdn2s3.batch import Batch
+from cdn2s3.collection.base import Batch
+from cdn2s3.collection.page_shape import Misshapen, Shape, found, kind, outline
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.http.pool import origin_of
 from cdn2s3.settings.declarations import CollectionSettings
-from cdn2s3.shape import Misshapen, Shape, found, kind, outline
 from cdn2s3.state.key_index import Fingerprints
 
 MOST_EMPTY = 10  # empty pages in a row, each naming a next one, before that is taken for the end

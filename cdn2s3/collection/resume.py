@@ -6,14 +6,14 @@ import itertools
 import logging
 from pathlib import Path
 
-from cdn2s3 import checkpoint
-from cdn2s3.batch import Position
-from cdn2s3.checkpoint import Checkpoint, Counts
+from cdn2s3.collection import checkpoint
+from cdn2s3.collection.base import Position
+from cdn2s3.collection.checkpoint import Checkpoint, Counts
+from cdn2s3.collection.url_list import does_not_fit, rejected_file
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.file_names import FAILED, READ, WRITTEN, is_kept
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.state.files import cannot_write, size_of
-from cdn2s3.urllist import does_not_fit, rejected_file
 
 log = logging.getLogger(__name__)
 

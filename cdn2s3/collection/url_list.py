@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from cdn2s3 import checkpoint
-from cdn2s3.batch import Batch, Position
-from cdn2s3.checkpoint import Checkpoint, Counts
+from cdn2s3.collection import checkpoint
+from cdn2s3.collection.base import Batch, Position
+from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.keys import KeyMaker, Malformed, Naming
 from cdn2s3.settings.declarations import CollectionSettings
