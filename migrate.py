@@ -53,7 +53,9 @@ from cdn2s3.errors import (
 )
 from cdn2s3.feed import Done, Doubts, Feed, Task
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.job import (
+from cdn2s3.keys import KeyMaker
+from cdn2s3.naming import key_maker
+from cdn2s3.planning.run_plan import (
     Job,
     forget_completed,
     kept_input,
@@ -63,8 +65,6 @@ from cdn2s3.job import (
     to_redo,
     urls_of,
 )
-from cdn2s3.keys import KeyMaker
-from cdn2s3.naming import key_maker
 from cdn2s3.processes import Process, process_count
 from cdn2s3.settings.declarations import MigrationSettings, load
 from cdn2s3.state import files, run_binding

@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, Callable, TypeVar
 
 from tqdm import tqdm
 
-from cdn2s3 import file_names, htmlreport, report, spotcheck, validation_report, worklist
+from cdn2s3 import file_names, htmlreport, report, spotcheck, validation_report
 from cdn2s3.cdn.body_reader import Reader
 from cdn2s3.cdn.buffer_pool import BUDGET, Budget
 from cdn2s3.cdn.client import Source
@@ -53,6 +53,8 @@ from cdn2s3.expected import DIFFERS, SEEN, Counts, Expected, Missing
 from cdn2s3.http.connection import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.naming import key_maker
+from cdn2s3.planning import survey
+from cdn2s3.planning.survey import Worklist
 from cdn2s3.policy import policy
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.settings.declarations import MigrationSettings, load
@@ -76,7 +78,6 @@ from cdn2s3.validation import (
     verdict,
 )
 from cdn2s3.validation_report import Findings, Spot, Steps
-from cdn2s3.worklist import Worklist
 
 log = logging.getLogger("validate")
 
@@ -258,8 +259,8 @@ class Validation:
         """Find out which lines are URLs with keys of their own; raise Fixable when that is not possible."""
         urls = self.settings.source_urls_file
         log.info("reading %s", urls)
-        owners = worklist.completed_before(self.state / COMPLETED, self.keys)
-        work = worklist.survey(urls, self.keys, owners, _said_by_migrate, _said_by_migrate)
+        owners = survey.completed_before(self.state / COMPLETED, self.keys)
+        work = survey.survey(urls, self.keys, owners, _said_by_migrate, _said_by_migrate)
         if work.collisions and self.settings.on_collision == "refuse":
             raise Fixable(
                 f"{work.collisions:,} URLs of {urls} have the key of another URL: no migration has begun with this "

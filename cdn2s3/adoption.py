@@ -17,12 +17,12 @@ from cdn2s3.counted import counted
 from cdn2s3.destinations.s3.listing import Found
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.keys import KeyMaker
+from cdn2s3.planning.survey import PENDING, Worklist
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state.files import AppendFile, input_line, placed_lines, synced_every_second
 from cdn2s3.state.key_index import Fingerprints, Numbered
 from cdn2s3.state.ledger import COMPLETED, FAILED, Completed, decode_line, timestamp
 from cdn2s3.state.lines import encode
-from cdn2s3.worklist import PENDING, Worklist
 
 log = logging.getLogger(__name__)
 

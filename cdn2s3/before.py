@@ -11,7 +11,7 @@ import random
 from contextlib import closing
 from pathlib import Path
 
-from cdn2s3 import adoption, creation, estimate, failures, planning, sample
+from cdn2s3 import adoption, creation, failures, planning, sample
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.rerun_hint import typed
 from cdn2s3.console.signals import Signals
@@ -21,8 +21,9 @@ from cdn2s3.destinations.s3.listing import Listing
 from cdn2s3.equipment import allow_open_files, equip, probe_patiently
 from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE, EXIT_SOME_FAILED, Fixable
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.job import look_through, refuse_strangers, urls_of
 from cdn2s3.naming import key_maker
+from cdn2s3.planning import cost_estimate
+from cdn2s3.planning.run_plan import look_through, refuse_strangers, urls_of
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import run_binding
 from cdn2s3.state.files import held_lock
@@ -39,7 +40,7 @@ def plan(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         refuse_strangers(arguments.redo, chosen, settings.source_urls_file)
     elif arguments.retry_failed is not None:
         chosen = failures.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
-    table = estimate.prices(Path(estimate.PRICES_FILE), settings.storage_class)
+    table = cost_estimate.prices(Path(cost_estimate.PRICES_FILE), settings.storage_class)
     survey = planning.looked_through(settings, chosen, bool(arguments.redo), arguments.limit)
     print("\n".join(planning.counts_text(settings, survey) + planning.keys_text(settings, survey.work)))
     warning = run_binding.unfinished_collection(settings.source_urls_file)
@@ -50,8 +51,8 @@ def plan(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         print(typed("\nnext: correct the settings, then python migrate.py --plan"))
         return EXIT_FIXABLE
     size = planning.asked_sizes(settings, survey.work, random.Random())  # noqa: S311  # no secret
-    speed = estimate.rate(settings, size.mean)
-    found = estimate.estimate(survey.todo, size.mean, speed.files_per_second, table)
+    speed = cost_estimate.rate(settings, size.mean)
+    found = cost_estimate.estimate(survey.todo, size.mean, speed.files_per_second, table)
     print("\n".join(["", *planning.forecast_text(size, speed, found, table)]))
     print(typed(f"\nnext: {planning.next_step(settings, survey)}"))
     return EXIT_DONE

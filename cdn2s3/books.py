@@ -11,7 +11,7 @@ from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import typed
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn
 from cdn2s3.feed import Done, Task
-from cdn2s3.job import Job
+from cdn2s3.planning.run_plan import Job
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import files
 from cdn2s3.state.key_index import Fingerprints

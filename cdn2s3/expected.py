@@ -13,15 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from cdn2s3 import worklist
 from cdn2s3.destinations.s3.listing import Found
 from cdn2s3.errors import CAUSES, CannotGoOn
 from cdn2s3.keys import KeyMaker, Malformed
+from cdn2s3.planning import survey
+from cdn2s3.planning.survey import Worklist
 from cdn2s3.state import ledger
 from cdn2s3.state.files import input_lines, placed_records, size_of
 from cdn2s3.state.key_index import Numbered
 from cdn2s3.steps import told
-from cdn2s3.worklist import Worklist
 
 UNKNOWN = "-"
 
@@ -36,12 +36,12 @@ SEEN = 0x20  # an object is at the line's key
 DIFFERS = 0x40  # and it is not the one that was recorded, or a conflict
 
 _OF_FATE = {
-    worklist.PENDING: NOT_TRIED,
-    worklist.DONE: NOT_TRIED,  # until its record is read
-    worklist.BLANK: IRRELEVANT,
-    worklist.DUPLICATE: IRRELEVANT,
-    worklist.MALFORMED: MALFORMED,
-    worklist.COLLISION: COLLISION,
+    survey.PENDING: NOT_TRIED,
+    survey.DONE: NOT_TRIED,  # until its record is read
+    survey.BLANK: IRRELEVANT,
+    survey.DUPLICATE: IRRELEVANT,
+    survey.MALFORMED: MALFORMED,
+    survey.COLLISION: COLLISION,
 }
 
 
@@ -91,8 +91,8 @@ class Expected:
         self._right = _numbers(work.lines)
         self._record_at = _numbers(work.lines)  # byte offset of the record in its file
         # What is done and what is pending: both have a key of their own.
-        fates = work.fates.replace(bytes([worklist.DONE]), bytes([worklist.PENDING]))
-        lines = worklist.lines_with(worklist.PENDING, urls, dataclasses.replace(work, fates=fates))
+        fates = work.fates.replace(bytes([survey.DONE]), bytes([survey.PENDING]))
+        lines = survey.lines_with(survey.PENDING, urls, dataclasses.replace(work, fates=fates))
         for number, url in told(f"{urls} to keys", lines, work.lines):
             self._line_with.setdefault(keys.address(url).key.encode("utf-8"), number)
             self._line_hash[number] = hash(url)

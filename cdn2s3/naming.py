@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from cdn2s3.keys import KeyMaker, Naming
+from cdn2s3.planning.survey import Worklist
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.worklist import Worklist
 
 log = logging.getLogger(__name__)
 

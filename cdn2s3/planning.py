@@ -7,20 +7,20 @@ import random
 import textwrap
 from collections.abc import Iterable
 
-from cdn2s3 import estimate, worklist
-from cdn2s3.collisions import Collision, remedies
 from cdn2s3.console.rerun_hint import settings_file
 from cdn2s3.counted import counted
 from cdn2s3.errors import printable, redact
-from cdn2s3.estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, dollars
 from cdn2s3.heads import Head, heads
 from cdn2s3.naming import key_maker, warn_of_naming
+from cdn2s3.planning import cost_estimate, survey
+from cdn2s3.planning.collisions import Collision, remedies
+from cdn2s3.planning.cost_estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, dollars
+from cdn2s3.planning.survey import DONE, NOT_CHOSEN, PENDING, Worklist
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import run_binding
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import COMPLETED
 from cdn2s3.text import bytes_text, duration
-from cdn2s3.worklist import DONE, NOT_CHOSEN, PENDING, Worklist
 
 HEADS = 200  # of files drawn at random: the mean of log-normal sizes is then known to about 15 %
 HEAD_SECONDS = 20.0  # for all of them
@@ -63,8 +63,8 @@ def looked_through(
             collisions.append(Collision(key, first, url))
 
     keys = key_maker(settings)
-    owners = worklist.completed_before(settings.state_dir / COMPLETED, keys)
-    work = worklist.survey(settings.source_urls_file, keys, owners, on_malformed, on_collision)
+    owners = survey.completed_before(settings.state_dir / COMPLETED, keys)
+    work = survey.survey(settings.source_urls_file, keys, owners, on_malformed, on_collision)
     warn_of_naming(settings, work)
     if chosen is not None:
         _choose(settings, work, chosen, redo)
@@ -74,7 +74,7 @@ def looked_through(
 
 def _choose(settings: MigrationSettings, work: Worklist, chosen: Fingerprints, redo: bool) -> None:
     for fate, becomes in ((PENDING, PENDING), (DONE, PENDING if redo else DONE)):
-        for number, url in worklist.lines_with(fate, settings.source_urls_file, work):
+        for number, url in survey.lines_with(fate, settings.source_urls_file, work):
             is_chosen = url.encode("utf-8", "surrogateescape") in chosen
             work.fates[number] = becomes if is_chosen else (NOT_CHOSEN if fate == PENDING else DONE)
 
@@ -83,7 +83,7 @@ def drawn(settings: MigrationSettings, work: Worklist, count: int, draw: random.
     """Return count pending URLs drawn at random, each with the same chance, in the order of the input."""
     pending = work.fates.count(PENDING)
     places = set(draw.sample(range(pending), min(count, pending)))
-    lines = worklist.lines_with(PENDING, settings.source_urls_file, work)
+    lines = survey.lines_with(PENDING, settings.source_urls_file, work)
     return [url for place, (_, url) in enumerate(lines) if place in places]
 
 
@@ -95,10 +95,10 @@ def asked_sizes(settings: MigrationSettings, work: Worklist, draw: random.Random
         return Sizes(0.0, "nothing is pending")
     first = heads(settings, targets[:3], HEAD_SECONDS)
     if all(head.status is None for head in first):
-        return estimate.sizes([], 3, f"the CDN cannot be reached ({first[0].why})")
+        return cost_estimate.sizes([], 3, f"the CDN cannot be reached ({first[0].why})")
     answers = first + heads(settings, targets[3:], HEAD_SECONDS)
     found = [head.size for head in answers if head.size is not None]
-    size = estimate.sizes(found, len(answers), _no_size(answers))
+    size = cost_estimate.sizes(found, len(answers), _no_size(answers))
     missing = sum(head.status in (404, 410) for head in answers)
     return size._replace(source=f"{size.source} ({missing:,} answered 404)") if missing else size
 
@@ -138,7 +138,7 @@ def keys_text(settings: MigrationSettings, work: Worklist) -> list[str]:
     """Return the lines that show which keys URLs get: the first, one in the middle and the last of the pending."""
     keys, pending = key_maker(settings), work.fates.count(PENDING)
     places = {0, pending // 2, pending - 1}
-    lines = worklist.lines_with(PENDING, settings.source_urls_file, work)
+    lines = survey.lines_with(PENDING, settings.source_urls_file, work)
     shown = [url for place, (_, url) in enumerate(lines) if place in places]
     rows = [[f"  {redact(url)}", f"    -> {keys.address(url).key}"] for url in shown]
     return ["", "the keys, for example:", *(line for row in rows for line in row)] if rows else []
@@ -175,7 +175,9 @@ def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> l
         ),
         row("once", dollars(found.once), "requests and machine"),
         row("S3 limit", f"{share:.0f} %", f"of the {PREFIX_PUTS:,} PUT/s that S3 takes under one prefix"),
-        row("prices", f"of {table.date}", f"{table.source}; yours: {estimate.PRICES_FILE} in this folder"),
+        row(
+            "prices", f"of {table.date}", f"{table.source}; yours: {cost_estimate.PRICES_FILE} in this folder"
+        ),
     ]
 
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from cdn2s3 import estimate
 from cdn2s3.destinations.s3 import capabilities
 from cdn2s3.destinations.s3.client import Reply, S3Client
 from cdn2s3.destinations.s3.destination import Bucket, Guard, probe_image, probe_key
@@ -21,6 +20,7 @@ from cdn2s3.http.connection import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import Malformed
 from cdn2s3.naming import key_maker
+from cdn2s3.planning import cost_estimate
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state.files import cannot_read, input_lines, whole_lines
 from cdn2s3.state.ledger import COMPLETED, decode_line
@@ -156,7 +156,7 @@ class Visit:
             files = self.pending
         except Fixable:
             files = 4_000_000
-        return files / estimate.rate(self.settings, estimate.ASSUMED_BYTES).files_per_second / 3600
+        return files / cost_estimate.rate(self.settings, cost_estimate.ASSUMED_BYTES).files_per_second / 3600
 
     def limit(self) -> Limit:
         return Limit(min(20.0, self.settings.upload_timeout))

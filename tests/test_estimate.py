@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from cdn2s3 import estimate
 from cdn2s3.errors import Fixable
+from cdn2s3.planning import cost_estimate
 from cdn2s3.settings.declarations import MigrationSettings
 
 SETTINGS = MigrationSettings(destination_bucket="bucket")
@@ -21,7 +21,7 @@ def settings(**changed: Any) -> MigrationSettings:
 
 
 def test_the_whole_job_is_estimated_as_on_paper() -> None:
-    found = estimate.estimate(4_000_000, 390_000, 400, estimate.Prices())
+    found = cost_estimate.estimate(4_000_000, 390_000, 400, cost_estimate.Prices())
     assert found.size == 1.56e12
     assert found.seconds == 10_000
     assert found.puts == pytest.approx(20.0)
@@ -32,12 +32,12 @@ def test_the_whole_job_is_estimated_as_on_paper() -> None:
 
 
 def test_prices_without_a_file_are_the_table(tmp_path: Path) -> None:
-    assert estimate.prices(tmp_path / "prices.json") == estimate.Prices()
+    assert cost_estimate.prices(tmp_path / "prices.json") == cost_estimate.Prices()
 
 
 def test_prices_of_a_file_win_over_those_of_the_class(tmp_path: Path) -> None:
     (tmp_path / "prices.json").write_text('{"storage_gb_month": 0.02, "date": "2026-11", "ec2_hour": 1}')
-    table = estimate.prices(tmp_path / "prices.json", "STANDARD_IA")
+    table = cost_estimate.prices(tmp_path / "prices.json", "STANDARD_IA")
     assert table.storage_gb_month == 0.02
     assert table.put_per_thousand == 0.01
     assert (table.ec2_hour, table.date) == (1.0, "2026-11")
@@ -52,18 +52,18 @@ def test_prices_of_a_file_win_over_those_of_the_class(tmp_path: Path) -> None:
 def test_prices_that_are_none_are_refused_by_name(text: str, tmp_path: Path) -> None:
     (tmp_path / "prices.json").write_text(text)
     with pytest.raises(Fixable, match=r"prices\.json"):
-        estimate.prices(tmp_path / "prices.json")
+        cost_estimate.prices(tmp_path / "prices.json")
 
 
 def test_sizes_measured_give_their_mean_and_how_sure_it_is() -> None:
-    size = estimate.sizes([100_000, 300_000], 5)
+    size = cost_estimate.sizes([100_000, 300_000], 5)
     assert size.mean == 200_000
     assert "2 of 5 HEADs" in size.source
     assert "±100 %" in size.source
 
 
 def test_sizes_unknown_are_assumed_and_say_so() -> None:
-    size = estimate.sizes([], 3, "the CDN cannot be reached (refused)")
+    size = cost_estimate.sizes([], 3, "the CDN cannot be reached (refused)")
     assert size.mean == 390_000
     assert size.source == "assumed: the CDN cannot be reached (refused)"
 
@@ -80,7 +80,7 @@ def test_sizes_unknown_are_assumed_and_say_so() -> None:
     ids=["network", "thumbnails", "few-workers", "limited", "limit-above"],
 )
 def test_rate_assumed_is_what_limits(changed: dict[str, Any], mean: float, expected: float, why: str) -> None:
-    rate = estimate.assumed_rate(settings(**changed), mean)
+    rate = cost_estimate.assumed_rate(settings(**changed), mean)
     assert rate.files_per_second == pytest.approx(expected)
     assert rate.source.startswith("assumed")
     assert why in rate.source
@@ -93,8 +93,8 @@ def report(path: Path, content: object) -> Path:
 
 def test_rate_measured_wins_over_the_assumed(tmp_path: Path) -> None:
     report(tmp_path, {"began_at": "2026-11-20T10:00:00Z", "seconds": 100.0, "run": {"stored": 5000}})
-    rate = estimate.rate(settings(state_dir=tmp_path), 390_000)
-    assert rate == estimate.Rate(50.0, "measured: the run of 2026-11-20T10:00:00Z")
+    rate = cost_estimate.rate(settings(state_dir=tmp_path), 390_000)
+    assert rate == cost_estimate.Rate(50.0, "measured: the run of 2026-11-20T10:00:00Z")
 
 
 @pytest.mark.parametrize(
@@ -108,11 +108,11 @@ def test_rate_measured_wins_over_the_assumed(tmp_path: Path) -> None:
     ids=["few-files", "short", "other-fields", "list"],
 )
 def test_rate_of_a_report_that_means_nothing_is_not_taken(content: object, tmp_path: Path) -> None:
-    assert estimate.measured_rate(report(tmp_path, content)) is None
+    assert cost_estimate.measured_rate(report(tmp_path, content)) is None
 
 
 @pytest.mark.parametrize(
     ("amount", "text"), [(0, "$0.00"), (0.001, "under $0.01"), (20.004, "$20.00"), (1234.5, "$1,234.50")]
 )
 def test_dollars_as_text(amount: float, text: str) -> None:
-    assert estimate.dollars(amount) == text
+    assert cost_estimate.dollars(amount) == text

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.job import (
+from cdn2s3.naming import key_maker
+from cdn2s3.planning.run_plan import (
     Job,
     forget_completed,
     kept_input,
@@ -18,7 +19,6 @@ from cdn2s3.job import (
     to_redo,
     urls_of,
 )
-from cdn2s3.naming import key_maker
 from cdn2s3.settings.declarations import MigrationSettings, build
 from cdn2s3.state import ledger
 from cdn2s3.state.key_index import Fingerprints

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import pytest
 
-from cdn2s3 import worklist
 from cdn2s3.destinations.s3.listing import Found
 from cdn2s3.errors import CAUSES, CannotGoOn
 from cdn2s3.expected import DIFFERS, Counts, Expected, Missing
 from cdn2s3.keys import KeyMaker, Naming
 from cdn2s3.owners import Owners
+from cdn2s3.planning import survey
 from cdn2s3.state.ledger import Completed, Failed
 from cdn2s3.state.lines import encode
 from cdn2s3.validation import (
@@ -76,7 +76,7 @@ def world(folder: Path, urls: str, done: list[bytes] = [], lost: list[bytes] = [
     path.write_bytes("".join(line + "\n" for line in lines).encode())
     (folder / "completed.txt").write_bytes(b"".join(done))
     (folder / "failed_transfers.txt").write_bytes(b"".join(lost))
-    work = worklist.survey(path, KEYS, Owners(path), lambda *_: None, lambda *_: None)
+    work = survey.survey(path, KEYS, Owners(path), lambda *_: None, lambda *_: None)
     expected = Expected(path, KEYS, work)
     expected.read_failed(folder / "failed_transfers.txt")
     expected.read_completed(folder / "completed.txt")
@@ -249,7 +249,7 @@ def test_lines_of_the_list_are_read_as_migrate_reads_them(files: Path) -> None:
         b"\xef\xbb\xbfhttps://cdn.example/a\r\n\r\nhttps://cdn.example/b\tnot_found\t1"
     )
     path = files / "urls.txt"
-    work = worklist.survey(path, KEYS, Owners(path), lambda *_: None, lambda *_: None)
+    work = survey.survey(path, KEYS, Owners(path), lambda *_: None, lambda *_: None)
     expected = Expected(path, KEYS, work)
     assert [row.url for _, row in expected.missing()] == [PREFIX + "a", PREFIX + "b"]
 

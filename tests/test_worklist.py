@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.keys import KeyMaker, Malformed, Naming
 from cdn2s3.owners import Owners
-from cdn2s3.state.ledger import Completed
-from cdn2s3.state.lines import encode, field
-from cdn2s3.worklist import (
+from cdn2s3.planning.survey import (
     BLANK,
     COLLISION,
     DONE,
@@ -25,6 +23,8 @@ from cdn2s3.worklist import (
     lines_with,
     survey,
 )
+from cdn2s3.state.ledger import Completed
+from cdn2s3.state.lines import encode, field
 from tests.properties import examples
 
 PREFIX = "https://h/i/"

@@ -12,11 +12,11 @@ from cdn2s3.console.rerun_hint import settings_file
 from cdn2s3.errors import redact
 from cdn2s3.keys import Malformed
 from cdn2s3.naming import key_maker
+from cdn2s3.planning.survey import OnCollision, Worklist
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state.files import replacing
 from cdn2s3.state.lines import encode
 from cdn2s3.state.run_binding import is_bound
-from cdn2s3.worklist import OnCollision, Worklist
 
 COLLISIONS = "collisions.txt"
 SHOWN = 10  # on a screen; the file has them all

@@ -11,18 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from cdn2s3 import failures, worklist
-from cdn2s3.collisions import COLLISIONS, Collision, collisions_file, refusal
+from cdn2s3 import failures
 from cdn2s3.errors import Fixable, printable
 from cdn2s3.feed import Task
 from cdn2s3.keys import KeyMaker, Malformed
 from cdn2s3.naming import warn_of_naming
 from cdn2s3.owners import Owners
+from cdn2s3.planning import survey
+from cdn2s3.planning.collisions import COLLISIONS, Collision, collisions_file, refusal
+from cdn2s3.planning.survey import Worklist
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state.files import AppendFile, cannot_read, input_lines, replacing, whole_lines
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import COMPLETED, FAILED, failed_line
-from cdn2s3.worklist import Worklist
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class Job(NamedTuple):
 
     def tasks(self) -> Iterator[Task]:
         """Yield the URLs to try, in the order of the input; raise CannotGoOn when it cannot be read any more."""
-        pending = worklist.lines_with(worklist.PENDING, self.urls, self.work)
+        pending = survey.lines_with(survey.PENDING, self.urls, self.work)
         return (Task(url) for _, url in itertools.islice(pending, self.todo))
 
 
@@ -89,7 +90,7 @@ def refuse_strangers(path: Path, chosen: Fingerprints, urls: Path) -> None:
 def to_redo(looked: Looked, urls: Path, redone: Fingerprints) -> Fingerprints:
     """Return those of redone that this run will do again: the pending lines of its input among them."""
     found = Fingerprints()
-    for _, url in worklist.lines_with(worklist.PENDING, urls, looked.work):
+    for _, url in survey.lines_with(survey.PENDING, urls, looked.work):
         line = url.encode("utf-8", "surrogateescape")
         if line in redone:
             found.add(line)
@@ -143,7 +144,7 @@ def look_through(settings: MigrationSettings, keys: KeyMaker, redone: Fingerprin
     What is on record as completed of the URLs in redone does not count. Writes collisions.txt where there are any.
     """
     state, urls = settings.state_dir, settings.source_urls_file
-    owners = worklist.completed_before(state / COMPLETED, keys, redone)
+    owners = survey.completed_before(state / COMPLETED, keys, redone)
     examples: list[str] = []
 
     def on_malformed(url: str, why: str) -> None:
@@ -152,7 +153,7 @@ def look_through(settings: MigrationSettings, keys: KeyMaker, redone: Fingerprin
 
     shown: list[Collision] = []
     with collisions_file(state / COLLISIONS, shown) as on_collision:
-        work = worklist.survey(urls, keys, owners, on_malformed, on_collision)
+        work = survey.survey(urls, keys, owners, on_malformed, on_collision)
     if work.malformed:
         log.warning(
             "%s malformed lines in %s, among them:\n%s", f"{work.malformed:,}", urls, "\n".join(examples)
@@ -185,11 +186,11 @@ def plan_job(
     failed_pending = 0
     todo = work.pending
     if failed_before or chosen is not None:
-        for number, url in worklist.lines_with(worklist.PENDING, urls, work):
+        for number, url in survey.lines_with(survey.PENDING, urls, work):
             line = url.encode("utf-8", "surrogateescape")
             failed_pending += line in failed_before
             if chosen is not None and line not in chosen:
-                work.fates[number] = worklist.NOT_CHOSEN
+                work.fates[number] = survey.NOT_CHOSEN
                 todo -= 1
     elsewhere = records - failed_pending - work.malformed - work.collisions
     return Job(urls, work, min(todo, limit or todo), failed_before, failed_pending, elsewhere)
@@ -209,13 +210,13 @@ def _record_faults(keys: KeyMaker, urls: Path, work: Worklist, path: Path, now: 
     file = AppendFile(path)
     try:
         if work.malformed:
-            for _, url in worklist.lines_with(worklist.MALFORMED, urls, work):
+            for _, url in survey.lines_with(survey.MALFORMED, urls, work):
                 try:
                     keys.address(url)
                 except Malformed as error:
                     file.append(failed_line(url, "malformed", 0, str(error), now))
         if work.collisions:
-            for _, url in worklist.lines_with(worklist.COLLISION, urls, work):
+            for _, url in survey.lines_with(survey.COLLISION, urls, work):
                 message = f"another URL has the key {keys.address(url).key}"
                 file.append(failed_line(url, "collision", 0, message, now))
     finally:
