@@ -41,7 +41,6 @@ from cdn2s3.desk import Desk
 from cdn2s3.destinations.s3 import capabilities
 from cdn2s3.destinations.s3.capabilities import Probed
 from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.equipment import allow_open_files, equip, note_on, probe_patiently
 from cdn2s3.errors import (
     CAUSES,
     EXIT_CANNOT_GO_ON,
@@ -51,7 +50,6 @@ from cdn2s3.errors import (
     CannotGoOn,
     Stopped,
 )
-from cdn2s3.feed import Done, Doubts, Feed, Task
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
 from cdn2s3.naming import key_maker
@@ -70,7 +68,9 @@ from cdn2s3.settings.declarations import MigrationSettings, load
 from cdn2s3.state import files, run_binding
 from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.text import duration
-from cdn2s3.transfer import Result, Transfer
+from cdn2s3.transfer.outcome import Done, Doubts, Feed, Task
+from cdn2s3.transfer.pipeline import Result, Transfer
+from cdn2s3.transfer.wiring import allow_open_files, equip, note_on, probe_patiently
 from cdn2s3.underway import Times, Underway
 
 log = logging.getLogger("migrate")

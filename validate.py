@@ -64,7 +64,7 @@ from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.state.lines import encode
 from cdn2s3.steps import SAY_EVERY
 from cdn2s3.text import MB
-from cdn2s3.transfer import Patience
+from cdn2s3.transfer.pipeline import Patience
 from cdn2s3.validation import (
     COMPLETE,
     PROMISED,

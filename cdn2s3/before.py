@@ -18,7 +18,6 @@ from cdn2s3.console.signals import Signals
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.destination import Bucket
 from cdn2s3.destinations.s3.listing import Listing
-from cdn2s3.equipment import allow_open_files, equip, probe_patiently
 from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE, EXIT_SOME_FAILED, Fixable
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.naming import key_maker
@@ -28,6 +27,7 @@ from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import run_binding
 from cdn2s3.state.files import held_lock
 from cdn2s3.state.ledger import FAILED
+from cdn2s3.transfer.wiring import allow_open_files, equip, probe_patiently
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from cdn2s3.console.logging_setup import show
 from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import typed
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn
-from cdn2s3.feed import Done, Task
 from cdn2s3.planning.run_plan import Job
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import files
@@ -18,6 +17,7 @@ from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.summary import next_command, summary
 from cdn2s3.tally import Example, Tally
+from cdn2s3.transfer.outcome import Done, Task
 
 log = logging.getLogger(__name__)
 

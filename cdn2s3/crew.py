@@ -22,10 +22,10 @@ from cdn2s3.console.signals import STOPPING
 from cdn2s3.desk import Kept, Report, in_child
 from cdn2s3.destinations.base import Stored
 from cdn2s3.errors import CannotGoOn
-from cdn2s3.feed import Done, Feed, Task
 from cdn2s3.state.files import size_of, whole_lines
 from cdn2s3.state.ledger import COMPLETED, FAILED, completed
-from cdn2s3.transfer import Result
+from cdn2s3.transfer.outcome import Done, Feed, Task
+from cdn2s3.transfer.pipeline import Result
 from cdn2s3.underway import Underway, together
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from typing import Any, Callable, NamedTuple
 
 from cdn2s3.console.signals import STOPPING
 from cdn2s3.errors import CannotGoOn
-from cdn2s3.feed import Done, Feed
+from cdn2s3.transfer.outcome import Done, Feed
 from cdn2s3.underway import Underway
 
 

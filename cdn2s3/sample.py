@@ -24,7 +24,7 @@ from cdn2s3.planning import row
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.text import MB, duration
-from cdn2s3.transfer import Result, Transfer
+from cdn2s3.transfer.pipeline import Result, Transfer
 
 log = logging.getLogger(__name__)
 

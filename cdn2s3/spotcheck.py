@@ -24,7 +24,7 @@ from cdn2s3.keys import KeyMaker
 from cdn2s3.pictures import Kept, Pictures
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.state.ledger import Completed
-from cdn2s3.transfer import Patience
+from cdn2s3.transfer.pipeline import Patience
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from cdn2s3.pictures import LARGEST, Pictures
 from cdn2s3.report import Audit, Ending, Failures
 from cdn2s3.settings.declarations import MigrationSettings, build
 from cdn2s3.tally import Example, Tally
-from cdn2s3.transfer import Result
+from cdn2s3.transfer.pipeline import Result
 
 BEGAN = 1_790_000_000.0
 PREFIX = "https://d278yjzsv5tla9.cloudfront.net/auctionimages"

@@ -24,7 +24,7 @@ from cdn2s3.keys import KeyMaker, Naming
 from cdn2s3.settings.declarations import MigrationSettings, build
 from cdn2s3.spotcheck import Body, Check, SpotCheck, drawn
 from cdn2s3.state.ledger import Completed
-from cdn2s3.transfer import Patience
+from cdn2s3.transfer.pipeline import Patience
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server
 from tests.servers.source import SourceServer

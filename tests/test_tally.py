@@ -6,7 +6,7 @@ import pytest
 
 from cdn2s3.destinations.base import Stored
 from cdn2s3.tally import EXAMPLES, Distribution, Tally, Timeline
-from cdn2s3.transfer import Result
+from cdn2s3.transfer.pipeline import Result
 
 
 def stored(url: str = "u", size: int = 100, seconds: float = 1.0, already: bool = False) -> Result:

@@ -10,7 +10,6 @@ from typing import Any, Callable
 
 import pytest
 
-from cdn2s3 import transfer as under_test
 from cdn2s3.cdn.body_reader import Reader
 from cdn2s3.cdn.buffer_pool import Budget
 from cdn2s3.cdn.client import Source
@@ -23,7 +22,8 @@ from cdn2s3.naming import key_maker
 from cdn2s3.resilience.circuit_breaker import Side
 from cdn2s3.resilience.retry import Bandwidth
 from cdn2s3.settings.declarations import MigrationSettings, build
-from cdn2s3.transfer import Patience, Result, Sides, Transfer
+from cdn2s3.transfer import pipeline as under_test
+from cdn2s3.transfer.pipeline import Patience, Result, Sides, Transfer
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server
 from tests.servers.source import SourceServer

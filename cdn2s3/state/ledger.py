@@ -13,7 +13,7 @@ from typing import NamedTuple
 from cdn2s3.errors import redact
 from cdn2s3.state.files import AppendFile
 from cdn2s3.state.lines import encode
-from cdn2s3.transfer import Result
+from cdn2s3.transfer.pipeline import Result
 
 COMPLETED = "completed.txt"
 FAILED = "failed_transfers.txt"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from cdn2s3.resilience.circuit_breaker import Side
-from cdn2s3.transfer import Doubt, Result
+from cdn2s3.transfer.pipeline import Doubt, Result
 
 
 class Task(NamedTuple):

@@ -22,7 +22,7 @@ from cdn2s3.resilience.circuit_breaker import Side
 from cdn2s3.resilience.retry import Bandwidth, backoff
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.text import duration
-from cdn2s3.transfer import Patience, Sides, Transfer
+from cdn2s3.transfer.pipeline import Patience, Sides, Transfer
 
 log = logging.getLogger(__name__)
 
