@@ -36,8 +36,6 @@ from cdn2s3.console.logging_setup import set_level as set_log_level
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.progress import Progress
 from cdn2s3.console.signals import Interrupted, Signals
-from cdn2s3.crew import Crew
-from cdn2s3.desk import Desk
 from cdn2s3.destinations.s3 import capabilities
 from cdn2s3.destinations.s3.capabilities import Probed
 from cdn2s3.destinations.s3.client import S3Client
@@ -50,6 +48,9 @@ from cdn2s3.errors import (
     CannotGoOn,
     Stopped,
 )
+from cdn2s3.executors.base import Times, Underway
+from cdn2s3.executors.process_pool import Crew
+from cdn2s3.executors.worker_process import Desk
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
 from cdn2s3.naming import key_maker
@@ -71,7 +72,6 @@ from cdn2s3.text import duration
 from cdn2s3.transfer.outcome import Done, Doubts, Feed, Task
 from cdn2s3.transfer.pipeline import Result, Transfer
 from cdn2s3.transfer.wiring import allow_open_files, equip, note_on, probe_patiently
-from cdn2s3.underway import Times, Underway
 
 log = logging.getLogger("migrate")
 

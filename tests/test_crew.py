@@ -16,16 +16,16 @@ from typing import Any, Callable
 
 import pytest
 
-from cdn2s3 import crew as under_test
-from cdn2s3.crew import Crew
-from cdn2s3.desk import Desk
 from cdn2s3.destinations.base import Stored
 from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.executors import process_pool as under_test
+from cdn2s3.executors.base import Underway
+from cdn2s3.executors.process_pool import Crew
+from cdn2s3.executors.worker_process import Desk
 from cdn2s3.state.files import held_lock, whole_lines
 from cdn2s3.state.ledger import COMPLETED, FAILED, Ledger, completed
 from cdn2s3.transfer.outcome import Done, Task
 from cdn2s3.transfer.pipeline import Result
-from cdn2s3.underway import Underway
 
 ROOT = Path(__file__).resolve().parents[1]
 TICK = 0.02

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cdn2s3.underway import Times, Underway, together
+from cdn2s3.executors.base import Times, Underway, together
 
 
 def test_slowest_are_those_over_five_seconds() -> None:

@@ -19,14 +19,14 @@ from typing import Any, Callable
 
 from cdn2s3 import failures
 from cdn2s3.console.signals import STOPPING
-from cdn2s3.desk import Kept, Report, in_child
 from cdn2s3.destinations.base import Stored
 from cdn2s3.errors import CannotGoOn
+from cdn2s3.executors.base import Underway, together
+from cdn2s3.executors.worker_process import Kept, Report, in_child
 from cdn2s3.state.files import size_of, whole_lines
 from cdn2s3.state.ledger import COMPLETED, FAILED, completed
 from cdn2s3.transfer.outcome import Done, Feed, Task
 from cdn2s3.transfer.pipeline import Result
-from cdn2s3.underway import Underway, together
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import Any, Callable, NamedTuple
 
 from cdn2s3.console.signals import STOPPING
 from cdn2s3.errors import CannotGoOn
+from cdn2s3.executors.base import Underway
 from cdn2s3.transfer.outcome import Done, Feed
-from cdn2s3.underway import Underway
 
 
 class Report(NamedTuple):
