@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Callable, Protocol
 
 from cdn2s3 import failures
-from cdn2s3.books import Books
 from cdn2s3.console import rerun_hint, stdio
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
 from cdn2s3.console.logging_setup import set_level as set_log_level
@@ -65,6 +64,7 @@ from cdn2s3.planning.run_plan import (
     urls_of,
 )
 from cdn2s3.processes import Process, process_count
+from cdn2s3.reports.accounting import Books
 from cdn2s3.settings.declarations import MigrationSettings, load
 from cdn2s3.state import files, run_binding
 from cdn2s3.state.ledger import FAILED, Ledger

@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, Callable, TypeVar
 
 from tqdm import tqdm
 
-from cdn2s3 import file_names, htmlreport, report, spotcheck, validation_report
+from cdn2s3 import file_names, spotcheck, validation_report
 from cdn2s3.cdn.body_reader import Reader
 from cdn2s3.cdn.buffer_pool import BUDGET, Budget
 from cdn2s3.cdn.client import Source
@@ -56,6 +56,7 @@ from cdn2s3.naming import key_maker
 from cdn2s3.planning import survey
 from cdn2s3.planning.survey import Worklist
 from cdn2s3.policy import policy
+from cdn2s3.reports import html, migration_report
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.settings.declarations import MigrationSettings, load
 from cdn2s3.state import run_binding
@@ -120,8 +121,8 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
 
     def write(untimed: dict[str, Any]) -> None:
         found = validation_report.timed(untimed, began, time.time())
-        report.write_json(json_path, found)
-        htmlreport.write(page_path, htmlreport.validation(found, validation.spot.pictures))
+        migration_report.write_json(json_path, found)
+        html.write(page_path, html.validation(found, validation.spot.pictures))
 
     def write_or_say(stopped: dict[str, Any]) -> None:
         """Write the report of a stopped validation; a failure must not hide why it was stopped."""

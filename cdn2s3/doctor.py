@@ -13,11 +13,11 @@ import shutil
 import time
 from email.utils import parsedate_to_datetime
 
-from cdn2s3 import report
 from cdn2s3.collection.region_advice import nearest_region
 from cdn2s3.counted import counted
 from cdn2s3.destinations.s3.iam import Identity
 from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
+from cdn2s3.reports import migration_report
 from cdn2s3.text import bytes_text, duration
 from cdn2s3.transfer.wiring import open_files_needed
 from cdn2s3.visit import FAILED, NTP, OK, STS, WARNING, Finding, Visit, failure
@@ -31,7 +31,7 @@ _CLOCK_WARNING = 60.0
 
 
 def check_versions(visit: Visit) -> list[Finding]:
-    found = report.versions()
+    found = migration_report.versions()
     libraries = ", ".join(f"{name} {found[name]}" for name in ("boto3", "botocore", "urllib3", "requests"))
     return [Finding(OK, "versions", f"Python {platform.python_version()}, {libraries}")]
 

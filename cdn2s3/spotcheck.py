@@ -21,7 +21,7 @@ from cdn2s3.expected import ADOPTED, COMPLETED, SEEN, UNKNOWN
 from cdn2s3.http.connection import Limit
 from cdn2s3.http.response import Answer
 from cdn2s3.keys import KeyMaker
-from cdn2s3.pictures import Kept, Pictures
+from cdn2s3.reports.contact_sheet import Kept, Pictures
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.state.ledger import Completed
 from cdn2s3.transfer.pipeline import Patience

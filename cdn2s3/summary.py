@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from cdn2s3 import report
 from cdn2s3.console.progress import shortened
 from cdn2s3.console.rerun_hint import typed
 from cdn2s3.errors import CAUSES, EXIT_CANNOT_GO_ON, EXIT_DONE, EXIT_SOME_FAILED, redact
+from cdn2s3.reports import migration_report
+from cdn2s3.reports.metrics import Example, Tally
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.tally import Example, Tally
 from cdn2s3.text import MB, duration
 
 MOST_CAUSES = 4  # on the last screen; the report has them all
@@ -20,7 +20,7 @@ COLUMNS = 80  # of the last screen, for what can be made to fit
 def summary(
     settings: MigrationSettings,
     tally: Tally,
-    audit: report.Audit,
+    audit: migration_report.Audit,
     ended: float,
     code: int,
     faults: Mapping[str, tuple[int, Example]],
@@ -55,7 +55,7 @@ def summary(
     return typed("\n".join(lines))
 
 
-def next_command(tally: Tally, audit: report.Audit, code: int) -> str:
+def next_command(tally: Tally, audit: migration_report.Audit, code: int) -> str:
     """Return the command that a person would type now."""
     if audit.not_tried or code not in (EXIT_DONE, EXIT_SOME_FAILED):
         return "python migrate.py"

@@ -8,12 +8,12 @@ import random
 from pathlib import Path
 from typing import Any
 
-from cdn2s3 import report
 from cdn2s3.destinations.base import Stored
-from cdn2s3.pictures import LARGEST, Pictures
-from cdn2s3.report import Audit, Ending, Failures
+from cdn2s3.reports import migration_report
+from cdn2s3.reports.contact_sheet import LARGEST, Pictures
+from cdn2s3.reports.metrics import Example, Tally
+from cdn2s3.reports.migration_report import Audit, Ending, Failures
 from cdn2s3.settings.declarations import MigrationSettings, build
-from cdn2s3.tally import Example, Tally
 from cdn2s3.transfer.pipeline import Result
 
 BEGAN = 1_790_000_000.0
@@ -70,13 +70,13 @@ def migration(urls: int = 20_000) -> dict[str, Any]:
     failures = sum(tally.failed.values())
     audit = Audit(urls + 12, 2, 10, urls - failures, failures, 0)
     ending = Ending(now, 1, "", "python migrate.py --retry-failed timeout")
-    return report.migration(SETTINGS, tally, audit, ending, failed)
+    return migration_report.migration(SETTINGS, tally, audit, ending, failed)
 
 
 def empty_migration(exit_code: int = 3, why: str = "the bucket does not exist") -> dict[str, Any]:
     """Return the report of a run that moved nothing."""
     ending = Ending(BEGAN + 2, exit_code, why, "python migrate.py")
-    return report.migration(SETTINGS, Tally(BEGAN), Audit(100, 0, 0, 0, 0, 100), ending, {})
+    return migration_report.migration(SETTINGS, Tally(BEGAN), Audit(100, 0, 0, 0, 0, 100), ending, {})
 
 
 def validation(checks: int = 60) -> tuple[dict[str, Any], dict[str, Pictures]]:

@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from cdn2s3 import charts
-from cdn2s3.charts import Moment, Series
+from cdn2s3.reports import charts
+from cdn2s3.reports.charts import Moment, Series
 
 
 def drawings() -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from cdn2s3 import htmlreport
-from cdn2s3.pictures import BUDGET, LARGEST, Kept, Pictures, data_uri
+from cdn2s3.reports import html
+from cdn2s3.reports.contact_sheet import BUDGET, LARGEST, Kept, Pictures, data_uri
 from cdn2s3.spotcheck import Check
 from cdn2s3.validation_report import Spot
 from tests.sample_reports import HOSTILE, PREFIX, empty_migration, migration, validation
@@ -21,10 +21,10 @@ VALIDATION, PICTURES = validation()
 
 def page_of(kind: str) -> str:
     pages = {
-        "migration": lambda: htmlreport.migration(SMALL),
-        "nothing moved": lambda: htmlreport.migration(empty_migration()),
-        "validation": lambda: htmlreport.validation(VALIDATION, PICTURES),
-        "no verdict": lambda: htmlreport.validation(without_verdict()),
+        "migration": lambda: html.migration(SMALL),
+        "nothing moved": lambda: html.migration(empty_migration()),
+        "validation": lambda: html.validation(VALIDATION, PICTURES),
+        "no verdict": lambda: html.validation(without_verdict()),
     }
     return pages[kind]()
 
@@ -62,12 +62,12 @@ def test_url_that_breaks_out_of_an_attribute_does_not() -> None:
     check = report["spot_check"]["checks"][0]
     pictures['k" onerror="alert(1)'] = pictures.pop(check["key"])
     check["key"] = 'k" onerror="alert(1)'
-    assert ' onerror="' not in htmlreport.validation(report, pictures)
+    assert ' onerror="' not in html.validation(report, pictures)
 
 
 def test_what_a_browser_would_not_show_is_escaped() -> None:
     report = empty_migration(why="a \u202e b \x00 c")
-    page = htmlreport.migration(report)
+    page = html.migration(report)
     assert "a \\u202e b \\x00 c" in page
 
 
@@ -87,7 +87,7 @@ def test_migration_page_says_the_verdict_first_and_what_to_type() -> None:
     ],
 )
 def test_migration_page_says_how_the_run_ended(exit_code: int, why: str, words: str) -> None:
-    page = htmlreport.migration(empty_migration(exit_code, why))
+    page = html.migration(empty_migration(exit_code, why))
     assert words in page
     assert why in page
 
@@ -116,7 +116,7 @@ def test_page_without_data_says_so_and_draws_nothing() -> None:
 
 def test_validation_page_shows_both_sides_of_small_pictures() -> None:
     report, pictures = validation(30)
-    page = htmlreport.validation(report, pictures)
+    page = html.validation(report, pictures)
     assert page.count('<img src="data:image/') == 2 * len(pictures)
     assert page.count("too large to show") == 2 * (30 - len(pictures))
     assert 0 < len(pictures) < 30
@@ -143,7 +143,7 @@ def test_validation_page_without_verdict_says_why() -> None:
 
 def test_written_page_is_for_its_owner_alone_and_takes_odd_text(tmp_path: Path) -> None:
     file = tmp_path / "page.html"
-    htmlreport.write(file, "a\udcffb")
+    html.write(file, "a\udcffb")
     assert file.read_bytes() == b"a?b"
     assert file.stat().st_mode & 0o777 == 0o600
 
@@ -166,21 +166,21 @@ def test_written_page_is_for_its_owner_alone_and_takes_odd_text(tmp_path: Path) 
     ],
 )
 def test_last_step_has_its_true_length(timeline: Any, seconds: float, steps: Any) -> None:
-    assert htmlreport._whole_steps(timeline, seconds) == steps
+    assert html._whole_steps(timeline, seconds) == steps
 
 
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        pytest.param(htmlreport.whole("12345"), "12,345", id="field that is a number"),
-        pytest.param(htmlreport.whole("-"), "-", id="field that is none"),
-        pytest.param(htmlreport.latency(None), "–", id="not measured"),
-        pytest.param(htmlreport.latency(0.0004), "under 1 ms", id="under a ms"),
-        pytest.param(htmlreport.latency(0.038), "38 ms", id="ms"),
-        pytest.param(htmlreport.latency(1.239), "1.24 s", id="seconds"),
-        pytest.param(htmlreport.share(1), "100 %", id="all"),
-        pytest.param(htmlreport.share(0.99999999), "99.99 %", id="never rounded up to all"),
-        pytest.param(htmlreport.share(0.999), "99.9 %", id="promise"),
+        pytest.param(html.whole("12345"), "12,345", id="field that is a number"),
+        pytest.param(html.whole("-"), "-", id="field that is none"),
+        pytest.param(html.latency(None), "–", id="not measured"),
+        pytest.param(html.latency(0.0004), "under 1 ms", id="under a ms"),
+        pytest.param(html.latency(0.038), "38 ms", id="ms"),
+        pytest.param(html.latency(1.239), "1.24 s", id="seconds"),
+        pytest.param(html.share(1), "100 %", id="all"),
+        pytest.param(html.share(0.99999999), "99.99 %", id="never rounded up to all"),
+        pytest.param(html.share(0.999), "99.9 %", id="promise"),
     ],
 )
 def test_numbers_are_said_as_a_person_does(words: str, found: str) -> None:
@@ -210,7 +210,7 @@ def test_photographs_are_shown_within_the_budget_of_the_page() -> None:
         spot.add(check_of(number, "different", 900_000, 700_000))
     assert sum(both.size for both in spot.pictures.values()) <= 2 * BUDGET
     checks = [check._asdict() for check in spot.checks]
-    sheet = htmlreport._contact_sheet(checks, spot.pictures)
+    sheet = html._contact_sheet(checks, spot.pictures)
     assert [check["key"] for check in sheet[:4]] == ["k60", "k61", "k62", "k63"]
     shown = [check["key"] for check in sheet if check["pictures"]["source"]]
     assert shown == [check["key"] for check in sheet[: len(shown)]]
@@ -241,14 +241,14 @@ def test_page_tells_how_many_failures_may_heal() -> None:
         cause: {"urls": urls, "meaning": "", "remedy": "", "examples": []}
         for cause, urls in (("timeout", 30), ("connection", 4), ("not_found", 500))
     }
-    assert "34 of them may heal when tried again" in htmlreport.migration(report)
+    assert "34 of them may heal when tried again" in html.migration(report)
     del report["failed_transfers"]["timeout"], report["failed_transfers"]["connection"]
-    assert "Trying again would not change it" in htmlreport.migration(report)
+    assert "Trying again would not change it" in html.migration(report)
 
 
 def test_page_of_an_incomplete_validation_tells_the_known_gaps_apart() -> None:
     report, pictures = validation(1)
-    page = htmlreport.validation(report, pictures)
+    page = html.validation(report, pictures)
     assert "100 URLs need another run" in page
     assert "500 more are known gaps" in page
     for cause in report["failed"]:
@@ -260,7 +260,7 @@ def test_validation_page_names_each_cause_once_with_its_examples() -> None:
     url = f"{PREFIX}/gone.jpg"
     report["examples"]["missing"]["failed:not_found"] = [{"url": url, "key": "k"}]
     report["missing"]["by_why"]["failed:not_found"] = report["failed"]["not_found"]["urls"]
-    page = htmlreport.validation(report, pictures)
+    page = html.validation(report, pictures)
     assert "failed:not_found" not in page
     assert page.count("<h3>not_found</h3>") == 1
     assert url in page.partition("<h3>not_found</h3>")[2].partition("</article>")[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3 import htmlreport
+from cdn2s3.reports import html
 from tests.browser import CHROMIUM, DRIVER, WHY_NOT, Browser
 from tests.sample_reports import empty_migration, migration, validation
 
@@ -25,9 +25,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
-    htmlreport.write(folder / "migration.html", htmlreport.migration(migration()))
-    htmlreport.write(folder / "nothing.html", htmlreport.migration(empty_migration()))
-    htmlreport.write(folder / "validation.html", htmlreport.validation(*validation()))
+    html.write(folder / "migration.html", html.migration(migration()))
+    html.write(folder / "nothing.html", html.migration(empty_migration()))
+    html.write(folder / "validation.html", html.validation(*validation()))
     return folder
 
 

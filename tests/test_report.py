@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3 import report
-from cdn2s3.report import Audit, Ending
+from cdn2s3.reports import migration_report
+from cdn2s3.reports.metrics import Tally
+from cdn2s3.reports.migration_report import Audit, Ending
 from cdn2s3.state.ledger import failed_line
-from cdn2s3.tally import Tally
 from cdn2s3.transfer.pipeline import Result
 from tests.sample_reports import BEGAN, SETTINGS, migration, validation
 
@@ -54,10 +54,10 @@ def test_report_holds_no_secret() -> None:
     secret = "https://me:canary@cdn/a.jpg?token=canary"
     tally = Tally(BEGAN)
     tally.add(Result(secret, "k", cause="timeout", message=f"GET {secret}", retried=("timeout",)), BEGAN + 1)
-    failed = report.Failures()
-    failed.add(report.Example(secret, f"GET {secret}"))
+    failed = migration_report.Failures()
+    failed.add(migration_report.Example(secret, f"GET {secret}"))
     ending = Ending(BEGAN + 2, 3, f"cannot go on: {secret}", "python migrate.py")
-    found = report.migration(SETTINGS, tally, Audit(1, 0, 0, 0, 1, 0), ending, {"timeout": failed})
+    found = migration_report.migration(SETTINGS, tally, Audit(1, 0, 0, 0, 1, 0), ending, {"timeout": failed})
     assert "canary" not in json.dumps(found)
 
 
@@ -65,21 +65,21 @@ def test_standing_counts_failed_transfers_by_cause(tmp_path: Path) -> None:
     file = tmp_path / "failed_transfers.txt"
     rows = [("timeout", f"https://cdn/{n}.jpg") for n in range(12)] + [("malformed", "nonsense")]
     file.write_bytes(b"".join(failed_line(url, cause, 4, "why", BEGAN) for cause, url in rows))
-    found = report.standing(file)
+    found = migration_report.standing(file)
     assert [(cause, failures.urls) for cause, failures in found.items()] == [
         ("timeout", 12),
         ("malformed", 1),
     ]
     assert len(found["timeout"].examples) == 10
-    assert found["malformed"].examples == [report.Example("nonsense", "why")]
+    assert found["malformed"].examples == [migration_report.Example("nonsense", "why")]
 
 
 def test_standing_of_no_file_is_nothing(tmp_path: Path) -> None:
-    assert report.standing(tmp_path / "failed_transfers.txt") == {}
+    assert migration_report.standing(tmp_path / "failed_transfers.txt") == {}
 
 
 def test_written_json_is_for_its_owner_alone_and_takes_odd_text(tmp_path: Path) -> None:
     file = tmp_path / "report.json"
-    report.write_json(file, {"url": "a\udcffb", "name": "naïve"})
+    migration_report.write_json(file, {"url": "a\udcffb", "name": "naïve"})
     assert json.loads(file.read_text("utf-8")) == {"url": "a?b", "name": "naïve"}
     assert file.stat().st_mode & 0o777 == 0o600

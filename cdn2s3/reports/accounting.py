@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import time
 
-from cdn2s3 import failures, report
+from cdn2s3 import failures
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import typed
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn
 from cdn2s3.planning.run_plan import Job
+from cdn2s3.reports import migration_report
+from cdn2s3.reports.metrics import Example, Tally
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import files
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.summary import next_command, summary
-from cdn2s3.tally import Example, Tally
 from cdn2s3.transfer.outcome import Done, Task
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class Books:
         command = typed(next_command(self.tally, audit, code))
         text = summary(self._settings, self.tally, audit, ended, code, self._faults())
         try:
-            self._report(audit, report.Ending(ended, code, typed(why), command))
+            self._report(audit, migration_report.Ending(ended, code, typed(why), command))
         except CannotGoOn:
             if error is not None:  # what stopped the run comes before what could not be told of it
                 log.error("%s", error)
@@ -104,21 +105,21 @@ class Books:
                 found[cause] = count, Example(first.url, first.message)
         return found
 
-    def _report(self, audit: report.Audit, ending: report.Ending) -> None:
-        from cdn2s3 import htmlreport  # its libraries take a while to import: not before a run
+    def _report(self, audit: migration_report.Audit, ending: migration_report.Ending) -> None:
+        from cdn2s3.reports import html  # its libraries take a while to import: not before a run
 
         state = self._settings.state_dir
-        failed = report.standing(state / FAILED)
-        written = report.migration(self._settings, self.tally, audit, ending, failed)
-        report.write_json(state / "migration_report.json", written)
-        htmlreport.write(state / "migration_report.html", htmlreport.migration(written))
+        failed = migration_report.standing(state / FAILED)
+        written = migration_report.migration(self._settings, self.tally, audit, ending, failed)
+        migration_report.write_json(state / "migration_report.json", written)
+        html.write(state / "migration_report.html", html.migration(written))
 
-    def _audit(self) -> report.Audit:
+    def _audit(self) -> migration_report.Audit:
         """Count where every line of the input is now, from the files wherever they tell."""
         work, path = self.job.work, self._settings.state_dir / FAILED
         causes = failures.rebuild(path, lambda url: url.encode("utf-8", "surrogateescape") in self._healed)
         appended = sum(1 for _ in files.whole_lines(self._ledger.completed.path, self._completed_began))
-        return report.Audit(
+        return migration_report.Audit(
             work.lines,
             work.blank,
             work.duplicates,
@@ -127,7 +128,7 @@ class Books:
             work.pending - self._tried - self._failed_pending,
         )
 
-    def _exit_code(self, error: CannotGoOn | None, signal: int, audit: report.Audit) -> int:
+    def _exit_code(self, error: CannotGoOn | None, signal: int, audit: migration_report.Audit) -> int:
         if error is not None:
             return error.exit_code
         if signal:
