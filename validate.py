@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, Callable, TypeVar
 
 from tqdm import tqdm
 
-from cdn2s3 import file_names, spotcheck, validation_report
+from cdn2s3 import file_names
 from cdn2s3.cdn.body_reader import Reader
 from cdn2s3.cdn.buffer_pool import BUDGET, Budget
 from cdn2s3.cdn.client import Source
@@ -49,7 +49,6 @@ from cdn2s3.errors import (
     Stopped,
     TryAgain,
 )
-from cdn2s3.expected import DIFFERS, SEEN, Counts, Expected, Missing
 from cdn2s3.http.connection import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.naming import key_maker
@@ -66,7 +65,8 @@ from cdn2s3.state.lines import encode
 from cdn2s3.steps import SAY_EVERY
 from cdn2s3.text import MB
 from cdn2s3.transfer.pipeline import Patience
-from cdn2s3.validation import (
+from cdn2s3.validation import spot_check
+from cdn2s3.validation.comparison import (
     COMPLETE,
     PROMISED,
     REPLACES,
@@ -78,7 +78,8 @@ from cdn2s3.validation import (
     success_rate,
     verdict,
 )
-from cdn2s3.validation_report import Findings, Spot, Steps
+from cdn2s3.validation.expected import DIFFERS, SEEN, Counts, Expected, Missing
+from cdn2s3.validation.findings import Findings, Spot, Steps
 
 log = logging.getLogger("validate")
 
@@ -120,7 +121,7 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     validation = Validation(settings, arguments.spot_check)
 
     def write(untimed: dict[str, Any]) -> None:
-        found = validation_report.timed(untimed, began, time.time())
+        found = findings.timed(untimed, began, time.time())
         migration_report.write_json(json_path, found)
         html.write(page_path, html.validation(found, validation.spot.pictures))
 
@@ -136,11 +137,11 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     except Fixable:
         raise  # nothing was contacted, nothing is to be told of the bucket
     except CannotGoOn as error:
-        write_or_say(validation_report.stopped(settings, rerun_hint.typed(str(error)), error.exit_code))
+        write_or_say(findings.stopped(settings, rerun_hint.typed(str(error)), error.exit_code))
         raise
     except Interrupted as interrupted:
         why = f"signal {interrupted.exit_code - 128}"
-        write_or_say(validation_report.stopped(settings, why, interrupted.exit_code))
+        write_or_say(findings.stopped(settings, why, interrupted.exit_code))
         raise
     spot = findings.spot
     code = EXIT_DONE if verdict(counts) == COMPLETE and spot.holds else EXIT_SOME_FAILED
@@ -148,7 +149,7 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     if not following and not spot.holds:
         following.append(rerun_hint.typed(f"python validate.py --spot-check {spot.asked}"))
     closing = "" if following else advice(counts, settings.state_dir)
-    write(validation_report.finished(settings, findings, counts, Steps(following, closing), code))
+    write(findings.finished(settings, findings, counts, Steps(following, closing), code))
     show(summary(settings, findings, counts, Steps(following, closing)))
     warning = run_binding.unfinished_collection(settings.source_urls_file)
     if warning:
@@ -358,7 +359,7 @@ class Validation:
             return
         log.info("spot check of %s images, seed %d", f"{self.spot.asked:,}", self.spot.seed)
         settings, stop = self.settings, threading.Event()
-        checker = spotcheck.SpotCheck(
+        checker = spot_check.SpotCheck(
             Source(settings.url_prefix, adapter, stop),
             self.client,
             Reader(settings.content_check, settings.max_buffer_bytes, "md5"),
@@ -368,31 +369,31 @@ class Validation:
             stop,
         )
         draw = random.Random(self.spot.seed)  # noqa: S311  # a sample, not a secret
-        numbers = spotcheck.drawn(self.expected.states, self.spot.asked, draw)
-        self.spot.drawn = min(self.spot.asked, spotcheck.checkable(self.expected.states))
+        numbers = spot_check.drawn(self.expected.states, self.spot.asked, draw)
+        self.spot.drawn = min(self.spot.asked, spot_check.checkable(self.expected.states))
         drawn = ((number, self.records.completed(number)) for number in numbers)
         in_a_row = 0
         with in_pool(lambda one: (one[0], checker.check(one[1])), drawn, stop) as checks:
             for number, check in counted_checks(checks, self.spot.drawn):
                 self._note_check(number, check)
-                in_a_row = in_a_row + 1 if check.outcome == spotcheck.UNANSWERED else 0
-                if check.outcome == spotcheck.REFUSED:
+                in_a_row = in_a_row + 1 if check.outcome == spot_check.UNANSWERED else 0
+                if check.outcome == spot_check.REFUSED:
                     self.spot.not_done = f"the bucket refuses GET: grant {policy(settings, 'GetObject')}"
                 elif in_a_row >= UNANSWERED_LIMIT:
                     self.spot.not_done = f"{in_a_row} in a row without an answer, the last: {check.message}"
                 if self.spot.not_done:
                     break
-        failed = self.spot.outcomes[spotcheck.UNANSWERED] + self.spot.outcomes[spotcheck.SOURCE_FAILED]
+        failed = self.spot.outcomes[spot_check.UNANSWERED] + self.spot.outcomes[spot_check.SOURCE_FAILED]
         if failed and not self.spot.not_done:
             self.spot.not_done = f"{failed:,} could not be compared: {self.spot.why_not}"
         if self.spot.not_done:
             log.warning("the spot check is not whole: %s", self.spot.not_done)
 
-    def _note_check(self, number: int, check: spotcheck.Check) -> None:
+    def _note_check(self, number: int, check: spot_check.Check) -> None:
         self.spot.add(check)
-        if check.outcome == spotcheck.OBJECT_GONE:
+        if check.outcome == spot_check.OBJECT_GONE:
             self.expected.states[number] &= ~SEEN
-        elif check.source is not None and check.object is not None and check.outcome == spotcheck.DIFFERENT:
+        elif check.source is not None and check.object is not None and check.outcome == spot_check.DIFFERENT:
             self.expected.states[number] |= DIFFERS
             sizes = str(check.source.size), str(check.object.size)
             self._write_mismatch(Mismatch(check.url, check.key, *sizes, check.source.md5, check.etag or "-"))

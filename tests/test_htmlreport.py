@@ -11,8 +11,8 @@ import pytest
 
 from cdn2s3.reports import html
 from cdn2s3.reports.contact_sheet import BUDGET, LARGEST, Kept, Pictures, data_uri
-from cdn2s3.spotcheck import Check
-from cdn2s3.validation_report import Spot
+from cdn2s3.validation.findings import Spot
+from cdn2s3.validation.spot_check import Check
 from tests.sample_reports import HOSTILE, PREFIX, empty_migration, migration, validation
 
 SMALL = migration(2000)

@@ -12,19 +12,18 @@ from typing import Callable
 
 import pytest
 
-from cdn2s3 import spotcheck
 from cdn2s3.cdn.body_reader import Reader
 from cdn2s3.cdn.buffer_pool import BUDGET, Budget
 from cdn2s3.cdn.client import Source
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.errors import CannotGoOn, Stopped
-from cdn2s3.expected import ADOPTED, COMPLETED, DIFFERS, SEEN
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker, Naming
 from cdn2s3.settings.declarations import MigrationSettings, build
-from cdn2s3.spotcheck import Body, Check, SpotCheck, drawn
 from cdn2s3.state.ledger import Completed
 from cdn2s3.transfer.pipeline import Patience
+from cdn2s3.validation.expected import ADOPTED, COMPLETED, DIFFERS, SEEN
+from cdn2s3.validation.spot_check import Body, Check, SpotCheck, drawn
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server
 from tests.servers.source import SourceServer

@@ -17,13 +17,13 @@ from cdn2s3.collection.lot_files import Lots
 from cdn2s3.collection.pagination import Paging
 from cdn2s3.collection.url_list import UrlList
 from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.expected import Expected
 from cdn2s3.keys import KeyMaker, Malformed, Naming
 from cdn2s3.planning.survey import completed_before, survey
 from cdn2s3.settings.declarations import CollectionSettings, build
 from cdn2s3.state import ledger
 from cdn2s3.state.files import lock_holder
 from cdn2s3.state.run_binding import unfinished_collection
+from cdn2s3.validation.expected import Expected
 from tests.properties import examples
 
 PREFIX = "https://cdn.example/"

@@ -9,13 +9,12 @@ import pytest
 
 from cdn2s3.destinations.s3.listing import Found
 from cdn2s3.errors import CAUSES, CannotGoOn
-from cdn2s3.expected import DIFFERS, Counts, Expected, Missing
 from cdn2s3.keys import KeyMaker, Naming
 from cdn2s3.owners import Owners
 from cdn2s3.planning import survey
 from cdn2s3.state.ledger import Completed, Failed
 from cdn2s3.state.lines import encode
-from cdn2s3.validation import (
+from cdn2s3.validation.comparison import (
     COMPLETE,
     COMPLETE_EXCEPT_KNOWN,
     INCOMPLETE,
@@ -28,6 +27,7 @@ from cdn2s3.validation import (
     success_rate,
     verdict,
 )
+from cdn2s3.validation.expected import DIFFERS, Counts, Expected, Missing
 
 PREFIX = "https://cdn.example/"
 KEYS = KeyMaker(Naming(PREFIX, "images/", preserve=False))

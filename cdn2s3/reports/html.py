@@ -18,7 +18,7 @@ from cdn2s3.reports import charts
 from cdn2s3.reports.contact_sheet import BUDGET, LARGEST, MOST, Pictures, data_uri
 from cdn2s3.state.files import replacing
 from cdn2s3.text import MB, bytes_text, span
-from cdn2s3.validation import REPLACES, replaces
+from cdn2s3.validation.comparison import REPLACES, replaces
 
 _NONE = Pictures(b"", b"")
 

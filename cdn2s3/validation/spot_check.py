@@ -17,7 +17,6 @@ from cdn2s3.cdn.client import Source
 from cdn2s3.destinations.base import Image
 from cdn2s3.destinations.s3.client import Reply, S3Client
 from cdn2s3.errors import CannotGoOn, Stopped, TryAgain, UrlFailed
-from cdn2s3.expected import ADOPTED, COMPLETED, SEEN, UNKNOWN
 from cdn2s3.http.connection import Limit
 from cdn2s3.http.response import Answer
 from cdn2s3.keys import KeyMaker
@@ -25,6 +24,7 @@ from cdn2s3.reports.contact_sheet import Kept, Pictures
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.state.ledger import Completed
 from cdn2s3.transfer.pipeline import Patience
+from cdn2s3.validation.expected import ADOPTED, COMPLETED, SEEN, UNKNOWN
 
 log = logging.getLogger(__name__)
 

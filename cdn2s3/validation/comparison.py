@@ -16,9 +16,9 @@ from typing import BinaryIO, NamedTuple
 
 from cdn2s3.destinations.s3.listing import Found
 from cdn2s3.errors import CAUSES, CannotGoOn
-from cdn2s3.expected import FAILED, UNKNOWN, Counts, Expected
 from cdn2s3.state import ledger
 from cdn2s3.state.ledger import Completed
+from cdn2s3.validation.expected import FAILED, UNKNOWN, Counts, Expected
 
 PROMISED = 0.999  # share of complete URLs that the migration is meant to reach
 KNOWN = frozenset(
