@@ -144,31 +144,31 @@ def planned(settings: MigrationSettings, keys: KeyMaker, arguments: argparse.Nam
 
 def check(settings: MigrationSettings) -> int:
     """Print how everything is that a migration needs; return the exit code."""
-    from cdn2s3 import doctor, permissions, visit
+    from cdn2s3.commands import check, check_bucket, check_machine
 
     checks = (
-        doctor.check_versions,
-        doctor.check_open_files,
-        doctor.check_input,
-        doctor.check_disk,
-        doctor.check_credentials,
-        doctor.check_clock,
-        doctor.check_bucket,
-        permissions.check_permissions,
-        permissions.check_guard,
-        permissions.check_acl,
-        doctor.check_source,
-        doctor.check_edge,
+        check_machine.check_versions,
+        check_machine.check_open_files,
+        check_machine.check_input,
+        check_machine.check_disk,
+        check_machine.check_credentials,
+        check_machine.check_clock,
+        check_machine.check_bucket,
+        check_bucket.check_permissions,
+        check_bucket.check_guard,
+        check_bucket.check_acl,
+        check_machine.check_source,
+        check_machine.check_edge,
     )
     findings = []
-    with closing(visit.Visit(settings)) as patient:
+    with closing(check.Visit(settings)) as patient:
         for look in checks:
             for finding in look(patient):
                 findings.append(finding)
-                show(rerun_hint.typed(visit.text(finding)))
-    worst = visit.worst(findings)
-    show(rerun_hint.typed(f"\nnext: {visit.next_step(findings)}"))
-    return {visit.OK: EXIT_DONE, visit.WARNING: EXIT_SOME_FAILED, visit.FAILED: EXIT_CANNOT_GO_ON}[worst]
+                show(rerun_hint.typed(check.text(finding)))
+    worst = check.worst(findings)
+    show(rerun_hint.typed(f"\nnext: {check.next_step(findings)}"))
+    return {check.OK: EXIT_DONE, check.WARNING: EXIT_SOME_FAILED, check.FAILED: EXIT_CANNOT_GO_ON}[worst]
 
 
 def before_a_run(

@@ -11,7 +11,8 @@ import random
 from contextlib import closing
 from pathlib import Path
 
-from cdn2s3 import adoption, creation, failures, planning, sample
+from cdn2s3 import failures
+from cdn2s3.commands import adopt, create_bucket, plan, sample
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.rerun_hint import typed
 from cdn2s3.console.signals import Signals
@@ -41,28 +42,28 @@ def plan(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     elif arguments.retry_failed is not None:
         chosen = failures.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
     table = cost_estimate.prices(Path(cost_estimate.PRICES_FILE), settings.storage_class)
-    survey = planning.looked_through(settings, chosen, bool(arguments.redo), arguments.limit)
-    print("\n".join(planning.counts_text(settings, survey) + planning.keys_text(settings, survey.work)))
+    survey = plan.looked_through(settings, chosen, bool(arguments.redo), arguments.limit)
+    print("\n".join(plan.counts_text(settings, survey) + plan.keys_text(settings, survey.work)))
     warning = run_binding.unfinished_collection(settings.source_urls_file)
     if warning:
         log.warning("%s", warning)
     if survey.work.collisions and settings.on_collision == "refuse":
-        print("\n".join(["", *planning.collisions_text(settings, survey)]))
+        print("\n".join(["", *plan.collisions_text(settings, survey)]))
         print(typed("\nnext: correct the settings, then python migrate.py --plan"))
         return EXIT_FIXABLE
-    size = planning.asked_sizes(settings, survey.work, random.Random())  # noqa: S311  # no secret
+    size = plan.asked_sizes(settings, survey.work, random.Random())  # noqa: S311  # no secret
     speed = cost_estimate.rate(settings, size.mean)
     found = cost_estimate.estimate(survey.todo, size.mean, speed.files_per_second, table)
-    print("\n".join(["", *planning.forecast_text(size, speed, found, table)]))
-    print(typed(f"\nnext: {planning.next_step(settings, survey)}"))
+    print("\n".join(["", *plan.forecast_text(size, speed, found, table)]))
+    print(typed(f"\nnext: {plan.next_step(settings, survey)}"))
     return EXIT_DONE
 
 
 def create_bucket(settings: MigrationSettings) -> int:
     """Create the bucket and print the setting that names it; return the exit code."""
     with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
-        created = creation.create(settings, lambda chosen: S3Client(chosen, adapter))
-    show(typed("\n".join(creation.text(settings, created))))
+        created = create_bucket.create(settings, lambda chosen: S3Client(chosen, adapter))
+    show(typed("\n".join(create_bucket.text(settings, created))))
     return EXIT_SOME_FAILED if created.warning else EXIT_DONE
 
 
@@ -71,8 +72,8 @@ def try_sample(settings: MigrationSettings, arguments: argparse.Namespace, signa
     if arguments.sample > sample.MOST:
         raise Fixable(f"--sample takes {sample.MOST} URLs at most: each is read back whole.")
     allow_open_files(settings.concurrency)
-    work = planning.looked_through(settings).work
-    urls = planning.drawn(settings, work, arguments.sample, random.Random())  # noqa: S311  # no secret
+    work = plan.looked_through(settings).work
+    urls = plan.drawn(settings, work, arguments.sample, random.Random())  # noqa: S311  # no secret
     if not urls:
         show(typed("nothing is pending, so there is nothing to draw from\nnext: python migrate.py --plan"))
         return EXIT_DONE
@@ -111,6 +112,6 @@ def _adopted(settings: MigrationSettings) -> int:
     work = look_through(settings, keys).work
     run_binding.bind(settings)
     with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
-        adopted = adoption.adopt(settings, keys, work, Listing(S3Client(settings, adapter), settings))
-    show(typed("\n".join(adoption.text(adopted, work.pending))))
+        adopted = adopt.adopt(settings, keys, work, Listing(S3Client(settings, adapter), settings))
+    show(typed("\n".join(adopt.text(adopted, work.pending))))
     return EXIT_DONE

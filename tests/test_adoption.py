@@ -8,7 +8,8 @@ from typing import Callable
 
 import pytest
 
-from cdn2s3 import adoption, naming, planning
+from cdn2s3 import naming
+from cdn2s3.commands import adopt, plan
 from cdn2s3.destinations.s3.listing import Found
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.settings.declarations import MigrationSettings
@@ -29,7 +30,7 @@ PREFIX = "https://cdn.example/"
 
 def adopted(
     folder: Path, lines: list[str], pages: list[list[Found]]
-) -> tuple[adoption.Adopted, list[ledger.Completed]]:
+) -> tuple[adopt.Adopted, list[ledger.Completed]]:
     (folder / "urls.txt").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     settings = MigrationSettings(
         destination_bucket="bucket",
@@ -39,8 +40,8 @@ def adopted(
         state_dir=folder,
         on_collision="first",
     )
-    work = planning.looked_through(settings).work
-    result = adoption.adopt(settings, naming.key_maker(settings), work, pages)
+    work = plan.looked_through(settings).work
+    result = adopt.adopt(settings, naming.key_maker(settings), work, pages)
     rows = [ledger.completed(line) for line in files.whole_lines(folder / "completed.txt")]
     assert None not in rows
     return result, [row for row in rows if row is not None]
@@ -53,7 +54,7 @@ def test_objects_at_a_urls_key_get_a_row(tmp_path: Path) -> None:
         [Found("images/b c.jpg", 20, ""), Found("images/x", 1, "e")],
     ]
     result, rows = adopted(tmp_path, lines, pages)
-    assert result == adoption.Adopted(rows=2, listed=3, empty=0, conflicts=0)
+    assert result == adopt.Adopted(rows=2, listed=3, empty=0, conflicts=0)
     assert [row[:6] for row in rows] == [
         (PREFIX + "a.jpg", "images/a.jpg", "10", "ab" * 16, "-", "-"),
         (PREFIX + "b%20c.jpg?v=1", "images/b c.jpg", "20", "-", "-", "-"),
@@ -107,7 +108,7 @@ def test_failures_give_way_but_for_conflicts(tmp_path: Path) -> None:
 def test_empty_objects_are_counted(tmp_path: Path) -> None:
     result, _ = adopted(tmp_path, [PREFIX + "a.jpg"], [[Found("images/a.jpg", 0, "e")]])
     assert result.empty == 1
-    assert any("empty" in line for line in adoption.text(result, 1))
+    assert any("empty" in line for line in adopt.text(result, 1))
 
 
 def test_listing_that_breaks_keeps_what_came_and_says_what_to_do(tmp_path: Path) -> None:

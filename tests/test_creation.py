@@ -10,7 +10,7 @@ from typing import Any, Callable
 
 import pytest
 
-from cdn2s3 import creation
+from cdn2s3.commands import create_bucket
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -20,7 +20,7 @@ from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
-Create = Callable[..., creation.Created]
+Create = Callable[..., create_bucket.Created]
 
 
 @pytest.fixture
@@ -32,13 +32,13 @@ def create(monkeypatch: pytest.MonkeyPatch) -> Iterator[Create]:
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     with ExitStack() as stack:
 
-        def run(server: S3Server, **changed: Any) -> creation.Created:
+        def run(server: S3Server, **changed: Any) -> create_bucket.Created:
             settings = MigrationSettings(
                 destination_bucket="fresh", aws_endpoint_url=server.url, max_retries=2, upload_timeout=5.0
             )
             adapter = PooledAdapter(1)
             stack.callback(adapter.close)
-            return creation.create(
+            return create_bucket.create(
                 dataclasses.replace(settings, **changed),
                 lambda chosen: S3Client(chosen, adapter),
                 pause=lambda seconds: None,
@@ -52,7 +52,7 @@ def test_bucket_is_created_in_its_region_and_closed(
     region: str, create: Create, s3_server: Callable[..., S3Server]
 ) -> None:
     server = s3_server(region=region)
-    assert create(server, aws_region=region) == creation.Created("fresh", True, "", "")
+    assert create(server, aws_region=region) == create_bucket.Created("fresh", True, "", "")
     bucket = server.store.bucket("fresh")
     assert bucket.region == region
     assert bucket.public_access_blocked
@@ -60,7 +60,7 @@ def test_bucket_is_created_in_its_region_and_closed(
 
 def test_bucket_of_ours_is_fine_and_left_as_it_is(create: Create, s3_server: Callable[..., S3Server]) -> None:
     server = s3_server(buckets=["fresh"])
-    assert create(server) == creation.Created("fresh", False, "", "")
+    assert create(server) == create_bucket.Created("fresh", False, "", "")
     assert server.requests("PutPublicAccessBlock") == []
 
 
@@ -83,7 +83,7 @@ def test_bucket_that_may_not_be_listed_says_nothing_of_its_owner(
     allowed = {"CreateBucket", "PutBucketPublicAccessBlock", "PutObject"}
     server = s3_server(allow=frozenset(allowed))
     created = create(server, expected_bucket_owner=server.settings.owner)
-    assert created == creation.Created("fresh", True, "", "")
+    assert created == create_bucket.Created("fresh", True, "", "")
 
 
 def test_name_taken_by_another_account_gives_way_to_the_fallback(
@@ -92,7 +92,7 @@ def test_name_taken_by_another_account_gives_way_to_the_fallback(
     server = s3_server()
     server.add_bucket("fresh", owner="999999999999")
     created = create(server, destination_bucket_fallback="second")
-    assert created == creation.Created("second", True, "fresh", "")
+    assert created == create_bucket.Created("second", True, "fresh", "")
     assert server.store.bucket("second").public_access_blocked
 
 

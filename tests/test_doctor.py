@@ -12,10 +12,10 @@ from typing import Any, Callable
 
 import pytest
 
-from cdn2s3 import doctor, permissions, visit
+from cdn2s3.commands import check, check_bucket, check_machine
+from cdn2s3.commands.check import FAILED, OK, WARNING, Finding, Visit
 from cdn2s3.destinations.s3.iam import Identity
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.visit import FAILED, OK, WARNING, Finding, Visit
 from tests.running import Migration
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server
@@ -72,7 +72,7 @@ def levels(findings: list[Finding]) -> dict[str, str]:
 
 
 def test_versions_name_python_and_the_libraries(visits: Visits) -> None:
-    (finding,) = doctor.check_versions(visits())
+    (finding,) = check_machine.check_versions(visits())
     assert finding.level == OK
     assert "Python 3." in finding.detail
     assert "boto3 " in finding.detail
@@ -80,7 +80,7 @@ def test_versions_name_python_and_the_libraries(visits: Visits) -> None:
 
 def test_open_files_beyond_the_hard_limit_fail(visits: Visits, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda what: (64, 70))
-    (finding,) = doctor.check_open_files(visits())
+    (finding,) = check_machine.check_open_files(visits())
     assert finding.level == FAILED
     assert "72 are needed, 70 are allowed" in finding.detail
     assert finding.remedy.startswith("ulimit -n 72")
@@ -88,7 +88,7 @@ def test_open_files_beyond_the_hard_limit_fail(visits: Visits, monkeypatch: pyte
 
 def test_open_files_below_the_hard_limit_are_raised(visits: Visits, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda what: (64, 1024))
-    (finding,) = doctor.check_open_files(visits())
+    (finding,) = check_machine.check_open_files(visits())
     assert finding.level == OK
     assert "raised from 64" in finding.detail
 
@@ -106,8 +106,8 @@ def test_disk_is_measured_against_the_pending_urls(
         def __init__(self, path: object) -> None:
             self.free = free
 
-    monkeypatch.setattr(doctor.shutil, "disk_usage", Usage)
-    (finding,) = doctor.check_disk(visits())
+    monkeypatch.setattr(check_machine.shutil, "disk_usage", Usage)
+    (finding,) = check_machine.check_disk(visits())
     assert finding.level == level
     assert "about 4 KB are needed" in finding.detail or "3.5 KB" in finding.detail
 
@@ -118,7 +118,7 @@ def test_input_missing_is_a_warning_with_the_command(
 ) -> None:
     if content is not None:
         (tmp_path / "urls.txt").write_text(content)
-    (finding,) = doctor.check_input(visits())
+    (finding,) = check_machine.check_input(visits())
     assert (finding.level, finding.remedy) == (WARNING, "python collect_urls.py")
 
 
@@ -126,7 +126,7 @@ def test_input_missing_is_a_warning_with_the_command(
 
 
 def test_credentials_found_say_from_where_and_hold_no_secret(visits: Visits) -> None:
-    found = by_name(doctor.check_credentials(visits()))
+    found = by_name(check_machine.check_credentials(visits()))
     assert found["credentials"].level == OK
     assert "from the environment" in found["credentials"].detail
     assert "secret" not in found["credentials"].detail
@@ -137,8 +137,8 @@ def test_credentials_missing_fail_once(visits: Visits, monkeypatch: pytest.Monke
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     patient = visits()
-    checks = (doctor.check_credentials, doctor.check_clock, doctor.check_bucket, permissions.check_permissions,
-              permissions.check_guard, permissions.check_acl)  # fmt: skip
+    checks = (check_machine.check_credentials, check_machine.check_clock, check_machine.check_bucket, check_bucket.check_permissions,
+              check_bucket.check_guard, check_bucket.check_acl)  # fmt: skip
     findings = [finding for check in checks for finding in check(patient)]
     assert levels(findings) == {"credentials": FAILED}
     assert "no AWS credentials were found" in findings[0].detail
@@ -161,7 +161,7 @@ def test_expiry_is_compared_with_the_hours_needed(
     patient = visits(concurrency=150)  # 4 million files: about 3 h
     ends_at = None if ends_in is None else time.time() + ends_in
     patient.identity = KEY._replace(ends_at=ends_at, **changed)
-    finding = by_name(doctor.check_credentials(patient))["expiry"]
+    finding = by_name(check_machine.check_credentials(patient))["expiry"]
     assert finding.level == level
     assert said in finding.detail
 
@@ -169,7 +169,7 @@ def test_expiry_is_compared_with_the_hours_needed(
 def test_credentials_that_sts_refuses_fail(visits: Visits) -> None:
     patient = visits()
     patient.identity = KEY._replace(refused="STS refuses them (ExpiredToken)")
-    (finding,) = doctor.check_credentials(patient)
+    (finding,) = check_machine.check_credentials(patient)
     assert finding.level == FAILED
     assert "ExpiredToken" in finding.detail
 
@@ -191,14 +191,14 @@ def test_bucket_is_where_the_settings_say(
     server: dict[str, Any], changed: dict[str, Any], level: str, said: str, remedy: str,
     visits: Visits, s3_server: Callable[..., S3Server],
 ) -> None:  # fmt: skip
-    finding = doctor.check_bucket(visits(s3_server(**server), **changed))[0]
+    finding = check_machine.check_bucket(visits(s3_server(**server), **changed))[0]
     assert finding.level == level
     assert said in finding.detail
     assert finding.remedy == remedy
 
 
 def test_bucket_that_cannot_be_reached_fails(visits: Visits) -> None:
-    (finding,) = doctor.check_bucket(visits())
+    (finding,) = check_machine.check_bucket(visits())
     assert finding.level == FAILED
     assert "127.0.0.1:1" in finding.detail
 
@@ -211,7 +211,7 @@ def test_owner_of_the_bucket_is_compared_with_the_credentials(
 ) -> None:
     patient = visits(s3_server())
     patient.identity = KEY._replace(account=account)
-    found = by_name(doctor.check_bucket(patient))
+    found = by_name(check_machine.check_bucket(patient))
     assert found["owner"].level == level
     assert account in found["owner"].detail
 
@@ -222,7 +222,7 @@ def test_owner_of_the_bucket_is_compared_with_the_credentials(
 def test_clock_is_compared_with_the_stores(
     offset: float, level: str, visits: Visits, s3_server: Callable[..., S3Server]
 ) -> None:
-    (finding,) = doctor.check_clock(visits(s3_server(clock_offset=offset)))
+    (finding,) = check_machine.check_clock(visits(s3_server(clock_offset=offset)))
     assert finding.level == level
     assert finding.remedy == ("" if level == OK else "sudo chronyc makestep")
 
@@ -234,7 +234,7 @@ def test_permissions_all_granted_are_ok_and_leave_nothing(
     patient = visits(server)
     findings = [
         finding
-        for check in (permissions.check_permissions, permissions.check_guard, permissions.check_acl)
+        for check in (check_bucket.check_permissions, check_bucket.check_guard, check_bucket.check_acl)
         for finding in check(patient)
     ]
     assert levels(findings) == dict.fromkeys(
@@ -247,7 +247,7 @@ def test_permissions_with_put_alone_warn_and_name_what_needs_more(
     visits: Visits, s3_server: Callable[..., S3Server]
 ) -> None:
     patient = visits(s3_server(allow=frozenset({"PutObject"})))
-    found = by_name(permissions.check_permissions(patient))
+    found = by_name(check_bucket.check_permissions(patient))
     assert levels(list(found.values())) == {"put": OK, "get": WARNING, "delete": WARNING, "list": WARNING}
     assert "--sample" in found["get"].detail
     assert '"s3:GetObject"' in found["get"].remedy
@@ -276,10 +276,10 @@ def test_put_refused_fails_with_its_remedy(
     visits: Visits, s3_server: Callable[..., S3Server],
 ) -> None:  # fmt: skip
     patient = visits(s3_server(**server), **changed)
-    (finding,) = permissions.check_permissions(patient)
+    (finding,) = check_bucket.check_permissions(patient)
     assert (finding.level, finding.remedy) == (FAILED, remedy)
     assert said in finding.detail
-    assert permissions.check_guard(patient) == permissions.check_acl(patient) == []
+    assert check_bucket.check_guard(patient) == check_bucket.check_acl(patient) == []
 
 
 LESSER = {"ignore_if_none_match": True, "ignore_content_md5": True, "ignore_checksums": True}
@@ -305,7 +305,7 @@ def test_guard_says_what_the_store_proves(
     server: dict[str, Any], changed: dict[str, Any], overwrite: str, checksum: str,
     visits: Visits, s3_server: Callable[..., S3Server],
 ) -> None:  # fmt: skip
-    found = levels(permissions.check_guard(visits(s3_server(**server), **changed)))
+    found = levels(check_bucket.check_guard(visits(s3_server(**server), **changed)))
     assert found == {"overwrite": overwrite, "checksum": checksum}
 
 
@@ -326,7 +326,7 @@ def test_acl_needed_or_not(
 ) -> None:  # fmt: skip
     patient = visits(s3_server(**server), **changed)
     patient.identity = KEY._replace(account=account)
-    (finding,) = permissions.check_acl(patient)
+    (finding,) = check_bucket.check_acl(patient)
     assert finding.level == level
     assert said in finding.detail
     assert (finding.remedy == "OBJECT_ACL=bucket-owner-full-control") == (level == WARNING)
@@ -340,7 +340,7 @@ def test_acl_check_names_the_probe_that_a_failed_delete_leaves(
     patient.identity = KEY._replace(account="")
     assert patient.probed.can_delete
     server.rules.add(Rule("InternalError", operation="DeleteObject"))
-    found = by_name(permissions.check_acl(patient))
+    found = by_name(check_bucket.check_acl(patient))
     assert set(found) == {"ACL", "delete"}
     assert found["delete"].remedy == "aws s3 rm s3://bucket/images/.cdn2s3-probe"
 
@@ -356,9 +356,12 @@ def test_source_that_answers_is_ok_and_its_edge_compared(
         f"ftp://x\n{source.url_of('a.jpg', '404')}\n{source.url_of('b.jpg')}\n"
     )
     near = visits(url_prefix=source.url_prefix)
-    assert levels(doctor.check_source(near) + doctor.check_edge(near)) == {"source": OK, "edge": OK}
+    assert levels(check_machine.check_source(near) + check_machine.check_edge(near)) == {
+        "source": OK,
+        "edge": OK,
+    }
     far = visits(url_prefix=source.url_prefix, aws_region="eu-west-1", aws_endpoint_url=None)
-    (finding,) = doctor.check_edge(far)
+    (finding,) = check_machine.check_edge(far)
     assert finding.level == WARNING
     assert "SEA19-C2 answers here; the nearest region is us-west-2" in finding.detail
 
@@ -366,15 +369,15 @@ def test_source_that_answers_is_ok_and_its_edge_compared(
 def test_source_that_cannot_be_reached_fails(visits: Visits, tmp_path: Path) -> None:
     (tmp_path / "urls.txt").write_text(f"{NOWHERE}/a.jpg\n")
     patient = visits(url_prefix=f"{NOWHERE}/")
-    (finding,) = doctor.check_source(patient)
+    (finding,) = check_machine.check_source(patient)
     assert finding.level == FAILED
     assert "cannot be reached" in finding.detail
-    assert doctor.check_edge(patient) == []
+    assert check_machine.check_edge(patient) == []
 
 
 def test_source_without_a_url_under_the_prefix_fails(visits: Visits, tmp_path: Path) -> None:
     (tmp_path / "urls.txt").write_text("https://elsewhere.example/a.jpg\n")
-    (finding,) = doctor.check_source(visits())
+    (finding,) = check_machine.check_source(visits())
     assert (finding.level, finding.remedy) == (FAILED, "correct URL_PREFIX")
 
 
@@ -383,7 +386,7 @@ def test_source_that_lacks_the_first_files_is_a_warning(
 ) -> None:
     source = source_server()
     (tmp_path / "urls.txt").write_text("".join(source.url_of(f"{n}.jpg", "404") + "\n" for n in range(9)))
-    (finding,) = doctor.check_source(visits(url_prefix=source.url_prefix))
+    (finding,) = check_machine.check_source(visits(url_prefix=source.url_prefix))
     assert finding.level == WARNING
 
 
@@ -392,7 +395,7 @@ def test_source_that_refuses_all_fails(
 ) -> None:
     source = source_server()
     (tmp_path / "urls.txt").write_text("".join(source.url_of(f"{n}.jpg", "403") + "\n" for n in range(9)))
-    (finding,) = doctor.check_source(visits(url_prefix=source.url_prefix))
+    (finding,) = check_machine.check_source(visits(url_prefix=source.url_prefix))
     assert finding.level == FAILED
     assert "403, 403, 403, 403, 403 to HEAD" in finding.detail
 
@@ -429,7 +432,7 @@ def test_check_exits_by_the_gravest_finding(
 
 def test_finding_as_text_wraps_words_and_keeps_commands_whole() -> None:
     command = "python some_long_command.py --with a-great-many --options that go beyond the width"
-    lines = visit.text(Finding(FAILED, "thing", "word " * 40, command)).splitlines()
+    lines = check.text(Finding(FAILED, "thing", "word " * 40, command)).splitlines()
     assert lines[0].startswith("failed   thing        word word")
     assert all(len(line) <= 79 for line in lines[:-1])
     assert lines[-1].strip() == f"-> {command}"

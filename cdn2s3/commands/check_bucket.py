@@ -5,13 +5,13 @@ Each permission that only a feature needs is a warning that names the feature.
 
 from __future__ import annotations
 
+from cdn2s3.commands.check import FAILED, NTP, OK, STS, WARNING, Finding, Visit, failure
 from cdn2s3.destinations.s3 import capabilities
 from cdn2s3.destinations.s3.client import Reply
 from cdn2s3.destinations.s3.destination import probe_image, probe_key
 from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
 from cdn2s3.policy import policy, policy_to_put
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.visit import FAILED, NTP, OK, STS, WARNING, Finding, Visit, failure
 
 _RENEW = "aws sso login   (or renew the keys; an instance role renews itself)"
 _WRONG_REGION = "set AWS_REGION to the bucket's own region"

@@ -15,12 +15,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from hashlib import md5
 from typing import Callable, NamedTuple, TypeVar
 
+from cdn2s3.commands.plan import row
 from cdn2s3.destinations.s3.destination import Bucket, probe_key
 from cdn2s3.errors import CAUSES, CannotGoOn, Stopped, TryAgain, UrlFailed, redact
 from cdn2s3.http.connection import Limit
 from cdn2s3.keys import Address, Malformed
 from cdn2s3.naming import key_maker
-from cdn2s3.planning import row
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.text import MB, duration
