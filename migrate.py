@@ -26,11 +26,13 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Callable, Protocol
 
 from cdn2s3 import failures
+from cdn2s3.commands.arguments import positive
 from cdn2s3.console import rerun_hint, stdio
-from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
+from cdn2s3.console.logging_setup import ending_in_the_log, say_error
 from cdn2s3.console.logging_setup import set_level as set_log_level
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.progress import Progress
@@ -40,10 +42,7 @@ from cdn2s3.destinations.s3.capabilities import Probed
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.errors import (
     CAUSES,
-    EXIT_CANNOT_GO_ON,
     EXIT_CODES_HELP,
-    EXIT_DONE,
-    EXIT_SOME_FAILED,
     CannotGoOn,
     Stopped,
 )
@@ -91,9 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             run_binding.make_state_dir(settings.state_dir)
             set_up_logs(settings.state_dir / "migration.log", settings.log_level)
-        command = before_a_run(settings, arguments, signals)
-        if command is not None:
-            return command()
+        command = command_of(arguments)
+        if command:
+            return int(command.run(settings, arguments, signals))
         allow_open_files(settings.concurrency)
         with files.held_lock(settings.state_dir / run_binding.LOCK, "migrate.py") as lock:
             return migrate(settings, arguments, signals, lock)
@@ -101,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say_error("migrate.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
-        early = " before anything was moved" if is_a_run(arguments) else ""
+        early = "" if command_of(arguments) else " before anything was moved"
         again = rerun_hint.given("migrate.py", vars(arguments))
         say_error("migrate.py", f"stopped by {signals.name}{early}. Run `{again}` again.")
         return interrupted.exit_code
@@ -137,55 +136,6 @@ def planned(settings: MigrationSettings, keys: KeyMaker, arguments: argparse.Nam
         forgotten = forget_completed(settings.state_dir, to_redo(looked, settings.source_urls_file, redone))
         log.info("%s completed rows forgotten", f"{forgotten:,}")
     return plan_job(settings, keys, looked, chosen, arguments.limit, time.time())
-
-
-# --- before a run: whether it can ---
-
-
-def check(settings: MigrationSettings) -> int:
-    """Print how everything is that a migration needs; return the exit code."""
-    from cdn2s3.commands import check, check_bucket, check_machine
-
-    checks = (
-        check_machine.check_versions,
-        check_machine.check_open_files,
-        check_machine.check_input,
-        check_machine.check_disk,
-        check_machine.check_credentials,
-        check_machine.check_clock,
-        check_machine.check_bucket,
-        check_bucket.check_permissions,
-        check_bucket.check_guard,
-        check_bucket.check_acl,
-        check_machine.check_source,
-        check_machine.check_edge,
-    )
-    findings = []
-    with closing(check.Visit(settings)) as patient:
-        for look in checks:
-            for finding in look(patient):
-                findings.append(finding)
-                show(rerun_hint.typed(check.text(finding)))
-    worst = check.worst(findings)
-    show(rerun_hint.typed(f"\nnext: {check.next_step(findings)}"))
-    return {check.OK: EXIT_DONE, check.WARNING: EXIT_SOME_FAILED, check.FAILED: EXIT_CANNOT_GO_ON}[worst]
-
-
-def before_a_run(
-    settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals
-) -> Callable[[], int] | None:
-    """Return the command before a run that the arguments ask for, None for a run."""
-    from cdn2s3 import before  # worker processes import this script too, and need none of it
-
-    if arguments.plan:
-        return lambda: before.plan(settings, arguments)
-    if arguments.check:
-        return lambda: check(settings)
-    if arguments.create_bucket:
-        return lambda: before.create_bucket(settings)
-    if arguments.sample:
-        return lambda: before.try_sample(settings, arguments, signals)
-    return (lambda: before.adopt(settings)) if arguments.adopt else None
 
 
 class Run:
@@ -501,12 +451,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--env-file", type=Path, default=Path("migration.env"), metavar="PATH")
-    before = parser.add_mutually_exclusive_group()
-    before.add_argument("--plan", action="store_true", help="count, find collisions, estimate; move nothing")
-    before.add_argument("--check", action="store_true", help="look at credentials, bucket, network, disk")
-    before.add_argument("--create-bucket", action="store_true", help="create DESTINATION_BUCKET")
-    before.add_argument("--sample", type=positive, metavar="N", help="try N URLs under _test/, then delete")
-    before.add_argument("--adopt", action="store_true", help="the state is lost: record what the bucket has")
+    verbs = parser.add_mutually_exclusive_group()
+    for command in commands().values():
+        command.add_arguments(verbs)
     parser.add_argument("--limit", type=positive, metavar="N", help="stop after N pending URLs")
     parser.add_argument(
         "--retry-failed",
@@ -525,7 +472,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
-    alone = not (is_a_run(given) or given.plan)
+    alone = bool(command_of(given)) and not given.plan
     if alone and (given.redo or given.limit or given.retry_failed is not None):
         parser.error("--limit, --retry-failed and --redo go with a run or with --plan")
     if given.redo and given.retry_failed is not None:
@@ -535,8 +482,17 @@ def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Names
         )
 
 
-def is_a_run(given: argparse.Namespace) -> bool:
-    return not (given.plan or given.check or given.create_bucket or given.sample or given.adopt)
+def commands() -> dict[str, ModuleType]:
+    """Return the commands that are no run: the module of each, by its option."""
+    # Worker processes import this script too, and need none of them.
+    from cdn2s3.commands import adopt, check, create_bucket, plan, sample
+
+    return {"plan": plan, "check": check, "create_bucket": create_bucket, "sample": sample, "adopt": adopt}
+
+
+def command_of(arguments: argparse.Namespace) -> ModuleType | None:
+    """Return the module of the command that arguments ask for, None for a run."""
+    return next((module for name, module in commands().items() if getattr(arguments, name)), None)
 
 
 def cause(text: str) -> str:
@@ -544,12 +500,6 @@ def cause(text: str) -> str:
     if text and text not in CAUSES:
         raise argparse.ArgumentTypeError(f"{text!r} is no cause of failure; choose from {', '.join(CAUSES)}")
     return text
-
-
-def positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise argparse.ArgumentTypeError("a whole number from 1 on")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,7 @@ from cdn2s3.state.lines import encode
 from cdn2s3.steps import SAY_EVERY
 from cdn2s3.text import MB
 from cdn2s3.transfer.pipeline import Patience
+from cdn2s3.validation import findings as findings_module
 from cdn2s3.validation import spot_check
 from cdn2s3.validation.comparison import (
     COMPLETE,
@@ -121,7 +122,7 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     validation = Validation(settings, arguments.spot_check)
 
     def write(untimed: dict[str, Any]) -> None:
-        found = findings.timed(untimed, began, time.time())
+        found = findings_module.timed(untimed, began, time.time())
         migration_report.write_json(json_path, found)
         html.write(page_path, html.validation(found, validation.spot.pictures))
 
@@ -137,11 +138,11 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     except Fixable:
         raise  # nothing was contacted, nothing is to be told of the bucket
     except CannotGoOn as error:
-        write_or_say(findings.stopped(settings, rerun_hint.typed(str(error)), error.exit_code))
+        write_or_say(findings_module.stopped(settings, rerun_hint.typed(str(error)), error.exit_code))
         raise
     except Interrupted as interrupted:
         why = f"signal {interrupted.exit_code - 128}"
-        write_or_say(findings.stopped(settings, why, interrupted.exit_code))
+        write_or_say(findings_module.stopped(settings, why, interrupted.exit_code))
         raise
     spot = findings.spot
     code = EXIT_DONE if verdict(counts) == COMPLETE and spot.holds else EXIT_SOME_FAILED
@@ -149,7 +150,7 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     if not following and not spot.holds:
         following.append(rerun_hint.typed(f"python validate.py --spot-check {spot.asked}"))
     closing = "" if following else advice(counts, settings.state_dir)
-    write(findings.finished(settings, findings, counts, Steps(following, closing), code))
+    write(findings_module.finished(settings, findings, counts, Steps(following, closing), code))
     show(summary(settings, findings, counts, Steps(following, closing)))
     warning = run_binding.unfinished_collection(settings.source_urls_file)
     if warning:

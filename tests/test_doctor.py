@@ -12,8 +12,8 @@ from typing import Any, Callable
 
 import pytest
 
-from cdn2s3.commands import check, check_bucket, check_machine
-from cdn2s3.commands.check import FAILED, OK, WARNING, Finding, Visit
+from cdn2s3.commands import check_bucket, check_context, check_machine
+from cdn2s3.commands.check_context import FAILED, OK, WARNING, Finding, Visit
 from cdn2s3.destinations.s3.iam import Identity
 from cdn2s3.settings.declarations import MigrationSettings
 from tests.running import Migration
@@ -137,9 +137,15 @@ def test_credentials_missing_fail_once(visits: Visits, monkeypatch: pytest.Monke
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     patient = visits()
-    checks = (check_machine.check_credentials, check_machine.check_clock, check_machine.check_bucket, check_bucket.check_permissions,
-              check_bucket.check_guard, check_bucket.check_acl)  # fmt: skip
-    findings = [finding for check in checks for finding in check(patient)]
+    checks = (
+        check_machine.check_credentials,
+        check_machine.check_clock,
+        check_machine.check_bucket,
+        check_bucket.check_permissions,
+        check_bucket.check_guard,
+        check_bucket.check_acl,
+    )
+    findings = [finding for one in checks for finding in one(patient)]
     assert levels(findings) == {"credentials": FAILED}
     assert "no AWS credentials were found" in findings[0].detail
 
@@ -432,7 +438,7 @@ def test_check_exits_by_the_gravest_finding(
 
 def test_finding_as_text_wraps_words_and_keeps_commands_whole() -> None:
     command = "python some_long_command.py --with a-great-many --options that go beyond the width"
-    lines = check.text(Finding(FAILED, "thing", "word " * 40, command)).splitlines()
+    lines = check_context.text(Finding(FAILED, "thing", "word " * 40, command)).splitlines()
     assert lines[0].startswith("failed   thing        word word")
     assert all(len(line) <= 79 for line in lines[:-1])
     assert lines[-1].strip() == f"-> {command}"

@@ -61,7 +61,7 @@ def test_probe_object_that_another_run_deletes_meanwhile_misleads_nobody(
                 server.store.delete("bucket", PROBE)
             return reply
 
-    monkeypatch.setattr(guard, "Bucket", Disturbed)
+    monkeypatch.setattr(capabilities, "Bucket", Disturbed)
     assert probe(server).guard == AMAZON
 
 
@@ -102,7 +102,7 @@ def test_what_the_store_does_is_found_out(
 def test_checks_of_both_digests_are_told_apart(probe: Probe, s3_server: Any, ignored: str) -> None:
     ignore = {"md5": "ignore_content_md5", "crc32": "ignore_checksums"}[ignored]
     guard = probe(s3_server(**{ignore: True}), INTEGRITY="crc32").guard
-    assert (capabilities.md5_refused, capabilities.checksum_refused) == (ignored != "md5", ignored != "crc32")
+    assert (guard.md5_refused, guard.checksum_refused) == (ignored != "md5", ignored != "crc32")
 
 
 def test_probe_object_stays_where_it_may_not_be_deleted_and_the_next_probe_finds_the_same(

@@ -184,7 +184,7 @@ def test_check_that_no_other_would_pass_either(both: Callable[..., Both], fault:
 
 
 def test_check_with_faults_that_pass(both: Callable[..., Both], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spotcheck, "backoff", lambda failures: 0.0)
+    monkeypatch.setattr("cdn2s3.validation.spot_check.backoff", lambda failures: 0.0)
     one = both(max_retries=2)
     url = one.source.url_of("a", fault="503.1")
     one.s3.put("bucket", "images/a", one.source.body(url))

@@ -63,7 +63,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read backwards in blocks so small that a short file has several."""
-    monkeypatch.setattr(statefile, "_BLOCK", 4)
+    monkeypatch.setattr("cdn2s3.state.files._BLOCK", 4)
 
 
 # Reading
@@ -349,7 +349,7 @@ def test_synced_every_second_syncs_while_the_block_runs(path: Path, monkeypatch:
             super().sync()
             synced.set()
 
-    monkeypatch.setattr(statefile, "SYNC_SECONDS", 0.01)
+    monkeypatch.setattr("cdn2s3.state.files.SYNC_SECONDS", 0.01)
     file = Watched(path)
     with synced_every_second(file):
         file.append(b"a\n")

@@ -6,20 +6,30 @@ size and its ETag. The spot check of validate.py takes adopted rows first.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 from cdn2s3 import failures
+from cdn2s3.console.logging_setup import show
+from cdn2s3.console.rerun_hint import typed
+from cdn2s3.console.signals import Signals
 from cdn2s3.counted import counted
-from cdn2s3.destinations.s3.listing import Found
-from cdn2s3.errors import CannotGoOn
+from cdn2s3.destinations.s3.client import S3Client
+from cdn2s3.destinations.s3.listing import Found, Listing
+from cdn2s3.errors import EXIT_DONE, CannotGoOn
+from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
+from cdn2s3.naming import key_maker
+from cdn2s3.planning.run_plan import look_through
 from cdn2s3.planning.survey import PENDING, Worklist
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.state.files import AppendFile, input_line, placed_lines, synced_every_second
+from cdn2s3.state import run_binding
+from cdn2s3.state.files import AppendFile, held_lock, input_line, placed_lines, synced_every_second
 from cdn2s3.state.key_index import Fingerprints, Numbered
 from cdn2s3.state.ledger import COMPLETED, FAILED, Completed, decode_line, timestamp
 from cdn2s3.state.lines import encode
@@ -151,3 +161,25 @@ def text(adopted: Adopted, pending: int) -> list[str]:
         lines.append(f"{adopted.conflicts:,} not adopted: an earlier run found other content (conflict)")
     command = "migrate.py" if pending > adopted.rows else "validate.py"
     return [*lines, f"next: python {command}"]
+
+
+def add_arguments(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--adopt", action="store_true", help="the state is lost: record what the bucket has")
+
+
+def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
+    """Record what lies in the bucket already as completed, under the lock; return the exit code."""
+    with held_lock(settings.state_dir / run_binding.LOCK, "migrate.py"):
+        return _adopted(settings)
+
+
+def _adopted(settings: MigrationSettings) -> int:
+    run_binding.refuse_while_collecting(settings.source_urls_file)
+    run_binding.check(settings)
+    keys = key_maker(settings)
+    work = look_through(settings, keys).work
+    run_binding.bind(settings)
+    with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
+        adopted = adopt(settings, keys, work, Listing(S3Client(settings, adapter), settings))
+    show(typed("\n".join(text(adopted, work.pending))))
+    return EXIT_DONE

@@ -1,221 +1,50 @@
-"""A visit of the doctor: what the checks of `migrate.py --check` share, what each finds, how a person sees it.
-
-What several checks need is asked once, when the first of them needs it, and kept.
-"""
+"""`migrate.py --check`: look at everything that a migration needs, and say what to correct."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Sequence
-from functools import cached_property
-from typing import NamedTuple
+import argparse
+from contextlib import closing
 
-from cdn2s3.destinations.s3 import capabilities
-from cdn2s3.destinations.s3.client import Reply, S3Client
-from cdn2s3.destinations.s3.destination import Bucket, Guard, probe_image, probe_key
-from cdn2s3.destinations.s3.iam import Identity, identity
-from cdn2s3.errors import CannotGoOn, Fixable, MigrationError, TryAgain, UrlFailed
-from cdn2s3.heads import Head, heads
-from cdn2s3.http.connection import Limit
-from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.keys import Malformed
-from cdn2s3.naming import key_maker
-from cdn2s3.planning import cost_estimate
+from cdn2s3.commands import check_bucket, check_context, check_machine
+from cdn2s3.console import rerun_hint
+from cdn2s3.console.logging_setup import show
+from cdn2s3.console.signals import Signals
+from cdn2s3.errors import EXIT_CANNOT_GO_ON, EXIT_DONE, EXIT_SOME_FAILED
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.state.files import cannot_read, input_lines, whole_lines
-from cdn2s3.state.ledger import COMPLETED, decode_line
 
-OK, WARNING, FAILED = "ok", "warning", "failed"
-
-_SOURCE_TRIES = 5  # URLs of the input that are asked for; one may be missing
-_WIDTH = 79  # of a terminal's 80 columns
-
-STS = "aws sts get-caller-identity"
-NTP = "sudo chronyc makestep"
-NOTHING_KNOWN = Guard(etag_is_md5=False, checksum_refused=False, if_none_match=False, can_read=False)
-
-
-class Finding(NamedTuple):
-    """What a check found."""
-
-    level: str  # OK, WARNING or FAILED
-    what: str  # one or two words
-    detail: str
-    remedy: str = ""  # a command or a policy snippet; "" where nothing is to be done
-
-
-class Visit:
-    """What the checks share; each thing is asked for once, when a check first needs it."""
-
-    def __init__(self, settings: MigrationSettings) -> None:
-        self.settings = settings
-        self._adapter = PooledAdapter(4, settings.ca_bundle)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._adapter.close()
-
-    @cached_property
-    def client(self) -> S3Client:
-        """The bucket's client; raise CannotGoOn without credentials."""
-        return S3Client(self.settings, self._adapter)
-
-    @cached_property
-    def bucket(self) -> Bucket:
-        """The bucket, of which nothing is known yet; raise CannotGoOn without credentials."""
-        return Bucket(self.settings, self.client, NOTHING_KNOWN)
-
-    @cached_property
-    def identity(self) -> Identity:
-        """Whose credentials they are; raise CannotGoOn when there are none."""
-        return identity(self.settings)
-
-    @cached_property
-    def bucket_head(self) -> Reply:
-        """The answer to HeadBucket; raise TryAgain or CannotGoOn."""
-        return self.client.request("HEAD", "", self.limit())
-
-    @property
-    def can_sign(self) -> bool:
-        """Whether there are credentials; where there are none, check_credentials has said all."""
-        try:
-            return bool(self.identity)
-        except CannotGoOn:
-            return False
-
-    @cached_property
-    def first_put(self) -> Reply:
-        """The answer to a plain PUT of the probe object; raise TryAgain or CannotGoOn."""
-        image = probe_image() if self.settings.integrity == "md5" else probe_image()._replace(md5=b"")
-        return self.bucket.put(probe_key(self.settings), image, self.limit(), False)
-
-    @cached_property
-    def probed(self) -> capabilities.Probed:
-        """What the guard probe found out; raise TryAgain or CannotGoOn."""
-        return capabilities.probe(self.settings, self.client)
-
-    @property
-    def probed_or_none(self) -> capabilities.Probed | None:
-        """The same, None where the probe cannot be put (check_permissions has named why)."""
-        try:
-            return self.probed if self.can_sign and self.first_put.status == 200 else None
-        except (TryAgain, CannotGoOn):
-            return None
-
-    @cached_property
-    def lines(self) -> int:
-        """How many lines the input has; raise Fixable when it cannot be read."""
-        path = self.settings.source_urls_file
-        try:
-            return sum(1 for line in input_lines(path) if line)
-        except OSError as error:
-            raise cannot_read(path, error, "SOURCE_URLS_FILE") from error
-
-    @property
-    def has_lines(self) -> bool:
-        """Whether the input can be read and has lines."""
-        try:
-            return bool(self.lines)
-        except Fixable:
-            return False
-
-    @cached_property
-    def pending(self) -> int:
-        """About how many URLs are to be moved, blank and repeated lines not looked for."""
-        done = sum(1 for _ in whole_lines(self.settings.state_dir / COMPLETED))
-        return max(0, self.lines - done)
-
-    @cached_property
-    def heads(self) -> list[Head]:
-        """Answers of the CDN for the first URLs, until one is a 200."""
-        answers: list[Head] = []
-        for target in self._first_targets():
-            answers += heads(self.settings, [target], 10.0)
-            if answers[-1].status in (None, 200):
-                break
-        return answers
-
-    def _first_targets(self) -> list[str]:
-        keys, targets = key_maker(self.settings), []
-        try:
-            for line in input_lines(self.settings.source_urls_file):
-                try:
-                    targets.append(keys.address(decode_line(line)).target)
-                except Malformed:
-                    continue
-                if len(targets) == _SOURCE_TRIES:
-                    break
-        except OSError:
-            return []  # check_input names it
-        return targets
-
-    @property
-    def hours(self) -> float:
-        """About how long the migration takes; of the whole default job where the input is not there yet."""
-        try:
-            files = self.pending
-        except Fixable:
-            files = 4_000_000
-        return files / cost_estimate.rate(self.settings, cost_estimate.ASSUMED_BYTES).files_per_second / 3600
-
-    def limit(self) -> Limit:
-        return Limit(min(20.0, self.settings.upload_timeout))
-
-    @property
-    def account(self) -> str:
-        """The account of the credentials; "" where it is not known."""
-        try:
-            return self.identity.account
-        except CannotGoOn:
-            return ""
-
-    def is_ours(self, account: str) -> bool:
-        """Tell whether the bucket says that account owns it."""
-        owner = {"x-amz-expected-bucket-owner": account}
-        try:
-            return self.client.request("HEAD", "", self.limit(), headers=owner).status == 200
-        except (TryAgain, CannotGoOn):
-            return False
+CHECKS = (
+    check_machine.check_versions,
+    check_machine.check_open_files,
+    check_machine.check_input,
+    check_machine.check_disk,
+    check_machine.check_credentials,
+    check_machine.check_clock,
+    check_machine.check_bucket,
+    check_bucket.check_permissions,
+    check_bucket.check_guard,
+    check_bucket.check_acl,
+    check_machine.check_source,
+    check_machine.check_edge,
+)
+_EXIT_CODES = {
+    check_context.OK: EXIT_DONE,
+    check_context.WARNING: EXIT_SOME_FAILED,
+    check_context.FAILED: EXIT_CANNOT_GO_ON,
+}
 
 
-def failure(what: str, error: MigrationError, remedy: str) -> Finding:
-    """Return the finding that error is."""
-    said = error.message if isinstance(error, (TryAgain, UrlFailed)) else str(error)
-    return Finding(FAILED, what, said, remedy)
+def add_arguments(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--check", action="store_true", help="look at credentials, bucket, network, disk")
 
 
-def text(finding: Finding) -> str:
-    """Return a finding as the lines that a person sees; a remedy is on lines of its own, to be copied."""
-    head = f"{finding.level:<8} {finding.what:<12} "
-    lines = _wrapped(finding.detail, head)
-    if finding.remedy.startswith("{"):  # JSON may be broken between words, a command may not
-        lines += _wrapped(finding.remedy, " " * len(head) + "-> ")
-    elif finding.remedy:
-        lines.append(" " * len(head) + f"-> {finding.remedy}")
-    return "\n".join(lines)
-
-
-def _wrapped(words: str, head: str) -> list[str]:
-    return textwrap.wrap(
-        words,
-        _WIDTH,
-        initial_indent=head,
-        subsequent_indent=" " * len(head),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
-def worst(findings: Sequence[Finding]) -> str:
-    """Return the gravest level among findings."""
-    levels = {finding.level for finding in findings}
-    return FAILED if FAILED in levels else WARNING if WARNING in levels else OK
-
-
-def next_step(findings: Sequence[Finding]) -> str:
-    """Return what to do after all checks."""
-    if worst(findings) == FAILED:
-        return "correct what failed, then python migrate.py --check"
-    if any(finding.what == "input" and finding.level != OK for finding in findings):
-        return "python collect_urls.py"
-    return "python migrate.py --sample 100"
+def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
+    """Print how everything is that a migration needs; return the exit code."""
+    findings = []
+    with closing(check_context.Visit(settings)) as visit:
+        for check in CHECKS:
+            for finding in check(visit):
+                findings.append(finding)
+                show(rerun_hint.typed(check_context.text(finding)))
+    worst = check_context.worst(findings)
+    show(rerun_hint.typed(f"\nnext: {check_context.next_step(findings)}"))
+    return _EXIT_CODES[worst]

@@ -5,7 +5,7 @@ Each permission that only a feature needs is a warning that names the feature.
 
 from __future__ import annotations
 
-from cdn2s3.commands.check import FAILED, NTP, OK, STS, WARNING, Finding, Visit, failure
+from cdn2s3.commands.check_context import FAILED, NTP, OK, STS, WARNING, Finding, Visit, failure
 from cdn2s3.destinations.s3 import capabilities
 from cdn2s3.destinations.s3.client import Reply
 from cdn2s3.destinations.s3.destination import probe_image, probe_key

@@ -14,7 +14,7 @@ import time
 from email.utils import parsedate_to_datetime
 
 from cdn2s3.collection.region_advice import nearest_region
-from cdn2s3.commands.check import FAILED, NTP, OK, STS, WARNING, Finding, Visit, failure
+from cdn2s3.commands.check_context import FAILED, NTP, OK, STS, WARNING, Finding, Visit, failure
 from cdn2s3.counted import counted
 from cdn2s3.destinations.s3.iam import Identity
 from cdn2s3.errors import CannotGoOn, Fixable, TryAgain

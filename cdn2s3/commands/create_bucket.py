@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import time
+from contextlib import closing
 from typing import Any, Callable, NamedTuple
 
+from cdn2s3.console.logging_setup import show
+from cdn2s3.console.rerun_hint import typed
+from cdn2s3.console.signals import Signals
 from cdn2s3.destinations.s3.client import Reply, S3Client
-from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
+from cdn2s3.errors import (
+    EXIT_DONE,
+    EXIT_SOME_FAILED,
+    CannotGoOn,
+    MigrationError,
+    TryAgain,
+    UrlFailed,
+)
 from cdn2s3.http.connection import Limit
+from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.policy import policy
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.settings.declarations import MigrationSettings
@@ -175,3 +188,15 @@ def text(settings: MigrationSettings, created: Created) -> list[str]:
         "",
         "next: python migrate.py --check",
     ]
+
+
+def add_arguments(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--create-bucket", action="store_true", help="create DESTINATION_BUCKET")
+
+
+def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
+    """Create the bucket and print the setting that names it; return the exit code."""
+    with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
+        created = create(settings, lambda chosen: S3Client(chosen, adapter))
+    show(typed("\n".join(text(settings, created))))
+    return EXIT_SOME_FAILED if created.warning else EXIT_DONE

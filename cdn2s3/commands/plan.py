@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import logging
 import random
 import textwrap
 from collections.abc import Iterable
+from pathlib import Path
 
-from cdn2s3.console.rerun_hint import settings_file
+from cdn2s3 import failures
+from cdn2s3.console.rerun_hint import settings_file, typed
+from cdn2s3.console.signals import Signals
 from cdn2s3.counted import counted
-from cdn2s3.errors import printable, redact
+from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE, printable, redact
 from cdn2s3.heads import Head, heads
 from cdn2s3.naming import key_maker, warn_of_naming
-from cdn2s3.planning import cost_estimate, survey
+from cdn2s3.planning import cost_estimate
+from cdn2s3.planning import survey as survey_module
 from cdn2s3.planning.collisions import Collision, remedies
 from cdn2s3.planning.cost_estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, dollars
+from cdn2s3.planning.run_plan import refuse_strangers, urls_of
 from cdn2s3.planning.survey import DONE, NOT_CHOSEN, PENDING, Worklist
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import run_binding
 from cdn2s3.state.key_index import Fingerprints
-from cdn2s3.state.ledger import COMPLETED
+from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.text import bytes_text, duration
+
+log = logging.getLogger(__name__)
 
 HEADS = 200  # of files drawn at random: the mean of log-normal sizes is then known to about 15 %
 HEAD_SECONDS = 20.0  # for all of them
@@ -63,8 +72,8 @@ def looked_through(
             collisions.append(Collision(key, first, url))
 
     keys = key_maker(settings)
-    owners = survey.completed_before(settings.state_dir / COMPLETED, keys)
-    work = survey.survey(settings.source_urls_file, keys, owners, on_malformed, on_collision)
+    owners = survey_module.completed_before(settings.state_dir / COMPLETED, keys)
+    work = survey_module.survey(settings.source_urls_file, keys, owners, on_malformed, on_collision)
     warn_of_naming(settings, work)
     if chosen is not None:
         _choose(settings, work, chosen, redo)
@@ -74,7 +83,7 @@ def looked_through(
 
 def _choose(settings: MigrationSettings, work: Worklist, chosen: Fingerprints, redo: bool) -> None:
     for fate, becomes in ((PENDING, PENDING), (DONE, PENDING if redo else DONE)):
-        for number, url in survey.lines_with(fate, settings.source_urls_file, work):
+        for number, url in survey_module.lines_with(fate, settings.source_urls_file, work):
             is_chosen = url.encode("utf-8", "surrogateescape") in chosen
             work.fates[number] = becomes if is_chosen else (NOT_CHOSEN if fate == PENDING else DONE)
 
@@ -83,7 +92,7 @@ def drawn(settings: MigrationSettings, work: Worklist, count: int, draw: random.
     """Return count pending URLs drawn at random, each with the same chance, in the order of the input."""
     pending = work.fates.count(PENDING)
     places = set(draw.sample(range(pending), min(count, pending)))
-    lines = survey.lines_with(PENDING, settings.source_urls_file, work)
+    lines = survey_module.lines_with(PENDING, settings.source_urls_file, work)
     return [url for place, (_, url) in enumerate(lines) if place in places]
 
 
@@ -138,7 +147,7 @@ def keys_text(settings: MigrationSettings, work: Worklist) -> list[str]:
     """Return the lines that show which keys URLs get: the first, one in the middle and the last of the pending."""
     keys, pending = key_maker(settings), work.fates.count(PENDING)
     places = {0, pending // 2, pending - 1}
-    lines = survey.lines_with(PENDING, settings.source_urls_file, work)
+    lines = survey_module.lines_with(PENDING, settings.source_urls_file, work)
     shown = [url for place, (_, url) in enumerate(lines) if place in places]
     rows = [[f"  {redact(url)}", f"    -> {keys.address(url).key}"] for url in shown]
     return ["", "the keys, for example:", *(line for row in rows for line in row)] if rows else []
@@ -193,3 +202,33 @@ def next_step(settings: MigrationSettings, survey: Survey) -> str:
     if survey.todo:
         return "python migrate.py --check"
     return "python validate.py"
+
+
+def add_arguments(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--plan", action="store_true", help="count, find collisions, estimate; move nothing")
+
+
+def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
+    """Print what a run would do, take and cost; move nothing, write nothing; return the exit code."""
+    chosen = None
+    if arguments.redo:
+        chosen = urls_of(arguments.redo, "--redo")
+        refuse_strangers(arguments.redo, chosen, settings.source_urls_file)
+    elif arguments.retry_failed is not None:
+        chosen = failures.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
+    table = cost_estimate.prices(Path(cost_estimate.PRICES_FILE), settings.storage_class)
+    survey = looked_through(settings, chosen, bool(arguments.redo), arguments.limit)
+    print("\n".join(counts_text(settings, survey) + keys_text(settings, survey.work)))
+    warning = run_binding.unfinished_collection(settings.source_urls_file)
+    if warning:
+        log.warning("%s", warning)
+    if survey.work.collisions and settings.on_collision == "refuse":
+        print("\n".join(["", *collisions_text(settings, survey)]))
+        print(typed("\nnext: correct the settings, then python migrate.py --plan"))
+        return EXIT_FIXABLE
+    size = asked_sizes(settings, survey.work, random.Random())  # noqa: S311  # no secret
+    speed = cost_estimate.rate(settings, size.mean)
+    found = cost_estimate.estimate(survey.todo, size.mean, speed.files_per_second, table)
+    print("\n".join(["", *forecast_text(size, speed, found, table)]))
+    print(typed(f"\nnext: {next_step(settings, survey)}"))
+    return EXIT_DONE

@@ -6,25 +6,45 @@ those of real runs.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import logging
+import random
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from hashlib import md5
 from typing import Callable, NamedTuple, TypeVar
 
-from cdn2s3.commands.plan import row
+from cdn2s3.commands.arguments import positive
+from cdn2s3.commands.plan import drawn, looked_through, row
+from cdn2s3.console.logging_setup import show
+from cdn2s3.console.rerun_hint import typed
+from cdn2s3.console.signals import Signals
+from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.destination import Bucket, probe_key
-from cdn2s3.errors import CAUSES, CannotGoOn, Stopped, TryAgain, UrlFailed, redact
+from cdn2s3.errors import (
+    CAUSES,
+    EXIT_DONE,
+    EXIT_SOME_FAILED,
+    CannotGoOn,
+    Fixable,
+    Stopped,
+    TryAgain,
+    UrlFailed,
+    redact,
+)
 from cdn2s3.http.connection import Limit
+from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import Address, Malformed
 from cdn2s3.naming import key_maker
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.text import MB, duration
 from cdn2s3.transfer.pipeline import Result, Transfer
+from cdn2s3.transfer.wiring import allow_open_files, equip, probe_patiently
 
 log = logging.getLogger(__name__)
 
@@ -246,3 +266,39 @@ def _forecast(speed: float, seconds: float, pending: int) -> list[str]:
     if seconds < _RATE_SECONDS:
         lines.append(f"          (from less than {_RATE_SECONDS:.0f} s: a larger sample tells it better)")
     return lines
+
+
+def add_arguments(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--sample", type=positive, metavar="N", help="try N URLs under _test/, then delete")
+
+
+def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
+    """Move a few files under _test/, read them back, compare and delete them; return the exit code."""
+    if arguments.sample > MOST:
+        raise Fixable(f"--sample takes {MOST} URLs at most: each is read back whole.")
+    allow_open_files(settings.concurrency)
+    work = looked_through(settings).work
+    urls = drawn(settings, work, arguments.sample, random.Random())  # noqa: S311  # no secret
+    if not urls:
+        show(typed("nothing is pending, so there is nothing to draw from\nnext: python migrate.py --plan"))
+        return EXIT_DONE
+    there = rehearsal(settings)
+    show(
+        f"sample: {len(urls):,} of {work.pending:,} pending URLs, to "
+        f"s3://{there.destination_bucket}/{there.destination_prefix}"
+    )
+    refused = bool(work.collisions) and settings.on_collision == "refuse"
+    if refused:
+        collide = f"{work.collisions:,} URLs collide"
+        log.warning("%s: a run would not start; see python migrate.py --plan", collide)
+    with closing(PooledAdapter(there.concurrency, there.ca_bundle)) as adapter:
+        client = S3Client(there, adapter)
+        probed = probe_patiently(there, client)
+        transfer, bucket = equip(there, client, probed), Bucket(there, client, probed.guard)
+        with closing(transfer), signals.noted():
+            outcomes = Sample(there, transfer, bucket, lambda: bool(signals.received)).go(urls)
+    show("\n".join(text(settings, outcomes, work.pending)))
+    if signals.received:
+        return 128 + signals.received
+    show(typed(f"next: python migrate.py{' --plan' if refused else '' if outcomes.is_fine else ' --check'}"))
+    return EXIT_DONE if outcomes.is_fine else EXIT_SOME_FAILED

@@ -1,0 +1,12 @@
+"""The kinds of values that several options take."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def positive(text: str) -> int:
+    """Return the whole number that text is, 1 or more; raise ArgumentTypeError for another text."""
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise argparse.ArgumentTypeError("a whole number from 1 on")
+    return int(text)
