@@ -40,12 +40,7 @@ from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.s3 import capabilities
 from cdn2s3.destinations.s3.capabilities import Probed
 from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.errors import (
-    CAUSES,
-    EXIT_CODES_HELP,
-    CannotGoOn,
-    Stopped,
-)
+from cdn2s3.errors import CAUSES, EXIT_CODES_HELP, CannotGoOn, Stopped
 from cdn2s3.executors.base import Times, Underway
 from cdn2s3.executors.process_pool import Crew
 from cdn2s3.executors.worker_process import Desk

@@ -14,7 +14,6 @@ error code, never by message text.
 
 from __future__ import annotations
 
-import re
 import signal
 from typing import NamedTuple
 
@@ -127,30 +126,3 @@ class Fixable(CannotGoOn):
     """Refuse to start: settings, arguments or input that an edit puts right."""
 
     exit_code = EXIT_FIXABLE
-
-
-_USERINFO = re.compile(r"(?<=://)[^/\s]*@")  # to the last @: a password may hold one
-# A path may hold blanks, and stand without its host (urllib3 writes "with url: /a.jpg?token=…").
-# What is redacted already stays as it is: a second time would take the punctuation after it.
-_QUERY = re.compile(r"(/[^\n?#/]*\?)(?!\*\*\*[^\w\s]*(?:\s|$))[^\s#]+")
-
-
-def redact(text: str) -> str:
-    """Return text with the user part and the query of every URL and path in it replaced by `***`."""
-    if "/" not in text:
-        return text
-    return _QUERY.sub(r"\1***", _USERINFO.sub("***@", text))
-
-
-def escaped(character: str) -> str:
-    """Return character as it may be shown: a byte that is not UTF-8 (a surrogate) as %FF, others as in Python."""
-    if "\udc80" <= character <= "\udcff":
-        return f"%{ord(character) - 0xDC00:02X}"
-    return character.encode("unicode_escape").decode()
-
-
-def printable(text: str) -> str:
-    """Return text with every character escaped that a terminal would not show."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else escaped(c) for c in text)

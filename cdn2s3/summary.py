@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from cdn2s3.console.progress import shortened
 from cdn2s3.console.rerun_hint import typed
-from cdn2s3.errors import CAUSES, EXIT_CANNOT_GO_ON, EXIT_DONE, EXIT_SOME_FAILED, redact
+from cdn2s3.errors import CAUSES, EXIT_CANNOT_GO_ON, EXIT_DONE, EXIT_SOME_FAILED
 from cdn2s3.reports import migration_report
 from cdn2s3.reports.metrics import Example, Tally
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.text import MB, duration
+from cdn2s3.text import MB, duration, redact
 
 MOST_CAUSES = 4  # on the last screen; the report has them all
 COLUMNS = 80  # of the last screen, for what can be made to fit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdn2s3.counted import counted
+from cdn2s3.text import counted
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3 import errors
-from cdn2s3.errors import CAUSES, OUTAGE_CAUSES, CannotGoOn, Fixable, MigrationError, printable, redact
+from cdn2s3.errors import CAUSES, OUTAGE_CAUSES, CannotGoOn, Fixable, MigrationError
+from cdn2s3.text import printable, redact
 from tests.properties import examples
 
 CANARY = "CANARY7f3a"

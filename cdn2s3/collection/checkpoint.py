@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cdn2s3.errors import CannotGoOn, Fixable, redact
+from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.state.files import cannot_read, replacing
+from cdn2s3.text import redact
 
 # What decides which URLs a position in the source stands for, by the source.
 _EVERY_SOURCE = ("SOURCE", "URL_PREFIX", "OUTPUT_FILE")

@@ -17,11 +17,11 @@ import requests
 
 from cdn2s3.collection.base import Batch
 from cdn2s3.collection.pagination import Paging, Position, Reply
-from cdn2s3.counted import counted
-from cdn2s3.errors import CannotGoOn, TryAgain, redact
+from cdn2s3.errors import CannotGoOn, TryAgain
 from cdn2s3.http.requests_adapter import PooledAdapter, new_session
 from cdn2s3.resilience.retry import TokenBucket, backoff, retry_after
 from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.text import counted, redact
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,7 @@ from tqdm import tqdm
 from cdn2s3.collection.checkpoint import Counts
 from cdn2s3.collection.summary import share, time_left
 from cdn2s3.console.progress import Figure, Rate, fitting
-from cdn2s3.counted import counted
-from cdn2s3.text import duration
+from cdn2s3.text import counted, duration
 
 _DRAW_EVERY = 0.25  # seconds
 _LEAST_ETA = 5.0  # seconds

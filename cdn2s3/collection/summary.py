@@ -11,9 +11,8 @@ from cdn2s3.collection.checkpoint import Counts
 from cdn2s3.collection.region_advice import CAVEAT, Advice
 from cdn2s3.collection.url_list import rejected_file
 from cdn2s3.console.rerun_hint import typed
-from cdn2s3.counted import counted
 from cdn2s3.settings.declarations import CollectionSettings
-from cdn2s3.text import duration
+from cdn2s3.text import counted, duration
 
 PROGRESS_URLS = 10_000
 PROGRESS_SECONDS = 60.0

@@ -18,7 +18,6 @@ from cdn2s3 import failures
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.rerun_hint import typed
 from cdn2s3.console.signals import Signals
-from cdn2s3.counted import counted
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.listing import Found, Listing
 from cdn2s3.errors import EXIT_DONE, CannotGoOn
@@ -33,6 +32,7 @@ from cdn2s3.state.files import AppendFile, held_lock, input_line, placed_lines, 
 from cdn2s3.state.key_index import Fingerprints, Numbered
 from cdn2s3.state.ledger import COMPLETED, FAILED, Completed, decode_line, timestamp
 from cdn2s3.state.lines import encode
+from cdn2s3.text import counted
 
 log = logging.getLogger(__name__)
 

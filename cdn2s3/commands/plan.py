@@ -13,8 +13,7 @@ from pathlib import Path
 from cdn2s3 import failures
 from cdn2s3.console.rerun_hint import settings_file, typed
 from cdn2s3.console.signals import Signals
-from cdn2s3.counted import counted
-from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE, printable, redact
+from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE
 from cdn2s3.heads import Head, heads
 from cdn2s3.naming import key_maker, warn_of_naming
 from cdn2s3.planning import cost_estimate
@@ -27,7 +26,7 @@ from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import run_binding
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import COMPLETED, FAILED
-from cdn2s3.text import bytes_text, duration
+from cdn2s3.text import bytes_text, counted, duration, printable, redact
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Callable, TextIO, TypeVar, cast
 
 from cdn2s3.console.rerun_hint import typed
-from cdn2s3.errors import printable, redact
 from cdn2s3.state.files import OWNER_ONLY, cannot_write
+from cdn2s3.text import printable, redact
 
 log = logging.getLogger(__name__)
 

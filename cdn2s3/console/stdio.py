@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Callable, TextIO
 
 from cdn2s3.console.logging_setup import say_error
-from cdn2s3.errors import EXIT_CANNOT_GO_ON, EXIT_DONE, EXIT_SOME_FAILED, escaped
+from cdn2s3.errors import EXIT_CANNOT_GO_ON, EXIT_DONE, EXIT_SOME_FAILED
+from cdn2s3.text import escaped
 
 
 class _Patient(io.FileIO):

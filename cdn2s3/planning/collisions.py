@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cdn2s3.console.rerun_hint import settings_file
-from cdn2s3.errors import redact
 from cdn2s3.keys import Malformed
 from cdn2s3.naming import key_maker
 from cdn2s3.planning.survey import OnCollision, Worklist
@@ -17,6 +16,7 @@ from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state.files import replacing
 from cdn2s3.state.lines import encode
 from cdn2s3.state.run_binding import is_bound
+from cdn2s3.text import redact
 
 COLLISIONS = "collisions.txt"
 SHOWN = 10  # on a screen; the file has them all

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cdn2s3 import failures
-from cdn2s3.errors import Fixable, printable
+from cdn2s3.errors import Fixable
 from cdn2s3.keys import KeyMaker, Malformed
 from cdn2s3.naming import warn_of_naming
 from cdn2s3.owners import Owners
@@ -23,6 +23,7 @@ from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state.files import AppendFile, cannot_read, input_lines, replacing, whole_lines
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import COMPLETED, FAILED, failed_line
+from cdn2s3.text import printable
 from cdn2s3.transfer.outcome import Task
 
 log = logging.getLogger(__name__)

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdn2s3 import failures
-from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SIGHUP, EXIT_SIGINT, EXIT_SIGTERM, EXIT_SOME_FAILED, redact
+from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SIGHUP, EXIT_SIGINT, EXIT_SIGTERM, EXIT_SOME_FAILED
 from cdn2s3.reports.metrics import EXAMPLES, Distribution, Example, Tally
 from cdn2s3.settings.declarations import MigrationSettings, shown
 from cdn2s3.state.files import replacing
 from cdn2s3.state.ledger import timestamp
+from cdn2s3.text import redact
 
 FORMAT = 1  # of migration_report.json; grows when a field changes its meaning
 _LIBRARIES = ("requests", "boto3", "botocore", "urllib3", "tqdm", "pygal", "Jinja2")

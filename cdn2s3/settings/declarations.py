@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cdn2s3.counted import counted
-from cdn2s3.errors import Fixable, printable, redact
+from cdn2s3.errors import Fixable
 from cdn2s3.file_names import LISTS, WRITTEN, is_kept
 from cdn2s3.settings.env_file import read_env_file
 from cdn2s3.settings.parsers import (
@@ -39,7 +38,7 @@ from cdn2s3.settings.parsers import (
     url_prefix,
     whole,
 )
-from cdn2s3.text import MB
+from cdn2s3.text import MB, counted, printable, redact
 
 
 def setting(default: str, parse: Parser, meaning: str, example: str = "") -> Any:

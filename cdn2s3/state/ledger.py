@@ -10,9 +10,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
-from cdn2s3.errors import redact
 from cdn2s3.state.files import AppendFile
 from cdn2s3.state.lines import encode
+from cdn2s3.text import redact
 from cdn2s3.transfer.pipeline import Result
 
 COMPLETED = "completed.txt"

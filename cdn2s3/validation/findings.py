@@ -34,13 +34,14 @@ from typing import Any, NamedTuple
 
 from cdn2s3.console import rerun_hint
 from cdn2s3.destinations.s3.listing import Found
-from cdn2s3.errors import CAUSES, redact
+from cdn2s3.errors import CAUSES
 from cdn2s3.planning.survey import Worklist
 from cdn2s3.reports.contact_sheet import BUDGET, MOST, Pictures
 from cdn2s3.reports.metrics import EXAMPLES
 from cdn2s3.reports.migration_report import versions
 from cdn2s3.settings.declarations import MigrationSettings, shown
 from cdn2s3.state.ledger import timestamp
+from cdn2s3.text import redact
 from cdn2s3.validation.comparison import KNOWN, PROMISED, Mismatch, known, success_rate, verdict
 from cdn2s3.validation.expected import Counts, Missing
 from cdn2s3.validation.spot_check import DIFFERENT, IDENTICAL, PLURAL, REFUSED, Check
