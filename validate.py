@@ -37,6 +37,7 @@ from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.destination import probe_key
+from cdn2s3.destinations.s3.iam import policy
 from cdn2s3.destinations.s3.listing import Found, Listing, look
 from cdn2s3.destinations.s3.objects import Refused
 from cdn2s3.errors import (
@@ -54,7 +55,6 @@ from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.naming import key_maker
 from cdn2s3.planning import survey
 from cdn2s3.planning.survey import Worklist
-from cdn2s3.policy import policy
 from cdn2s3.reports import html, migration_report
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.settings.declarations import MigrationSettings, load

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.policy import policy, policy_to_put
+from cdn2s3.destinations.s3.iam import policy, policy_to_put
 from cdn2s3.settings.declarations import MigrationSettings, build
 
 

@@ -9,8 +9,8 @@ from cdn2s3.commands.check_context import FAILED, NTP, OK, STS, WARNING, Finding
 from cdn2s3.destinations.s3 import capabilities
 from cdn2s3.destinations.s3.client import Reply
 from cdn2s3.destinations.s3.destination import probe_image, probe_key
+from cdn2s3.destinations.s3.iam import policy, policy_to_put
 from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
-from cdn2s3.policy import policy, policy_to_put
 from cdn2s3.settings.declarations import MigrationSettings
 
 _RENEW = "aws sso login   (or renew the keys; an instance role renews itself)"
