@@ -29,7 +29,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Callable, Protocol
 
-from cdn2s3 import failures
 from cdn2s3.commands.arguments import positive
 from cdn2s3.console import rerun_hint, stdio
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error
@@ -60,7 +59,7 @@ from cdn2s3.planning.run_plan import (
 from cdn2s3.processes import Process, process_count
 from cdn2s3.reports.accounting import Books
 from cdn2s3.settings.declarations import MigrationSettings, load
-from cdn2s3.state import files, run_binding
+from cdn2s3.state import files, ledger, run_binding
 from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.text import duration
 from cdn2s3.transfer.outcome import Done, Doubts, Feed, Task
@@ -124,7 +123,7 @@ def planned(settings: MigrationSettings, keys: KeyMaker, arguments: argparse.Nam
         chosen = redone = urls_of(arguments.redo, "--redo")
         refuse_strangers(arguments.redo, redone, settings.source_urls_file)
     elif arguments.retry_failed is not None:
-        chosen = failures.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
+        chosen = ledger.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
     looked = look_through(settings, keys, redone)
     run_binding.bind(settings)
     if redone is not None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3 import failures
 from cdn2s3.errors import CAUSES
+from cdn2s3.state import ledger
 from cdn2s3.state.ledger import failed_line
 from tests.properties import examples
 
@@ -54,19 +54,19 @@ def test_rebuild_is_a_dict_of_the_last_records(
             naive[step[0]] = (step[1], str(step[2]))
     expected = {url: record for url, record in naive.items() if url not in settled}
 
-    causes = failures.rebuild(path, settled.__contains__)
-    got = [(record.url, (record.cause, record.attempts)) for record in failures.records(path)]
+    causes = ledger.rebuild(path, settled.__contains__)
+    got = [(record.url, (record.cause, record.attempts)) for record in ledger.records(path)]
     assert got == list(expected.items())
     assert sum(causes.values()) == len(expected)
     assert causes["timeout"] == sum(cause == "timeout" for cause, _ in expected.values())
     before = path.read_bytes()
-    assert failures.rebuild(path, settled.__contains__) == causes
+    assert ledger.rebuild(path, settled.__contains__) == causes
     assert path.read_bytes() == before
 
 
 def test_rebuild_without_a_file_makes_none(tmp_path: Path) -> None:
     path = tmp_path / "failed_transfers.txt"
-    assert not failures.rebuild(path, lambda url: False)
+    assert not ledger.rebuild(path, lambda url: False)
     assert not path.exists()
 
 
@@ -80,19 +80,19 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_urls_of_one_cause_or_of_all(path: Path) -> None:
-    assert len(failures.urls_in(path)) == len(CAUSES)
-    one = failures.urls_in(path, "timeout")
+    assert len(ledger.urls_in(path)) == len(CAUSES)
+    one = ledger.urls_in(path, "timeout")
     assert (len(one), b"https://h/timeout.jpg" in one) == (1, True)
 
 
 def test_transient_records_are_those_that_may_pass(path: Path) -> None:
-    causes = [record.cause for record in failures.transient(path, 0)]
+    causes = [record.cause for record in ledger.transient(path, 0)]
     assert causes == [name for name, cause in CAUSES.items() if cause.transient]
-    assert list(failures.transient(path, path.stat().st_size)) == []
+    assert list(ledger.transient(path, path.stat().st_size)) == []
 
 
 def test_record_of_a_cause_from_another_version_is_kept_and_not_transient(tmp_path: Path) -> None:
     path = tmp_path / "failed_transfers.txt"
     path.write_bytes(failed_line("https://h/1.jpg", "gremlins", 1, "m", 0))
-    assert failures.rebuild(path, lambda url: False) == {"gremlins": 1}
-    assert list(failures.transient(path, 0)) == []
+    assert ledger.rebuild(path, lambda url: False) == {"gremlins": 1}
+    assert list(ledger.transient(path, 0)) == []

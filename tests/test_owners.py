@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.owners import Owner, Owners
+from cdn2s3.state.key_index import Owner, Owners
 from tests.properties import examples
 
 KEYS = [b"a", b"b", b"images/1.jpg"]

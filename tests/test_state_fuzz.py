@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3 import failures
 from cdn2s3.collection import checkpoint
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.collection.lot_files import Lots
@@ -168,7 +167,7 @@ def test_completed_records_are_those_of_whole_lines(folder: Path, content: bytes
     assert len(owners) == len({key for _, key in pairs})
     assert all(owners.is_completed(url, key, told=False) for url, key in pairs)
     # no line of it is of the other kind
-    assert len(completed_before(path, keys, failures.urls_in(path))) == len(owners)
+    assert len(completed_before(path, keys, ledger.urls_in(path))) == len(owners)
 
 
 @examples(300)
@@ -177,10 +176,10 @@ def test_failed_records_are_those_of_whole_lines(folder: Path, content: bytes) -
     path = folder / "failed_transfers.txt"
     path.write_bytes(content)
     lines = [line for line in content.split(b"\n")[:-1] if ledger.failed(line) is not None]
-    assert [record.url for record in failures.records(path)] == [
+    assert [record.url for record in ledger.records(path)] == [
         line.partition(b"\t")[0].decode("utf-8", "surrogateescape") for line in lines
     ]
-    rebuilt = failures.rebuild(path, lambda url: False)
+    rebuilt = ledger.rebuild(path, lambda url: False)
     kept = {line.partition(b"\t")[0]: line for line in lines}
     assert sorted(path.read_bytes().split(b"\n")[:-1]) == sorted(kept.values())
     assert sum(rebuilt.values()) == len(kept)

@@ -10,8 +10,8 @@ import pytest
 from cdn2s3.destinations.s3.listing import Found
 from cdn2s3.errors import CAUSES, CannotGoOn
 from cdn2s3.keys import KeyMaker, Naming
-from cdn2s3.owners import Owners
 from cdn2s3.planning import survey
+from cdn2s3.state.key_index import Owners
 from cdn2s3.state.ledger import Completed, Failed
 from cdn2s3.state.lines import encode
 from cdn2s3.validation.comparison import (

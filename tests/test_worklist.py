@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.keys import KeyMaker, Malformed, Naming
-from cdn2s3.owners import Owners
 from cdn2s3.planning.survey import (
     BLANK,
     COLLISION,
@@ -23,6 +22,7 @@ from cdn2s3.planning.survey import (
     lines_with,
     survey,
 )
+from cdn2s3.state.key_index import Owners
 from cdn2s3.state.ledger import Completed
 from cdn2s3.state.lines import encode, field
 from tests.properties import examples

@@ -14,7 +14,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from cdn2s3 import failures
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.rerun_hint import typed
 from cdn2s3.console.signals import Signals
@@ -27,7 +26,7 @@ from cdn2s3.naming import key_maker
 from cdn2s3.planning.run_plan import look_through
 from cdn2s3.planning.survey import PENDING, Worklist
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.state import run_binding
+from cdn2s3.state import ledger, run_binding
 from cdn2s3.state.files import AppendFile, held_lock, input_line, placed_lines, synced_every_second
 from cdn2s3.state.key_index import Fingerprints, Numbered
 from cdn2s3.state.ledger import COMPLETED, FAILED, Completed, decode_line, timestamp
@@ -67,7 +66,7 @@ def adopt(
         finally:
             adopter.close()
     if len(settled):
-        failures.rebuild(failed, lambda url: url.encode("utf-8", "surrogateescape") in settled)
+        ledger.rebuild(failed, lambda url: url.encode("utf-8", "surrogateescape") in settled)
     return adopted
 
 
@@ -85,8 +84,8 @@ class _Adopter:
     ) -> None:
         self._places = _places(urls, keys, work)
         self._completed = completed
-        self._failed = failures.urls_in(failed)
-        self._conflicts = failures.urls_in(failed, "conflict")
+        self._failed = ledger.urls_in(failed)
+        self._conflicts = ledger.urls_in(failed, "conflict")
         self._settled = settled
         self._urls = urls.open("rb")
 

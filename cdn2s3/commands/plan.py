@@ -10,7 +10,6 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
-from cdn2s3 import failures
 from cdn2s3.console.rerun_hint import settings_file, typed
 from cdn2s3.console.signals import Signals
 from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE
@@ -23,7 +22,7 @@ from cdn2s3.planning.cost_estimate import PREFIX_PUTS, Estimate, Prices, Rate, S
 from cdn2s3.planning.run_plan import refuse_strangers, urls_of
 from cdn2s3.planning.survey import DONE, NOT_CHOSEN, PENDING, Worklist
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.state import run_binding
+from cdn2s3.state import ledger, run_binding
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.text import bytes_text, counted, duration, printable, redact
@@ -214,7 +213,7 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
         chosen = urls_of(arguments.redo, "--redo")
         refuse_strangers(arguments.redo, chosen, settings.source_urls_file)
     elif arguments.retry_failed is not None:
-        chosen = failures.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
+        chosen = ledger.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
     table = cost_estimate.prices(Path(cost_estimate.PRICES_FILE), settings.storage_class)
     survey = looked_through(settings, chosen, bool(arguments.redo), arguments.limit)
     print("\n".join(counts_text(settings, survey) + keys_text(settings, survey.work)))

@@ -17,12 +17,12 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Callable
 
-from cdn2s3 import failures
 from cdn2s3.console.signals import STOPPING
 from cdn2s3.destinations.base import Stored
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.executors.base import Underway, together
 from cdn2s3.executors.worker_process import Kept, Report, in_child
+from cdn2s3.state import ledger
 from cdn2s3.state.files import size_of, whole_lines
 from cdn2s3.state.ledger import COMPLETED, FAILED, completed
 from cdn2s3.transfer.outcome import Done, Feed, Task
@@ -179,7 +179,7 @@ class Crew:
         The records do not say whether an object was already there: these count as stored anew.
         """
         found: dict[str, Done] = {}
-        for record in failures.records(self._state_dir / FAILED, begin[FAILED]):
+        for record in ledger.records(self._state_dir / FAILED, begin[FAILED]):
             if record.url in at:
                 result = Result(record.url, "", cause=record.cause, message=record.message)
                 found[record.url] = Done(at[record.url], result._replace(attempts=int(record.attempts)))

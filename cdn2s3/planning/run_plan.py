@@ -11,17 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from cdn2s3 import failures
 from cdn2s3.errors import Fixable
 from cdn2s3.keys import KeyMaker, Malformed
 from cdn2s3.naming import warn_of_naming
-from cdn2s3.owners import Owners
 from cdn2s3.planning import survey
 from cdn2s3.planning.collisions import COLLISIONS, Collision, collisions_file, refusal
 from cdn2s3.planning.survey import Worklist
 from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.state import ledger
 from cdn2s3.state.files import AppendFile, cannot_read, input_lines, replacing, whole_lines
-from cdn2s3.state.key_index import Fingerprints
+from cdn2s3.state.key_index import Fingerprints, Owners
 from cdn2s3.state.ledger import COMPLETED, FAILED, failed_line
 from cdn2s3.text import printable
 from cdn2s3.transfer.outcome import Task
@@ -182,8 +181,8 @@ def plan_job(
     path = settings.state_dir / FAILED
     work, owners = looked
     _record_faults(keys, urls, work, path, now)
-    records = sum(failures.rebuild(path, lambda url: _is_completed(url, keys, owners)).values())
-    failed_before = failures.urls_in(path)
+    records = sum(ledger.rebuild(path, lambda url: _is_completed(url, keys, owners)).values())
+    failed_before = ledger.urls_in(path)
     failed_pending = 0
     todo = work.pending
     if failed_before or chosen is not None:

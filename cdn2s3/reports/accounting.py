@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 
-from cdn2s3 import failures
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import typed
@@ -14,7 +13,7 @@ from cdn2s3.planning.run_plan import Job
 from cdn2s3.reports import migration_report
 from cdn2s3.reports.metrics import Example, Tally
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.state import files
+from cdn2s3.state import files, ledger
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.summary import next_command, summary
@@ -62,7 +61,7 @@ class Books:
         path = self._settings.state_dir / FAILED
         tasks = [
             Task(record.url, int(record.attempts), record.cause)
-            for record in failures.transient(path, self._failed_began)
+            for record in ledger.transient(path, self._failed_began)
         ]
         self.to_do_again = len(tasks)
         return tasks
@@ -100,7 +99,7 @@ class Books:
         work, path = self.job.work, self._settings.state_dir / FAILED
         found: dict[str, tuple[int, Example]] = {}
         for cause, count in (("malformed", work.malformed), ("collision", work.collisions)):
-            first = next((record for record in failures.records(path) if record.cause == cause), None)
+            first = next((record for record in ledger.records(path) if record.cause == cause), None)
             if count and first is not None:
                 found[cause] = count, Example(first.url, first.message)
         return found
@@ -117,7 +116,7 @@ class Books:
     def _audit(self) -> migration_report.Audit:
         """Count where every line of the input is now, from the files wherever they tell."""
         work, path = self.job.work, self._settings.state_dir / FAILED
-        causes = failures.rebuild(path, lambda url: url.encode("utf-8", "surrogateescape") in self._healed)
+        causes = ledger.rebuild(path, lambda url: url.encode("utf-8", "surrogateescape") in self._healed)
         appended = sum(1 for _ in files.whole_lines(self._ledger.completed.path, self._completed_began))
         return migration_report.Audit(
             work.lines,

@@ -8,10 +8,10 @@ import platform
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cdn2s3 import failures
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SIGHUP, EXIT_SIGINT, EXIT_SIGTERM, EXIT_SOME_FAILED
 from cdn2s3.reports.metrics import EXAMPLES, Distribution, Example, Tally
 from cdn2s3.settings.declarations import MigrationSettings, shown
+from cdn2s3.state import ledger
 from cdn2s3.state.files import replacing
 from cdn2s3.state.ledger import timestamp
 from cdn2s3.text import redact
@@ -86,7 +86,7 @@ class Failures:
 def standing(path: Path) -> dict[str, Failures]:
     """Return what stands in path, a failed_transfers.txt, by cause, the most frequent first."""
     found: dict[str, Failures] = {}
-    for record in failures.records(path) if path.exists() else ():
+    for record in ledger.records(path) if path.exists() else ():
         found.setdefault(record.cause, Failures()).add(Example(record.url, record.message))
     return dict(sorted(found.items(), key=lambda item: -item[1].urls))
 
