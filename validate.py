@@ -34,6 +34,7 @@ from cdn2s3.cdn.client import Source
 from cdn2s3.console import progress, rerun_hint, stdio
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
 from cdn2s3.console.logging_setup import set_up as set_up_logs
+from cdn2s3.console.progress import SAY_EVERY
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.destination import probe_key
@@ -62,7 +63,6 @@ from cdn2s3.state import run_binding
 from cdn2s3.state.files import held_lock, lock_holder, replacing
 from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.state.lines import encode
-from cdn2s3.steps import SAY_EVERY
 from cdn2s3.text import MB
 from cdn2s3.transfer.pipeline import Patience
 from cdn2s3.validation import findings as findings_module

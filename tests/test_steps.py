@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from cdn2s3.steps import told
+from cdn2s3.console.progress import told
 
 LINES = [(number, b"line") for number in range(100_000)]
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from cdn2s3.errors import TryAgain, UrlFailed
+from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
 from cdn2s3.http.connection import Limit
-from cdn2s3.http.pool import host_header, request_head
+from cdn2s3.http.pool import Wire, host_header, request_head
 from cdn2s3.http.requests_adapter import USER_AGENT, PooledAdapter
 from cdn2s3.http.response import Answer
 from cdn2s3.resilience.retry import retry_after
+from cdn2s3.settings.declarations import MigrationSettings
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
@@ -111,3 +115,45 @@ def _refusal(answer: Answer) -> UrlFailed | TryAgain:
     if status == 204:
         return UrlFailed("empty", said)
     return TryAgain("server_error", said)
+
+
+_WORKERS = 16
+
+
+_SECONDS_EACH = 5.0
+
+
+class Head(NamedTuple):
+    """What a HEAD request for one file brought."""
+
+    status: int | None  # None: no answer
+    size: int | None  # bytes, of a 200; None where it is not told
+    edge: str  # CloudFront's edge location (x-amz-cf-pop); "" where it is not told
+    why: str  # why there is no answer; "" when there is
+
+
+def heads(settings: MigrationSettings, targets: Sequence[str], seconds: float) -> list[Head]:
+    """Ask for all targets (path and query, as keys.Address has them), in seconds in all; answers in order."""
+    adapter = PooledAdapter(_WORKERS, settings.ca_bundle)
+    wire = adapter.wire(settings.url_prefix)
+    whole = Limit(seconds)
+    try:
+        with ThreadPoolExecutor(min(_WORKERS, max(1, len(targets)))) as pool:
+            return list(pool.map(lambda target: _head(wire, target, whole), targets))
+    finally:
+        adapter.close()
+
+
+def _head(wire: Wire, target: str, whole: Limit) -> Head:
+    headers = {"Host": host_header(wire.origin), "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+    try:
+        limit = Limit(min(_SECONDS_EACH, whole.remaining()))
+        with wire.exchange("HEAD", (request_head("HEAD", target, headers),), limit) as answer:
+            length = answer.headers.get("content-length", "")
+            known = answer.status == 200 and length.isascii() and length.isdigit()
+            edge = answer.headers.get("x-amz-cf-pop", "")
+            return Head(answer.status, int(length) if known else None, edge, "")
+    except TryAgain as error:
+        return Head(None, None, "", error.message)
+    except CannotGoOn as error:  # a certificate that is not trusted: a finding, not the end of a plan
+        return Head(None, None, "", str(error))

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
+from cdn2s3.cdn.client import Head, heads
 from cdn2s3.destinations.s3 import capabilities
 from cdn2s3.destinations.s3.client import Reply, S3Client
 from cdn2s3.destinations.s3.destination import Bucket, Guard, probe_image, probe_key
 from cdn2s3.destinations.s3.iam import Identity, identity
 from cdn2s3.errors import CannotGoOn, Fixable, MigrationError, TryAgain, UrlFailed
-from cdn2s3.heads import Head, heads
 from cdn2s3.http.connection import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import Malformed

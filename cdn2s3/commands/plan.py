@@ -10,10 +10,10 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
+from cdn2s3.cdn.client import Head, heads
 from cdn2s3.console.rerun_hint import settings_file, typed
 from cdn2s3.console.signals import Signals
 from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE
-from cdn2s3.heads import Head, heads
 from cdn2s3.naming import key_maker, warn_of_naming
 from cdn2s3.planning import cost_estimate
 from cdn2s3.planning import survey as survey_module

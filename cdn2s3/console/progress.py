@@ -7,9 +7,9 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Callable, NamedTuple, NoReturn, TextIO
+from typing import Callable, NamedTuple, NoReturn, TextIO, TypeVar
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -204,3 +204,30 @@ def shortened(text: str, columns: int) -> str:
     head = max(0, (columns - 1) // 3)
     tail = max(0, columns - 1 - head)
     return f"{text[:head]}…{text[len(text) - tail :]}"
+
+
+SAY_EVERY = 5.0  # seconds; a step that takes less says nothing
+
+
+_LOOK_EVERY = 1 << 14  # lines between two looks at the clock: some ten milliseconds
+
+
+Line = TypeVar("Line")
+
+
+def told(
+    step: str, placed: Iterable[tuple[int, Line]], end: int, clock: Callable[[], float] = time.monotonic
+) -> Iterator[tuple[int, Line]]:
+    """Yield placed, pairs of a place and a line, and log every few seconds how far the step is.
+
+    Places go from 0 to end, in whatever unit: bytes of a file, or numbers of its lines.
+    """
+    said_at, look = clock(), _LOOK_EVERY
+    for pair in placed:
+        look -= 1
+        if not look:
+            look, now = _LOOK_EVERY, clock()
+            if now - said_at >= SAY_EVERY:
+                said_at = now
+                log.info("%s: %.0f %%", step, min(100.0, 100 * pair[0] / max(end, 1)))
+        yield pair

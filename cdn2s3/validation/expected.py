@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from cdn2s3.console.progress import told
 from cdn2s3.destinations.s3.listing import Found
 from cdn2s3.errors import CAUSES, CannotGoOn
 from cdn2s3.keys import KeyMaker, Malformed
@@ -21,7 +22,6 @@ from cdn2s3.planning.survey import Worklist
 from cdn2s3.state import ledger
 from cdn2s3.state.files import input_lines, placed_records, size_of
 from cdn2s3.state.key_index import Numbered
-from cdn2s3.steps import told
 
 UNKNOWN = "-"
 
