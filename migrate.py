@@ -42,7 +42,7 @@ from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.errors import CAUSES, EXIT_CODES_HELP, CannotGoOn, Stopped
 from cdn2s3.executors.base import Times, Underway
 from cdn2s3.executors.process_pool import Crew
-from cdn2s3.executors.worker_process import Desk
+from cdn2s3.executors.worker_process import Desk, Process, process_count
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
 from cdn2s3.naming import key_maker
@@ -56,7 +56,6 @@ from cdn2s3.planning.run_plan import (
     to_redo,
     urls_of,
 )
-from cdn2s3.processes import Process, process_count
 from cdn2s3.reports.accounting import Books
 from cdn2s3.settings.declarations import MigrationSettings, load
 from cdn2s3.state import files, ledger, run_binding

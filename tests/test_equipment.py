@@ -11,8 +11,8 @@ from cdn2s3.cdn.buffer_pool import BUDGET
 from cdn2s3.destinations.s3.capabilities import Probed
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.destination import Guard
+from cdn2s3.executors.worker_process import ALONE, Process
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.processes import ALONE, Process
 from cdn2s3.settings.declarations import MigrationSettings, build
 from cdn2s3.transfer.wiring import equip
 

@@ -14,7 +14,7 @@ from typing import Callable
 
 import pytest
 
-from cdn2s3.processes import usable_cores
+from cdn2s3.executors.worker_process import usable_cores
 from tests.running import Migration, assert_consistent, assert_moved, counts, migration, no_processes_of
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server

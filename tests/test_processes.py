@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.processes import Process, process_count, usable_cores
+from cdn2s3.executors.worker_process import Process, process_count, usable_cores
 from cdn2s3.settings.declarations import MigrationSettings, build
 
 

@@ -16,8 +16,8 @@ from cdn2s3.destinations.s3.capabilities import Probed
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.destination import Bucket
 from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
+from cdn2s3.executors.worker_process import ALONE, Process
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.processes import ALONE, Process
 from cdn2s3.resilience.circuit_breaker import Side
 from cdn2s3.resilience.retry import Bandwidth, backoff
 from cdn2s3.settings.declarations import MigrationSettings
