@@ -8,8 +8,7 @@ import pytest
 
 from cdn2s3.destinations.base import Stored
 from cdn2s3.reports.metrics import Example, Tally
-from cdn2s3.reports.migration_report import Audit
-from cdn2s3.summary import next_command, summary
+from cdn2s3.reports.migration_report import Audit, next_command, summary
 from cdn2s3.transfer.pipeline import Result
 from tests.sample_reports import SETTINGS
 

@@ -12,11 +12,11 @@ from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn
 from cdn2s3.planning.run_plan import Job
 from cdn2s3.reports import migration_report
 from cdn2s3.reports.metrics import Example, Tally
+from cdn2s3.reports.migration_report import next_command, summary
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import files, ledger
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import FAILED, Ledger
-from cdn2s3.summary import next_command, summary
 from cdn2s3.transfer.outcome import Done, Task
 
 log = logging.getLogger(__name__)
