@@ -45,7 +45,6 @@ from cdn2s3.executors.process_pool import Crew
 from cdn2s3.executors.worker_process import Desk, Process, process_count
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
-from cdn2s3.naming import key_maker
 from cdn2s3.planning.run_plan import (
     Job,
     forget_completed,
@@ -57,7 +56,7 @@ from cdn2s3.planning.run_plan import (
     urls_of,
 )
 from cdn2s3.reports.accounting import Books
-from cdn2s3.settings.declarations import MigrationSettings, load
+from cdn2s3.settings.declarations import MigrationSettings, key_maker, load
 from cdn2s3.state import files, ledger, run_binding
 from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.text import duration

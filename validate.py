@@ -53,12 +53,11 @@ from cdn2s3.errors import (
 )
 from cdn2s3.http.connection import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.naming import key_maker
 from cdn2s3.planning import survey
 from cdn2s3.planning.survey import Worklist
 from cdn2s3.reports import html, migration_report
 from cdn2s3.resilience.retry import backoff
-from cdn2s3.settings.declarations import MigrationSettings, load
+from cdn2s3.settings.declarations import MigrationSettings, key_maker, load
 from cdn2s3.state import run_binding
 from cdn2s3.state.files import held_lock, lock_holder, replacing
 from cdn2s3.state.ledger import COMPLETED, FAILED

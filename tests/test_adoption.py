@@ -8,10 +8,10 @@ from typing import Callable
 
 import pytest
 
-from cdn2s3 import naming
 from cdn2s3.commands import adopt, plan
 from cdn2s3.destinations.s3.listing import Found
 from cdn2s3.errors import CannotGoOn
+from cdn2s3.settings import declarations
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import files, ledger
 from cdn2s3.state.run_binding import LOCK
@@ -41,7 +41,7 @@ def adopted(
         on_collision="first",
     )
     work = plan.looked_through(settings).work
-    result = adopt.adopt(settings, naming.key_maker(settings), work, pages)
+    result = adopt.adopt(settings, declarations.key_maker(settings), work, pages)
     rows = [ledger.completed(line) for line in files.whole_lines(folder / "completed.txt")]
     assert None not in rows
     return result, [row for row in rows if row is not None]

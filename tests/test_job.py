@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.naming import key_maker
 from cdn2s3.planning.run_plan import (
     Job,
     forget_completed,
@@ -19,7 +18,7 @@ from cdn2s3.planning.run_plan import (
     to_redo,
     urls_of,
 )
-from cdn2s3.settings.declarations import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings, build, key_maker
 from cdn2s3.state import ledger
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import Completed, Failed

@@ -18,10 +18,9 @@ from cdn2s3.console.signals import Signals
 from cdn2s3.destinations.base import Stored
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.executors.base import Underway
-from cdn2s3.naming import key_maker
 from cdn2s3.planning.run_plan import look_through, plan_job
 from cdn2s3.reports.accounting import Books
-from cdn2s3.settings.declarations import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings, build, key_maker
 from cdn2s3.state.ledger import Ledger
 from cdn2s3.transfer.outcome import Done, Task
 from cdn2s3.transfer.pipeline import Result

@@ -22,10 +22,9 @@ from cdn2s3.destinations.s3.listing import Found, Listing
 from cdn2s3.errors import EXIT_DONE, CannotGoOn
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
-from cdn2s3.naming import key_maker
 from cdn2s3.planning.run_plan import look_through
 from cdn2s3.planning.survey import PENDING, Worklist
-from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, run_binding
 from cdn2s3.state.files import AppendFile, held_lock, input_line, placed_lines, synced_every_second
 from cdn2s3.state.key_index import Fingerprints, Numbered

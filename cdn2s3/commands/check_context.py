@@ -19,9 +19,8 @@ from cdn2s3.errors import CannotGoOn, Fixable, MigrationError, TryAgain, UrlFail
 from cdn2s3.http.connection import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import Malformed
-from cdn2s3.naming import key_maker
 from cdn2s3.planning import cost_estimate
-from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state.files import cannot_read, input_lines, whole_lines
 from cdn2s3.state.ledger import COMPLETED, decode_line
 

@@ -14,14 +14,13 @@ from cdn2s3.cdn.client import Head, heads
 from cdn2s3.console.rerun_hint import settings_file, typed
 from cdn2s3.console.signals import Signals
 from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE
-from cdn2s3.naming import key_maker, warn_of_naming
 from cdn2s3.planning import cost_estimate
 from cdn2s3.planning import survey as survey_module
-from cdn2s3.planning.collisions import Collision, remedies
+from cdn2s3.planning.collisions import Collision, remedies, warn_of_naming
 from cdn2s3.planning.cost_estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, dollars
 from cdn2s3.planning.run_plan import refuse_strangers, urls_of
 from cdn2s3.planning.survey import DONE, NOT_CHOSEN, PENDING, Worklist
-from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, run_binding
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import COMPLETED, FAILED

@@ -38,9 +38,8 @@ from cdn2s3.errors import (
 from cdn2s3.http.connection import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import Address, Malformed
-from cdn2s3.naming import key_maker
 from cdn2s3.resilience.retry import backoff
-from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.text import MB, duration, redact
 from cdn2s3.transfer.pipeline import Result, Transfer
 from cdn2s3.transfer.wiring import allow_open_files, equip, probe_patiently

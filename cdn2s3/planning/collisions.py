@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,8 @@ from typing import NamedTuple
 
 from cdn2s3.console.rerun_hint import settings_file
 from cdn2s3.keys import Malformed
-from cdn2s3.naming import key_maker
 from cdn2s3.planning.survey import OnCollision, Worklist
-from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state.files import replacing
 from cdn2s3.state.lines import encode
 from cdn2s3.state.run_binding import is_bound
@@ -91,3 +91,24 @@ def _apart(settings: MigrationSettings, collisions: Iterable[Collision]) -> bool
         return all(keys.address(pair.first).key != keys.address(pair.second).key for pair in collisions)
     except Malformed:
         return False
+
+
+log = logging.getLogger(__name__)
+
+
+def warn_of_naming(settings: MigrationSettings, work: Worklist) -> None:
+    """Warn of settings that are allowed, and give keys that hardly anybody wants."""
+    prefix, strip = settings.destination_prefix, settings.strip_path_prefix
+    if prefix and not prefix.endswith("/"):
+        log.warning(
+            "DESTINATION_PREFIX=%s does not end in /: keys begin with %sNAME, not %s/NAME", *[prefix] * 3
+        )
+    if prefix.startswith("/"):
+        log.warning("DESTINATION_PREFIX=%s begins with /, and so does every key", prefix)
+    if strip and not settings.preserve_path_structure:
+        log.warning("STRIP_PATH_PREFIX is not used: it goes with PRESERVE_PATH_STRUCTURE=true")
+    if work.unstripped and work.unstripped == work.pending + work.done:
+        hint = " (a path is compared without its leading /)" if strip.startswith("/") else ""
+        log.warning("STRIP_PATH_PREFIX=%s is the start of no URL's path%s", strip, hint)
+    elif work.unstripped:
+        log.warning("%d URLs lack STRIP_PATH_PREFIX and keep their whole path", work.unstripped)

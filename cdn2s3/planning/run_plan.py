@@ -13,9 +13,8 @@ from typing import NamedTuple
 
 from cdn2s3.errors import Fixable
 from cdn2s3.keys import KeyMaker, Malformed
-from cdn2s3.naming import warn_of_naming
 from cdn2s3.planning import survey
-from cdn2s3.planning.collisions import COLLISIONS, Collision, collisions_file, refusal
+from cdn2s3.planning.collisions import COLLISIONS, Collision, collisions_file, refusal, warn_of_naming
 from cdn2s3.planning.survey import Worklist
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import ledger

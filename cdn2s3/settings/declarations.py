@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from cdn2s3.errors import Fixable
 from cdn2s3.file_names import LISTS, WRITTEN, is_kept
+from cdn2s3.keys import KeyMaker, Naming
 from cdn2s3.settings.env_file import read_env_file
 from cdn2s3.settings.parsers import (
     Parser,
@@ -374,3 +375,15 @@ def _as_text(value: Any) -> str:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else str(value)
     return repr(value) if isinstance(value, Secret) else redact(str(value))
+
+
+def key_maker(settings: MigrationSettings) -> KeyMaker:
+    """Return how URLs become keys under settings."""
+    return KeyMaker(
+        Naming(
+            settings.url_prefix,
+            settings.destination_prefix,
+            settings.preserve_path_structure,
+            settings.strip_path_prefix,
+        )
+    )
