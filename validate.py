@@ -51,7 +51,7 @@ from cdn2s3.errors import (
     Stopped,
     TryAgain,
 )
-from cdn2s3.http.connection import Limit
+from cdn2s3.http.deadline import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.planning import survey
 from cdn2s3.planning.survey import Worklist

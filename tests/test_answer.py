@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.errors import TryAgain
-from cdn2s3.http.connection import BUFFER_BYTES, Limit, Origin
+from cdn2s3.http.connection import BUFFER_BYTES
+from cdn2s3.http.deadline import Limit
+from cdn2s3.http.dialing import Origin
 from cdn2s3.http.response import Answer
 from tests.properties import examples
 

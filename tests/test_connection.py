@@ -22,7 +22,9 @@ import pytest
 
 from cdn2s3.errors import CannotGoOn, Stopped, TryAgain
 from cdn2s3.http import connection as under_test
-from cdn2s3.http.connection import Connection, Limit, Origin, tls_context, translated
+from cdn2s3.http.connection import Connection
+from cdn2s3.http.deadline import Limit
+from cdn2s3.http.dialing import Origin, tls_context, translated
 from tests.servers import wire as server_wire
 from tests.servers.tls import TlsMaterial, make_tls
 from tests.servers.wire import Listener

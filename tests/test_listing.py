@@ -12,7 +12,7 @@ from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.listing import Found, Listing, Page, look, parsed
 from cdn2s3.destinations.s3.objects import Refused
 from cdn2s3.errors import CannotGoOn, TryAgain
-from cdn2s3.http.connection import Limit
+from cdn2s3.http.deadline import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings, build
 from tests.servers.rules import Rule

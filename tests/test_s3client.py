@@ -18,7 +18,7 @@ from cdn2s3.destinations.s3.capabilities import Probed, probe
 from cdn2s3.destinations.s3.client import Reply, S3Client, aws_session, credentials_of
 from cdn2s3.destinations.s3.destination import Bucket, Guard
 from cdn2s3.errors import CannotGoOn, TryAgain
-from cdn2s3.http.connection import Limit
+from cdn2s3.http.deadline import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings, build
 from tests.servers.rules import Rule

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.errors import Stopped, TryAgain
-from cdn2s3.http.connection import Limit, Origin, tls_context
+from cdn2s3.http.deadline import Limit
+from cdn2s3.http.dialing import Origin, tls_context
 from cdn2s3.http.pool import Wire, host_header, origin_of, request_head
 from tests.properties import examples
 from tests.servers.tls import TlsMaterial

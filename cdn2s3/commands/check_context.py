@@ -16,7 +16,7 @@ from cdn2s3.destinations.s3.client import Reply, S3Client
 from cdn2s3.destinations.s3.destination import Bucket, Guard, probe_image, probe_key
 from cdn2s3.destinations.s3.iam import Identity, identity
 from cdn2s3.errors import CannotGoOn, Fixable, MigrationError, TryAgain, UrlFailed
-from cdn2s3.http.connection import Limit
+from cdn2s3.http.deadline import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import Malformed
 from cdn2s3.planning import cost_estimate

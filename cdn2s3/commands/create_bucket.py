@@ -14,7 +14,7 @@ from cdn2s3.console.signals import Signals
 from cdn2s3.destinations.s3.client import Reply, S3Client
 from cdn2s3.destinations.s3.iam import policy
 from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn, MigrationError, TryAgain, UrlFailed
-from cdn2s3.http.connection import Limit
+from cdn2s3.http.deadline import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.settings.declarations import MigrationSettings

@@ -35,7 +35,7 @@ from cdn2s3.errors import (
     TryAgain,
     UrlFailed,
 )
-from cdn2s3.http.connection import Limit
+from cdn2s3.http.deadline import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import Address, Malformed
 from cdn2s3.resilience.retry import backoff

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from hashlib import md5
 from typing import NamedTuple, Protocol
 
-from cdn2s3.http.connection import Limit
+from cdn2s3.http.deadline import Limit
 
 
 class Image(NamedTuple):

@@ -8,60 +8,21 @@ thread shuts sockets down from outside (under TLS that hands ciphertext to the r
 
 from __future__ import annotations
 
-import errno
-import os
 import select
 import socket
 import ssl
-import threading
-import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple, Union
+from typing import Union
 
-import certifi
+from cdn2s3.errors import TryAgain
+from cdn2s3.http.deadline import Limit
+from cdn2s3.http.dialing import Origin, _connected, _with_tls, translated
 
-from cdn2s3.errors import CannotGoOn, Stopped, TryAgain
-
-SLICE = 0.5  # seconds; the most that a deadline or a stop is noticed late
 BUFFER_BYTES = 1 << 14  # an answer's head and the start of its body; one TLS record's worth
 _SENT_AT_ONCE = 1 << 16  # bytes; a request's head and the start of its body go in one call, up to so many
 _WOKEN_AT = 1 << 18  # bytes; a body that is awaited wakes its worker when so many have come, or its rest
 Buffer = Union[bytes, bytearray, memoryview]
-
-
-class Origin(NamedTuple):
-    """A server, as in the first part of a URL."""
-
-    scheme: str  # http or https
-    host: str  # as for getaddrinfo: an IPv6 address without brackets
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-
-class Limit:
-    """When to give up: a point in time (`time.monotonic`), or as soon as stop is set (None: never)."""
-
-    __slots__ = ("deadline", "stop")
-
-    def __init__(self, seconds: float, stop: threading.Event | None = None) -> None:
-        self.deadline = time.monotonic() + seconds
-        self.stop = stop
-
-    def remaining(self) -> float:
-        """Return the seconds left, more than 0; raise TryAgain (timeout) or Stopped when there are none."""
-        if self.stop is not None and self.stop.is_set():
-            raise Stopped
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TryAgain("timeout", "no whole answer within the time limit")
-        return left
-
-    def slice_ms(self) -> int:
-        """Return how long one wait may take, in milliseconds: until the deadline, SLICE at most; raise as above."""
-        return int(min(SLICE, self.remaining()) * 1000) + 1
 
 
 class Connection:
@@ -212,106 +173,3 @@ def _is_final(received: bytes) -> bool:
     while received[status_at : status_at + 1] == b"1" and b"\r\n\r\n" in received:
         received = received.partition(b"\r\n\r\n")[2]
     return len(received) > status_at and received[status_at : status_at + 1] != b"1"
-
-
-def _connected(origin: Origin, limit: Limit) -> socket.socket:
-    """Connect to the first address of origin that answers; one deadline for all of them."""
-    try:
-        addresses = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # longer than a name may be, or with an empty part
-        raise TryAgain("connection", f"{origin.host} cannot be looked up: it is no host name") from error
-    except OSError as error:
-        raise translated(error, origin) from error
-    failure: TryAgain | None = None
-    for number, (family, kind, protocol, _, address) in enumerate(addresses):
-        try:
-            share = limit.remaining() / (len(addresses) - number)  # leave time for the addresses after it
-            sock = _new_socket(family, kind, protocol, origin)
-            try:
-                _connect(sock, address, Limit(share, limit.stop), origin)
-            except BaseException:
-                sock.close()
-                raise
-            return sock
-        except TryAgain as error:
-            failure = error
-    raise failure or TryAgain("connection", f"{origin} has no address")
-
-
-def _new_socket(family: int, kind: int, protocol: int, origin: Origin) -> socket.socket:
-    try:
-        sock = socket.socket(family, kind, protocol)
-    except OSError as error:  # no file left, or an address family that this machine has not got
-        raise translated(error, origin) from error
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return sock
-
-
-def _connect(sock: socket.socket, address: object, limit: Limit, origin: Origin) -> None:
-    sock.setblocking(False)
-    try:
-        sock.connect(address)  # type: ignore[arg-type]  # what getaddrinfo gave
-    except BlockingIOError:
-        pass
-    except OSError as error:
-        raise translated(error, origin) from error
-    poll = select.poll()
-    poll.register(sock, select.POLLOUT)
-    while not poll.poll(min(SLICE, limit.remaining()) * 1000):
-        pass
-    refused = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if refused:
-        raise translated(OSError(refused, os.strerror(refused)), origin)
-
-
-def _with_tls(plain: socket.socket, tls: ssl.SSLContext, origin: Origin, limit: Limit) -> ssl.SSLSocket:
-    """Do the TLS handshake on plain, which is closed when it fails."""
-    try:
-        plain.settimeout(SLICE)
-        sock = tls.wrap_socket(plain, server_hostname=origin.host, do_handshake_on_connect=False)
-    except OSError as error:
-        plain.close()
-        raise translated(error, origin) from error
-    while True:
-        try:
-            limit.remaining()
-            sock.do_handshake()
-            return sock
-        except (socket.timeout, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            continue
-        except OSError as error:
-            sock.close()
-            raise translated(error, origin) from error
-        except BaseException:
-            sock.close()
-            raise
-
-
-def translated(error: OSError, origin: Origin) -> TryAgain | CannotGoOn:
-    """Return what an error of the socket, TLS or name service means for the run."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return CannotGoOn(
-            f"the TLS certificate of {origin} is not trusted ({error.verify_message}). If it is signed by an "
-            "authority of your own, name its PEM file in CA_BUNDLE; otherwise somebody stands in between."
-        )
-    if getattr(error, "reason", None) == "WRONG_VERSION_NUMBER":  # of OpenSSL
-        return TryAgain(
-            "connection", f"{origin} was asked with https, but it speaks no TLS: http instead of https?"
-        )
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return CannotGoOn(
-            "too many open files. Raise the limit (ulimit -n 4096) or lower CONCURRENCY, then run it again."
-        )
-    what = error.strerror or type(error).__name__
-    if isinstance(error, socket.gaierror):
-        return TryAgain("connection", f"{origin.host} cannot be looked up: {what}")
-    return TryAgain("connection", f"{origin}: {what}")
-
-
-def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
-    """Return the one TLS context of a run: certificates and names are always verified."""
-    context = ssl.create_default_context(cafile=ca_bundle or certifi.where())
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from cdn2s3.errors import TryAgain
-from cdn2s3.http.connection import Buffer, Connection, Limit, Origin
+from cdn2s3.http.connection import Buffer, Connection
+from cdn2s3.http.deadline import Limit
+from cdn2s3.http.dialing import Origin
 from cdn2s3.http.response import Answer
 
 

@@ -17,7 +17,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
-from cdn2s3.http.connection import Limit, Origin, tls_context
+from cdn2s3.http.deadline import Limit
+from cdn2s3.http.dialing import Origin, tls_context
 from cdn2s3.http.pool import Wire, host_header, origin_of, request_head
 
 USER_AGENT = "cdn2s3/1"

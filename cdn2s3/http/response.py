@@ -8,7 +8,8 @@ from contextlib import suppress
 from typing import Callable
 
 from cdn2s3.errors import TryAgain
-from cdn2s3.http.connection import BUFFER_BYTES, Connection, Limit
+from cdn2s3.http.connection import BUFFER_BYTES, Connection
+from cdn2s3.http.deadline import Limit
 
 _HEAD_LIMIT = 1 << 16
 _WHOLE_BODY_LIMIT = 64_000_000  # bytes; pages of a JSON API and of a listing are far smaller

@@ -24,7 +24,8 @@ from urllib3 import HTTPResponse
 from cdn2s3.destinations.s3.errors import code_in, meaning, region_in
 from cdn2s3.destinations.s3.signing import NO_CREDENTIALS, Signer, not_renewed, query_string, quoted_key
 from cdn2s3.errors import CannotGoOn, MigrationError
-from cdn2s3.http.connection import Buffer, Limit
+from cdn2s3.http.connection import Buffer
+from cdn2s3.http.deadline import Limit
 from cdn2s3.http.pool import host_header, request_head
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.http.response import Answer

@@ -23,7 +23,7 @@ from cdn2s3.destinations.s3.multipart import PartsUpload, store_parts
 from cdn2s3.destinations.s3.multipart_cleanup import Unfinished
 from cdn2s3.destinations.s3.objects import ObjectInfo, Refused, head
 from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
-from cdn2s3.http.connection import Limit
+from cdn2s3.http.deadline import Limit
 from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.iam import policy
 from cdn2s3.destinations.s3.objects import head
 from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
-from cdn2s3.http.connection import Limit
+from cdn2s3.http.deadline import Limit
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.settings.declarations import MigrationSettings
 

@@ -16,7 +16,7 @@ from cdn2s3.destinations.base import Stored
 from cdn2s3.destinations.s3.client import Reply, S3Client
 from cdn2s3.destinations.s3.multipart_cleanup import Unfinished
 from cdn2s3.errors import MigrationError, TryAgain, UrlFailed
-from cdn2s3.http.connection import Limit
+from cdn2s3.http.deadline import Limit
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import threading
 from cdn2s3.destinations.s3.client import Reply, S3Client
 from cdn2s3.destinations.s3.iam import policy
 from cdn2s3.errors import CannotGoOn, TryAgain
-from cdn2s3.http.connection import Limit
+from cdn2s3.http.deadline import Limit
 from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)

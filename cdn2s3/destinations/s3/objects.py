@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.errors import TryAgain
-from cdn2s3.http.connection import Limit
+from cdn2s3.http.deadline import Limit
 
 
 class ObjectInfo(NamedTuple):

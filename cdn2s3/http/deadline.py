@@ -1,0 +1,33 @@
+"""When to give up waiting: a point in time, or a stop of the run."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from cdn2s3.errors import Stopped, TryAgain
+
+SLICE = 0.5  # seconds; the most that a deadline or a stop is noticed late
+
+
+class Limit:
+    """When to give up: a point in time (`time.monotonic`), or as soon as stop is set (None: never)."""
+
+    __slots__ = ("deadline", "stop")
+
+    def __init__(self, seconds: float, stop: threading.Event | None = None) -> None:
+        self.deadline = time.monotonic() + seconds
+        self.stop = stop
+
+    def remaining(self) -> float:
+        """Return the seconds left, more than 0; raise TryAgain (timeout) or Stopped when there are none."""
+        if self.stop is not None and self.stop.is_set():
+            raise Stopped
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TryAgain("timeout", "no whole answer within the time limit")
+        return left
+
+    def slice_ms(self) -> int:
+        """Return how long one wait may take, in milliseconds: until the deadline, SLICE at most; raise as above."""
+        return int(min(SLICE, self.remaining()) * 1000) + 1
