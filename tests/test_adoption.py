@@ -13,7 +13,7 @@ from cdn2s3.destinations.s3.listing import Found
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.settings import declarations
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.state import files, ledger
+from cdn2s3.state import files, ledger, lines
 from cdn2s3.state.run_binding import LOCK
 from tests.running import Migration, assert_consistent, assert_moved, key_of
 from tests.servers.rules import Rule
@@ -42,7 +42,7 @@ def adopted(
     )
     work = plan.looked_through(settings).work
     result = adopt.adopt(settings, declarations.key_maker(settings), work, pages)
-    rows = [ledger.completed(line) for line in files.whole_lines(folder / "completed.txt")]
+    rows = [ledger.completed(line) for line in lines.whole_lines(folder / "completed.txt")]
     assert None not in rows
     return result, [row for row in rows if row is not None]
 
@@ -118,7 +118,7 @@ def test_listing_that_breaks_keeps_what_came_and_says_what_to_do(tmp_path: Path)
 
     with pytest.raises(CannotGoOn, match=r"(?s)403.*plain `python migrate.py`"):
         adopted(tmp_path, [PREFIX + "a.jpg", PREFIX + "b.jpg"], pages())  # type: ignore[arg-type]
-    assert len(list(files.whole_lines(tmp_path / "completed.txt"))) == 1
+    assert len(list(lines.whole_lines(tmp_path / "completed.txt"))) == 1
 
 
 # --- the command ---

@@ -22,8 +22,9 @@ from cdn2s3.executors import process_pool as under_test
 from cdn2s3.executors.base import Underway
 from cdn2s3.executors.process_pool import Crew
 from cdn2s3.executors.worker_process import Desk
-from cdn2s3.state.files import held_lock, whole_lines
+from cdn2s3.state.files import held_lock
 from cdn2s3.state.ledger import COMPLETED, FAILED, Ledger, completed
+from cdn2s3.state.lines import whole_lines
 from cdn2s3.transfer.outcome import Done, Task
 from cdn2s3.transfer.pipeline import Result
 

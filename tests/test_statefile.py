@@ -23,15 +23,12 @@ from cdn2s3.state.files import (
     AppendFile,
     cannot_read,
     cannot_write,
-    end_of_last_line,
     held_lock,
-    input_lines,
     lock_holder,
-    placed_lines,
     replacing,
     synced_every_second,
-    whole_lines,
 )
+from cdn2s3.state.lines import end_of_last_line, input_lines, placed_lines, whole_lines
 from tests.properties import examples
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,7 +60,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read backwards in blocks so small that a short file has several."""
-    monkeypatch.setattr("cdn2s3.state.files._BLOCK", 4)
+    monkeypatch.setattr("cdn2s3.state.lines._BLOCK", 4)
 
 
 # Reading

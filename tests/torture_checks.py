@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from cdn2s3.state import ledger
-from cdn2s3.state.files import whole_lines
+from cdn2s3.state.lines import whole_lines
 from tests.running import Migration, assert_consistent, counts
 from tests.servers.s3 import S3Server
 from tests.servers.source import SourceServer

@@ -22,9 +22,9 @@ from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.keys import KeyMaker, Malformed, Naming
 from cdn2s3.settings.declarations import CollectionSettings
-from cdn2s3.state.files import AppendFile, cannot_read, cut_back, input_lines, whole_lines
+from cdn2s3.state.files import AppendFile, cannot_read, cut_back
 from cdn2s3.state.key_index import Fingerprints
-from cdn2s3.state.lines import encode
+from cdn2s3.state.lines import encode, input_lines, whole_lines
 
 log = logging.getLogger(__name__)
 

@@ -26,10 +26,10 @@ from cdn2s3.planning.run_plan import look_through
 from cdn2s3.planning.survey import PENDING, Worklist
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, run_binding
-from cdn2s3.state.files import AppendFile, held_lock, input_line, placed_lines, synced_every_second
+from cdn2s3.state.files import AppendFile, held_lock, synced_every_second
 from cdn2s3.state.key_index import Fingerprints, Numbered
 from cdn2s3.state.ledger import COMPLETED, FAILED, Completed, decode_line, timestamp
-from cdn2s3.state.lines import encode
+from cdn2s3.state.lines import encode, input_line, placed_lines
 from cdn2s3.text import counted
 
 log = logging.getLogger(__name__)

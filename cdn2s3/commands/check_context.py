@@ -21,8 +21,9 @@ from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import Malformed
 from cdn2s3.planning import cost_estimate
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
-from cdn2s3.state.files import cannot_read, input_lines, whole_lines
+from cdn2s3.state.files import cannot_read
 from cdn2s3.state.ledger import COMPLETED, decode_line
+from cdn2s3.state.lines import input_lines, whole_lines
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 

@@ -23,8 +23,9 @@ from cdn2s3.errors import CannotGoOn
 from cdn2s3.executors.base import Underway, together
 from cdn2s3.executors.worker_process import Kept, Report, in_child
 from cdn2s3.state import ledger
-from cdn2s3.state.files import size_of, whole_lines
+from cdn2s3.state.files import size_of
 from cdn2s3.state.ledger import COMPLETED, FAILED, completed
+from cdn2s3.state.lines import whole_lines
 from cdn2s3.transfer.outcome import Done, Feed, Task
 from cdn2s3.transfer.pipeline import Result
 

@@ -18,9 +18,10 @@ from cdn2s3.planning.collisions import COLLISIONS, Collision, collisions_file, r
 from cdn2s3.planning.survey import Worklist
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import ledger
-from cdn2s3.state.files import AppendFile, cannot_read, input_lines, replacing, whole_lines
+from cdn2s3.state.files import AppendFile, cannot_read, replacing
 from cdn2s3.state.key_index import Fingerprints, Owners
 from cdn2s3.state.ledger import COMPLETED, FAILED, failed_line
+from cdn2s3.state.lines import input_lines, whole_lines
 from cdn2s3.text import printable
 from cdn2s3.transfer.outcome import Task
 

@@ -15,10 +15,10 @@ from typing import BinaryIO, Callable
 from cdn2s3.console.progress import told
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.keys import KeyMaker, Known, Malformed
-from cdn2s3.state.files import cannot_read, input_line, input_lines, placed_lines, placed_records, size_of
+from cdn2s3.state.files import cannot_read, size_of
 from cdn2s3.state.key_index import Fingerprints, Owner, Owners
 from cdn2s3.state.ledger import decode_line, url_and_key
-from cdn2s3.state.lines import field
+from cdn2s3.state.lines import field, input_line, input_lines, placed_lines, placed_records
 from cdn2s3.text import printable, redact
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from cdn2s3.reports import migration_report
 from cdn2s3.reports.metrics import Example, Tally
 from cdn2s3.reports.migration_report import next_command, summary
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.state import files, ledger
+from cdn2s3.state import ledger, lines
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.transfer.outcome import Done, Task
@@ -117,7 +117,7 @@ class Books:
         """Count where every line of the input is now, from the files wherever they tell."""
         work, path = self.job.work, self._settings.state_dir / FAILED
         causes = ledger.rebuild(path, lambda url: url.encode("utf-8", "surrogateescape") in self._healed)
-        appended = sum(1 for _ in files.whole_lines(self._ledger.completed.path, self._completed_began))
+        appended = sum(1 for _ in lines.whole_lines(self._ledger.completed.path, self._completed_began))
         return migration_report.Audit(
             work.lines,
             work.blank,

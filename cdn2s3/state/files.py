@@ -19,15 +19,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.state.lines import _BLOCK, end_of_last_line
 
 log = logging.getLogger(__name__)
 
 OWNER_ONLY = 0o600
 SYNC_SECONDS = 1.0
 _ORPHANS_SECONDS = 10.0  # how long a killed run's worker processes may take to notice
-_BLOCK = 1 << 20
 _CLOSED = -1
-_BOM = b"\xef\xbb\xbf"
 
 
 def cannot_write(path: Path, error: OSError) -> CannotGoOn:
@@ -47,86 +46,12 @@ def cannot_read(path: Path, error: OSError, setting: str = "") -> Fixable:
     return Fixable(f"cannot read {path}{named}: {error.strerror or error}. {remedy}.")
 
 
-def end_of_last_line(path: Path) -> int:
-    """Return the length in bytes of path up to and with its last newline; 0 when there is none or no file."""
-    try:
-        with path.open("rb") as file:
-            end = file.seek(0, os.SEEK_END)
-            while end > 0:
-                start = max(0, end - _BLOCK)
-                file.seek(start)
-                newline = file.read(end - start).rfind(b"\n")
-                if newline >= 0:
-                    return start + newline + 1
-                end = start
-    except FileNotFoundError:
-        pass
-    return 0
-
-
-def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
-    """Yield each line of path from byte offset start, without its newline; leave out a torn last one.
-
-    A file that does not exist has no lines. Raise CannotGoOn for one that cannot be read: taken for empty, it
-    would have everything done again.
-    """
-    try:
-        with path.open("rb", buffering=_BLOCK) as file:
-            file.seek(start)
-            for line in file:
-                if line.endswith(b"\n"):
-                    yield line[:-1]
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise CannotGoOn(
-            f"cannot read {path}: {error.strerror or error}. Correct its permissions, "
-            "then run the same command again."
-        ) from error
-
-
-def placed_records(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines that whole_lines yields, each after the byte offset where it begins."""
-    at = 0
-    for line in whole_lines(path):
-        yield at, line
-        at += len(line) + 1
-
-
 def size_of(path: Path) -> int:
     """Return the size of path in bytes, 0 where it cannot be told."""
     try:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def placed_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield each line of a file that somebody else wrote, after the byte offset where it begins.
-
-    BOM, CR and a missing last newline are accepted, and the text from the first tab on is dropped, so that
-    our own state files are input too.
-
-    Raise OSError when it cannot be read; `cannot_read` makes that a message, with the setting's name.
-    """
-    with path.open("rb", buffering=_BLOCK) as file:
-        at = 0
-        for raw in file:
-            yield at, input_line(raw)
-            at += len(raw)
-
-
-def input_line(raw: bytes) -> bytes:
-    """Return what counts of a raw line of an input file."""
-    line = raw.rstrip(b"\r\n")
-    if b"\t" in line:
-        line = line[: line.index(b"\t")]
-    return line[len(_BOM) :] if line.startswith(_BOM) else line
-
-
-def input_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines that placed_lines yields, without their places."""
-    return (line for _, line in placed_lines(path))
 
 
 def cut_back(path: Path, length: int) -> int:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.settings.declarations import MigrationSettings, shown
-from cdn2s3.state.files import cannot_read, cannot_write, lock_holder, replacing, sync_folder, whole_lines
+from cdn2s3.state.files import cannot_read, cannot_write, lock_holder, replacing, sync_folder
 from cdn2s3.state.ledger import COMPLETED, FAILED
+from cdn2s3.state.lines import whole_lines
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,9 @@ from cdn2s3.keys import KeyMaker, Malformed
 from cdn2s3.planning import survey
 from cdn2s3.planning.survey import Worklist
 from cdn2s3.state import ledger
-from cdn2s3.state.files import input_lines, placed_records, size_of
+from cdn2s3.state.files import size_of
 from cdn2s3.state.key_index import Numbered
+from cdn2s3.state.lines import input_lines, placed_records
 
 UNKNOWN = "-"
 
