@@ -55,12 +55,13 @@ from cdn2s3.planning.run_plan import (
     to_redo,
     urls_of,
 )
+from cdn2s3.records import Task
 from cdn2s3.reports.accounting import Books
 from cdn2s3.settings.declarations import MigrationSettings, key_maker, load
 from cdn2s3.state import files, ledger, run_binding
 from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.text import duration
-from cdn2s3.transfer.outcome import Done, Doubts, Feed, Task
+from cdn2s3.transfer.outcome import Done, Doubts, Feed
 from cdn2s3.transfer.pipeline import Result, Transfer
 from cdn2s3.transfer.wiring import allow_open_files, equip, note_on, probe_patiently
 

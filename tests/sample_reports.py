@@ -8,7 +8,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from cdn2s3.destinations.base import Stored
+from cdn2s3.records import Stored
 from cdn2s3.reports import migration_report
 from cdn2s3.reports.contact_sheet import LARGEST, Pictures
 from cdn2s3.reports.metrics import Example, Tally

@@ -16,16 +16,16 @@ from typing import Any, Callable
 
 import pytest
 
-from cdn2s3.destinations.base import Stored
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.executors import process_pool as under_test
 from cdn2s3.executors.base import Underway
 from cdn2s3.executors.process_pool import Crew
 from cdn2s3.executors.worker_process import Desk
+from cdn2s3.records import Stored, Task
 from cdn2s3.state.files import held_lock
 from cdn2s3.state.ledger import COMPLETED, FAILED, Ledger, completed
 from cdn2s3.state.lines import whole_lines
-from cdn2s3.transfer.outcome import Done, Task
+from cdn2s3.transfer.outcome import Done
 from cdn2s3.transfer.pipeline import Result
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -324,9 +324,9 @@ def test_children_of_a_killed_parent_end_within_a_second_and_hold_the_lock_till_
     script = """
         import sys
         from pathlib import Path
-        from cdn2s3.crew import Crew
-        from cdn2s3.feed import Task
-        from cdn2s3.statefile import held_lock
+        from cdn2s3.executors.process_pool import Crew
+        from cdn2s3.records import Task
+        from cdn2s3.state.files import held_lock
         from tests.test_crew import until_stopped
 
         if __name__ == "__main__":

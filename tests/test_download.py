@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from cdn2s3.cdn.body_reader import LargeBody, Reader
 from cdn2s3.cdn.buffer_pool import SMALL, Budget, NoRoom, Room
-from cdn2s3.destinations.base import Image
 from cdn2s3.destinations.s3.multipart import PART_BYTES
 from cdn2s3.errors import TryAgain, UrlFailed
 from cdn2s3.http.deadline import Limit
+from cdn2s3.records import Image
 from tests.properties import examples
 from tests.servers.images import jpeg
 from tests.test_answer import Scripted, answer_on, head

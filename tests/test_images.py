@@ -170,7 +170,7 @@ def test_any_bytes_are_judged_without_an_error(body: bytes, label: str | None) -
 @pytest.mark.parametrize("start", ["<!---->", "<!-- -->\\n", "<!DOCTYPE svg>", "<!--", "<!DOCTYPE svg[", " "])
 def test_page_of_comments_is_judged_at_once(start: str) -> None:
     script = (
-        "from cdn2s3.images import content_type, is_html\n"
+        "from cdn2s3.cdn.image_type import content_type, is_html\n"
         f"page = b'{start}' * 200 + b'<p>'; print(content_type(page), is_html(page))"
     )
     said = subprocess.run(

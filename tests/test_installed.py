@@ -79,7 +79,7 @@ def _imported(path: Path) -> set[str]:
 
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="this Python has no list of its modules")
 def test_every_package_that_is_imported_is_looked_for() -> None:
-    files = [*(ROOT / script for script in SCRIPTS), *(ROOT / "cdn2s3").glob("*.py")]
+    files = [*(ROOT / script for script in SCRIPTS), *(ROOT / "cdn2s3").rglob("*.py")]
     imported = set().union(*map(_imported, files))
     assert imported - set(sys.stdlib_module_names) - {"cdn2s3"} == set(PACKAGES)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.destinations.base import Stored
+from cdn2s3.records import Stored
 from cdn2s3.state.ledger import (
     Completed,
     Failed,

@@ -9,13 +9,13 @@ from typing import Any, Callable
 
 import pytest
 
-from cdn2s3.destinations.base import Stored
 from cdn2s3.destinations.s3.client import Reply, S3Client
 from cdn2s3.destinations.s3.destination import Bucket, Guard
 from cdn2s3.destinations.s3.multipart import PART_BYTES
 from cdn2s3.errors import TryAgain, UrlFailed
 from cdn2s3.http.deadline import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.records import Stored
 from cdn2s3.settings.declarations import MigrationSettings, build
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server

@@ -14,7 +14,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").
 NAMED = [
     *ROOT.glob("*.py"),
     *ROOT.glob("*.env"),
-    *(ROOT / "cdn2s3").glob("*.py"),
+    *(ROOT / "cdn2s3").rglob("*.py"),
 ]
 APART = [
     f"{folder}/{path.name}"

@@ -15,14 +15,14 @@ import pytest
 
 import migrate
 from cdn2s3.console.signals import Signals
-from cdn2s3.destinations.base import Stored
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.executors.base import Underway
 from cdn2s3.planning.run_plan import look_through, plan_job
+from cdn2s3.records import Stored, Task
 from cdn2s3.reports.accounting import Books
 from cdn2s3.settings.declarations import MigrationSettings, build, key_maker
 from cdn2s3.state.ledger import Ledger
-from cdn2s3.transfer.outcome import Done, Task
+from cdn2s3.transfer.outcome import Done
 from cdn2s3.transfer.pipeline import Result
 
 PREFIX = "https://cdn.example/"

@@ -91,7 +91,7 @@ def test_second_signal_ends_the_process_at_once_without_cleaning_up(
     first: signal.Signals, number: signal.Signals
 ) -> None:
     script = (
-        "import os\nfrom cdn2s3.signals import Signals\nsignals = Signals()\n"
+        "import os\nfrom cdn2s3.console.signals import Signals\nsignals = Signals()\n"
         f"with signals.noted():\n    try:\n        os.kill(os.getpid(), {int(first)})\n"
         f"        print('noted', flush=True)\n        os.kill(os.getpid(), {int(number)})\n"
         "    finally:\n        print('cleaned up', flush=True)\n"

@@ -204,7 +204,7 @@ def test_append_after_kill_9_has_lost_nothing(path: Path) -> None:
     script = """
         import os, signal, sys
         from pathlib import Path
-        from cdn2s3.statefile import AppendFile
+        from cdn2s3.state.files import AppendFile
         file = AppendFile(Path(sys.argv[1]))
         for number in range(1000): file.append(b"%d\\n" % number)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -219,7 +219,7 @@ APPENDER = """
     import resource, sys, threading
     from pathlib import Path
     from cdn2s3.errors import CannotGoOn
-    from cdn2s3.statefile import AppendFile
+    from cdn2s3.state.files import AppendFile
     path, name, limit = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     if limit:  # the disk is full for this process alone (Python ignores SIGXFSZ)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -265,7 +265,7 @@ def test_append_to_a_full_disk_is_refused_leaves_whole_lines_and_writes_nothing_
         import resource, sys
         from pathlib import Path
         from cdn2s3.errors import CannotGoOn
-        from cdn2s3.statefile import AppendFile
+        from cdn2s3.state.files import AppendFile
         path = Path(sys.argv[1])
         hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
@@ -404,7 +404,7 @@ def test_replacing_keeps_the_old_file_when_killed_before_the_rename(path: Path) 
     script = """
         import os, signal, sys
         from pathlib import Path
-        from cdn2s3.statefile import replacing
+        from cdn2s3.atomic_file import replacing
         with replacing(Path(sys.argv[1])) as file:
             file.write(b"half")
             file.flush()
@@ -426,7 +426,7 @@ def test_replacing_keeps_the_old_file_when_the_disk_is_full(path: Path, size: in
         import resource, sys
         from pathlib import Path
         from cdn2s3.errors import CannotGoOn
-        from cdn2s3.statefile import replacing
+        from cdn2s3.atomic_file import replacing
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         try:
             with replacing(Path(sys.argv[1])) as file:
@@ -468,7 +468,7 @@ HOLDER = """
     import sys
     from pathlib import Path
     from cdn2s3.errors import CannotGoOn
-    from cdn2s3.statefile import held_lock
+    from cdn2s3.state.files import held_lock
     try:
         with held_lock(Path(sys.argv[1]), "migrate.py"):
             print("held", flush=True)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from cdn2s3.destinations.base import Stored
+from cdn2s3.records import Stored
 from cdn2s3.reports.metrics import Example, Tally
 from cdn2s3.reports.migration_report import Audit, next_command, summary
 from cdn2s3.transfer.pipeline import Result

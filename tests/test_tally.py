@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdn2s3.destinations.base import Stored
+from cdn2s3.records import Stored
 from cdn2s3.reports.metrics import EXAMPLES, Distribution, Tally, Timeline
 from cdn2s3.transfer.pipeline import Result
 

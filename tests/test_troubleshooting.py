@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 MESSAGES = re.findall(r"^\| `([^`]+)` \|", DOCUMENT, re.MULTILINE)
-SOURCES = [*ROOT.glob("*.py"), *(ROOT / "cdn2s3").glob("*.py")]
+SOURCES = [*ROOT.glob("*.py"), *(ROOT / "cdn2s3").rglob("*.py")]
 _HOLE = "…"  # what differs from case to case
 
 

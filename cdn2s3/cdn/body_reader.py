@@ -15,11 +15,11 @@ from zlib import crc32
 
 from cdn2s3.cdn import image_type
 from cdn2s3.cdn.buffer_pool import SMALL, Room
-from cdn2s3.destinations.base import Image
 from cdn2s3.destinations.s3.multipart import PART_BYTES
 from cdn2s3.errors import TryAgain, UrlFailed
 from cdn2s3.http.deadline import Limit
 from cdn2s3.http.response import Answer
+from cdn2s3.records import Image
 
 _FALLBACK_TYPE = "binary/octet-stream"  # what S3 itself gives an object without a type
 _HASHED_AT_ONCE = (

@@ -6,32 +6,10 @@ S3 (bucket.py) is the one there is. Another kind (a local folder, a share of bot
 from __future__ import annotations
 
 from collections.abc import Iterator
-from hashlib import md5
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from cdn2s3.http.deadline import Limit
-
-
-class Image(NamedTuple):
-    """A body that has been downloaded and checked."""
-
-    body: memoryview  # the bytes; valid until its worker takes the next URL
-    media_type: str  # as sniffed, for the object's Content-Type
-    md5: bytes  # 16 bytes; empty under INTEGRITY=crc32, where nobody computed it
-    crc32: int  # CRC-32 as in zlib; 0 under INTEGRITY=md5
-
-    def digest(self) -> bytes:
-        """Return the MD5 of the body, computed now where it was not before."""
-        return self.md5 or md5(self.body, usedforsecurity=False).digest()
-
-
-class Stored(NamedTuple):
-    """An object that is proven to hold an image's bytes."""
-
-    etag: str  # without quotes
-    size: int  # bytes
-    md5: str  # 32 hex digits, or "-" where nobody computed it
-    already_there: bool  # True: it was there before, with the same content
+from cdn2s3.records import Image, Stored
 
 
 class Upload(Protocol):

@@ -16,6 +16,7 @@ from cdn2s3.keys import KeyMaker, Malformed
 from cdn2s3.planning import survey
 from cdn2s3.planning.collisions import COLLISIONS, Collision, collisions_file, refusal, warn_of_naming
 from cdn2s3.planning.survey import Worklist
+from cdn2s3.records import Task
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import ledger
 from cdn2s3.state.files import AppendFile, cannot_read, replacing
@@ -23,7 +24,6 @@ from cdn2s3.state.key_index import Fingerprints, Owners
 from cdn2s3.state.ledger import COMPLETED, FAILED, failed_line
 from cdn2s3.state.lines import input_lines, whole_lines
 from cdn2s3.text import printable
-from cdn2s3.transfer.outcome import Task
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import typed
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn
 from cdn2s3.planning.run_plan import Job
+from cdn2s3.records import Task
 from cdn2s3.reports import migration_report
 from cdn2s3.reports.metrics import Example, Tally
 from cdn2s3.reports.migration_report import next_command, summary
@@ -17,7 +18,7 @@ from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import ledger, lines
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import FAILED, Ledger
-from cdn2s3.transfer.outcome import Done, Task
+from cdn2s3.transfer.outcome import Done
 
 log = logging.getLogger(__name__)
 

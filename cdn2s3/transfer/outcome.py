@@ -7,17 +7,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from cdn2s3.records import Task
 from cdn2s3.resilience.circuit_breaker import Side
 from cdn2s3.transfer.pipeline import Doubt, Result
-
-
-class Task(NamedTuple):
-    """A URL to move, and what it went through before."""
-
-    url: str
-    attempts: int = 0  # made in an earlier pass
-    cause: str = ""  # of the failure in an earlier pass; "" in the first
-    second_chance: bool = False  # True: the next failure while its side is up is its own
 
 
 class Done(NamedTuple):

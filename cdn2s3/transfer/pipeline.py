@@ -11,11 +11,12 @@ from typing import Callable, NamedTuple, TypeVar
 from cdn2s3.cdn.body_reader import LargeBody, Reader
 from cdn2s3.cdn.buffer_pool import Budget, NoRoom, Room
 from cdn2s3.cdn.client import Source
-from cdn2s3.destinations.base import Destination, Image, Stored
+from cdn2s3.destinations.base import Destination
 from cdn2s3.errors import OUTAGE_CAUSES, Stopped, TryAgain, UrlFailed
 from cdn2s3.http.deadline import Limit
 from cdn2s3.http.response import Answer
 from cdn2s3.keys import Address
+from cdn2s3.records import Image, Stored
 from cdn2s3.resilience.circuit_breaker import Health, Side
 from cdn2s3.resilience.retry import Bandwidth, backoff
 

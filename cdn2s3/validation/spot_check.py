@@ -14,12 +14,12 @@ from typing import NamedTuple
 from cdn2s3.cdn.body_reader import LargeBody, Reader
 from cdn2s3.cdn.buffer_pool import Budget, NoRoom, Room
 from cdn2s3.cdn.client import Source
-from cdn2s3.destinations.base import Image
 from cdn2s3.destinations.s3.client import Reply, S3Client
 from cdn2s3.errors import CannotGoOn, Stopped, TryAgain, UrlFailed
 from cdn2s3.http.deadline import Limit
 from cdn2s3.http.response import Answer
 from cdn2s3.keys import KeyMaker
+from cdn2s3.records import Image
 from cdn2s3.reports.contact_sheet import Kept, Pictures
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.state.ledger import Completed

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 from typing import Callable, NamedTuple
 
-from cdn2s3.destinations.base import Image
 from cdn2s3.destinations.s3.client import Reply, S3Client
 from cdn2s3.destinations.s3.destination import Bucket, Guard, probe_image, probe_key
 from cdn2s3.destinations.s3.iam import policy
 from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
 from cdn2s3.http.deadline import Limit
+from cdn2s3.records import Image
 from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)

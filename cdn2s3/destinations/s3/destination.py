@@ -16,7 +16,6 @@ from hashlib import md5
 from typing import NamedTuple
 from zlib import crc32
 
-from cdn2s3.destinations.base import Image, Stored
 from cdn2s3.destinations.s3.client import Reply, S3Client
 from cdn2s3.destinations.s3.iam import policy, policy_to_put
 from cdn2s3.destinations.s3.multipart import PartsUpload, store_parts
@@ -24,6 +23,7 @@ from cdn2s3.destinations.s3.multipart_cleanup import Unfinished
 from cdn2s3.destinations.s3.objects import ObjectInfo, Refused, head
 from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
 from cdn2s3.http.deadline import Limit
+from cdn2s3.records import Image, Stored
 from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from hashlib import md5
 from typing import Any, NamedTuple, Protocol
 
-from cdn2s3.destinations.base import Stored
 from cdn2s3.destinations.s3.client import Reply, S3Client
 from cdn2s3.destinations.s3.multipart_cleanup import Unfinished
 from cdn2s3.errors import MigrationError, TryAgain, UrlFailed
 from cdn2s3.http.deadline import Limit
+from cdn2s3.records import Stored
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,37 @@
+"""What the rooms hand to each other: an image, the object that it became, a task."""
+
+from __future__ import annotations
+
+from hashlib import md5
+from typing import NamedTuple
+
+
+class Image(NamedTuple):
+    """A body that has been downloaded and checked."""
+
+    body: memoryview  # the bytes; valid until its worker takes the next URL
+    media_type: str  # as sniffed, for the object's Content-Type
+    md5: bytes  # 16 bytes; empty under INTEGRITY=crc32, where nobody computed it
+    crc32: int  # CRC-32 as in zlib; 0 under INTEGRITY=md5
+
+    def digest(self) -> bytes:
+        """Return the MD5 of the body, computed now where it was not before."""
+        return self.md5 or md5(self.body, usedforsecurity=False).digest()
+
+
+class Stored(NamedTuple):
+    """An object that is proven to hold an image's bytes."""
+
+    etag: str  # without quotes
+    size: int  # bytes
+    md5: str  # 32 hex digits, or "-" where nobody computed it
+    already_there: bool  # True: it was there before, with the same content
+
+
+class Task(NamedTuple):
+    """A URL to move, and what it went through before."""
+
+    url: str
+    attempts: int = 0  # made in an earlier pass
+    cause: str = ""  # of the failure in an earlier pass; "" in the first
+    second_chance: bool = False  # True: the next failure while its side is up is its own
