@@ -40,7 +40,7 @@ from cdn2s3.destinations.s3 import capabilities
 from cdn2s3.destinations.s3.capabilities import Probed
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.errors import CAUSES, EXIT_CODES_HELP, CannotGoOn, Stopped
-from cdn2s3.executors.base import Times, Underway
+from cdn2s3.executors.base import Feed, Times, Underway
 from cdn2s3.executors.process_pool import Crew
 from cdn2s3.executors.worker_process import Desk, Process, process_count
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -61,8 +61,8 @@ from cdn2s3.settings.declarations import MigrationSettings, key_maker, load
 from cdn2s3.state import files, ledger, run_binding
 from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.text import duration
-from cdn2s3.transfer.outcome import Done, Doubts, Feed
-from cdn2s3.transfer.pipeline import Result, Transfer
+from cdn2s3.transfer.outcome import Done, Doubts, Result
+from cdn2s3.transfer.pipeline import Transfer
 from cdn2s3.transfer.wiring import allow_open_files, equip, note_on, probe_patiently
 
 log = logging.getLogger("migrate")

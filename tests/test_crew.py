@@ -25,8 +25,7 @@ from cdn2s3.records import Stored, Task
 from cdn2s3.state.files import held_lock
 from cdn2s3.state.ledger import COMPLETED, FAILED, Ledger, completed
 from cdn2s3.state.lines import whole_lines
-from cdn2s3.transfer.outcome import Done
-from cdn2s3.transfer.pipeline import Result
+from cdn2s3.transfer.outcome import Done, Result
 
 ROOT = Path(__file__).resolve().parents[1]
 TICK = 0.02

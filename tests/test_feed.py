@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdn2s3.executors.base import Feed
 from cdn2s3.records import Task
 from cdn2s3.resilience.circuit_breaker import ATTEMPTS_UNTIL_DOWN, Side
-from cdn2s3.transfer.outcome import Done, Doubts, Feed
-from cdn2s3.transfer.pipeline import Doubt, Result
+from cdn2s3.transfer.outcome import Done, Doubt, Doubts, Result
 from tests.properties import examples
 
 

@@ -21,7 +21,7 @@ from cdn2s3.state.ledger import (
     url_and_key,
 )
 from cdn2s3.state.lines import encode, field
-from cdn2s3.transfer.pipeline import Result
+from cdn2s3.transfer.outcome import Result
 from tests.properties import examples
 
 ROW = Completed("https://h/a b.jpg", "k/ä", "7", "e-tag", "0" * 32, "image/jpeg", "2026-11-20T11:00:00Z")

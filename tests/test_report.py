@@ -12,7 +12,7 @@ from cdn2s3.reports import migration_report
 from cdn2s3.reports.metrics import Tally
 from cdn2s3.reports.migration_report import Audit, Ending
 from cdn2s3.state.ledger import failed_line
-from cdn2s3.transfer.pipeline import Result
+from cdn2s3.transfer.outcome import Result
 from tests.sample_reports import BEGAN, SETTINGS, migration, validation
 
 DOCS = Path(__file__).parents[1] / "docs" / "reports.md"

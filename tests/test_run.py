@@ -22,8 +22,7 @@ from cdn2s3.records import Stored, Task
 from cdn2s3.reports.accounting import Books
 from cdn2s3.settings.declarations import MigrationSettings, build, key_maker
 from cdn2s3.state.ledger import Ledger
-from cdn2s3.transfer.outcome import Done
-from cdn2s3.transfer.pipeline import Result
+from cdn2s3.transfer.outcome import Done, Result
 
 PREFIX = "https://cdn.example/"
 BATCH = 100  # URLs between two looks at the results

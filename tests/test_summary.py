@@ -9,7 +9,7 @@ import pytest
 from cdn2s3.records import Stored
 from cdn2s3.reports.metrics import Example, Tally
 from cdn2s3.reports.migration_report import Audit, next_command, summary
-from cdn2s3.transfer.pipeline import Result
+from cdn2s3.transfer.outcome import Result
 from tests.sample_reports import SETTINGS
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from cdn2s3.records import Stored
 from cdn2s3.reports.metrics import EXAMPLES, Distribution, Tally, Timeline
-from cdn2s3.transfer.pipeline import Result
+from cdn2s3.transfer.outcome import Result
 
 
 def stored(url: str = "u", size: int = 100, seconds: float = 1.0, already: bool = False) -> Result:

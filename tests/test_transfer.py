@@ -22,7 +22,8 @@ from cdn2s3.resilience.circuit_breaker import Side
 from cdn2s3.resilience.retry import Bandwidth
 from cdn2s3.settings.declarations import MigrationSettings, build, key_maker
 from cdn2s3.transfer import pipeline as under_test
-from cdn2s3.transfer.pipeline import Patience, Result, Sides, Transfer
+from cdn2s3.transfer.outcome import Result
+from cdn2s3.transfer.pipeline import Patience, Sides, Transfer
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server
 from tests.servers.source import SourceServer

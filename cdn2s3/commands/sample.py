@@ -41,7 +41,8 @@ from cdn2s3.keys import Address, Malformed
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.text import MB, duration, redact
-from cdn2s3.transfer.pipeline import Result, Transfer
+from cdn2s3.transfer.outcome import Result
+from cdn2s3.transfer.pipeline import Transfer
 from cdn2s3.transfer.wiring import allow_open_files, equip, probe_patiently
 
 log = logging.getLogger(__name__)

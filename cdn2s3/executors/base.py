@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Callable, NamedTuple
+
+from cdn2s3.records import Task
 
 _SHOWN = 3  # of the slowest
 _SLOW = 5.0  # seconds after which a transfer is worth a word
@@ -53,3 +57,45 @@ def _name(url: str) -> str:
     """Return the end of a URL's path, which tells images apart."""
     path = url.partition("?")[0].partition("#")[0]
     return "/".join(path.rstrip("/").rsplit("/", 2)[-2:])
+
+
+class Feed:
+    """Hand out tasks one by one to any number of threads: what was put in first, then the list.
+
+    An open feed waits for more to be put in until it is closed; a closed one ends with its list.
+    """
+
+    def __init__(self, tasks: Iterable[Task] = (), is_open: bool = False) -> None:
+        self._tasks = iter(tasks)
+        self._put: deque[Task] = deque()
+        self._is_open = is_open
+        self._changed = threading.Condition()
+
+    def __iter__(self) -> Iterator[Task]:
+        return self
+
+    def __next__(self) -> Task:
+        with self._changed:
+            while True:
+                if self._put:
+                    return self._put.popleft()
+                if not self._is_open:
+                    return next(self._tasks)
+                self._changed.wait()
+
+    def put(self, *tasks: Task) -> None:
+        """Hand tasks out before all others."""
+        with self._changed:
+            self._put.extend(tasks)
+            self._changed.notify(len(tasks))
+
+    def close(self) -> None:
+        """Let the feed end when it has nothing more."""
+        with self._changed:
+            self._is_open = False
+            self._changed.notify_all()
+
+    @property
+    def has_more(self) -> bool:
+        """Tell whether something has been put in that nobody has taken yet."""
+        return bool(self._put)

@@ -19,15 +19,14 @@ from typing import Any, Callable
 
 from cdn2s3.console.signals import STOPPING
 from cdn2s3.errors import CannotGoOn
-from cdn2s3.executors.base import Underway, together
+from cdn2s3.executors.base import Feed, Underway, together
 from cdn2s3.executors.worker_process import Kept, Report, in_child
 from cdn2s3.records import Stored, Task
 from cdn2s3.state import ledger
 from cdn2s3.state.files import size_of
 from cdn2s3.state.ledger import COMPLETED, FAILED, completed
 from cdn2s3.state.lines import whole_lines
-from cdn2s3.transfer.outcome import Done, Feed
-from cdn2s3.transfer.pipeline import Result
+from cdn2s3.transfer.outcome import Done, Result
 
 log = logging.getLogger(__name__)
 

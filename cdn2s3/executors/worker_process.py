@@ -12,9 +12,9 @@ from typing import Any, Callable, NamedTuple
 
 from cdn2s3.console.signals import STOPPING
 from cdn2s3.errors import CannotGoOn
-from cdn2s3.executors.base import Underway
+from cdn2s3.executors.base import Feed, Underway
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.transfer.outcome import Done, Feed
+from cdn2s3.transfer.outcome import Done
 
 
 class Report(NamedTuple):

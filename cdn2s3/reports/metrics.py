@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from cdn2s3.errors import CAUSES
-from cdn2s3.transfer.pipeline import Result
+from cdn2s3.transfer.outcome import Result
 
 EXAMPLES = 10  # of each cause
 _SLOWEST = 10

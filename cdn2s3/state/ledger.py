@@ -17,7 +17,7 @@ from cdn2s3.state.files import AppendFile, replacing
 from cdn2s3.state.key_index import Fingerprints, Numbered
 from cdn2s3.state.lines import encode, whole_lines
 from cdn2s3.text import redact
-from cdn2s3.transfer.pipeline import Result
+from cdn2s3.transfer.outcome import Result
 
 COMPLETED = "completed.txt"
 FAILED = "failed_transfers.txt"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from cdn2s3.records import Task
-from cdn2s3.resilience.circuit_breaker import Side
-from cdn2s3.transfer.pipeline import Doubt, Result
+from cdn2s3.records import Stored, Task
+from cdn2s3.resilience.circuit_breaker import Health, Side
 
 
 class Done(NamedTuple):
@@ -17,48 +14,6 @@ class Done(NamedTuple):
 
     task: Task
     result: Result
-
-
-class Feed:
-    """Hand out tasks one by one to any number of threads: what was put in first, then the list.
-
-    An open feed waits for more to be put in until it is closed; a closed one ends with its list.
-    """
-
-    def __init__(self, tasks: Iterable[Task] = (), is_open: bool = False) -> None:
-        self._tasks = iter(tasks)
-        self._put: deque[Task] = deque()
-        self._is_open = is_open
-        self._changed = threading.Condition()
-
-    def __iter__(self) -> Iterator[Task]:
-        return self
-
-    def __next__(self) -> Task:
-        with self._changed:
-            while True:
-                if self._put:
-                    return self._put.popleft()
-                if not self._is_open:
-                    return next(self._tasks)
-                self._changed.wait()
-
-    def put(self, *tasks: Task) -> None:
-        """Hand tasks out before all others."""
-        with self._changed:
-            self._put.extend(tasks)
-            self._changed.notify(len(tasks))
-
-    def close(self) -> None:
-        """Let the feed end when it has nothing more."""
-        with self._changed:
-            self._is_open = False
-            self._changed.notify_all()
-
-    @property
-    def has_more(self) -> bool:
-        """Tell whether something has been put in that nobody has taken yet."""
-        return bool(self._put)
 
 
 class Doubts:
@@ -126,3 +81,34 @@ class Doubts:
                 again.append(done.task._replace(second_chance=not was_outage))
         self._held = []
         return certain, again
+
+
+class Doubt(NamedTuple):
+    """What must be known before a failure is laid at its URL's door and not at its side's."""
+
+    side: str  # name of the side
+    health: Health  # the side when the last attempt failed
+    begun_after: (
+        int  # number of the side's newest attempt before the first of this URL; -1: there was but one
+    )
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether no attempt of any URL has succeeded on the side from the first of this one to its last."""
+        return self.health.newest_success <= self.begun_after
+
+
+class Result(NamedTuple):
+    """What became of one URL."""
+
+    url: str
+    key: str
+    stored: Stored | None = None  # None: it failed
+    media_type: str = ""  # of the stored object
+    cause: str = ""  # a name in errors.CAUSES; "" when stored
+    message: str = ""  # why it failed; "" when stored
+    attempts: int = 1  # downloads and uploads that failed, and the one that did not
+    retried: tuple[str, ...] = ()  # causes of the attempts that failed and were made again
+    download_seconds: float = 0.0  # of the attempt that succeeded
+    upload_seconds: float = 0.0  # likewise
+    doubt: Doubt | None = None  # None: the cause is certain

@@ -17,8 +17,9 @@ from cdn2s3.http.deadline import Limit
 from cdn2s3.http.response import Answer
 from cdn2s3.keys import Address
 from cdn2s3.records import Image, Stored
-from cdn2s3.resilience.circuit_breaker import Health, Side
+from cdn2s3.resilience.circuit_breaker import Side
 from cdn2s3.resilience.retry import Bandwidth, backoff
+from cdn2s3.transfer.outcome import Doubt, Result
 
 log = logging.getLogger(__name__)
 
@@ -28,37 +29,6 @@ Returned = TypeVar("Returned")
 _REFUSED = (
     "It may refuse this machine's address: open one URL in a browser, ask the CDN's owner, then run it again."
 )
-
-
-class Doubt(NamedTuple):
-    """What must be known before a failure is laid at its URL's door and not at its side's."""
-
-    side: str  # name of the side
-    health: Health  # the side when the last attempt failed
-    begun_after: (
-        int  # number of the side's newest attempt before the first of this URL; -1: there was but one
-    )
-
-    @property
-    def is_of_all(self) -> bool:
-        """Whether no attempt of any URL has succeeded on the side from the first of this one to its last."""
-        return self.health.newest_success <= self.begun_after
-
-
-class Result(NamedTuple):
-    """What became of one URL."""
-
-    url: str
-    key: str
-    stored: Stored | None = None  # None: it failed
-    media_type: str = ""  # of the stored object
-    cause: str = ""  # a name in errors.CAUSES; "" when stored
-    message: str = ""  # why it failed; "" when stored
-    attempts: int = 1  # downloads and uploads that failed, and the one that did not
-    retried: tuple[str, ...] = ()  # causes of the attempts that failed and were made again
-    download_seconds: float = 0.0  # of the attempt that succeeded
-    upload_seconds: float = 0.0  # likewise
-    doubt: Doubt | None = None  # None: the cause is certain
 
 
 class Sides(NamedTuple):
