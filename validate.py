@@ -28,6 +28,7 @@ from typing import Any, BinaryIO, Callable, TypeVar
 from tqdm import tqdm
 
 from cdn2s3 import file_names
+from cdn2s3.atomic_file import replacing
 from cdn2s3.cdn.body_reader import Reader
 from cdn2s3.cdn.buffer_pool import BUDGET, Budget
 from cdn2s3.cdn.client import Source
@@ -59,7 +60,7 @@ from cdn2s3.reports import html, migration_report
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.settings.declarations import MigrationSettings, key_maker, load
 from cdn2s3.state import run_binding
-from cdn2s3.state.files import held_lock, lock_holder, replacing
+from cdn2s3.state.files import held_lock, lock_holder
 from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.state.lines import encode
 from cdn2s3.text import MB

@@ -18,16 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdn2s3.atomic_file import cannot_write, replacing
 from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.state.files import (
-    AppendFile,
-    cannot_read,
-    cannot_write,
-    held_lock,
-    lock_holder,
-    replacing,
-    synced_every_second,
-)
+from cdn2s3.state.files import AppendFile, cannot_read, held_lock, lock_holder, synced_every_second
 from cdn2s3.state.lines import end_of_last_line, input_lines, placed_lines, whole_lines
 from tests.properties import examples
 

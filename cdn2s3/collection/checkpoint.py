@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cdn2s3.atomic_file import replacing
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.settings.declarations import CollectionSettings
-from cdn2s3.state.files import cannot_read, replacing
+from cdn2s3.state.files import cannot_read
 from cdn2s3.text import redact
 
 # What decides which URLs a position in the source stands for, by the source.

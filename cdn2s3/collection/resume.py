@@ -6,6 +6,7 @@ import itertools
 import logging
 from pathlib import Path
 
+from cdn2s3.atomic_file import cannot_write
 from cdn2s3.collection import checkpoint
 from cdn2s3.collection.base import Position
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
@@ -13,7 +14,7 @@ from cdn2s3.collection.url_list import does_not_fit, rejected_file
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.file_names import FAILED, READ, WRITTEN, is_kept
 from cdn2s3.settings.declarations import CollectionSettings
-from cdn2s3.state.files import cannot_write, size_of
+from cdn2s3.state.files import size_of
 
 log = logging.getLogger(__name__)
 

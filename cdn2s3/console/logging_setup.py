@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable, TextIO, TypeVar, cast
 
+from cdn2s3.atomic_file import OWNER_ONLY, cannot_write
 from cdn2s3.console.rerun_hint import typed
-from cdn2s3.state.files import OWNER_ONLY, cannot_write
 from cdn2s3.text import printable, redact
 
 log = logging.getLogger(__name__)

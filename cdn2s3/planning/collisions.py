@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from cdn2s3.atomic_file import replacing
 from cdn2s3.console.rerun_hint import settings_file
 from cdn2s3.keys import Malformed
 from cdn2s3.planning.survey import OnCollision, Worklist
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
-from cdn2s3.state.files import replacing
 from cdn2s3.state.lines import encode
 from cdn2s3.state.run_binding import is_bound
 from cdn2s3.text import redact

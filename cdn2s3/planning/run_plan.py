@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from cdn2s3.atomic_file import replacing
 from cdn2s3.errors import Fixable
 from cdn2s3.keys import KeyMaker, Malformed
 from cdn2s3.planning import survey
@@ -19,7 +20,7 @@ from cdn2s3.planning.survey import Worklist
 from cdn2s3.records import Task
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import ledger
-from cdn2s3.state.files import AppendFile, cannot_read, replacing
+from cdn2s3.state.files import AppendFile, cannot_read
 from cdn2s3.state.key_index import Fingerprints, Owners
 from cdn2s3.state.ledger import COMPLETED, FAILED, failed_line
 from cdn2s3.state.lines import input_lines, whole_lines

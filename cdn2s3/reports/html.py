@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from cdn2s3.atomic_file import replacing
 from cdn2s3.errors import CAUSES
 from cdn2s3.reports import charts
 from cdn2s3.reports.contact_sheet import BUDGET, LARGEST, MOST, Pictures, data_uri
-from cdn2s3.state.files import replacing
 from cdn2s3.text import MB, bytes_text, escaped, span
 from cdn2s3.validation.comparison import REPLACES, replaces
 

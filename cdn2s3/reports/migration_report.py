@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cdn2s3.atomic_file import replacing
 from cdn2s3.console.progress import shortened
 from cdn2s3.console.rerun_hint import typed
 from cdn2s3.errors import (
@@ -25,7 +26,6 @@ from cdn2s3.reports import migration_report
 from cdn2s3.reports.metrics import EXAMPLES, Distribution, Example, Tally
 from cdn2s3.settings.declarations import MigrationSettings, shown
 from cdn2s3.state import ledger
-from cdn2s3.state.files import replacing
 from cdn2s3.state.ledger import timestamp
 from cdn2s3.text import MB, duration, redact
 

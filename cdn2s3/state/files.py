@@ -14,27 +14,18 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
+from cdn2s3.atomic_file import OWNER_ONLY, cannot_write
 from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.state.lines import _BLOCK, end_of_last_line
+from cdn2s3.state.lines import end_of_last_line
 
 log = logging.getLogger(__name__)
 
-OWNER_ONLY = 0o600
 SYNC_SECONDS = 1.0
 _ORPHANS_SECONDS = 10.0  # how long a killed run's worker processes may take to notice
 _CLOSED = -1
-
-
-def cannot_write(path: Path, error: OSError) -> CannotGoOn:
-    """Return the error that stops the run when path cannot be written, with the remedy for a full disk."""
-    return CannotGoOn(
-        f"cannot write {path}: {error.strerror or error}. Nothing is recorded that did not happen; "
-        "make room or correct the permissions there, then run the same command again."
-    )
 
 
 def cannot_read(path: Path, error: OSError, setting: str = "") -> Fixable:
@@ -184,46 +175,6 @@ def synced_every_second(*files: AppendFile) -> Iterator[None]:
         at_the_end.callback(thread.join)
         at_the_end.callback(done.set)
         yield
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Give a file to write; at the end of the block it takes the place of path, whole and on disk.
-
-    When the block raises, path stays as it was. Raise CannotGoOn when the disk does not take it.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, OWNER_ONLY)
-        with os.fdopen(fd, "wb", buffering=_BLOCK) as file:
-            os.fchmod(fd, OWNER_ONLY)  # one that lay there keeps its own mode
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        _forget(temporary)
-        raise cannot_write(path, error) from error
-    except BaseException:
-        _forget(temporary)
-        raise
-
-
-def _forget(temporary: Path) -> None:
-    with suppress(
-        OSError
-    ):  # a left-over is overwritten by the next run; the reason for stopping matters more
-        temporary.unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring a rename or a new name in folder to the disk."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextmanager

@@ -12,8 +12,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Callable, NamedTuple
 
+from cdn2s3.atomic_file import replacing
 from cdn2s3.errors import CAUSES
-from cdn2s3.state.files import AppendFile, replacing
+from cdn2s3.state.files import AppendFile
 from cdn2s3.state.key_index import Fingerprints, Numbered
 from cdn2s3.state.lines import encode, whole_lines
 from cdn2s3.text import redact

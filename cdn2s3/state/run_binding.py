@@ -9,9 +9,10 @@ import json
 import logging
 from pathlib import Path
 
+from cdn2s3.atomic_file import cannot_write, replacing, sync_folder
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.settings.declarations import MigrationSettings, shown
-from cdn2s3.state.files import cannot_read, cannot_write, lock_holder, replacing, sync_folder
+from cdn2s3.state.files import cannot_read, lock_holder
 from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.state.lines import whole_lines
 

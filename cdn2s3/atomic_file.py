@@ -1,0 +1,62 @@
+"""Replace a file whole: a temporary file beside it, fsync, rename, fsync of the folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from cdn2s3.errors import CannotGoOn
+from cdn2s3.state.lines import _BLOCK
+
+OWNER_ONLY = 0o600
+
+
+def cannot_write(path: Path, error: OSError) -> CannotGoOn:
+    """Return the error that stops the run when path cannot be written, with the remedy for a full disk."""
+    return CannotGoOn(
+        f"cannot write {path}: {error.strerror or error}. Nothing is recorded that did not happen; "
+        "make room or correct the permissions there, then run the same command again."
+    )
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write; at the end of the block it takes the place of path, whole and on disk.
+
+    When the block raises, path stays as it was. Raise CannotGoOn when the disk does not take it.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, OWNER_ONLY)
+        with os.fdopen(fd, "wb", buffering=_BLOCK) as file:
+            os.fchmod(fd, OWNER_ONLY)  # one that lay there keeps its own mode
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        _forget(temporary)
+        raise cannot_write(path, error) from error
+    except BaseException:
+        _forget(temporary)
+        raise
+
+
+def _forget(temporary: Path) -> None:
+    with suppress(
+        OSError
+    ):  # a left-over is overwritten by the next run; the reason for stopping matters more
+        temporary.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a rename or a new name in folder to the disk."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
