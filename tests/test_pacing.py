@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.resilience.retry import LONGEST_WAIT, Bandwidth, TokenBucket, backoff, retry_after
+from cdn2s3.resilience.rate_limit import Bandwidth, TokenBucket
+from cdn2s3.resilience.retry import LONGEST_WAIT, backoff, retry_after
 from tests.properties import examples
 
 NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110's own examples

@@ -19,7 +19,8 @@ from cdn2s3.collection.base import Batch
 from cdn2s3.collection.pagination import Paging, Position, Reply
 from cdn2s3.errors import CannotGoOn, TryAgain
 from cdn2s3.http.requests_adapter import PooledAdapter, new_session
-from cdn2s3.resilience.retry import TokenBucket, backoff, retry_after
+from cdn2s3.resilience.rate_limit import TokenBucket
+from cdn2s3.resilience.retry import backoff, retry_after
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.text import counted, redact
 

@@ -18,7 +18,8 @@ from cdn2s3.http.response import Answer
 from cdn2s3.keys import Address
 from cdn2s3.records import Image, Stored
 from cdn2s3.resilience.circuit_breaker import Side
-from cdn2s3.resilience.retry import Bandwidth, backoff
+from cdn2s3.resilience.rate_limit import Bandwidth
+from cdn2s3.resilience.retry import backoff
 from cdn2s3.transfer.outcome import Doubt, Result
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,8 @@ from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
 from cdn2s3.executors.worker_process import ALONE, Process
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.resilience.circuit_breaker import Side
-from cdn2s3.resilience.retry import Bandwidth, backoff
+from cdn2s3.resilience.rate_limit import Bandwidth
+from cdn2s3.resilience.retry import backoff
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.text import duration
 from cdn2s3.transfer.pipeline import Patience, Sides, Transfer

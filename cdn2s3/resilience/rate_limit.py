@@ -1,0 +1,93 @@
+"""Limit a rate: API requests a second, bytes a second."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Callable
+
+from cdn2s3.resilience.retry import _CATCH_UP, _LOOK_EVERY
+
+
+class Bandwidth:
+    """Hold downloads to a rate by spacing their beginnings; shared by all workers.
+
+    A download is admitted when those before it have had their time: that of their real size where it is known,
+    else of the usual one.
+    """
+
+    def __init__(self, bytes_a_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """bytes_a_second 0 means no limit."""
+        self._rate = bytes_a_second
+        self._clock = clock
+        self._first_in_line = threading.Lock()  # one waits for the clock, the others for their turn
+        self._lock = threading.Lock()
+        self._usual = 390_000.0  # bytes; follows the sizes that are seen
+        self._next = clock()
+
+    def admit(self, stop: threading.Event) -> bool:
+        """Wait until the next download may begin; return False when stop was set before."""
+        if not self._rate:
+            return True
+        while not self._first_in_line.acquire(timeout=_LOOK_EVERY):
+            if stop.is_set():
+                return False
+        try:
+            while wait := self.due_in():  # sizes that become known meanwhile move it
+                if stop.wait(min(wait, _LOOK_EVERY)):
+                    return False
+            self.begin()
+            return True
+        finally:
+            self._first_in_line.release()
+
+    def due_in(self) -> float:
+        """Return the seconds until the next download may begin."""
+        with self._lock:
+            return max(0.0, self._next - self._clock())
+
+    def begin(self) -> None:
+        """Count a download of the usual size. One that begins late makes the next come sooner."""
+        with self._lock:
+            self._next = max(self._next, self._clock() - _CATCH_UP) + self._usual / self._rate
+
+    def was(self, size: int) -> None:
+        """Tell the bytes of its body that came in an admitted download, whatever became of it."""
+        if not self._rate:
+            return
+        with self._lock:
+            self._next += (size - self._usual) / self._rate
+            if size:
+                self._usual += (size - self._usual) / 32
+
+
+class TokenBucket:
+    """Let callers through at a steady rate; share it between threads.
+
+    rate is tokens a second; none are saved up in a quiet time. `sleep` gets seconds and may return early
+    (a stop): the caller has its token all the same.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._level = 1.0
+        self._at = clock()
+
+    def take(self) -> None:
+        """Take a token, waiting until the rate allows it."""
+        with self._lock:
+            now = self._clock()
+            self._level = min(1.0, self._level + (now - self._at) * self._rate)
+            self._at = now
+            self._level -= 1.0
+            wait = -self._level / self._rate
+        if wait > 0:
+            self._sleep(wait)
