@@ -29,6 +29,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Callable, Protocol
 
+from cdn2s3.bootstrap import allow_open_files
 from cdn2s3.commands.arguments import positive
 from cdn2s3.console import rerun_hint, stdio
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error
@@ -63,7 +64,7 @@ from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.text import duration
 from cdn2s3.transfer.outcome import Done, Doubts, Result
 from cdn2s3.transfer.pipeline import Transfer
-from cdn2s3.transfer.wiring import allow_open_files, equip, note_on, probe_patiently
+from cdn2s3.transfer.wiring import equip, note_on, probe_patiently
 
 log = logging.getLogger("migrate")
 

@@ -8,12 +8,13 @@ that Python 3.8 would not understand.
 from __future__ import annotations
 
 import importlib.util
+import resource
 import shlex
 import signal
 import sys
 from pathlib import Path
 
-from cdn2s3.errors import EXIT_FIXABLE
+from cdn2s3.errors import EXIT_FIXABLE, Fixable
 
 SCRIPTS = frozenset({"collect_urls.py", "migrate.py", "validate.py"})
 OLDEST = (3, 9)
@@ -83,3 +84,24 @@ def let_ctrl_c_end_quietly() -> None:
 
 check()
 let_ctrl_c_end_quietly()
+
+
+_FILES_BESIDES = 64  # open files that are neither a download nor an upload
+
+
+def open_files_needed(workers: int) -> int:
+    """Return how many open files so many workers need: a connection to each side, and some besides."""
+    return 2 * workers + _FILES_BESIDES
+
+
+def allow_open_files(workers: int) -> None:
+    """Let this process have the open files that so many workers need; raise Fixable when it may not."""
+    needed = open_files_needed(workers)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise Fixable(
+            f"CONCURRENCY needs {needed} open files, {hard} are allowed: lower it, or raise ulimit -n."
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

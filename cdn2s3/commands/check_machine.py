@@ -13,13 +13,13 @@ import shutil
 import time
 from email.utils import parsedate_to_datetime
 
+from cdn2s3.bootstrap import open_files_needed
 from cdn2s3.collection.region_advice import nearest_region
 from cdn2s3.commands.check_context import FAILED, NTP, OK, STS, WARNING, Finding, Visit, failure
 from cdn2s3.destinations.s3.iam import Identity
 from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
 from cdn2s3.reports import migration_report
 from cdn2s3.text import bytes_text, counted, duration
-from cdn2s3.transfer.wiring import open_files_needed
 
 BYTES_A_URL = 350  # of state files: a line of completed.txt, its copy while files are replaced, the log
 _CLOCK_FAILED = 900.0  # seconds; S3 refuses requests that are 15 minutes off (RequestTimeTooSkewed)

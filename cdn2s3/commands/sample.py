@@ -18,6 +18,7 @@ from contextlib import closing
 from hashlib import md5
 from typing import Callable, NamedTuple, TypeVar
 
+from cdn2s3.bootstrap import allow_open_files
 from cdn2s3.commands.arguments import positive
 from cdn2s3.commands.plan import drawn, looked_through, row
 from cdn2s3.console.logging_setup import show
@@ -43,7 +44,7 @@ from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.text import MB, duration, redact
 from cdn2s3.transfer.outcome import Result
 from cdn2s3.transfer.pipeline import Transfer
-from cdn2s3.transfer.wiring import allow_open_files, equip, probe_patiently
+from cdn2s3.transfer.wiring import equip, probe_patiently
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import resource
 import threading
 import time
 
@@ -15,7 +14,7 @@ from cdn2s3.destinations.s3 import capabilities
 from cdn2s3.destinations.s3.capabilities import Probed
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.destination import Bucket
-from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
+from cdn2s3.errors import CannotGoOn, TryAgain
 from cdn2s3.executors.worker_process import ALONE, Process
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.resilience.circuit_breaker import Side
@@ -26,8 +25,6 @@ from cdn2s3.text import duration
 from cdn2s3.transfer.pipeline import Patience, Sides, Transfer
 
 log = logging.getLogger(__name__)
-
-_FILES_BESIDES = 64  # open files that are neither a download nor an upload
 
 
 def equip(
@@ -111,21 +108,3 @@ def _in_short(why: str) -> str:
     if status:
         return status[1]
     return "no answer" if why.startswith("no whole answer") else why.rpartition(": ")[2][:26]
-
-
-def open_files_needed(workers: int) -> int:
-    """Return how many open files so many workers need: a connection to each side, and some besides."""
-    return 2 * workers + _FILES_BESIDES
-
-
-def allow_open_files(workers: int) -> None:
-    """Let this process have the open files that so many workers need; raise Fixable when it may not."""
-    needed = open_files_needed(workers)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        raise Fixable(
-            f"CONCURRENCY needs {needed} open files, {hard} are allowed: lower it, or raise ulimit -n."
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
