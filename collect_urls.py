@@ -33,7 +33,8 @@ from cdn2s3.collection.url_list import UrlList, first_url
 from cdn2s3.console import logging_setup, progress, rerun_hint, stdio
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn, Fixable
-from cdn2s3.settings.declarations import CollectionSettings, load
+from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.loading import load
 from cdn2s3.state.files import held_lock
 
 log = logging.getLogger("collect_urls")

@@ -58,7 +58,8 @@ from cdn2s3.planning.run_plan import (
 )
 from cdn2s3.records import Task
 from cdn2s3.reports.accounting import Books
-from cdn2s3.settings.declarations import MigrationSettings, key_maker, load
+from cdn2s3.settings.declarations import MigrationSettings, key_maker
+from cdn2s3.settings.loading import load
 from cdn2s3.state import files, ledger, run_binding
 from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.text import duration

@@ -58,7 +58,8 @@ from cdn2s3.planning import survey
 from cdn2s3.planning.survey import Worklist
 from cdn2s3.reports import html, migration_report
 from cdn2s3.resilience.retry import backoff
-from cdn2s3.settings.declarations import MigrationSettings, key_maker, load
+from cdn2s3.settings.declarations import MigrationSettings, key_maker
+from cdn2s3.settings.loading import load
 from cdn2s3.state import run_binding
 from cdn2s3.state.files import held_lock, lock_holder
 from cdn2s3.state.ledger import COMPLETED, FAILED

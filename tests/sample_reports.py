@@ -13,7 +13,8 @@ from cdn2s3.reports import migration_report
 from cdn2s3.reports.contact_sheet import LARGEST, Pictures
 from cdn2s3.reports.metrics import Example, Tally
 from cdn2s3.reports.migration_report import Audit, Ending, Failures
-from cdn2s3.settings.declarations import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.loading import build
 from cdn2s3.transfer.outcome import Result
 
 BEGAN = 1_790_000_000.0

@@ -13,7 +13,8 @@ import pytest
 from cdn2s3.collection.json_api import STALE_PAGES, Api, ApiSource, api_session
 from cdn2s3.collection.pagination import Position, Reply
 from cdn2s3.errors import CannotGoOn
-from cdn2s3.settings.declarations import CollectionSettings, build
+from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.loading import build
 from tests.servers.api import TOKEN, Answer, ApiServer, Fault
 
 ITEMS = [{"url": f"https://cdn.test/{number}.jpg"} for number in range(25)]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from cdn2s3.collection.pagination import Paging, Reply
-from cdn2s3.settings.declarations import CollectionSettings, build
+from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.loading import build
 
 DOCUMENT = (Path(__file__).resolve().parents[1] / "docs" / "api-integration.md").read_text(encoding="utf-8")
 FIRST = "https://api.example.com/v1/images"

@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 
-from cdn2s3.settings.declarations import CollectionSettings, build, shown
+from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.env_file import read_env_file
+from cdn2s3.settings.loading import build, shown
 from cdn2s3.state.files import held_lock
 from tests.servers.api import TOKEN, Answer, ApiServer
 

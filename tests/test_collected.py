@@ -9,7 +9,8 @@ import pytest
 from cdn2s3.collection.checkpoint import Counts
 from cdn2s3.collection.region_advice import CAVEAT, Advice
 from cdn2s3.collection.summary import Ticker, doubts, last_screen, progress_line, time_left
-from cdn2s3.settings.declarations import CollectionSettings, build
+from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.loading import build
 
 
 def settings_with(**values: str) -> CollectionSettings:

@@ -13,7 +13,8 @@ from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.destination import Guard
 from cdn2s3.executors.worker_process import ALONE, Process
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.settings.declarations import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.loading import build
 from cdn2s3.transfer.wiring import equip
 
 PROBED = Probed(Guard(True, True, True, True), encrypted_by_kms=False, can_delete=True)

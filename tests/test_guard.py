@@ -15,7 +15,8 @@ from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.destination import Guard
 from cdn2s3.errors import CannotGoOn, TryAgain
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.settings.declarations import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.loading import build
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server
 

@@ -18,7 +18,8 @@ from cdn2s3.planning.run_plan import (
     to_redo,
     urls_of,
 )
-from cdn2s3.settings.declarations import MigrationSettings, build, key_maker
+from cdn2s3.settings.declarations import MigrationSettings, key_maker
+from cdn2s3.settings.loading import build
 from cdn2s3.state import ledger
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import Completed, Failed

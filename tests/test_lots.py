@@ -12,7 +12,8 @@ import pytest
 
 from cdn2s3.collection.lot_files import Lots, Position, values_of
 from cdn2s3.errors import Fixable
-from cdn2s3.settings.declarations import CollectionSettings, build
+from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.loading import build
 
 KEYS = frozenset({"image_url", "thumb_url"})
 

@@ -16,7 +16,8 @@ from cdn2s3.errors import TryAgain, UrlFailed
 from cdn2s3.http.deadline import Limit
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.records import Stored
-from cdn2s3.settings.declarations import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.loading import build
 from tests.servers.rules import Rule
 from tests.servers.s3 import S3Server
 

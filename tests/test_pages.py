@@ -9,7 +9,8 @@ import pytest
 
 from cdn2s3.collection.pagination import MOST_EMPTY, Paging, Position, Reply
 from cdn2s3.errors import CannotGoOn
-from cdn2s3.settings.declarations import CollectionSettings, build
+from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.loading import build
 
 BASE = "https://api.test/v1/images"
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cdn2s3.destinations.s3.iam import policy, policy_to_put
-from cdn2s3.settings.declarations import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.loading import build
 
 
 def settings_with(**values: str) -> MigrationSettings:

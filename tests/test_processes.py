@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from cdn2s3.executors.worker_process import Process, process_count, usable_cores
-from cdn2s3.settings.declarations import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.loading import build
 
 
 def settings_with(**values: str) -> MigrationSettings:

@@ -19,7 +19,8 @@ from cdn2s3.collection.region_advice import (
     parsed,
     recommended_region,
 )
-from cdn2s3.settings.declarations import CollectionSettings, build
+from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.loading import build
 from tests.servers.api import ApiServer
 
 NEAREST = [

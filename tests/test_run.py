@@ -20,7 +20,8 @@ from cdn2s3.executors.base import Underway
 from cdn2s3.planning.run_plan import look_through, plan_job
 from cdn2s3.records import Stored, Task
 from cdn2s3.reports.accounting import Books
-from cdn2s3.settings.declarations import MigrationSettings, build, key_maker
+from cdn2s3.settings.declarations import MigrationSettings, key_maker
+from cdn2s3.settings.loading import build
 from cdn2s3.state.ledger import Ledger
 from cdn2s3.transfer.outcome import Done, Result
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.settings.declarations import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.loading import build
 from cdn2s3.state.files import held_lock
 from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.state.run_binding import (

@@ -11,15 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.errors import Fixable
-from cdn2s3.settings.declarations import (
-    AWS_NAMES,
-    REQUIRED,
-    CollectionSettings,
-    MigrationSettings,
-    build,
-    load,
-    shown,
-)
+from cdn2s3.settings.declarations import REQUIRED, CollectionSettings, MigrationSettings
+from cdn2s3.settings.loading import AWS_NAMES, build, load, shown
 from tests.properties import examples
 
 WHERE = Path("migration.env")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.settings.declarations import REQUIRED, CollectionSettings, MigrationSettings, build, shown
+from cdn2s3.settings.declarations import REQUIRED, CollectionSettings, MigrationSettings
 from cdn2s3.settings.env_file import read_env_file
+from cdn2s3.settings.loading import build, shown
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES = [

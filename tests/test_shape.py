@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from cdn2s3.collection.page_shape import MANY_ITEMS, Misshapen, Shape
-from cdn2s3.settings.declarations import CollectionSettings, build
+from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.loading import build
 
 
 def shape(urls: str = "items[].url", **settings: str) -> Shape:

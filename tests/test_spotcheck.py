@@ -19,7 +19,8 @@ from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.errors import CannotGoOn, Stopped
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker, Naming
-from cdn2s3.settings.declarations import MigrationSettings, build
+from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.loading import build
 from cdn2s3.state.ledger import Completed
 from cdn2s3.transfer.pipeline import Patience
 from cdn2s3.validation.expected import ADOPTED, COMPLETED, DIFFERS, SEEN

@@ -18,7 +18,8 @@ from cdn2s3.collection.url_list import UrlList
 from cdn2s3.errors import CannotGoOn, Fixable
 from cdn2s3.keys import KeyMaker, Malformed, Naming
 from cdn2s3.planning.survey import completed_before, survey
-from cdn2s3.settings.declarations import CollectionSettings, build
+from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.loading import build
 from cdn2s3.state import ledger
 from cdn2s3.state.files import lock_holder
 from cdn2s3.state.run_binding import unfinished_collection

@@ -20,7 +20,8 @@ from cdn2s3.errors import CannotGoOn, Stopped
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.resilience.circuit_breaker import Side
 from cdn2s3.resilience.rate_limit import Bandwidth
-from cdn2s3.settings.declarations import MigrationSettings, build, key_maker
+from cdn2s3.settings.declarations import MigrationSettings, key_maker
+from cdn2s3.settings.loading import build
 from cdn2s3.transfer import pipeline as under_test
 from cdn2s3.transfer.outcome import Result
 from cdn2s3.transfer.pipeline import Patience, Sides, Transfer

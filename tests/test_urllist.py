@@ -14,7 +14,8 @@ from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.collection.lot_files import Position
 from cdn2s3.collection.url_list import UrlList, first_url
 from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.settings.declarations import CollectionSettings, build
+from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.loading import build
 
 PREFIX = "https://cdn.test/"
 START = Position(0, "hash")

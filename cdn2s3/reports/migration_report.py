@@ -24,7 +24,8 @@ from cdn2s3.errors import (
 )
 from cdn2s3.reports import migration_report
 from cdn2s3.reports.metrics import EXAMPLES, Distribution, Example, Tally
-from cdn2s3.settings.declarations import MigrationSettings, shown
+from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.loading import shown
 from cdn2s3.state import ledger
 from cdn2s3.state.ledger import timestamp
 from cdn2s3.text import MB, duration, redact

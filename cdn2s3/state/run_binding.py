@@ -11,7 +11,8 @@ from pathlib import Path
 
 from cdn2s3.atomic_file import cannot_write, replacing, sync_folder
 from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.settings.declarations import MigrationSettings, shown
+from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.loading import shown
 from cdn2s3.state.files import cannot_read, lock_holder
 from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.state.lines import whole_lines

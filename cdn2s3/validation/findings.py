@@ -39,7 +39,8 @@ from cdn2s3.planning.survey import Worklist
 from cdn2s3.reports.contact_sheet import BUDGET, MOST, Pictures
 from cdn2s3.reports.metrics import EXAMPLES
 from cdn2s3.reports.migration_report import versions
-from cdn2s3.settings.declarations import MigrationSettings, shown
+from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.loading import shown
 from cdn2s3.state.ledger import timestamp
 from cdn2s3.text import redact
 from cdn2s3.validation.comparison import KNOWN, PROMISED, Mismatch, known, success_rate, verdict

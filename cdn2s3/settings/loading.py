@@ -1,0 +1,174 @@
+"""Build settings from an env file and the environment: every bad value is reported at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Iterator, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cdn2s3.errors import Fixable
+from cdn2s3.file_names import LISTS, WRITTEN, is_kept
+from cdn2s3.settings.declarations import REQUIRED, CollectionSettings, MigrationSettings
+from cdn2s3.settings.env_file import read_env_file
+from cdn2s3.settings.parsers import (
+    Secret,
+    secret,
+)
+from cdn2s3.text import counted, printable, redact
+
+Settings = TypeVar("Settings", CollectionSettings, MigrationSettings)
+
+
+# What the AWS SDK itself reads, and an env file may carry for an S3-compatible store.
+AWS_NAMES = frozenset({
+    "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+    "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_STS_REGIONAL_ENDPOINTS",
+})  # fmt: skip
+
+
+_ONE_IDENTITY = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"})
+
+
+def build(
+    kind: type[Settings], file: Mapping[str, str], environment: Mapping[str, str], where: Path
+) -> Settings:
+    """Build settings of kind from the file's values, over which the environment wins.
+
+    where is the file's path, for messages. Raise Fixable that names every bad value at once.
+    """
+    specs = _declared(kind)
+    problems = [_unknown(name, kind) for name in file if name not in specs and name not in AWS_NAMES]
+    values: dict[str, Any] = {}
+    bad: set[str] = set()
+    for name, spec in specs.items():
+        given = environment.get(name, file.get(name))
+        if given is None or (given == "" and spec.metadata["default"] is REQUIRED):
+            if spec.metadata["default"] is REQUIRED:
+                problems.append(f"{name} is not set: {spec.metadata['meaning']}")
+                bad.add(name)
+            continue
+        try:
+            values[spec.name] = spec.metadata["parse"](given)
+        except ValueError as error:
+            origin = "" if name not in environment else " (from the environment)"
+            text_given = "***" if spec.metadata["parse"] is secret else redact(repr(given))
+            problems.append(f"{name}={text_given}{origin}: must be {error}")
+            bad.add(name)
+    if kind is MigrationSettings:
+        problems += _half_a_key_pair(environment if not _ONE_IDENTITY.isdisjoint(environment) else file)
+    settings = kind(**values)
+    problems += [text for names, text in _contradictions(settings) if bad.isdisjoint(names)]
+    if not problems:
+        return settings
+    raise Fixable(
+        f"{where}: {counted(len(problems), 'setting')} to correct:\n"
+        + "\n".join(f"  - {p}" for p in problems)
+    )
+
+
+def _half_a_key_pair(given: Mapping[str, str]) -> list[str]:
+    pair = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
+    is_set = [name for name in pair if given.get(name)]
+    if len(is_set) != 1:
+        return []
+    lacking = next(name for name in pair if name not in is_set)
+    return [f"{is_set[0]} is set and {lacking} is not: set both or neither"]
+
+
+def _declared(kind: type[CollectionSettings | MigrationSettings]) -> dict[str, dataclasses.Field[Any]]:
+    """Return the settings of kind, by the names that they have in the file."""
+    return {field.name.upper(): field for field in dataclasses.fields(kind)}
+
+
+_FILES = {CollectionSettings: "collection.env", MigrationSettings: "migration.env"}
+
+
+def _unknown(name: str, kind: type[CollectionSettings | MigrationSettings]) -> str:
+    """Return what to say of a name that is no setting of kind."""
+    for other, file in _FILES.items():
+        if name in _declared(other):
+            return f"{name} is no setting of this file: it belongs into {file}"
+    known = [*_declared(kind), *sorted(AWS_NAMES)]
+    near = difflib.get_close_matches(name[:80].upper(), known, n=1, cutoff=0)[0]
+    return f"{printable(name)} is no setting; did you mean {near}?"
+
+
+def _contradictions(
+    settings: CollectionSettings | MigrationSettings,
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the settings that do not go together: their names, and what to tell."""
+    if settings.ca_bundle and not settings.ca_bundle.is_file():
+        yield ("CA_BUNDLE",), f"CA_BUNDLE={str(settings.ca_bundle)!r}: must be a file that exists"
+    if isinstance(settings, CollectionSettings):
+        if settings.source == "api" and not settings.api_base_url:
+            yield (
+                ("SOURCE", "API_BASE_URL"),
+                "API_BASE_URL is not set: SOURCE=api needs the URL of the API's first page",
+            )
+        if settings.api_pagination == "cursor" and not settings.api_cursor_field:
+            yield (
+                ("API_PAGINATION", "API_CURSOR_FIELD"),
+                "API_CURSOR_FIELD is not set: API_PAGINATION=cursor needs it",
+            )
+        if settings.api_pagination == "next_url" and not settings.api_next_field:
+            yield (
+                ("API_PAGINATION", "API_NEXT_FIELD"),
+                "API_NEXT_FIELD is not set: API_PAGINATION=next_url needs it",
+            )
+        return
+    urls = settings.source_urls_file
+    if os.path.realpath(urls.parent) == os.path.realpath(settings.state_dir) and is_kept(
+        urls, WRITTEN - LISTS
+    ):
+        yield (
+            ("SOURCE_URLS_FILE", "STATE_DIR"),
+            f"SOURCE_URLS_FILE={str(urls)!r}: the scripts write that file themselves. Copy it to another name first",
+        )
+    if settings.sse_kms_key_id and not settings.server_side_encryption.startswith("aws:kms"):
+        yield (
+            ("SSE_KMS_KEY_ID", "SERVER_SIDE_ENCRYPTION"),
+            "SSE_KMS_KEY_ID is set: it needs SERVER_SIDE_ENCRYPTION=aws:kms",
+        )
+
+
+def load(
+    kind: type[Settings], env_file: Path, environment: MutableMapping[str, str] = os.environ
+) -> Settings:
+    """Read env_file and the environment into settings, and hand the file's AWS_* names to the AWS SDK.
+
+    Raise Fixable for everything that is wrong with them.
+    """
+    file = read_env_file(env_file)
+    settings = build(kind, file, environment, env_file)
+    # Keys and token belong together: half of them from the file would make a signature that no store takes.
+    kept = frozenset() if _ONE_IDENTITY.isdisjoint(environment) else _ONE_IDENTITY
+    for name in (AWS_NAMES - kept) & file.keys():
+        if file[name]:
+            environment.setdefault(name, file[name])
+    return settings
+
+
+def shown(settings: CollectionSettings | MigrationSettings) -> dict[str, str]:
+    """Return each setting's name and value as text that may be shown: secrets redacted."""
+    return {
+        field.name.upper(): _as_text(getattr(settings, field.name)) for field in dataclasses.fields(settings)
+    }
+
+
+def _as_text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else str(value)
+    return repr(value) if isinstance(value, Secret) else redact(str(value))
