@@ -12,7 +12,9 @@ are brought to the disk, and then the checkpoint says how far they are.
 
 from __future__ import annotations
 
-import cdn2s3.bootstrap  # noqa: F401  # first: it says what is missing
+from cdn2s3 import bootstrap
+
+bootstrap.start()  # before the other imports: it says which packages are missing
 
 # isort: split
 import argparse

@@ -12,7 +12,9 @@ The settings stand in migration.env (docs/settings.md).
 
 from __future__ import annotations
 
-import cdn2s3.bootstrap  # noqa: F401  # first: it says what is missing
+from cdn2s3 import bootstrap
+
+bootstrap.start()  # before the other imports: it says which packages are missing
 
 # isort: split
 import argparse
@@ -43,7 +45,7 @@ from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.errors import CAUSES, EXIT_CODES_HELP, CannotGoOn, Stopped
 from cdn2s3.executors.base import Feed, Times, Underway
 from cdn2s3.executors.process_pool import Crew
-from cdn2s3.executors.worker_process import Desk, Process, process_count
+from cdn2s3.executors.worker_process import Desk, keep_to_its_cores, process_count
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
 from cdn2s3.planning.run_plan import (
@@ -56,7 +58,7 @@ from cdn2s3.planning.run_plan import (
     to_redo,
     urls_of,
 )
-from cdn2s3.records import Task
+from cdn2s3.records import Share, Task
 from cdn2s3.reports.accounting import Books
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
@@ -259,7 +261,7 @@ class Mover(Protocol):
 def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int) -> Iterator[Mover]:
     """Contact the bucket, find out what it checks, and give what moves URLs; raise CannotGoOn."""
     count = process_count(settings)
-    most = Process(0, count).workers(settings.concurrency)
+    most = Share(0, count).workers(settings.concurrency)
     crew = Crew(count, most, TICK, settings.state_dir, lock, share) if count > 1 else None
     with closing(PooledAdapter(settings.concurrency, settings.ca_bundle)) as adapter, ExitStack() as stack:
         if crew:
@@ -288,14 +290,14 @@ def share(
 ) -> None:
     """Be one of count processes: move what the desk hands out, with this process's share of the workers."""
     set_log_level(settings.log_level)
-    process = Process(desk.number, count)
-    process.keep_to_its_cores()
-    workers = process.workers(settings.concurrency)
+    part = Share(desk.number, count)
+    keep_to_its_cores(part)
+    workers = part.workers(settings.concurrency)
     ledger = Ledger(settings.state_dir)
     with ExitStack() as stack:
         stack.enter_context(files.synced_every_second(ledger.completed, ledger.failed))
         adapter = stack.enter_context(closing(PooledAdapter(workers, settings.ca_bundle)))
-        transfer = equip(settings, S3Client(settings, adapter, object_url), probed, process, stop)
+        transfer = equip(settings, S3Client(settings, adapter, object_url), probed, part, stop)
         stack.callback(transfer.close)
         pool = Workers(key_maker(settings), transfer, ledger, workers)
         batches = stack.enter_context(closing(pool.moved_from(desk.feed)))
@@ -373,7 +375,7 @@ class Workers:
             try:
                 result = self._transfer.move(task.url, self._keys.address(task.url))
                 if result.stored is not None:
-                    self._ledger.record(result, time.time())
+                    self._ledger.record(result.record(time.time()))
             except Stopped:
                 return
             except CannotGoOn:
@@ -401,7 +403,7 @@ class Workers:
     def _recorded(self, done: Done) -> Done:
         """Record done where it is a failure (a worker has recorded it otherwise) and return it."""
         if done.result.stored is None:
-            self._ledger.record(done.result, time.time())
+            self._ledger.record(done.result.record(time.time()))
         return done
 
     def stop(self) -> None:

@@ -9,7 +9,9 @@ validation_report.html and .json (docs/reports.md). The settings stand in migrat
 
 from __future__ import annotations
 
-import cdn2s3.bootstrap  # noqa: F401  # first: it says what is missing
+from cdn2s3 import bootstrap
+
+bootstrap.start()  # before the other imports: it says which packages are missing
 
 # isort: split
 import argparse
@@ -41,6 +43,7 @@ from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.destination import probe_key
 from cdn2s3.destinations.s3.iam import policy
 from cdn2s3.destinations.s3.listing import Found, Listing, look
+from cdn2s3.destinations.s3.multipart import PART_BYTES
 from cdn2s3.destinations.s3.objects import Refused
 from cdn2s3.errors import (
     EXIT_CODES_HELP,
@@ -71,12 +74,11 @@ from cdn2s3.validation import spot_check
 from cdn2s3.validation.comparison import (
     COMPLETE,
     PROMISED,
-    REPLACES,
     Mismatch,
     Records,
+    Repair,
     advice,
     repairs,
-    replaces,
     success_rate,
     verdict,
 )
@@ -147,9 +149,12 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         raise
     spot = findings.spot
     code = EXIT_DONE if verdict(counts) == COMPLETE and spot.holds else EXIT_SOME_FAILED
-    following = [rerun_hint.typed(command) for command in repairs(counts, settings.state_dir)]
+    following = [
+        repair._replace(command=rerun_hint.typed(repair.command))
+        for repair in repairs(counts, settings.state_dir)
+    ]
     if not following and not spot.holds:
-        following.append(rerun_hint.typed(f"python validate.py --spot-check {spot.asked}"))
+        following.append(Repair(rerun_hint.typed(f"python validate.py --spot-check {spot.asked}")))
     closing = "" if following else advice(counts, settings.state_dir)
     write(findings_module.finished(settings, findings, counts, Steps(following, closing), code))
     show(summary(settings, findings, counts, Steps(following, closing)))
@@ -364,7 +369,7 @@ class Validation:
         checker = spot_check.SpotCheck(
             Source(settings.url_prefix, adapter, stop),
             self.client,
-            Reader(settings.content_check, settings.max_buffer_bytes, "md5"),
+            Reader(settings.content_check, settings.max_buffer_bytes, "md5", PART_BYTES),
             self.keys,
             Budget(BUDGET, stop),
             Patience(settings.max_retries, settings.download_timeout, settings.upload_timeout),
@@ -508,10 +513,10 @@ def summary(settings: MigrationSettings, findings: Findings, counts: Counts, ste
         lines.append(f"present, but not proven by a record: {present:,}")
     lines.append(f"spot check: {findings.spot.text()}")
     lines.append(f"state, log and report: {settings.state_dir.resolve()}")
-    for command in steps.commands:
-        if replaces(command):
-            lines.append(f"the next command {REPLACES}")
-        lines.append(f"next: {command}")
+    for repair in steps.repairs:
+        if repair.replaces_objects:
+            lines.append("the next command replaces these objects: look at the file first")
+        lines.append(f"next: {repair.command}")
     if steps.advice:
         lines.append(f"next: {steps.advice}")
     return "\n".join(lines)

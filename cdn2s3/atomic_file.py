@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cdn2s3.errors import CannotGoOn
-from cdn2s3.state.lines import _BLOCK
 
 OWNER_ONLY = 0o600
+_BUFFER_BYTES = 1 << 20
 
 
 def cannot_write(path: Path, error: OSError) -> CannotGoOn:
@@ -31,7 +31,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     temporary = path.with_name(path.name + ".tmp")
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, OWNER_ONLY)
-        with os.fdopen(fd, "wb", buffering=_BLOCK) as file:
+        with os.fdopen(fd, "wb", buffering=_BUFFER_BYTES) as file:
             os.fchmod(fd, OWNER_ONLY)  # one that lay there keeps its own mode
             yield file
             file.flush()

@@ -1,6 +1,6 @@
 """Refuse to start without the Python packages that the scripts need, with the way to get them.
 
-Each script imports this module before anything else: a new login or a reboot leaves the virtual environment, and
+Each script calls start() before it imports anything else: a new login or a reboot leaves the virtual environment, and
 then the first import of a package would end in a traceback. Only the standard library is used here, and nothing
 that Python 3.8 would not understand.
 """
@@ -82,8 +82,10 @@ def let_ctrl_c_end_quietly() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-check()
-let_ctrl_c_end_quietly()
+def start() -> None:
+    """Check Python and its packages, and let Ctrl-C end the imports quietly; called before them."""
+    check()
+    let_ctrl_c_end_quietly()
 
 
 _FILES_BESIDES = 64  # open files that are neither a download nor an upload

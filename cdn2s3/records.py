@@ -35,3 +35,17 @@ class Task(NamedTuple):
     attempts: int = 0  # made in an earlier pass
     cause: str = ""  # of the failure in an earlier pass; "" in the first
     second_chance: bool = False  # True: the next failure while its side is up is its own
+
+
+class Share(NamedTuple):
+    """Which of the run's processes this is, and so which share of the workers and limits it has."""
+
+    number: int = 0  # from 0
+    of: int = 1  # how many there are, no more than workers
+
+    def workers(self, concurrency: int) -> int:
+        """Return how many workers this process has, so that all have concurrency; the first have the most."""
+        return concurrency // self.of + (self.number < concurrency % self.of)
+
+
+WHOLE = Share()

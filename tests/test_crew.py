@@ -53,7 +53,7 @@ def move_all(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
             if stop.is_set():
                 return
             result = result_of(task.url)
-            ledger.record(result, time.time())
+            ledger.record(result.record(time.time()))
             tell(desk, [Done(task, result)], "busy")
     finally:
         ledger.completed.close()
@@ -66,7 +66,7 @@ def die_once(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
     mark = state_dir / "died"
     for number, task in enumerate(desk.feed):
         result = result_of(task.url)
-        ledger.record(result, time.time())
+        ledger.record(result.record(time.time()))
         if number == 20:
             try:
                 mark.touch(exist_ok=False)
@@ -114,7 +114,7 @@ def die_when_stopped(desk: Desk, stop: threading.Event, state_dir: Path) -> None
     task = next(desk.feed)
     tell(desk, [], "waiting")
     stop.wait(30)
-    ledger.record(result_of(task.url), time.time())
+    ledger.record(result_of(task.url).record(time.time()))
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -124,7 +124,7 @@ def at_a_stroke(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
     done: list[Done] = []
     for task in desk.feed:
         result = result_of(task.url)
-        ledger.record(result, time.time())
+        ledger.record(result.record(time.time()))
         done.append(Done(task, result))
         if not desk.feed.has_more:
             tell(desk, done, "")
@@ -149,7 +149,7 @@ def die_in_doubt(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
         time.sleep(0.5)
         ledger = Ledger(state_dir)
         for task in tasks:
-            ledger.record(result_of(task.url), time.time())
+            ledger.record(result_of(task.url).record(time.time()))
             tell(desk, [Done(task, result_of(task.url))], "")
     else:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -372,8 +372,8 @@ def test_failed_record_of_a_dead_process_is_told_with_its_attempts(make: Make, t
     crew = make(move_all)
     ledger = Ledger(tmp_path)
     before: Any = {COMPLETED: 0, FAILED: 0}
-    ledger.record(Result(URLS[1], "", cause="timeout", message="slow", attempts=4), 0)
-    ledger.record(Result(URLS[2], "k", Stored("e", 7, "-", False), "image/png"), 0)
+    ledger.record(Result(URLS[1], "", cause="timeout", message="slow", attempts=4).record(0))
+    ledger.record(Result(URLS[2], "k", Stored("e", 7, "-", False), "image/png").record(0))
     ledger.completed.close()
     ledger.failed.close()
     found = crew._recorded({url: Task(url) for url in URLS[:3]}, before)

@@ -36,7 +36,7 @@ def framed(body: bytes, framing: str, *headers: str) -> bytes:
 def read(raw: bytes, check: str = "image", max_buffer: int = 10 * MB, integrity: str = "md5") -> Any:
     """Return a copy of the image that raw brings, or all parts of the large body with their media type."""
     limit = Limit(60)
-    reader = Reader(check, max_buffer, integrity)
+    reader = Reader(check, max_buffer, integrity, PART_BYTES)
     budget = Budget(400 * MB, threading.Event())
     with Room(budget) as room, answer_on(Scripted(raw)) as answer:
         found = reader.read(answer, room, limit)
@@ -167,7 +167,7 @@ def test_large_body_that_is_no_image_is_refused_before_its_parts() -> None:
 
 def test_no_memory_is_left_lent_and_too_little_is_said() -> None:
     budget = Budget(9 * MB, threading.Event())
-    reader = Reader("image", 10 * MB, "md5")
+    reader = Reader("image", 10 * MB, "md5", PART_BYTES)
     with pytest.raises(NoRoom) as caught, Room(budget) as first, Room(budget) as second:
         first.view(5 * MB)
         reader.read(answer_on(Scripted(framed(jpeg("a.jpg", 5 * MB), "length"))), second, Limit(5))
@@ -179,7 +179,7 @@ def test_large_body_gives_the_time_of_its_taker_back() -> None:
     limit = Limit(60)
     deadline = limit.deadline
     with Room(Budget(400 * MB, threading.Event())) as room:
-        found = Reader("image", 10 * MB, "md5").read(
+        found = Reader("image", 10 * MB, "md5", PART_BYTES).read(
             answer_on(Scripted(framed(jpeg("a.jpg", 12 * MB), "length"))), room, limit
         )
         assert isinstance(found, LargeBody)

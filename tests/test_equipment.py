@@ -11,8 +11,8 @@ from cdn2s3.cdn.buffer_pool import BUDGET
 from cdn2s3.destinations.s3.capabilities import Probed
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.destination import Guard
-from cdn2s3.executors.worker_process import ALONE, Process
 from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.records import WHOLE, Share
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
 from cdn2s3.transfer.wiring import equip
@@ -37,9 +37,9 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("process", "workers"), [(ALONE, 150), (Process(0, 4), 38), (Process(3, 4), 37)], ids=str
+    ("process", "workers"), [(WHOLE, 150), (Share(0, 4), 38), (Share(3, 4), 37)], ids=str
 )
-def test_pools_and_paces_are_the_share_of_the_process(process: Process, workers: int) -> None:
+def test_pools_and_paces_are_the_share_of_the_process(process: Share, workers: int) -> None:
     settings = settings_with(CONCURRENCY="150", BANDWIDTH_LIMIT_MBPS="80")
     stop = threading.Event()
     client = S3Client(settings, PooledAdapter(1))

@@ -92,8 +92,11 @@ def test_every_package_is_in_the_list_to_install() -> None:
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_script_looks_for_packages_before_it_imports_anything(script: str) -> None:
     body = ast.parse((ROOT / script).read_text(encoding="utf-8")).body
-    imports = [ast.unparse(node) for node in body if isinstance(node, (ast.Import, ast.ImportFrom))]
-    assert imports[:2] == ["from __future__ import annotations", "import cdn2s3.bootstrap"]
+    assert [ast.unparse(node) for node in body[1:4]] == [
+        "from __future__ import annotations",
+        "from cdn2s3 import bootstrap",
+        "bootstrap.start()",
+    ]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

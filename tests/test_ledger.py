@@ -94,9 +94,9 @@ def test_timestamp_is_utc_to_the_second() -> None:
 
 def test_ledger_appends_results_to_their_files(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    ledger.record(Result("u1", "k1", Stored("", 5, "-", already_there=False)), 0)
-    ledger.record(Result("u2", "k2", Stored("e", 6, "0" * 32, already_there=True), "image/png"), 1)
-    ledger.record(Result("u3", "k3", cause="not_found", message="the CDN answered 404"), 2)
+    ledger.record(Result("u1", "k1", Stored("", 5, "-", already_there=False)).record(0))
+    ledger.record(Result("u2", "k2", Stored("e", 6, "0" * 32, already_there=True), "image/png").record(1))
+    ledger.record(Result("u3", "k3", cause="not_found", message="the CDN answered 404").record(2))
     ledger.completed.close()
     ledger.failed.close()
     assert (tmp_path / "completed.txt").read_bytes() == (

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.executors.worker_process import Process, process_count, usable_cores
+from cdn2s3.executors.worker_process import cores_of, keep_to_its_cores, process_count, usable_cores
+from cdn2s3.records import Share
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
 
@@ -30,7 +31,7 @@ def settings_with(**values: str) -> MigrationSettings:
 )
 def test_workers_of_all_processes_are_those_of_the_run(concurrency: int, workers: list[int]) -> None:
     count = len(workers)
-    assert [Process(number, count).workers(concurrency) for number in range(count)] == workers
+    assert [Share(number, count).workers(concurrency) for number in range(count)] == workers
     assert sum(workers) == concurrency
 
 
@@ -40,7 +41,7 @@ def test_workers_of_all_processes_are_those_of_the_run(concurrency: int, workers
 def test_process_has_a_worker_at_least(processes: str, concurrency: str, count: int) -> None:
     settings = settings_with(PROCESSES=processes, CONCURRENCY=concurrency)
     assert process_count(settings) == count
-    assert all(Process(number, count).workers(settings.concurrency) > 0 for number in range(count))
+    assert all(Share(number, count).workers(settings.concurrency) > 0 for number in range(count))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_process_has_a_worker_at_least(processes: str, concurrency: str, count: 
     ],
 )
 def test_cores_are_divided_among_the_processes(usable: list[int], count: int, cores: list[set[int]]) -> None:
-    assert [Process(number, count).cores(usable) for number in range(count)] == cores
+    assert [cores_of(Share(number, count), usable) for number in range(count)] == cores
 
 
 @pytest.mark.skipif(len(usable_cores()) % 2 == 1, reason="cores that two processes cannot share evenly")
@@ -63,8 +64,9 @@ def test_cores_are_divided_among_the_processes(usable: list[int], count: int, co
 def test_thread_runs_on_its_process_cores(number: int) -> None:
     program = (
         "import os, sys, threading\n"
-        "from cdn2s3.processes import Process\n"
-        "Process(int(sys.argv[1]), 2).keep_to_its_cores()\n"
+        "from cdn2s3.executors.worker_process import keep_to_its_cores\n"
+        "from cdn2s3.records import Share\n"
+        "keep_to_its_cores(Share(int(sys.argv[1]), 2))\n"
         "threading.Thread(target=lambda: print(sorted(os.sched_getaffinity(0)))).start()\n"
     )
     done = subprocess.run(
@@ -81,9 +83,9 @@ def test_process_works_on_where_the_system_refuses_or_lacks_cores_of_its_own(
 
     before = os.sched_getaffinity(0)
     monkeypatch.setattr(os, "sched_setaffinity", refused)
-    Process(0, 2).keep_to_its_cores()
+    keep_to_its_cores(Share(0, 2))
     monkeypatch.delattr(os, "sched_setaffinity")
-    Process(0, 2).keep_to_its_cores()
+    keep_to_its_cores(Share(0, 2))
     assert os.sched_getaffinity(0) == before
 
 

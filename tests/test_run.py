@@ -51,7 +51,7 @@ class FakeMover:
             if self._stopped:
                 break
             batch.append(Done(task, self._result_of(task.url)))
-            self._ledger.record(batch[-1].result, 0)
+            self._ledger.record(batch[-1].result.record(0))
             if len(batch) == BATCH:
                 yield batch
                 batch = []
@@ -212,7 +212,7 @@ def test_lines_that_do_not_add_up_are_no_success(world: World, caplog: pytest.Lo
     @contextmanager
     def disturbed(ledger: Ledger) -> Iterator[FakeMover]:
         yield FakeMover(ledger, stored)
-        ledger.record(stored(f"{PREFIX}from-elsewhere.jpg"), 0)
+        ledger.record(stored(f"{PREFIX}from-elsewhere.jpg").record(0))
 
     assert world.run(equipped=disturbed) == 1
     assert "the lines do not add up: 10 lines != 0 blank" in caplog.text

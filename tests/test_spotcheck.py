@@ -16,6 +16,7 @@ from cdn2s3.cdn.body_reader import Reader
 from cdn2s3.cdn.buffer_pool import BUDGET, Budget
 from cdn2s3.cdn.client import Source
 from cdn2s3.destinations.s3.client import S3Client
+from cdn2s3.destinations.s3.multipart import PART_BYTES
 from cdn2s3.errors import CannotGoOn, Stopped
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker, Naming
@@ -45,7 +46,7 @@ class Both:
         self.checker = SpotCheck(
             Source(source.url_prefix, self.adapter, self.stop),
             S3Client(build(MigrationSettings, values, {}, Path("migration.env")), self.adapter),
-            Reader("image", MAX_BUFFER, "md5"),
+            Reader("image", MAX_BUFFER, "md5", PART_BYTES),
             KeyMaker(Naming(source.url_prefix, "images/", preserve=False)),
             Budget(BUDGET, self.stop),
             Patience(max_retries, 2.0, 2.0),

@@ -16,6 +16,7 @@ from cdn2s3.cdn.client import Source
 from cdn2s3.destinations.s3.capabilities import probe
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.destination import Bucket
+from cdn2s3.destinations.s3.multipart import PART_BYTES
 from cdn2s3.errors import CannotGoOn, Stopped
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.resilience.circuit_breaker import Side
@@ -89,7 +90,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         store = Bucket(settings, client, guard)
         sides = Sides(Side("source", 4, 60, stop, images.probe), Side("bucket", 4, 60, stop, store.is_up))
         transfer = Transfer(
-            images, store, sides, Reader("image", settings.max_buffer_bytes, settings.integrity),
+            images, store, sides, Reader("image", settings.max_buffer_bytes, settings.integrity, PART_BYTES),
             Budget(400_000_000, stop), Bandwidth(0), Patience(3, 2.0, 5.0), stop,
         )  # fmt: skip
         return World(source, bucket, settings, transfer)

@@ -327,7 +327,7 @@ def test_success_rate(complete: int, lost: int, rate: float) -> None:
     ],
 )
 def test_repairs(counts: dict[str, object], commands: list[str]) -> None:
-    assert repairs(NOTHING._replace(**counts), Path()) == commands
+    assert [repair.command for repair in repairs(NOTHING._replace(**counts), Path())] == commands
 
 
 @pytest.mark.parametrize(
@@ -349,6 +349,6 @@ def test_advice_where_no_command_repairs(counts: dict[str, object], words: str) 
 def test_repairs_name_what_is_not_the_default() -> None:
     commands = repairs(NOTHING._replace(lost=1, mismatched=1), Path("my state"))
     assert commands == [
-        "python migrate.py --redo 'my state/missing.txt'",
-        "ON_EXISTING=overwrite python migrate.py --redo 'my state/mismatched.txt'",
+        ("python migrate.py --redo 'my state/missing.txt'", False),
+        ("ON_EXISTING=overwrite python migrate.py --redo 'my state/mismatched.txt'", True),
     ]

@@ -15,7 +15,6 @@ from zlib import crc32
 
 from cdn2s3.cdn import image_type
 from cdn2s3.cdn.buffer_pool import SMALL, Room
-from cdn2s3.destinations.s3.multipart import PART_BYTES
 from cdn2s3.errors import TryAgain, UrlFailed
 from cdn2s3.http.deadline import Limit
 from cdn2s3.http.response import Answer
@@ -76,13 +75,15 @@ class LargeBody:
 class Reader:
     """Read bodies under one set of rules; shared by all workers.
 
-    content_check is CONTENT_CHECK; max_buffer in bytes; integrity says which digest is computed.
+    content_check is CONTENT_CHECK; integrity says which digest is computed. A body over max_buffer bytes is
+    read in parts of part_bytes or max_buffer, whichever is more.
     """
 
-    def __init__(self, content_check: str, max_buffer: int, integrity: str) -> None:
+    def __init__(self, content_check: str, max_buffer: int, integrity: str, part_bytes: int) -> None:
         self._content_check = content_check
         self._max_buffer = max_buffer
         self._integrity = integrity
+        self._part_size = max(part_bytes, max_buffer)
 
     def read(self, answer: Answer, room: Room, limit: Limit) -> Image | LargeBody:
         """Return the body that answer brings, checked; a LargeBody where it is over max_buffer.
@@ -91,13 +92,13 @@ class Reader:
         """
         length = answer.length
         if length is not None and length > self._max_buffer:
-            return LargeBody(self, answer, room.view(self._part_bytes()), 0, limit)
+            return LargeBody(self, answer, room.view(self._part_size), 0, limit)
         most = length if length is not None else min(SMALL, self._max_buffer)
         view = room.view(most)[:most]
         digest = _digest_of(self._integrity)
         filled = _fill(answer, view, 0, digest)
         if length is None and filled == len(view):  # it may go on: move it to the largest buffer there is
-            larger = room.view(self._part_bytes())
+            larger = room.view(self._part_size)
             larger[:filled] = view[:filled]
             filled = _fill(answer, larger[: self._max_buffer], filled, digest)
             if filled == self._max_buffer:
@@ -107,9 +108,6 @@ class Reader:
         media_type = self.media_type(answer, body)
         self.check_whole(answer, body, body, filled, media_type)
         return Image(body, media_type, digest.md5(), digest.crc32())
-
-    def _part_bytes(self) -> int:
-        return max(PART_BYTES, self._max_buffer)
 
     def media_type(self, answer: Answer, start: memoryview) -> str:
         """Return the media type of a body that begins with start; raise UrlFailed if it may not be stored."""

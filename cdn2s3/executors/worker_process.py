@@ -13,6 +13,7 @@ from typing import Any, Callable, NamedTuple
 from cdn2s3.console.signals import STOPPING
 from cdn2s3.errors import CannotGoOn
 from cdn2s3.executors.base import Feed, Underway
+from cdn2s3.records import Share
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.transfer.outcome import Done
 
@@ -118,40 +119,27 @@ log = logging.getLogger(__name__)
 _LEAST_WORKERS = 16  # of a process that PROCESSES=auto starts; fewer do not fill a core
 
 
-class Process(NamedTuple):
-    """Which of the run's processes this is; the only one by default."""
+def cores_of(share: Share, usable: list[int]) -> set[int]:
+    """Return share's part of the cores usable: all of them where they cannot be divided evenly.
 
-    number: int = 0  # from 0
-    of: int = 1  # how many there are, no more than workers
-
-    def workers(self, concurrency: int) -> int:
-        """Return how many workers this process has, so that all have concurrency; the first have the most."""
-        return concurrency // self.of + (self.number < concurrency % self.of)
-
-    def cores(self, usable: list[int]) -> set[int]:
-        """Return this process's share of the cores usable: all of them where they cannot be divided evenly.
-
-        Every of-th one: on an EC2 instance the two halves of a hyperthreaded core are numbered half of all
-        apart, and one process gets both where that divides evenly too.
-        """
-        return set(usable if len(usable) % self.of else usable[self.number :: self.of])
-
-    def keep_to_its_cores(self) -> None:
-        """Let the threads that are started from now on run on this process's cores alone, where Linux allows.
-
-        Python's threads take turns with one lock. On one core a thread that lets go of it for a moment has it
-        again before another could wake; on several the lock and the threads wander between them. Measured with
-        two processes on two cores, the servers there too, medians of 3: 14 to 22 % more files a second.
-        """
-        if self.of == 1 or not hasattr(os, "sched_setaffinity"):
-            return
-        try:
-            os.sched_setaffinity(0, self.cores(usable_cores()))
-        except OSError as error:  # a container's rules: it costs speed only
-            log.debug("the system leaves this process on all cores: %s", error)
+    Every of-th one: on an EC2 instance the two halves of a hyperthreaded core are numbered half of all
+    apart, and one process gets both where that divides evenly too.
+    """
+    return set(usable if len(usable) % share.of else usable[share.number :: share.of])
 
 
-ALONE = Process()
+def keep_to_its_cores(share: Share) -> None:
+    """Let the threads that are started from now on run on share's cores alone, where Linux allows it.
+
+    Pinning keeps the GIL from bouncing between cores. Measured with two processes on two cores, the servers
+    there too, medians of 3: 14 to 22 % more files a second.
+    """
+    if share.of == 1 or not hasattr(os, "sched_setaffinity"):
+        return
+    try:
+        os.sched_setaffinity(0, cores_of(share, usable_cores()))
+    except OSError as error:  # a container's rules: it costs speed only
+        log.debug("the system leaves this process on all cores: %s", error)
 
 
 def usable_cores() -> list[int]:

@@ -18,7 +18,6 @@ from cdn2s3.errors import CAUSES
 from cdn2s3.reports import charts
 from cdn2s3.reports.contact_sheet import BUDGET, LARGEST, MOST, Pictures, data_uri
 from cdn2s3.text import MB, bytes_text, escaped, span
-from cdn2s3.validation.comparison import REPLACES, replaces
 
 _NONE = Pictures(b"", b"")
 
@@ -255,8 +254,6 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.tests.update(replacing=replaces)
-_ENVIRONMENT.globals.update(replaces=REPLACES)
 _ENVIRONMENT.filters.update(
     count=count, whole=whole, bytes=bytes_text, span=span, latency=latency, share=share
 )

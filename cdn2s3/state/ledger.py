@@ -18,7 +18,6 @@ from cdn2s3.state.files import AppendFile
 from cdn2s3.state.key_index import Fingerprints, Numbered
 from cdn2s3.state.lines import encode, whole_lines
 from cdn2s3.text import redact
-from cdn2s3.transfer.outcome import Result
 
 COMPLETED = "completed.txt"
 FAILED = "failed_transfers.txt"
@@ -86,9 +85,14 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def failure(url: str, cause: str, attempts: int, message: str, now: float) -> Failed:
+    """Return the record of a URL that failed at now (seconds since the epoch), secrets redacted."""
+    return Failed(url, cause, str(attempts), redact(message), timestamp(now))
+
+
 def failed_line(url: str, cause: str, attempts: int, message: str, now: float) -> bytes:
     """Return the line of failed_transfers.txt for a URL that failed at now (seconds since the epoch)."""
-    return encode(Failed(url, cause, str(attempts), redact(message), timestamp(now)))
+    return encode(failure(url, cause, attempts, message, now))
 
 
 class Ledger:
@@ -99,25 +103,10 @@ class Ledger:
         self.completed = AppendFile(state_dir / COMPLETED)
         self.failed = AppendFile(state_dir / FAILED)
 
-    def record(self, result: Result, now: float) -> None:
-        """Append the record of result; raise CannotGoOn when it is not written whole."""
-        stored = result.stored
-        if stored is None:
-            self.failed.append(failed_line(result.url, result.cause, result.attempts, result.message, now))
-            return
-        self.completed.append(
-            encode(
-                Completed(
-                    result.url,
-                    result.key,
-                    str(stored.size),
-                    stored.etag or "-",
-                    stored.md5,
-                    result.media_type or "-",
-                    timestamp(now),
-                )
-            )
-        )
+    def record(self, record: Completed | Failed) -> None:
+        """Append record to its file; raise CannotGoOn when it is not written whole."""
+        file = self.completed if isinstance(record, Completed) else self.failed
+        file.append(encode(record))
 
 
 def records(path: Path, start: int = 0) -> Iterator[Failed]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from cdn2s3.records import Stored, Task
 from cdn2s3.resilience.circuit_breaker import Health, Side
+from cdn2s3.state.ledger import Completed, Failed, failure, timestamp
 
 
 class Done(NamedTuple):
@@ -112,3 +113,17 @@ class Result(NamedTuple):
     download_seconds: float = 0.0  # of the attempt that succeeded
     upload_seconds: float = 0.0  # likewise
     doubt: Doubt | None = None  # None: the cause is certain
+
+    def record(self, now: float) -> Completed | Failed:
+        """Return what the ledger keeps of it; now is in seconds since the epoch."""
+        if self.stored is None:
+            return failure(self.url, self.cause, self.attempts, self.message, now)
+        return Completed(
+            self.url,
+            self.key,
+            str(self.stored.size),
+            self.stored.etag or "-",
+            self.stored.md5,
+            self.media_type or "-",
+            timestamp(now),
+        )

@@ -14,9 +14,10 @@ from cdn2s3.destinations.s3 import capabilities
 from cdn2s3.destinations.s3.capabilities import Probed
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.destination import Bucket
+from cdn2s3.destinations.s3.multipart import PART_BYTES
 from cdn2s3.errors import CannotGoOn, TryAgain
-from cdn2s3.executors.worker_process import ALONE, Process
 from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.records import WHOLE, Share
 from cdn2s3.resilience.circuit_breaker import Side
 from cdn2s3.resilience.rate_limit import Bandwidth
 from cdn2s3.resilience.retry import backoff
@@ -31,12 +32,12 @@ def equip(
     settings: MigrationSettings,
     client: S3Client,
     probed: Probed,
-    process: Process = ALONE,
+    share: Share = WHOLE,
     stop: threading.Event | None = None,
 ) -> Transfer:
-    """Return what the workers of process share."""
+    """Return what the workers of a process share, which has that share of the run."""
     stop = stop or threading.Event()
-    workers = process.workers(settings.concurrency)
+    workers = share.workers(settings.concurrency)
     source = Source(settings.url_prefix, PooledAdapter(workers, settings.ca_bundle, stop), stop)
     bucket = Bucket(settings, client, probed.guard)
     sides = Sides(
@@ -48,9 +49,9 @@ def equip(
         source,
         bucket,
         sides,
-        Reader(settings.content_check, settings.max_buffer_bytes, integrity),
-        Budget(BUDGET // process.of, stop),
-        Bandwidth(settings.bandwidth_limit_mbps * 1e6 / 8 / process.of),
+        Reader(settings.content_check, settings.max_buffer_bytes, integrity, PART_BYTES),
+        Budget(BUDGET // share.of, stop),
+        Bandwidth(settings.bandwidth_limit_mbps * 1e6 / 8 / share.of),
         Patience(settings.max_retries, settings.download_timeout, settings.upload_timeout),
         stop,
     )

@@ -29,8 +29,6 @@ COMPLETE = "complete"
 COMPLETE_EXCEPT_KNOWN = "complete_except_known"
 INCOMPLETE = "incomplete"
 
-REPLACES = "replaces these objects: look at the file first"
-
 _LONGEST_RECORD = 1 << 16  # bytes
 
 
@@ -43,6 +41,13 @@ class Mismatch(NamedTuple):
     bytes_found: str
     etag_expected: str
     etag_found: str
+
+
+class Repair(NamedTuple):
+    """A command that closes gaps."""
+
+    command: str
+    replaces_objects: bool = False  # True: a person looks at its file first
 
 
 class Records:
@@ -114,27 +119,22 @@ def success_rate(counts: Counts) -> float:
     return 100_000 * counts.complete // counts.urls / 100_000 if counts.urls else 0.0
 
 
-def repairs(counts: Counts, state_dir: Path) -> list[str]:
+def repairs(counts: Counts, state_dir: Path) -> list[Repair]:
     """Return the commands that close the gaps which are not known, in the order to run them."""
     script = "python migrate.py"
     retried = {name for name in counts.failed if name not in KNOWN}
-    commands = []
+    found = []
     if counts.lost or retried:
-        commands.append(f"{script} --redo {shlex.quote(str(state_dir / 'missing.txt'))}")
+        found.append(Repair(f"{script} --redo {shlex.quote(str(state_dir / 'missing.txt'))}"))
     if counts.mismatched:
         file = shlex.quote(str(state_dir / "mismatched.txt"))
-        commands.append(f"ON_EXISTING=overwrite {script} --redo {file}")
+        found.append(Repair(f"ON_EXISTING=overwrite {script} --redo {file}", replaces_objects=True))
     unproven = sorted(name for name in counts.unproven if name not in KNOWN)
     if unproven:
-        commands.append(f"{script} --retry-failed" + (f" {unproven[0]}" if len(unproven) == 1 else ""))
+        found.append(Repair(f"{script} --retry-failed" + (f" {unproven[0]}" if len(unproven) == 1 else "")))
     if counts.unrecorded or (counts.not_tried and not counts.lost and not retried):
-        commands.append(script)
-    return commands
-
-
-def replaces(command: str) -> bool:
-    """Tell whether a command of repairs replaces objects, so that a person looks first."""
-    return command.startswith("ON_EXISTING=overwrite")
+        found.append(Repair(script))
+    return found
 
 
 def advice(counts: Counts, state_dir: Path) -> str:

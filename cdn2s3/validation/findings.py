@@ -43,7 +43,7 @@ from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import shown
 from cdn2s3.state.ledger import timestamp
 from cdn2s3.text import redact
-from cdn2s3.validation.comparison import KNOWN, PROMISED, Mismatch, known, success_rate, verdict
+from cdn2s3.validation.comparison import KNOWN, PROMISED, Mismatch, Repair, known, success_rate, verdict
 from cdn2s3.validation.expected import Counts, Missing
 from cdn2s3.validation.spot_check import DIFFERENT, IDENTICAL, PLURAL, REFUSED, Check
 
@@ -165,7 +165,7 @@ class Findings:
 class Steps(NamedTuple):
     """What to do after a validation."""
 
-    commands: list[str]  # that repair, in the order to type them
+    repairs: list[Repair]  # in the order to type them
     advice: str  # where there is none
 
 
@@ -222,7 +222,8 @@ def finished(
             "not_done": redact(findings.spot.not_done),
             "checks": [_check(check) for check in findings.spot.checks],
         },
-        "next": steps.commands,
+        "next": [repair.command for repair in steps.repairs],
+        "next_replaces_objects": [repair.replaces_objects for repair in steps.repairs],
         "advice": steps.advice,
         **_circumstances(settings),
     }
