@@ -22,7 +22,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m demo.run
 
 torture: $(VENV)/.installed-dev
-	$(BIN)/python -m tests.torture --processes $(PROCESSES) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.torture.run --processes $(PROCESSES) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python $(PYTEST)
