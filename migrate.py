@@ -40,6 +40,7 @@ from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.s3 import capabilities
 from cdn2s3.destinations.s3.capabilities import Probed
 from cdn2s3.destinations.s3.client import S3Client
+from cdn2s3.destinations.s3.endpoint import Address
 from cdn2s3.errors import (
     CAUSES,
     EXIT_CODES_HELP,
@@ -275,7 +276,7 @@ def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int
         capabilities.say(probed, settings)
         if crew:
             log.info("%d processes with %d workers in all", count, settings.concurrency)
-            crew.equip(settings, probed, count, client.object_url)
+            crew.equip(settings, probed, count, client.address)
             yield crew
             return
         transfer = equip(settings, client, probed)
@@ -289,7 +290,7 @@ def share(
     settings: MigrationSettings,
     probed: Probed,
     count: int,
-    object_url: str,
+    address: Address,
 ) -> None:
     """Be one of count processes: move what the desk hands out, with this process's share of the workers."""
     set_log_level(settings.log_level)
@@ -300,7 +301,7 @@ def share(
     with ExitStack() as stack:
         stack.enter_context(files.synced_every_second(ledger.completed, ledger.failed))
         adapter = stack.enter_context(closing(PooledAdapter(workers, settings.ca_bundle)))
-        transfer = equip(settings, S3Client(settings, adapter, object_url), probed, process, stop)
+        transfer = equip(settings, S3Client(settings, adapter, address), probed, process, stop)
         stack.callback(transfer.close)
         pool = Workers(key_maker(settings), transfer, ledger, workers)
         batches = stack.enter_context(closing(pool.moved_from(desk.feed)))

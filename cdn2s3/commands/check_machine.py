@@ -16,6 +16,8 @@ from email.utils import parsedate_to_datetime
 from cdn2s3.collection.region_advice import nearest_region
 from cdn2s3.commands.check_context import FAILED, NTP, OK, STS, WARNING, Finding, Visit, failure
 from cdn2s3.counted import counted
+from cdn2s3.destinations.s3.client import aws_session
+from cdn2s3.destinations.s3.endpoint import ignored
 from cdn2s3.destinations.s3.iam import Identity
 from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
 from cdn2s3.reports import migration_report
@@ -108,6 +110,24 @@ _ROLE = "use an instance role (docs/ec2-setup.md), or a profile with role_arn; a
 
 
 # --- the bucket ---
+
+
+def check_address(visit: Visit) -> list[Finding]:
+    """Tell where requests go; raise Fixable where botocore has no address for the bucket."""
+    if not visit.can_sign:
+        return []
+    try:
+        address = visit.client.address
+    except Fixable:
+        raise  # as every other setting that an edit puts right
+    except CannotGoOn as error:
+        return [failure("address", error, STS)]
+    said = f"{address.url}, signed for {address.region}"
+    missed = ignored(aws_session(visit.settings)) if visit.settings.aws_endpoint_url else []
+    if not missed:
+        return [Finding(OK, "address", said)]
+    said += f". With AWS_ENDPOINT_URL set, botocore ignores what the AWS configuration asks for: {', '.join(missed)}"
+    return [Finding(WARNING, "address", said, "leave AWS_ENDPOINT_URL empty, or name such an endpoint in it")]
 
 
 def check_bucket(visit: Visit) -> list[Finding]:
