@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 from urllib.parse import urlsplit
@@ -14,6 +15,8 @@ import botocore.session
 import pytest
 from botocore.awsrequest import AWSPreparedRequest
 
+from cdn2s3.commands.check_context import OK, WARNING, Visit
+from cdn2s3.commands.check_machine import check_address
 from cdn2s3.destinations.s3 import client as s3_client
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.endpoint import Address, address_of, moved, named_in
@@ -324,6 +327,38 @@ def test_address_that_botocore_refuses_is_exit_2_with_the_reason(tmp_path: Path,
     assert "Path-style addressing cannot be used with S3 Accelerate" in ran.said
     assert ran.code == EXIT_FIXABLE
     assert "Traceback" not in ran.said
+
+
+IGNORING = {
+    "use_fips_endpoint = true": "FIPS",
+    "use_dualstack_endpoint = true": "dual-stack",
+    VARIANTS["dual-stack of s3"]: "dual-stack",
+    VARIANTS["FIPS and dual-stack"]: "FIPS, dual-stack",
+}
+
+
+@pytest.mark.parametrize(
+    "profile", [*IGNORING, "s3 =\n  use_dualstack_endpoint = false", VARIANTS["virtual"], ""]
+)
+@pytest.mark.parametrize("url", ["", "http://127.0.0.1:1"])
+def test_check_says_where_requests_go_and_what_is_ignored(
+    profile: str, url: str, configuration: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration(profile)
+    monkeypatch.setattr(Visit, "can_sign", True)
+    with closing(Visit(settings_of("us-west-2", "bucket", aws_endpoint_url=url or None))) as visit:
+        (finding,) = check_address(visit)
+        assert finding.detail.startswith(f"{visit.client.address.url}, signed for us-west-2")
+    missed = IGNORING.get(profile, "") if url else ""
+    assert finding.level == (WARNING if missed else OK)
+    assert ("AWS_ENDPOINT_URL" in finding.remedy) == bool(missed)
+    assert finding.detail.endswith(f"asks for: {missed}" if missed else "signed for us-west-2")
+
+
+def test_check_leaves_missing_credentials_to_their_own_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Visit, "can_sign", False)
+    with closing(Visit(settings_of("us-west-2", "bucket"))) as visit:
+        assert check_address(visit) == []
 
 
 # --- a 307 of a new bucket ---
