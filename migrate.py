@@ -254,7 +254,7 @@ def executor(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: 
         capabilities.log_capabilities(probed, settings)
         if processes:
             log.info("%d processes with %d workers in all", count, settings.concurrency)
-            processes.equip(settings, probed, count, client.object_url)
+            processes.equip(settings, probed, count, client.address)
             yield processes
             return
         transfer = stack.enter_context(closing(equip(settings, client, probed)))
