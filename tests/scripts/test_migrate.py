@@ -10,31 +10,15 @@ import re
 import resource
 import signal
 import stat
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
 import migrate
 from tests.fakes.rules import Rule
-from tests.fakes.s3 import S3Server
-from tests.fakes.source import SourceServer
-from tests.fakes.tls import TlsMaterial
-from tests.running import Migration, assert_consistent, assert_moved, counts, key_of, migration
-
-
-class World:
-    """A CDN, a bucket and the migration between them."""
-
-    def __init__(self, source: SourceServer, s3: S3Server, job: Migration, urls: list[str]) -> None:
-        self.source, self.s3, self.job, self.urls = source, s3, job, urls
-        job.urls(urls)
-
-    def assert_all_moved(self) -> None:
-        assert self.job.failed() == {}
-        assert_moved(self.job, self.source, self.s3, self.urls)
-        assert_consistent(self.job, self.source, self.s3)
+from tests.running import assert_consistent, assert_moved, counts
+from tests.scripts.world import NewWorld, World
 
 
 @pytest.fixture(params=["signed", "put_object"])
@@ -43,15 +27,10 @@ def method(request: Any) -> str:
 
 
 @pytest.fixture
-def world(
-    tmp_path: Path,
-    source_tls_server: Callable[..., SourceServer],
-    s3_tls_server: Callable[..., S3Server],
-    tls_material: TlsMaterial,
-) -> Iterator[World]:
-    source, s3 = source_tls_server(), s3_tls_server()
-    job = migration(tmp_path, source, s3, tls_material)
-    yield World(source, s3, job, [source.url_of(f"{n % 3}/i{n:04}.jpg") for n in range(60)])
+def world(new_world: NewWorld) -> World:
+    world = new_world(0)
+    world.use(world.source.url_of(f"{n % 3}/i{n:04}.jpg") for n in range(60))
+    return world
 
 
 def test_run_moves_everything_and_the_next_one_nothing(world: World, method: str) -> None:
@@ -247,14 +226,14 @@ def test_failed_file_is_an_input(world: World, tmp_path: Path) -> None:
 def test_redo_does_the_urls_of_a_file_again(world: World) -> None:
     assert world.job.run().code == 0
     lost, kept = world.urls[5], world.urls[6]
-    world.s3.store.delete("bucket", key_of(world.source, lost))
+    world.s3.store.delete("bucket", world.key(lost))
     missing = world.job.folder / "missing.txt"
     missing.write_text(f"{lost}\tkey\tlost\n{kept}\tkey\tlost\n")
     before = world.job.text("completed.txt")
     assert world.job.run("--redo", "missing.txt").code == 0
     world.assert_all_moved()
     assert world.job.text("completed.txt.bak") == before
-    assert world.s3.store.writes["bucket", key_of(world.source, kept)] == 1
+    assert world.s3.store.writes["bucket", world.key(kept)] == 1
 
 
 @pytest.mark.parametrize(
@@ -280,7 +259,7 @@ def state_of(world: World) -> dict[str, bytes]:
 def test_redo_replaces_an_object_only_under_overwrite(world: World) -> None:
     assert world.job.run().code == 0
     url = world.urls[5]
-    world.s3.put("bucket", key_of(world.source, url), b"changed")
+    world.s3.put("bucket", world.key(url), b"changed")
     (world.job.folder / "mismatched.txt").write_text(f"{url}\tkey\t1\t2\ta\tb\n")
     assert world.job.run("--redo", "mismatched.txt").code == 1
     assert world.job.causes() == {url: "conflict"}
@@ -471,18 +450,14 @@ def test_signal_while_waiting_for_the_second_pass_ends_with_the_books_in_order(w
 def test_kill_at_a_random_moment_loses_and_repeats_nothing(world: World, round_number: int) -> None:
     draw = random.Random(round_number)
     world.source.latency = 0.02
-    urls = [world.source.url_of(f"{n}.jpg") for n in range(300)]
-    world.job.urls(urls)
+    world.use(world.source.url_of(f"{n}.jpg") for n in range(300))
     for goal in sorted(draw.sample(range(1, 280), 3)):
         with world.job.running() as running:
-            running.until(lambda goal=goal: len(world.job.text("completed.txt").splitlines()) >= goal)
+            running.until(lambda goal=goal: world.has_completed(goal))
             running.kill()
     ran = world.job.run()
     assert ran.code == 0, ran.said
-    world.urls = urls
-    world.assert_all_moved()
-    assert sum(world.source.bodies.values()) <= 300 + 3 * 8
-    assert {n for (_, key), n in world.s3.store.writes.items() if key.endswith(".jpg")} == {1}
+    world.assert_all_moved_once(again=3 * 8)
 
 
 def test_kill_with_only_put_object_granted_ends_unverified_never_conflict(world: World) -> None:

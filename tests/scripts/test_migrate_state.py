@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 import resource
-from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
 from tests.fakes.rules import Rule
-from tests.fakes.s3 import S3Server
-from tests.fakes.source import SourceServer
-from tests.fakes.tls import TlsMaterial
-from tests.running import Migration, assert_consistent, assert_moved, counts, migration
-
-
-class World:
-    """A CDN, a bucket and the migration between them."""
-
-    def __init__(self, source: SourceServer, s3: S3Server, job: Migration) -> None:
-        self.source, self.s3, self.job = source, s3, job
-        self.urls = [source.url_of(f"i{n:04}.jpg") for n in range(100)]
-        job.urls(self.urls)
-
-    def assert_all_moved(self) -> None:
-        assert self.job.failed() == {}
-        assert_moved(self.job, self.source, self.s3, self.urls)
-        assert_consistent(self.job, self.source, self.s3)
-        assert {n for (_, key), n in self.s3.store.writes.items() if key.endswith(".jpg")} == {1}
+from tests.running import assert_consistent, counts
+from tests.scripts.world import NewWorld, World
 
 
 @pytest.fixture
-def world(
-    tmp_path: Path,
-    source_tls_server: Callable[..., SourceServer],
-    s3_tls_server: Callable[..., S3Server],
-    tls_material: TlsMaterial,
-) -> World:
-    source, s3 = source_tls_server(), s3_tls_server()
-    return World(source, s3, migration(tmp_path, source, s3, tls_material))
+def world(new_world: NewWorld) -> World:
+    return new_world(100)
 
 
 def full_at(size: int) -> dict[int, tuple[int, int]]:
@@ -58,6 +34,7 @@ def test_full_disk_stops_the_run_and_leaves_whole_files(world: World, size: int)
     assert "do not add up" not in ran.err
     assert world.job.run().code == 0
     world.assert_all_moved()
+    assert world.writes() == {1}
 
 
 def test_full_disk_while_failures_are_recorded_stops_the_run(world: World) -> None:
@@ -71,11 +48,11 @@ def test_full_disk_while_failures_are_recorded_stops_the_run(world: World) -> No
     world.source.rules.clear()
     assert world.job.run().code == 0
     world.assert_all_moved()
+    assert world.writes() == {1}
 
 
 def test_full_disk_at_the_report_stops_with_the_work_done(world: World) -> None:
-    world.urls = world.urls[:3]
-    world.job.urls(world.urls)
+    world.use(world.urls[:3])
     ran = world.job.run(limits=full_at(1_000))
     assert ran.code == 3, ran.said
     assert "migration_report" in ran.err
@@ -83,6 +60,7 @@ def test_full_disk_at_the_report_stops_with_the_work_done(world: World) -> None:
     assert not world.job.path("migration_report.json").exists()
     assert world.job.run().code == 0
     world.assert_all_moved()
+    assert world.writes() == {1}
 
 
 @pytest.mark.parametrize("tail", [b"https", b"https://x\tkey\t1", b"\x00\x00", b"\t\t\t\t\t\t"])
@@ -93,6 +71,7 @@ def test_torn_last_line_is_cut_off_and_its_url_done_again(world: World, name: st
         file.write(tail)
     assert world.job.run().code == 0
     world.assert_all_moved()
+    assert world.writes() == {1}
     assert "torn line" in world.job.log
 
 
@@ -106,6 +85,7 @@ def test_completed_file_cut_anywhere_is_accepted(world: World) -> None:
         assert_consistent(world.job, world.source, world.s3)
     assert world.job.run().code == 0
     world.assert_all_moved()
+    assert world.writes() == {1}
 
 
 def test_url_in_both_files_counts_as_completed(world: World) -> None:
@@ -114,6 +94,7 @@ def test_url_in_both_files_counts_as_completed(world: World) -> None:
     failed.write_text(f"{world.urls[3]}\ttimeout\t4\tslow\t2026-01-01T00:00:00Z\n" * 2)
     assert world.job.run().code == 0
     world.assert_all_moved()
+    assert world.writes() == {1}
 
 
 def test_completed_row_under_another_key_does_not_count(world: World) -> None:
@@ -164,6 +145,7 @@ def test_wrong_bucket_is_corrected_and_the_same_command_goes_on(
     assert "nothing was stored yet: this state now belongs to s3://bucket/img/" in ran.err
     if not arguments:
         world.assert_all_moved()
+        assert world.writes() == {1}
         ran = world.job.run(DESTINATION_BUCKET="my-buckt")
         assert ran.code == 2 and "belongs to another destination" in ran.err
 
