@@ -11,7 +11,6 @@ import resource
 import signal
 import stat
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,11 +18,7 @@ import migrate
 from tests.fakes.rules import Rule
 from tests.running import assert_consistent, assert_moved, counts
 from tests.scripts.world import NewWorld, World
-
-
-@pytest.fixture(params=["signed", "put_object"])
-def method(request: Any) -> str:
-    return str(request.param)
+from tests.tiers import slow
 
 
 @pytest.fixture
@@ -33,6 +28,7 @@ def world(new_world: NewWorld) -> World:
     return world
 
 
+@pytest.mark.parametrize("method", ["signed", "put_object"])
 def test_run_moves_everything_and_the_next_one_nothing(world: World, method: str) -> None:
     ran = world.job.run(UPLOAD_METHOD=method)
     assert ran.code == 0, ran.said
@@ -45,7 +41,7 @@ def test_run_moves_everything_and_the_next_one_nothing(world: World, method: str
     assert counts(world.job)["completed"] == 60
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(("method", "processes"), [("signed", 1), ("put_object", 2)])
 def test_run_closes_its_connections(
     world: World, method: str, processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,7 +51,7 @@ def test_run_closes_its_connections(
     assert "ResourceWarning" not in ran.said
 
 
-@pytest.mark.parametrize("integrity", ["md5", "crc32"])
+@pytest.mark.parametrize(("method", "integrity"), [("signed", "md5"), ("put_object", "crc32")])
 def test_uploads_bring_their_checksum_and_no_chunks(world: World, method: str, integrity: str) -> None:
     assert world.job.run(UPLOAD_METHOD=method, INTEGRITY=integrity).code == 0
     world.assert_all_moved()
@@ -389,8 +385,10 @@ def test_second_signal_ends_immediately(world: World) -> None:
     world.assert_all_moved()
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "processes"),
+    [(signal.SIGINT, 1), (signal.SIGTERM, 2), slow(signal.SIGINT, 2), slow(signal.SIGTERM, 1)],
+)
 def test_signal_while_the_bucket_is_probed_ends_at_once_and_says_so(
     world: World, number: int, processes: int
 ) -> None:
@@ -422,8 +420,8 @@ def test_signal_in_a_command_before_a_run_names_that_command(world: World, argum
 
 def test_signal_before_a_run_names_the_run_as_it_was_given(world: World) -> None:
     interrupt = (
-        "import os, signal, cdn2s3.commands.plan.run_plan as module\n"
-        "module.worklist.survey = lambda *given: os.kill(os.getpid(), signal.SIGINT)\n"
+        "import os, signal, cdn2s3.planning.survey as module\n"
+        "module.survey = lambda *given: os.kill(os.getpid(), signal.SIGINT)\n"
     )
     env_file = world.job.folder / "it is another.env"
     env_file.symlink_to("migration.env")
@@ -446,7 +444,7 @@ def test_signal_while_waiting_for_the_second_pass_ends_with_the_books_in_order(w
     assert "59 stored" in ran.out
 
 
-@pytest.mark.parametrize("round_number", range(2))
+@pytest.mark.parametrize("round_number", [0, slow(1)])
 def test_kill_at_a_random_moment_loses_and_repeats_nothing(world: World, round_number: int) -> None:
     draw = random.Random(round_number)
     world.source.latency = 0.02
@@ -476,10 +474,17 @@ def test_kill_with_only_put_object_granted_ends_unverified_never_conflict(world:
     assert len(world.job.completed()) + len(world.job.failed()) == 60
 
 
-@pytest.mark.parametrize("error", ["MemoryError()", "SystemExit(0)"])
-@pytest.mark.parametrize("place", ["transfer.Transfer.move", "ledger.Ledger.record"])
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("transfer.pipeline.Transfer.move", "MemoryError()"),
+        ("state.ledger.Ledger.record", "SystemExit(0)"),
+        slow("transfer.pipeline.Transfer.move", "SystemExit(0)"),
+        slow("state.ledger.Ledger.record", "MemoryError()"),
+    ],
+)
 def test_worker_that_dies_is_seen(world: World, place: str, error: str) -> None:
-    module, name, attribute = place.split(".")
+    module, name, attribute = place.rsplit(".", 2)
     patch = (
         f"import threading, cdn2s3.{module} as module\n"
         f"whole = module.{name}.{attribute}\n"
@@ -504,7 +509,7 @@ def test_input_that_becomes_unreadable_on_the_way_stops_and_the_lines_add_up(
     world: World, processes: int
 ) -> None:
     patch = (
-        "import cdn2s3.commands.plan.survey as module\n"
+        "import cdn2s3.planning.survey as module\n"
         "whole = module.input_lines\n"
         "def breaking(path):\n"
         "    for number, line in enumerate(whole(path)):\n"

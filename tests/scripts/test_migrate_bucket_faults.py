@@ -10,17 +10,21 @@ from cdn2s3.destinations.s3.destination import PROBE_NAME
 from tests.fakes.rules import Rule
 from tests.running import assert_consistent, assert_moved
 from tests.scripts.world import NewWorld
+from tests.tiers import slow
 
 PROBE = "img/.cdn2s3-probe"
 IMAGES = r"\.jpg$"  # the pattern of a rule that leaves the guard probe alone
 
 
 METHODS = pytest.mark.parametrize("method", ["signed", "put_object"])
+METHOD = pytest.mark.parametrize("method", ["signed", slow("put_object")])
 PUT_ONLY = {"allow": ["PutObject"]}
 
 
-@METHODS
-@pytest.mark.parametrize(("fault", "value"), [("SlowDown", ""), ("ServiceUnavailable", "86400")])
+@pytest.mark.parametrize(
+    ("method", "fault", "value"),
+    [("signed", "SlowDown", ""), ("put_object", "ServiceUnavailable", "86400")],
+)
 def test_burst_for_everybody_fails_no_file(new_world: NewWorld, method: str, fault: str, value: str) -> None:
     world = new_world(20, store=PUT_ONLY, UPLOAD_METHOD=method, CONCURRENCY=150)
     world.use([world.source.url_of(f"a/{number}.jpg") for number in range(200)])
@@ -77,14 +81,14 @@ def test_bad_answer_for_ever_is_never_completed(new_world: NewWorld, method: str
         ("AccessDenied", "permission"),
         ("NoSuchBucket", "DESTINATION_BUCKET=bucket does not exist. the bucket answered 404 NoSuchBucket"),
         ("SlowDown", "answers, but not well (2 attempts): the bucket answered 503 SlowDown"),
-        ("InternalError", "answers, but not well (2 attempts): the bucket answered 500 InternalError"),
-        ("NotImplemented", "Is AWS_ENDPOINT_URL an S3 store"),
+        slow("InternalError", "answers, but not well (2 attempts): the bucket answered 500 InternalError"),
+        slow("NotImplemented", "Is AWS_ENDPOINT_URL an S3 store"),
         ("200_html", "Is AWS_ENDPOINT_URL an S3 store"),
-        ("InvalidAccessKeyId", "credentials"),
+        slow("InvalidAccessKeyId", "credentials"),
         ("SignatureDoesNotMatch", "secret key"),
-        ("RequestTimeTooSkewed", "clock"),
+        slow("RequestTimeTooSkewed", "clock"),
         ("PermanentRedirect", "AWS_REGION"),
-        ("301", "AWS_REGION"),
+        slow("301", "AWS_REGION"),
     ],
 )
 def test_refusal_at_the_start_stops_with_the_remedy(new_world: NewWorld, fault: str, words: str) -> None:
@@ -99,10 +103,16 @@ def test_refusal_at_the_start_stops_with_the_remedy(new_world: NewWorld, fault: 
     assert len(world.source.log) == 0
 
 
-@METHODS
 @pytest.mark.parametrize(
-    ("fault", "words"),
-    [("ExpiredToken", "renew the credentials"), ("AccessDenied", "permission"), ("307", "AWS_REGION")],
+    ("method", "fault", "words"),
+    [
+        ("signed", "ExpiredToken", "renew the credentials"),
+        ("put_object", "AccessDenied", "permission"),
+        ("signed", "307", "AWS_REGION"),
+        slow("put_object", "ExpiredToken", "renew the credentials"),
+        slow("signed", "AccessDenied", "permission"),
+        slow("put_object", "307", "AWS_REGION"),
+    ],
 )
 def test_refusal_on_the_way_stops_with_the_remedy_and_resumes(
     new_world: NewWorld, method: str, fault: str, words: str
@@ -163,12 +173,16 @@ LESSER = {
 }
 
 
+EVERY_TIME = ["ignores If-None-Match", "answers 501 to If-None-Match", "encrypts with KMS in silence"]
+
+
 @pytest.mark.parametrize(
     ("store", "method"),
     [
-        *((store, "signed") for store in LESSER),
+        *((store, "signed") for store in EVERY_TIME),
         ("checks nothing", "put_object"),
-        ("ignores If-None-Match", "put_object"),
+        slow("ignores If-None-Match", "put_object"),
+        *(slow(store, "signed") for store in LESSER if store not in EVERY_TIME),
     ],
 )
 def test_store_that_checks_less_is_noticed_and_nothing_is_overwritten(
@@ -202,7 +216,8 @@ def test_object_of_another_size_is_noticed_where_nothing_proves_the_bytes(new_wo
 
 
 @pytest.mark.parametrize(
-    ("number", "fault"), [(1, "drop_before"), (2, "SlowDown"), (2, "200_html"), (3, "InternalError")]
+    ("number", "fault"),
+    [(2, "SlowDown"), slow(1, "drop_before"), slow(2, "200_html"), slow(3, "InternalError")],
 )
 def test_guard_probe_is_not_fooled_by_a_passing_fault(new_world: NewWorld, fault: str, number: int) -> None:
     world = new_world(20, store=PUT_ONLY, MAX_RETRIES=3)
@@ -222,7 +237,7 @@ def test_guard_probe_is_not_fooled_by_a_passing_fault(new_world: NewWorld, fault
     assert "does not refuse" not in world.job.log
 
 
-@METHODS
+@METHOD
 def test_only_put_object_granted_and_state_lost_ends_unverified(new_world: NewWorld, method: str) -> None:
     world = new_world(20, store=PUT_ONLY, UPLOAD_METHOD=method)
     assert world.job.run().code == 0
@@ -268,7 +283,8 @@ def test_bodies_of_all_sizes_move_where_an_absent_key_reads_as_refused(new_world
 
 
 @pytest.mark.parametrize(
-    "fault", ["complete_200_error", "500_after_store", "drop_after_store", "InternalError"]
+    "fault",
+    ["complete_200_error", slow("500_after_store"), slow("drop_after_store"), slow("InternalError")],
 )
 def test_completing_parts_that_goes_wrong_ends_with_the_right_object(new_world: NewWorld, fault: str) -> None:
     world = new_world(20, MAX_BUFFER_MB=1)
@@ -281,7 +297,7 @@ def test_completing_parts_that_goes_wrong_ends_with_the_right_object(new_world: 
     assert world.s3.store.uploads("bucket") == []
 
 
-@pytest.mark.parametrize("fault", ["NotImplemented", "NoSuchUpload"])
+@pytest.mark.parametrize("fault", ["NotImplemented", slow("NoSuchUpload")])
 def test_store_that_lists_no_multipart_uploads_takes_large_bodies(new_world: NewWorld, fault: str) -> None:
     world = new_world(20, MAX_BUFFER_MB=1)
     url = world.source.url_of("big.jpg", size=9_000_000)
@@ -302,7 +318,7 @@ def test_upload_that_a_crash_left_is_aborted(new_world: NewWorld) -> None:
     assert world.s3.store.uploads("bucket") == []
 
 
-@METHODS
+@METHOD
 def test_upload_whose_answer_drips_ends_at_its_total_timeout(new_world: NewWorld, method: str) -> None:
     world = new_world(20, UPLOAD_METHOD=method, UPLOAD_TIMEOUT=1, MAX_RETRIES=1)
     dripping, once = world.urls[3], world.urls[7]
@@ -323,7 +339,7 @@ OPERATIONS = {
 }  # fmt: skip
 
 
-@METHODS
+@METHOD
 def test_expected_bucket_owner_goes_with_every_request(new_world: NewWorld, method: str) -> None:
     owner = "111122223333"
     world = new_world(20, UPLOAD_METHOD=method, EXPECTED_BUCKET_OWNER=owner, MAX_BUFFER_MB=1, MAX_RETRIES=0)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.running import assert_consistent, assert_moved, counts
 from tests.scripts.world import NewWorld, World
+from tests.tiers import slow
 
 # The SDK asks for new credentials a quarter of an hour before the old ones run out, and insists on them ten
 # minutes before: the first ones last two seconds until it asks, or insists.
@@ -51,8 +52,15 @@ def next_time(world: World, then: str) -> None:
     (folder / "config").write_text(f"[default]\ncredential_process = {command}\n")
 
 
-@pytest.mark.parametrize("method", ["signed", "put_object"])
-@pytest.mark.parametrize("then", ["fails", "has expired"])
+@pytest.mark.parametrize(
+    ("method", "then"),
+    [
+        ("signed", "fails"),
+        ("put_object", "has expired"),
+        slow("signed", "has expired"),
+        slow("put_object", "fails"),
+    ],
+)
 def test_credentials_that_cannot_be_renewed_stop_the_run_with_the_remedy(
     world: World, method: str, then: str
 ) -> None:
@@ -85,7 +93,7 @@ def test_credentials_that_do_not_work_at_the_start_are_named(world: World, then:
     assert len(world.source.log) == 0
 
 
-@pytest.mark.parametrize("method", ["signed", "put_object"])
+@pytest.mark.parametrize("method", ["signed", slow("put_object")])
 def test_credentials_are_renewed_on_the_way(world: World, method: str) -> None:
     next_time(world, "works")
     ran = world.job.run(UPLOAD_METHOD=method)

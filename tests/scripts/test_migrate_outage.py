@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from tests.fakes.rules import Rule
 from tests.running import assert_consistent, counts
 from tests.scripts.world import NewWorld, World
+from tests.tiers import slow
 
 PROBE = "img/.cdn2s3-probe"
 
@@ -44,8 +46,8 @@ def is_under_way(world: World) -> bool:
 
 
 BREAKDOWNS = [
-    ("source", "refuse"), ("source", "black hole"), ("source", "503"), ("source", "403"),
-    ("bucket", "refuse"), ("bucket", "black hole"), ("bucket", "SlowDown"), ("bucket", "200_html"),
+    ("source", "refuse"), ("source", "403"), ("bucket", "black hole"), ("bucket", "SlowDown"),
+    slow("source", "black hole"), slow("source", "503"), slow("bucket", "refuse"), slow("bucket", "200_html"),
 ]  # fmt: skip
 NO_SECOND_PASS = {
     "migrate.SECOND_PASS_AFTER": 30.0,  # it would be noticed by the time it takes
@@ -74,7 +76,7 @@ def test_outage_that_passes_is_waited_for_and_fails_no_file(world: World, side: 
     assert note and len(note[0]) <= 60
 
 
-@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("processes", ["1", slow("2")])
 def test_probe_of_an_outage_is_gone_at_the_end(world: World, processes: str) -> None:
     with world.job.running(quick=NO_SECOND_PASS, PROCESSES=processes) as running:
         running.until(lambda: is_under_way(world))
@@ -104,7 +106,9 @@ def test_outage_that_turns_into_a_refusal_stops_at_once(world: World) -> None:
     world.assert_all_moved()
 
 
-@pytest.mark.parametrize(("side", "how"), [BREAKDOWNS[0], BREAKDOWNS[3], BREAKDOWNS[4]], ids=lambda v: v)
+@pytest.mark.parametrize(
+    ("side", "how"), [("source", "refuse"), slow("source", "403"), slow("bucket", "refuse")], ids=lambda v: v
+)
 def test_outage_over_the_limit_stops_and_resumes(world: World, side: str, how: str) -> None:
     with world.job.running(quick=NO_SECOND_PASS, OUTAGE_LIMIT=2) as running:
         running.until(lambda: is_under_way(world))
@@ -121,8 +125,13 @@ def test_outage_over_the_limit_stops_and_resumes(world: World, side: str, how: s
     world.assert_all_moved()
 
 
-@pytest.mark.parametrize("heals", [True, False], ids=["passes", "lasts"])
-@pytest.mark.parametrize(("side", "how"), [("source", "403"), ("bucket", "black hole")], ids=lambda v: v)
+@pytest.mark.parametrize(
+    ("side", "how", "heals"),
+    [
+        ("source", "403", True), ("bucket", "black hole", False),
+        slow("source", "403", False), slow("bucket", "black hole", True),
+    ],
+)  # fmt: skip
 def test_outage_that_all_the_last_urls_fail_in_blames_none(
     world: World, side: str, how: str, heals: bool
 ) -> None:
@@ -153,8 +162,14 @@ def test_outage_that_all_the_last_urls_fail_in_blames_none(
 
 
 TAILS = [
-    ("source", "refuse", "1"), ("source", "refuse", "2"), ("source", "403", "1"), ("source", "black hole", "1"),
-    ("bucket", "refuse", "1"), ("bucket", "refuse", "2"), ("bucket", "black hole", "1"), ("bucket", "SlowDown", "1"),
+    ("source", "refuse", "1", True), ("source", "403", "1", False), ("bucket", "SlowDown", "1", True),
+    ("bucket", "refuse", "2", False),
+]  # fmt: skip
+MORE_TAILS = [
+    ("source", "refuse", "1", False), ("source", "403", "1", True), ("bucket", "SlowDown", "1", False),
+    ("bucket", "refuse", "2", True), *itertools.product(["source"], ["refuse"], "2", [True, False]),
+    *itertools.product(["source", "bucket"], ["black hole"], "1", [True, False]),
+    *itertools.product(["bucket"], ["refuse"], "1", [True, False]),
 ]  # fmt: skip
 
 
@@ -181,8 +196,9 @@ def test_outage_at_the_tail_is_waited_for(world: World, side: str, urls: int) ->
     assert "second pass" not in world.job.log
 
 
-@pytest.mark.parametrize("heals", [True, False], ids=["passes", "lasts"])
-@pytest.mark.parametrize(("side", "how", "processes"), TAILS, ids=lambda value: value)
+@pytest.mark.parametrize(
+    ("side", "how", "processes", "heals"), [*TAILS, *(slow(*tail) for tail in MORE_TAILS)]
+)
 def test_outage_that_the_last_few_urls_fail_in_blames_none(
     world: World, side: str, how: str, processes: str, heals: bool
 ) -> None:

@@ -17,6 +17,7 @@ from cdn2s3.executors.worker_process import usable_cores
 from tests.fakes.rules import Rule
 from tests.running import assert_consistent, counts, no_processes_of
 from tests.scripts.world import NewWorld, World
+from tests.tiers import slow
 
 WORKERS = 8  # in both processes together
 URLS = 240
@@ -49,7 +50,7 @@ def assert_none_left(folder: Path, seconds: float = 3.0) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("round_number", range(2))
+@pytest.mark.parametrize("round_number", [0, slow(1)])
 def test_killed_parent_at_a_random_moment_loses_and_repeats_nothing(world: World, round_number: int) -> None:
     draw = random.Random(round_number)
     for goal in sorted(draw.sample(range(1, URLS - 20), 2)):
@@ -63,7 +64,7 @@ def test_killed_parent_at_a_random_moment_loses_and_repeats_nothing(world: World
     assert_none_left(world.job.folder)
 
 
-@pytest.mark.parametrize("round_number", range(2))
+@pytest.mark.parametrize("round_number", [0, slow(1)])
 def test_killed_worker_process_is_replaced_and_its_share_done(world: World, round_number: int) -> None:
     draw = random.Random(round_number)
     with world.job.running() as running:
@@ -109,7 +110,7 @@ def test_worker_process_killed_in_the_middle_of_a_record_leaves_whole_lines(worl
     world.assert_all_moved_once(again=WORKERS)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, slow(signal.SIGTERM)])
 def test_signal_with_150_slow_transfers_in_flight_ends_both_at_once(world: World, number: int) -> None:
     world.source.rules.add(Rule("drip_body"))
     with world.job.running(CONCURRENCY=150, DOWNLOAD_TIMEOUT=30) as running:
@@ -137,7 +138,7 @@ def test_second_signal_ends_the_parent_immediately_and_the_workers_with_it(world
     world.assert_all_moved_once(again=WORKERS)
 
 
-@pytest.mark.parametrize("size", [100, 2_113, 20_000])
+@pytest.mark.parametrize("size", [2_113, slow(100), slow(20_000)])
 def test_full_disk_stops_both_and_leaves_whole_files(world: World, size: int) -> None:
     ran = world.job.run(limits={resource.RLIMIT_FSIZE: (size, size)})
     assert ran.code == 3, ran.said

@@ -10,6 +10,7 @@ import pytest
 from tests.fakes.rules import Rule
 from tests.running import assert_consistent, counts
 from tests.scripts.world import NewWorld, World
+from tests.tiers import slow
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def full_at(size: int) -> dict[int, tuple[int, int]]:
     return {resource.RLIMIT_FSIZE: (size, size)}
 
 
-@pytest.mark.parametrize("size", [0, 100, 2_000, 2_113, 8_000])
+@pytest.mark.parametrize("size", [0, 2_113, slow(100), slow(2_000), slow(8_000)])
 def test_full_disk_stops_the_run_and_leaves_whole_files(world: World, size: int) -> None:
     ran = world.job.run(limits=full_at(size))
     assert ran.code == 3, ran.said
@@ -63,8 +64,9 @@ def test_full_disk_at_the_report_stops_with_the_work_done(world: World) -> None:
     assert world.writes() == {1}
 
 
-@pytest.mark.parametrize("tail", [b"https", b"https://x\tkey\t1", b"\x00\x00", b"\t\t\t\t\t\t"])
-@pytest.mark.parametrize("name", ["completed.txt", "failed_transfers.txt"])
+@pytest.mark.parametrize(
+    ("name", "tail"), [("completed.txt", b"https://x\tkey\t1"), ("failed_transfers.txt", b"https")]
+)
 def test_torn_last_line_is_cut_off_and_its_url_done_again(world: World, name: str, tail: bytes) -> None:
     assert world.job.run("--limit", "40").code == 0
     with world.job.path(name).open("ab") as file:
@@ -106,10 +108,9 @@ def test_completed_row_under_another_key_does_not_count(world: World) -> None:
     assert "img/images/i0003.jpg" in world.s3.objects("bucket")
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "\x00"])
-def test_unreadable_run_json_stops_with_the_way_out(world: World, content: str) -> None:
+def test_unreadable_run_json_stops_with_the_way_out(world: World) -> None:
     assert world.job.run("--limit", "1").code == 0
-    world.job.path("run.json").write_text(content)
+    world.job.path("run.json").write_text("{")
     ran = world.job.run()
     assert ran.code == 3
     assert "run.json" in ran.err
