@@ -41,7 +41,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m demo.run
 
 torture: $(VENV)/.installed
-	$(BIN)/python -m tests.torture --processes $(PROCESSES) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.torture.run --processes $(PROCESSES) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 test: $(VENV)/.installed
 	$(BIN)/python $(PYTEST)

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 from cdn2s3.state import ledger
-from tests.servers.process import ROOT
-from tests.servers.s3 import S3Server
-from tests.servers.source import SourceServer
-from tests.servers.tls import TlsMaterial
+from tests import ROOT
+from tests.fakes.s3 import S3Server
+from tests.fakes.source import SourceServer
+from tests.fakes.tls import TlsMaterial
 
 PATIENCE = 60.0  # seconds; a run that takes longer hangs
 QUICK = {  # what makes a test of minutes one of seconds: the code is the same, its waits are shorter
