@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cdn2s3.errors import Fixable
+from cdn2s3.errors import UsageError
 from cdn2s3.file_names import LISTS, WRITTEN, is_kept
 from cdn2s3.settings.declarations import REQUIRED, CollectionSettings, MigrationSettings
 from cdn2s3.settings.env_file import read_env_file
@@ -17,7 +17,7 @@ from cdn2s3.settings.parsers import (
     Secret,
     secret,
 )
-from cdn2s3.text import counted, printable, redact
+from cdn2s3.text import pluralize, printable, redact
 
 Settings = TypeVar("Settings", CollectionSettings, MigrationSettings)
 
@@ -41,7 +41,7 @@ def build(
 ) -> Settings:
     """Build settings of kind from the file's values, over which the environment wins.
 
-    where is the file's path, for messages. Raise Fixable that names every bad value at once.
+    where is the file's path, for messages. Raise UsageError that names every bad value at once.
     """
     specs = _declared(kind)
     problems = [_unknown(name, kind) for name in file if name not in specs and name not in AWS_NAMES]
@@ -67,8 +67,8 @@ def build(
     problems += [text for names, text in _contradictions(settings) if bad.isdisjoint(names)]
     if not problems:
         return settings
-    raise Fixable(
-        f"{where}: {counted(len(problems), 'setting')} to correct:\n"
+    raise UsageError(
+        f"{where}: {pluralize(len(problems), 'setting')} to correct:\n"
         + "\n".join(f"  - {p}" for p in problems)
     )
 
@@ -143,7 +143,7 @@ def load(
 ) -> Settings:
     """Read env_file and the environment into settings, and hand the file's AWS_* names to the AWS SDK.
 
-    Raise Fixable for everything that is wrong with them.
+    Raise UsageError for everything that is wrong with them.
     """
     file = read_env_file(env_file)
     settings = build(kind, file, environment, env_file)
@@ -155,7 +155,7 @@ def load(
     return settings
 
 
-def shown(settings: CollectionSettings | MigrationSettings) -> dict[str, str]:
+def redacted_values(settings: CollectionSettings | MigrationSettings) -> dict[str, str]:
     """Return each setting's name and value as text that may be shown: secrets redacted."""
     return {
         field.name.upper(): _as_text(getattr(settings, field.name)) for field in dataclasses.fields(settings)

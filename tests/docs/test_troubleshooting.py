@@ -45,7 +45,7 @@ def _stopping(source: str) -> Iterator[str]:
         if isinstance(node, ast.Call) and node.args:
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             text = re.sub(f"{_HOLE}+", _HOLE, _text(node.args[0]))
-            if name in ("CannotGoOn", "Fixable", "_failure") and re.search(r"\w", text):
+            if name in ("FatalError", "UsageError", "_failure") and re.search(r"\w", text):
                 yield text
 
 

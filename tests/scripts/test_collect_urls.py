@@ -20,7 +20,7 @@ import pytest
 
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.env_file import read_env_file
-from cdn2s3.settings.loading import build, shown
+from cdn2s3.settings.loading import build, redacted_values
 from cdn2s3.state.files import held_lock
 from tests import ROOT
 from tests.fakes.api import TOKEN, Answer, ApiServer
@@ -650,13 +650,13 @@ def test_secrets_are_nowhere(collection: Collection, server: ApiServer) -> None:
     settings = {"LOG_LEVEL": "DEBUG", "MAX_RETRIES": "1", "API_BASE_URL": server.url + "?key=s3cret-canary"}
     outputs = [collection.run(**settings) for _ in range(2)]
     assert [ended.returncode for ended in outputs] == [3, 1]
-    shown = "".join(ended.stdout + ended.stderr for ended in outputs)
+    redacted_values = "".join(ended.stdout + ended.stderr for ended in outputs)
     for path in collection.folder.iterdir():
         if path.name != "collection.env":
-            shown += path.read_text(encoding="utf-8")
+            redacted_values += path.read_text(encoding="utf-8")
             assert path.stat().st_mode & 0o077 == 0, path
-    assert "GET http" in shown
-    assert "s3cret" not in shown
+    assert "GET http" in redacted_values
+    assert "s3cret" not in redacted_values
 
 
 def test_environment_wins_over_the_file(collection: Collection) -> None:
@@ -692,7 +692,7 @@ def test_template_has_every_setting_at_its_default() -> None:
     assert set(values) == {field.name.upper() for field in dataclasses.fields(CollectionSettings)}
     filled = build(CollectionSettings, {**values, "API_BASE_URL": "https://api.test/"}, {}, template)
     plain = build(CollectionSettings, {"API_BASE_URL": "https://api.test/"}, {}, template)
-    assert shown(filled) == shown(plain)
+    assert redacted_values(filled) == redacted_values(plain)
     assert all(len(line) <= 120 for line in template.read_text().splitlines())
 
 

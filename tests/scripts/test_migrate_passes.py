@@ -15,11 +15,11 @@ import pytest
 
 import migrate
 from cdn2s3.console.signals import Signals
-from cdn2s3.errors import CannotGoOn
-from cdn2s3.executors.base import Underway
+from cdn2s3.errors import FatalError
+from cdn2s3.executors.base import InFlight
 from cdn2s3.planning.run_plan import look_through, plan_job
 from cdn2s3.records import Stored, Task
-from cdn2s3.reports.accounting import Books
+from cdn2s3.reports.accounting import RunAccounting
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import build
 from cdn2s3.state.ledger import Ledger
@@ -63,8 +63,8 @@ class FakeMover:
     def note(self) -> str:
         return ""
 
-    def underway(self) -> Underway:
-        return Underway()
+    def underway(self) -> InFlight:
+        return InFlight()
 
 
 Equipped = Callable[[Ledger], "AbstractContextManager[FakeMover]"]
@@ -104,7 +104,7 @@ class World:
         ledger = Ledger(self.folder)
         give = equipped or (lambda ledger: nullcontext(FakeMover(ledger, result_of)))
         try:
-            run = migrate.Run(settings, Books(settings, job, ledger), Signals(), watch_errors)
+            run = migrate.Run(settings, RunAccounting(settings, job, ledger), Signals(), watch_errors)
             return run.go(lambda: give(ledger), None)
         finally:
             ledger.completed.close()
@@ -224,7 +224,7 @@ def test_report_that_cannot_be_written_leaves_the_last_screen(
 ) -> None:
     world.urls(3)
     (world.folder / "migration_report.json").mkdir()
-    with pytest.raises(CannotGoOn):
+    with pytest.raises(FatalError):
         world.run()
     out = capsys.readouterr().out
     assert out.startswith("3 stored, ")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3 import errors
-from cdn2s3.errors import CAUSES, OUTAGE_CAUSES, CannotGoOn, Fixable, MigrationError
+from cdn2s3.errors import CAUSES, OUTAGE_CAUSES, FatalError, MigrationError, UsageError
 from cdn2s3.text import printable, redact
 from tests.properties import examples
 
@@ -55,13 +55,15 @@ def test_cause_speaks_to_a_person_on_one_line(cause: errors.Cause) -> None:
         assert words and words.isprintable() and not words.endswith(".")
 
 
-@pytest.mark.parametrize("kind", [errors.UrlFailed, errors.TryAgain, errors.Stopped, CannotGoOn, Fixable])
+@pytest.mark.parametrize(
+    "kind", [errors.PermanentError, errors.TransientError, errors.Cancelled, FatalError, UsageError]
+)
 def test_error_has_the_one_root(kind: type[Exception]) -> None:
     assert issubclass(kind, MigrationError)
 
 
 def test_exit_codes_stand_in_the_error_classes_and_in_help() -> None:
-    assert (CannotGoOn.exit_code, Fixable.exit_code) == (3, 2)
+    assert (FatalError.exit_code, UsageError.exit_code) == (3, 2)
     assert (errors.EXIT_SIGINT, errors.EXIT_SIGTERM) == (130, 143)
     for code in ("0 ", "1 ", "2 ", "3 ", "129 / 130 / 143"):
         assert f"\n  {code}" in errors.EXIT_CODES_HELP

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from urllib3.util import parse_url
 
-from cdn2s3.keys import KEY_BYTES, Address, KeyMaker, Malformed, Naming
+from cdn2s3.keys import KEY_BYTES, Address, InvalidUrl, KeyMaker, Naming
 from tests.properties import examples
 
 PREFIX = "https://cdn.example/"
@@ -137,7 +137,7 @@ def test_address_of_the_last_segment(rest: str, key: str) -> None:
     ],
 )
 def test_address_of_a_malformed_line(url: str, why: str, preserve: bool) -> None:
-    with pytest.raises(Malformed, match=re.escape(why)):
+    with pytest.raises(InvalidUrl, match=re.escape(why)):
         KeyMaker(Naming(PREFIX, "images/", preserve)).address(url)
 
 
@@ -158,7 +158,7 @@ def test_key_length_is_counted_in_bytes(name: str, fits: bool, preserve: bool) -
     if fits:
         assert len(keys.address(PREFIX + name).key.encode()) == KEY_BYTES
     else:
-        with pytest.raises(Malformed, match="longer than 1024 bytes"):
+        with pytest.raises(InvalidUrl, match="longer than 1024 bytes"):
             keys.address(PREFIX + name)
 
 
@@ -178,14 +178,14 @@ def test_strip_path_prefix(rest: str, key: str, stripped: bool) -> None:
 
 
 def test_strip_path_prefix_that_leaves_nothing_is_no_file_name() -> None:
-    with pytest.raises(Malformed, match="no file name"):
+    with pytest.raises(InvalidUrl, match="no file name"):
         KeyMaker(Naming(PREFIX, "", True, "a.jpg")).address(PREFIX + "a.jpg")
 
 
 def test_url_prefix_with_a_folder_is_part_of_the_path() -> None:
     keys = KeyMaker(Naming(PREFIX + "auctionimages/", "images/", preserve=True))
     assert keys.address(PREFIX + "auctionimages/1.jpg").key == "images/auctionimages/1.jpg"
-    with pytest.raises(Malformed, match="not under URL_PREFIX"):
+    with pytest.raises(InvalidUrl, match="not under URL_PREFIX"):
         keys.address(PREFIX + "1.jpg")
 
 
@@ -215,7 +215,7 @@ _NAMINGS = st.builds(
 def _address(naming: Naming, url: str) -> Address | None:
     try:
         return KeyMaker(naming).address(url)
-    except Malformed:
+    except InvalidUrl:
         return None
 
 
@@ -273,7 +273,7 @@ def test_address_of_a_plain_url_is_the_same_both_ways(naming: Naming, path: str)
     for keys in (KeyMaker(naming), careful):
         try:
             outcomes.append(repr(keys.address(naming.url_prefix + path)))
-        except Malformed as error:
+        except InvalidUrl as error:
             outcomes.append(f"malformed: {error}")
     assert outcomes[0] == outcomes[1]
 
@@ -290,9 +290,9 @@ def test_what_is_known_of_a_line_is_what_its_address_says(naming: Naming, path: 
     line = (naming.url_prefix + path).encode()
     try:
         address = keys.address(line.decode())
-    except Malformed:
+    except InvalidUrl:
         assert keys.plain_key(line) is None
-        with pytest.raises(Malformed):
+        with pytest.raises(InvalidUrl):
             keys.known(line)
         return
     key = address.key.encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdn2s3.text import bytes_text, counted, duration, span
+from cdn2s3.text import bytes_text, duration, pluralize, span
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def test_length_of_time_as_text(seconds: float, about: str, exactly: str) -> Non
     ("number", "said"), [(0, "0 URLs"), (1, "1 URL"), (2, "2 URLs"), (1_005, "1,005 URLs")], ids=str
 )
 def test_plural_is_of_all_numbers_but_one(number: int, said: str) -> None:
-    assert counted(number, "URL") == said
+    assert pluralize(number, "URL") == said
 
 
 def test_plural_that_is_not_one_with_an_s() -> None:
-    assert counted(1, "object gone", "objects gone") == "1 object gone"
-    assert counted(100, "object gone", "objects gone") == "100 objects gone"
+    assert pluralize(1, "object gone", "objects gone") == "1 object gone"
+    assert pluralize(100, "object gone", "objects gone") == "100 objects gone"

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.cdn.body_reader import LargeBody, Reader
-from cdn2s3.cdn.buffer_pool import SMALL, Budget, NoRoom, Room
+from cdn2s3.cdn.body_reader import BodyReader, LargeBody
+from cdn2s3.cdn.buffer_pool import SMALL, BufferExhausted, BufferLease, BufferPool
 from cdn2s3.destinations.s3.multipart import PART_BYTES
-from cdn2s3.errors import TryAgain, UrlFailed
-from cdn2s3.http.deadline import Limit
+from cdn2s3.errors import PermanentError, TransientError
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image
 from tests.fakes.images import jpeg
 from tests.properties import examples
@@ -35,11 +35,11 @@ def framed(body: bytes, framing: str, *headers: str) -> bytes:
 
 def read(raw: bytes, check: str = "image", max_buffer: int = 10 * MB, integrity: str = "md5") -> Any:
     """Return a copy of the image that raw brings, or all parts of the large body with their media type."""
-    limit = Limit(60)
-    reader = Reader(check, max_buffer, integrity, PART_BYTES)
-    budget = Budget(400 * MB, threading.Event())
-    with Room(budget) as room, answer_on(Scripted(raw)) as answer:
-        found = reader.read(answer, room, limit)
+    deadline = Deadline(60)
+    reader = BodyReader(check, max_buffer, integrity, PART_BYTES)
+    budget = BufferPool(400 * MB, threading.Event())
+    with BufferLease(budget) as lease, answer_on(Scripted(raw)) as answer:
+        found = reader.read(answer, lease, deadline)
         if isinstance(found, LargeBody):
             found.start()
             return found.media_type, [bytes(part) for part in found.parts()]
@@ -73,7 +73,7 @@ def test_body_around_the_largest_buffer_is_whole(framing: str, max_buffer: int, 
 @pytest.mark.parametrize("size", [20_000, SMALL + 5, 12 * MB])
 def test_length_that_ends_within_the_image_is_truncated(size: int) -> None:
     body = jpeg("a.jpg", size)
-    with pytest.raises(TryAgain) as caught:
+    with pytest.raises(TransientError) as caught:
         read(framed(body[: size // 2], "length") + body[size // 2 :])
     assert caught.value.cause == "truncated"
 
@@ -88,7 +88,7 @@ def test_surplus_behind_a_whole_image_is_left() -> None:
 @pytest.mark.parametrize("missing", [1, 7, 10_000])
 def test_cut_body_is_truncated(framing: str, size: int, missing: int) -> None:
     raw = framed(jpeg("a.jpg", size), framing)[:-missing]
-    with pytest.raises(TryAgain) as caught:
+    with pytest.raises(TransientError) as caught:
         read(raw)
     assert caught.value.cause == "truncated"
 
@@ -120,7 +120,7 @@ def test_body_that_is_no_image_is_refused(
     raw = framed(body, framing, *filter(None, [header]))
     if framing == "chunked" and not body:
         raw = head("Transfer-Encoding: chunked") + b"0\r\n\r\n"
-    with pytest.raises(UrlFailed) as caught:
+    with pytest.raises(PermanentError) as caught:
         read(raw, check)
     assert caught.value.cause == cause
 
@@ -160,27 +160,31 @@ def test_raw_image_labelled_as_packed_is_taken() -> None:
 
 
 def test_large_body_that_is_no_image_is_refused_before_its_parts() -> None:
-    with pytest.raises(UrlFailed) as caught:
+    with pytest.raises(PermanentError) as caught:
         read(framed(b"\x00" * 12 * MB, "length"))
     assert caught.value.cause == "not_an_image"
 
 
 def test_no_memory_is_left_lent_and_too_little_is_said() -> None:
-    budget = Budget(9 * MB, threading.Event())
-    reader = Reader("image", 10 * MB, "md5", PART_BYTES)
-    with pytest.raises(NoRoom) as caught, Room(budget) as first, Room(budget) as second:
+    budget = BufferPool(9 * MB, threading.Event())
+    reader = BodyReader("image", 10 * MB, "md5", PART_BYTES)
+    with (
+        pytest.raises(BufferExhausted) as caught,
+        BufferLease(budget) as first,
+        BufferLease(budget) as second,
+    ):
         first.view(5 * MB)
-        reader.read(answer_on(Scripted(framed(jpeg("a.jpg", 5 * MB), "length"))), second, Limit(5))
+        reader.read(answer_on(Scripted(framed(jpeg("a.jpg", 5 * MB), "length"))), second, Deadline(5))
     assert caught.value.size == 5 * MB
-    assert budget.lend(9 * MB, wait=False) is not None
+    assert budget.acquire(9 * MB, wait=False) is not None
 
 
 def test_large_body_gives_the_time_of_its_taker_back() -> None:
-    limit = Limit(60)
-    deadline = limit.deadline
-    with Room(Budget(400 * MB, threading.Event())) as room:
-        found = Reader("image", 10 * MB, "md5", PART_BYTES).read(
-            answer_on(Scripted(framed(jpeg("a.jpg", 12 * MB), "length"))), room, limit
+    deadline = Deadline(60)
+    deadline = deadline.at
+    with BufferLease(BufferPool(400 * MB, threading.Event())) as lease:
+        found = BodyReader("image", 10 * MB, "md5", PART_BYTES).read(
+            answer_on(Scripted(framed(jpeg("a.jpg", 12 * MB), "length"))), lease, deadline
         )
         assert isinstance(found, LargeBody)
         found.start()
@@ -188,7 +192,7 @@ def test_large_body_gives_the_time_of_its_taker_back() -> None:
         next(parts)
         threading.Event().wait(0.2)
         next(parts)
-    assert limit.deadline >= deadline + 0.2
+    assert deadline.at >= deadline + 0.2
 
 
 @examples(100)
@@ -205,7 +209,7 @@ def test_no_cut_of_any_framing_passes_for_the_image(
     raw = framed(body, framing)
     try:
         image = read(raw[:keep], integrity=integrity)
-    except (TryAgain, UrlFailed):
+    except (TransientError, PermanentError):
         assert keep < len(raw)
     else:
         assert bytes(image.body) == body

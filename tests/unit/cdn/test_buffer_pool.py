@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.cdn.buffer_pool import SMALL, Budget, NoRoom, Room
-from cdn2s3.errors import Stopped
+from cdn2s3.cdn.buffer_pool import SMALL, BufferExhausted, BufferLease, BufferPool
+from cdn2s3.errors import Cancelled
 from tests.properties import examples
 
 LARGE = SMALL + 1
 
 
-def budget(total: int) -> Budget:
-    return Budget(total, threading.Event())
+def budget(total: int) -> BufferPool:
+    return BufferPool(total, threading.Event())
 
 
-def has_room(lent: Budget, size: int) -> bool:
+def has_room(lent: BufferPool, size: int) -> bool:
     """Tell whether size bytes can be lent; they are not given back."""
-    return lent.lend(size, wait=False) is not None
+    return lent.acquire(size, wait=False) is not None
 
 
 def in_thread(work: Callable[[], object]) -> threading.Thread:
@@ -34,33 +34,33 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
 
 def test_small_buffer_is_the_threads_own_and_costs_no_budget() -> None:
     none, views = budget(0), []
-    with Room(none) as room:
-        first = room.view(1)
+    with BufferLease(none) as lease:
+        first = lease.view(1)
         assert len(first) == SMALL
-        assert room.view(SMALL) is first
-    with Room(none) as later:
+        assert lease.view(SMALL) is first
+    with BufferLease(none) as later:
         assert later.view(10) is first
-    in_thread(lambda: views.append(Room(none).view(1))).join(10)
+    in_thread(lambda: views.append(BufferLease(none).view(1))).join(10)
     assert views[0] is not first
 
 
 def test_leased_buffer_is_kept_while_it_is_large_enough_and_given_back() -> None:
     lent = budget(3 * SMALL)
-    with Room(lent) as room:
-        leased = room.view(2 * SMALL)
+    with BufferLease(lent) as lease:
+        leased = lease.view(2 * SMALL)
         leased[-1] = 7
-        assert room.view(LARGE) is leased
+        assert lease.view(LARGE) is leased
         assert not has_room(lent, LARGE)
-        assert len(room.view(3 * SMALL)) == 3 * SMALL  # not both at once: the smaller one went back
+        assert len(lease.view(3 * SMALL)) == 3 * SMALL  # not both at once: the smaller one went back
     assert has_room(lent, 3 * SMALL)
 
 
 def test_body_that_finds_no_room_holds_nothing_and_says_how_much_it_needs() -> None:
     lent = budget(4 * SMALL)
-    with Room(lent) as room, Room(lent) as other:
-        room.view(2 * SMALL)
+    with BufferLease(lent) as lease, BufferLease(lent) as other:
+        lease.view(2 * SMALL)
         other.view(2 * SMALL)
-        with pytest.raises(NoRoom) as caught:
+        with pytest.raises(BufferExhausted) as caught:
             other.view(3 * SMALL)
         assert caught.value.size == 3 * SMALL
         assert has_room(lent, 2 * SMALL), "who needs more than there is must not keep what others wait for"
@@ -68,8 +68,8 @@ def test_body_that_finds_no_room_holds_nothing_and_says_how_much_it_needs() -> N
 
 def test_body_larger_than_the_budget_gets_all_of_it() -> None:
     lent = budget(2 * SMALL)
-    with Room(lent) as room:
-        assert len(room.view(5 * SMALL)) == 5 * SMALL
+    with BufferLease(lent) as lease:
+        assert len(lease.view(5 * SMALL)) == 5 * SMALL
         assert not has_room(lent, 1)
     assert has_room(lent, 2 * SMALL)
     assert not has_room(lent, 1)
@@ -77,18 +77,18 @@ def test_body_larger_than_the_budget_gets_all_of_it() -> None:
 
 def test_who_waits_gets_its_room_when_it_is_given_back() -> None:
     lent, got = budget(2 * SMALL), threading.Event()
-    with Room(lent) as room:
-        room.view(2 * SMALL)
+    with BufferLease(lent) as lease:
+        lease.view(2 * SMALL)
 
         def wait() -> None:
-            with Room(lent) as other:
+            with BufferLease(lent) as other:
                 other.wait_for(LARGE)
                 assert len(other.view(LARGE)) >= LARGE
                 got.set()
 
         waiting = in_thread(wait)
         assert not got.wait(0.2)
-        room.release()
+        lease.release()
         assert got.wait(10)
         waiting.join(10)
     assert has_room(lent, 2 * SMALL)
@@ -96,12 +96,12 @@ def test_who_waits_gets_its_room_when_it_is_given_back() -> None:
 
 def test_stop_ends_the_wait_for_room() -> None:
     stop, stopped = threading.Event(), threading.Event()
-    lent = Budget(SMALL, stop)
+    lent = BufferPool(SMALL, stop)
     assert has_room(lent, SMALL)
 
     def wait() -> None:
-        with pytest.raises(Stopped), Room(lent) as room:
-            room.wait_for(LARGE)
+        with pytest.raises(Cancelled), BufferLease(lent) as lease:
+            lease.wait_for(LARGE)
         stopped.set()
 
     waiting = in_thread(wait)
@@ -118,8 +118,8 @@ def test_threads_never_lease_more_than_the_budget() -> None:
     def work(size: int) -> None:
         nonlocal leased, most
         for _ in range(20):
-            with Room(lent) as room:
-                room.wait_for(size)
+            with BufferLease(lent) as lease:
+                lease.wait_for(size)
                 with lock:
                     leased += size
                     most = max(most, leased)
@@ -136,28 +136,28 @@ def test_threads_never_lease_more_than_the_budget() -> None:
 
 def test_buffer_that_came_back_is_lent_again() -> None:
     lent = budget(10 * SMALL)
-    with Room(lent) as room:
-        first = room.view(4 * SMALL)
-    with Room(lent) as room:
-        assert room.view(3 * SMALL) is first
-        assert room.view(4 * SMALL - 1) is first
+    with BufferLease(lent) as lease:
+        first = lease.view(4 * SMALL)
+    with BufferLease(lent) as lease:
+        assert lease.view(3 * SMALL) is first
+        assert lease.view(4 * SMALL - 1) is first
 
 
 def test_buffer_that_came_back_is_not_wasted_on_something_much_smaller() -> None:
     lent = budget(10 * SMALL)
-    with Room(lent) as room:
-        large = room.view(5 * SMALL)
-    with Room(lent) as room:
-        assert len(room.view(2 * SMALL)) == 2 * SMALL
-    with Room(lent) as room:
-        assert room.view(5 * SMALL) is large
+    with BufferLease(lent) as lease:
+        large = lease.view(5 * SMALL)
+    with BufferLease(lent) as lease:
+        assert len(lease.view(2 * SMALL)) == 2 * SMALL
+    with BufferLease(lent) as lease:
+        assert lease.view(5 * SMALL) is large
 
 
 def test_buffers_that_came_back_give_way_to_one_that_they_do_not_fit() -> None:
     lent = budget(5 * SMALL)
     for size in (2 * SMALL, 5 * SMALL, 2 * SMALL):
-        with Room(lent) as room:
-            assert len(room.view(size)) == size
+        with BufferLease(lent) as lease:
+            assert len(lease.view(size)) == size
             assert not has_room(lent, 4 * SMALL)
 
 
@@ -173,7 +173,7 @@ def test_budget_counts_like_a_sum(sizes: list[int]) -> None:
         if size % 3 == 0 and held:
             lent.take_back(held.pop(0))
             continue
-        view = lent.lend(size, wait=False)
+        view = lent.acquire(size, wait=False)
         if view is None:
             assert in_all() + min(size, 100) > 100
         else:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cdn2s3.collection import checkpoint
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
-from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
 
@@ -63,7 +63,7 @@ def test_missing_file_is_no_checkpoint(tmp_path: Path) -> None:
 
 
 def test_folder_in_its_place_is_fixable(tmp_path: Path) -> None:
-    with pytest.raises(Fixable, match="CHECKPOINT_FILE"):
+    with pytest.raises(UsageError, match="CHECKPOINT_FILE"):
         checkpoint.load(tmp_path)
 
 
@@ -96,7 +96,7 @@ DAMAGED = [
 def test_damaged_file_stops_the_run_and_names_the_way_out(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "checkpoint.json"
     path.write_bytes(content)
-    with pytest.raises(CannotGoOn, match="--restart") as caught:
+    with pytest.raises(FatalError, match="--restart") as caught:
         checkpoint.load(path)
     assert caught.value.exit_code == 3
     assert path.read_bytes() == content
@@ -120,7 +120,7 @@ def test_any_content_is_reproduced_or_refused(
     path.write_bytes(content)
     try:
         found = checkpoint.load(path)
-    except CannotGoOn:
+    except FatalError:
         return
     assert found is not None
     checkpoint.save(again, found)
@@ -132,7 +132,7 @@ def test_other_source_settings_are_named_old_and_new() -> None:
     now = checkpoint.source_settings(
         settings_with(API_PAGINATION="offset", URL_PREFIX="https://other.test/", API_URLS_FIELD="a[].b")
     )
-    with pytest.raises(Fixable) as caught:
+    with pytest.raises(UsageError) as caught:
         checkpoint.check_settings(Path("checkpoint.json"), before, now)
     text = str(caught.value)
     assert "API_PAGINATION: page before, offset now" in text

@@ -11,8 +11,8 @@ from typing import Any, Callable
 import pytest
 
 from cdn2s3.collection.json_api import STALE_PAGES, Api, ApiSource, api_session
-from cdn2s3.collection.pagination import Position, Reply
-from cdn2s3.errors import CannotGoOn
+from cdn2s3.collection.pagination import ApiResponse, PagePosition
+from cdn2s3.errors import FatalError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
 from tests.fakes.api import TOKEN, Answer, ApiServer, Fault
@@ -33,7 +33,7 @@ def settings_for(server: ApiServer, **more: str) -> CollectionSettings:
     return build(CollectionSettings, {**values, **more}, {}, Path("collection.env"))
 
 
-Get = Callable[..., "tuple[Reply, list[float]]"]
+Get = Callable[..., "tuple[ApiResponse, list[float]]"]
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def server() -> Iterator[ApiServer]:
         yield running
 
 
-def get(server: ApiServer, url: str | None = None, **settings: str) -> tuple[Reply, list[float]]:
+def get(server: ApiServer, url: str | None = None, **settings: str) -> tuple[ApiResponse, list[float]]:
     waits: list[float] = []
     built = settings_for(server, **settings)
     with api_session(built) as session:
@@ -114,7 +114,7 @@ def test_failure_that_may_pass_is_repeated_with_backoff(server: ApiServer, answe
 @pytest.mark.parametrize("answer", REPEATED)
 def test_failure_that_stays_stops_the_run(server: ApiServer, answer: Answer) -> None:
     server.fault = first(99, answer)
-    with pytest.raises(CannotGoOn, match="gave no page 1 in 3 attempts") as caught:
+    with pytest.raises(FatalError, match="gave no page 1 in 3 attempts") as caught:
         get(server, MAX_RETRIES="2")
     assert caught.value.exit_code == 3
     assert len(server.queries) == 3 or answer.hang_up
@@ -123,7 +123,7 @@ def test_failure_that_stays_stops_the_run(server: ApiServer, answer: Answer) -> 
 def test_answer_that_is_no_json_is_told_with_its_url_and_beginning(server: ApiServer) -> None:
     body = b"<html>\n <h1>Sign in</h1>" + b"x" * 200
     server.fault = first(99, Answer(200, body))
-    with pytest.raises(CannotGoOn) as caught:
+    with pytest.raises(FatalError) as caught:
         get(server, MAX_RETRIES="0")
     said = str(caught.value)
     assert f"bytes from {server.url}?***): a login page? It begins with <html> <h1>Sign in</h1>xxx" in said
@@ -133,7 +133,7 @@ def test_answer_that_is_no_json_is_told_with_its_url_and_beginning(server: ApiSe
 
 def test_beginning_that_is_shown_has_not_the_token(server: ApiServer) -> None:
     server.fault = first(99, Answer(200, b"x" * 75 + TOKEN.encode()))
-    with pytest.raises(CannotGoOn, match="begins with xxx") as caught:
+    with pytest.raises(FatalError, match="begins with xxx") as caught:
         get(server, MAX_RETRIES="0")
     assert TOKEN[:5] not in str(caught.value)
     assert "login" not in str(caught.value)
@@ -143,13 +143,13 @@ def test_beginning_that_is_shown_has_not_the_token(server: ApiServer) -> None:
 def test_refusal_without_a_token_says_that_there_is_none(server: ApiServer, status: int, wants: str) -> None:
     server.fault = first(99, Answer(status))
     server.token = ""
-    with pytest.raises(CannotGoOn, match=f"API_AUTH_TOKEN is empty, and the API {wants} a token") as caught:
+    with pytest.raises(FatalError, match=f"API_AUTH_TOKEN is empty, and the API {wants} a token") as caught:
         get(server, API_AUTH_TOKEN="")
     assert "accept" not in str(caught.value)
 
 
 def test_https_spoken_to_a_server_of_plain_http_is_told(server: ApiServer) -> None:
-    with pytest.raises(CannotGoOn, match=r"it speaks no TLS: http instead of https\?"):
+    with pytest.raises(FatalError, match=r"it speaks no TLS: http instead of https\?"):
         get(server, server.url.replace("http:", "https:"), MAX_RETRIES="0")
 
 
@@ -198,7 +198,7 @@ def test_refusal_stops_the_run_at_once_and_names_the_remedy(
     server: ApiServer, answer: Answer, said: str
 ) -> None:
     server.fault = first(99, answer)
-    with pytest.raises(CannotGoOn, match=said) as caught:
+    with pytest.raises(FatalError, match=said) as caught:
         get(server)
     assert "s3cret" not in str(caught.value)
     assert caught.value.exit_code == 3
@@ -206,7 +206,7 @@ def test_refusal_stops_the_run_at_once_and_names_the_remedy(
 
 def test_redirect_is_not_followed(server: ApiServer) -> None:
     server.fault = first(1, Answer(302, b"", (("Location", server.url),)))
-    with pytest.raises(CannotGoOn, match="redirect"):
+    with pytest.raises(FatalError, match="redirect"):
         get(server)
     assert len(server.queries) == 1
 
@@ -221,7 +221,7 @@ def test_timeout_is_the_total_of_a_drip(server: ApiServer) -> None:
 def test_connection_refused_is_repeated_then_stops_the_run(server: ApiServer) -> None:
     with ApiServer([]) as gone:
         url = gone.url
-    with pytest.raises(CannotGoOn, match=r"in 4 attempts.*(refused|ECONNREFUSED)"):
+    with pytest.raises(FatalError, match=r"in 4 attempts.*(refused|ECONNREFUSED)"):
         get(server, url)
 
 
@@ -238,7 +238,7 @@ def test_cookies_are_not_kept(server: ApiServer) -> None:
 def test_secrets_are_in_no_log_line(server: ApiServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     server.fault = first(99, Answer(500, TOKEN.encode(), (("X-Echo", TOKEN),)))
-    with pytest.raises(CannotGoOn) as caught:
+    with pytest.raises(FatalError) as caught:
         get(server, server.url + "?key=s3cret-canary")
     assert "attempt 1 of 4".lower() in caplog.text.lower()
     assert "s3cret" not in caplog.text + str(caught.value) + repr(caught.value)
@@ -279,7 +279,7 @@ def test_source_that_gives_only_known_urls_is_found_out(
     with api_session(built) as session:
         source = ApiSource(built, session)
         if not circling:
-            source.check_circle(Position(pages, pages), stale)
+            source.check_circle(PagePosition(pages, pages), stale)
             return
-        with pytest.raises(CannotGoOn, match="round in circles"):
-            source.check_circle(Position(pages, pages), stale)
+        with pytest.raises(FatalError, match="round in circles"):
+            source.check_circle(PagePosition(pages, pages), stale)

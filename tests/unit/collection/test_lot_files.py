@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from cdn2s3.collection.lot_files import Lots, Position, values_of
-from cdn2s3.errors import Fixable
+from cdn2s3.collection.lot_files import LotFiles, LotPosition, values_of
+from cdn2s3.errors import UsageError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
 
 KEYS = frozenset({"image_url", "thumb_url"})
 
 
-def lots(pattern: str) -> Lots:
-    return Lots(
+def lots(pattern: str) -> LotFiles:
+    return LotFiles(
         build(CollectionSettings, {"SOURCE": "lots", "LOT_FILES": pattern}, {}, Path("collection.env"))
     )
 
@@ -29,7 +29,7 @@ def write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def read_all(source: Lots) -> list[Any]:
+def read_all(source: LotFiles) -> list[Any]:
     position, found = source.first(), []
     while position is not None:
         batch = source.read(position)
@@ -85,7 +85,7 @@ def test_glob_is_relative_to_the_current_folder(tmp_path: Path, monkeypatch: pyt
 
 
 def test_empty_glob_is_fixable(tmp_path: Path) -> None:
-    with pytest.raises(Fixable, match=r"LOT_FILES.*finds no file"):
+    with pytest.raises(UsageError, match=r"LOT_FILES.*finds no file"):
         lots(f"{tmp_path}/**/lot_*_images.json")
 
 
@@ -136,7 +136,7 @@ def test_changed_list_is_fixable_and_names_restart(tmp_path: Path) -> None:
     write(tmp_path / "lot_1_images.json", {})
     position = lots(f"{tmp_path}/lot_*_images.json").first()
     write(tmp_path / "lot_2_images.json", {})
-    with pytest.raises(Fixable, match="--restart"):
+    with pytest.raises(UsageError, match="--restart"):
         lots(f"{tmp_path}/lot_*_images.json").resume(position._asdict())
 
 
@@ -153,7 +153,7 @@ def test_memory_does_not_grow_with_the_files_read(tmp_path: Path) -> None:
         write(tmp_path / f"lot_{number}_images.json", [{"image_url": "u" * 100}] * 100)
     source = lots(f"{tmp_path}/lot_*_images.json")
     tracemalloc.start()
-    position: Position | None = source.first()
+    position: LotPosition | None = source.first()
     while position is not None:
         position = source.read(position).following
     peak = tracemalloc.get_traced_memory()[1]

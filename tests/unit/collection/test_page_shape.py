@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cdn2s3.collection.page_shape import MANY_ITEMS, Misshapen, Shape
+from cdn2s3.collection.page_shape import MANY_ITEMS, Shape, UnexpectedShape
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
 
@@ -56,7 +56,7 @@ WRONG: list[Any] = [
 
 @pytest.mark.parametrize(("field", "page", "said"), WRONG)
 def test_page_of_another_shape_is_named_without_its_content(field: str, page: Any, said: str) -> None:
-    with pytest.raises(Misshapen, match=said) as caught:
+    with pytest.raises(UnexpectedShape, match=said) as caught:
         shape(field).read(page, is_first=True)
     assert "s3cret" not in str(caught.value)
 
@@ -64,13 +64,13 @@ def test_page_of_another_shape_is_named_without_its_content(field: str, page: An
 def test_later_page_without_urls_is_wrong_only_with_many_items() -> None:
     few = {"items": [{"url": None}] * (MANY_ITEMS - 1)}
     assert shape().read(few, is_first=False).urls == []
-    with pytest.raises(Misshapen, match="finds no URL"):
+    with pytest.raises(UnexpectedShape, match="finds no URL"):
         shape().read({"items": [{"url": None}] * MANY_ITEMS}, is_first=False)
 
 
 @pytest.mark.parametrize("items", [None, {"a": 1}, "x"], ids=["null", "object", "string"])
 def test_items_field_that_is_no_list_is_wrong(items: Any) -> None:
-    with pytest.raises(Misshapen, match="API_ITEMS_FIELD=things"):
+    with pytest.raises(UnexpectedShape, match="API_ITEMS_FIELD=things"):
         shape(API_ITEMS_FIELD="things").read({"items": [{"url": "x"}], "things": items}, is_first=True)
 
 
@@ -85,5 +85,5 @@ def test_total_given(given: Any, total: Any) -> None:
 
 @pytest.mark.parametrize("given", [True, 1.5, "many", [1], {}], ids=str)
 def test_total_of_another_type_is_wrong(given: Any) -> None:
-    with pytest.raises(Misshapen, match="API_TOTAL_FIELD=total should give a whole number"):
+    with pytest.raises(UnexpectedShape, match="API_TOTAL_FIELD=total should give a whole number"):
         shape(API_TOTAL_FIELD="total").read({"items": [], "total": given}, is_first=True)

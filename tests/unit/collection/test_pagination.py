@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cdn2s3.collection.pagination import MOST_EMPTY, Paging, Position, Reply
-from cdn2s3.errors import CannotGoOn
+from cdn2s3.collection.pagination import MOST_EMPTY, ApiResponse, PagePosition, Paging
+from cdn2s3.errors import FatalError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
 
@@ -25,10 +25,10 @@ def page_with(count: int, start: int = 0, **more: Any) -> dict[str, Any]:
 
 
 def read(
-    walk: Paging, content: Any, position: Position | None = None, link: str | None = None
-) -> tuple[list[Any], Position | None]:
+    walk: Paging, content: Any, position: PagePosition | None = None, link: str | None = None
+) -> tuple[list[Any], PagePosition | None]:
     position = position or walk.first()
-    batch = walk.read(Reply(walk.url(position), content, link), position)
+    batch = walk.read(ApiResponse(walk.url(position), content, link), position)
     return batch.urls, batch.following
 
 
@@ -115,12 +115,12 @@ def test_repeated_cursor_is_an_error(again: str) -> None:
     walk = paging("cursor")
     _, second = read(walk, page_with(2, next_cursor="c1"))
     _, third = read(walk, page_with(2, 2, next_cursor="c2"), second)
-    with pytest.raises(CannotGoOn, match="repeated cursor or link"):
+    with pytest.raises(FatalError, match="repeated cursor or link"):
         read(walk, page_with(2, 4, next_cursor=again), third)
 
 
 def test_next_link_to_the_page_itself_is_an_error() -> None:
-    with pytest.raises(CannotGoOn, match="page 1 names a next page that was read before"):
+    with pytest.raises(FatalError, match="page 1 names a next page that was read before"):
         read(paging("next_url"), page_with(2, next="?per_page=100"))
 
 
@@ -128,7 +128,7 @@ def test_next_link_to_the_page_itself_is_an_error() -> None:
 def test_repeated_page_is_an_error(style: str) -> None:
     walk = paging(style)
     _, second = read(walk, page_with(2))
-    with pytest.raises(CannotGoOn, match="page 2 repeats the page before it"):
+    with pytest.raises(FatalError, match="page 2 repeats the page before it"):
         read(walk, page_with(2), second)
 
 
@@ -146,7 +146,7 @@ OTHER_ORIGINS = [
 @pytest.mark.parametrize("link", OTHER_ORIGINS)
 @pytest.mark.parametrize("style", ["next_url", "link_header"])
 def test_next_link_to_another_origin_is_refused(style: str, link: str) -> None:
-    with pytest.raises(CannotGoOn, match="another origin"):
+    with pytest.raises(FatalError, match="another origin"):
         read(paging(style), page_with(2, next=link), link=f'<{link}>; rel="next"')
 
 
@@ -162,7 +162,7 @@ def test_next_link_to_another_origin_is_refused(style: str, link: str) -> None:
     ],
 )
 def test_next_link_that_is_no_url_is_an_error(link: str) -> None:
-    with pytest.raises(CannotGoOn, match="not of the expected shape"):
+    with pytest.raises(FatalError, match="not of the expected shape"):
         read(paging("next_url"), page_with(2, next=link))
 
 
@@ -178,21 +178,21 @@ def test_next_link_that_is_no_url_is_an_error(link: str) -> None:
 def test_next_of_another_type_is_an_error_that_names_the_setting(
     style: str, more: dict[str, Any], setting: str
 ) -> None:
-    with pytest.raises(CannotGoOn, match=setting):
+    with pytest.raises(FatalError, match=setting):
         read(paging(style), page_with(2, **more))
 
 
 STORED = [
-    pytest.param("page", Position(17, 16, 0), id="page"),
-    pytest.param("offset", Position(1600, 16, 0), id="offset"),
-    pytest.param("cursor", Position("abc", 3, 1), id="cursor"),
-    pytest.param("cursor", Position(None, 0, 0), id="cursor-first"),
-    pytest.param("next_url", Position(BASE + "?page=9", 8, 0), id="next_url"),
+    pytest.param("page", PagePosition(17, 16, 0), id="page"),
+    pytest.param("offset", PagePosition(1600, 16, 0), id="offset"),
+    pytest.param("cursor", PagePosition("abc", 3, 1), id="cursor"),
+    pytest.param("cursor", PagePosition(None, 0, 0), id="cursor-first"),
+    pytest.param("next_url", PagePosition(BASE + "?page=9", 8, 0), id="next_url"),
 ]
 
 
 @pytest.mark.parametrize(("style", "position"), STORED)
-def test_position_survives_the_checkpoint(style: str, position: Position) -> None:
+def test_position_survives_the_checkpoint(style: str, position: PagePosition) -> None:
     assert paging(style).resume(position._asdict()) == position
 
 
@@ -221,14 +221,14 @@ def test_counts_are_of_items_where_their_field_is_set() -> None:
     }
     fields = {"API_URLS_FIELD": "items[].[a, b][]", "API_TOTAL_FIELD": "total"}
     walk = paging(API_ITEMS_FIELD="items", **fields)
-    batch = walk.read(Reply(BASE, content, None), walk.first())
+    batch = walk.read(ApiResponse(BASE, content, None), walk.first())
     assert (batch.urls, batch.items, batch.total) == (["u1", "u2", "u3"], 3, 3)
     walk = paging(**fields)
-    assert walk.read(Reply(BASE, content, None), walk.first()).items == 3
+    assert walk.read(ApiResponse(BASE, content, None), walk.first()).items == 3
 
 
 def test_items_without_url_are_counted() -> None:
     walk = paging()
     content = {"items": [{"url": "https://cdn.test/1.jpg"}, {"url": None}, {}, {"url": 5}]}
-    batch = walk.read(Reply(BASE, content, None), walk.first())
+    batch = walk.read(ApiResponse(BASE, content, None), walk.first())
     assert (batch.urls, batch.without_url) == (["https://cdn.test/1.jpg", 5], 2)

@@ -11,14 +11,14 @@ import pytest
 from cdn2s3.collection import checkpoint
 from cdn2s3.collection.base import Batch
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
-from cdn2s3.collection.lot_files import Position
+from cdn2s3.collection.lot_files import LotPosition
 from cdn2s3.collection.url_list import UrlList, first_url
-from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
 
 PREFIX = "https://cdn.test/"
-START = Position(0, "hash")
+START = LotPosition(0, "hash")
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_resume_refuses_a_file_that_is_not_the_checkpoints(
         urls.add(batch(PREFIX + "a", PREFIX + "b"))
         urls.save(START)
     settings.output_file.write_bytes(content)
-    with pytest.raises(CannotGoOn, match="--restart") as caught:
+    with pytest.raises(FatalError, match="--restart") as caught:
         UrlList(settings, loaded(settings))
     assert caught.value.exit_code == 3
 
@@ -198,7 +198,7 @@ def test_rejected_file_that_is_shorter_is_refused(settings: CollectionSettings) 
         urls.add(batch(PREFIX + "a", "bad"))
         urls.save(START)
     settings.output_file.with_name("rejected.txt").unlink()
-    with pytest.raises(CannotGoOn, match=r"rejected\.txt"):
+    with pytest.raises(FatalError, match=r"rejected\.txt"):
         UrlList(settings, loaded(settings))
 
 
@@ -209,10 +209,10 @@ def test_batch_that_is_half_written_is_not_in_the_checkpoint(
         urls.add(batch(PREFIX + "a"))
 
         def full(*unused: object) -> None:
-            raise CannotGoOn("disk full")
+            raise FatalError("disk full")
 
         monkeypatch.setattr(urls._rejected, "append", full)
-        with pytest.raises(CannotGoOn, match="disk full"):
+        with pytest.raises(FatalError, match="disk full"):
             urls.add(batch(PREFIX + "b", "bad"))
         urls.save(START)
     with UrlList(settings, loaded(settings)) as urls:
@@ -230,9 +230,9 @@ def test_checkpoint_is_not_written_when_urls_are_not_on_disk(
     urls.add(batch(PREFIX + "a"))
     with monkeypatch.context() as patch:
         patch.setattr("cdn2s3.state.files.os.fsync", fails)
-        with pytest.raises(CannotGoOn, match="Input/output error"):
+        with pytest.raises(FatalError, match="Input/output error"):
             urls.save(START)
-        with pytest.raises(CannotGoOn, match="Input/output error"):
+        with pytest.raises(FatalError, match="Input/output error"):
             urls._urls.close()
     urls._rejected.close()
     assert not settings.checkpoint_file.exists()
@@ -258,10 +258,10 @@ def test_first_url_is_as_it_is_sent(tmp_path: Path, content: bytes, url: Any) ->
 def test_first_url_elsewhere_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "urls.txt"
     path.write_bytes(content)
-    with pytest.raises(Fixable, match="first line"):
+    with pytest.raises(UsageError, match="first line"):
         first_url(path, PREFIX)
 
 
 def test_first_url_of_a_missing_file_is_fixable(tmp_path: Path) -> None:
-    with pytest.raises(Fixable, match="OUTPUT_FILE"):
+    with pytest.raises(UsageError, match="OUTPUT_FILE"):
         first_url(tmp_path / "urls.txt", PREFIX)

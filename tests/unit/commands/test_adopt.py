@@ -10,7 +10,7 @@ import pytest
 
 from cdn2s3.commands import adopt, plan
 from cdn2s3.destinations.s3.listing import Found
-from cdn2s3.errors import CannotGoOn
+from cdn2s3.errors import FatalError
 from cdn2s3.settings import declarations
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import files, ledger, lines
@@ -114,9 +114,9 @@ def test_empty_objects_are_counted(tmp_path: Path) -> None:
 def test_listing_that_breaks_keeps_what_came_and_says_what_to_do(tmp_path: Path) -> None:
     def pages() -> object:
         yield [Found("images/a.jpg", 1, "e")]
-        raise CannotGoOn("could not list the bucket: 403")
+        raise FatalError("could not list the bucket: 403")
 
-    with pytest.raises(CannotGoOn, match=r"(?s)403.*plain `python migrate.py`"):
+    with pytest.raises(FatalError, match=r"(?s)403.*plain `python migrate.py`"):
         adopted(tmp_path, [PREFIX + "a.jpg", PREFIX + "b.jpg"], pages())  # type: ignore[arg-type]
     assert len(list(lines.whole_lines(tmp_path / "completed.txt"))) == 1
 

@@ -13,7 +13,7 @@ from typing import Any, Callable
 import pytest
 
 from cdn2s3.commands import check_bucket, check_context, check_machine
-from cdn2s3.commands.check_context import FAILED, OK, WARNING, Finding, Visit
+from cdn2s3.commands.check_context import FAILED, OK, WARNING, CheckContext, CheckResult
 from cdn2s3.destinations.s3.iam import Identity
 from cdn2s3.settings.declarations import MigrationSettings
 from tests.fakes.rules import Rule
@@ -25,11 +25,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecat
 
 NOWHERE = "http://127.0.0.1:1"
 KEY = Identity("the environment", "TEST", "", "", "", False, None, False)
-Visits = Callable[..., Visit]
+Visits = Callable[..., CheckContext]
 
 
 @pytest.fixture
-def visits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Visits]:
+def contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Visits]:
     """Return a factory of visits: `visits(server, object_acl="private")`; server None: nobody answers."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "AKIATEST",
@@ -43,7 +43,7 @@ def visits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Visits]:
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     with ExitStack() as stack:
 
-        def make(server: S3Server | None = None, **changed: Any) -> Visit:
+        def make(server: S3Server | None = None, **changed: Any) -> CheckContext:
             settings = MigrationSettings(
                 destination_bucket="bucket",
                 aws_endpoint_url=server.url if server else NOWHERE,
@@ -53,42 +53,44 @@ def visits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Visits]:
                 max_retries=0,
                 upload_timeout=5.0,
             )
-            made = Visit(dataclasses.replace(settings, **changed))
+            made = CheckContext(dataclasses.replace(settings, **changed))
             stack.callback(made.close)
             return made
 
         yield make
 
 
-def by_name(findings: list[Finding]) -> dict[str, Finding]:
+def by_name(findings: list[CheckResult]) -> dict[str, CheckResult]:
     return {finding.what: finding for finding in findings}
 
 
-def levels(findings: list[Finding]) -> dict[str, str]:
+def levels(findings: list[CheckResult]) -> dict[str, str]:
     return {finding.what: finding.level for finding in findings}
 
 
 # --- this machine ---
 
 
-def test_versions_name_python_and_the_libraries(visits: Visits) -> None:
-    (finding,) = check_machine.check_versions(visits())
+def test_versions_name_python_and_the_libraries(contexts: Visits) -> None:
+    (finding,) = check_machine.check_versions(contexts())
     assert finding.level == OK
     assert "Python 3." in finding.detail
     assert "boto3 " in finding.detail
 
 
-def test_open_files_beyond_the_hard_limit_fail(visits: Visits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_files_beyond_the_hard_limit_fail(contexts: Visits, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda what: (64, 70))
-    (finding,) = check_machine.check_open_files(visits())
+    (finding,) = check_machine.check_open_files(contexts())
     assert finding.level == FAILED
     assert "72 are needed, 70 are allowed" in finding.detail
     assert finding.remedy.startswith("ulimit -n 72")
 
 
-def test_open_files_below_the_hard_limit_are_raised(visits: Visits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_files_below_the_hard_limit_are_raised(
+    contexts: Visits, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda what: (64, 1024))
-    (finding,) = check_machine.check_open_files(visits())
+    (finding,) = check_machine.check_open_files(contexts())
     assert finding.level == OK
     assert "raised from 64" in finding.detail
 
@@ -97,7 +99,7 @@ def test_open_files_below_the_hard_limit_are_raised(visits: Visits, monkeypatch:
     ("free", "level"), [(3_000, FAILED), (4_000, WARNING), (100_000, OK)], ids=["full", "close", "ample"]
 )
 def test_disk_is_measured_against_the_pending_urls(
-    free: int, level: str, visits: Visits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    free: int, level: str, contexts: Visits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "urls.txt").write_text("x\n" * 12)
     (tmp_path / "completed.txt").write_text("x\n" * 2)
@@ -107,36 +109,36 @@ def test_disk_is_measured_against_the_pending_urls(
             self.free = free
 
     monkeypatch.setattr(check_machine.shutil, "disk_usage", Usage)
-    (finding,) = check_machine.check_disk(visits())
+    (finding,) = check_machine.check_disk(contexts())
     assert finding.level == level
     assert "about 4 KB are needed" in finding.detail or "3.5 KB" in finding.detail
 
 
 @pytest.mark.parametrize("content", [None, "", "\n\n"], ids=["absent", "empty", "blank"])
 def test_input_missing_is_a_warning_with_the_command(
-    content: str | None, visits: Visits, tmp_path: Path
+    content: str | None, contexts: Visits, tmp_path: Path
 ) -> None:
     if content is not None:
         (tmp_path / "urls.txt").write_text(content)
-    (finding,) = check_machine.check_input(visits())
+    (finding,) = check_machine.check_input(contexts())
     assert (finding.level, finding.remedy) == (WARNING, "python collect_urls.py")
 
 
 # --- who we are ---
 
 
-def test_credentials_found_say_from_where_and_hold_no_secret(visits: Visits) -> None:
-    found = by_name(check_machine.check_credentials(visits()))
+def test_credentials_found_say_from_where_and_hold_no_secret(contexts: Visits) -> None:
+    found = by_name(check_machine.check_credentials(contexts()))
     assert found["credentials"].level == OK
     assert "from the environment" in found["credentials"].detail
     assert "secret" not in found["credentials"].detail
     assert found["expiry"].detail == "a long-lived access key"
 
 
-def test_credentials_missing_fail_once(visits: Visits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_missing_fail_once(contexts: Visits, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    patient = visits()
+    patient = contexts()
     checks = (
         check_machine.check_credentials,
         check_machine.check_clock,
@@ -162,9 +164,9 @@ def test_credentials_missing_fail_once(visits: Visits, monkeypatch: pytest.Monke
     ids=["role", "static-token", "too-short", "long-enough", "key"],
 )
 def test_expiry_is_compared_with_the_hours_needed(
-    changed: dict[str, Any], ends_in: float | None, level: str, said: str, visits: Visits
+    changed: dict[str, Any], ends_in: float | None, level: str, said: str, contexts: Visits
 ) -> None:
-    patient = visits(concurrency=150)  # 4 million files: about 3 h
+    patient = contexts(concurrency=150)  # 4 million files: about 3 h
     ends_at = None if ends_in is None else time.time() + ends_in
     patient.identity = KEY._replace(ends_at=ends_at, **changed)
     finding = by_name(check_machine.check_credentials(patient))["expiry"]
@@ -172,8 +174,8 @@ def test_expiry_is_compared_with_the_hours_needed(
     assert said in finding.detail
 
 
-def test_credentials_that_sts_refuses_fail(visits: Visits) -> None:
-    patient = visits()
+def test_credentials_that_sts_refuses_fail(contexts: Visits) -> None:
+    patient = contexts()
     patient.identity = KEY._replace(refused="STS refuses them (ExpiredToken)")
     (finding,) = check_machine.check_credentials(patient)
     assert finding.level == FAILED
@@ -195,16 +197,16 @@ def test_credentials_that_sts_refuses_fail(visits: Visits) -> None:
 )  # fmt: skip
 def test_bucket_is_where_the_settings_say(
     server: dict[str, Any], changed: dict[str, Any], level: str, said: str, remedy: str,
-    visits: Visits, s3_server: Callable[..., S3Server],
+    contexts: Visits, s3_server: Callable[..., S3Server],
 ) -> None:  # fmt: skip
-    finding = check_machine.check_bucket(visits(s3_server(**server), **changed))[0]
+    finding = check_machine.check_bucket(contexts(s3_server(**server), **changed))[0]
     assert finding.level == level
     assert said in finding.detail
     assert finding.remedy == remedy
 
 
-def test_bucket_that_cannot_be_reached_fails(visits: Visits) -> None:
-    (finding,) = check_machine.check_bucket(visits())
+def test_bucket_that_cannot_be_reached_fails(contexts: Visits) -> None:
+    (finding,) = check_machine.check_bucket(contexts())
     assert finding.level == FAILED
     assert "127.0.0.1:1" in finding.detail
 
@@ -213,9 +215,9 @@ def test_bucket_that_cannot_be_reached_fails(visits: Visits) -> None:
     ("account", "level"), [("111122223333", OK), ("999999999999", WARNING)], ids=["ours", "another"]
 )
 def test_owner_of_the_bucket_is_compared_with_the_credentials(
-    account: str, level: str, visits: Visits, s3_server: Callable[..., S3Server]
+    account: str, level: str, contexts: Visits, s3_server: Callable[..., S3Server]
 ) -> None:
-    patient = visits(s3_server())
+    patient = contexts(s3_server())
     patient.identity = KEY._replace(account=account)
     found = by_name(check_machine.check_bucket(patient))
     assert found["owner"].level == level
@@ -226,18 +228,18 @@ def test_owner_of_the_bucket_is_compared_with_the_credentials(
     ("offset", "level"), [(0, OK), (120, WARNING), (-120, WARNING), (1000, FAILED)], ids=str
 )
 def test_clock_is_compared_with_the_stores(
-    offset: float, level: str, visits: Visits, s3_server: Callable[..., S3Server]
+    offset: float, level: str, contexts: Visits, s3_server: Callable[..., S3Server]
 ) -> None:
-    (finding,) = check_machine.check_clock(visits(s3_server(clock_offset=offset)))
+    (finding,) = check_machine.check_clock(contexts(s3_server(clock_offset=offset)))
     assert finding.level == level
     assert finding.remedy == ("" if level == OK else "sudo chronyc makestep")
 
 
 def test_permissions_all_granted_are_ok_and_leave_nothing(
-    visits: Visits, s3_server: Callable[..., S3Server]
+    contexts: Visits, s3_server: Callable[..., S3Server]
 ) -> None:
     server = s3_server()
-    patient = visits(server)
+    patient = contexts(server)
     findings = [
         finding
         for check in (check_bucket.check_permissions, check_bucket.check_guard, check_bucket.check_acl)
@@ -250,9 +252,9 @@ def test_permissions_all_granted_are_ok_and_leave_nothing(
 
 
 def test_permissions_with_put_alone_warn_and_name_what_needs_more(
-    visits: Visits, s3_server: Callable[..., S3Server]
+    contexts: Visits, s3_server: Callable[..., S3Server]
 ) -> None:
-    patient = visits(s3_server(allow=frozenset({"PutObject"})))
+    patient = contexts(s3_server(allow=frozenset({"PutObject"})))
     found = by_name(check_bucket.check_permissions(patient))
     assert levels(list(found.values())) == {"put": OK, "get": WARNING, "delete": WARNING, "list": WARNING}
     assert "--sample" in found["get"].detail
@@ -279,9 +281,9 @@ def test_permissions_with_put_alone_warn_and_name_what_needs_more(
 )  # fmt: skip
 def test_put_refused_fails_with_its_remedy(
     server: dict[str, Any], changed: dict[str, Any], said: str, remedy: str,
-    visits: Visits, s3_server: Callable[..., S3Server],
+    contexts: Visits, s3_server: Callable[..., S3Server],
 ) -> None:  # fmt: skip
-    patient = visits(s3_server(**server), **changed)
+    patient = contexts(s3_server(**server), **changed)
     (finding,) = check_bucket.check_permissions(patient)
     assert (finding.level, finding.remedy) == (FAILED, remedy)
     assert said in finding.detail
@@ -309,9 +311,9 @@ LESSER = {"ignore_if_none_match": True, "ignore_content_md5": True, "ignore_chec
 )  # fmt: skip
 def test_guard_says_what_the_store_proves(
     server: dict[str, Any], changed: dict[str, Any], overwrite: str, checksum: str,
-    visits: Visits, s3_server: Callable[..., S3Server],
+    contexts: Visits, s3_server: Callable[..., S3Server],
 ) -> None:  # fmt: skip
-    found = levels(check_bucket.check_guard(visits(s3_server(**server), **changed)))
+    found = levels(check_bucket.check_guard(contexts(s3_server(**server), **changed)))
     assert found == {"overwrite": overwrite, "checksum": checksum}
 
 
@@ -328,9 +330,9 @@ def test_guard_says_what_the_store_proves(
 )
 def test_acl_needed_or_not(
     server: dict[str, Any], account: str, changed: dict[str, Any], level: str, said: str,
-    visits: Visits, s3_server: Callable[..., S3Server],
+    contexts: Visits, s3_server: Callable[..., S3Server],
 ) -> None:  # fmt: skip
-    patient = visits(s3_server(**server), **changed)
+    patient = contexts(s3_server(**server), **changed)
     patient.identity = KEY._replace(account=account)
     (finding,) = check_bucket.check_acl(patient)
     assert finding.level == level
@@ -339,10 +341,10 @@ def test_acl_needed_or_not(
 
 
 def test_acl_check_names_the_probe_that_a_failed_delete_leaves(
-    visits: Visits, s3_server: Callable[..., S3Server]
+    contexts: Visits, s3_server: Callable[..., S3Server]
 ) -> None:
     server = s3_server(acls=True)
-    patient = visits(server)
+    patient = contexts(server)
     patient.identity = KEY._replace(account="")
     assert patient.probed.can_delete
     server.rules.add(Rule("InternalError", operation="DeleteObject"))
@@ -355,53 +357,53 @@ def test_acl_check_names_the_probe_that_a_failed_delete_leaves(
 
 
 def test_source_that_answers_is_ok_and_its_edge_compared(
-    visits: Visits, tmp_path: Path, source_server: Callable[..., SourceServer]
+    contexts: Visits, tmp_path: Path, source_server: Callable[..., SourceServer]
 ) -> None:
     source = source_server()
     (tmp_path / "urls.txt").write_text(
         f"ftp://x\n{source.url_of('a.jpg', '404')}\n{source.url_of('b.jpg')}\n"
     )
-    near = visits(url_prefix=source.url_prefix)
+    near = contexts(url_prefix=source.url_prefix)
     assert levels(check_machine.check_source(near) + check_machine.check_edge(near)) == {
         "source": OK,
         "edge": OK,
     }
-    far = visits(url_prefix=source.url_prefix, aws_region="eu-west-1", aws_endpoint_url=None)
+    far = contexts(url_prefix=source.url_prefix, aws_region="eu-west-1", aws_endpoint_url=None)
     (finding,) = check_machine.check_edge(far)
     assert finding.level == WARNING
     assert "SEA19-C2 answers here; the nearest region is us-west-2" in finding.detail
 
 
-def test_source_that_cannot_be_reached_fails(visits: Visits, tmp_path: Path) -> None:
+def test_source_that_cannot_be_reached_fails(contexts: Visits, tmp_path: Path) -> None:
     (tmp_path / "urls.txt").write_text(f"{NOWHERE}/a.jpg\n")
-    patient = visits(url_prefix=f"{NOWHERE}/")
+    patient = contexts(url_prefix=f"{NOWHERE}/")
     (finding,) = check_machine.check_source(patient)
     assert finding.level == FAILED
     assert "cannot be reached" in finding.detail
     assert check_machine.check_edge(patient) == []
 
 
-def test_source_without_a_url_under_the_prefix_fails(visits: Visits, tmp_path: Path) -> None:
+def test_source_without_a_url_under_the_prefix_fails(contexts: Visits, tmp_path: Path) -> None:
     (tmp_path / "urls.txt").write_text("https://elsewhere.example/a.jpg\n")
-    (finding,) = check_machine.check_source(visits())
+    (finding,) = check_machine.check_source(contexts())
     assert (finding.level, finding.remedy) == (FAILED, "correct URL_PREFIX")
 
 
 def test_source_that_lacks_the_first_files_is_a_warning(
-    visits: Visits, tmp_path: Path, source_server: Callable[..., SourceServer]
+    contexts: Visits, tmp_path: Path, source_server: Callable[..., SourceServer]
 ) -> None:
     source = source_server()
     (tmp_path / "urls.txt").write_text("".join(source.url_of(f"{n}.jpg", "404") + "\n" for n in range(9)))
-    (finding,) = check_machine.check_source(visits(url_prefix=source.url_prefix))
+    (finding,) = check_machine.check_source(contexts(url_prefix=source.url_prefix))
     assert finding.level == WARNING
 
 
 def test_source_that_refuses_all_fails(
-    visits: Visits, tmp_path: Path, source_server: Callable[..., SourceServer]
+    contexts: Visits, tmp_path: Path, source_server: Callable[..., SourceServer]
 ) -> None:
     source = source_server()
     (tmp_path / "urls.txt").write_text("".join(source.url_of(f"{n}.jpg", "403") + "\n" for n in range(9)))
-    (finding,) = check_machine.check_source(visits(url_prefix=source.url_prefix))
+    (finding,) = check_machine.check_source(contexts(url_prefix=source.url_prefix))
     assert finding.level == FAILED
     assert "403, 403, 403, 403, 403 to HEAD" in finding.detail
 
@@ -438,7 +440,7 @@ def test_check_exits_by_the_gravest_finding(
 
 def test_finding_as_text_wraps_words_and_keeps_commands_whole() -> None:
     command = "python some_long_command.py --with a-great-many --options that go beyond the width"
-    lines = check_context.text(Finding(FAILED, "thing", "word " * 40, command)).splitlines()
+    lines = check_context.text(CheckResult(FAILED, "thing", "word " * 40, command)).splitlines()
     assert lines[0].startswith("failed   thing        word word")
     assert all(len(line) <= 79 for line in lines[:-1])
     assert lines[-1].strip() == f"-> {command}"

@@ -12,7 +12,7 @@ import pytest
 
 from cdn2s3.commands import create_bucket
 from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.errors import CannotGoOn
+from cdn2s3.errors import FatalError
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings
 from tests.fakes.rules import Rule
@@ -103,12 +103,12 @@ def test_names_all_taken_stop_with_what_to_set(
     server = s3_server()
     for name in ("fresh", "second"):
         server.add_bucket(name, owner="999999999999")
-    with pytest.raises(CannotGoOn, match="DESTINATION_BUCKET"):
+    with pytest.raises(FatalError, match="DESTINATION_BUCKET"):
         create(server, destination_bucket_fallback=fallback)
 
 
 def test_creation_refused_names_the_permissions(create: Create, s3_server: Callable[..., S3Server]) -> None:
-    with pytest.raises(CannotGoOn, match=r'"s3:CreateBucket", "s3:PutBucketPublicAccessBlock"'):
+    with pytest.raises(FatalError, match=r'"s3:CreateBucket", "s3:PutBucketPublicAccessBlock"'):
         create(s3_server(allow=frozenset({"PutObject"})))
 
 
@@ -127,7 +127,7 @@ def test_creation_is_tried_again(
     if works:
         assert create(server).is_new
     else:
-        with pytest.raises(CannotGoOn, match="3 times"):
+        with pytest.raises(FatalError, match="3 times"):
             create(server)
 
 

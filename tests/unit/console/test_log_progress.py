@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from cdn2s3.console.progress import told
+from cdn2s3.console.progress import log_progress
 
 LINES = [(number, b"line") for number in range(100_000)]
 
@@ -25,7 +25,7 @@ def test_step_tells_how_far_it_is(
 ) -> None:
     ticks = itertools.count(0, seconds_a_look)
     with caplog.at_level(logging.INFO):
-        assert list(told("reading a", LINES, 100_000, lambda: next(ticks))) == LINES
+        assert list(log_progress("reading a", LINES, 100_000, lambda: next(ticks))) == LINES
     assert caplog.messages == said
 
 
@@ -33,5 +33,5 @@ def test_step_tells_how_far_it_is(
 def test_step_is_never_beyond_its_end(end: int, caplog: pytest.LogCaptureFixture) -> None:
     ticks = itertools.count(0, 10)
     with caplog.at_level(logging.INFO):
-        assert list(told("s", LINES, end, lambda: next(ticks))) == LINES
+        assert list(log_progress("s", LINES, end, lambda: next(ticks))) == LINES
     assert set(caplog.messages) == {"s: 100 %"}

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.console.logging_setup import ending_in_the_log, set_up, show
-from cdn2s3.errors import CannotGoOn
+from cdn2s3.errors import FatalError
 from tests.properties import examples
 
 CANARY = "CANARY7f3a"
@@ -95,7 +95,7 @@ def test_set_up_again_closes_the_first_file(file: Path) -> None:
 def test_log_file_that_cannot_be_opened_stops_the_run(file: Path, kind: str) -> None:
     path = {"a folder": file.parent, "in no folder": file.parent / "no" / "migration.log"}[kind]
     before = list(logging.getLogger().handlers)
-    with pytest.raises(CannotGoOn, match=f"cannot write {re.escape(str(path))}"):
+    with pytest.raises(FatalError, match=f"cannot write {re.escape(str(path))}"):
         set_up(path, "INFO", io.StringIO())
     assert logging.getLogger().handlers == before
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.console.rerun_hint import given, typed, use_env_file
+from cdn2s3.console.rerun_hint import given, use_env_file, with_env_file
 from tests.running import Migration
 
 
@@ -36,8 +36,8 @@ def usual_files_again() -> Iterator[None]:
 )  # fmt: skip
 def test_typed(script: str, file: str, text: str, expected: str) -> None:
     use_env_file(script, Path(file))
-    assert typed(text) == expected
-    assert typed(typed(text)) == expected
+    assert with_env_file(text) == expected
+    assert with_env_file(with_env_file(text)) == expected
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ from typing import Any, Callable
 
 import pytest
 
-from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.executors import process_pool as under_test
-from cdn2s3.executors.base import Underway
-from cdn2s3.executors.process_pool import Crew
-from cdn2s3.executors.worker_process import Desk
+from cdn2s3.executors.base import InFlight
+from cdn2s3.executors.process_pool import ProcessPool
+from cdn2s3.executors.worker_process import WorkerChannel
 from cdn2s3.records import Stored, Task
 from cdn2s3.state.files import held_lock
 from cdn2s3.state.ledger import COMPLETED, FAILED, Ledger, completed
@@ -32,8 +32,8 @@ TICK = 0.02
 URLS = [f"https://cdn.example/{number}.jpg" for number in range(300)]
 
 
-def tell(desk: Desk, done: list[Done], note: str) -> None:
-    desk.hand_in(done, note, Underway(), 0)
+def tell(desk: WorkerChannel, done: list[Done], note: str) -> None:
+    desk.report(done, note, InFlight(), 0)
 
 
 # bodies: what a process does instead of moving images
@@ -45,7 +45,7 @@ def result_of(url: str) -> Result:
     return Result(url, url[-8:], Stored("etag", 5, "-", already_there=False), "image/jpeg")
 
 
-def move_all(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
+def move_all(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     """Record each task at once, and report it."""
     ledger = Ledger(state_dir)
     try:
@@ -60,7 +60,7 @@ def move_all(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
         ledger.failed.close()
 
 
-def die_once(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
+def die_once(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     """As move_all, but the first process to come so far is killed between a record and its report."""
     ledger = Ledger(state_dir)
     mark = state_dir / "died"
@@ -80,27 +80,27 @@ def die_once(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
     ledger.failed.close()
 
 
-def die_at_once(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
+def die_at_once(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     next(desk.feed)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def cannot_go_on(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
+def cannot_go_on(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     for task in desk.feed:
         if task.url.endswith("/7.jpg"):
-            raise Fixable("the bucket said no")
+            raise UsageError("the bucket said no")
         if stop.wait(0.01):
             return
         tell(desk, [Done(task, result_of(task.url))], "")
 
 
-def until_stopped(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
+def until_stopped(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     tell(desk, [], "waiting")
     stop.wait(30)
     tell(desk, [Done(next(desk.feed), result_of(URLS[0]))], "")
 
 
-def talkative(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
+def talkative(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     """Be told to stop, and say far more than a pipe holds before the end."""
     tell(desk, [], "waiting")
     stop.wait(30)
@@ -108,7 +108,7 @@ def talkative(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
         tell(desk, [], "x" * 100_000)
 
 
-def die_when_stopped(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
+def die_when_stopped(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     """Be told to stop, record an upload that was in flight, and be killed before telling it."""
     ledger = Ledger(state_dir)
     task = next(desk.feed)
@@ -118,7 +118,7 @@ def die_when_stopped(desk: Desk, stop: threading.Event, state_dir: Path) -> None
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def at_a_stroke(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
+def at_a_stroke(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     """Report all that has come in one go, as a process does that was held up; none after the end."""
     ledger = Ledger(state_dir)
     done: list[Done] = []
@@ -133,7 +133,7 @@ def at_a_stroke(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
     ledger.failed.close()
 
 
-def die_in_doubt(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
+def die_in_doubt(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     """Hold all that comes in doubt until the end is told; then one is killed, and the other one takes its time."""
     mark = state_dir / "died"
     if mark.exists():  # this is the new one
@@ -142,7 +142,7 @@ def die_in_doubt(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
     tasks = []
     for task in desk.feed:
         tasks.append(task)
-        desk.hand_in([], "", Underway(), len(tasks))
+        desk.report([], "", InFlight(), len(tasks))
     try:
         mark.touch(exist_ok=False)
     except FileExistsError:
@@ -155,7 +155,7 @@ def die_in_doubt(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def say_number(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
+def say_number(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     """Report each task under this process's number; the second process is killed once."""
     for task in desk.feed:
         mark = state_dir / "died"
@@ -165,7 +165,7 @@ def say_number(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
         tell(desk, [Done(task, result_of(task.url)._replace(key=str(desk.number)))], "")
 
 
-def warn_and_move(desk: Desk, stop: threading.Event, state_dir: Path) -> None:
+def warn_and_move(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     """Warn twice of what meets every process, once of what only this one has met, and report all."""
     for _ in range(2):
         logging.getLogger("cdn2s3.resilience.circuit_breaker").warning("the source is down: refused")
@@ -187,15 +187,15 @@ def lock(tmp_path: Path) -> Iterator[int]:
         yield fd
 
 
-Make = Callable[..., Crew]
+Make = Callable[..., ProcessPool]
 
 
 @pytest.fixture
 def make(tmp_path: Path, lock: int) -> Make:
     Ledger(tmp_path).completed.close()
 
-    def crew(body: Callable[..., None], count: int = 2, workers: int = 4) -> Crew:
-        made = Crew(count, workers, TICK, tmp_path, lock, body)
+    def crew(body: Callable[..., None], count: int = 2, workers: int = 4) -> ProcessPool:
+        made = ProcessPool(count, workers, TICK, tmp_path, lock, body)
         made.equip(tmp_path)
         return made
 
@@ -207,7 +207,7 @@ def urls_in(path: Path) -> list[str]:
     return [row.url for row in rows if row is not None]
 
 
-def moved(crew: Crew, urls: list[str]) -> list[Done]:
+def moved(crew: ProcessPool, urls: list[str]) -> list[Done]:
     return [done for batch in crew.moved(Task(url) for url in urls) for done in batch]
 
 
@@ -245,25 +245,25 @@ def test_what_a_process_leaves_after_the_end_was_told_is_done_by_a_new_one(
 
 def test_processes_that_keep_dying_stop_the_run(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(under_test, "_MOST_DEATHS", 2)
-    with pytest.raises(CannotGoOn, match=r"keep dying.*SIGKILL"):
+    with pytest.raises(FatalError, match=r"keep dying.*SIGKILL"):
         moved(make(die_at_once), URLS)
 
 
 def test_what_stops_one_process_stops_all_with_its_exit_code(make: Make) -> None:
     crew = make(cannot_go_on)
-    with pytest.raises(CannotGoOn, match="the bucket said no") as caught:
+    with pytest.raises(FatalError, match="the bucket said no") as caught:
         moved(crew, URLS)
-    assert caught.value.exit_code == Fixable.exit_code
+    assert caught.value.exit_code == UsageError.exit_code
     assert not crew._members
 
 
 def test_list_that_breaks_off_stops_the_run_and_what_was_done_is_told(make: Make, tmp_path: Path) -> None:
     def breaking() -> Iterator[Task]:
         yield from (Task(url) for url in URLS[:100])
-        raise CannotGoOn("cannot read the list any more")
+        raise FatalError("cannot read the list any more")
 
     done = []
-    with pytest.raises(CannotGoOn, match="the list any more"):
+    with pytest.raises(FatalError, match="the list any more"):
         for batch in make(move_all).moved(breaking()):
             done += batch
     recorded = urls_in(tmp_path / COMPLETED)
@@ -384,7 +384,7 @@ def test_failed_record_of_a_dead_process_is_told_with_its_attempts(make: Make, t
 
 
 def test_processes_started_early_end_when_there_is_no_work(tmp_path: Path, lock: int) -> None:
-    crew = Crew(2, 4, TICK, tmp_path, lock, until_stopped)
+    crew = ProcessPool(2, 4, TICK, tmp_path, lock, until_stopped)
     crew.start()
     processes = [member.process for member in crew._members]
     crew.close()

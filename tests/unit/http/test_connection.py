@@ -20,10 +20,10 @@ from typing import Callable
 
 import pytest
 
-from cdn2s3.errors import CannotGoOn, Stopped, TryAgain
+from cdn2s3.errors import Cancelled, FatalError, TransientError
 from cdn2s3.http import connection as under_test
 from cdn2s3.http.connection import Connection
-from cdn2s3.http.deadline import Limit
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.dialing import Origin, tls_context, translated
 from tests.fakes import wire as server_wire
 from tests.fakes.tls import TlsMaterial, make_tls
@@ -72,7 +72,7 @@ def ends_in(least: float, most: float) -> Iterator[None]:
 def connected(serve: Serve, tls: TlsMaterial | None = None) -> Iterator[Connection]:
     server, client = (tls.context, tls_context(str(tls.ca_bundle))) if tls else (None, None)
     with listening(serve, server) as listener:
-        connection = Connection(origin(listener, "https" if tls else "http"), client, Limit(5))
+        connection = Connection(origin(listener, "https" if tls else "http"), client, Deadline(5))
         try:
             yield connection
         finally:
@@ -88,22 +88,22 @@ def tls(request: pytest.FixtureRequest, tls_material: TlsMaterial) -> TlsMateria
 
 
 def test_limit_tells_what_remains() -> None:
-    assert 4 < Limit(5).remaining() <= 5
+    assert 4 < Deadline(5).remaining() <= 5
 
 
 def test_limit_gone_by_is_a_timeout_and_a_stop_comes_first() -> None:
     stop = threading.Event()
-    with pytest.raises(TryAgain) as caught:
-        Limit(0, stop).remaining()
+    with pytest.raises(TransientError) as caught:
+        Deadline(0, stop).remaining()
     assert caught.value.cause == "timeout"
     stop.set()
-    with pytest.raises(Stopped):
-        Limit(0, stop).remaining()
+    with pytest.raises(Cancelled):
+        Deadline(0, stop).remaining()
 
 
 def test_receive_ends_at_the_deadline() -> None:
-    with connected(silent) as connection, ends_in(0.2, 0.2 + LATE), pytest.raises(TryAgain) as caught:
-        connection.receive(memoryview(bytearray(10)), Limit(0.2))
+    with connected(silent) as connection, ends_in(0.2, 0.2 + LATE), pytest.raises(TransientError) as caught:
+        connection.receive(memoryview(bytearray(10)), Deadline(0.2))
     assert caught.value.cause == "timeout"
 
 
@@ -112,14 +112,18 @@ def test_receive_ends_when_the_run_is_stopped(tls: TlsMaterial | None) -> None:
     with connected(silent, tls) as connection:
         timer = threading.Timer(0.2, stop.set)
         timer.start()
-        with ends_in(0.2, 0.2 + LATE), pytest.raises(Stopped):
-            connection.receive(memoryview(bytearray(10)), Limit(30, stop))
+        with ends_in(0.2, 0.2 + LATE), pytest.raises(Cancelled):
+            connection.receive(memoryview(bytearray(10)), Deadline(30, stop))
         timer.join()
 
 
 def test_send_to_a_server_that_does_not_read_ends_at_the_deadline(tls: TlsMaterial | None) -> None:
-    with connected(silent, tls) as connection, ends_in(0.3, 0.3 + LATE), pytest.raises(TryAgain) as caught:
-        connection.send([bytes(30_000_000)], Limit(0.3))
+    with (
+        connected(silent, tls) as connection,
+        ends_in(0.3, 0.3 + LATE),
+        pytest.raises(TransientError) as caught,
+    ):
+        connection.send([bytes(30_000_000)], Deadline(0.3))
     assert caught.value.cause == "timeout"
 
 
@@ -142,7 +146,7 @@ def test_body_sent_past_many_timeouts_arrives_as_it_is(
         done.set()
 
     with connected(slow, tls) as connection:
-        connection.send(pieces, Limit(30))
+        connection.send(pieces, Deadline(30))
         assert done.wait(10)
     assert received == [hashlib.sha256(b"".join(pieces)).hexdigest()]
 
@@ -181,7 +185,7 @@ def test_small_request_goes_in_as_few_calls_as_it_can(
             return real(data)
 
         monkeypatch.setattr(type(connection._sock), "send", counted)
-        assert connection.send(pieces, Limit(5))
+        assert connection.send(pieces, Deadline(5))
         monkeypatch.undo()
         assert done.wait(5)
     assert received == [b"".join(pieces)]
@@ -194,16 +198,16 @@ def test_small_request_goes_in_as_few_calls_as_it_can(
 def test_refused_connection_is_tried_again() -> None:
     with listening(silent) as listener:
         gone = origin(listener)
-    with pytest.raises(TryAgain) as caught:
-        Connection(gone, None, Limit(5))
+    with pytest.raises(TransientError) as caught:
+        Connection(gone, None, Deadline(5))
     assert caught.value.cause == "connection"
     assert str(gone.port) in caught.value.message
 
 
 def test_tls_handshake_that_nobody_answers_ends_at_the_deadline(tls_material: TlsMaterial) -> None:
     context = tls_context(str(tls_material.ca_bundle))
-    with listening(silent) as listener, ends_in(0.2, 0.2 + LATE), pytest.raises(TryAgain) as caught:
-        Connection(origin(listener, "https"), context, Limit(0.2))
+    with listening(silent) as listener, ends_in(0.2, 0.2 + LATE), pytest.raises(TransientError) as caught:
+        Connection(origin(listener, "https"), context, Deadline(0.2))
     assert caught.value.cause == "timeout"
 
 
@@ -212,8 +216,8 @@ def test_tls_handshake_ends_when_the_run_is_stopped(tls_material: TlsMaterial) -
     timer = threading.Timer(0.2, stop.set)
     with listening(silent) as listener:
         timer.start()
-        with ends_in(0.2, 0.2 + LATE), pytest.raises(Stopped):
-            Connection(origin(listener, "https"), context, Limit(30, stop))
+        with ends_in(0.2, 0.2 + LATE), pytest.raises(Cancelled):
+            Connection(origin(listener, "https"), context, Deadline(30, stop))
     timer.join()
 
 
@@ -232,8 +236,8 @@ def full_backlog() -> Iterator[tuple[str, int]]:
 
 
 def test_connect_that_nobody_answers_ends_at_the_deadline() -> None:
-    with full_backlog() as full, ends_in(0.2, 0.2 + LATE), pytest.raises(TryAgain) as caught:
-        Connection(Origin("http", *full), None, Limit(0.2))
+    with full_backlog() as full, ends_in(0.2, 0.2 + LATE), pytest.raises(TransientError) as caught:
+        Connection(Origin("http", *full), None, Deadline(0.2))
     assert caught.value.cause == "timeout"
 
 
@@ -249,7 +253,7 @@ def test_address_that_does_not_answer_leaves_time_for_the_next(monkeypatch: pyte
     with full_backlog() as full, listening(lambda peer: served.set()) as listener:
         monkeypatch.setattr(socket, "getaddrinfo", addresses(full, ("127.0.0.1", listener.port)))
         with ends_in(0.4, 0.4 + LATE):
-            Connection(Origin("http", "cdn.example", 80), None, Limit(1.0)).close()
+            Connection(Origin("http", "cdn.example", 80), None, Deadline(1.0)).close()
         assert served.wait(5)
 
 
@@ -259,15 +263,15 @@ def test_refusing_address_gives_way_to_the_next_at_once(monkeypatch: pytest.Monk
     with listening(silent) as listener:
         monkeypatch.setattr(socket, "getaddrinfo", addresses(refused, ("127.0.0.1", listener.port)))
         with ends_in(0, 0.4):
-            Connection(Origin("http", "cdn.example", 80), None, Limit(5)).close()
+            Connection(Origin("http", "cdn.example", 80), None, Deadline(5)).close()
 
 
 @pytest.mark.parametrize(
     "host", ["a" * 70 + ".example", "cdn..example"], ids=["label too long", "empty label"]
 )
 def test_host_that_is_no_name_is_a_failed_look_up(host: str) -> None:
-    with pytest.raises(TryAgain) as caught:
-        Connection(Origin("http", host, 80), None, Limit(5))
+    with pytest.raises(TransientError) as caught:
+        Connection(Origin("http", host, 80), None, Deadline(5))
     assert caught.value.cause == "connection"
 
 
@@ -276,8 +280,8 @@ def test_look_up_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> N
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
-    with pytest.raises(TryAgain, match=r"cdn\.example cannot be looked up: Temporary failure"):
-        Connection(Origin("http", "cdn.example", 80), None, Limit(5))
+    with pytest.raises(TransientError, match=r"cdn\.example cannot be looked up: Temporary failure"):
+        Connection(Origin("http", "cdn.example", 80), None, Deadline(5))
 
 
 def test_too_many_open_files_stop_the_run_and_name_the_remedy() -> None:
@@ -289,8 +293,8 @@ def test_too_many_open_files_stop_the_run_and_name_the_remedy() -> None:
         with suppress(OSError):
             while True:
                 taken.append(os.dup(0))
-        with pytest.raises(CannotGoOn, match="ulimit -n"):
-            Connection(Origin("http", "127.0.0.1", 9), None, Limit(5))
+        with pytest.raises(FatalError, match="ulimit -n"):
+            Connection(Origin("http", "127.0.0.1", 9), None, Deadline(5))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         for fd in taken:
@@ -301,8 +305,8 @@ def test_too_many_open_files_stop_the_run_and_name_the_remedy() -> None:
 
 
 def test_certificate_of_a_stranger_stops_the_run(tls_material: TlsMaterial) -> None:
-    with listening(silent, tls_material.context) as listener, pytest.raises(CannotGoOn, match="CA_BUNDLE"):
-        Connection(origin(listener, "https"), tls_context(None), Limit(5))
+    with listening(silent, tls_material.context) as listener, pytest.raises(FatalError, match="CA_BUNDLE"):
+        Connection(origin(listener, "https"), tls_context(None), Deadline(5))
 
 
 def test_certificate_for_another_name_stops_the_run(
@@ -310,9 +314,9 @@ def test_certificate_for_another_name_stops_the_run(
 ) -> None:
     with listening(silent, tls_material.context) as listener:
         monkeypatch.setattr(socket, "getaddrinfo", addresses(("127.0.0.1", listener.port)))
-        with pytest.raises(CannotGoOn, match="not trusted"):
+        with pytest.raises(FatalError, match="not trusted"):
             Connection(
-                Origin("https", "cdn.example", 443), tls_context(str(tls_material.ca_bundle)), Limit(5)
+                Origin("https", "cdn.example", 443), tls_context(str(tls_material.ca_bundle)), Deadline(5)
             )
 
 
@@ -320,8 +324,8 @@ def test_server_that_speaks_no_tls_is_tried_again(tls_material: TlsMaterial) -> 
     def plain(peer: server_wire.Connection) -> None:
         peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
-    with listening(plain) as listener, pytest.raises(TryAgain) as caught:
-        Connection(origin(listener, "https"), tls_context(str(tls_material.ca_bundle)), Limit(5))
+    with listening(plain) as listener, pytest.raises(TransientError) as caught:
+        Connection(origin(listener, "https"), tls_context(str(tls_material.ca_bundle)), Deadline(5))
     assert caught.value.cause == "connection"
 
 
@@ -354,10 +358,10 @@ def in_pieces(body: bytes, count: int) -> Serve:
 def test_body_that_comes_in_pieces_wakes_its_worker_seldom(no_slices: None, tls: TlsMaterial | None) -> None:
     body = os.urandom(240_000)
     with connected(in_pieces(body, 24), tls) as connection:
-        connection.send([b"ping"], Limit(5))
+        connection.send([b"ping"], Deadline(5))
         view, filled, calls = memoryview(bytearray(len(body))), 0, 0
         while filled < len(body):
-            filled += connection.receive(view[filled:], Limit(20), fills=True)
+            filled += connection.receive(view[filled:], Deadline(20), fills=True)
             calls += 1
         assert bytes(view) == body
     # Once where all goes well. The first call may find the first pieces there already, and the kernel wakes it too
@@ -367,8 +371,8 @@ def test_body_that_comes_in_pieces_wakes_its_worker_seldom(no_slices: None, tls:
 
 def test_what_may_not_come_is_not_waited_for(no_slices: None, tls: TlsMaterial | None) -> None:
     with connected(in_pieces(b"x" * 100, 1), tls) as connection, ends_in(0, 10):
-        connection.send([b"ping"], Limit(20))
-        assert connection.receive(memoryview(bytearray(100_000)), Limit(20)) == 100
+        connection.send([b"ping"], Deadline(20))
+        assert connection.receive(memoryview(bytearray(100_000)), Deadline(20)) == 100
 
 
 def test_end_of_the_connection_ends_the_wait_for_a_body(no_slices: None, tls: TlsMaterial | None) -> None:
@@ -378,9 +382,9 @@ def test_end_of_the_connection_ends_the_wait_for_a_body(no_slices: None, tls: Tl
         peer.send(b"x" * 50_000)
 
     with connected(serve, tls) as connection, ends_in(0, 10):
-        connection.send([b"ping"], Limit(20))
+        connection.send([b"ping"], Deadline(20))
         view, filled = memoryview(bytearray(100_000)), 0
-        while got := connection.receive(view[filled:], Limit(20), fills=True):
+        while got := connection.receive(view[filled:], Deadline(20), fills=True):
             filled += got
         assert filled == 50_000
 
@@ -397,10 +401,10 @@ def test_surplus_smaller_than_what_was_waited_for_is_seen(no_slices: None) -> No
         peer.stall(20)
 
     with connected(serve) as connection:
-        connection.send([b"ping"], Limit(20))
+        connection.send([b"ping"], Deadline(20))
         view, filled = memoryview(bytearray(len(body))), 0
         while filled < len(body):
-            filled += connection.receive(view[filled:], Limit(20), fills=True)
+            filled += connection.receive(view[filled:], Deadline(20), fills=True)
         connection._wake_at(
             len(body)
         )  # as where the end was waited for: the last call may have found it there
@@ -437,7 +441,7 @@ def test_rest_of_a_tls_record_that_came_in_part_is_enough(no_slices: None, tls_m
 
     with listening(serve) as listener:
         client = tls_context(str(tls_material.ca_bundle))
-        connection = Connection(origin(listener, "https"), client, Limit(20))
+        connection = Connection(origin(listener, "https"), client, Deadline(20))
         until = time.monotonic() + 10
         while waiting_bytes(connection) < 12_000:
             assert time.monotonic() < until, "the first part did not come"
@@ -447,7 +451,7 @@ def test_rest_of_a_tls_record_that_came_in_part_is_enough(no_slices: None, tls_m
         view, filled = memoryview(bytearray(len(body))), 0
         with ends_in(0.2, 10):
             while filled < len(body):
-                filled += connection.receive(view[filled:], Limit(20), fills=True)
+                filled += connection.receive(view[filled:], Deadline(20), fills=True)
         timer.join()
         connection.close()
     assert bytes(view) == body
@@ -471,9 +475,9 @@ def test_quiet_connection_may_be_used_again(tls: TlsMaterial | None) -> None:
 
     with connected(echo, tls) as connection:
         for _ in range(2):
-            connection.send([b"ping"], Limit(5))
+            connection.send([b"ping"], Deadline(5))
             view = memoryview(bytearray(4))
-            assert connection.receive(view, Limit(5)) == 4
+            assert connection.receive(view, Deadline(5)) == 4
             assert connection.is_quiet()
 
 
@@ -485,8 +489,8 @@ def test_connection_on_which_more_has_come_is_not_quiet(tls: TlsMaterial | None)
         peer.stall(5)
 
     with connected(chatty, tls) as connection:
-        connection.send([b"ping"], Limit(5))
-        assert connection.receive(memoryview(bytearray(4)), Limit(5)) == 4
+        connection.send([b"ping"], Deadline(5))
+        assert connection.receive(memoryview(bytearray(4)), Deadline(5)) == 4
         assert not connection.is_quiet()
 
 
@@ -496,7 +500,7 @@ def test_connection_closed_by_the_server_is_not_quiet(tls: TlsMaterial | None) -
         while connection.is_quiet():
             assert time.monotonic() < until, "the end was not seen"
             time.sleep(0.01)
-        assert connection.receive(memoryview(bytearray(4)), Limit(5)) == 0
+        assert connection.receive(memoryview(bytearray(4)), Deadline(5)) == 0
         assert not connection.answered
 
 
@@ -506,23 +510,23 @@ def test_reset_connection_is_tried_again() -> None:
         peer.reset()
 
     with connected(serve) as connection:
-        assert connection.send([b"ping"], Limit(5))
-        with pytest.raises(TryAgain) as caught:
-            connection.receive(memoryview(bytearray(4)), Limit(5))
+        assert connection.send([b"ping"], Deadline(5))
+        with pytest.raises(TransientError) as caught:
+            connection.receive(memoryview(bytearray(4)), Deadline(5))
     assert caught.value.cause == "connection"
 
 
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        pytest.param(ConnectionResetError(errno.ECONNRESET, "reset"), TryAgain, id="reset"),
-        pytest.param(OSError(errno.ENETUNREACH, "unreachable"), TryAgain, id="no route"),
-        pytest.param(OSError(), TryAgain, id="no number"),
-        pytest.param(ssl.SSLError(1, "bad record"), TryAgain, id="tls"),
-        pytest.param(ssl.SSLEOFError(8, "EOF"), TryAgain, id="tls cut"),
-        pytest.param(ssl.SSLCertVerificationError("untrusted"), CannotGoOn, id="certificate"),
-        pytest.param(OSError(errno.EMFILE, "files"), CannotGoOn, id="too many files"),
-        pytest.param(OSError(errno.ENFILE, "files"), CannotGoOn, id="too many files in the system"),
+        pytest.param(ConnectionResetError(errno.ECONNRESET, "reset"), TransientError, id="reset"),
+        pytest.param(OSError(errno.ENETUNREACH, "unreachable"), TransientError, id="no route"),
+        pytest.param(OSError(), TransientError, id="no number"),
+        pytest.param(ssl.SSLError(1, "bad record"), TransientError, id="tls"),
+        pytest.param(ssl.SSLEOFError(8, "EOF"), TransientError, id="tls cut"),
+        pytest.param(ssl.SSLCertVerificationError("untrusted"), FatalError, id="certificate"),
+        pytest.param(OSError(errno.EMFILE, "files"), FatalError, id="too many files"),
+        pytest.param(OSError(errno.ENFILE, "files"), FatalError, id="too many files in the system"),
     ],
 )
 def test_errors_are_translated_by_kind(error: OSError, kind: type[Exception]) -> None:
@@ -537,8 +541,11 @@ def test_server_of_plain_http_is_told_from_one_of_https() -> None:
     def serve(peer: server_wire.Connection) -> None:
         peer.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
-    with listening(serve) as listener, pytest.raises(TryAgain, match="speaks no TLS: http instead") as caught:
-        Connection(origin(listener, "https"), tls_context(None), Limit(5))
+    with (
+        listening(serve) as listener,
+        pytest.raises(TransientError, match="speaks no TLS: http instead") as caught,
+    ):
+        Connection(origin(listener, "https"), tls_context(None), Deadline(5))
     assert caught.value.cause == "connection"
 
 
@@ -546,5 +553,5 @@ def test_another_authority_is_not_trusted(
     tls_material: TlsMaterial, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     other = make_tls(tmp_path_factory.mktemp("other"))
-    with listening(silent, tls_material.context) as listener, pytest.raises(CannotGoOn):
-        Connection(origin(listener, "https"), tls_context(str(other.ca_bundle)), Limit(5))
+    with listening(silent, tls_material.context) as listener, pytest.raises(FatalError):
+        Connection(origin(listener, "https"), tls_context(str(other.ca_bundle)), Deadline(5))

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.errors import Stopped, TryAgain
-from cdn2s3.http.deadline import Limit
+from cdn2s3.errors import Cancelled, TransientError
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.dialing import Origin, tls_context
-from cdn2s3.http.pool import Wire, host_header, origin_of, request_head
+from cdn2s3.http.pool import ConnectionPool, host_header, origin_of, request_head
 from tests.fakes.tls import TlsMaterial
 from tests.fakes.wire import Connection, Listener, Request, response
 from tests.properties import examples
@@ -42,7 +42,7 @@ def no_file_left_open() -> Iterator[None]:
 @contextmanager
 def wired(
     answer: Answering, tls: TlsMaterial | None = None, most_idle: int = 8
-) -> Iterator[tuple[Wire, Listener]]:
+) -> Iterator[tuple[ConnectionPool, Listener]]:
     def serve(peer: Connection) -> None:
         while True:
             request = peer.read_request()
@@ -51,7 +51,7 @@ def wired(
 
     listener = Listener(serve, tls.context if tls else None)
     context = tls_context(str(tls.ca_bundle)) if tls else None
-    wire = Wire(Origin("https" if tls else "http", "127.0.0.1", listener.port), context, most_idle)
+    wire = ConnectionPool(Origin("https" if tls else "http", "127.0.0.1", listener.port), context, most_idle)
     try:
         yield wire, listener
     finally:
@@ -59,8 +59,8 @@ def wired(
         listener.stop()
 
 
-def get(wire: Wire, limit: float = 5) -> bytes:
-    with wire.exchange("GET", GET, Limit(limit)) as answer:
+def get(wire: ConnectionPool, deadline: float = 5) -> bytes:
+    with wire.request("GET", GET, Deadline(deadline)) as answer:
         return answer.body()
 
 
@@ -103,7 +103,7 @@ def test_connection_is_used_again(tls: TlsMaterial | None) -> None:
 
 def test_connection_whose_body_was_left_is_not_used_again() -> None:
     with wired(hello) as (wire, listener):
-        wire.exchange("GET", GET, Limit(5)).close()
+        wire.request("GET", GET, Deadline(5)).close()
         assert get(wire) == b"hello"
         assert listener.connections == 2
 
@@ -126,7 +126,7 @@ def test_replacement_that_dies_too_is_a_failed_attempt() -> None:
     with wired(answer) as (wire, listener):
         get(wire)
         alive = False
-        with pytest.raises(TryAgain) as caught:
+        with pytest.raises(TransientError) as caught:
             get(wire)
         assert (caught.value.cause, listener.connections) == ("connection", 2)
 
@@ -145,7 +145,7 @@ def test_failure_after_the_request_was_taken_is_not_repeated(
 ) -> None:
     with wired(first_then(then), tls) as (wire, listener):
         get(wire)
-        with pytest.raises(TryAgain) as caught:
+        with pytest.raises(TransientError) as caught:
             get(wire, 0.3)
         assert (caught.value.cause, listener.connections) == (cause, 1)
 
@@ -182,13 +182,13 @@ def test_drip_ends(part: str, ended_by: str, tls: TlsMaterial | None) -> None:
             stop.set()
         return peer.drip(raw[split:], 0.05)
 
-    limit = Limit(0.4 if ended_by == "deadline" else 30, stop)
+    deadline = Deadline(0.4 if ended_by == "deadline" else 30, stop)
     began = time.monotonic()
     with wired(answer, tls) as (wire, _):
-        with pytest.raises((TryAgain, Stopped)) as caught, wire.exchange("GET", GET, limit) as got:
+        with pytest.raises((TransientError, Cancelled)) as caught, wire.request("GET", GET, deadline) as got:
             got.body()
         assert time.monotonic() - began < 1.5
-    assert isinstance(caught.value, Stopped if ended_by == "stop" else TryAgain)
+    assert isinstance(caught.value, Cancelled if ended_by == "stop" else TransientError)
 
 
 @pytest.mark.parametrize("then", ["drain", "close"])
@@ -205,9 +205,11 @@ def test_answer_given_before_the_body_ended_is_taken(then: str, tls: TlsMaterial
 
     with wired(answer, tls) as (wire, listener):
         try:
-            with wire.exchange("PUT", (head, bytes(size)), Limit(10)) as got:
+            with wire.request("PUT", (head, bytes(size)), Deadline(10)) as got:
                 assert (got.status, got.body()) == (400, error)
-        except TryAgain as failure:  # a close with unread bytes is a reset, which may destroy the answer
+        except (
+            TransientError
+        ) as failure:  # a close with unread bytes is a reset, which may destroy the answer
             assert (then, failure.cause) == ("close", "connection")
         assert listener.connections == 1
 
@@ -234,11 +236,11 @@ def test_many_threads_get_their_own_answers(tls: TlsMaterial | None) -> None:
     def answer(peer: Connection, request: Request) -> None:
         peer.send(response(200, [], request.target.encode() * 500))
 
-    def ask(wire: Wire, number: int) -> None:
+    def ask(wire: ConnectionPool, number: int) -> None:
         for turn in range(20):
             target = f"/{number}-{turn}"
             head = request_head("GET", target, {"Host": "cdn.example"})
-            with wire.exchange("GET", (head,), Limit(10)) as got:
+            with wire.request("GET", (head,), Deadline(10)) as got:
                 right.append(got.body() == target.encode() * 500)
 
     with wired(answer, tls) as (wire, listener):
@@ -268,7 +270,7 @@ def test_failed_exchanges_leave_no_connection(tls: TlsMaterial | None) -> None:
 
     with wired(answer, tls) as (wire, _):
         for _ in range(12):
-            with pytest.raises(TryAgain):
+            with pytest.raises(TransientError):
                 get(wire)
         assert not wire._idle
 
@@ -332,13 +334,13 @@ def test_answer_that_comes_before_the_body_is_taken_counts_at_once(
     with wired(refusing(then, interim), tls) as (wire, listener):
         began = time.monotonic()
         if then is reset:  # what was sent before it may be lost with it
-            with pytest.raises(TryAgain), wire.exchange("PUT", (*PUT, body), Limit(30)) as answer:
+            with pytest.raises(TransientError), wire.request("PUT", (*PUT, body), Deadline(30)) as answer:
                 assert answer.status == 403
-                raise TryAgain("connection", "it was not lost")
+                raise TransientError("connection", "it was not lost")
         else:
-            with wire.exchange("PUT", (*PUT, body), Limit(30)) as answer:
+            with wire.request("PUT", (*PUT, body), Deadline(30)) as answer:
                 assert (answer.status, answer.body()) == (403, b"refused")
-            with wire.exchange("PUT", (*PUT, body), Limit(30)) as answer:
+            with wire.request("PUT", (*PUT, body), Deadline(30)) as answer:
                 assert answer.status == 403
             assert listener.connections == 2, "a connection with half a request on it was used again"
         assert time.monotonic() - began < 8
@@ -354,12 +356,15 @@ def test_server_that_takes_the_body_slowly_gets_all_of_it(tls: TlsMaterial | Non
             peer.stall(0.05)
         hello(peer, request)
 
-    with wired(answer, tls) as (wire, _), wire.exchange("PUT", (*PUT, body), Limit(30)) as answered:
+    with wired(answer, tls) as (wire, _), wire.request("PUT", (*PUT, body), Deadline(30)) as answered:
         assert answered.body() == b"hello"
     assert b"".join(got) == body
 
 
 def test_server_that_takes_no_body_and_says_nothing_is_a_timeout(tls: TlsMaterial | None) -> None:
-    with wired(lambda peer, request: not peer.stall(10), tls) as (wire, _), pytest.raises(TryAgain) as raised:
-        wire.exchange("PUT", (*PUT, bytes(50_000_000)), Limit(1))
+    with (
+        wired(lambda peer, request: not peer.stall(10), tls) as (wire, _),
+        pytest.raises(TransientError) as raised,
+    ):
+        wire.request("PUT", (*PUT, bytes(50_000_000)), Deadline(1))
     assert raised.value.cause == "timeout"

@@ -12,7 +12,7 @@ from typing import Callable
 import pytest
 import requests
 
-from cdn2s3.errors import CannotGoOn, Stopped, TryAgain
+from cdn2s3.errors import Cancelled, FatalError, TransientError
 from cdn2s3.http.requests_adapter import USER_AGENT, PooledAdapter, new_session
 from tests.fakes.source import SourceServer
 from tests.fakes.tls import TlsMaterial
@@ -78,7 +78,7 @@ def test_environment_plays_no_part(
 
 def test_certificate_of_a_stranger_is_refused(source_tls_server: Servers) -> None:
     source, adapter = source_tls_server(), PooledAdapter(1)
-    with pytest.raises(CannotGoOn, match="CA_BUNDLE"):
+    with pytest.raises(FatalError, match="CA_BUNDLE"):
         new_session(adapter).get(source.url_of("a.jpg"), timeout=5)
     adapter.close()
 
@@ -99,7 +99,7 @@ def test_request_needs_one_timeout_in_seconds(timeout: object, session: requests
 def test_timeout_is_that_of_the_whole_exchange(source_server: Servers, session: requests.Session) -> None:
     source = source_server()
     began = time.monotonic()
-    with pytest.raises(TryAgain) as caught:
+    with pytest.raises(TransientError) as caught:
         session.get(source.url_of("a.jpg", "drip_body"), timeout=0.5)
     assert caught.value.cause == "timeout"
     assert time.monotonic() - began < 1.5
@@ -110,7 +110,7 @@ def test_stop_ends_a_request(source_server: Servers) -> None:
     adapter = PooledAdapter(1, stop=stop)
     timer = threading.Timer(0.1, stop.set)
     timer.start()
-    with pytest.raises(Stopped):
+    with pytest.raises(Cancelled):
         new_session(adapter).get(source.url_of("a.jpg", "stall_headers"), timeout=30)
     timer.join()
     adapter.close()
@@ -118,7 +118,7 @@ def test_stop_ends_a_request(source_server: Servers) -> None:
 
 def test_short_body_is_never_returned(source_server: Servers, session: requests.Session) -> None:
     source = source_server()
-    with pytest.raises(TryAgain) as caught:
+    with pytest.raises(TransientError) as caught:
         session.get(source.url_of("a.jpg", "short_by_one"), timeout=5)
     assert caught.value.cause == "truncated"
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.errors import TryAgain
+from cdn2s3.errors import TransientError
 from cdn2s3.http.connection import BUFFER_BYTES
-from cdn2s3.http.deadline import Limit
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.dialing import Origin
-from cdn2s3.http.response import Answer
+from cdn2s3.http.response import Response
 from tests.properties import examples
 
 
@@ -27,7 +27,7 @@ class Scripted:
         self.given_back = False
         self._segments = [segment for segment in segments if segment]
 
-    def receive(self, into: memoryview, limit: Limit, many: bool = False) -> int:
+    def receive(self, into: memoryview, deadline: Deadline, many: bool = False) -> int:
         assert len(into) > 0, "room for nothing"
         if not self._segments:
             return 0
@@ -54,11 +54,11 @@ class Read(NamedTuple):
     reused: bool  # the connection was given back
 
 
-def answer_on(connection: Any, method: str = "GET") -> Answer:
-    def give_back(given: Any) -> None:
+def answer_on(connection: Any, method: str = "GET") -> Response:
+    def release(given: Any) -> None:
         given.given_back = True
 
-    return Answer(connection, Limit(60, threading.Event()), method, give_back)
+    return Response(connection, Deadline(60, threading.Event()), method, release)
 
 
 def read(*segments: bytes, method: str = "GET") -> Read:
@@ -257,7 +257,7 @@ BROKEN = [
 @pytest.mark.parametrize(("raw", "cause"), BROKEN)
 def test_broken_answer_is_tried_again(raw: bytes, cause: str) -> None:
     connection = Scripted(raw)
-    with pytest.raises(TryAgain) as caught, answer_on(connection) as answer:
+    with pytest.raises(TransientError) as caught, answer_on(connection) as answer:
         answer.body()
     assert caught.value.cause == cause
     assert not connection.given_back
@@ -266,7 +266,7 @@ def test_broken_answer_is_tried_again(raw: bytes, cause: str) -> None:
 @pytest.mark.parametrize(("raw", "cause"), [b for b in BROKEN if len(b.values[0]) < 1000])  # type: ignore[arg-type]
 def test_broken_answer_is_seen_however_it_is_split(raw: bytes, cause: str) -> None:
     for at in range(1, max(2, len(raw))):
-        with pytest.raises(TryAgain) as caught, answer_on(Scripted(raw[:at], raw[at:])) as answer:
+        with pytest.raises(TransientError) as caught, answer_on(Scripted(raw[:at], raw[at:])) as answer:
             answer.body()
         assert caught.value.cause == cause
 
@@ -283,7 +283,7 @@ def test_any_bytes_are_an_answer_or_a_named_failure(segments: list[bytes]) -> No
     try:
         with answer_on(connection) as answer:
             answer.body()
-    except TryAgain as error:
+    except TransientError as error:
         assert error.cause in {"connection", "truncated", "server_error"}
         assert not connection.given_back
     else:
@@ -310,7 +310,7 @@ def test_folded_header_belongs_to_the_line_before() -> None:
 )
 def test_whole_body_over_the_most_is_refused(framing: bytes) -> None:
     with (
-        pytest.raises(TryAgain, match="over 1000 bytes"),
+        pytest.raises(TransientError, match="over 1000 bytes"),
         answer_on(Scripted(framing + bytes(2000) + b"\r\n")) as answer,
     ):
         answer.body(1000)
@@ -318,7 +318,7 @@ def test_whole_body_over_the_most_is_refused(framing: bytes) -> None:
 
 def test_claimed_length_of_a_petabyte_takes_no_memory() -> None:
     with (
-        pytest.raises(TryAgain) as caught,
+        pytest.raises(TransientError) as caught,
         answer_on(Scripted(head("Content-Length: 1" + "0" * 15) + b"x")) as answer,
     ):
         assert answer.length == 10**15

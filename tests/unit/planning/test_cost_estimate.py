@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cdn2s3.errors import Fixable
+from cdn2s3.errors import UsageError
 from cdn2s3.planning import cost_estimate
 from cdn2s3.settings.declarations import MigrationSettings
 
@@ -51,7 +51,7 @@ def test_prices_of_a_file_win_over_those_of_the_class(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_prices_that_are_none_are_refused_by_name(text: str, tmp_path: Path) -> None:
     (tmp_path / "prices.json").write_text(text)
-    with pytest.raises(Fixable, match=r"prices\.json"):
+    with pytest.raises(UsageError, match=r"prices\.json"):
         cost_estimate.prices(tmp_path / "prices.json")
 
 

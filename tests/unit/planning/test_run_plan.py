@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.planning.run_plan import (
     Job,
     forget_completed,
@@ -166,7 +166,7 @@ def test_malformed_lines_are_shown_and_recorded_once_however_often_it_runs(
 
 def test_collisions_are_refused_with_all_of_them_on_file_and_a_remedy(state: State) -> None:
     state.urls(*(url(f"{folder}/{n}.jpg") for folder in "xy" for n in range(12)))
-    with pytest.raises(Fixable) as caught:
+    with pytest.raises(UsageError) as caught:
         state.job()
     assert caught.value.exit_code == 2
     assert "12 URLs would overwrite another one" in str(caught.value)
@@ -196,7 +196,7 @@ def test_key_of_a_completed_url_is_given_to_no_other_wherever_that_stands(
     assert (job.work.done, job.work.collisions, job.failed_elsewhere) == (len(lines) - 1, 1, 0)
     assert state.failed() == {url("y/1.jpg"): "collision"}
     assert state.lines("collisions.txt") == [f"images/1.jpg\t{url('x/1.jpg')}\t{url('y/1.jpg')}\n".encode()]
-    with pytest.raises(Fixable) as caught:
+    with pytest.raises(UsageError) as caught:
         state.job()
     assert url("x/1.jpg") in str(caught.value)
 
@@ -215,7 +215,7 @@ def test_urls_that_are_both_completed_under_one_key_stay_done(state: State) -> N
 
 def test_collisions_that_are_no_more_leave_no_file(state: State) -> None:
     state.urls(url("x/1.jpg"), url("y/1.jpg"))
-    with pytest.raises(Fixable):
+    with pytest.raises(UsageError):
         state.job()
     state.job(PRESERVE_PATH_STRUCTURE="true")
     assert not (state.folder / "collisions.txt").exists()
@@ -246,7 +246,7 @@ def test_nothing_is_forgotten_where_nothing_is_completed(state: State) -> None:
 def test_file_that_cannot_be_replaced_forgets_nothing(state: State) -> None:
     state.write("completed.txt", completed("a"), completed("b"))
     (state.folder / "completed.txt.bak").mkdir()
-    with pytest.raises(CannotGoOn, match="cannot write"):
+    with pytest.raises(FatalError, match="cannot write"):
         forget_completed(state.folder, these(url("b")))
     assert state.lines("completed.txt") == [completed("a"), completed("b")]
     assert not list(state.folder.glob("*.tmp"))
@@ -264,7 +264,7 @@ def test_urls_of_a_file_are_its_first_fields_in_any_shape(state: State) -> None:
 
 
 def test_file_that_is_not_there_is_named_with_its_option(state: State) -> None:
-    with pytest.raises(Fixable, match=r"again\.txt \(--redo\)"):
+    with pytest.raises(UsageError, match=r"again\.txt \(--redo\)"):
         urls_of(state.folder / "again.txt", "--redo")
 
 
@@ -312,7 +312,7 @@ def test_file_to_redo_of_another_job_is_refused(state: State) -> None:
     state.urls(url("a.jpg"), "")
     state.write("again.txt", b"key\t1\n", b"\n", b"https://cdn.example/b.jpg\n")
     path = state.folder / "again.txt"
-    with pytest.raises(Fixable, match=r"none of the 2 lines of .*again.txt is a URL of .*urls.txt"):
+    with pytest.raises(UsageError, match=r"none of the 2 lines of .*again.txt is a URL of .*urls.txt"):
         refuse_strangers(path, urls_of(path, "--redo"), state.folder / "urls.txt")
 
 

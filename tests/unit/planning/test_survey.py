@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.keys import KeyMaker, Malformed, Naming
+from cdn2s3.errors import FatalError, UsageError
+from cdn2s3.keys import InvalidUrl, KeyMaker, Naming
 from cdn2s3.planning.survey import (
     BLANK,
     COLLISION,
@@ -17,7 +17,7 @@ from cdn2s3.planning.survey import (
     DUPLICATE,
     MALFORMED,
     PENDING,
-    Worklist,
+    UrlSurvey,
     completed_before,
     lines_with,
     survey,
@@ -50,7 +50,7 @@ def row(url: str, key: str) -> bytes:
 
 def naive(lines: list[bytes], keys: KeyMaker, rows: list[tuple[bytes, bytes]]) -> list[int]:
     """Return the fate of each line, by the words of the design; a malformed line is what its record says."""
-    fates: list[int] = []
+    statuses: list[int] = []
     first: dict[bytes, bytes] = {}
     faulty: dict[bytes, int] = {}
     done = {(url, key) for url, key in rows if keys.address(url.decode()).key.encode() == key}
@@ -58,28 +58,28 @@ def naive(lines: list[bytes], keys: KeyMaker, rows: list[tuple[bytes, bytes]]) -
         line = raw.split(b"\t")[0]
         line = line[3:] if line.startswith(b"\xef\xbb\xbf") else line
         if not line.strip():
-            fates.append(BLANK)
+            statuses.append(BLANK)
             continue
         try:
             key = keys.address(line.decode("utf-8", "surrogateescape")).key.encode()
-        except Malformed:
+        except InvalidUrl:
             recorded = field(line.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-            fates.append(DUPLICATE if recorded in faulty or recorded in first.values() else MALFORMED)
-            faulty.setdefault(recorded, len(fates) - 1)
+            statuses.append(DUPLICATE if recorded in faulty or recorded in first.values() else MALFORMED)
+            faulty.setdefault(recorded, len(statuses) - 1)
             continue
         winner = first.get(key)
         of_another = winner is None and (line, key) not in done and any(key == taken for _, taken in done)
         if winner is None and not of_another:
             first[key] = line
             if line in faulty:
-                fates[faulty[line]] = DUPLICATE
-            fates.append(DONE if (line, key) in done else PENDING)
+                statuses[faulty[line]] = DUPLICATE
+            statuses.append(DONE if (line, key) in done else PENDING)
         elif winner == line or line in faulty:
-            fates.append(DUPLICATE)
+            statuses.append(DUPLICATE)
         else:
-            fates.append(COLLISION)
-            faulty[line] = len(fates) - 1
-    return fates
+            statuses.append(COLLISION)
+            faulty[line] = len(statuses) - 1
+    return statuses
 
 
 DONE_URLS = [
@@ -120,11 +120,11 @@ def test_survey_is_what_a_naive_reading_gives(
             lambda url, why: malformed.append(url),
             lambda *what: collisions.append(what),
         )
-    except Fixable:
+    except UsageError:
         assert all(fate in (BLANK, DUPLICATE, MALFORMED) for fate in expected)
         return
     assert not all(fate in (BLANK, DUPLICATE, MALFORMED) for fate in expected)
-    assert list(work.fates) == expected
+    assert list(work.statuses) == expected
     counted = {
         BLANK: work.blank, DONE: work.done, DUPLICATE: work.duplicates, MALFORMED: work.malformed,
         COLLISION: work.collisions, PENDING: work.pending,
@@ -146,7 +146,7 @@ def test_survey_is_what_a_naive_reading_gives(
 def test_input_without_a_url_is_fixable(tmp_path: Path, content: bytes) -> None:
     urls = tmp_path / "urls.txt"
     urls.write_bytes(content)
-    with pytest.raises(Fixable, match="holds no URL"):
+    with pytest.raises(UsageError, match="holds no URL"):
         survey(urls, FLAT, Owners(tmp_path / "none"), lambda *a: None, lambda *a: None)
 
 
@@ -173,24 +173,24 @@ def test_input_without_a_line_that_may_be_fetched_is_fixable(
 ) -> None:
     urls = tmp_path / "urls.txt"
     urls.write_bytes(content)
-    with pytest.raises(Fixable, match=said):
+    with pytest.raises(UsageError, match=said):
         survey(urls, FLAT, Owners(tmp_path / "none"), lambda *a: None, lambda *a: None)
 
 
 def test_input_that_is_not_there_is_fixable(tmp_path: Path) -> None:
-    with pytest.raises(Fixable, match="SOURCE_URLS_FILE"):
+    with pytest.raises(UsageError, match="SOURCE_URLS_FILE"):
         survey(tmp_path / "none", FLAT, Owners(tmp_path / "none"), lambda *a: None, lambda *a: None)
 
 
 def test_lines_added_after_the_survey_are_left_for_the_next_run(tmp_path: Path) -> None:
     urls = tmp_path / "urls.txt"
     urls.write_bytes(b"https://h/i/1.jpg\nhttps://h/i/2.jpg\n")
-    assert list(lines_with(PENDING, urls, Worklist(bytearray([PENDING])))) == [(0, "https://h/i/1.jpg")]
+    assert list(lines_with(PENDING, urls, UrlSurvey(bytearray([PENDING])))) == [(0, "https://h/i/1.jpg")]
 
 
 def test_input_that_cannot_be_read_again_stops_the_run(tmp_path: Path) -> None:
-    with pytest.raises(CannotGoOn, match=r"none any more.*run the same command again") as caught:
-        list(lines_with(PENDING, tmp_path / "none", Worklist(bytearray([PENDING]))))
+    with pytest.raises(FatalError, match=r"none any more.*run the same command again") as caught:
+        list(lines_with(PENDING, tmp_path / "none", UrlSurvey(bytearray([PENDING]))))
     assert caught.value.exit_code == 3
 
 
@@ -226,10 +226,10 @@ def test_only_records_are_done_and_a_torn_one_is_not(
     ],
 )
 def test_lines_with_one_spelling_in_the_records_count_once(
-    tmp_path: Path, lines: list[bytes], fates: list[int]
+    tmp_path: Path, lines: list[bytes], statuses: list[int]
 ) -> None:
     urls = tmp_path / "urls.txt"
     urls.write_bytes(b"".join(PREFIX.encode() + line + b"\n" for line in lines))
     work = survey(urls, FLAT, Owners(tmp_path / "none"), lambda *a: None, lambda *a: None)
-    assert list(work.fates) == fates
-    assert (work.malformed, work.duplicates) == (fates.count(MALFORMED), fates.count(DUPLICATE))
+    assert list(work.statuses) == statuses
+    assert (work.malformed, work.duplicates) == (statuses.count(MALFORMED), statuses.count(DUPLICATE))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cdn2s3.reports import html
-from cdn2s3.reports.contact_sheet import BUDGET, LARGEST, Kept, Pictures, data_uri
+from cdn2s3.reports.contact_sheet import LARGEST, SHEET_BYTES, BoundedCapture, Pictures, data_uri
 from cdn2s3.validation.findings import Spot
 from cdn2s3.validation.spot_check import Check
 from tests.unit.reports.sample_reports import HOSTILE, PREFIX, empty_migration, migration, validation
@@ -188,7 +188,7 @@ def test_numbers_are_said_as_a_person_does(words: str, found: str) -> None:
 
 
 def test_kept_bytes_are_given_up_when_they_are_too_many() -> None:
-    small, large = Kept(), Kept()
+    small, large = BoundedCapture(), BoundedCapture()
     small.add(memoryview(b"abc"))
     small.add(memoryview(b"def"))
     large.add(memoryview(bytes(LARGEST)))
@@ -208,21 +208,21 @@ def test_photographs_are_shown_within_the_budget_of_the_page() -> None:
         spot.add(check_of(number, "identical", 390_000))
     for number in range(60, 64):
         spot.add(check_of(number, "different", 900_000, 700_000))
-    assert sum(both.size for both in spot.pictures.values()) <= 2 * BUDGET
+    assert sum(both.size for both in spot.pictures.values()) <= 2 * SHEET_BYTES
     checks = [check._asdict() for check in spot.checks]
     sheet = html._contact_sheet(checks, spot.pictures)
     assert [check["key"] for check in sheet[:4]] == ["k60", "k61", "k62", "k63"]
     shown = [check["key"] for check in sheet if check["pictures"]["source"]]
     assert shown == [check["key"] for check in sheet[: len(shown)]]
     embedded = 4 * 1_600_000 + (len(shown) - 4) * 780_000
-    assert BUDGET - 780_000 < embedded <= BUDGET
+    assert SHEET_BYTES - 780_000 < embedded <= SHEET_BYTES
     assert len(sheet) == 50
     uris = sum(len(uri) for check in sheet for uri in check["pictures"].values())
-    assert uris < BUDGET * 4 / 3 + 10_000
+    assert uris < SHEET_BYTES * 4 / 3 + 10_000
 
 
 def test_picture_of_a_photograph_is_kept() -> None:
-    kept = Kept()
+    kept = BoundedCapture()
     for _ in range(30):
         kept.add(memoryview(bytes(13_000)))
     assert len(kept.body()) == 390_000

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.errors import Fixable
+from cdn2s3.errors import UsageError
 from cdn2s3.settings.env_file import read_env_file
 from tests.properties import examples
 
@@ -84,12 +84,12 @@ def test_env_file_without_settings(tmp_path: Path) -> None:
     ],
 )
 def test_env_file_refused(tmp_path: Path, content: bytes, complaint: str, newline: bytes) -> None:
-    with pytest.raises(Fixable, match=re.escape("migration.env, " + complaint)):
+    with pytest.raises(UsageError, match=re.escape("migration.env, " + complaint)):
         _read(tmp_path, content.replace(b"\n", newline))
 
 
 def test_env_file_refused_does_not_show_the_line(tmp_path: Path) -> None:
-    with pytest.raises(Fixable) as refused:
+    with pytest.raises(UsageError) as refused:
         _read(tmp_path, b'API_AUTH_TOKEN="CANARY\n')
     assert "CANARY" not in str(refused.value)
 
@@ -100,7 +100,7 @@ def test_env_file_that_cannot_be_read_names_the_option(tmp_path: Path, kind: str
     path = {"missing": tmp_path / "no.env", "a folder": tmp_path, "below a file": tmp_path / "file/x.env"}[
         kind
     ]
-    with pytest.raises(Fixable, match=r"cannot read the settings file .*--env-file") as refused:
+    with pytest.raises(UsageError, match=r"cannot read the settings file .*--env-file") as refused:
         read_env_file(path)
     assert str(path) in str(refused.value)
 
@@ -139,7 +139,7 @@ _PIECES = st.sampled_from([
 def test_env_file_of_any_bytes_is_understood_line_by_line_or_refused(tmp_path: Path, content: bytes) -> None:
     try:
         values = _read(tmp_path, content)
-    except Fixable:
+    except UsageError:
         return
     text = content.decode("utf-8")
     lines = [line.strip() for line in re.split("\r\n|\n|\r", text.lstrip("\ufeff"))]

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.errors import Fixable
+from cdn2s3.errors import UsageError
 from cdn2s3.settings.declarations import REQUIRED, CollectionSettings, MigrationSettings
-from cdn2s3.settings.loading import AWS_NAMES, build, load, shown
+from cdn2s3.settings.loading import AWS_NAMES, build, load, redacted_values
 from tests.properties import examples
 
 WHERE = Path("migration.env")
@@ -26,7 +26,7 @@ def _migration(file: dict[str, str], environment: dict[str, str] | None = None) 
 
 
 def _problems(kind: type, file: dict[str, str], environment: dict[str, str] | None = None) -> list[str]:
-    with pytest.raises(Fixable) as refused:
+    with pytest.raises(UsageError) as refused:
         build(kind, file, environment or {}, WHERE)
     first, *problems = str(refused.value).split("\n")
     noun = "setting" if len(problems) == 1 else "settings"
@@ -230,8 +230,8 @@ def test_secrets_stay_out_of_repr_and_shown() -> None:
     settings = build(CollectionSettings, file, {}, WHERE)
     assert settings.api_auth_token.reveal() == CANARY
     assert settings.api_base_url.endswith(CANARY)
-    assert CANARY not in str(shown(settings))
-    assert shown(settings)["API_AUTH_TOKEN"] == "***"
+    assert CANARY not in str(redacted_values(settings))
+    assert redacted_values(settings)["API_AUTH_TOKEN"] == "***"
     assert f"Secret({CANARY}" not in repr(settings) and "api_auth_token=***" in repr(settings)
 
 
@@ -251,7 +251,7 @@ def test_secrets_stay_out_of_complaints(file: dict[str, str]) -> None:
 
 def test_shown_is_what_the_file_would_say() -> None:
     file = {"PRESERVE_PATH_STRUCTURE": "true", "MAX_ERROR_RATE": "0.25", "BANDWIDTH_LIMIT_MBPS": "1000000"}
-    text = shown(_migration(file))
+    text = redacted_values(_migration(file))
     assert {name: text[name] for name in file} == file
     assert (text["OUTAGE_LIMIT"], text["CA_BUNDLE"], text["STATE_DIR"]) == ("1800", "", ".")
 
@@ -279,13 +279,13 @@ def test_settings_of_any_text_are_reproduced_or_refused(kind: type) -> None:
     def check(file: dict[str, str], environment: dict[str, str]) -> None:
         try:
             settings = build(kind, {**base, **file}, environment, WHERE)
-        except Fixable as error:
+        except UsageError as error:
             assert str(error).count("\n") == int(re.findall(r": (\d+) setting", str(error))[0])
             return
-        text = shown(settings)
+        text = redacted_values(settings)
         if "***" not in text.values():
             again = build(kind, {n: t for n, t in text.items() if t != "(not set)"}, {}, WHERE)
-            assert shown(again) == text
+            assert redacted_values(again) == text
 
     check()
 
@@ -323,7 +323,7 @@ def test_load_never_mixes_two_identities(tmp_path: Path) -> None:
 
 def test_load_refused_hands_nothing_over(tmp_path: Path) -> None:
     environment: dict[str, str] = {}
-    with pytest.raises(Fixable, match="CONCURRENCY='x'"):
+    with pytest.raises(UsageError, match="CONCURRENCY='x'"):
         _load(tmp_path, "AWS_PROFILE=mover\nCONCURRENCY=x\n", environment)
     assert environment == {}
 
@@ -352,5 +352,5 @@ def test_aws_names_are_no_settings_of_ours() -> None:
 def test_half_a_key_pair_is_refused(
     tmp_path: Path, content: str, environment: dict[str, str], said: str
 ) -> None:
-    with pytest.raises(Fixable, match=f"{said}: set both or neither"):
+    with pytest.raises(UsageError, match=f"{said}: set both or neither"):
         _load(tmp_path, content, environment)

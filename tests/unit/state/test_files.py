@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.atomic_file import cannot_write, replacing
-from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.state.files import AppendFile, cannot_read, held_lock, lock_holder, synced_every_second
 from cdn2s3.state.lines import end_of_last_line, input_lines, placed_lines, whole_lines
 from tests import ROOT
@@ -91,7 +91,7 @@ def test_input_lines_of_a_missing_file_raise_what_the_caller_can_name(path: Path
     with pytest.raises(FileNotFoundError) as refused:
         list(input_lines(path))
     error = cannot_read(path, refused.value, "SOURCE_URLS_FILE")
-    assert isinstance(error, Fixable)
+    assert isinstance(error, UsageError)
     assert str(error).startswith(f"cannot read {path} (SOURCE_URLS_FILE): No such file or directory. ")
 
 
@@ -123,7 +123,7 @@ def test_whole_lines_of_no_file_are_none(path: Path) -> None:
 def test_whole_lines_that_cannot_be_read_stop_the_run(tmp_path: Path, kind: str) -> None:
     (tmp_path / "file").touch()
     unreadable = {"a folder": tmp_path, "below a file": tmp_path / "file" / "completed.txt"}[kind]
-    with pytest.raises(CannotGoOn, match=f"^cannot read {re.escape(str(unreadable))}: "):
+    with pytest.raises(FatalError, match=f"^cannot read {re.escape(str(unreadable))}: "):
         list(whole_lines(unreadable))
 
 
@@ -210,7 +210,7 @@ def test_append_after_kill_9_has_lost_nothing(path: Path) -> None:
 APPENDER = """
     import resource, sys, threading
     from pathlib import Path
-    from cdn2s3.errors import CannotGoOn
+    from cdn2s3.errors import FatalError
     from cdn2s3.state.files import AppendFile
     path, name, limit = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     if limit:  # the disk is full for this process alone (Python ignores SIGXFSZ)
@@ -221,7 +221,7 @@ APPENDER = """
             line = f"{name}-{thread}-{number}-" + "x" * (number * 7 % 90)
             try:
                 file.append(line.encode() + b"\\n")
-            except CannotGoOn:
+            except FatalError:
                 continue
             appended.append(line)
     appended = []
@@ -256,7 +256,7 @@ def test_append_to_a_full_disk_is_refused_leaves_whole_lines_and_writes_nothing_
     script = """
         import resource, sys
         from pathlib import Path
-        from cdn2s3.errors import CannotGoOn
+        from cdn2s3.errors import FatalError
         from cdn2s3.state.files import AppendFile
         path = Path(sys.argv[1])
         hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
@@ -265,7 +265,7 @@ def test_append_to_a_full_disk_is_refused_leaves_whole_lines_and_writes_nothing_
         for number in range(100):
             try:
                 file.append(b"%02d" % number + b"x" * 77 + b"\\n")
-            except CannotGoOn as error:
+            except FatalError as error:
                 print(number, error)
                 break
         print(path.stat().st_size)
@@ -285,7 +285,7 @@ def test_append_to_a_full_disk_is_refused_leaves_whole_lines_and_writes_nothing_
 
 def test_append_to_a_full_device_is_refused() -> None:
     file = AppendFile(Path("/dev/full"))
-    with pytest.raises(CannotGoOn, match="cannot write /dev/full: No space left on device"):
+    with pytest.raises(FatalError, match="cannot write /dev/full: No space left on device"):
         file.append(b"a\n")
 
 
@@ -293,7 +293,7 @@ def test_append_to_a_full_device_is_refused() -> None:
 def test_append_file_that_cannot_be_opened_stops_the_run(tmp_path: Path, kind: str) -> None:
     (tmp_path / "file").touch()
     bad = {"a folder": tmp_path, "in no folder": tmp_path / "no/x", "below a file": tmp_path / "file/x"}[kind]
-    with pytest.raises(CannotGoOn, match=f"cannot write {re.escape(str(bad))}: "):
+    with pytest.raises(FatalError, match=f"cannot write {re.escape(str(bad))}: "):
         AppendFile(bad)
 
 
@@ -301,7 +301,7 @@ def test_append_after_close_fails_and_reaches_no_other_file(tmp_path: Path) -> N
     closed = AppendFile(tmp_path / "closed")
     closed.close()
     other = AppendFile(tmp_path / "other")  # gets the number of the descriptor that was closed
-    with pytest.raises(CannotGoOn):
+    with pytest.raises(FatalError):
         closed.append(b"a\n")
     closed.close()
     other.append(b"b\n")
@@ -324,9 +324,9 @@ def test_sync_that_fails_is_told_by_the_next_append_and_by_close(unsyncable: Pat
     file = AppendFile(unsyncable)
     file.append(b"a\n")
     file.sync()
-    with pytest.raises(CannotGoOn, match="cannot write"):
+    with pytest.raises(FatalError, match="cannot write"):
         file.append(b"b\n")
-    with pytest.raises(CannotGoOn, match="cannot write"):
+    with pytest.raises(FatalError, match="cannot write"):
         file.close()
 
 
@@ -343,17 +343,17 @@ def test_synced_every_second_syncs_while_the_block_runs(path: Path, monkeypatch:
     with synced_every_second(file):
         file.append(b"a\n")
         assert synced.wait(10)
-    with pytest.raises(CannotGoOn):
+    with pytest.raises(FatalError):
         file.append(b"closed\n")
 
 
 def test_synced_every_second_closes_all_when_one_cannot_be_synced(path: Path, unsyncable: Path) -> None:
     bad, good = AppendFile(unsyncable), AppendFile(path)
-    with pytest.raises(CannotGoOn, match="fifo"), synced_every_second(bad, good):
+    with pytest.raises(FatalError, match="fifo"), synced_every_second(bad, good):
         bad.append(b"a\n")
         good.append(b"a\n")
     for file in (bad, good):
-        with pytest.raises(CannotGoOn):
+        with pytest.raises(FatalError):
             file.append(b"b\n")
     assert not [thread for thread in threading.enumerate() if thread.name == "sync"]
 
@@ -381,7 +381,7 @@ def test_replacing_makes_a_file_of_its_owner_alone(path: Path, left_over: bool) 
     assert path.read_bytes() == b"new"
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, CannotGoOn])
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, FatalError])
 def test_replacing_keeps_the_old_file_when_the_block_raises(path: Path, error: type[BaseException]) -> None:
     path.write_bytes(b"old")
     with pytest.raises(error), replacing(path) as file:
@@ -417,13 +417,13 @@ def test_replacing_keeps_the_old_file_when_the_disk_is_full(path: Path, size: in
     script = """
         import resource, sys
         from pathlib import Path
-        from cdn2s3.errors import CannotGoOn
+        from cdn2s3.errors import FatalError
         from cdn2s3.atomic_file import replacing
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         try:
             with replacing(Path(sys.argv[1])) as file:
                 for _ in range(int(sys.argv[2]) // 1000): file.write(b"x" * 1000)
-        except CannotGoOn as error:
+        except FatalError as error:
             print(error)
     """
     assert _run(script, path, size).startswith(f"cannot write {path}: File too large. ")
@@ -443,7 +443,7 @@ def test_replacing_what_cannot_be_written_stops_the_run(tmp_path: Path, kind: st
         "temporary is a folder": tmp_path / "taken",
     }[kind]
     with (
-        pytest.raises(CannotGoOn, match=f"cannot write {re.escape(str(target))}: "),
+        pytest.raises(FatalError, match=f"cannot write {re.escape(str(target))}: "),
         replacing(target) as file,
     ):
         file.write(b"x")
@@ -459,13 +459,13 @@ def test_error_without_a_number_still_says_something(path: Path) -> None:
 HOLDER = """
     import sys
     from pathlib import Path
-    from cdn2s3.errors import CannotGoOn
+    from cdn2s3.errors import FatalError
     from cdn2s3.state.files import held_lock
     try:
         with held_lock(Path(sys.argv[1]), "migrate.py"):
             print("held", flush=True)
             sys.stdin.readline()
-    except CannotGoOn as error:
+    except FatalError as error:
         print(error)
 """
 
@@ -486,7 +486,7 @@ def test_held_lock_is_freed_by_kill_9(lock: Path) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         assert lock_holder(lock) == str(holder.pid)
-        with pytest.raises(CannotGoOn, match=f"process id {holder.pid} "), held_lock(lock, "migrate.py"):
+        with pytest.raises(FatalError, match=f"process id {holder.pid} "), held_lock(lock, "migrate.py"):
             pytest.fail("two hold the lock")
         holder.kill()
         holder.communicate(timeout=60)
@@ -520,7 +520,7 @@ def test_held_lock_does_not_pass_to_child_processes(lock: Path) -> None:
 
 
 def test_held_lock_that_cannot_be_made_stops_the_run(tmp_path: Path) -> None:
-    with pytest.raises(CannotGoOn, match="cannot write"), held_lock(tmp_path / "no" / "state.lock", "x"):
+    with pytest.raises(FatalError, match="cannot write"), held_lock(tmp_path / "no" / "state.lock", "x"):
         pytest.fail("held")
 
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from cdn2s3.collection import checkpoint
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
-from cdn2s3.collection.lot_files import Lots
+from cdn2s3.collection.lot_files import LotFiles
 from cdn2s3.collection.pagination import Paging
 from cdn2s3.collection.url_list import UrlList
-from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.keys import KeyMaker, Malformed, Naming
+from cdn2s3.errors import FatalError, UsageError
+from cdn2s3.keys import InvalidUrl, KeyMaker, Naming
 from cdn2s3.planning.survey import completed_before, survey
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
@@ -85,7 +85,7 @@ def test_checkpoint_is_reproduced_or_refused(folder: Path, data: st.DataObject) 
     path.write_bytes(content := data.draw(spoilt(saved(folder))))
     try:
         found = checkpoint.load(path)
-    except CannotGoOn:
+    except FatalError:
         assert path.read_bytes() == content
         return
     assert found is not None
@@ -138,12 +138,12 @@ def test_position_in_the_api_is_reproduced_or_refused(
 )
 def test_position_in_the_lots_is_reproduced_or_refused(folder: Path, stored: dict[str, Any]) -> None:
     (folder / "lot.json").write_text("[]")
-    lots = Lots(collection(SOURCE="lots", LOT_FILES=str(folder / "lot.json")))
+    lots = LotFiles(collection(SOURCE="lots", LOT_FILES=str(folder / "lot.json")))
     right = lots.first()
     for tried in (stored, {"list_hash": right.list_hash, **stored}):
         try:
             position = lots.resume(tried)
-        except (ValueError, Fixable):
+        except (ValueError, UsageError):
             continue
         assert position == right
         assert position._asdict() == tried
@@ -152,7 +152,7 @@ def test_position_in_the_lots_is_reproduced_or_refused(folder: Path, stored: dic
 def is_todays(keys: KeyMaker, url: bytes, key: bytes) -> bool:
     try:
         return keys.address(url.decode("utf-8", "surrogateescape")).key.encode() == key
-    except Malformed:
+    except InvalidUrl:
         return False
 
 
@@ -216,7 +216,7 @@ def test_urls_txt_is_gone_on_from_as_recorded_or_refused(
     try:
         with UrlList(collection(OUTPUT_FILE=str(output), URL_PREFIX=PREFIX), so_far):
             pass
-    except CannotGoOn:
+    except FatalError:
         return
     whole = content[: content.rfind(b"\n", 0, length) + 1]  # the rest of a line is asked for again
     assert output.read_bytes() == whole

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
 from cdn2s3.state.files import held_lock
@@ -84,7 +84,7 @@ def test_state_in_which_nothing_is_stored_is_taken_over_and_says_so(
     assert not (tmp_path / FAILED).exists()
     assert (tmp_path / (FAILED + ".bak")).read_bytes() == failures
     store_something(tmp_path)
-    with pytest.raises(Fixable):
+    with pytest.raises(UsageError):
         check(settings)
 
 
@@ -93,7 +93,7 @@ def test_another_destination_is_refused_with_old_and_new(tmp_path: Path, name: s
     settings = settings_in(tmp_path)
     bind(settings)
     store_something(tmp_path)
-    with pytest.raises(Fixable, match=r"(?s)was .*, is .*another STATE_DIR") as caught:
+    with pytest.raises(UsageError, match=r"(?s)was .*, is .*another STATE_DIR") as caught:
         bind(dataclasses.replace(settings, **{name: value}))  # type: ignore[arg-type]
     assert name.upper() in str(caught.value)
 
@@ -108,7 +108,7 @@ def test_another_destination_is_refused_with_old_and_new(tmp_path: Path, name: s
 def test_any_content_of_run_json_is_a_documented_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / RUN).write_bytes(content)
     store_something(tmp_path)
-    with pytest.raises(CannotGoOn):
+    with pytest.raises(FatalError):
         bind(settings_in(tmp_path))
     assert (tmp_path / RUN).read_bytes() == content
 
@@ -138,7 +138,7 @@ def test_run_is_refused_while_the_collection_goes_on(tmp_path: Path) -> None:
     urls = tmp_path / "urls.txt"
     with (
         held_lock(tmp_path / "urls.txt.lock", "collect_urls.py"),
-        pytest.raises(CannotGoOn, match="still writing"),
+        pytest.raises(FatalError, match="still writing"),
     ):
         refuse_while_collecting(urls)
     refuse_while_collecting(urls)

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.executors.base import Feed
+from cdn2s3.executors.base import TaskQueue
 from cdn2s3.records import Task
-from cdn2s3.resilience.circuit_breaker import ATTEMPTS_UNTIL_DOWN, Side
-from cdn2s3.transfer.outcome import Done, Doubt, Doubts, Result
+from cdn2s3.resilience.circuit_breaker import ATTEMPTS_UNTIL_DOWN, Endpoint
+from cdn2s3.transfer.outcome import Done, FailureAttribution, FailureEvidence, Result
 from tests.properties import examples
 
 
 def test_feed_hands_out_what_was_put_in_before_the_list() -> None:
-    feed = Feed([Task("a"), Task("b")])
+    feed = TaskQueue([Task("a"), Task("b")])
     first = next(feed)
     feed.put(Task("x"), Task("y"))
     assert feed.has_more
@@ -28,7 +28,7 @@ def test_feed_hands_out_what_was_put_in_before_the_list() -> None:
 
 
 def test_open_feed_waits_until_it_is_closed() -> None:
-    feed, got = Feed(is_open=True), []
+    feed, got = TaskQueue(is_open=True), []
     worker = threading.Thread(target=lambda: got.extend(task.url for task in feed))
     worker.start()
     feed.put(Task("a"), Task("b"))
@@ -38,7 +38,7 @@ def test_open_feed_waits_until_it_is_closed() -> None:
 
 
 def test_threads_share_a_feed_without_a_task_twice() -> None:
-    feed, got = Feed(Task(str(number)) for number in range(2000)), []
+    feed, got = TaskQueue(Task(str(number)) for number in range(2000)), []
     threads = [threading.Thread(target=lambda: got.extend(task.url for task in feed)) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -55,41 +55,45 @@ class Clock:
 
 
 def failed(
-    side: Side, url: str, second_chance: bool = False, begun_after: int = -1, cause_before: str = ""
+    side: Endpoint,
+    url: str,
+    retry_after_recovery: bool = False,
+    started_after: int = -1,
+    cause_before: str = "",
 ) -> Done:
-    doubt = Doubt(side.name, side.health(), begun_after)
+    doubt = FailureEvidence(side.name, side.health(), started_after)
     return Done(
-        Task(url, cause=cause_before, second_chance=second_chance),
+        Task(url, cause=cause_before, retry_after_recovery=retry_after_recovery),
         Result(url, "k", cause="forbidden", doubt=doubt),
     )
 
 
-def new_side(clock: Clock) -> Side:
-    return Side("source", 500, 1e9, threading.Event(), clock=clock)
+def new_side(clock: Clock) -> Endpoint:
+    return Endpoint("source", 500, 1e9, threading.Event(), clock=clock)
 
 
-def fail(side: Side, count: int) -> None:
-    for ticket in [side.enter() for _ in range(count)]:
+def fail(side: Endpoint, count: int) -> None:
+    for ticket in [side.acquire() for _ in range(count)]:
         side.failed(ticket, "403")
 
 
 def test_certain_results_and_second_chances_are_not_held() -> None:
     side = new_side(Clock())
-    doubts = Doubts({"source": side})
+    doubts = FailureAttribution({"source": side})
     assert not doubts.hold(Done(Task("u"), Result("u", "k", cause="not_found")))
-    assert not doubts.hold(failed(side, "u", second_chance=True))
+    assert not doubts.hold(failed(side, "u", retry_after_recovery=True))
     assert len(doubts) == 0
 
 
 def test_failure_is_its_own_after_a_later_success() -> None:
     side = new_side(Clock())
-    older = side.enter()
+    older = side.acquire()
     fail(side, 1)
-    doubts, done = Doubts({"source": side}), failed(side, "u")
+    doubts, done = FailureAttribution({"source": side}), failed(side, "u")
     assert doubts.hold(done)
     side.succeeded(older)  # began before the failure: tells nothing of the time after it
     assert doubts.settle() == ([], [])
-    side.succeeded(side.enter())
+    side.succeeded(side.acquire())
     assert doubts.settle() == ([done], [])
     assert len(doubts) == 0
 
@@ -106,33 +110,33 @@ def test_failures_that_all_met_at_that_time_get_one_more_chance(
     others_succeed: bool, cause_before: str, is_certain: bool
 ) -> None:
     side = new_side(Clock())
-    side.succeeded(side.enter())
-    begun_after = side.entered
+    side.succeeded(side.acquire())
+    started_after = side.newest_attempt
     fail(side, 3)  # attempts of this URL, and of its neighbours
     if others_succeed:
-        side.succeeded(side.enter())
-    doubts = Doubts({"source": side})
-    done = failed(side, "u", begun_after=begun_after, cause_before=cause_before)
+        side.succeeded(side.acquire())
+    doubts = FailureAttribution({"source": side})
+    done = failed(side, "u", started_after=started_after, cause_before=cause_before)
     assert doubts.hold(done)
-    side.succeeded(side.enter())  # the side works again, or still
-    assert doubts.settle() == (([done], []) if is_certain else ([], [Task("u", second_chance=True)]))
+    side.succeeded(side.acquire())  # the side works again, or still
+    assert doubts.settle() == (([done], []) if is_certain else ([], [Task("u", retry_after_recovery=True)]))
     assert len(doubts) == 0
 
 
 def test_failures_of_an_outage_are_done_again_as_if_untried() -> None:
     clock = Clock()
     side = new_side(clock)
-    doubts = Doubts({"source": side})
+    doubts = FailureAttribution({"source": side})
     fail(side, 1)
     doubts.hold(failed(side, "early"))
     fail(side, ATTEMPTS_UNTIL_DOWN)
     doubts.hold(failed(side, "late"))
     assert doubts.settle() == ([], [])
     clock.now = 5
-    side.failed(side.enter(), "403")  # the first probe: still down, so it is an outage
+    side.failed(side.acquire(), "403")  # the first probe: still down, so it is an outage
     assert doubts.settle() == ([], [])
     clock.now = 15
-    side.succeeded(side.enter())
+    side.succeeded(side.acquire())
     certain, again = doubts.settle()
     assert certain == []
     assert again == [Task("early"), Task("late")]
@@ -141,26 +145,26 @@ def test_failures_of_an_outage_are_done_again_as_if_untried() -> None:
 def test_failures_of_a_side_that_was_well_at_its_first_probe_get_one_more_chance() -> None:
     clock = Clock()
     side = new_side(clock)
-    doubts = Doubts({"source": side})
+    doubts = FailureAttribution({"source": side})
     fail(side, ATTEMPTS_UNTIL_DOWN - 1)
     doubts.hold(failed(side, "u"))
     fail(side, 1)
     clock.now = 5
-    side.succeeded(side.enter())
-    assert doubts.settle() == ([], [Task("u", second_chance=True)])
+    side.succeeded(side.acquire())
+    assert doubts.settle() == ([], [Task("u", retry_after_recovery=True)])
 
 
 def test_what_is_held_at_the_end_is_certain() -> None:
     side = new_side(Clock())
-    doubts, done = Doubts({"source": side}), failed(side, "u")
+    doubts, done = FailureAttribution({"source": side}), failed(side, "u")
     doubts.hold(done)
     assert doubts.give_up() == ([done], [])
     assert doubts.give_up() == ([], [])
 
 
 def test_sides_in_doubt_are_those_of_held_failures_that_are_not_down() -> None:
-    side, other = new_side(Clock()), Side("bucket", 500, 1e9, threading.Event(), clock=Clock())
-    doubts = Doubts({"source": side, "bucket": other})
+    side, other = new_side(Clock()), Endpoint("bucket", 500, 1e9, threading.Event(), clock=Clock())
+    doubts = FailureAttribution({"source": side, "bucket": other})
     assert doubts.sides_in_doubt() == []
     doubts.hold(failed(side, "u"))
     doubts.hold(failed(side, "v"))
@@ -170,8 +174,8 @@ def test_sides_in_doubt_are_those_of_held_failures_that_are_not_down() -> None:
 
 
 def test_failures_of_a_side_that_did_not_answer_when_asked_are_done_again_as_if_untried() -> None:
-    side = Side("source", 500, 1e9, threading.Event(), probe=lambda: False, clock=Clock())
-    doubts = Doubts({"source": side})
+    side = Endpoint("source", 500, 1e9, threading.Event(), probe=lambda: False, clock=Clock())
+    doubts = FailureAttribution({"source": side})
     doubts.hold(failed(side, "u"))
     side.ask()
     assert doubts.give_up() == ([], [Task("u")])
@@ -180,23 +184,26 @@ def test_failures_of_a_side_that_did_not_answer_when_asked_are_done_again_as_if_
 def test_what_is_held_at_the_end_is_done_again_while_its_side_is_down() -> None:
     clock = Clock()
     side = new_side(clock)
-    doubts = Doubts({"source": side})
+    doubts = FailureAttribution({"source": side})
     doubts.hold(failed(side, "early"))
     fail(side, ATTEMPTS_UNTIL_DOWN)
     doubts.hold(failed(side, "late"))
     assert doubts.settle() == ([], [])
-    assert doubts.give_up() == ([], [Task("early", second_chance=True), Task("late", second_chance=True)])
+    assert doubts.give_up() == (
+        [],
+        [Task("early", retry_after_recovery=True), Task("late", retry_after_recovery=True)],
+    )
     assert len(doubts) == 0
 
 
 def test_second_chance_that_meets_a_side_that_is_down_is_held() -> None:
     clock = Clock()
     side = new_side(clock)
-    doubts = Doubts({"source": side})
+    doubts = FailureAttribution({"source": side})
     fail(side, ATTEMPTS_UNTIL_DOWN)
-    assert doubts.hold(failed(side, "u", second_chance=True))
+    assert doubts.hold(failed(side, "u", retry_after_recovery=True))
     clock.now = 5
-    side.failed(side.enter(), "403")  # it is an outage
+    side.failed(side.acquire(), "403")  # it is an outage
     assert doubts.give_up() == ([], [Task("u")])
 
 
@@ -205,7 +212,7 @@ def test_second_chance_that_meets_a_side_that_is_down_is_held() -> None:
 def test_each_held_failure_is_settled_once_and_only_as_the_history_allows(steps: list[str]) -> None:
     clock = Clock()
     side = new_side(clock)
-    doubts = Doubts({"source": side})
+    doubts = FailureAttribution({"source": side})
     held: dict[
         str, Any
     ] = {}  # url -> whether an attempt has succeeded since, whether the side was down since
@@ -217,7 +224,7 @@ def test_each_held_failure_is_settled_once_and_only_as_the_history_allows(steps:
             if down and side.health().next_probe_in:
                 continue  # nobody is let in
             if step == "succeed":
-                side.succeeded(side.enter())
+                side.succeeded(side.acquire())
                 for seen in held.values():
                     seen["success"] = True
             else:

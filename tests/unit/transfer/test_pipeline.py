@@ -10,22 +10,22 @@ from typing import Any, Callable
 
 import pytest
 
-from cdn2s3.cdn.body_reader import Reader
-from cdn2s3.cdn.buffer_pool import Budget
-from cdn2s3.cdn.client import Source
-from cdn2s3.destinations.s3.capabilities import probe
+from cdn2s3.cdn.body_reader import BodyReader
+from cdn2s3.cdn.buffer_pool import BufferPool
+from cdn2s3.cdn.client import CdnClient
+from cdn2s3.destinations.s3.capabilities import probe_capabilities
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.destination import Bucket
 from cdn2s3.destinations.s3.multipart import PART_BYTES
-from cdn2s3.errors import CannotGoOn, Stopped
+from cdn2s3.errors import Cancelled, FatalError
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.resilience.circuit_breaker import Side
+from cdn2s3.resilience.circuit_breaker import Endpoint
 from cdn2s3.resilience.rate_limit import Bandwidth
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import build
 from cdn2s3.transfer import pipeline as under_test
 from cdn2s3.transfer.outcome import Result
-from cdn2s3.transfer.pipeline import Patience, Sides, Transfer
+from cdn2s3.transfer.pipeline import Endpoints, RetryPolicy, Transfer
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
 from tests.fakes.source import SourceServer
@@ -85,13 +85,15 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         adapter = PooledAdapter(4)
         closing.extend([source.close, bucket.close, adapter.close])
         client = S3Client(settings, adapter)
-        guard = probe(settings, client).guard
-        images = Source(source.url_prefix, adapter, stop)
+        guard = probe_capabilities(settings, client).guard
+        images = CdnClient(source.url_prefix, adapter, stop)
         store = Bucket(settings, client, guard)
-        sides = Sides(Side("source", 4, 60, stop, images.probe), Side("bucket", 4, 60, stop, store.is_up))
+        sides = Endpoints(
+            Endpoint("source", 4, 60, stop, images.probe), Endpoint("bucket", 4, 60, stop, store.is_up)
+        )
         transfer = Transfer(
-            images, store, sides, Reader("image", settings.max_buffer_bytes, settings.integrity, PART_BYTES),
-            Budget(400_000_000, stop), Bandwidth(0), Patience(3, 2.0, 5.0), stop,
+            images, store, sides, BodyReader("image", settings.max_buffer_bytes, settings.integrity, PART_BYTES),
+            BufferPool(400_000_000, stop), Bandwidth(0), RetryPolicy(3, 2.0, 5.0), stop,
         )  # fmt: skip
         return World(source, bucket, settings, transfer)
 
@@ -244,7 +246,7 @@ def test_object_that_cannot_be_looked_for_is_not_overwritten(
 def test_fatal_answer_stops_the_run(make: Make, code: str) -> None:
     world = make()
     world.s3.rules.add(Rule(code, pattern="a.jpg"))
-    with pytest.raises(CannotGoOn, match=code):
+    with pytest.raises(FatalError, match=code):
         world.move("a.jpg")
 
 
@@ -254,7 +256,7 @@ def test_fatal_answer_stops_the_run(make: Make, code: str) -> None:
 def test_fatal_answer_to_the_probe_stops_the_run(make: Make, code: str) -> None:
     world = make()
     world.s3.rules.add(Rule(code))
-    with pytest.raises(CannotGoOn, match=code):
+    with pytest.raises(FatalError, match=code):
         world.transfer.destination.is_up()
 
 
@@ -319,7 +321,7 @@ def test_stop_ends_a_download(make: Make) -> None:
     world = make()
     timer = threading.Timer(0.1, world.transfer.stop.set)
     timer.start()
-    with pytest.raises(Stopped):
+    with pytest.raises(Cancelled):
         world.move("a.jpg", "stall_body")
     timer.join()
     assert [side._in_flight for side in world.transfer.sides] == [0, 0]
@@ -328,10 +330,10 @@ def test_stop_ends_a_download(make: Make) -> None:
 def test_body_waits_for_room(make: Make) -> None:
     world = make()
     budget = world.transfer.budget
-    lent = budget.lend(399_000_000, wait=True)
+    lent = budget.acquire(399_000_000, wait=True)
     timer = threading.Timer(0.2, budget.take_back, [lent])
     timer.start()
     result = world.move("a.jpg", size=2_000_000)
     timer.join()
     assert (result.cause, result.attempts, result.retried) == ("", 1, ())
-    assert budget.lend(400_000_000, wait=False) is not None
+    assert budget.acquire(400_000_000, wait=False) is not None

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.cdn.buffer_pool import BUDGET
-from cdn2s3.destinations.s3.capabilities import Probed
+from cdn2s3.cdn.buffer_pool import POOL_BYTES
+from cdn2s3.destinations.s3.capabilities import ProbeResult
 from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.destinations.s3.destination import Guard
+from cdn2s3.destinations.s3.destination import Capabilities
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.records import WHOLE, Share
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
 from cdn2s3.transfer.wiring import equip
 
-PROBED = Probed(Guard(True, True, True, True), encrypted_by_kms=False, can_delete=True)
+PROBED = ProbeResult(Capabilities(True, True, True, True), encrypted_by_kms=False, can_delete=True)
 
 
 def settings_with(**values: str) -> MigrationSettings:
@@ -44,9 +44,9 @@ def test_pools_and_paces_are_the_share_of_the_process(process: Share, workers: i
     stop = threading.Event()
     client = S3Client(settings, PooledAdapter(1))
     transfer = equip(settings, client, PROBED, process, stop)
-    assert [side.workers for side in transfer.sides] == [workers, workers]
+    assert [endpoint.workers for endpoint in transfer.endpoints] == [workers, workers]
     assert transfer.source._wire._most_idle == workers
     assert transfer.stop is stop
-    assert transfer.budget.lend(BUDGET // process.of, wait=False) is not None
-    assert transfer.budget.lend(1, wait=False) is None
+    assert transfer.buffer_pool.acquire(POOL_BYTES // process.of, wait=False) is not None
+    assert transfer.buffer_pool.acquire(1, wait=False) is None
     assert transfer.bandwidth._rate == 10e6 / process.of

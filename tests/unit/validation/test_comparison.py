@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from cdn2s3.destinations.s3.listing import Found
-from cdn2s3.errors import CAUSES, CannotGoOn
+from cdn2s3.errors import CAUSES, FatalError
 from cdn2s3.keys import KeyMaker, Naming
 from cdn2s3.planning import survey
 from cdn2s3.state.key_index import Owners
@@ -153,14 +153,14 @@ def test_object_that_no_url_leads_to(files: Path) -> None:
 def test_object_listed_twice(files: Path) -> None:
     w = world(files, "a", [completed("a")])
     w.see("a")
-    with pytest.raises(CannotGoOn, match="twice"):
+    with pytest.raises(FatalError, match="twice"):
         w.see("a")
 
 
 def test_records_of_a_file_that_changed(files: Path) -> None:
     w = world(files, "a", [completed("a")])
     (files / "completed.txt").write_bytes(b"")
-    with w.records, pytest.raises(CannotGoOn, match="was changed"):
+    with w.records, pytest.raises(FatalError, match="was changed"):
         w.see("a", 8)
 
 

@@ -12,18 +12,18 @@ from typing import Callable
 
 import pytest
 
-from cdn2s3.cdn.body_reader import Reader
-from cdn2s3.cdn.buffer_pool import BUDGET, Budget
-from cdn2s3.cdn.client import Source
+from cdn2s3.cdn.body_reader import BodyReader
+from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
+from cdn2s3.cdn.client import CdnClient
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.multipart import PART_BYTES
-from cdn2s3.errors import CannotGoOn, Stopped
+from cdn2s3.errors import Cancelled, FatalError
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker, Naming
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
 from cdn2s3.state.ledger import Completed
-from cdn2s3.transfer.pipeline import Patience
+from cdn2s3.transfer.pipeline import RetryPolicy
 from cdn2s3.validation.expected import ADOPTED, COMPLETED, DIFFERS, SEEN
 from cdn2s3.validation.spot_check import Body, Check, SpotCheck, drawn
 from tests.fakes.rules import Rule
@@ -44,12 +44,12 @@ class Both:
         values = {"DESTINATION_BUCKET": "bucket", "AWS_ENDPOINT_URL": s3.url}
         self.adapter = PooledAdapter(4)
         self.checker = SpotCheck(
-            Source(source.url_prefix, self.adapter, self.stop),
+            CdnClient(source.url_prefix, self.adapter, self.stop),
             S3Client(build(MigrationSettings, values, {}, Path("migration.env")), self.adapter),
-            Reader("image", MAX_BUFFER, "md5", PART_BYTES),
+            BodyReader("image", MAX_BUFFER, "md5", PART_BYTES),
             KeyMaker(Naming(source.url_prefix, "images/", preserve=False)),
-            Budget(BUDGET, self.stop),
-            Patience(max_retries, 2.0, 2.0),
+            BufferPool(POOL_BYTES, self.stop),
+            RetryPolicy(max_retries, 2.0, 2.0),
             self.stop,
         )
 
@@ -181,7 +181,7 @@ def test_check_whose_bucket_does_not_give_the_object(
 def test_check_that_no_other_would_pass_either(both: Callable[..., Both], fault: str) -> None:
     one = both()
     one.s3.rules.add(Rule(fault, operation="GetObject"))
-    with pytest.raises(CannotGoOn, match=fault):
+    with pytest.raises(FatalError, match=fault):
         one.check(one.source.url_of("a"))
 
 
@@ -198,7 +198,7 @@ def test_check_that_is_stopped(both: Callable[..., Both]) -> None:
     one = both(max_retries=9)
     threading.Timer(0.3, one.stop.set).start()
     began = time.monotonic()
-    with pytest.raises(Stopped):
+    with pytest.raises(Cancelled):
         one.check(one.source.url_of("a", fault="503"))
     assert time.monotonic() - began < 3
 

@@ -10,10 +10,10 @@ from typing import Any, Callable
 import pytest
 
 from cdn2s3.destinations.s3 import capabilities
-from cdn2s3.destinations.s3.capabilities import Probed
+from cdn2s3.destinations.s3.capabilities import ProbeResult
 from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.destinations.s3.destination import Guard
-from cdn2s3.errors import CannotGoOn, TryAgain
+from cdn2s3.destinations.s3.destination import Capabilities
+from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
@@ -22,9 +22,9 @@ from tests.fakes.s3 import S3Server
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
 PROBE = "images/.cdn2s3-probe"
-AMAZON = Guard(etag_is_md5=True, checksum_refused=True, if_none_match=True, can_read=True)
+AMAZON = Capabilities(etag_is_md5=True, checksum_refused=True, if_none_match=True, can_read=True)
 READER = frozenset({"PutObject", "GetObject"})
-Probe = Callable[..., Probed]
+Probe = Callable[..., ProbeResult]
 
 
 def settings_with(**values: str) -> MigrationSettings:
@@ -37,9 +37,9 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
         monkeypatch.setenv(name, value)
     adapter = PooledAdapter(2)
 
-    def probed(server: S3Server, **values: str) -> Probed:
+    def probed(server: S3Server, **values: str) -> ProbeResult:
         settings = settings_with(AWS_ENDPOINT_URL=server.url, **values)
-        return capabilities.probe(settings, S3Client(settings, adapter))
+        return capabilities.probe_capabilities(settings, S3Client(settings, adapter))
 
     yield probed
     adapter.close()
@@ -89,7 +89,7 @@ def test_probe_object_that_another_run_deletes_meanwhile_misleads_nobody(
     ],
 )
 def test_what_the_store_does_is_found_out(
-    probe: Probe, s3_server: Any, store: dict[str, Any], found: Guard, integrity: str
+    probe: Probe, s3_server: Any, store: dict[str, Any], found: Capabilities, integrity: str
 ) -> None:
     server = s3_server(**store)
     probed = probe(server, INTEGRITY=integrity)
@@ -130,7 +130,7 @@ def test_fault_on_the_way_is_never_taken_for_what_the_store_does(
 
     try:
         found = probe(s3_server(hook=hook)).guard
-    except TryAgain:
+    except TransientError:
         return
     assert found == AMAZON
 
@@ -139,7 +139,7 @@ def test_fault_on_the_way_is_never_taken_for_what_the_store_does(
 def test_delete_that_fails_is_not_taken_for_refused(probe: Probe, s3_server: Any, fault: str) -> None:
     server = s3_server()
     server.rules.add(Rule(fault, operation="DeleteObject", count=1))
-    with pytest.raises(TryAgain):
+    with pytest.raises(TransientError):
         probe(server)
     assert probe(server).can_delete
     assert server.objects("bucket") == {}
@@ -157,7 +157,7 @@ def test_store_that_deletes_nothing_for_us_is_probed_all_the_same(
 def test_delete_that_nobody_may_ask_for_stops_the_run(probe: Probe, s3_server: Any) -> None:
     server = s3_server()
     server.rules.add(Rule("InvalidAccessKeyId", operation="DeleteObject"))  # a 403 too
-    with pytest.raises(CannotGoOn):
+    with pytest.raises(FatalError):
         probe(server)
 
 
@@ -167,7 +167,7 @@ def test_delete_that_nobody_may_ask_for_stops_the_run(probe: Probe, s3_server: A
 def test_refusal_is_named_with_its_remedy(probe: Probe, s3_server: Any, code: str) -> None:
     server = s3_server()
     server.rules.add(Rule(code, operation="PutObject"))
-    with pytest.raises(CannotGoOn):
+    with pytest.raises(FatalError):
         probe(server)
 
 
@@ -176,7 +176,7 @@ def test_refusal_is_named_with_its_remedy(probe: Probe, s3_server: Any, code: st
     [("md5", True, "md5"), ("md5", False, "md5"), ("crc32", True, "crc32"), ("crc32", False, "md5")],
 )
 def test_bodies_are_hashed_with_what_the_store_checks(wanted: str, refused: bool, computed: str) -> None:
-    probed = Probed(AMAZON._replace(checksum_refused=refused), False, True)
+    probed = ProbeResult(AMAZON._replace(checksum_refused=refused), False, True)
     assert capabilities.integrity(probed, settings_with(INTEGRITY=wanted)) == computed
 
 
@@ -212,15 +212,17 @@ def test_what_the_store_lacks_is_said(
     caplog: pytest.LogCaptureFixture, lacks: dict[str, bool], values: dict[str, str], said: list[str]
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        capabilities.say(Probed(AMAZON._replace(**lacks), False, True), settings_with(**values))
+        capabilities.log_capabilities(
+            ProbeResult(AMAZON._replace(**lacks), False, True), settings_with(**values)
+        )
     assert len(caplog.messages) == len(said), caplog.messages
     assert all(words in message for words, message in zip(said, caplog.messages))
 
 
 def test_store_that_could_overwrite_unseen_stops_the_run() -> None:
-    blind = Probed(AMAZON._replace(if_none_match=False, can_read=False), False, True)
+    blind = ProbeResult(AMAZON._replace(if_none_match=False, can_read=False), False, True)
     with pytest.raises(
-        CannotGoOn, match=r"(?s)overwritten unseen.*ON_EXISTING=overwrite.*s3:GetObject.*bucket/images/\*"
+        FatalError, match=r"(?s)overwritten unseen.*ON_EXISTING=overwrite.*s3:GetObject.*bucket/images/\*"
     ):
-        capabilities.say(blind, settings_with())
-    capabilities.say(blind, settings_with(ON_EXISTING="overwrite"))
+        capabilities.log_capabilities(blind, settings_with())
+    capabilities.log_capabilities(blind, settings_with(ON_EXISTING="overwrite"))

@@ -14,11 +14,11 @@ from typing import Any, Callable
 import botocore.exceptions
 import pytest
 
-from cdn2s3.destinations.s3.capabilities import Probed, probe
-from cdn2s3.destinations.s3.client import Reply, S3Client, aws_session, credentials_of
-from cdn2s3.destinations.s3.destination import Bucket, Guard
-from cdn2s3.errors import CannotGoOn, TryAgain
-from cdn2s3.http.deadline import Limit
+from cdn2s3.destinations.s3.capabilities import ProbeResult, probe_capabilities
+from cdn2s3.destinations.s3.client import S3Client, S3Response, aws_session, credentials_of
+from cdn2s3.destinations.s3.destination import Bucket, Capabilities
+from cdn2s3.errors import FatalError, TransientError
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
@@ -56,9 +56,9 @@ KEY_NAMES = ["a b.jpg", "ä/€.jpg", "a+b&c=d.jpg", "100%.jpg", "~-_.jpg", "a//
 def test_object_goes_under_its_key_both_ways(make: Make, s3_server: Make, key: str) -> None:
     server = s3_server()
     client, _ = make(server, EXPECTED_BUCKET_OWNER="111122223333")
-    assert client.request("PUT", key, Limit(5), body=(b"he", b"llo")).status == 200
+    assert client.request("PUT", key, Deadline(5), body=(b"he", b"llo")).status == 200
     assert server.objects("bucket")[key].read() == b"hello"
-    assert client.call("put_object", Limit(5), Key=key, Body=b"again")[0].status == 200
+    assert client.call("put_object", Deadline(5), Key=key, Body=b"again")[0].status == 200
     assert server.objects("bucket")[key].read() == b"again"
     assert {entry.headers["x-amz-expected-bucket-owner"] for entry in server.log} == {"111122223333"}
     assert len({entry.target for entry in server.log}) == 1
@@ -69,8 +69,8 @@ def test_error_answer_has_its_code_and_retry_after(make: Make, s3_server: Make) 
     server.rules.add(Rule("SlowDown", value="7"))
     client, _ = make(server)
     for reply in (
-        client.request("PUT", "k", Limit(5), body=(b"x",)),
-        client.call("put_object", Limit(5), Key="k", Body=b"x")[0],
+        client.request("PUT", "k", Deadline(5), body=(b"x",)),
+        client.call("put_object", Deadline(5), Key="k", Body=b"x")[0],
     ):
         error = reply.error("PUT")
         assert (reply.status, reply.code, error.cause, error.retry_after) == (
@@ -101,8 +101,8 @@ def test_credentials_that_cannot_be_renewed_stop_the_run(
         raise error
 
     monkeypatch.setattr(client._boto3._request_signer._credentials, "get_frozen_credentials", broken)
-    with pytest.raises(CannotGoOn, match="could not be renewed") as caught:
-        client.call("put_object", Limit(5), Key="k", Body=b"x")
+    with pytest.raises(FatalError, match="could not be renewed") as caught:
+        client.call("put_object", Deadline(5), Key="k", Body=b"x")
     assert "canary" not in str(caught.value)
 
 
@@ -161,8 +161,8 @@ def test_redirect_stops_the_run_and_is_not_followed(make: Make, s3_server: Make)
     server = s3_server()
     server.rules.add(Rule("307"))
     client, _ = make(server)
-    with pytest.raises(CannotGoOn, match="AWS_REGION"):
-        client.call("put_object", Limit(5), Key="k", Body=b"x")
+    with pytest.raises(FatalError, match="AWS_REGION"):
+        client.call("put_object", Deadline(5), Key="k", Body=b"x")
     assert len(server.log) == 1
 
 
@@ -170,17 +170,17 @@ def test_head_without_a_length_is_no_size(
     make: Make, s3_server: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, settings = make(s3_server())
-    bucket = Bucket(settings, client, probe(settings, client).guard)
+    bucket = Bucket(settings, client, probe_capabilities(settings, client).guard)
     for headers in ({}, {"content-length": "abc"}, {"content-length": "\u00b2"}):
-        monkeypatch.setattr(client, "request", lambda *a, found=headers, **b: Reply(200, found, b""))
-        with pytest.raises(TryAgain, match="no size"):
-            bucket.head("k", Limit(5))
+        monkeypatch.setattr(client, "request", lambda *a, found=headers, **b: S3Response(200, found, b""))
+        with pytest.raises(TransientError, match="no size"):
+            bucket.head("k", Deadline(5))
 
 
 def test_probe_learns_what_a_strict_store_checks(make: Make, s3_server: Make) -> None:
     client, settings = make(s3_server())
-    found: Probed = probe(settings, client)
-    assert found.guard == Guard(True, True, True, True, md5_refused=True, takes_if_none_match=True)
+    found: ProbeResult = probe_capabilities(settings, client)
+    assert found.guard == Capabilities(True, True, True, True, md5_refused=True, takes_if_none_match=True)
     assert found.can_delete and not found.encrypted_by_kms
 
 
@@ -199,7 +199,7 @@ def test_probe_learns_what_a_strict_store_checks(make: Make, s3_server: Make) ->
 )
 def test_probe_learns_what_a_lesser_store_lacks(make: Make, s3_server: Make, store: Any, guard: Any) -> None:
     client, settings = make(s3_server(**store))
-    assert probe(settings, client).guard == Guard(
+    assert probe_capabilities(settings, client).guard == Capabilities(
         *guard,
         md5_refused="ignore_content_md5" not in store,
         takes_if_none_match=store.get("if_none_match_status") != 501,
@@ -212,6 +212,6 @@ def test_probe_that_is_throttled_learns_nothing(make: Make, s3_server: Make, num
     client, settings = make(server)
     seen = iter(range(1, 9))
     server.hook = lambda operation, key, request: Rule("SlowDown") if next(seen) == number else None
-    with pytest.raises(TryAgain) as caught:
-        probe(settings, client)
+    with pytest.raises(TransientError) as caught:
+        probe_capabilities(settings, client)
     assert caught.value.cause == "throttled"

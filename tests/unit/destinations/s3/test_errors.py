@@ -8,7 +8,7 @@ import botocore.loaders
 import pytest
 
 from cdn2s3.destinations.s3.errors import FATAL, code_in, meaning, region_in
-from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
+from cdn2s3.errors import FatalError, PermanentError, TransientError
 from tests.fakes.s3_errors import ERRORS
 
 # S3 API Reference, "Error responses", and what botocore's model of S3 lists; by what they mean for an upload.
@@ -77,13 +77,13 @@ ROWS = [
 
 
 def kind_of(error: Exception) -> str:
-    if isinstance(error, TryAgain):
+    if isinstance(error, TransientError):
         assert error.cause in {"throttled", "server_error"}
         return "slower" if error.cause == "throttled" else "again"
-    if isinstance(error, UrlFailed):
+    if isinstance(error, PermanentError):
         assert error.cause == "destination"
         return "its-own"
-    assert type(error) is CannotGoOn
+    assert type(error) is FatalError
     return "stop"
 
 
@@ -92,7 +92,7 @@ def test_meaning_of_a_code(kind: str, status: int, code: str) -> None:
     error = meaning(status, code, "PUT", 7.0)
     assert kind_of(error) == kind
     assert str(status) in str(error) and code in str(error) and "PUT" in str(error)
-    if isinstance(error, TryAgain):
+    if isinstance(error, TransientError):
         assert error.retry_after == 7.0
 
 

@@ -11,8 +11,8 @@ import pytest
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.listing import Found, Listing, Page, look, parsed
 from cdn2s3.destinations.s3.objects import Refused
-from cdn2s3.errors import CannotGoOn, TryAgain
-from cdn2s3.http.deadline import Limit
+from cdn2s3.errors import FatalError, TransientError
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
@@ -118,7 +118,7 @@ def test_page_whole(body: bytes, expected: Page) -> None:
     ],
 )
 def test_page_doubtful(body: bytes, message: str) -> None:
-    with pytest.raises(TryAgain) as caught:
+    with pytest.raises(TransientError) as caught:
         parsed(body, "bucket", "p/")
     assert message in caught.value.message
 
@@ -212,7 +212,7 @@ def test_listing_with_a_fault_that_stays(
     server.put("bucket", "images/a", b"x")
     server.rules.add(Rule(fault, operation="ListObjectsV2"))
     waits: list[float] = []
-    with pytest.raises(CannotGoOn) as caught:
+    with pytest.raises(FatalError) as caught:
         listed(connect(server), waits)
     assert str(caught.value).startswith("could not list the bucket bucket: ")
     assert message in str(caught.value)
@@ -244,7 +244,7 @@ def test_listing_that_repeats_a_token(s3_server: Factory, connect: Connect) -> N
     for number in range(1500):
         server.put("bucket", f"images/{number:04d}", b"x")
     server.rules.add(Rule("list_same_token", operation="ListObjectsV2"))
-    with pytest.raises(CannotGoOn, match="token for the next page is one of a page before"):
+    with pytest.raises(FatalError, match="token for the next page is one of a page before"):
         listed(connect(server))
 
 
@@ -253,7 +253,7 @@ def test_listing_that_repeats_a_page_under_new_tokens(s3_server: Factory, connec
     pages = (page(entry("images/a"), 1, MORE.replace(">t<", f">t{number}<")) for number in range(9))
     listing = Listing(client, settings)
     listing._ask = lambda token: next(pages)  # type: ignore[method-assign]
-    with pytest.raises(CannotGoOn, match="a page came twice"):
+    with pytest.raises(FatalError, match="a page came twice"):
         list(listing)
 
 
@@ -276,7 +276,7 @@ def test_listing_refused(
 ) -> None:
     server = s3_server(**server_settings)
     waits: list[float] = []
-    with pytest.raises(CannotGoOn) as caught:
+    with pytest.raises(FatalError) as caught:
         listed(connect(server, **settings), waits)
     assert "could not list the bucket" in str(caught.value)
     assert message in str(caught.value)
@@ -290,17 +290,19 @@ def test_look_at_a_key(s3_server: Factory, connect: Connect) -> None:
     server = s3_server()
     server.put("bucket", "images/a b", b"1234")
     client, _ = connect(server)
-    assert look(client, "images/a b", Limit(5)) == Found("images/a b", 4, "81dc9bdb52d04dc20036dbd8313ed055")
-    assert look(client, "images/b", Limit(5)) is None
+    assert look(client, "images/a b", Deadline(5)) == Found(
+        "images/a b", 4, "81dc9bdb52d04dc20036dbd8313ed055"
+    )
+    assert look(client, "images/b", Deadline(5)) is None
 
 
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
         pytest.param("AccessDenied", Refused, id="not allowed"),
-        pytest.param("InternalError", TryAgain, id="server error"),
-        pytest.param("InvalidRequest", TryAgain, id="a 400, which may be expired credentials"),
-        pytest.param("MethodNotAllowed", CannotGoOn, id="refused for good"),
+        pytest.param("InternalError", TransientError, id="server error"),
+        pytest.param("InvalidRequest", TransientError, id="a 400, which may be expired credentials"),
+        pytest.param("MethodNotAllowed", FatalError, id="refused for good"),
     ],
 )
 def test_look_that_tells_nothing(
@@ -309,4 +311,4 @@ def test_look_that_tells_nothing(
     server = s3_server()
     server.rules.add(Rule(fault, operation="HeadObject"))
     with pytest.raises(error):
-        look(connect(server)[0], "images/a", Limit(5))
+        look(connect(server)[0], "images/a", Deadline(5))

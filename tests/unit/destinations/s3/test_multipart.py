@@ -9,11 +9,11 @@ from typing import Any, Callable
 
 import pytest
 
-from cdn2s3.destinations.s3.client import Reply, S3Client
-from cdn2s3.destinations.s3.destination import Bucket, Guard
+from cdn2s3.destinations.s3.client import S3Client, S3Response
+from cdn2s3.destinations.s3.destination import Bucket, Capabilities
 from cdn2s3.destinations.s3.multipart import PART_BYTES
-from cdn2s3.errors import TryAgain, UrlFailed
-from cdn2s3.http.deadline import Limit
+from cdn2s3.errors import PermanentError, TransientError
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.records import Stored
 from cdn2s3.settings.declarations import MigrationSettings
@@ -25,14 +25,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecat
 BODY = bytes(range(256)) * 40_000  # two parts
 MD5 = hashlib.md5(BODY).hexdigest()
 COMPLETE = "CompleteMultipartUpload"
-STRICT = Guard(etag_is_md5=True, checksum_refused=True, if_none_match=True, can_read=True)
+STRICT = Capabilities(etag_is_md5=True, checksum_refused=True, if_none_match=True, can_read=True)
 UNCHECKED = STRICT._replace(etag_is_md5=False, md5_refused=False)
 
 
 class World:
     """A bucket, and uploads in parts to its key `k`."""
 
-    def __init__(self, s3: S3Server, adapter: PooledAdapter, guard: Guard = STRICT, **file: str) -> None:
+    def __init__(
+        self, s3: S3Server, adapter: PooledAdapter, guard: Capabilities = STRICT, **file: str
+    ) -> None:
         given = {"DESTINATION_BUCKET": "bucket", "AWS_ENDPOINT_URL": s3.url, **file}
         self.s3 = s3
         self.settings = build(MigrationSettings, given, {}, Path("migration.env"))
@@ -49,8 +51,8 @@ class World:
         """Let the completion happen, then something else, and let its answer have another ETag."""
         call = self.client.call
 
-        def altered(operation: str, limit: Limit, **params: Any) -> tuple[Reply, dict[str, Any]]:
-            reply, parsed = call(operation, limit, **params)
+        def altered(operation: str, deadline: Deadline, **params: Any) -> tuple[S3Response, dict[str, Any]]:
+            reply, parsed = call(operation, deadline, **params)
             if operation != "complete_multipart_upload" or reply.status != 200:
                 return reply, parsed
             then()
@@ -101,7 +103,7 @@ def test_completion_that_did_not_happen_is_tried_again_and_aborted(
 ) -> None:
     world = make()
     world.s3.rules.add(Rule(fault, operation=COMPLETE, count=1))
-    with pytest.raises(TryAgain):
+    with pytest.raises(TransientError):
         world.store()
     assert world.held is None
     assert not world.s3.store.uploads("bucket")
@@ -112,9 +114,9 @@ def test_lost_answer_that_may_not_be_looked_into_is_tried_again(make: Callable[.
     world = make()
     world.s3.change(allow=frozenset({"PutObject"}))
     world.s3.rules.add(Rule("500_after_store", operation=COMPLETE, count=1))
-    with pytest.raises(TryAgain):
+    with pytest.raises(TransientError):
         world.store()
-    with pytest.raises(UrlFailed) as caught:
+    with pytest.raises(PermanentError) as caught:
         world.store()
     assert caught.value.cause == "unverified"
 
@@ -136,7 +138,7 @@ def test_unexpected_etag_over_other_bytes_is_taken_away_and_tried_again(
     world = make()
     with monkeypatch.context() as during:
         world.says_after_completion(during, '"another-2"', lambda: _put(world, bytes(size)))
-        with pytest.raises(TryAgain):
+        with pytest.raises(TransientError):
             world.store()
         assert world.held is None
     assert world.store().md5 == MD5  # no conflict of our own making
@@ -151,12 +153,12 @@ def test_unexpected_etag_over_other_bytes_is_taken_away_and_tried_again(
     ],
 )
 def test_parts_that_the_store_has_not_checked_are_read_again(
-    make: Callable[..., World], monkeypatch: pytest.MonkeyPatch, guard: Guard, integrity: str
+    make: Callable[..., World], monkeypatch: pytest.MonkeyPatch, guard: Capabilities, integrity: str
 ) -> None:
     world = make(guard=guard, INTEGRITY=integrity)
     with monkeypatch.context() as during:
         world.says_after_completion(during, '"opaque"', lambda: _put(world, bytes(len(BODY))))
-        with pytest.raises(TryAgain, match="has checked the parts"):
+        with pytest.raises(TransientError, match="has checked the parts"):
             world.store()
         assert world.held is None
     assert world.store().md5 == MD5
@@ -169,7 +171,7 @@ def test_unchecked_parts_that_cannot_be_read_just_now_stay_and_are_compared_late
 ) -> None:
     world = make(guard=UNCHECKED)
     world.s3.rules.add(Rule("SlowDown", operation="GetObject", count=1))
-    with pytest.raises(TryAgain) as caught:
+    with pytest.raises(TransientError) as caught:
         world.store()
     assert caught.value.cause == "throttled"
     assert world.held == BODY
@@ -183,7 +185,7 @@ def test_unchecked_parts_that_cannot_be_read_just_now_stay_and_are_compared_late
     ids=["Content-MD5", "ETags"],
 )
 def test_parts_that_the_store_has_checked_are_not_read_again(
-    make: Callable[..., World], guard: Guard
+    make: Callable[..., World], guard: Capabilities
 ) -> None:
     world = make(guard=guard)
     assert world.store().md5 == MD5
@@ -203,7 +205,7 @@ def test_unexpected_etag_that_cannot_be_put_right_is_named(
     world = make()
     world.s3.change(allow=frozenset(allowed))
     world.says_after_completion(monkeypatch, '"another-2"', lambda: _put(world, bytes(len(BODY))))
-    with pytest.raises(UrlFailed) as caught:
+    with pytest.raises(PermanentError) as caught:
         world.store()
     assert caught.value.cause == cause
     assert "another-2" in caught.value.message
@@ -240,7 +242,7 @@ def test_missing_permission_is_told_once_with_its_cost_and_the_policy_line(
     world.s3.change(allow=frozenset(allowed))
     world.s3.rules.add(Rule("NoSuchUpload", operation=COMPLETE))
     for _ in range(2):
-        with pytest.raises(TryAgain):
+        with pytest.raises(TransientError):
             world.store()
     (message,) = caplog.messages
     assert "stay until a lifecycle rule" in message
@@ -256,7 +258,7 @@ def test_abort_that_fails_once_is_asked_for_again(
     world.s3.rules.add(Rule("InvalidPart", operation=COMPLETE))
     world.s3.rules.add(Rule(fault, operation="AbortMultipartUpload", count=1))
     for left in (1, 0):  # the second upload to the key finds the first one's rest
-        with pytest.raises(TryAgain):
+        with pytest.raises(TransientError):
             world.store()
         assert len(world.s3.store.uploads("bucket")) == left
     assert "is left" in caplog.text

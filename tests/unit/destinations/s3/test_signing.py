@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from cdn2s3.destinations.s3 import signing
 from cdn2s3.destinations.s3.signing import Signer, query_string, quoted_key
-from cdn2s3.errors import CannotGoOn
+from cdn2s3.errors import FatalError
 from tests.properties import examples
 
 NOW = calendar.timegm((2026, 11, 20, 23, 59, 58))
@@ -141,7 +141,7 @@ def test_signing_key_follows_the_day_and_the_secret(monkeypatch: pytest.MonkeyPa
 
 
 def test_no_credentials_stop_the_run() -> None:
-    with pytest.raises(CannotGoOn, match="no AWS credentials"):
+    with pytest.raises(FatalError, match="no AWS credentials"):
         Signer("us-west-2", None)
 
 
@@ -158,6 +158,6 @@ def test_credentials_that_cannot_be_renewed_stop_the_run(error: Exception) -> No
         def get_frozen_credentials(self) -> Any:
             raise error
 
-    with pytest.raises(CannotGoOn, match="could not be renewed") as caught:
+    with pytest.raises(FatalError, match="could not be renewed") as caught:
         Signer("us-west-2", Broken()).headers("GET", "/k", {}, {"host": "h"})
     assert "canary" not in str(caught.value)
