@@ -29,7 +29,7 @@ from demo.large_png import large_png
 from demo.planted import planted
 from demo.server import Tls
 from demo.stamp import stamp
-from demo.world import AUCTIONS, FAULTS, FOREIGN_URLS, PICTURES, Image, World, build_world
+from demo.world import AUCTIONS, FAULTS, FOREIGN_URLS, PICTURES, Image, World, build_small_world, build_world
 
 CDN_URL = "http://cdn.example"
 
@@ -48,6 +48,14 @@ def plan(world: World) -> dict[str, Any]:
 def cdn(world: World) -> Iterator[CdnServer]:
     with CdnServer(world) as server:
         yield server
+
+
+def test_in_the_small_world_every_fault_heals() -> None:
+    world = build_small_world()
+    assert (len(world.lots), len(world.images), world.repeated) == (48, 96, ())
+    faults = [image.fault for image in world.images.values() if image.fault]
+    assert [fault.first for fault in faults] == [1, 1, 1]
+    assert planted(world, CDN_URL, "images/", "")["expected"]["failed"] == 0
 
 
 def ask(url: str, method: str = "GET", **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
