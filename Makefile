@@ -1,7 +1,8 @@
 # make demo   the whole migration on this machine: a local API, CDN and S3, the three real commands
-# make test   the whole test suite
-# make test-lowest  the same with the lowest versions that the requirements allow (in $(VENV)-lowest)
-# make check  formatting, lint, types, tests with warnings as errors (what CI runs)
+# make test   the test suite without real-time outages and tortures: under three minutes on two cores
+# make test-all  the whole test suite
+# make test-lowest  `make test` with the lowest versions that the requirements allow (in $(VENV)-lowest)
+# make check  formatting, lint, types, the whole test suite with warnings as errors (what CI runs)
 # make constraints  write constraints.txt again, with the newest versions; run .ci/run before you commit it
 # make bench  beside rclone and the plain loop, to benchmarks/results.md (an hour; root, nginx, rclone, iperf3)
 # make scale  time and memory with four million URLs, to benchmarks/scale.md (ten minutes)
@@ -35,7 +36,7 @@ export NEED_PYTHON
 INSTALL_PYTHON = Install one (apt install python3 python3-venv; on Amazon Linux: dnf install python3.11), \
 then: make clean $(MAKECMDGOALS) PYTHON=python3.11
 
-.PHONY: torture demo test test-lowest check constraints bench scale quick-bench clean
+.PHONY: torture demo test test-all test-lowest check constraints bench scale quick-bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m demo.run
@@ -44,11 +45,14 @@ torture: $(VENV)/.installed
 	$(BIN)/python -m tests.torture.run --processes $(PROCESSES) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 test: $(VENV)/.installed
+	$(BIN)/python $(PYTEST) -m "not slow"
+
+test-all: $(VENV)/.installed
 	$(BIN)/python $(PYTEST)
 
 test-lowest: VENV := $(VENV)-lowest
 test-lowest: $(VENV)-lowest/.installed
-	$(BIN)/python $(PYTEST)
+	$(BIN)/python $(PYTEST) -m "not slow"
 
 check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
