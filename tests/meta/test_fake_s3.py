@@ -6,7 +6,6 @@ import base64
 import hashlib
 import http.client
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
@@ -18,14 +17,11 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from tests.fakes.control import ControlError
-from tests.fakes.process import ServerProcess
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
 from tests.fakes.tls import TlsMaterial
 
 BODY = b"\xff\xd8" + b"image" * 4000 + b"\xff\xd9"
-MD5 = hashlib.md5(BODY).hexdigest()
 MD5_64 = base64.b64encode(hashlib.md5(BODY).digest()).decode()
 OTHER_MD5_64 = base64.b64encode(hashlib.md5(b"other").digest()).decode()
 Factory = Callable[..., S3Server]
@@ -33,7 +29,7 @@ Factory = Callable[..., S3Server]
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
 
 
-def client(server: S3Server | ServerProcess, **options: Any) -> Any:
+def client(server: S3Server, **options: Any) -> Any:
     """Make a boto3 client with one attempt, two seconds of patience, and the right keys unless told so."""
     config: dict[str, Any] = {
         "retries": {"total_max_attempts": 1},
@@ -346,30 +342,3 @@ def test_fault_unknown_name(s3_server: Factory) -> None:
 
 
 # -- as a process -------------------------------------------------------------------------------------------
-
-
-def test_process_with_control(tmp_path: Path, tls_material: TlsMaterial) -> None:
-    bodies = tmp_path / "bodies"
-    bodies.mkdir()
-    settings = (
-        '{"credentials": {"AKIATEST": "secret"}, "buckets": ["one"], "allow": ["PutObject", "ListBucket"]}'
-    )
-    arguments = ("--tls", str(tls_material.certificate), "--dir", str(bodies), "--settings", settings)
-    with ServerProcess("tests.fakes.s3", tmp_path, *arguments) as server:
-        s3 = client(server, verify=str(tls_material.ca_bundle))
-        server.control.add_rule("SlowDown", name="burst", count=1)
-        assert code_of(s3.put_object, Bucket="one", Key="k", Body=BODY) == (503, "SlowDown")
-        s3.put_object(Bucket="one", Key="k", Body=BODY)
-        (item,) = server.control.call("objects", bucket="one")
-        assert (item["key"], item["size"], item["md5"]) == ("k", len(BODY), MD5)
-        assert [file.stat().st_size for file in bodies.iterdir()] == [len(BODY)]
-        assert base64.b64decode(server.control.call("body", bucket="one", key="k")) == BODY
-        assert server.control.call("counters")["PutObject 200"] == 1
-        assert server.control.call("struck") == {"SlowDown": 1}
-        assert server.control.call("writes", bucket="one") == {"k": 1}
-        server.control.call("change", allow=["GetObject"])
-        assert code_of(s3.list_objects_v2, Bucket="one") == (403, "AccessDenied")
-        with pytest.raises(ControlError, match="unknown fault"):
-            server.control.add_rule("nonsense")
-        with pytest.raises(ControlError, match="no such command"):
-            server.control.call("nonsense")
