@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Callable, TextIO, TypeVar, cast
 
@@ -97,6 +97,13 @@ def set_level(level: str) -> None:
     logging.getLogger(_ALARMED).setLevel(logging.CRITICAL)
 
 
+def begin(effective: str, warnings: Iterable[str]) -> None:
+    """Begin a run's log: with its effective settings in the file alone, with warnings on the console too."""
+    _into_file(effective)
+    for warning in warnings:
+        log.warning("%s", warning)
+
+
 Main = TypeVar("Main", bound=Callable[..., int])
 
 
@@ -116,9 +123,14 @@ def ending_in_the_log(main: Main) -> Main:
     return cast("Main", logged)
 
 
-def show(screen: str) -> None:
-    """Put screen on stdout, and into the log file too: who reads that later sees what a person saw."""
+def show(screen: str, on_terminal: str | None = None) -> None:
+    """Put screen on stdout, and into the log file too: who reads that later sees what a person saw.
+
+    on_terminal is what a terminal gets in its place, with long lines cut; nothing else is ever cut.
+    """
     _into_file(screen.strip("\n"))
+    if on_terminal is not None and sys.stdout.isatty():
+        screen = on_terminal
     sys.stdout.write(screen if screen.endswith("\n") else f"{screen}\n")
     sys.stdout.flush()
 
