@@ -19,12 +19,14 @@ from cdn2s3.errors import TryAgain, UrlFailed
 from cdn2s3.http.deadline import Limit
 from cdn2s3.http.response import Answer
 from cdn2s3.records import Image
+from cdn2s3.text import printable, redact
 
 _FALLBACK_TYPE = "binary/octet-stream"  # what S3 itself gives an object without a type
 _HASHED_AT_ONCE = (
     1 << 17
 )  # bytes; TLS gives 16 KB at a time, and each call of a digest lets another thread in
 _LONGEST_TYPE = 200  # characters
+_SHOWN = 40  # bytes of a body that is no image
 # A label becomes a header of a signed request: what is not a media type to the letter (RFC 9110, 8.3.1) does not.
 _MEDIA_TYPE = re.compile(
     r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?: ?; ?[\w!#$&^.+-]+=(?:[\w!#$&^.+-]+|\"[\w !#$&^.+-]*\"))*", re.ASCII
@@ -119,9 +121,11 @@ class Reader:
             raise UrlFailed("not_an_image", f"the body is encoded ({coding}) though that was not asked for")
         if sniffed is None and self._content_check == "image":
             said = answer.headers.get("content-type", "no type")
-            raise UrlFailed("not_an_image", f"the body does not begin like an image (labelled {said})")
+            raise UrlFailed(
+                "not_an_image", f"the body does not begin like an image (labelled {said}){_beginning(start)}"
+            )
         if sniffed is None and self._content_check == "not_html" and image_type.is_html(start):
-            raise UrlFailed("not_an_image", "the body is an HTML page")
+            raise UrlFailed("not_an_image", f"the body is an HTML page{_beginning(start)}")
         if sniffed is not None:
             return sniffed
         said = answer.headers.get("content-type", "")
@@ -135,6 +139,12 @@ class Reader:
         if not image_type.is_whole(start, tail, size, media_type) and (no_length or answer.has_surplus):
             why = "no Content-Length" if no_length else "more bytes came than Content-Length said"
             raise TryAgain("truncated", f"{why}, and the image's own end is missing")
+
+
+def _beginning(start: memoryview) -> str:
+    """Return how a body begins, for a person: what is no text escaped, the query of a URL left out."""
+    text = redact(printable(bytes(start[:_SHOWN]).decode("utf-8", "backslashreplace")))
+    return f", it begins with {text}{'…' if len(start) > _SHOWN else ''}"
 
 
 class _Md5:
