@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -184,9 +185,6 @@ def write_json(path: Path, report: dict[str, Any]) -> None:
 MOST_CAUSES = 4  # on the last screen; the report has them all
 
 
-COLUMNS = 80  # of the last screen, for what can be made to fit
-
-
 def summary(
     settings: MigrationSettings,
     tally: Tally,
@@ -212,8 +210,7 @@ def summary(
     for cause, count in causes[:MOST_CAUSES]:
         lines.append(f"  {count:,} {cause}: {CAUSES[cause].meaning}")
         for example in examples[cause][:1]:  # none when a stop came between the passes
-            line = f"  {count:,} {cause}: {shortened(redact(example.message), COLUMNS // 2)}, e.g. "
-            lines[-1] = line + shortened(redact(example.url), COLUMNS - len(line))
+            lines[-1] = f"  {count:,} {cause}: {redact(example.message)}, e.g. {redact(example.url)}"
     if len(causes) > MOST_CAUSES:
         rest = sum(count for _, count in causes[MOST_CAUSES:])
         lines.append(f"  {rest:,} of {len(causes) - MOST_CAUSES} more causes: see migration_report.html")
@@ -223,6 +220,23 @@ def summary(
     mend = "mend what stopped it, then " if code == EXIT_CANNOT_GO_ON else ""
     lines.append(f"next: {mend}{next_command(tally, audit, code)}")
     return typed("\n".join(lines))
+
+
+_FAILURE = re.compile(r"^(  [\d,]+ \w+: )(.*)(, e\.g\. )(.*)$", re.MULTILINE)  # a line of summary()
+
+
+def narrowed(summary: str, columns: int) -> str:
+    """Return summary with the messages of its failures cut in the middle, where their lines exceed columns.
+
+    URLs stay whole, so that they can be copied.
+    """
+
+    def cut(line: re.Match[str]) -> str:
+        if len(line[0]) <= columns:
+            return line[0]
+        return f"{line[1]}{shortened(line[2], columns // 2)}{line[3]}{line[4]}"
+
+    return _FAILURE.sub(cut, summary)
 
 
 def next_command(tally: Tally, audit: migration_report.Audit, code: int) -> str:
