@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import pty
+import re
 import struct
 import sys
 import termios
@@ -71,7 +72,7 @@ def terminal(request: pytest.FixtureRequest) -> Iterator[Terminal]:
 
 def drawn(shown: str) -> list[str]:
     """Return the lines that the bar drew, each over the one before."""
-    return [line.rstrip() for line in shown.replace("\n", "\r").split("\r") if "%|" in line]
+    return [line.rstrip() for line in shown.replace("\n", "\r").split("\r") if re.search(r"\d%[| ]", line)]
 
 
 def test_rate_is_unknown_until_it_means_something() -> None:
@@ -151,6 +152,19 @@ def test_bar_never_wraps(terminal: Terminal) -> None:
     assert lines
     assert max(map(len, lines)) < columns
     assert "900/4,000,000" in lines[-1]
+
+
+def test_blocks_go_before_a_figure_does(terminal: Terminal) -> None:
+    clock = Clock()
+    progress = Progress(20_000, terminal.console, clock)
+    for second in range(1, 11):
+        clock.now += 1
+        progress.show(Count(143 * second, 4_000_000 * second, 12, 0.0), "throttled" if second > 8 else "")
+    progress.close()
+    lines = drawn(terminal.shown())
+    figures = "143 files/s, 4.0 MB/s, ETA 2 min, failed 12"
+    assert any(re.search(rf"%\|.{{8,}}\| 1,144/20,000, {figures}$", line) for line in lines)
+    assert lines[-1] == f"  7.1% 1,430/20,000, {figures}, throttled"
 
 
 def test_bar_goes_narrow_with_the_terminal(terminal: Terminal) -> None:
