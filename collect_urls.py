@@ -25,16 +25,16 @@ from contextlib import closing
 from pathlib import Path
 
 from cdn2s3.collection import checkpoint, resume, summary
-from cdn2s3.collection.base import Position, Source
+from cdn2s3.collection.base import Position, UrlSource
 from cdn2s3.collection.checkpoint import Checkpoint
 from cdn2s3.collection.json_api import ApiSource, api_session
-from cdn2s3.collection.lot_files import Lots
+from cdn2s3.collection.lot_files import LotFiles
 from cdn2s3.collection.progress import CollectionBar
 from cdn2s3.collection.region_advice import CAVEAT, recommended_region
 from cdn2s3.collection.url_list import UrlList, first_url
 from cdn2s3.console import logging_setup, progress, rerun_hint, stdio
 from cdn2s3.console.signals import Interrupted, Signals
-from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn, Fixable
+from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, FatalError, UsageError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import load
 from cdn2s3.state.files import held_lock
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         resume.check_places(settings, arguments.env_file)
         with held_lock(resume.lock_file(settings.output_file), "collect_urls.py"):
             return collect(settings, signals, arguments.restart)
-    except CannotGoOn as error:
+    except FatalError as error:
         logging_setup.say_error("collect_urls.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
@@ -70,7 +70,7 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
     if so_far is not None and so_far.complete:
         return say_complete(settings, so_far)
     with api_session(settings) as session:
-        source: Source = Lots(settings) if settings.source == "lots" else ApiSource(settings, session)
+        source: UrlSource = LotFiles(settings) if settings.source == "lots" else ApiSource(settings, session)
         if restart:
             resume.move_aside(settings)
         if so_far is None:
@@ -94,11 +94,15 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
 
 
 def read_all(
-    source: Source, position: Position | None, urls: UrlList, settings: CollectionSettings, signals: Signals
+    source: UrlSource,
+    position: Position | None,
+    urls: UrlList,
+    settings: CollectionSettings,
+    signals: Signals,
 ) -> None:
     """Append what the source gives from position on, batch by batch, to its end.
 
-    Raise CannotGoOn or Interrupted; what was read until then is saved.
+    Raise FatalError or Interrupted; what was read until then is saved.
     """
     ticker = summary.Ticker(urls.counts.urls)
     stale = 0  # batches in a row that gave known URLs only
@@ -120,7 +124,7 @@ def read_all(
                     progress.say(line)
                 if signals.received:
                     raise Interrupted(signals.received)
-        except (CannotGoOn, Interrupted):
+        except (FatalError, Interrupted):
             with signals.noted():
                 urls.save(position)
                 log.warning("Kept: %s", summary.progress_line(urls.counts, None))
@@ -128,12 +132,12 @@ def read_all(
 
 
 def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
-    """Say that there is nothing left to do; raise CannotGoOn when urls.txt is not what was collected."""
+    """Say that there is nothing left to do; raise FatalError when urls.txt is not what was collected."""
     resume.check_files(settings, before)
     logging_setup.show(
         f"The collection is complete already.\n{summary.counts_table(before.counts, settings.output_file)}"
         f"{summary.next_step(before.counts)}"
-        + rerun_hint.typed("To collect again: python collect_urls.py --restart\n")
+        + rerun_hint.with_env_file("To collect again: python collect_urls.py --restart\n")
     )
     return EXIT_DONE
 
@@ -142,7 +146,9 @@ def print_region(settings: CollectionSettings) -> int:
     """Print the recommended region alone on stdout; the reason goes to the log."""
     url = first_url(settings.output_file, settings.url_prefix)
     if url is None:
-        raise Fixable(f"{settings.output_file} has no URL to ask for. Collect first: python collect_urls.py")
+        raise UsageError(
+            f"{settings.output_file} has no URL to ask for. Collect first: python collect_urls.py"
+        )
     advice = recommended_region(url, settings)
     log.info("%s: %s %s", advice.region, advice.reason, CAVEAT)
     sys.stdout.write(f"{advice.region}\n")

@@ -41,12 +41,12 @@ from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.progress import Progress
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.s3 import capabilities
-from cdn2s3.destinations.s3.capabilities import Probed
+from cdn2s3.destinations.s3.capabilities import ProbeResult
 from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.errors import CAUSES, EXIT_CODES_HELP, CannotGoOn, Stopped
-from cdn2s3.executors.base import Feed, Times, Underway
-from cdn2s3.executors.process_pool import Crew
-from cdn2s3.executors.worker_process import Desk, keep_to_its_cores, process_count
+from cdn2s3.errors import CAUSES, EXIT_CODES_HELP, Cancelled, FatalError
+from cdn2s3.executors.base import InFlight, TaskQueue, TransferTimes
+from cdn2s3.executors.process_pool import ProcessPool
+from cdn2s3.executors.worker_process import WorkerChannel, keep_to_its_cores, process_count
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
 from cdn2s3.planning.run_plan import (
@@ -60,13 +60,13 @@ from cdn2s3.planning.run_plan import (
     urls_of,
 )
 from cdn2s3.records import Share, Task
-from cdn2s3.reports.accounting import Books
+from cdn2s3.reports.accounting import RunAccounting
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
 from cdn2s3.state import files, ledger, run_binding
 from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.text import duration
-from cdn2s3.transfer.outcome import Done, Doubts, Result
+from cdn2s3.transfer.outcome import Done, FailureAttribution, Result
 from cdn2s3.transfer.pipeline import Transfer
 from cdn2s3.transfer.wiring import equip, note_on, probe_patiently
 
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         allow_open_files(settings.concurrency)
         with files.held_lock(settings.state_dir / run_binding.LOCK, "migrate.py") as lock:
             return migrate(settings, arguments, signals, lock)
-    except CannotGoOn as error:
+    except FatalError as error:
         say_error("migrate.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
@@ -117,7 +117,7 @@ def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals:
         job = planned(kept, keys, arguments)
         ledger = Ledger(settings.state_dir)
         with files.synced_every_second(ledger.completed, ledger.failed):
-            run = Run(settings, Books(settings, job, ledger), signals, arguments.retry_failed is None)
+            run = Run(settings, RunAccounting(settings, job, ledger), signals, arguments.retry_failed is None)
             return run.go(lambda: mover(settings, keys, ledger, lock), warning)
 
 
@@ -141,7 +141,7 @@ class Run:
     """One run: two passes over its URLs, then the books."""
 
     def __init__(
-        self, settings: MigrationSettings, books: Books, signals: Signals, watch_errors: bool
+        self, settings: MigrationSettings, books: RunAccounting, signals: Signals, watch_errors: bool
     ) -> None:
         self.settings = settings
         self.books = books
@@ -152,18 +152,18 @@ class Run:
         """Do both passes; bring the books in order whatever happens; return the exit code."""
         self.signals.note()  # one that is raised might pass the books by
         log.info("%s", self.books.job.text())
-        error: CannotGoOn | None = None
+        error: FatalError | None = None
         try:
             if self.books.job.todo:
                 self._equipped_passes(equipped)
-        except CannotGoOn as stopped_by:
+        except FatalError as stopped_by:
             error = stopped_by
         except Interrupted:
             log.warning("stopped by %s before anything was moved", self.signals.name)
         return self.books.close(error, self.signals.received, warning)
 
     def _equipped_passes(self, equipped: Callable[[], AbstractContextManager[Mover]]) -> None:
-        """Do both passes; raise CannotGoOn, or Interrupted before the first: a bucket may take long to answer."""
+        """Do both passes; raise FatalError, or Interrupted before the first: a bucket may take long to answer."""
         with ExitStack() as stack:
             with self.signals.raised():
                 mover = stack.enter_context(equipped())
@@ -186,9 +186,9 @@ class Run:
             progress.close()
 
     def _pass(self, tasks: Iterator[Task], mover: Mover, progress: Progress, watch_errors: bool) -> None:
-        """Move tasks and count their results, those too that end while it stops; raise CannotGoOn."""
+        """Move tasks and count their results, those too that end while it stops; raise FatalError."""
         stopping = False
-        too_many: CannotGoOn | None = None
+        too_many: FatalError | None = None
         with closing(mover.moved(tasks)) as batches:
             for batch in batches:
                 for done in batch:
@@ -203,18 +203,18 @@ class Run:
                 if self.signals.received:
                     log.warning(
                         "stopping: waiting for %d uploads in flight, up to %s (a second signal stops at once)",
-                        mover.underway().uploads,
+                        mover.in_flight().uploads,
                         duration(self.settings.upload_timeout),
                     )
         if too_many:
             raise too_many
 
-    def _too_many_failed(self) -> CannotGoOn | None:
+    def _too_many_failed(self) -> FatalError | None:
         """Return the error that stops the run where more failed lately than MAX_ERROR_RATE allows."""
         rate = self.books.tally.error_rate
         if rate <= self.settings.max_error_rate:
             return None
-        return CannotGoOn(
+        return FatalError(
             f"{100 * rate:.0f} % of the last 1,000 URLs failed, more than MAX_ERROR_RATE. "
             f"See {FAILED} for the causes; then run it again: it resumes."
         )
@@ -222,11 +222,11 @@ class Run:
     def _note(self, mover: Mover, stopping: bool) -> str:
         """Return what is to be known of this moment: what is waited for, which side limits."""
         if stopping:
-            return f"stopping, {mover.underway().uploads} uploads in flight"
+            return f"stopping, {mover.in_flight().uploads} uploads in flight"
         again = f"second pass, {self.books.to_do_again:,} left" if self.books.to_do_again else ""
         notes = [again, mover.note()]
         if self.books.job.todo - self.books.tally.ended <= self.settings.concurrency:
-            slowest = str(mover.underway())
+            slowest = str(mover.in_flight())
             notes.append(f"slowest: {slowest}" if slowest else "")
         return "; ".join(note for note in notes if note)
 
@@ -244,7 +244,7 @@ class Mover(Protocol):
     """What moves URLs: the workers of this process, or those of several."""
 
     def moved(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
-        """Move tasks; yield what is done every TICK, also when it is nothing. Raise CannotGoOn.
+        """Move tasks; yield what is done every TICK, also when it is nothing. Raise FatalError.
 
         Closed, it lets all workers end.
         """
@@ -255,27 +255,27 @@ class Mover(Protocol):
     def note(self) -> str:
         """Return what holds the run back at this moment, "" for nothing."""
 
-    def underway(self) -> Underway:
+    def in_flight(self) -> InFlight:
         """Return what is on its way at this moment."""
 
 
 @contextmanager
 def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int) -> Iterator[Mover]:
-    """Contact the bucket, find out what it checks, and give what moves URLs; raise CannotGoOn."""
+    """Contact the bucket, find out what it checks, and give what moves URLs; raise FatalError."""
     count = process_count(settings)
     most = Share(0, count).workers(settings.concurrency)
-    crew = Crew(count, most, TICK, settings.state_dir, lock, share) if count > 1 else None
+    processes = ProcessPool(count, most, TICK, settings.state_dir, lock, share) if count > 1 else None
     with closing(PooledAdapter(settings.concurrency, settings.ca_bundle)) as adapter, ExitStack() as stack:
-        if crew:
-            stack.enter_context(closing(crew))
-            crew.start()  # its processes import what they need while the bucket is probed
+        if processes:
+            stack.enter_context(closing(processes))
+            processes.start()  # its processes import what they need while the bucket is probed
         client = S3Client(settings, adapter)
         probed = probe_patiently(settings, client)
-        capabilities.say(probed, settings)
-        if crew:
+        capabilities.log_capabilities(probed, settings)
+        if processes:
             log.info("%d processes with %d workers in all", count, settings.concurrency)
-            crew.equip(settings, probed, count, client.object_url)
-            yield crew
+            processes.equip(settings, probed, count, client.object_url)
+            yield processes
             return
         transfer = equip(settings, client, probed)
         stack.enter_context(closing(transfer))
@@ -283,16 +283,16 @@ def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int
 
 
 def share(
-    desk: Desk,
+    channel: WorkerChannel,
     stop: threading.Event,
     settings: MigrationSettings,
-    probed: Probed,
+    probed: ProbeResult,
     count: int,
     object_url: str,
 ) -> None:
     """Be one of count processes: move what the desk hands out, with this process's share of the workers."""
     set_log_level(settings.log_level)
-    part = Share(desk.number, count)
+    part = Share(channel.number, count)
     keep_to_its_cores(part)
     workers = part.workers(settings.concurrency)
     ledger = Ledger(settings.state_dir)
@@ -302,9 +302,9 @@ def share(
         transfer = equip(settings, S3Client(settings, adapter, object_url), probed, part, stop)
         stack.callback(transfer.close)
         pool = Workers(key_maker(settings), transfer, ledger, workers)
-        batches = stack.enter_context(closing(pool.moved_from(desk.feed)))
+        batches = stack.enter_context(closing(pool.moved_from(channel.queue)))
         for batch in batches:
-            desk.hand_in(batch, pool.note(), pool.underway(), pool.held)
+            channel.report(batch, pool.note(), pool.in_flight(), pool.held)
 
 
 class Workers:
@@ -315,72 +315,72 @@ class Workers:
         self._transfer = transfer
         self._ledger = ledger
         self._count = count
-        self._doubts = Doubts({side.name: side for side in transfer.sides})
+        self._attribution = FailureAttribution({endpoint.name: endpoint for endpoint in transfer.endpoints})
         self._results: collections.deque[Done] = collections.deque()
-        self._times = Times()
+        self._times = TransferTimes()
 
     def moved(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
-        return self.moved_from(Feed(tasks))
+        return self.moved_from(TaskQueue(tasks))
 
-    def moved_from(self, feed: Feed) -> Generator[list[Done], None, None]:
+    def moved_from(self, queue: TaskQueue) -> Generator[list[Done], None, None]:
         """Move what feed hands out; yield what is done and recorded every TICK, also when it is nothing.
 
         A failure that may be its side's fault is held until that is known; then it is recorded or done
-        again. Raise CannotGoOn after all workers have ended.
+        again. Raise FatalError after all workers have ended.
         """
         while True:
             with ThreadPoolExecutor(self._count, thread_name_prefix="worker") as pool:
-                workers = [pool.submit(self._work, feed) for _ in range(self._count)]
+                workers = [pool.submit(self._work, queue) for _ in range(self._count)]
                 try:
                     while True:
                         ended = all(future.done() for future in workers)
-                        yield self._settled(feed)
+                        yield self._settled(queue)
                         if any(future.done() and future.exception() for future in workers):
                             self.stop()
-                            feed.close()
+                            queue.close()
                         if ended:
                             break
                         wait(workers, TICK)
                 except BaseException:
                     self.stop()
-                    feed.close()
+                    queue.close()
                     raise
             for future in workers:
                 raise_what_ended(future)
-            if not feed.has_more:
+            if not queue.has_more:
                 yield from self._sides_asked()
             if self._transfer.stop.is_set():
                 return
-            if feed.has_more:
+            if queue.has_more:
                 continue
-            certain, again = self._doubts.give_up()
+            certain, again = self._attribution.give_up()
             yield [self._recorded(done) for done in certain]
             if not again:
                 return
-            feed.put(*again)
+            queue.put(*again)
 
     def _sides_asked(self) -> Iterator[list[Done]]:
         """Ask the sides that the last failures leave in doubt, once each; yield nothing every TICK meanwhile."""
-        in_doubt = self._doubts.sides_in_doubt()
-        with ThreadPoolExecutor(len(self._transfer.sides), thread_name_prefix="probe") as pool:
-            asked = [pool.submit(_unless_stopped, side.ask) for side in in_doubt]
+        in_doubt = self._attribution.endpoints_in_doubt()
+        with ThreadPoolExecutor(len(self._transfer.endpoints), thread_name_prefix="probe") as pool:
+            asked = [pool.submit(_unless_stopped, endpoint.ask) for endpoint in in_doubt]
             while not all(future.done() for future in asked):
                 yield []
                 time.sleep(TICK)
         for future in asked:
             raise_what_ended(future)
 
-    def _work(self, feed: Feed) -> None:
+    def _work(self, queue: TaskQueue) -> None:
         """Be a worker: move one URL after the other until there is none, or the run is stopped."""
-        for task in feed:
+        for task in queue:
             self._times.begin(task.url)
             try:
                 result = self._transfer.move(task.url, self._keys.address(task.url))
                 if result.stored is not None:
                     self._ledger.record(result.record(time.time()))
-            except Stopped:
+            except Cancelled:
                 return
-            except CannotGoOn:
+            except FatalError:
                 raise
             except BaseException as error:  # noqa: BLE001  # a worker's death must cost one URL and be seen
                 log.error("%s: a worker failed: %r", task.url, error)
@@ -391,15 +391,15 @@ class Workers:
             result = result._replace(attempts=result.attempts + task.attempts)
             self._results.append(Done(task, result))
 
-    def _settled(self, feed: Feed) -> list[Done]:
+    def _settled(self, queue: TaskQueue) -> list[Done]:
         """Take what the workers have done; return what is certain of it, failures recorded."""
         batch = []
         for _ in range(len(self._results)):
             done = self._results.popleft()
-            if not self._doubts.hold(done):
+            if not self._attribution.hold(done):
                 batch.append(self._recorded(done))
-        certain, again = self._doubts.settle()
-        feed.put(*again)
+        certain, again = self._attribution.settle()
+        queue.put(*again)
         return batch + [self._recorded(done) for done in certain]
 
     def _recorded(self, done: Done) -> Done:
@@ -410,32 +410,32 @@ class Workers:
 
     def stop(self) -> None:
         self._transfer.stop.set()
-        for side in self._transfer.sides:
-            side.wake()
+        for endpoint in self._transfer.endpoints:
+            endpoint.wake()
 
     def note(self) -> str:
-        return note_on(self._transfer.sides)
+        return note_on(self._transfer.endpoints)
 
-    def underway(self) -> Underway:
-        return Underway(self._transfer.sides.bucket.in_flight, self._times.slowest())
+    def in_flight(self) -> InFlight:
+        return InFlight(self._transfer.endpoints.bucket.in_flight, self._times.slowest())
 
     @property
     def held(self) -> int:
-        return len(self._doubts)
+        return len(self._attribution)
 
 
 def _unless_stopped(ask: Callable[[], None]) -> None:
-    with suppress(Stopped):
+    with suppress(Cancelled):
         ask()
 
 
 def raise_what_ended(worker: Future[None]) -> None:
-    """Raise CannotGoOn where worker ended before its work; SystemExit, say, must not end the run as done."""
+    """Raise FatalError where worker ended before its work; SystemExit, say, must not end the run as done."""
     error = worker.exception()
-    if isinstance(error, CannotGoOn):
+    if isinstance(error, FatalError):
         raise error
     if error is not None:
-        raise CannotGoOn(f"a worker died: {error!r}. Run it again: it resumes.") from error
+        raise FatalError(f"a worker died: {error!r}. Run it again: it resumes.") from error
 
 
 # --- the command line ---

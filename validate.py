@@ -31,9 +31,9 @@ from tqdm import tqdm
 
 from cdn2s3 import file_names
 from cdn2s3.atomic_file import replacing
-from cdn2s3.cdn.body_reader import Reader
-from cdn2s3.cdn.buffer_pool import BUDGET, Budget
-from cdn2s3.cdn.client import Source
+from cdn2s3.cdn.body_reader import BodyReader
+from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
+from cdn2s3.cdn.client import CdnClient
 from cdn2s3.console import progress, rerun_hint, stdio
 from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
@@ -51,15 +51,15 @@ from cdn2s3.errors import (
     EXIT_DONE,
     EXIT_SIGINT,
     EXIT_SOME_FAILED,
-    CannotGoOn,
-    Fixable,
-    Stopped,
-    TryAgain,
+    Cancelled,
+    FatalError,
+    TransientError,
+    UsageError,
 )
-from cdn2s3.http.deadline import Limit
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.planning import survey
-from cdn2s3.planning.survey import Worklist
+from cdn2s3.planning.survey import UrlSurvey
 from cdn2s3.reports import html, migration_report
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
@@ -69,7 +69,7 @@ from cdn2s3.state.files import held_lock, lock_holder
 from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.state.lines import encode
 from cdn2s3.text import MB
-from cdn2s3.transfer.pipeline import Patience
+from cdn2s3.transfer.pipeline import RetryPolicy
 from cdn2s3.validation import findings as findings_module
 from cdn2s3.validation import spot_check
 from cdn2s3.validation.comparison import (
@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         begin_log(*notes)
         with held_lock(settings.state_dir / LOCK, "validate.py"):
             return validate(settings, arguments)
-    except CannotGoOn as error:
+    except FatalError as error:
         say_error("validate.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
@@ -135,15 +135,15 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         """Write the report of a stopped validation; a failure must not hide why it was stopped."""
         try:
             write(stopped)
-        except CannotGoOn as error:
+        except FatalError as error:
             log.error("%s", error)
 
     try:
         findings, counts = validation.go()
-    except Fixable:
+    except UsageError:
         raise  # nothing was contacted, nothing is to be told of the bucket
-    except CannotGoOn as error:
-        write_or_say(findings_module.stopped(settings, rerun_hint.typed(str(error)), error.exit_code))
+    except FatalError as error:
+        write_or_say(findings_module.stopped(settings, rerun_hint.with_env_file(str(error)), error.exit_code))
         raise
     except Interrupted as interrupted:
         why = f"signal {interrupted.exit_code - 128}"
@@ -152,11 +152,11 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     spot = findings.spot
     code = EXIT_DONE if verdict(counts) == COMPLETE and spot.holds else EXIT_SOME_FAILED
     following = [
-        repair._replace(command=rerun_hint.typed(repair.command))
+        repair._replace(command=rerun_hint.with_env_file(repair.command))
         for repair in repairs(counts, settings.state_dir)
     ]
     if not following and not spot.holds:
-        following.append(Repair(rerun_hint.typed(f"python validate.py --spot-check {spot.asked}")))
+        following.append(Repair(rerun_hint.with_env_file(f"python validate.py --spot-check {spot.asked}")))
     closing = "" if following else advice(counts, settings.state_dir)
     write(findings_module.finished(settings, findings, counts, Steps(following, closing), code))
     show(summary(settings, findings, counts, Steps(following, closing)))
@@ -167,7 +167,7 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
 
 
 def report_places(settings: MigrationSettings, arguments: argparse.Namespace) -> tuple[Path, Path]:
-    """Return where the JSON and the page go; raise Fixable where they cannot: not after hours, but now."""
+    """Return where the JSON and the page go; raise UsageError where they cannot: not after hours, but now."""
     for option, path in (("--json", arguments.json), ("--report", arguments.report)):
         if path is not None:
             check_place(option, path)
@@ -189,25 +189,27 @@ def report_places(settings: MigrationSettings, arguments: argparse.Namespace) ->
 
 
 def check_place(option: str, path: Path) -> None:
-    """Raise Fixable when no file can be written to path."""
+    """Raise UsageError when no file can be written to path."""
     if path.is_dir():
-        raise Fixable(f"{option} {path} is a folder. Name a file.")
+        raise UsageError(f"{option} {path} is a folder. Name a file.")
     if not path.parent.is_dir():
-        raise Fixable(f"{option} {path}: there is no folder {path.parent}. Create it, or correct the path.")
+        raise UsageError(
+            f"{option} {path}: there is no folder {path.parent}. Create it, or correct the path."
+        )
     try:
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
-        raise Fixable(
+        raise UsageError(
             f"{option} {path}: cannot write there: {error.strerror or error}. Correct the path or the "
             "folder's permissions."
         ) from error
 
 
 def refuse_to_start(settings: MigrationSettings) -> None:
-    """Raise CannotGoOn while another run writes what is validated, Fixable for another destination's state."""
+    """Raise FatalError while another run writes what is validated, UsageError for another destination's state."""
     holder = lock_holder(settings.state_dir / run_binding.LOCK)
     if holder is not None:
-        raise CannotGoOn(
+        raise FatalError(
             f"migrate.py is running (process id {holder}): what it is still moving would be called missing. "
             "Let it end first."
         )
@@ -230,7 +232,7 @@ class Validation:
         self.spot = Spot(spot_checks, random.SystemRandom().getrandbits(32))
 
     def go(self) -> tuple[Findings, Counts]:
-        """Do it all; raise CannotGoOn and leave the three files as they were when that is not possible."""
+        """Do it all; raise FatalError and leave the three files as they were when that is not possible."""
         before = self._stamps()
         work = self._survey()
         self.findings = Findings(work, self.spot)
@@ -252,7 +254,7 @@ class Validation:
             self._check_spots(adapter)
             self._write_missing(missing_file)
             if self._stamps() != before or lock_holder(self.state / run_binding.LOCK) is not None:
-                raise CannotGoOn(
+                raise FatalError(
                     "the state files or the list of URLs were changed during the validation. Let what changes "
                     "them end, then run `python validate.py` again."
                 )
@@ -266,20 +268,20 @@ class Validation:
             stamps.append((known.st_size, known.st_mtime_ns) if known else (0, 0))
         return stamps
 
-    def _survey(self) -> Worklist:
-        """Find out which lines are URLs with keys of their own; raise Fixable when that is not possible."""
+    def _survey(self) -> UrlSurvey:
+        """Find out which lines are URLs with keys of their own; raise UsageError when that is not possible."""
         urls = self.settings.source_urls_file
         log.info("reading %s", urls)
         owners = survey.completed_before(self.state / COMPLETED, self.keys)
         work = survey.survey(urls, self.keys, owners, _said_by_migrate, _said_by_migrate)
         if work.collisions and self.settings.on_collision == "refuse":
-            raise Fixable(
+            raise UsageError(
                 f"{work.collisions:,} URLs of {urls} have the key of another URL: no migration has begun with this "
                 "list. `python migrate.py` shows them, and the setting that helps."
             )
         return work
 
-    def _expected(self, work: Worklist) -> Expected:
+    def _expected(self, work: UrlSurvey) -> Expected:
         expected = Expected(self.settings.source_urls_file, self.keys, work)
         log.info("reading %s", self.state / COMPLETED)
         if not run_binding.is_taken_over(self.settings):
@@ -293,7 +295,7 @@ class Validation:
     # --- the bucket, key by key ---
 
     def _list(self) -> None:
-        """Compare every object that the listing shows; raise CannotGoOn unless it comes to a proper end."""
+        """Compare every object that the listing shows; raise FatalError unless it comes to a proper end."""
         log.info("listing %s under %r", self.settings.destination_bucket, self.settings.destination_prefix)
         ignored = probe_key(self.settings)
         total = self.expected.counts().urls
@@ -347,18 +349,18 @@ class Validation:
         failures = 0
         while True:
             try:
-                return look(self.client, row.key, Limit(self.settings.upload_timeout, stop))
+                return look(self.client, row.key, Deadline(self.settings.upload_timeout, stop))
             except Refused as refused:
                 return refused
-            except TryAgain as error:
+            except TransientError as error:
                 failures += 1
                 if failures > self.settings.max_retries:
-                    raise CannotGoOn(
+                    raise FatalError(
                         f"the bucket does not tell whether {row.key!r} is there: {error.message}. "
                         "Run `python validate.py` again later."
                     ) from error
                 if stop.wait(backoff(failures)):
-                    raise Stopped from error
+                    raise Cancelled from error
 
     # --- a few images, byte by byte ---
 
@@ -369,12 +371,12 @@ class Validation:
         log.info("spot check of %s images, seed %d", f"{self.spot.asked:,}", self.spot.seed)
         settings, stop = self.settings, threading.Event()
         checker = spot_check.SpotCheck(
-            Source(settings.url_prefix, adapter, stop),
+            CdnClient(settings.url_prefix, adapter, stop),
             self.client,
-            Reader(settings.content_check, settings.max_buffer_bytes, "md5", PART_BYTES),
+            BodyReader(settings.content_check, settings.max_buffer_bytes, "md5", PART_BYTES),
             self.keys,
-            Budget(BUDGET, stop),
-            Patience(settings.max_retries, settings.download_timeout, settings.upload_timeout),
+            BufferPool(POOL_BYTES, stop),
+            RetryPolicy(settings.max_retries, settings.download_timeout, settings.upload_timeout),
             stop,
         )
         draw = random.Random(self.spot.seed)  # noqa: S311  # a sample, not a secret

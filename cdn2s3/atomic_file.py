@@ -8,15 +8,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from cdn2s3.errors import CannotGoOn
+from cdn2s3.errors import FatalError
 
 OWNER_ONLY = 0o600
 _BUFFER_BYTES = 1 << 20
 
 
-def cannot_write(path: Path, error: OSError) -> CannotGoOn:
+def cannot_write(path: Path, error: OSError) -> FatalError:
     """Return the error that stops the run when path cannot be written, with the remedy for a full disk."""
-    return CannotGoOn(
+    return FatalError(
         f"cannot write {path}: {error.strerror or error}. Nothing is recorded that did not happen; "
         "make room or correct the permissions there, then run the same command again."
     )
@@ -26,7 +26,7 @@ def cannot_write(path: Path, error: OSError) -> CannotGoOn:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Give a file to write; at the end of the block it takes the place of path, whole and on disk.
 
-    When the block raises, path stays as it was. Raise CannotGoOn when the disk does not take it.
+    When the block raises, path stays as it was. Raise FatalError when the disk does not take it.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:

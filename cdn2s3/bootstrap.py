@@ -14,7 +14,7 @@ import signal
 import sys
 from pathlib import Path
 
-from cdn2s3.errors import EXIT_FIXABLE, Fixable
+from cdn2s3.errors import EXIT_FIXABLE, UsageError
 
 SCRIPTS = frozenset({"collect_urls.py", "migrate.py", "validate.py"})
 OLDEST = (3, 9)
@@ -97,13 +97,13 @@ def open_files_needed(workers: int) -> int:
 
 
 def allow_open_files(workers: int) -> None:
-    """Let this process have the open files that so many workers need; raise Fixable when it may not."""
+    """Let this process have the open files that so many workers need; raise UsageError when it may not."""
     needed = open_files_needed(workers)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return
     if hard != resource.RLIM_INFINITY and hard < needed:
-        raise Fixable(
+        raise UsageError(
             f"CONCURRENCY needs {needed} open files, {hard} are allowed: lower it, or raise ulimit -n."
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -1,12 +1,12 @@
 """What can go wrong, told apart by type; the causes that failed_transfers.txt knows, in one table.
 
     MigrationError
-    ├── UrlFailed       this URL has failed for good: record its cause, go on with the others
-    ├── TryAgain        this attempt has failed, another one may work
-    ├── NoRoom          (buffers) the body needs more memory than is free: wait for it, then make the attempt again
-    ├── Stopped         somebody asked the run to stop: this URL stays as it was, not tried
-    └── CannotGoOn      stop the run, exit 3: the state is saved and a re-run resumes
-        └── Fixable     exit 2: an edit puts it right, and nothing was contacted
+    ├── PermanentError      this URL has failed for good: record its cause, go on with the others
+    ├── TransientError      this attempt has failed; another one may work
+    ├── BufferExhausted     (cdn/buffer_pool) no memory is free for the body: wait for it, then try again
+    ├── Cancelled           the run is stopping: this URL stays as it was, not tried
+    └── FatalError          stop the run, exit 3: the state is saved and a re-run resumes
+        └── UsageError      exit 2: an edit fixes it, and nothing was contacted
 
 Foreign exceptions (sockets, TLS, botocore) become one of these at the edge where they appear, by type or
 error code, never by message text.
@@ -85,7 +85,7 @@ class MigrationError(Exception):
     """Root of everything this tool raises on purpose."""
 
 
-class UrlFailed(MigrationError):
+class PermanentError(MigrationError):
     """Tell that one URL has failed for good.
 
     cause is a name in CAUSES; message is one line for a person, without the URL. doubtful is True when the
@@ -99,7 +99,7 @@ class UrlFailed(MigrationError):
         self.doubtful = doubtful
 
 
-class TryAgain(MigrationError):
+class TransientError(MigrationError):
     """Tell that one attempt has failed and another one may work.
 
     cause is a name in CAUSES; retry_after is how long the server asked us to wait, in seconds, or None.
@@ -112,17 +112,17 @@ class TryAgain(MigrationError):
         self.retry_after = retry_after
 
 
-class Stopped(MigrationError):
+class Cancelled(MigrationError):
     """Tell a worker that the run is being stopped; its URL stays not tried."""
 
 
-class CannotGoOn(MigrationError):
+class FatalError(MigrationError):
     """Stop the run. The message says what, where and what to do next."""
 
     exit_code = EXIT_CANNOT_GO_ON
 
 
-class Fixable(CannotGoOn):
+class UsageError(FatalError):
     """Refuse to start: settings, arguments or input that an edit puts right."""
 
     exit_code = EXIT_FIXABLE

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from cdn2s3.errors import Fixable
+from cdn2s3.errors import UsageError
 
 FAILED = "failed_transfers.txt"  # written too, and input as well: SOURCE_URLS_FILE may name it
 WRITTEN = frozenset({
@@ -32,7 +32,7 @@ def is_kept(path: Path, names: Iterable[str], paths: Iterable[Path] = ()) -> boo
 
 
 def refuse_reports(given: Mapping[str, Path], defaults: Mapping[str, str], inputs: Iterable[Path]) -> None:
-    """Raise Fixable where a report would replace a file of another use, or the other report.
+    """Raise UsageError where a report would replace a file of another use, or the other report.
 
     given are the paths by their options, defaults the name that each has of its own; inputs are files that
     the job reads.
@@ -41,9 +41,9 @@ def refuse_reports(given: Mapping[str, Path], defaults: Mapping[str, str], input
     for option, path in given.items():
         names = (WRITTEN | COLLECTED | READ | {FAILED}) - {defaults[option]}
         if is_kept(path, names, inputs):
-            raise Fixable(
+            raise UsageError(
                 f"{option} {path}: that is a file which the scripts read or keep, and the report would replace "
                 "it. Choose another name."
             )
     if len({*map(os.path.realpath, given.values())}) < len(given):
-        raise Fixable(f"{' and '.join(given)} name one file. Give each report its own.")
+        raise UsageError(f"{' and '.join(given)} name one file. Give each report its own.")

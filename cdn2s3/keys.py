@@ -24,7 +24,7 @@ _PLAIN = "[A-Za-z0-9_~-][A-Za-z0-9._~-]*"  # a segment of a path in which nothin
 _IS_PLAIN_PATH = re.compile(f"{_PLAIN}(?:/{_PLAIN})*".encode()).fullmatch
 
 
-class Malformed(ValueError):
+class InvalidUrl(ValueError):
     """Tell why a line is not a URL that this run may fetch."""
 
 
@@ -87,7 +87,7 @@ class KeyMaker:
         return key if len(key) <= KEY_BYTES else None
 
     def known(self, line: bytes) -> Known:
-        """Return what is known of line, a URL as bytes, whether it is plain or not; raise Malformed."""
+        """Return what is known of line, a URL as bytes, whether it is plain or not; raise InvalidUrl."""
         plain = self.plain_key(line)
         if plain is not None:
             return Known(plain, True, self.tells)
@@ -97,7 +97,7 @@ class KeyMaker:
         return Known(key, address.stripped, told)
 
     def address(self, url: str) -> Address:
-        """Return where url is fetched from and where it goes; raise Malformed when it may not be fetched.
+        """Return where url is fetched from and where it goes; raise InvalidUrl when it may not be fetched.
 
         url is one line of urls.txt, undecodable bytes as surrogates (errors="surrogateescape").
         """
@@ -112,26 +112,26 @@ class KeyMaker:
         return Address(quote(target, safe=_SAFE_ON_THE_WIRE), _checked(key), stripped)
 
     def _parts(self, url: str) -> tuple[str, str]:
-        """Return url's path and its query with the question mark, or raise Malformed."""
+        """Return url's path and its query with the question mark, or raise InvalidUrl."""
         try:
             url.encode("utf-8")
         except UnicodeEncodeError:
-            raise Malformed("not UTF-8") from None
+            raise InvalidUrl("not UTF-8") from None
         if not url.startswith(_SCHEMES):
             if url.strip().startswith(_SCHEMES):
-                raise Malformed("blanks around the URL")
-            raise Malformed("not an http or https URL")
+                raise InvalidUrl("blanks around the URL")
+            raise InvalidUrl("not an http or https URL")
         if not url.startswith(self._naming.url_prefix):
-            raise Malformed(f"not under URL_PREFIX {self._naming.url_prefix}")
+            raise InvalidUrl(f"not under URL_PREFIX {self._naming.url_prefix}")
         before_fragment = url.partition("#")[0]
         path, mark, query = before_fragment[self._origin_length :].partition("?")
         if not before_fragment.startswith(self._naming.url_prefix) or len(path) < 1:
-            raise Malformed("no file name")
+            raise InvalidUrl("no file name")
         octets = unquote_to_bytes(path)  # what the CDN will see, whether or not it is UTF-8
         if _CONTROL.search(url) or _CONTROL_OCTET.search(octets) or _CONTROL.search(_decoded(path)):
-            raise Malformed("a control character")
+            raise InvalidUrl("a control character")
         if b".." in octets.replace(b"\\", b"/").split(b"/"):
-            raise Malformed("a .. segment")
+            raise InvalidUrl("a .. segment")
         return path, mark + query
 
     def _key(self, path: str) -> tuple[str, bool]:
@@ -145,7 +145,7 @@ class KeyMaker:
             if stripped:
                 name = name[len(naming.strip) :]
         if not name or name.endswith("/"):
-            raise Malformed("no file name")
+            raise InvalidUrl("no file name")
         return naming.destination_prefix + name, stripped
 
 
@@ -160,5 +160,5 @@ def _decoded(path: str) -> str:
 
 def _checked(key: str) -> str:
     if len(key) * 4 > KEY_BYTES and len(key.encode("utf-8")) > KEY_BYTES:
-        raise Malformed(f"the key is longer than {KEY_BYTES} bytes")
+        raise InvalidUrl(f"the key is longer than {KEY_BYTES} bytes")
     return key

@@ -34,7 +34,7 @@ class Task(NamedTuple):
     url: str
     attempts: int = 0  # made in an earlier pass
     cause: str = ""  # of the failure in an earlier pass; "" in the first
-    second_chance: bool = False  # True: the next failure while its side is up is its own
+    retry_after_recovery: bool = False  # True: the next failure while its side is up is its own
 
 
 class Share(NamedTuple):

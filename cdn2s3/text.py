@@ -35,7 +35,7 @@ def _hours(minutes: int) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def counted(number: int, one: str, many: str = "") -> str:
+def pluralize(number: int, one: str, many: str = "") -> str:
     """Return number and what it counts; many is the plural where it is not one with an s."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 

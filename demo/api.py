@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from demo.server import DemoHandler, DemoServer, Tls, arguments, wait_for_the_end
-from demo.world import Lot, World, build_world
+from demo.world import Lot, World, build_small_world, build_world
 
 STYLES = ("page", "offset", "cursor", "next_url", "link_header")
 TOKEN = "demo-token"  # what the demo's API accepts unless told otherwise
@@ -183,9 +183,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--token", default=TOKEN, help="the bearer token that is asked for (%(default)s)")
     options = parser.parse_args(argv)
     tls = Tls(*options.tls) if options.tls else None
-    server = ApiServer(
-        build_world(), options.cdn_url, options.port, token=options.token, tls=tls, log=options.log
-    )
+    world = build_small_world() if options.small else build_world()
+    server = ApiServer(world, options.cdn_url, options.port, token=options.token, tls=tls, log=options.log)
     with server as api:
         wait_for_the_end(api.server_address[1], options.until_stdin_closes)
     return 0

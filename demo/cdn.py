@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from demo.server import DemoHandler, DemoServer, Tls, arguments, wait_for_the_end
-from demo.world import EDGE_LOCATION, Fault, Image, World, build_world
+from demo.world import EDGE_LOCATION, Fault, Image, World, build_small_world, build_world
 
 DRIP_BYTES = 64  # at a time
 DRIP_EVERY = 0.25  # seconds; a picture of 20 KB takes more than a minute
@@ -122,7 +122,8 @@ def main(argv: list[str] | None = None) -> int:
     """Serve until told to stop."""
     options = arguments("Serve the demo's images as CloudFront would; the port is printed.").parse_args(argv)
     tls = Tls(*options.tls) if options.tls else None
-    with CdnServer(build_world(), options.port, tls, options.log) as cdn:
+    world = build_small_world() if options.small else build_world()
+    with CdnServer(world, options.port, tls, options.log) as cdn:
         wait_for_the_end(cdn.server_address[1], options.until_stdin_closes)
     return 0
 

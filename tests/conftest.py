@@ -1,20 +1,16 @@
-"""Fixtures: the local S3 and CDN of tests/servers, plain and over TLS, stopped after each test."""
+"""Fixtures: the local S3 and CDN of tests/fakes, plain and over TLS, stopped after each test."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from tests.servers.s3 import S3Server
-from tests.servers.source import SourceServer
-from tests.servers.tls import TlsMaterial, make_tls
+from tests.fakes.s3 import S3Server
+from tests.fakes.source import SourceServer
+from tests.fakes.tls import TlsMaterial, make_tls
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 from cdn2s3.state import ledger
-from tests.servers.process import ROOT
-from tests.servers.s3 import S3Server
-from tests.servers.source import SourceServer
-from tests.servers.tls import TlsMaterial
+from tests import ROOT
+from tests.fakes.s3 import S3Server
+from tests.fakes.source import SourceServer
+from tests.fakes.tls import TlsMaterial
 
 PATIENCE = 60.0  # seconds; a run that takes longer hangs
 QUICK = {  # what makes a test of minutes one of seconds: the code is the same, its waits are shorter
@@ -95,9 +95,9 @@ class Running:
     def is_over(self) -> bool:
         return self._process.poll() is not None
 
-    def until(self, condition: Callable[[], bool], patience: float = PATIENCE) -> None:
+    def until(self, condition: Callable[[], bool], policy: float = PATIENCE) -> None:
         """Wait until condition holds; fail when it does not in time, or the run ends before."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + policy
         while not condition():
             if self.is_over:
                 raise AssertionError(f"the run ended before: {self.end()}")
@@ -112,14 +112,14 @@ class Running:
         self.send(signal.SIGKILL)
         self.end()
 
-    def end(self, patience: float = PATIENCE) -> Ran:
+    def end(self, policy: float = PATIENCE) -> Ran:
         """Wait for the end; fail when it does not come."""
         try:
-            out, err = self._process.communicate(timeout=patience)
+            out, err = self._process.communicate(timeout=policy)
         except subprocess.TimeoutExpired:
             self._process.kill()
             out, err = self._process.communicate()
-            raise AssertionError(f"it did not end within {patience} s:\n{out}{err}") from None
+            raise AssertionError(f"it did not end within {policy} s:\n{out}{err}") from None
         return Ran(self._process.returncode, out, err, time.monotonic() - self._began)
 
     def close(self) -> None:
@@ -168,11 +168,11 @@ class Migration:
             command = [sys.executable, "-c", _RUNNER, json.dumps(quick), before]
         return Running([*command, *arguments], self.folder, limits or {}, terminal)
 
-    def run(self, *arguments: str, patience: float = PATIENCE, **options: Any) -> Ran:
+    def run(self, *arguments: str, policy: float = PATIENCE, **options: Any) -> Ran:
         """Run migrate.py to its end."""
         running = self.start(*arguments, **options)
         try:
-            return running.end(patience)
+            return running.end(policy)
         finally:
             running.close()
 

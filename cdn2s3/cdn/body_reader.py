@@ -14,10 +14,10 @@ from typing import Any, Callable
 from zlib import crc32
 
 from cdn2s3.cdn import image_type
-from cdn2s3.cdn.buffer_pool import SMALL, Room
-from cdn2s3.errors import TryAgain, UrlFailed
-from cdn2s3.http.deadline import Limit
-from cdn2s3.http.response import Answer
+from cdn2s3.cdn.buffer_pool import SMALL, BufferLease
+from cdn2s3.errors import PermanentError, TransientError
+from cdn2s3.http.deadline import Deadline
+from cdn2s3.http.response import Response
 from cdn2s3.records import Image
 from cdn2s3.text import printable, redact
 
@@ -36,45 +36,47 @@ _MEDIA_TYPE = re.compile(
 class LargeBody:
     """A body that does not fit into max_buffer: its parts, to be read once."""
 
-    def __init__(self, reader: Reader, answer: Answer, room: memoryview, filled: int, limit: Limit) -> None:
+    def __init__(
+        self, reader: BodyReader, answer: Response, lease: memoryview, filled: int, deadline: Deadline
+    ) -> None:
         self._reader = reader
         self._answer = answer
-        self._room = room
+        self._lease = lease
         self._filled = filled  # bytes of the first part that have been read already
-        self._limit = limit
+        self._deadline = deadline
         self.media_type = ""  # known after start()
 
     def start(self) -> None:
         """Read the first part and check that it begins like an image; raise as Reader.read does."""
         self._fill()
-        self.media_type = self._reader.media_type(self._answer, self._room[: self._filled])
+        self.media_type = self._reader.media_type(self._answer, self._lease[: self._filled])
 
     def _fill(self) -> None:
-        while self._filled < len(self._room):
-            got = self._answer.read_into(self._room[self._filled :])
+        while self._filled < len(self._lease):
+            got = self._answer.read_into(self._lease[self._filled :])
             if got == 0:
                 return
             self._filled += got
 
     def parts(self) -> Iterator[memoryview]:
-        """Yield the parts; raise TryAgain (truncated) after the last one where the body is not whole.
+        """Yield the parts; raise TransientError (truncated) after the last one where the body is not whole.
 
         The time that the taker of a part needs is not the CDN's: the download's deadline moves by it.
         """
-        start = bytes(self._room[:64])
+        start = bytes(self._lease[:64])
         size, tail = 0, b""
         while self._filled:
             size += self._filled
-            tail = bytes(self._room[max(0, self._filled - 64) : self._filled])
+            tail = bytes(self._lease[max(0, self._filled - 64) : self._filled])
             given = time.monotonic()
-            yield self._room[: self._filled]
-            self._limit.deadline += time.monotonic() - given
+            yield self._lease[: self._filled]
+            self._deadline.at += time.monotonic() - given
             self._filled = 0
             self._fill()
         self._reader.check_whole(self._answer, start, tail, size, self.media_type)
 
 
-class Reader:
+class BodyReader:
     """Read bodies under one set of rules; shared by all workers.
 
     content_check is CONTENT_CHECK; integrity says which digest is computed. A body over max_buffer bytes is
@@ -87,58 +89,60 @@ class Reader:
         self._integrity = integrity
         self._part_size = max(part_bytes, max_buffer)
 
-    def read(self, answer: Answer, room: Room, limit: Limit) -> Image | LargeBody:
+    def read(self, answer: Response, lease: BufferLease, deadline: Deadline) -> Image | LargeBody:
         """Return the body that answer brings, checked; a LargeBody where it is over max_buffer.
 
-        Raise UrlFailed (empty, not_an_image), TryAgain (truncated, timeout, connection), NoRoom.
+        Raise PermanentError (empty, not_an_image), TransientError (truncated, timeout, connection), BufferExhausted.
         """
         length = answer.length
         if length is not None and length > self._max_buffer:
-            return LargeBody(self, answer, room.view(self._part_size), 0, limit)
+            return LargeBody(self, answer, lease.view(self._part_size), 0, deadline)
         most = length if length is not None else min(SMALL, self._max_buffer)
-        view = room.view(most)[:most]
+        view = lease.view(most)[:most]
         digest = _digest_of(self._integrity)
         filled = _fill(answer, view, 0, digest)
         if length is None and filled == len(view):  # it may go on: move it to the largest buffer there is
-            larger = room.view(self._part_size)
+            larger = lease.view(self._part_size)
             larger[:filled] = view[:filled]
             filled = _fill(answer, larger[: self._max_buffer], filled, digest)
             if filled == self._max_buffer:
-                return LargeBody(self, answer, larger, filled, limit)
+                return LargeBody(self, answer, larger, filled, deadline)
             view = larger
         body = view[:filled]
         media_type = self.media_type(answer, body)
         self.check_whole(answer, body, body, filled, media_type)
         return Image(body, media_type, digest.md5(), digest.crc32())
 
-    def media_type(self, answer: Answer, start: memoryview) -> str:
-        """Return the media type of a body that begins with start; raise UrlFailed if it may not be stored."""
+    def media_type(self, answer: Response, start: memoryview) -> str:
+        """Return the media type of a body that begins with start; raise PermanentError if it may not be stored."""
         if not start:
-            raise UrlFailed("empty", "the body is empty")
+            raise PermanentError("empty", "the body is empty")
         sniffed = image_type.content_type(start)
         coding = answer.headers.get("content-encoding", "identity").lower()
         if coding not in ("identity", "") and sniffed is None:
-            raise UrlFailed("not_an_image", f"the body is encoded ({coding}) though that was not asked for")
+            raise PermanentError(
+                "not_an_image", f"the body is encoded ({coding}) though that was not asked for"
+            )
         if sniffed is None and self._content_check == "image":
             said = answer.headers.get("content-type", "no type")
-            raise UrlFailed(
+            raise PermanentError(
                 "not_an_image", f"the body does not begin like an image (labelled {said}){_beginning(start)}"
             )
         if sniffed is None and self._content_check == "not_html" and image_type.is_html(start):
-            raise UrlFailed("not_an_image", f"the body is an HTML page{_beginning(start)}")
+            raise PermanentError("not_an_image", f"the body is an HTML page{_beginning(start)}")
         if sniffed is not None:
             return sniffed
         said = answer.headers.get("content-type", "")
         return said if len(said) <= _LONGEST_TYPE and _MEDIA_TYPE.fullmatch(said) else _FALLBACK_TYPE
 
     def check_whole(
-        self, answer: Answer, start: image_type.Bytes, tail: image_type.Bytes, size: int, media_type: str
+        self, answer: Response, start: image_type.Bytes, tail: image_type.Bytes, size: int, media_type: str
     ) -> None:
-        """Raise TryAgain (truncated) where nothing tells that the body has come to its end."""
+        """Raise TransientError (truncated) where nothing tells that the body has come to its end."""
         no_length = answer.length is None and not answer.chunked
         if not image_type.is_whole(start, tail, size, media_type) and (no_length or answer.has_surplus):
             why = "no Content-Length" if no_length else "more bytes came than Content-Length said"
-            raise TryAgain("truncated", f"{why}, and the image's own end is missing")
+            raise TransientError("truncated", f"{why}, and the image's own end is missing")
 
 
 def _beginning(start: memoryview) -> str:
@@ -181,7 +185,7 @@ def _digest_of(integrity: str) -> _Md5 | _Crc32:
     return _Md5() if integrity == "md5" else _Crc32()
 
 
-def _fill(answer: Answer, view: memoryview, filled: int, digest: _Md5 | _Crc32) -> int:
+def _fill(answer: Response, view: memoryview, filled: int, digest: _Md5 | _Crc32) -> int:
     """Read into view from filled on until it is full or the body ends; return the bytes in it."""
     hashed = filled
     while filled < len(view):

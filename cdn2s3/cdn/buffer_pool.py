@@ -10,14 +10,14 @@ import mmap
 import threading
 from contextlib import suppress
 
-from cdn2s3.errors import MigrationError, Stopped
+from cdn2s3.errors import Cancelled, MigrationError
 
 SMALL = 1 << 20  # bytes of the buffer that each worker keeps; lent ones are multiples of it
-BUDGET = 400_000_000  # bytes of all buffers of a run together that are lent, or kept to be lent again
+POOL_BYTES = 400_000_000  # bytes of all buffers of a run together that are lent, or kept to be lent again
 _HUGE_PAGE = 1 << 21  # bytes; where Linux has them
 
 
-class NoRoom(MigrationError):
+class BufferExhausted(MigrationError):
     """Tell that a body needs size bytes and the budget has not got them now."""
 
     def __init__(self, size: int) -> None:
@@ -25,7 +25,7 @@ class NoRoom(MigrationError):
         self.size = size
 
 
-class Budget:
+class BufferPool:
     """Lend buffers of total bytes at most, those included that have come back; shared by all workers."""
 
     def __init__(self, total: int, stop: threading.Event) -> None:
@@ -35,8 +35,8 @@ class Budget:
         self._stop = stop
         self._changed = threading.Condition()
 
-    def lend(self, size: int, wait: bool) -> memoryview | None:
-        """Return a buffer of at least size bytes; None when there is no room and wait is False. Raise Stopped.
+    def acquire(self, size: int, wait: bool) -> memoryview | None:
+        """Return a buffer of at least size bytes; None when there is no room and wait is False. Raise Cancelled.
 
         What is larger than the whole budget gets it alone.
         """
@@ -45,7 +45,7 @@ class Budget:
                 if not wait:
                     return None
                 if self._stop.is_set():
-                    raise Stopped
+                    raise Cancelled
                 self._changed.wait(0.5)
         return found
 
@@ -74,31 +74,31 @@ class Budget:
         return min(len(view), self._total)
 
 
-class Room:
+class BufferLease:
     """The buffer of one URL on its way: the worker's own, or one that is lent. Use it as a context."""
 
     _own = threading.local()
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: BufferPool) -> None:
         self._budget = budget
         self._lent: memoryview | None = None
 
     def view(self, size: int) -> memoryview:
-        """Return a buffer of at least size bytes; raise NoRoom where the budget has not got them now."""
+        """Return a buffer of at least size bytes; raise BufferExhausted where the budget has not got them now."""
         if size <= SMALL:
             return self._small()
         if self._lent is not None and len(self._lent) >= size:
             return self._lent
         self.release()
-        self._lent = self._budget.lend(_rounded(size), wait=False)
+        self._lent = self._budget.acquire(_rounded(size), wait=False)
         if self._lent is None:
-            raise NoRoom(size)
+            raise BufferExhausted(size)
         return self._lent
 
     def wait_for(self, size: int) -> None:
-        """Wait until size bytes are lent to this URL; raise Stopped."""
+        """Wait until size bytes are lent to this URL; raise Cancelled."""
         self.release()
-        self._lent = self._budget.lend(_rounded(size), wait=True)
+        self._lent = self._budget.acquire(_rounded(size), wait=True)
 
     def _small(self) -> memoryview:
         view: memoryview | None = getattr(self._own, "view", None)
@@ -112,7 +112,7 @@ class Room:
             lent, self._lent = self._lent, None
             self._budget.take_back(lent)
 
-    def __enter__(self) -> Room:
+    def __enter__(self) -> BufferLease:
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
-from cdn2s3.http.deadline import Limit
-from cdn2s3.http.pool import Wire, host_header, request_head
+from cdn2s3.errors import FatalError, PermanentError, TransientError
+from cdn2s3.http.deadline import Deadline
+from cdn2s3.http.pool import ConnectionPool, host_header, request_head
 from cdn2s3.http.requests_adapter import USER_AGENT, PooledAdapter
-from cdn2s3.http.response import Answer
+from cdn2s3.http.response import Response
 from cdn2s3.resilience.retry import retry_after
 from cdn2s3.settings.declarations import MigrationSettings
 
@@ -25,7 +25,7 @@ _THROTTLED = frozenset({429, 503})
 _PROBE_SECONDS = 10.0
 
 
-class Source:
+class CdnClient:
     """Fetch files from under URL_PREFIX; shared by all workers.
 
     Nothing else is ever contacted: the server is that of url_prefix, and a redirect is followed only to a URL
@@ -48,14 +48,14 @@ class Source:
         self._rest_of_head = request_head("", "", self._headers).split(b"\r\n", 1)[1]
         self._worked: str | None = None  # a target that was received whole, for the probe
 
-    def get(self, target: str, limit: Limit) -> Answer:
+    def get(self, target: str, deadline: Deadline) -> Response:
         """Ask for target (path and query) and return the answer, its body unread; close it.
 
-        Raise UrlFailed where another attempt would not help, else TryAgain; Stopped; CannotGoOn.
+        Raise PermanentError where another attempt would not help, else TransientError; Cancelled; FatalError.
         """
         asked = target
         for _ in range(_MOST_REDIRECTS + 1):
-            answer = self._ask(asked, limit)
+            answer = self._ask(asked, deadline)
             if answer.status == 200:
                 return answer
             with answer:
@@ -63,19 +63,19 @@ class Source:
                 if answer.status not in _REDIRECTS:
                     raise _refusal(answer)
                 asked = self._redirected(asked, answer.headers.get("location", ""))
-        raise UrlFailed("forbidden", f"more than {_MOST_REDIRECTS} redirects")
+        raise PermanentError("forbidden", f"more than {_MOST_REDIRECTS} redirects")
 
-    def _ask(self, target: str, limit: Limit) -> Answer:
+    def _ask(self, target: str, deadline: Deadline) -> Response:
         head = b"GET " + target.encode("ascii") + b" HTTP/1.1\r\n" + self._rest_of_head
-        return self._wire.exchange("GET", (head,), limit)
+        return self._wire.request("GET", (head,), deadline)
 
     def _redirected(self, target: str, location: str) -> str:
-        """Return the target that a redirect leads to; raise UrlFailed where it leaves URL_PREFIX."""
+        """Return the target that a redirect leads to; raise PermanentError where it leaves URL_PREFIX."""
         if location.isascii() and location.isprintable() and location and " " not in location:
             url = urljoin(self._base + target, location).partition("#")[0]
             if url.startswith(self._prefix) and ".." not in url.split("?")[0].split("/"):
                 return url[len(self._base) :]
-        raise UrlFailed("forbidden", "a redirect to a place outside URL_PREFIX", doubtful=True)
+        raise PermanentError("forbidden", "a redirect to a place outside URL_PREFIX", doubtful=True)
 
     def gave(self, target: str) -> None:
         """Note that target has been received whole: the probe asks for it."""
@@ -92,29 +92,29 @@ class Source:
         """
         target = self._worked
         try:
-            with self._ask(target or self._path, Limit(_PROBE_SECONDS, self._stop)) as answer:
+            with self._ask(target or self._path, Deadline(_PROBE_SECONDS, self._stop)) as answer:
                 return (
                     None
                     if target is None
                     else answer.status not in {403, *_THROTTLED} and answer.status < 500
                 )
-        except TryAgain:
+        except TransientError:
             return False
 
 
-def _refusal(answer: Answer) -> UrlFailed | TryAgain:
+def _refusal(answer: Response) -> PermanentError | TransientError:
     """Return what an answer that is neither 200 nor a redirect means for its URL."""
     status = answer.status
     said = f"the CDN answered {status}"
     if status in _NOT_FOUND:
-        return UrlFailed("not_found", said)
+        return PermanentError("not_found", said)
     if status in _REFUSED:
-        return UrlFailed("forbidden", said, doubtful=status == 403)
+        return PermanentError("forbidden", said, doubtful=status == 403)
     if status in _THROTTLED:
-        return TryAgain("throttled", said, retry_after(answer.headers.get("retry-after"), time.time()))
+        return TransientError("throttled", said, retry_after(answer.headers.get("retry-after"), time.time()))
     if status == 204:
-        return UrlFailed("empty", said)
-    return TryAgain("server_error", said)
+        return PermanentError("empty", said)
+    return TransientError("server_error", said)
 
 
 _WORKERS = 16
@@ -136,7 +136,7 @@ def heads(settings: MigrationSettings, targets: Sequence[str], seconds: float) -
     """Ask for all targets (path and query, as keys.Address has them), in seconds in all; answers in order."""
     adapter = PooledAdapter(_WORKERS, settings.ca_bundle)
     wire = adapter.wire(settings.url_prefix)
-    whole = Limit(seconds)
+    whole = Deadline(seconds)
     try:
         with ThreadPoolExecutor(min(_WORKERS, max(1, len(targets)))) as pool:
             return list(pool.map(lambda target: _head(wire, target, whole), targets))
@@ -144,16 +144,16 @@ def heads(settings: MigrationSettings, targets: Sequence[str], seconds: float) -
         adapter.close()
 
 
-def _head(wire: Wire, target: str, whole: Limit) -> Head:
+def _head(wire: ConnectionPool, target: str, whole: Deadline) -> Head:
     headers = {"Host": host_header(wire.origin), "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
     try:
-        limit = Limit(min(_SECONDS_EACH, whole.remaining()))
-        with wire.exchange("HEAD", (request_head("HEAD", target, headers),), limit) as answer:
+        deadline = Deadline(min(_SECONDS_EACH, whole.remaining()))
+        with wire.request("HEAD", (request_head("HEAD", target, headers),), deadline) as answer:
             length = answer.headers.get("content-length", "")
             known = answer.status == 200 and length.isascii() and length.isdigit()
             edge = answer.headers.get("x-amz-cf-pop", "")
             return Head(answer.status, int(length) if known else None, edge, "")
-    except TryAgain as error:
+    except TransientError as error:
         return Head(None, None, "", error.message)
-    except CannotGoOn as error:  # a certificate that is not trusted: a finding, not the end of a plan
+    except FatalError as error:  # a certificate that is not trusted: a finding, not the end of a plan
         return Head(None, None, "", str(error))

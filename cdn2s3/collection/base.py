@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     unreadable: int = 0  # lot files that could not be read
 
 
-class Source(Protocol):
+class UrlSource(Protocol):
     """Gives URLs batch by batch, from any Position on."""
 
     def first(self) -> Any:
@@ -33,11 +33,11 @@ class Source(Protocol):
     def resume(self, stored: Mapping[str, Any]) -> Any:
         """Return the Position in a checkpoint.
 
-        Raise ValueError when it holds none, Fixable when the source is not what it was then.
+        Raise ValueError when it holds none, UsageError when the source is not what it was then.
         """
 
     def read(self, position: Any) -> Batch:
-        """Return what is at position; raise CannotGoOn when the source does not give it."""
+        """Return what is at position; raise FatalError when the source does not give it."""
 
     def check_circle(self, position: Any, stale: int) -> None:
-        """Raise CannotGoOn when it goes on for ever: the last `stale` batches gave only known URLs."""
+        """Raise FatalError when it goes on for ever: the last `stale` batches gave only known URLs."""

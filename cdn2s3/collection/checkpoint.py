@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdn2s3.atomic_file import replacing
-from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.state.files import cannot_read
 from cdn2s3.text import redact
@@ -82,7 +82,7 @@ def _without_query(value: str) -> str:
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Replace path; raise CannotGoOn when the disk does not take it."""
+    """Replace path; raise FatalError when the disk does not take it."""
     counts = checkpoint.counts._asdict()
     fields = {"complete": checkpoint.complete, **counts, **checkpoint._asdict()}
     del fields["counts"]
@@ -93,7 +93,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 def load(path: Path) -> Checkpoint | None:
     """Return the checkpoint in path, None when there is no such file.
 
-    Raise Fixable when it cannot be read, CannotGoOn when it is not a whole checkpoint.
+    Raise UsageError when it cannot be read, FatalError when it is not a whole checkpoint.
     """
     try:
         content = path.read_bytes()
@@ -131,23 +131,23 @@ def _checked(found: Any) -> Checkpoint:
     return Checkpoint(found["complete"], counts, found["bytes"], found["rejected_bytes"], position, settings)
 
 
-def damaged(path: Path, why: str) -> CannotGoOn:
+def damaged(path: Path, why: str) -> FatalError:
     """Return the error for a checkpoint that cannot be gone on from."""
-    return CannotGoOn(
+    return FatalError(
         f"the checkpoint {path} is damaged: {why}. Put a good copy in its place, or begin again with "
         "`python collect_urls.py --restart` (the files so far are kept as *.bak)."
     )
 
 
 def check_settings(path: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Raise Fixable, naming old and new, when a checkpoint belongs to another source than today's."""
+    """Raise UsageError, naming old and new, when a checkpoint belongs to another source than today's."""
     changed = [
         f"  - {name}: {before.get(name, '(not there)')} before, {now.get(name, '(not there)')} now"
         for name in [*now, *(name for name in before if name not in now)]
         if before.get(name) != now.get(name)
     ]
     if changed:
-        raise Fixable(
+        raise UsageError(
             f"the checkpoint {path} belongs to other settings:\n" + "\n".join(changed) + "\n"
             "Restore them to go on, or begin again with `python collect_urls.py --restart` "
             "(the files so far are kept as *.bak)."

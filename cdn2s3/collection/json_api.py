@@ -16,13 +16,13 @@ from urllib.parse import quote, urljoin, urlsplit
 import requests
 
 from cdn2s3.collection.base import Batch
-from cdn2s3.collection.pagination import Paging, Position, Reply
-from cdn2s3.errors import CannotGoOn, TryAgain
+from cdn2s3.collection.pagination import ApiResponse, PagePosition, Paging
+from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.http.requests_adapter import PooledAdapter, new_session
 from cdn2s3.resilience.rate_limit import TokenBucket
 from cdn2s3.resilience.retry import backoff, retry_after
 from cdn2s3.settings.declarations import CollectionSettings
-from cdn2s3.text import counted, redact
+from cdn2s3.text import pluralize, redact
 
 log = logging.getLogger(__name__)
 
@@ -58,17 +58,17 @@ class Api:
         self._sleep = sleep
         self._bucket = TokenBucket(settings.api_rate_limit, sleep=sleep)
 
-    def get(self, url: str, page: str) -> Reply:
+    def get(self, url: str, page: str) -> ApiResponse:
         """Return what the API answers at url; page names it in messages.
 
-        Raise CannotGoOn when it refuses or keeps failing.
+        Raise FatalError when it refuses or keeps failing.
         """
         for attempt in range(1, self._attempts + 1):
             self._bucket.take()
             log.debug("GET %s (%s)", redact(url), page)
             try:
                 return self._attempt(url, page)
-            except TryAgain as error:
+            except TransientError as error:
                 last = error.message
                 if attempt == self._attempts:
                     break
@@ -78,28 +78,30 @@ class Api:
                     *(page, last, attempt, self._attempts, wait),
                 )
                 self._sleep(wait)
-        raise CannotGoOn(
-            f"the API gave no {page} in {counted(self._attempts, 'attempt')}; the last one: {last}. "
+        raise FatalError(
+            f"the API gave no {page} in {pluralize(self._attempts, 'attempt')}; the last one: {last}. "
             "Try again when the API is well, or correct API_BASE_URL or API_TIMEOUT."
         )
 
-    def _attempt(self, url: str, page: str) -> Reply:
+    def _attempt(self, url: str, page: str) -> ApiResponse:
         try:
             answer = self._session.get(url, timeout=self._timeout, allow_redirects=False)
             content = answer.content
         except (requests.RequestException, ValueError) as error:  # an odd Location, a body not as encoded
-            raise TryAgain("server_error", f"the answer cannot be read ({type(error).__name__})") from error
+            raise TransientError(
+                "server_error", f"the answer cannot be read ({type(error).__name__})"
+            ) from error
         if answer.status_code != HTTPStatus.OK:
             raise _refusal(answer, url, page, self._token)
-        return Reply(url, self._parsed(answer, content, url), answer.headers.get("link"))
+        return ApiResponse(url, self._parsed(answer, content, url), answer.headers.get("link"))
 
     def _parsed(self, answer: requests.Response, content: bytes, url: str) -> object:
-        """Return the JSON of an answer, or raise TryAgain."""
+        """Return the JSON of an answer, or raise TransientError."""
         try:
             return json.loads(content)
         except (ValueError, RecursionError) as error:
             kind = answer.headers.get("content-type", "no content type")[:60]
-            raise TryAgain(
+            raise TransientError(
                 "server_error",
                 f"the API answered 200, but not with JSON ({kind}, {len(content)} bytes from {redact(url)})"
                 + _beginning(content, self._token),
@@ -115,32 +117,32 @@ class ApiSource:
         self.first = self._paging.first
         self.resume = self._paging.resume
 
-    def read(self, position: Position) -> Batch:
-        """Return the page at position; raise CannotGoOn when there is no getting it."""
+    def read(self, position: PagePosition) -> Batch:
+        """Return the page at position; raise FatalError when there is no getting it."""
         reply = self._api.get(self._paging.url(position), str(position))
         return self._paging.read(reply, position)
 
-    def check_circle(self, position: Position, stale: int) -> None:
-        """Raise CannotGoOn when the last `stale` pages, with known URLs only, are a circle.
+    def check_circle(self, position: PagePosition, stale: int) -> None:
+        """Raise FatalError when the last `stale` pages, with known URLs only, are a circle.
 
         An API may list everything two or three times; one that does so for ever is found out.
         """
         if stale > STALE_PAGES + position.pages * 3 // 4:
-            raise CannotGoOn(
+            raise FatalError(
                 f"the last {stale} pages gave only URLs that were there before: the API goes round in "
                 "circles. Correct API_PAGINATION and its settings, or ask the API's owner."
             )
 
 
-def _refusal(answer: requests.Response, url: str, page: str, token: str) -> TryAgain | CannotGoOn:
+def _refusal(answer: requests.Response, url: str, page: str, token: str) -> TransientError | FatalError:
     """Return what an answer other than 200 means for the collection."""
     status = answer.status_code
     said = f"the API answered {status}{_phrase(status)}"
     if status in _TRY_AGAIN or status >= 500:
         asked = retry_after(answer.headers.get("retry-after"), time.time())
-        return TryAgain(_TRY_AGAIN.get(status, "server_error"), said, asked)
+        return TransientError(_TRY_AGAIN.get(status, "server_error"), said, asked)
     words = _one_line(answer.content, token) if status >= 400 else ""  # a redirect's hold its address
-    return CannotGoOn(
+    return FatalError(
         f"the API answered {status}{_phrase(status)} to {page} ({redact(url)}){_remedy(answer, url, bool(token))}"
         + (f" The API's own words: {words}" if words else "")
     )

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdn2s3.collection.base import Batch
-from cdn2s3.errors import Fixable
+from cdn2s3.errors import UsageError
 from cdn2s3.settings.declarations import CollectionSettings
 
 log = logging.getLogger(__name__)
 
 
-class Position(NamedTuple):
+class LotPosition(NamedTuple):
     """Which lot file to read next."""
 
     files: int  # consumed before it
@@ -31,17 +31,17 @@ class Position(NamedTuple):
         return f"lot file {self.files + 1}"
 
 
-class Lots:
+class LotFiles:
     """The lot files that a glob finds."""
 
     def __init__(self, settings: CollectionSettings) -> None:
-        """List the files; raise Fixable when there is none."""
+        """List the files; raise UsageError when there is none."""
         self._keys = frozenset(settings.lot_url_keys)
         self._glob = settings.lot_files
         found = glob.iglob(self._glob, recursive=True)  # noqa: PTH207  # Path.glob takes no absolute pattern
         self._paths = sorted({os.fsencode(path) for path in found if not Path(path).is_dir()})
         if not self._paths:
-            raise Fixable(
+            raise UsageError(
                 f"LOT_FILES={self._glob} finds no file. It is relative to the current folder; `**` stands "
                 "for any number of folders."
             )
@@ -50,28 +50,28 @@ class Lots:
     def __len__(self) -> int:
         return len(self._paths)
 
-    def first(self) -> Position:
-        return Position(0, self._hash)
+    def first(self) -> LotPosition:
+        return LotPosition(0, self._hash)
 
-    def resume(self, stored: Mapping[str, Any]) -> Position:
+    def resume(self, stored: Mapping[str, Any]) -> LotPosition:
         """Return the Position in a checkpoint.
 
-        Raise ValueError when it holds none, Fixable when the files are not the ones of that time.
+        Raise ValueError when it holds none, UsageError when the files are not the ones of that time.
         """
         files, list_hash = stored.get("files"), stored.get("list_hash")
         if type(files) is not int or not isinstance(list_hash, str):
             raise ValueError("its position is not one of SOURCE=lots")
         if list_hash != self._hash:
-            raise Fixable(
+            raise UsageError(
                 f"the list of files that LOT_FILES={self._glob} finds has changed since the checkpoint "
                 f"({len(self)} files now). Put it back as it was, or begin again with "
                 "`python collect_urls.py --restart` (the files so far are kept as *.bak)."
             )
         if not 0 <= files < len(self):
             raise ValueError("its position is beyond the last lot file")
-        return Position(files, list_hash)
+        return LotPosition(files, list_hash)
 
-    def read(self, position: Position) -> Batch:
+    def read(self, position: LotPosition) -> Batch:
         """Return the URLs of the lot file at position; one that cannot be read is named in the log."""
         path = Path(os.fsdecode(self._paths[position.files]))
         after = position._replace(files=position.files + 1)
@@ -84,10 +84,10 @@ class Lots:
             return self._unreadable(path, "it is not whole JSON in UTF-8", following)
         return Batch(urls, following, items=len(urls), without_url=urls.count(None))
 
-    def check_circle(self, position: Position, stale: int) -> None:
+    def check_circle(self, position: LotPosition, stale: int) -> None:
         """Do nothing: each file is read once."""
 
-    def _unreadable(self, path: Path, why: str, following: Position | None) -> Batch:
+    def _unreadable(self, path: Path, why: str, following: LotPosition | None) -> Batch:
         log.error("the lot file %s cannot be read: %s. It is left out", path, why)
         return Batch([], following, unreadable=1)
 

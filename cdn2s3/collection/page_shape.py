@@ -20,7 +20,7 @@ _LEFT_IS_THE_LIST = frozenset(
 _CHAINS = frozenset({"subexpression", "pipe"})
 
 
-class Misshapen(ValueError):
+class UnexpectedShape(ValueError):
     """Tell in what way a page is not of the shape that the settings expect."""
 
 
@@ -42,7 +42,7 @@ class Shape:
         self._list_in_urls_field = _list_part(jmespath.compile(self._urls_field or "@").parsed)
 
     def read(self, page: object, is_first: bool) -> Content:
-        """Return the content of a page, or raise Misshapen."""
+        """Return the content of a page, or raise UnexpectedShape."""
         urls = self._urls(page)
         items = self._items(page, urls)
         if items and all(url is None for url in urls):
@@ -52,16 +52,18 @@ class Shape:
     def _urls(self, page: object) -> list[Any]:
         urls = found(self._urls_field or "@", page, "API_URLS_FIELD")
         if not isinstance(urls, list):
-            raise Misshapen(f"{self._named()} should give a list of URLs, not {kind(urls)}")
+            raise UnexpectedShape(f"{self._named()} should give a list of URLs, not {kind(urls)}")
         if urls and not any(isinstance(url, str) or url is None for url in urls):
-            raise Misshapen(f"{self._named()} should give a list of URLs, not a list with {kind(urls[0])}")
+            raise UnexpectedShape(
+                f"{self._named()} should give a list of URLs, not a list with {kind(urls[0])}"
+            )
         return urls
 
     def _items(self, page: object, urls: list[Any]) -> list[Any]:
         if self._items_field:
             items = found(self._items_field, page, "API_ITEMS_FIELD")
             if not isinstance(items, list):
-                raise Misshapen(
+                raise UnexpectedShape(
                     f"API_ITEMS_FIELD={self._items_field} should give a list of items, not {kind(items)}"
                 )
             return items
@@ -72,12 +74,12 @@ class Shape:
         return items if isinstance(items, list) else urls
 
     def _check_lack_of_urls(self, items: list[Any], is_first: bool) -> None:
-        """Raise Misshapen when items without a URL mean that API_URLS_FIELD is wrong.
+        """Raise UnexpectedShape when items without a URL mean that API_URLS_FIELD is wrong.
 
         An expression with a filter may well leave out all items of a page.
         """
         if "[?" not in self._urls_field and (is_first or len(items) >= MANY_ITEMS):
-            raise Misshapen(
+            raise UnexpectedShape(
                 f"it has {len(items)} items, but {self._named()} finds no URL in any of them; "
                 f"the first item is {outline(items[0])}"
             )
@@ -94,18 +96,20 @@ class Shape:
         if total is None:
             return None
         if type(total) is not int:
-            raise Misshapen(
+            raise UnexpectedShape(
                 f"API_TOTAL_FIELD={self._total_field} should give a whole number, not {kind(total)}"
             )
         return total if total >= 0 else None
 
 
 def found(expression: str, page: object, setting: str) -> Any:
-    """Return what a JMESPath expression finds in a page, or raise Misshapen naming its setting."""
+    """Return what a JMESPath expression finds in a page, or raise UnexpectedShape naming its setting."""
     try:
         return jmespath.search(expression, page)
     except JMESPathError as error:
-        raise Misshapen(f"{setting}={expression} cannot be evaluated ({type(error).__name__})") from error
+        raise UnexpectedShape(
+            f"{setting}={expression} cannot be evaluated ({type(error).__name__})"
+        ) from error
 
 
 def kind(value: object) -> str:

@@ -20,8 +20,8 @@ from urllib.parse import quote, unquote_plus, urljoin, urlsplit
 from requests.utils import parse_header_links
 
 from cdn2s3.collection.base import Batch
-from cdn2s3.collection.page_shape import Misshapen, Shape, found, kind, outline
-from cdn2s3.errors import CannotGoOn
+from cdn2s3.collection.page_shape import Shape, UnexpectedShape, found, kind, outline
+from cdn2s3.errors import FatalError
 from cdn2s3.http.pool import origin_of
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.state.key_index import Fingerprints
@@ -31,7 +31,7 @@ MOST_EMPTY = 10  # empty pages in a row, each naming a next one, before that is 
 Asked = Union[int, str, None]  # a page's number, offset, cursor or URL; None: the first page
 
 
-class Reply(NamedTuple):
+class ApiResponse(NamedTuple):
     """What the API answered."""
 
     url: str  # that was asked for
@@ -39,7 +39,7 @@ class Reply(NamedTuple):
     link: str | None  # the Link header
 
 
-class Position(NamedTuple):
+class PagePosition(NamedTuple):
     """Which page to ask for next."""
 
     asked: Asked
@@ -60,12 +60,12 @@ class Paging:
         self._asked_before = Fingerprints()
         self._items_before: list[Any] = []
 
-    def first(self) -> Position:
-        return Position(self._style.first)
+    def first(self) -> PagePosition:
+        return PagePosition(self._style.first)
 
-    def resume(self, stored: Mapping[str, Any]) -> Position:
+    def resume(self, stored: Mapping[str, Any]) -> PagePosition:
         """Return the Position that a checkpoint holds; raise ValueError when it holds none."""
-        asked, pages, empty = (stored.get(name) for name in Position._fields)
+        asked, pages, empty = (stored.get(name) for name in PagePosition._fields)
         allowed = (int,) if isinstance(self._style.first, int) else (str, type(None))
         if type(asked) not in allowed:
             raise ValueError("its position is not one of this API_PAGINATION")
@@ -74,36 +74,36 @@ class Paging:
         if isinstance(self._style, _ByLink) and asked is not None:
             try:
                 whole = self._style.resolved(str(asked), self._style.url(None))
-            except (CannotGoOn, Misshapen) as error:
+            except (FatalError, UnexpectedShape) as error:
                 raise ValueError("its position is not a URL of the API") from error
             if whole != asked:
                 raise ValueError("its position is not a whole URL")
-        return Position(asked, pages, empty)
+        return PagePosition(asked, pages, empty)
 
-    def url(self, position: Position) -> str:
+    def url(self, position: PagePosition) -> str:
         """Return the URL to ask for."""
         return self._style.url(position.asked)
 
-    def read(self, reply: Reply, position: Position) -> Batch:
+    def read(self, reply: ApiResponse, position: PagePosition) -> Batch:
         """Return what reply holds, which is the page at position.
 
-        Raise CannotGoOn when it is not of the expected shape, or is a page that was there before.
+        Raise FatalError when it is not of the expected shape, or is a page that was there before.
         """
         try:
             content = self._shape.read(reply.content, is_first=position.pages == 0)
             asked = self._style.following(reply, position.asked, len(content.items))
-        except Misshapen as error:
-            raise CannotGoOn(
+        except UnexpectedShape as error:
+            raise FatalError(
                 f"{position} is not of the expected shape: {error}. The page is {outline(reply.content)}. "
                 "Correct the setting, or ask the API's owner."
             ) from error
         if content.items and content.items == self._items_before:
-            raise CannotGoOn(
+            raise FatalError(
                 f"{position} repeats the page before it: the API does not page as API_PAGINATION and its "
                 "parameters say. Correct them, or ask the API's owner."
             )
         self._items_before = content.items
-        after = Position(asked, position.pages + 1, 0 if content.items else position.empty + 1)
+        after = PagePosition(asked, position.pages + 1, 0 if content.items else position.empty + 1)
         return Batch(
             urls=content.urls,
             following=None if self._is_end(after, reply.url) else after,
@@ -112,8 +112,8 @@ class Paging:
             total=content.total,
         )
 
-    def _is_end(self, after: Position, url: str) -> bool:
-        """Tell whether nothing follows the page at url; raise CannotGoOn when that was read before."""
+    def _is_end(self, after: PagePosition, url: str) -> bool:
+        """Tell whether nothing follows the page at url; raise FatalError when that was read before."""
         if after.asked is None or after.empty > MOST_EMPTY:
             return True
         self._asked_before.add(url.encode())
@@ -121,7 +121,7 @@ class Paging:
             return False
         if after.empty:
             return True
-        raise CannotGoOn(
+        raise FatalError(
             f"page {after.pages} names a next page that was read before (a repeated cursor or link): the API "
             "goes round in circles. Correct API_PAGINATION and its settings, or ask the API's owner."
         )
@@ -135,10 +135,10 @@ class _Style(Protocol):
     def url(self, asked: Asked) -> str:
         """Return the URL of a page."""
 
-    def following(self, reply: Reply, asked: Asked, received: int) -> Asked:
+    def following(self, reply: ApiResponse, asked: Asked, received: int) -> Asked:
         """Return the page after the one that was asked for and held `received` items; None: no more.
 
-        Raise Misshapen when that cannot be told, CannotGoOn when the token must not be sent there.
+        Raise UnexpectedShape when that cannot be told, FatalError when the token must not be sent there.
         """
 
 
@@ -172,7 +172,7 @@ class _ByPage(_Base):
     def url(self, asked: Asked) -> str:
         return self.with_query({self._param: asked})
 
-    def following(self, reply: Reply, asked: Asked, received: int) -> Asked:
+    def following(self, reply: ApiResponse, asked: Asked, received: int) -> Asked:
         return int(asked or 0) + 1 if received else None
 
 
@@ -186,7 +186,7 @@ class _ByOffset(_Base):
     def url(self, asked: Asked) -> str:
         return self.with_query({self._param: asked})
 
-    def following(self, reply: Reply, asked: Asked, received: int) -> Asked:
+    def following(self, reply: ApiResponse, asked: Asked, received: int) -> Asked:
         return int(asked or 0) + received if received else None
 
 
@@ -201,12 +201,14 @@ class _ByCursor(_Base):
     def url(self, asked: Asked) -> str:
         return self.with_query({} if asked is None else {self._param: asked})
 
-    def following(self, reply: Reply, asked: Asked, received: int) -> Asked:
+    def following(self, reply: ApiResponse, asked: Asked, received: int) -> Asked:
         cursor = found(self._field, reply.content, "API_CURSOR_FIELD")
         if cursor is None or cursor is False or cursor == "":
             return None
         if type(cursor) not in (str, int):
-            raise Misshapen(f"API_CURSOR_FIELD={self._field} should give text or null, not {kind(cursor)}")
+            raise UnexpectedShape(
+                f"API_CURSOR_FIELD={self._field} should give text or null, not {kind(cursor)}"
+            )
         return str(cursor)
 
 
@@ -220,29 +222,29 @@ class _ByLink(_Base):
     def url(self, asked: Asked) -> str:
         return self.with_query({}) if asked is None else str(asked)
 
-    def following(self, reply: Reply, asked: Asked, received: int) -> Asked:
+    def following(self, reply: ApiResponse, asked: Asked, received: int) -> Asked:
         link = found(self._field, reply.content, "API_NEXT_FIELD") if self._field else _next_in(reply.link)
         if link is None or link is False or link == "":
             return None
         if not isinstance(link, str):
-            raise Misshapen(f"API_NEXT_FIELD={self._field} should give a URL or null, not {kind(link)}")
+            raise UnexpectedShape(f"API_NEXT_FIELD={self._field} should give a URL or null, not {kind(link)}")
         return self.resolved(link, reply.url)
 
     def resolved(self, link: str, current: str) -> str:
         """Return link, relative to the current page's URL, as a whole URL.
 
-        Raise CannotGoOn when it leads to another origin, Misshapen when it leads nowhere.
+        Raise FatalError when it leads to another origin, UnexpectedShape when it leads nowhere.
         """
         if re.search(r"[\x00-\x20\x7f-\x9f\\]", link):
-            raise Misshapen("the next page's link has characters that no URL has")
+            raise UnexpectedShape("the next page's link has characters that no URL has")
         try:
             url = urljoin(current, link)
             there = origin_of(url)
             same = "@" not in urlsplit(url).netloc and there == origin_of(self._base_url)
         except (ValueError, KeyError):
-            raise Misshapen("the next page's link is not an http or https URL") from None
+            raise UnexpectedShape("the next page's link is not an http or https URL") from None
         if not same:
-            raise CannotGoOn(
+            raise FatalError(
                 f"the API's next page is at another origin, {there.scheme}://{there}: refused, since the "
                 "token would be sent there. If that address is right, set API_BASE_URL to it."
             )

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from cdn2s3.collection.checkpoint import Counts
 from cdn2s3.collection.summary import share, time_left
 from cdn2s3.console.progress import Figure, Rate, fitting, has_room
-from cdn2s3.text import counted, duration
+from cdn2s3.text import duration, pluralize
 
 _DRAW_EVERY = 0.25  # seconds
 _LEAST_ETA = 5.0  # seconds
@@ -84,6 +84,6 @@ def figures_of(counts: Counts, expected: int | None, per_second: float | None) -
         left = time_left(counts, expected, per_second)
         if left is not None and left >= _LEAST_ETA:
             figures.append(Figure(1, f"ETA {duration(left)}"))
-    figures.append(Figure(4, counted(counts.duplicates, "duplicate")))
+    figures.append(Figure(4, pluralize(counts.duplicates, "duplicate")))
     figures.append(Figure(2, f"{counts.rejected:,} rejected"))
     return figures

@@ -11,7 +11,7 @@ from cdn2s3.collection import checkpoint
 from cdn2s3.collection.base import Position
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.collection.url_list import does_not_fit, rejected_file
-from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.file_names import FAILED, READ, WRITTEN, is_kept
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.state.files import size_of
@@ -25,20 +25,22 @@ def lock_file(output: Path) -> Path:
 
 
 def check_places(settings: CollectionSettings, env_file: Path) -> None:
-    """Raise Fixable when the files cannot lie where the settings put them; env_file holds the settings."""
+    """Raise UsageError when the files cannot lie where the settings put them; env_file holds the settings."""
     output, state = settings.output_file, settings.checkpoint_file
     for name, path in (("OUTPUT_FILE", output), ("CHECKPOINT_FILE", state)):
         if path.is_dir():
-            raise Fixable(f"{name}={path} is a folder. Name a file.")
+            raise UsageError(f"{name}={path} is a folder. Name a file.")
         if not path.parent.is_dir():
-            raise Fixable(f"{name}={path}: there is no folder {path.parent}. Create it, or correct the path.")
+            raise UsageError(
+                f"{name}={path}: there is no folder {path.parent}. Create it, or correct the path."
+            )
         if is_kept(path, WRITTEN | READ | {FAILED, "collection.log"}, [env_file]):
-            raise Fixable(
+            raise UsageError(
                 f"{name}={path}: that is a file which the scripts read or keep for another use. Name another one."
             )
     places = [output, state, rejected_file(output), lock_file(output)]
     if len({path.resolve() for path in places}) < len(places):
-        raise Fixable(
+        raise UsageError(
             f"OUTPUT_FILE={output} and CHECKPOINT_FILE={state} must be two files, neither of them "
             f"{rejected_file(output).name} or {lock_file(output).name}."
         )
@@ -47,7 +49,7 @@ def check_places(settings: CollectionSettings, env_file: Path) -> None:
 def last_checkpoint(settings: CollectionSettings) -> Checkpoint | None:
     """Return where the last run stopped, None when there was none, or one with other settings that got nothing.
 
-    Raise CannotGoOn when the checkpoint is damaged, Fixable when it belongs to other settings.
+    Raise FatalError when the checkpoint is damaged, UsageError when it belongs to other settings.
     """
     found = checkpoint.load(settings.checkpoint_file)
     if found is None:
@@ -70,7 +72,7 @@ def _has_bytes(path: Path) -> bool:
 
 
 def check_files(settings: CollectionSettings, complete: Checkpoint) -> None:
-    """Raise CannotGoOn when urls.txt is shorter than the complete collection was."""
+    """Raise FatalError when urls.txt is shorter than the complete collection was."""
     output = settings.output_file
     size = size_of(output)
     if size < complete.bytes:
@@ -80,7 +82,7 @@ def check_files(settings: CollectionSettings, complete: Checkpoint) -> None:
 def move_aside(settings: CollectionSettings) -> None:
     """Rename the files of the last collection to *.bak, or remove them when there is nothing in them.
 
-    What an earlier call kept stays: then they become *.bak.1 and so on, all with the same ending. Raise CannotGoOn
+    What an earlier call kept stays: then they become *.bak.1 and so on, all with the same ending. Raise FatalError
     when that fails.
     """
     files = [path for path in (settings.checkpoint_file, *_lists(settings)) if path.exists()]
@@ -105,7 +107,7 @@ def _has_anything(settings: CollectionSettings) -> bool:
         return True
     try:
         found = checkpoint.load(settings.checkpoint_file)
-    except CannotGoOn:
+    except FatalError:
         return True  # damaged: a person may still make something of it
     return found is not None and not found.is_blank
 
@@ -123,11 +125,11 @@ def begin_afresh(settings: CollectionSettings, position: Position) -> Checkpoint
     """Write and return the checkpoint of a collection that has nothing yet.
 
     It is there before urls.txt, so that a crash at once leaves nothing that looks like somebody else's file.
-    Raise Fixable when files are there that no checkpoint tells about.
+    Raise UsageError when files are there that no checkpoint tells about.
     """
     for path in _lists(settings):
         if _has_bytes(path):
-            raise Fixable(
+            raise UsageError(
                 f"{path} is there, but no checkpoint {settings.checkpoint_file} that tells how far it is. "
                 "Put the checkpoint back, move the file away, or begin again with "
                 "`python collect_urls.py --restart` (the file is kept as *.bak)."

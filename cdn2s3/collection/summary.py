@@ -10,9 +10,9 @@ from typing import Callable
 from cdn2s3.collection.checkpoint import Counts
 from cdn2s3.collection.region_advice import CAVEAT, Advice
 from cdn2s3.collection.url_list import rejected_file
-from cdn2s3.console.rerun_hint import typed
+from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.settings.declarations import CollectionSettings
-from cdn2s3.text import counted, duration
+from cdn2s3.text import duration, pluralize
 
 PROGRESS_URLS = 10_000
 PROGRESS_SECONDS = 60.0
@@ -55,7 +55,7 @@ def time_left(counts: Counts, expected: int | None, per_second: float) -> float 
 
 def progress_line(counts: Counts, per_second: float | None) -> str:
     """Return the counts as one line; per_second is the rate of new URLs, None before it means something."""
-    parts = [counted(counts.urls, "URL")]
+    parts = [pluralize(counts.urls, "URL")]
     if counts.api_total:
         percent = 100 * counts.items / counts.api_total
         parts.append(f"{counts.items:,} of {counts.api_total:,} items ({percent:.1f} %)")
@@ -64,7 +64,7 @@ def progress_line(counts: Counts, per_second: float | None) -> str:
         left = time_left(counts, None, per_second)
         if left is not None:
             parts.append(f"ETA {duration(left)}")
-    parts.append(counted(counts.duplicates, "duplicate"))
+    parts.append(pluralize(counts.duplicates, "duplicate"))
     parts.append(f"{counts.rejected:,} rejected")
     return ", ".join(parts)
 
@@ -80,7 +80,7 @@ def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
     expected = settings.expected_total
     if expected is not None and abs(counts.urls - expected) > expected * TOTAL_TOLERANCE:
         found.append(
-            f"{counted(counts.urls, 'URL was', 'URLs were')} collected, but EXPECTED_TOTAL is {expected:,}: off "
+            f"{pluralize(counts.urls, 'URL was', 'URLs were')} collected, but EXPECTED_TOTAL is {expected:,}: off "
             "by more than 0.1 %."
         )
     if counts.rejected > given * REJECTED_TOLERANCE:
@@ -90,7 +90,7 @@ def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
         )
     if counts.unreadable:
         found.append(
-            f"{counted(counts.unreadable, 'lot file')} could not be read: their URLs are missing. They are named in "
+            f"{pluralize(counts.unreadable, 'lot file')} could not be read: their URLs are missing. They are named in "
             "collection.log; mend them, then begin again with --restart."
         )
     return found
@@ -140,8 +140,10 @@ def last_screen(counts: Counts, settings: CollectionSettings, found: list[str], 
 def next_step(counts: Counts) -> str:
     """Return what to do after a complete collection; without any URL there is nothing to migrate."""
     if counts.urls == 0:
-        return typed("Next: correct the settings of the source, then\n  python collect_urls.py --restart\n")
-    return typed(
+        return with_env_file(
+            "Next: correct the settings of the source, then\n  python collect_urls.py --restart\n"
+        )
+    return with_env_file(
         "Next: set DESTINATION_BUCKET and AWS_REGION in migration.env, then\n  python migrate.py --plan\n"
     )
 

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 from cdn2s3.collection import checkpoint
 from cdn2s3.collection.base import Batch, Position
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
-from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.keys import KeyMaker, Malformed, Naming
+from cdn2s3.errors import FatalError, UsageError
+from cdn2s3.keys import InvalidUrl, KeyMaker, Naming
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.state.files import AppendFile, cannot_read, cut_back
 from cdn2s3.state.key_index import Fingerprints
@@ -39,9 +39,9 @@ def rejected_file(output: Path) -> Path:
     return output.with_name("rejected.txt")
 
 
-def does_not_fit(path: Path, why: str) -> CannotGoOn:
+def does_not_fit(path: Path, why: str) -> FatalError:
     """Return the error for a file that is not as the checkpoint says."""
-    return CannotGoOn(
+    return FatalError(
         f"{path} is not the file that the checkpoint belongs to ({why}): lines are lost or were changed. Put "
         "that file back, or begin again with `python collect_urls.py --restart` (the old files are kept as "
         "*.bak)."
@@ -52,7 +52,7 @@ class UrlList:
     """The two files, open for appending; from one thread."""
 
     def __init__(self, settings: CollectionSettings, so_far: Checkpoint) -> None:
-        """Open the files, cut back to what so_far says; raise CannotGoOn when they do not fit it."""
+        """Open the files, cut back to what so_far says; raise FatalError when they do not fit it."""
         output, rejected = settings.output_file, rejected_file(settings.output_file)
         self._settings = settings
         self._address = KeyMaker(Naming(settings.url_prefix, "", preserve=False)).address
@@ -77,7 +77,7 @@ class UrlList:
         self._rejected.close()
 
     def _remember(self, output: Path) -> None:
-        """Fill the set of URLs seen from urls.txt; raise CannotGoOn when it is not the file we wrote."""
+        """Fill the set of URLs seen from urls.txt; raise FatalError when it is not the file we wrote."""
         lines = 0
         for line in whole_lines(output):
             self._seen.add(line)
@@ -91,7 +91,7 @@ class UrlList:
     def add(self, batch: Batch) -> int:
         """Append the URLs of a batch that are valid and new; return how many there were.
 
-        Raise CannotGoOn when they cannot be written.
+        Raise FatalError when they cannot be written.
         """
         new: list[bytes] = []
         rejected: list[bytes] = []
@@ -146,7 +146,7 @@ class UrlList:
             return "not a string"
         try:
             self._address(url)
-        except Malformed as error:
+        except InvalidUrl as error:
             return str(error)
         return ""
 
@@ -160,7 +160,7 @@ class UrlList:
     def save(self, position: Position | None) -> None:
         """Bring both files to the disk, then write the checkpoint; position None: the source is at its end.
 
-        Raise CannotGoOn when the disk does not take them.
+        Raise FatalError when the disk does not take them.
         """
         self._urls.sync_now()
         self._rejected.sync_now()
@@ -181,7 +181,7 @@ class UrlList:
 def first_url(output: Path, url_prefix: str) -> str | None:
     """Return the first URL in OUTPUT_FILE as it is sent, None when it has no line.
 
-    Raise Fixable when the file cannot be read or its first line is not a URL under url_prefix.
+    Raise UsageError when the file cannot be read or its first line is not a URL under url_prefix.
     """
     try:
         line = next((line for line in input_lines(output) if line), None)
@@ -192,8 +192,10 @@ def first_url(output: Path, url_prefix: str) -> str | None:
     maker = KeyMaker(Naming(url_prefix, "", preserve=False))
     try:
         target = maker.address(line.decode(errors="surrogateescape")).target
-    except Malformed as error:
-        raise Fixable(f"{output}: the first line is not a URL to migrate ({error}). Correct it.") from error
+    except InvalidUrl as error:
+        raise UsageError(
+            f"{output}: the first line is not a URL to migrate ({error}). Correct it."
+        ) from error
     origin = urlsplit(url_prefix)
     return f"{origin.scheme}://{origin.netloc}{target}"
 

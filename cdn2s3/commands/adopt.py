@@ -15,22 +15,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cdn2s3.console.logging_setup import show
-from cdn2s3.console.rerun_hint import typed
+from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.console.signals import Signals
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.listing import Found, Listing
-from cdn2s3.errors import EXIT_DONE, CannotGoOn
+from cdn2s3.errors import EXIT_DONE, FatalError
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
 from cdn2s3.planning.run_plan import look_through
-from cdn2s3.planning.survey import PENDING, Worklist
+from cdn2s3.planning.survey import PENDING, UrlSurvey
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, run_binding
 from cdn2s3.state.files import AppendFile, held_lock, synced_every_second
 from cdn2s3.state.key_index import Fingerprints, Numbered
 from cdn2s3.state.ledger import COMPLETED, FAILED, Completed, decode_line, timestamp
 from cdn2s3.state.lines import encode, input_line, placed_lines
-from cdn2s3.text import counted
+from cdn2s3.text import pluralize
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +48,12 @@ class Adopted(NamedTuple):
 
 
 def adopt(
-    settings: MigrationSettings, keys: KeyMaker, work: Worklist, pages: Iterable[Iterable[Found]]
+    settings: MigrationSettings, keys: KeyMaker, work: UrlSurvey, pages: Iterable[Iterable[Found]]
 ) -> Adopted:
     """Append a row for each pending URL at whose key pages have an object; say how many.
 
     For the holder of the state's lock. Rows are appended as the listing comes: stopped, it is begun again and
-    goes on with what is left. Raise CannotGoOn when the listing fails or a row cannot be written.
+    goes on with what is left. Raise FatalError when the listing fails or a row cannot be written.
     """
     failed = settings.state_dir / FAILED
     settled = Fingerprints()  # URLs with a record of failure that are completed now
@@ -76,7 +76,7 @@ class _Adopter:
         self,
         urls: Path,
         keys: KeyMaker,
-        work: Worklist,
+        work: UrlSurvey,
         completed: AppendFile,
         failed: Path,
         settled: Fingerprints,
@@ -127,11 +127,11 @@ class _Adopter:
             self._settled.add(line)
 
 
-def _places(urls: Path, keys: KeyMaker, work: Worklist) -> Numbered:
+def _places(urls: Path, keys: KeyMaker, work: UrlSurvey) -> Numbered:
     """Return where in urls the pending line of each key begins, plus 1."""
     places = Numbered()
     for number, (at, line) in enumerate(placed_lines(urls)):
-        if number < work.lines and work.fates[number] == PENDING:
+        if number < work.lines and work.statuses[number] == PENDING:
             places.setdefault(keys.address(decode_line(line)).key.encode("utf-8"), at + 1)
     return places
 
@@ -140,8 +140,8 @@ def _with_advice(pages: Iterable[Iterable[Found]]) -> Iterator[Iterable[Found]]:
     """Yield pages; say what to do where the bucket cannot be listed."""
     try:
         yield from pages
-    except CannotGoOn as error:
-        raise CannotGoOn(
+    except FatalError as error:
+        raise FatalError(
             f"{error}\nWithout a listing, a plain `python migrate.py` comes to the same end, slower: it downloads "
             "every file again, and compares (s3:GetObject) and records what is already there."
         ) from error
@@ -150,8 +150,8 @@ def _with_advice(pages: Iterable[Iterable[Found]]) -> Iterator[Iterable[Found]]:
 def text(adopted: Adopted, pending: int) -> list[str]:
     """Return the lines that say what was adopted, of so many pending URLs."""
     lines = [
-        f"{counted(adopted.rows, 'object')} adopted of {adopted.listed:,} listed; "
-        f"{counted(pending - adopted.rows, 'URL is', 'URLs are')} pending"
+        f"{pluralize(adopted.rows, 'object')} adopted of {adopted.listed:,} listed; "
+        f"{pluralize(pending - adopted.rows, 'URL is', 'URLs are')} pending"
     ]
     if adopted.empty:
         lines.append(f"{adopted.empty:,} of them are empty: `python validate.py` shows whether that is right")
@@ -179,5 +179,5 @@ def _adopted(settings: MigrationSettings) -> int:
     run_binding.bind(settings)
     with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
         adopted = adopt(settings, keys, work, Listing(S3Client(settings, adapter), settings))
-    show(typed("\n".join(text(adopted, work.pending))))
+    show(with_env_file("\n".join(text(adopted, work.pending))))
     return EXIT_DONE

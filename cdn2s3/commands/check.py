@@ -40,11 +40,11 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
     """Print how everything is that a migration needs; return the exit code."""
     findings = []
-    with closing(check_context.Visit(settings)) as visit:
+    with closing(check_context.CheckContext(settings)) as context:
         for check in CHECKS:
-            for finding in check(visit):
+            for finding in check(context):
                 findings.append(finding)
-                show(rerun_hint.typed(check_context.text(finding)))
+                show(rerun_hint.with_env_file(check_context.text(finding)))
     worst = check_context.worst(findings)
-    show(rerun_hint.typed(f"\nnext: {check_context.next_step(findings)}"))
+    show(rerun_hint.with_env_file(f"\nnext: {check_context.next_step(findings)}"))
     return _EXIT_CODES[worst]

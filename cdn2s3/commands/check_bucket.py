@@ -5,12 +5,12 @@ Each permission that only a feature needs is a warning that names the feature.
 
 from __future__ import annotations
 
-from cdn2s3.commands.check_context import FAILED, NTP, OK, STS, WARNING, Finding, Visit, failure
+from cdn2s3.commands.check_context import FAILED, NTP, OK, STS, WARNING, CheckContext, CheckResult, failure
 from cdn2s3.destinations.s3 import capabilities
-from cdn2s3.destinations.s3.client import Reply
+from cdn2s3.destinations.s3.client import S3Response
 from cdn2s3.destinations.s3.destination import probe_image, probe_key
 from cdn2s3.destinations.s3.iam import policy, policy_to_put
-from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
+from cdn2s3.errors import FatalError, PermanentError, TransientError
 from cdn2s3.settings.declarations import MigrationSettings
 
 _RENEW = "aws sso login   (or renew the keys; an instance role renews itself)"
@@ -30,131 +30,133 @@ _REMEDIES = {
 }
 
 
-def check_permissions(visit: Visit) -> list[Finding]:
-    if not visit.can_sign:
+def check_permissions(context: CheckContext) -> list[CheckResult]:
+    if not context.can_sign:
         return []
     try:
-        first = visit.first_put
+        first = context.first_put
         if first.status != 200:
-            return [_refused_put(visit, first)]
-        probed = visit.probed
-    except (TryAgain, CannotGoOn) as error:
-        return [failure("put", error, f"curl -I {visit.client.endpoint}")]
-    findings = [Finding(OK, "put", f"{probe_key(visit.settings)} was stored")]
-    return findings + _get(visit, probed) + _delete(visit, probed) + _list(visit)
+            return [_refused_put(context, first)]
+        probed = context.probed
+    except (TransientError, FatalError) as error:
+        return [failure("put", error, f"curl -I {context.client.endpoint}")]
+    findings = [CheckResult(OK, "put", f"{probe_key(context.settings)} was stored")]
+    return findings + _get(context, probed) + _delete(context, probed) + _list(context)
 
 
-def _refused_put(visit: Visit, reply: Reply) -> Finding:
-    said = f"the bucket answered {reply.status} {reply.code} to PUT {probe_key(visit.settings)}"
+def _refused_put(context: CheckContext, reply: S3Response) -> CheckResult:
+    said = f"the bucket answered {reply.status} {reply.code} to PUT {probe_key(context.settings)}"
     if reply.code == "AccessDenied":
-        return Finding(FAILED, "put", said, policy_to_put(visit.settings))
-    error = reply.error(f"PUT {probe_key(visit.settings)}")
+        return CheckResult(FAILED, "put", said, policy_to_put(context.settings))
+    error = reply.error(f"PUT {probe_key(context.settings)}")
     return failure("put", error, _REMEDIES.get(reply.code, "see docs/ec2-setup.md"))
 
 
-def _get(visit: Visit, probed: capabilities.Probed) -> list[Finding]:
+def _get(context: CheckContext, probed: capabilities.ProbeResult) -> list[CheckResult]:
     if probed.guard.can_read:
-        return [Finding(OK, "get", "the probe was read back")]
+        return [CheckResult(OK, "get", "the probe was read back")]
     said = (
         "s3:GetObject is refused: what is already there cannot be compared and ends as `unverified`; "
         "--sample and the spot check of validate.py need it"
     )
-    return [Finding(WARNING, "get", said, policy(visit.settings, "GetObject"))]
+    return [CheckResult(WARNING, "get", said, policy(context.settings, "GetObject"))]
 
 
-def _delete(visit: Visit, probed: capabilities.Probed) -> list[Finding]:
+def _delete(context: CheckContext, probed: capabilities.ProbeResult) -> list[CheckResult]:
     if probed.can_delete:
-        return [Finding(OK, "delete", "the probe was deleted")]
-    said = f"s3:DeleteObject is refused: the probe stays at {probe_key(visit.settings)}; --sample leaves its files"
-    return [Finding(WARNING, "delete", said, policy(visit.settings, "DeleteObject"))]
+        return [CheckResult(OK, "delete", "the probe was deleted")]
+    said = f"s3:DeleteObject is refused: the probe stays at {probe_key(context.settings)}; --sample leaves its files"
+    return [CheckResult(WARNING, "delete", said, policy(context.settings, "DeleteObject"))]
 
 
-def _list(visit: Visit) -> list[Finding]:
-    query = {"list-type": "2", "max-keys": "1", "prefix": visit.settings.destination_prefix}
+def _list(context: CheckContext) -> list[CheckResult]:
+    query = {"list-type": "2", "max-keys": "1", "prefix": context.settings.destination_prefix}
     try:
-        status = visit.client.request("GET", "", visit.limit(), query=query).status
-    except (TryAgain, CannotGoOn) as error:
+        status = context.client.request("GET", "", context.deadline(), query=query).status
+    except (TransientError, FatalError) as error:
         return [failure("list", error, "try again")]
     if status == 200:
-        return [Finding(OK, "list", "the bucket was listed")]
+        return [CheckResult(OK, "list", "the bucket was listed")]
     said = f"s3:ListBucket is refused ({status}): validate.py and --adopt need it"
-    return [Finding(WARNING, "list", said, policy(visit.settings, "ListBucket"))]
+    return [CheckResult(WARNING, "list", said, policy(context.settings, "ListBucket"))]
 
 
-def check_guard(visit: Visit) -> list[Finding]:
-    probed = visit.probed_or_none
+def check_guard(context: CheckContext) -> list[CheckResult]:
+    probed = context.probed_or_none
     if probed is None:
         return []
-    found, settings = probed.guard, visit.settings
+    found, settings = probed.guard, context.settings
     if found.if_none_match:
-        overwrite = Finding(OK, "overwrite", "If-None-Match is honoured: no existing object is replaced")
+        overwrite = CheckResult(OK, "overwrite", "If-None-Match is honoured: no existing object is replaced")
     elif settings.on_existing == "overwrite":
-        overwrite = Finding(OK, "overwrite", "ON_EXISTING=overwrite: existing objects are replaced")
+        overwrite = CheckResult(OK, "overwrite", "ON_EXISTING=overwrite: existing objects are replaced")
     elif found.can_read:
         said = "the store ignores If-None-Match: a HEAD comes before each PUT instead, which is slower"
-        overwrite = Finding(WARNING, "overwrite", said, "nothing else may write under the prefix meanwhile")
+        overwrite = CheckResult(
+            WARNING, "overwrite", said, "nothing else may write under the prefix meanwhile"
+        )
     else:
         said = "the store ignores If-None-Match and refuses s3:GetObject: a run would not start"
-        overwrite = Finding(FAILED, "overwrite", said, policy(settings, "GetObject"))
+        overwrite = CheckResult(FAILED, "overwrite", said, policy(settings, "GetObject"))
     return [overwrite, _checksum(settings, probed)]
 
 
-def _checksum(settings: MigrationSettings, probed: capabilities.Probed) -> Finding:
+def _checksum(settings: MigrationSettings, probed: capabilities.ProbeResult) -> CheckResult:
     found = probed.guard
     etag = "the ETag is the MD5" if found.etag_is_md5 else "the ETag is no MD5"
     if probed.encrypted_by_kms:
         etag += " (KMS)"
     if found.checksum_refused:
-        return Finding(OK, "checksum", f"a wrong {settings.integrity} is refused; {etag}")
+        return CheckResult(OK, "checksum", f"a wrong {settings.integrity} is refused; {etag}")
     if found.etag_is_md5:
         said = f"a wrong {settings.integrity} is not refused; {etag}, so each answer is compared with it"
-        return Finding(OK if settings.integrity == "md5" else WARNING, "checksum", said, "INTEGRITY=md5")
+        return CheckResult(OK if settings.integrity == "md5" else WARNING, "checksum", said, "INTEGRITY=md5")
     said = f"a wrong {settings.integrity} is not refused and {etag}: only the size is compared after each PUT"
-    return Finding(WARNING, "checksum", said, "afterwards: python validate.py --spot-check 1000")
+    return CheckResult(WARNING, "checksum", said, "afterwards: python validate.py --spot-check 1000")
 
 
-def check_acl(visit: Visit) -> list[Finding]:
+def check_acl(context: CheckContext) -> list[CheckResult]:
     """Tell whether OBJECT_ACL is needed, taken, or refused (check_permissions has named a refusal)."""
-    settings = visit.settings
-    if visit.probed_or_none is None:
+    settings = context.settings
+    if context.probed_or_none is None:
         return []
     if settings.object_acl:
-        return [Finding(OK, "ACL", f"OBJECT_ACL={settings.object_acl} is taken")]
+        return [CheckResult(OK, "ACL", f"OBJECT_ACL={settings.object_acl} is taken")]
     try:
-        reply = visit.client.request(
+        reply = context.client.request(
             "PUT",
             probe_key(settings),
-            visit.limit(),
+            context.deadline(),
             headers={"content-type": "text/plain", "x-amz-acl": "private"},
             body=(probe_image().body,),
         )
-    except (TryAgain, CannotGoOn):
+    except (TransientError, FatalError):
         return []
-    return [_acl(visit, reply), *_left_by_acl(visit)]
+    return [_acl(context, reply), *_left_by_acl(context)]
 
 
-def _left_by_acl(visit: Visit) -> list[Finding]:
+def _left_by_acl(context: CheckContext) -> list[CheckResult]:
     """Delete the probe object once more; return a warning where a failure leaves it (not a refusal: that is said)."""
-    key = probe_key(visit.settings)
+    key = probe_key(context.settings)
     try:
-        visit.bucket.delete(key, visit.limit())
-    except (TryAgain, CannotGoOn, UrlFailed) as error:
-        why = error.message if isinstance(error, (TryAgain, UrlFailed)) else str(error)
-        remedy = f"aws s3 rm s3://{visit.settings.destination_bucket}/{key}"
-        return [Finding(WARNING, "delete", f"the probe stays at {key}: {why}", remedy)]
+        context.bucket.delete(key, context.deadline())
+    except (TransientError, FatalError, PermanentError) as error:
+        why = error.message if isinstance(error, (TransientError, PermanentError)) else str(error)
+        remedy = f"aws s3 rm s3://{context.settings.destination_bucket}/{key}"
+        return [CheckResult(WARNING, "delete", f"the probe stays at {key}: {why}", remedy)]
     return []
 
 
-def _acl(visit: Visit, reply: Reply) -> Finding:
+def _acl(context: CheckContext, reply: S3Response) -> CheckResult:
     if reply.code == "AccessControlListNotSupported":
-        return Finding(OK, "ACL", "ACLs are disabled in the bucket: none is needed")
+        return CheckResult(OK, "ACL", "ACLs are disabled in the bucket: none is needed")
     if reply.status != 200:
         said = "whether the bucket takes ACLs could not be learned; none is sent, which suits a bucket of one's own"
-        return Finding(OK, "ACL", said)
-    account = visit.account
-    if account and not visit.is_ours(account):
+        return CheckResult(OK, "ACL", said)
+    account = context.account
+    if account and not context.is_ours(account):
         said = (
             "ACLs are enabled, the bucket is another account's: without one its owner cannot read the objects"
         )
-        return Finding(WARNING, "ACL", said, "OBJECT_ACL=bucket-owner-full-control")
-    return Finding(OK, "ACL", "ACLs are enabled, none is sent: the objects belong to this account")
+        return CheckResult(WARNING, "ACL", said, "OBJECT_ACL=bucket-owner-full-control")
+    return CheckResult(OK, "ACL", "ACLs are enabled, none is sent: the objects belong to this account")

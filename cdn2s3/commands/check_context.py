@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 from cdn2s3.cdn.client import Head, heads
 from cdn2s3.destinations.s3 import capabilities
-from cdn2s3.destinations.s3.client import Reply, S3Client
-from cdn2s3.destinations.s3.destination import Bucket, Guard, probe_image, probe_key
+from cdn2s3.destinations.s3.client import S3Client, S3Response
+from cdn2s3.destinations.s3.destination import Bucket, Capabilities, probe_image, probe_key
 from cdn2s3.destinations.s3.iam import Identity, identity
-from cdn2s3.errors import CannotGoOn, Fixable, MigrationError, TryAgain, UrlFailed
-from cdn2s3.http.deadline import Limit
+from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError, UsageError
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.keys import Malformed
+from cdn2s3.keys import InvalidUrl
 from cdn2s3.planning import cost_estimate
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state.files import cannot_read
@@ -32,10 +32,10 @@ _WIDTH = 79  # of a terminal's 80 columns
 
 STS = "aws sts get-caller-identity"
 NTP = "sudo chronyc makestep"
-NOTHING_KNOWN = Guard(etag_is_md5=False, checksum_refused=False, if_none_match=False, can_read=False)
+NOTHING_KNOWN = Capabilities(etag_is_md5=False, checksum_refused=False, if_none_match=False, can_read=False)
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """What a check found."""
 
     level: str  # OK, WARNING or FAILED
@@ -44,7 +44,7 @@ class Finding(NamedTuple):
     remedy: str = ""  # a command or a policy snippet; "" where nothing is to be done
 
 
-class Visit:
+class CheckContext:
     """What the checks share; each thing is asked for once, when a check first needs it."""
 
     def __init__(self, settings: MigrationSettings) -> None:
@@ -57,54 +57,54 @@ class Visit:
 
     @cached_property
     def client(self) -> S3Client:
-        """The bucket's client; raise CannotGoOn without credentials."""
+        """The bucket's client; raise FatalError without credentials."""
         return S3Client(self.settings, self._adapter)
 
     @cached_property
     def bucket(self) -> Bucket:
-        """The bucket, of which nothing is known yet; raise CannotGoOn without credentials."""
+        """The bucket, of which nothing is known yet; raise FatalError without credentials."""
         return Bucket(self.settings, self.client, NOTHING_KNOWN)
 
     @cached_property
     def identity(self) -> Identity:
-        """Whose credentials they are; raise CannotGoOn when there are none."""
+        """Whose credentials they are; raise FatalError when there are none."""
         return identity(self.settings)
 
     @cached_property
-    def bucket_head(self) -> Reply:
-        """The answer to HeadBucket; raise TryAgain or CannotGoOn."""
-        return self.client.request("HEAD", "", self.limit())
+    def bucket_head(self) -> S3Response:
+        """The answer to HeadBucket; raise TransientError or FatalError."""
+        return self.client.request("HEAD", "", self.deadline())
 
     @property
     def can_sign(self) -> bool:
         """Whether there are credentials; where there are none, check_credentials has said all."""
         try:
             return bool(self.identity)
-        except CannotGoOn:
+        except FatalError:
             return False
 
     @cached_property
-    def first_put(self) -> Reply:
-        """The answer to a plain PUT of the probe object; raise TryAgain or CannotGoOn."""
+    def first_put(self) -> S3Response:
+        """The answer to a plain PUT of the probe object; raise TransientError or FatalError."""
         image = probe_image() if self.settings.integrity == "md5" else probe_image()._replace(md5=b"")
-        return self.bucket.put(probe_key(self.settings), image, self.limit(), False)
+        return self.bucket.put(probe_key(self.settings), image, self.deadline(), False)
 
     @cached_property
-    def probed(self) -> capabilities.Probed:
-        """What the guard probe found out; raise TryAgain or CannotGoOn."""
-        return capabilities.probe(self.settings, self.client)
+    def probed(self) -> capabilities.ProbeResult:
+        """What the guard probe found out; raise TransientError or FatalError."""
+        return capabilities.probe_capabilities(self.settings, self.client)
 
     @property
-    def probed_or_none(self) -> capabilities.Probed | None:
+    def probed_or_none(self) -> capabilities.ProbeResult | None:
         """The same, None where the probe cannot be put (check_permissions has named why)."""
         try:
             return self.probed if self.can_sign and self.first_put.status == 200 else None
-        except (TryAgain, CannotGoOn):
+        except (TransientError, FatalError):
             return None
 
     @cached_property
     def lines(self) -> int:
-        """How many lines the input has; raise Fixable when it cannot be read."""
+        """How many lines the input has; raise UsageError when it cannot be read."""
         path = self.settings.source_urls_file
         try:
             return sum(1 for line in input_lines(path) if line)
@@ -116,7 +116,7 @@ class Visit:
         """Whether the input can be read and has lines."""
         try:
             return bool(self.lines)
-        except Fixable:
+        except UsageError:
             return False
 
     @cached_property
@@ -141,7 +141,7 @@ class Visit:
             for line in input_lines(self.settings.source_urls_file):
                 try:
                     targets.append(keys.address(decode_line(line)).target)
-                except Malformed:
+                except InvalidUrl:
                     continue
                 if len(targets) == _SOURCE_TRIES:
                     break
@@ -154,37 +154,37 @@ class Visit:
         """About how long the migration takes; of the whole default job where the input is not there yet."""
         try:
             files = self.pending
-        except Fixable:
+        except UsageError:
             files = 4_000_000
         return files / cost_estimate.rate(self.settings, cost_estimate.ASSUMED_BYTES).files_per_second / 3600
 
-    def limit(self) -> Limit:
-        return Limit(min(20.0, self.settings.upload_timeout))
+    def deadline(self) -> Deadline:
+        return Deadline(min(20.0, self.settings.upload_timeout))
 
     @property
     def account(self) -> str:
         """The account of the credentials; "" where it is not known."""
         try:
             return self.identity.account
-        except CannotGoOn:
+        except FatalError:
             return ""
 
     def is_ours(self, account: str) -> bool:
         """Tell whether the bucket says that account owns it."""
         owner = {"x-amz-expected-bucket-owner": account}
         try:
-            return self.client.request("HEAD", "", self.limit(), headers=owner).status == 200
-        except (TryAgain, CannotGoOn):
+            return self.client.request("HEAD", "", self.deadline(), headers=owner).status == 200
+        except (TransientError, FatalError):
             return False
 
 
-def failure(what: str, error: MigrationError, remedy: str) -> Finding:
+def failure(what: str, error: MigrationError, remedy: str) -> CheckResult:
     """Return the finding that error is."""
-    said = error.message if isinstance(error, (TryAgain, UrlFailed)) else str(error)
-    return Finding(FAILED, what, said, remedy)
+    said = error.message if isinstance(error, (TransientError, PermanentError)) else str(error)
+    return CheckResult(FAILED, what, said, remedy)
 
 
-def text(finding: Finding) -> str:
+def text(finding: CheckResult) -> str:
     """Return a finding as the lines that a person sees; a remedy is on lines of its own, to be copied."""
     head = f"{finding.level:<8} {finding.what:<12} "
     lines = _wrapped(finding.detail, head)
@@ -206,13 +206,13 @@ def _wrapped(words: str, head: str) -> list[str]:
     )
 
 
-def worst(findings: Sequence[Finding]) -> str:
+def worst(findings: Sequence[CheckResult]) -> str:
     """Return the gravest level among findings."""
     levels = {finding.level for finding in findings}
     return FAILED if FAILED in levels else WARNING if WARNING in levels else OK
 
 
-def next_step(findings: Sequence[Finding]) -> str:
+def next_step(findings: Sequence[CheckResult]) -> str:
     """Return what to do after all checks."""
     if worst(findings) == FAILED:
         return "correct what failed, then python migrate.py --check"

@@ -15,11 +15,11 @@ from email.utils import parsedate_to_datetime
 
 from cdn2s3.bootstrap import open_files_needed
 from cdn2s3.collection.region_advice import nearest_region
-from cdn2s3.commands.check_context import FAILED, NTP, OK, STS, WARNING, Finding, Visit, failure
+from cdn2s3.commands.check_context import FAILED, NTP, OK, STS, WARNING, CheckContext, CheckResult, failure
 from cdn2s3.destinations.s3.iam import Identity
-from cdn2s3.errors import CannotGoOn, Fixable, TryAgain
+from cdn2s3.errors import FatalError, TransientError, UsageError
 from cdn2s3.reports import migration_report
-from cdn2s3.text import bytes_text, counted, duration
+from cdn2s3.text import bytes_text, duration, pluralize
 
 BYTES_A_URL = 350  # of state files: a line of completed.txt, its copy while files are replaced, the log
 _CLOCK_FAILED = 900.0  # seconds; S3 refuses requests that are 15 minutes off (RequestTimeTooSkewed)
@@ -29,78 +29,78 @@ _CLOCK_WARNING = 60.0
 # --- this machine ---
 
 
-def check_versions(visit: Visit) -> list[Finding]:
+def check_versions(context: CheckContext) -> list[CheckResult]:
     found = migration_report.versions()
     libraries = ", ".join(f"{name} {found[name]}" for name in ("boto3", "botocore", "urllib3", "requests"))
-    return [Finding(OK, "versions", f"Python {platform.python_version()}, {libraries}")]
+    return [CheckResult(OK, "versions", f"Python {platform.python_version()}, {libraries}")]
 
 
-def check_open_files(visit: Visit) -> list[Finding]:
-    needed = open_files_needed(visit.settings.concurrency)
+def check_open_files(context: CheckContext) -> list[CheckResult]:
+    needed = open_files_needed(context.settings.concurrency)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
         remedy = f"ulimit -n {needed}   (root raises the hard limit), or lower CONCURRENCY"
-        return [Finding(FAILED, "open files", f"{needed} are needed, {hard} are allowed", remedy)]
+        return [CheckResult(FAILED, "open files", f"{needed} are needed, {hard} are allowed", remedy)]
     raised = "" if soft == resource.RLIM_INFINITY or soft >= needed else f" (raised from {soft} by itself)"
-    return [Finding(OK, "open files", f"{needed} are needed, and allowed{raised}")]
+    return [CheckResult(OK, "open files", f"{needed} are needed, and allowed{raised}")]
 
 
-def check_disk(visit: Visit) -> list[Finding]:
-    folder = visit.settings.state_dir
+def check_disk(context: CheckContext) -> list[CheckResult]:
+    folder = context.settings.state_dir
     try:
-        needed = visit.pending * BYTES_A_URL
-    except Fixable:
+        needed = context.pending * BYTES_A_URL
+    except UsageError:
         needed = 4_000_000 * BYTES_A_URL
     if not os.access(folder, os.W_OK | os.X_OK):
-        return [Finding(FAILED, "disk", f"{folder.resolve()} cannot be written", f"chmod u+rwx {folder}")]
+        return [CheckResult(FAILED, "disk", f"{folder.resolve()} cannot be written", f"chmod u+rwx {folder}")]
     free = shutil.disk_usage(folder).free
     said = f"{bytes_text(free)} free in {folder.resolve()}, about {bytes_text(needed)} are needed"
     if free < needed:
-        return [Finding(FAILED, "disk", said, "make room, or set STATE_DIR to a larger disk")]
+        return [CheckResult(FAILED, "disk", said, "make room, or set STATE_DIR to a larger disk")]
     if free < 3 * needed:
-        return [Finding(WARNING, "disk", said, "watch it (df -h .), or set STATE_DIR to a larger disk")]
-    return [Finding(OK, "disk", said)]
+        return [CheckResult(WARNING, "disk", said, "watch it (df -h .), or set STATE_DIR to a larger disk")]
+    return [CheckResult(OK, "disk", said)]
 
 
-def check_input(visit: Visit) -> list[Finding]:
+def check_input(context: CheckContext) -> list[CheckResult]:
     try:
-        lines, pending = visit.lines, visit.pending
-    except CannotGoOn as error:
-        return [Finding(WARNING, "input", str(error), "python collect_urls.py")]
+        lines, pending = context.lines, context.pending
+    except FatalError as error:
+        return [CheckResult(WARNING, "input", str(error), "python collect_urls.py")]
     if not lines:
-        said = f"{visit.settings.source_urls_file} holds no URL"
-        return [Finding(WARNING, "input", said, "python collect_urls.py")]
-    return [Finding(OK, "input", f"{counted(lines, 'URL')}, about {pending:,} pending")]
+        said = f"{context.settings.source_urls_file} holds no URL"
+        return [CheckResult(WARNING, "input", said, "python collect_urls.py")]
+    return [CheckResult(OK, "input", f"{pluralize(lines, 'URL')}, about {pending:,} pending")]
 
 
 # --- who we are ---
 
 
-def check_credentials(visit: Visit) -> list[Finding]:
+def check_credentials(context: CheckContext) -> list[CheckResult]:
     try:
-        found = visit.identity
-    except CannotGoOn as error:
-        return [Finding(FAILED, "credentials", str(error), STS)]
+        found = context.identity
+    except FatalError as error:
+        return [CheckResult(FAILED, "credentials", str(error), STS)]
     whose = f", account {found.account} ({found.arn})" if found.account else ""
     said = f"from {found.source}, access key …{found.key_end}{whose}"
     if found.refused:
-        return [Finding(FAILED, "credentials", f"{said}: {found.refused}", STS)]
-    return [Finding(OK, "credentials", said), _expiry(found, visit.hours)]
+        return [CheckResult(FAILED, "credentials", f"{said}: {found.refused}", STS)]
+    return [CheckResult(OK, "credentials", said), _expiry(found, context.hours)]
 
 
-def _expiry(found: Identity, hours: float) -> Finding:
+def _expiry(found: Identity, hours: float) -> CheckResult:
     about = f"about {duration(hours * 3600)} are needed"
     if found.renews:
-        return Finding(OK, "expiry", "they renew themselves")
+        return CheckResult(OK, "expiry", "they renew themselves")
     if found.ends_at is not None:
         left = found.ends_at - time.time()
         said = f"they end in {duration(max(0.0, left))}, {about}"
         level = OK if left > 1.5 * hours * 3600 else WARNING
-        return Finding(level, "expiry", said, _ROLE if level == WARNING else "")
+        return CheckResult(level, "expiry", said, _ROLE if level == WARNING else "")
     if found.has_token:
         said = f"a session token that nobody renews: it ends within 1 to 12 hours, {about}"
-        return Finding(WARNING, "expiry", said, _ROLE)
-    return Finding(OK, "expiry", "a long-lived access key")
+        return CheckResult(WARNING, "expiry", said, _ROLE)
+    return CheckResult(OK, "expiry", "a long-lived access key")
 
 
 _ROLE = "use an instance role (docs/ec2-setup.md), or a profile with role_arn; a stopped run resumes"
@@ -109,99 +109,104 @@ _ROLE = "use an instance role (docs/ec2-setup.md), or a profile with role_arn; a
 # --- the bucket ---
 
 
-def check_bucket(visit: Visit) -> list[Finding]:
-    settings = visit.settings
+def check_bucket(context: CheckContext) -> list[CheckResult]:
+    settings = context.settings
     name = settings.destination_bucket
-    if not visit.can_sign:
+    if not context.can_sign:
         return []
     try:
-        head = visit.bucket_head
-    except (TryAgain, CannotGoOn) as error:
+        head = context.bucket_head
+    except (TransientError, FatalError) as error:
         return [failure("bucket", error, "check the network, AWS_ENDPOINT_URL and AWS_REGION")]
     region = head.headers.get("x-amz-bucket-region", "")
     if head.status == 404:
-        return [Finding(FAILED, "bucket", f"{name} does not exist", "python migrate.py --create-bucket")]
+        return [CheckResult(FAILED, "bucket", f"{name} does not exist", "python migrate.py --create-bucket")]
     if region and region != settings.aws_region:
         said = f"{name} is in {region}, AWS_REGION is {settings.aws_region}"
-        return [Finding(FAILED, "bucket", said, f"AWS_REGION={region}")]
+        return [CheckResult(FAILED, "bucket", said, f"AWS_REGION={region}")]
     if 300 <= head.status < 400 or head.status == 400:
         said = f"the store answered {head.status} to HeadBucket: expired credentials, or another region"
         remedy = "read the line put; else set AWS_REGION and AWS_ENDPOINT_URL to the bucket's own"
-        return [Finding(FAILED, "bucket", said, remedy)]
+        return [CheckResult(FAILED, "bucket", said, remedy)]
     if head.status == 403:  # s3:ListBucket is not needed to migrate
         said = f"{name}: HeadBucket is refused, which is no error by itself"
-        return [Finding(OK, "bucket", f"{said}; region {region or 'not told'}")]
+        return [CheckResult(OK, "bucket", f"{said}; region {region or 'not told'}")]
     if head.status != 200:
-        return [Finding(FAILED, "bucket", f"the store answered {head.status} to HeadBucket", "try again")]
-    return [Finding(OK, "bucket", f"{name} in {region or settings.aws_region + ' (as set)'}"), *_owner(visit)]
+        return [CheckResult(FAILED, "bucket", f"the store answered {head.status} to HeadBucket", "try again")]
+    return [
+        CheckResult(OK, "bucket", f"{name} in {region or settings.aws_region + ' (as set)'}"),
+        *_owner(context),
+    ]
 
 
-def _owner(visit: Visit) -> list[Finding]:
-    account = visit.account
-    if visit.settings.expected_bucket_owner:
-        said = f"account {visit.settings.expected_bucket_owner}, as EXPECTED_BUCKET_OWNER asks"
-        return [Finding(OK, "owner", said)]
+def _owner(context: CheckContext) -> list[CheckResult]:
+    account = context.account
+    if context.settings.expected_bucket_owner:
+        said = f"account {context.settings.expected_bucket_owner}, as EXPECTED_BUCKET_OWNER asks"
+        return [CheckResult(OK, "owner", said)]
     if not account:
         return []
-    if visit.is_ours(account):
-        return [Finding(OK, "owner", f"account {account}, whose credentials these are")]
+    if context.is_ours(account):
+        return [CheckResult(OK, "owner", f"account {account}, whose credentials these are")]
     said = f"another account than {account}: its bucket policy has to allow ours (docs/ec2-setup.md)"
-    return [Finding(WARNING, "owner", said, "EXPECTED_BUCKET_OWNER=<the account that should own it>")]
+    return [CheckResult(WARNING, "owner", said, "EXPECTED_BUCKET_OWNER=<the account that should own it>")]
 
 
-def check_clock(visit: Visit) -> list[Finding]:
-    if not visit.can_sign:
+def check_clock(context: CheckContext) -> list[CheckResult]:
+    if not context.can_sign:
         return []
     try:
-        date = parsedate_to_datetime(visit.bucket_head.headers.get("date", ""))
+        date = parsedate_to_datetime(context.bucket_head.headers.get("date", ""))
         offset = time.time() - date.timestamp()
-    except (TryAgain, CannotGoOn, TypeError, ValueError, IndexError):
+    except (TransientError, FatalError, TypeError, ValueError, IndexError):
         return [
-            Finding(WARNING, "clock", "the store told no date to compare with", "date -u; chronyc tracking")
+            CheckResult(
+                WARNING, "clock", "the store told no date to compare with", "date -u; chronyc tracking"
+            )
         ]
     said = f"{abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} the store's"
     if abs(offset) >= _CLOCK_FAILED:
-        return [Finding(FAILED, "clock", f"{said}: S3 refuses what is over 15 minutes off", NTP)]
+        return [CheckResult(FAILED, "clock", f"{said}: S3 refuses what is over 15 minutes off", NTP)]
     if abs(offset) >= _CLOCK_WARNING:
-        return [Finding(WARNING, "clock", said, NTP)]
-    return [Finding(OK, "clock", said if abs(offset) >= 2 else "as the store's")]
+        return [CheckResult(WARNING, "clock", said, NTP)]
+    return [CheckResult(OK, "clock", said if abs(offset) >= 2 else "as the store's")]
 
 
 # --- the CDN ---
 
 
-def check_source(visit: Visit) -> list[Finding]:
-    answers = visit.heads
-    if not answers and visit.has_lines:
-        said = f"no line of {visit.settings.source_urls_file} is under {visit.settings.url_prefix}"
-        return [Finding(FAILED, "source", said, "correct URL_PREFIX")]
+def check_source(context: CheckContext) -> list[CheckResult]:
+    answers = context.heads
+    if not answers and context.has_lines:
+        said = f"no line of {context.settings.source_urls_file} is under {context.settings.url_prefix}"
+        return [CheckResult(FAILED, "source", said, "correct URL_PREFIX")]
     if not answers:
-        return [Finding(WARNING, "source", "there is no URL to ask for", "python collect_urls.py")]
+        return [CheckResult(WARNING, "source", "there is no URL to ask for", "python collect_urls.py")]
     last = answers[-1]
     if last.status == 200:
         size = "" if last.size is None else f", {last.size:,} bytes"
-        return [Finding(OK, "source", f"{visit.settings.url_prefix} answers 200{size}")]
+        return [CheckResult(OK, "source", f"{context.settings.url_prefix} answers 200{size}")]
     if last.status is None:
-        remedy = f"curl -I {visit.settings.url_prefix}"
-        return [Finding(FAILED, "source", f"the CDN cannot be reached: {last.why}", remedy)]
+        remedy = f"curl -I {context.settings.url_prefix}"
+        return [CheckResult(FAILED, "source", f"the CDN cannot be reached: {last.why}", remedy)]
     said = f"the CDN answered {', '.join(str(head.status) for head in answers)} to HEAD for the first URLs"
     if all(head.status in (401, 403) for head in answers):
         remedy = "open one of them in a browser; ask the CDN's owner whether it refuses this address"
-        return [Finding(FAILED, "source", said, remedy)]
-    return [Finding(WARNING, "source", said, "open one of them in a browser; check URL_PREFIX")]
+        return [CheckResult(FAILED, "source", said, remedy)]
+    return [CheckResult(WARNING, "source", said, "open one of them in a browser; check URL_PREFIX")]
 
 
-def check_edge(visit: Visit) -> list[Finding]:
+def check_edge(context: CheckContext) -> list[CheckResult]:
     """Compare AWS_REGION with the region nearest to the edge location that answers here."""
-    edge = next((head.edge for head in visit.heads if head.edge), "")
+    edge = next((head.edge for head in context.heads if head.edge), "")
     if not edge:
         return []
     region = nearest_region(edge)
-    mine = visit.settings.aws_region
+    mine = context.settings.aws_region
     if region is None:
-        return [Finding(OK, "edge", f"{edge[:20]}, which is not in the table of edge locations")]
+        return [CheckResult(OK, "edge", f"{edge[:20]}, which is not in the table of edge locations")]
     said = f"{edge[:20]} answers here; the nearest region is {region}"
-    if region == mine or visit.settings.aws_endpoint_url:
-        return [Finding(OK, "edge", said)]
+    if region == mine or context.settings.aws_endpoint_url:
+        return [CheckResult(OK, "edge", said)]
     said += f", AWS_REGION is {mine}. It tells only where this machine is"
-    return [Finding(WARNING, "edge", said, f"run this on an instance in the bucket's region, {mine}")]
+    return [CheckResult(WARNING, "edge", said, f"run this on an instance in the bucket's region, {mine}")]

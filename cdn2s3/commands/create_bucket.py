@@ -9,12 +9,19 @@ from contextlib import closing
 from typing import Any, Callable, NamedTuple
 
 from cdn2s3.console.logging_setup import show
-from cdn2s3.console.rerun_hint import typed
+from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.console.signals import Signals
-from cdn2s3.destinations.s3.client import Reply, S3Client
+from cdn2s3.destinations.s3.client import S3Client, S3Response
 from cdn2s3.destinations.s3.iam import policy
-from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn, MigrationError, TryAgain, UrlFailed
-from cdn2s3.http.deadline import Limit
+from cdn2s3.errors import (
+    EXIT_DONE,
+    EXIT_SOME_FAILED,
+    FatalError,
+    MigrationError,
+    PermanentError,
+    TransientError,
+)
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.settings.declarations import MigrationSettings
@@ -46,20 +53,20 @@ def create(
 ) -> Created:
     """Create DESTINATION_BUCKET, or DESTINATION_BUCKET_FALLBACK where another account has that name.
 
-    Raise CannotGoOn when there is no bucket in the end.
+    Raise FatalError when there is no bucket in the end.
     """
     first, fallback = settings.destination_bucket, settings.destination_bucket_fallback
     created = _created(settings, make_client, pause)
     if created is not None:
         return created
     if not fallback or fallback == first:
-        raise CannotGoOn(
+        raise FatalError(
             f"the name {first} is taken by another account (bucket names are worldwide). Choose another "
             "DESTINATION_BUCKET, or set DESTINATION_BUCKET_FALLBACK, then run it again."
         )
     created = _created(dataclasses.replace(settings, destination_bucket=fallback), make_client, pause)
     if created is None:
-        raise CannotGoOn(
+        raise FatalError(
             f"the names {first} and {fallback} are both taken by other accounts. Choose another DESTINATION_BUCKET."
         )
     return created._replace(taken=first)
@@ -89,30 +96,30 @@ def _asked(
     operation: str,
     expected: set[str],
     params: dict[str, Any],
-) -> Reply:
-    """Return the answer to operation: a success, or one of the expected error codes; raise CannotGoOn."""
+) -> S3Response:
+    """Return the answer to operation: a success, or one of the expected error codes; raise FatalError."""
     failures = 0
     while True:
         try:
-            reply, _ = client.call(operation, Limit(settings.upload_timeout), **params)
+            reply, _ = client.call(operation, Deadline(settings.upload_timeout), **params)
             if reply.status < 300 or reply.code in expected:
                 return reply
             raise _error(settings, reply, operation)
-        except TryAgain as error:
+        except TransientError as error:
             failures += 1
             if failures > settings.max_retries:
-                raise CannotGoOn(f"{error.message}, {failures} times. Run it again later.") from error
+                raise FatalError(f"{error.message}, {failures} times. Run it again later.") from error
             pause(max(error.retry_after or 0.0, backoff(failures)))
 
 
-def _error(settings: MigrationSettings, reply: Reply, operation: str) -> MigrationError:
+def _error(settings: MigrationSettings, reply: S3Response, operation: str) -> MigrationError:
     if reply.code == "AccessDenied":
-        return CannotGoOn(
+        return FatalError(
             f"the credentials may not create buckets. Grant this, or have {settings.destination_bucket} created "
             f"by somebody who may:\n  {policy(settings, 'CreateBucket', 'PutBucketPublicAccessBlock')}"
         )
     error = reply.error(operation)
-    return CannotGoOn(f"{error.message}.") if isinstance(error, UrlFailed) else error
+    return FatalError(f"{error.message}.") if isinstance(error, PermanentError) else error
 
 
 def _closed(settings: MigrationSettings, client: S3Client, pause: Callable[[float], object]) -> str:
@@ -120,7 +127,7 @@ def _closed(settings: MigrationSettings, client: S3Client, pause: Callable[[floa
     params = {"PublicAccessBlockConfiguration": _CLOSED}
     try:
         _asked(settings, client, pause, "put_public_access_block", set(), params)
-    except CannotGoOn as error:
+    except FatalError as error:
         return (
             f"public access could not be blocked ({str(error).splitlines()[0]}). AWS blocks it in new buckets by "
             f"itself; to see it: aws s3api get-public-access-block --bucket {settings.destination_bucket}"
@@ -139,8 +146,8 @@ def _of_another_owner(settings: MigrationSettings, make_client: MakeClient) -> s
     for owner in (settings.expected_bucket_owner, ""):
         client = make_client(dataclasses.replace(settings, expected_bucket_owner=owner))
         try:
-            statuses.append(client.request("HEAD", "", Limit(settings.upload_timeout)).status)
-        except (TryAgain, CannotGoOn) as error:
+            statuses.append(client.request("HEAD", "", Deadline(settings.upload_timeout)).status)
+        except (TransientError, FatalError) as error:
             return f"EXPECTED_BUCKET_OWNER could not be checked ({error}): run python migrate.py --check"
     if statuses[0] != 403 or statuses[1] == 403:
         return ""
@@ -153,8 +160,8 @@ def _of_another_owner(settings: MigrationSettings, make_client: MakeClient) -> s
 def _elsewhere(settings: MigrationSettings, client: S3Client) -> str:
     """Return a warning when the bucket that we have already is in another region."""
     try:
-        head = client.request("HEAD", "", Limit(settings.upload_timeout))
-    except (TryAgain, CannotGoOn) as error:
+        head = client.request("HEAD", "", Deadline(settings.upload_timeout))
+    except (TransientError, FatalError) as error:
         return f"its region could not be learned ({error}): run python migrate.py --check"
     region = head.headers.get("x-amz-bucket-region", settings.aws_region)
     if region == settings.aws_region:
@@ -191,5 +198,5 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
     """Create the bucket and print the setting that names it; return the exit code."""
     with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
         created = create(settings, lambda chosen: S3Client(chosen, adapter))
-    show(typed("\n".join(text(settings, created))))
+    show(with_env_file("\n".join(text(settings, created))))
     return EXIT_SOME_FAILED if created.warning else EXIT_DONE

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cdn2s3.cdn.client import Head, heads
-from cdn2s3.console.rerun_hint import settings_file, typed
+from cdn2s3.console.rerun_hint import settings_file, with_env_file
 from cdn2s3.console.signals import Signals
 from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE
 from cdn2s3.planning import cost_estimate
@@ -19,12 +19,12 @@ from cdn2s3.planning import survey as survey_module
 from cdn2s3.planning.collisions import Collision, remedies, warn_of_naming
 from cdn2s3.planning.cost_estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, dollars
 from cdn2s3.planning.run_plan import refuse_strangers, urls_of
-from cdn2s3.planning.survey import DONE, NOT_CHOSEN, PENDING, Worklist
+from cdn2s3.planning.survey import DONE, NOT_CHOSEN, PENDING, UrlSurvey
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, run_binding
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import COMPLETED, FAILED
-from cdn2s3.text import bytes_text, counted, duration, printable, redact
+from cdn2s3.text import bytes_text, duration, pluralize, printable, redact
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ _INDENT = 27  # where the words of a row begin
 class Survey:
     """The input of a run, looked through."""
 
-    work: Worklist
+    work: UrlSurvey
     malformed: list[str]  # examples, as `url: why`
     collisions: list[Collision]  # the first ones
     todo: int  # URLs that the run would try
@@ -54,7 +54,7 @@ def looked_through(
     """Find out the fate of every line of the input, reading only.
 
     chosen are the URLs that the run is restricted to (None: all); with redo their completed ones run again.
-    Raise Fixable for input that cannot be used, or for a state that belongs to another destination.
+    Raise UsageError for input that cannot be used, or for a state that belongs to another destination.
     """
     run_binding.check(settings)
     malformed: list[str] = []
@@ -74,26 +74,26 @@ def looked_through(
     warn_of_naming(settings, work)
     if chosen is not None:
         _choose(settings, work, chosen, redo)
-    todo = work.fates.count(PENDING)
+    todo = work.statuses.count(PENDING)
     return Survey(work, malformed, collisions, min(todo, limit or todo))
 
 
-def _choose(settings: MigrationSettings, work: Worklist, chosen: Fingerprints, redo: bool) -> None:
+def _choose(settings: MigrationSettings, work: UrlSurvey, chosen: Fingerprints, redo: bool) -> None:
     for fate, becomes in ((PENDING, PENDING), (DONE, PENDING if redo else DONE)):
         for number, url in survey_module.lines_with(fate, settings.source_urls_file, work):
             is_chosen = url.encode("utf-8", "surrogateescape") in chosen
-            work.fates[number] = becomes if is_chosen else (NOT_CHOSEN if fate == PENDING else DONE)
+            work.statuses[number] = becomes if is_chosen else (NOT_CHOSEN if fate == PENDING else DONE)
 
 
-def drawn(settings: MigrationSettings, work: Worklist, count: int, draw: random.Random) -> list[str]:
+def drawn(settings: MigrationSettings, work: UrlSurvey, count: int, draw: random.Random) -> list[str]:
     """Return count pending URLs drawn at random, each with the same chance, in the order of the input."""
-    pending = work.fates.count(PENDING)
+    pending = work.statuses.count(PENDING)
     places = set(draw.sample(range(pending), min(count, pending)))
     lines = survey_module.lines_with(PENDING, settings.source_urls_file, work)
     return [url for place, (_, url) in enumerate(lines) if place in places]
 
 
-def asked_sizes(settings: MigrationSettings, work: Worklist, draw: random.Random) -> Sizes:
+def asked_sizes(settings: MigrationSettings, work: UrlSurvey, draw: random.Random) -> Sizes:
     """Return how large the images are, after HEAD requests for some of the pending ones."""
     keys = key_maker(settings)
     targets = [keys.address(url).target for url in drawn(settings, work, HEADS, draw)]
@@ -140,9 +140,9 @@ def counts_text(settings: MigrationSettings, survey: Survey) -> list[str]:
     return lines
 
 
-def keys_text(settings: MigrationSettings, work: Worklist) -> list[str]:
+def keys_text(settings: MigrationSettings, work: UrlSurvey) -> list[str]:
     """Return the lines that show which keys URLs get: the first, one in the middle and the last of the pending."""
-    keys, pending = key_maker(settings), work.fates.count(PENDING)
+    keys, pending = key_maker(settings), work.statuses.count(PENDING)
     places = {0, pending // 2, pending - 1}
     lines = survey_module.lines_with(PENDING, settings.source_urls_file, work)
     shown = [url for place, (_, url) in enumerate(lines) if place in places]
@@ -152,7 +152,7 @@ def keys_text(settings: MigrationSettings, work: Worklist) -> list[str]:
 
 def collisions_text(settings: MigrationSettings, survey: Survey) -> list[str]:
     """Return the lines that show collisions, with both URLs and what ends them."""
-    collide = counted(survey.work.collisions, "URL collides", "URLs collide")
+    collide = pluralize(survey.work.collisions, "URL collides", "URLs collide")
     lines = [f"{collide} with another one. The first of them:"]
     for pair in survey.collisions:
         lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
@@ -221,11 +221,11 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
         log.warning("%s", warning)
     if survey.work.collisions and settings.on_collision == "refuse":
         print("\n".join(["", *collisions_text(settings, survey)]))
-        print(typed("\nnext: correct the settings, then python migrate.py --plan"))
+        print(with_env_file("\nnext: correct the settings, then python migrate.py --plan"))
         return EXIT_FIXABLE
     size = asked_sizes(settings, survey.work, random.Random())  # noqa: S311  # no secret
     speed = cost_estimate.rate(settings, size.mean)
     found = cost_estimate.estimate(survey.todo, size.mean, speed.files_per_second, table)
     print("\n".join(["", *forecast_text(size, speed, found, table)]))
-    print(typed(f"\nnext: {next_step(settings, survey)}"))
+    print(with_env_file(f"\nnext: {next_step(settings, survey)}"))
     return EXIT_DONE

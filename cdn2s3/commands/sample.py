@@ -22,7 +22,7 @@ from cdn2s3.bootstrap import allow_open_files
 from cdn2s3.commands.arguments import positive
 from cdn2s3.commands.plan import drawn, looked_through, row
 from cdn2s3.console.logging_setup import show
-from cdn2s3.console.rerun_hint import typed
+from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.console.signals import Signals
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.destination import Bucket, probe_key
@@ -30,15 +30,15 @@ from cdn2s3.errors import (
     CAUSES,
     EXIT_DONE,
     EXIT_SOME_FAILED,
-    CannotGoOn,
-    Fixable,
-    Stopped,
-    TryAgain,
-    UrlFailed,
+    Cancelled,
+    FatalError,
+    PermanentError,
+    TransientError,
+    UsageError,
 )
-from cdn2s3.http.deadline import Limit
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.keys import Address, Malformed
+from cdn2s3.keys import Address, InvalidUrl
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.text import MB, duration, redact
@@ -103,7 +103,7 @@ class Sample:
         self._asked_to_stop = asked_to_stop
 
     def go(self, urls: Sequence[str]) -> Outcomes:
-        """Move urls, and delete what was stored whatever happens; raise CannotGoOn."""
+        """Move urls, and delete what was stored whatever happens; raise FatalError."""
         began = time.monotonic()
         results: list[Result] = []
         left: list[str] = []
@@ -144,7 +144,7 @@ class Sample:
                     error = future.exception()
                     if error is None:
                         outcomes.append(future.result())
-                    elif not isinstance(error, Stopped):
+                    elif not isinstance(error, Cancelled):
                         failure = failure or error
                 if (failure or self._asked_to_stop()) and not whatever_happens:
                     self._stop()
@@ -154,33 +154,33 @@ class Sample:
     def _stop(self) -> None:
         """Let no worker begin anything more; downloads are dropped, uploads end."""
         self._transfer.stop.set()
-        for side in self._transfer.sides:
+        for side in self._transfer.endpoints:
             side.wake()
 
     def _moved(self, url: str) -> Result:
         if self._transfer.stop.is_set():
-            raise Stopped
+            raise Cancelled
         try:
             address: Address = self._keys.address(url)
-        except Malformed as error:  # with `_test/` before it the key may be too long
+        except InvalidUrl as error:  # with `_test/` before it the key may be too long
             return Result(url, "", cause="malformed", message=str(error))
         return self._transfer.move(url, address)
 
     def _compared(self, result: Result) -> str:
         """Return _SAME, or _DIFFERS with the key, or why it could not be compared."""
         if self._transfer.stop.is_set():
-            raise Stopped
+            raise Cancelled
         assert result.stored is not None
         try:
-            theirs = self._bucket.md5_at(result.key, Limit(self._timeout))
+            theirs = self._bucket.md5_at(result.key, Deadline(self._timeout))
             ours = result.stored.md5 if result.stored.md5 != "-" else self._md5_at_source(result.url)
-        except (UrlFailed, TryAgain) as error:
+        except (PermanentError, TransientError) as error:
             return error.message
         return _SAME if theirs == ours else _DIFFERS + result.key
 
     def _md5_at_source(self, url: str) -> str:
         """Return the MD5 of the file at url, fetched once more: this run computed none (INTEGRITY=crc32)."""
-        limit = Limit(self._transfer.patience.download_timeout)
+        limit = Deadline(self._transfer.policy.download_timeout)
         digest, room = md5(usedforsecurity=False), memoryview(bytearray(1 << 18))
         with self._transfer.source.get(self._keys.address(url).target, limit) as answer:
             while got := answer.read_into(room):
@@ -197,16 +197,16 @@ class Sample:
 
     def _gone(self, key: str) -> str:
         """Delete what is at key, with further attempts; return key where it stays, else ""."""
-        for failures in range(1, self._transfer.patience.max_retries + 2):
+        for failures in range(1, self._transfer.policy.max_retries + 2):
             try:
-                return "" if self._bucket.delete(key, Limit(self._timeout)) else key
-            except TryAgain as error:
+                return "" if self._bucket.delete(key, Deadline(self._timeout)) else key
+            except TransientError as error:
                 log.debug("delete of %s failed: %s", key, error.message)
                 if self._asked_to_stop():
                     break
-                if failures <= self._transfer.patience.max_retries:
+                if failures <= self._transfer.policy.max_retries:
                     time.sleep(backoff(failures))
-            except (CannotGoOn, UrlFailed) as error:
+            except (FatalError, PermanentError) as error:
                 log.debug("delete of %s failed: %s", key, error)
                 break
         return key
@@ -275,12 +275,16 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
     """Move a few files under _test/, read them back, compare and delete them; return the exit code."""
     if arguments.sample > MOST:
-        raise Fixable(f"--sample takes {MOST} URLs at most: each is read back whole.")
+        raise UsageError(f"--sample takes {MOST} URLs at most: each is read back whole.")
     allow_open_files(settings.concurrency)
     work = looked_through(settings).work
     urls = drawn(settings, work, arguments.sample, random.Random())  # noqa: S311  # no secret
     if not urls:
-        show(typed("nothing is pending, so there is nothing to draw from\nnext: python migrate.py --plan"))
+        show(
+            with_env_file(
+                "nothing is pending, so there is nothing to draw from\nnext: python migrate.py --plan"
+            )
+        )
         return EXIT_DONE
     there = rehearsal(settings)
     show(
@@ -300,5 +304,9 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
     show("\n".join(text(settings, outcomes, work.pending)))
     if signals.received:
         return 128 + signals.received
-    show(typed(f"next: python migrate.py{' --plan' if refused else '' if outcomes.is_fine else ' --check'}"))
+    show(
+        with_env_file(
+            f"next: python migrate.py{' --plan' if refused else '' if outcomes.is_fine else ' --check'}"
+        )
+    )
     return EXIT_DONE if outcomes.is_fine else EXIT_SOME_FAILED

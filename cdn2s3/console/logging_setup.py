@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, TextIO, TypeVar, cast
 
 from cdn2s3.atomic_file import OWNER_ONLY, cannot_write
-from cdn2s3.console.rerun_hint import typed
+from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.text import printable, redact
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class _OneCleanLine(logging.Formatter):
     default_msec_format = "%s.%03dZ"
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
-        return _indented(typed(super().formatMessage(record))).lstrip()
+        return _indented(with_env_file(super().formatMessage(record))).lstrip()
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 (logging's name)
         return _indented(super().formatException(ei))
@@ -72,7 +72,7 @@ class _LogFile(logging.FileHandler):
 def set_up(file: Path, level: str, console: TextIO | None = None) -> None:
     """Send log records of level and above to file (appended, 0600) and to console (stderr by default).
 
-    Raise CannotGoOn when file cannot be opened.
+    Raise FatalError when file cannot be opened.
     """
     try:
         fd = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
@@ -151,4 +151,4 @@ def say_error(script: str, message: str) -> None:
     if logging.getLogger().handlers:
         logging.getLogger(script.rpartition(".")[0]).error("%s", message)
     else:
-        sys.stderr.write(f"{script}: {redact(typed(message))}\n")
+        sys.stderr.write(f"{script}: {redact(with_env_file(message))}\n")

@@ -226,7 +226,7 @@ _LOOK_EVERY = 1 << 14  # lines between two looks at the clock: some ten millisec
 Line = TypeVar("Line")
 
 
-def told(
+def log_progress(
     step: str, placed: Iterable[tuple[int, Line]], end: int, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[tuple[int, Line]]:
     """Yield placed, pairs of a place and a line, and log every few seconds how far the step is.

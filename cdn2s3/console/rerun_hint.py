@@ -38,7 +38,7 @@ def given(script: str, options: Mapping[str, object]) -> str:
     return " ".join(words)
 
 
-def typed(text: str) -> str:
+def with_env_file(text: str) -> str:
     """Return text with its commands as they are to be typed."""
     if not _named:
         return text

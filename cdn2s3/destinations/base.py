@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from cdn2s3.http.deadline import Limit
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image, Stored
 
 
 class Upload(Protocol):
     """The storing of one image, attempt by attempt, from one worker."""
 
-    def attempt(self, limit: Limit) -> Stored:
-        """Store the image; raise TryAgain, UrlFailed (conflict, unverified, destination) or CannotGoOn."""
+    def attempt(self, deadline: Deadline) -> Stored:
+        """Store the image; raise TransientError, PermanentError (conflict, unverified, destination) or FatalError."""
 
     def give_up(self) -> None:
         """Take back what a failed attempt of ours may have left; never raises."""
@@ -39,7 +39,7 @@ class Destination(Protocol):
     def is_up(self) -> bool:
         """Tell whether the destination takes a small object now: one short attempt.
 
-        Raise CannotGoOn where waiting would not help; never TryAgain.
+        Raise FatalError where waiting would not help; never TransientError.
         """
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ _SHOWN = 3  # of the slowest
 _SLOW = 5.0  # seconds after which a transfer is worth a word
 
 
-class Underway(NamedTuple):
+class InFlight(NamedTuple):
     """What is on its way at this moment."""
 
     uploads: int = 0  # attempts that the bucket is at
@@ -25,14 +25,14 @@ class Underway(NamedTuple):
         return ", ".join(f"{seconds:.0f} s {_name(url)}" for seconds, url in self.slowest)
 
 
-def together(parts: Iterable[Underway]) -> Underway:
+def together(parts: Iterable[InFlight]) -> InFlight:
     """Add up what is on its way in several processes."""
     parts = list(parts)
     slowest = sorted((one for part in parts for one in part.slowest), reverse=True)
-    return Underway(sum(part.uploads for part in parts), tuple(slowest[:_SHOWN]))
+    return InFlight(sum(part.uploads for part in parts), tuple(slowest[:_SHOWN]))
 
 
-class Times:
+class TransferTimes:
     """When each transfer began; a worker begins and ends its own, any thread may look."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,7 +59,7 @@ def _name(url: str) -> str:
     return "/".join(path.rstrip("/").rsplit("/", 2)[-2:])
 
 
-class Feed:
+class TaskQueue:
     """Hand out tasks one by one to any number of threads: what was put in first, then the list.
 
     An open feed waits for more to be put in until it is closed; a closed one ends with its list.

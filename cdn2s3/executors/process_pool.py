@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Callable
 
 from cdn2s3.console.signals import STOPPING
-from cdn2s3.errors import CannotGoOn
-from cdn2s3.executors.base import Feed, Underway, together
-from cdn2s3.executors.worker_process import Kept, Report, in_child
+from cdn2s3.errors import FatalError
+from cdn2s3.executors.base import InFlight, TaskQueue, together
+from cdn2s3.executors.worker_process import InheritedFd, Report, in_child
 from cdn2s3.records import Stored, Task
 from cdn2s3.state import ledger
 from cdn2s3.state.files import size_of
@@ -35,7 +35,7 @@ _MOST_DEATHS = 10  # in one pass; then something is wrong that a new process doe
 _FORK_SAFE = multiprocessing.get_context("spawn")  # never fork after threads or clients exist
 
 
-class Crew:
+class ProcessPool:
     """Several processes that move tasks; used by the main thread of the parent.
 
     body runs in each process as body(desk, *arguments), and is picklable.
@@ -60,117 +60,117 @@ class Crew:
         self._ahead = _AHEAD * workers
         self._tick = tick
         self._state_dir = state_dir
-        self._lock = Kept(lock)
+        self._lock = InheritedFd(lock)
         self._body = body
         self._arguments: tuple[Any, ...] | None = None
-        self._members: list[_Member] = []
-        self._error: CannotGoOn | None = None
+        self._handles: list[WorkerHandle] = []
+        self._error: FatalError | None = None
         self._deaths = 0
         self._warned: Counter[str] = Counter()
         self._stopping = False
 
     def moved(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
-        """Move tasks; yield what is done every tick. Raise CannotGoOn after all processes have ended."""
+        """Move tasks; yield what is done every tick. Raise FatalError after all processes have ended."""
         begin = {name: size_of(self._state_dir / name) for name in (COMPLETED, FAILED)}
-        feed = Feed(tasks)
-        if not self._members:
+        queue = TaskQueue(tasks)
+        if not self._handles:
             self.start()
         try:
-            while self._members:
-                self._hand_out(feed)
+            while self._handles:
+                self._hand_out(queue)
                 batch: list[Done] = []
-                for ready in multiprocessing.connection.wait([m.pipe for m in self._members], self._tick):
-                    member = next(m for m in self._members if m.pipe is ready)
-                    batch += self._heard(member, feed, begin)
+                for ready in multiprocessing.connection.wait([m.pipe for m in self._handles], self._tick):
+                    handle = next(m for m in self._handles if m.pipe is ready)
+                    batch += self._heard(handle, queue, begin)
                 yield batch
         except BaseException:
             self.stop()
             raise
         finally:
-            for member in self._members:
-                member.wait_for_end()
+            for handle in self._handles:
+                handle.wait_for_end()
         if self._error is not None:
             raise self._error
 
     def start(self) -> None:
         """Start the processes; each takes a while to import what it needs, and then waits for equip()."""
-        self._members = [self._start(number) for number in range(self._count)]
+        self._handles = [self._start(number) for number in range(self._count)]
 
     def equip(self, *arguments: Any) -> None:
         """Let the processes, and those that replace them, begin with body(desk, stop, *arguments)."""
         self._arguments = arguments
-        for member in self._members:
-            member.send(arguments)
+        for handle in self._handles:
+            handle.send(arguments)
 
     def close(self) -> None:
         """End the processes that wait for equip() still."""
-        for member in self._members:
-            member.pipe.close()
-            member.process.join()
-        self._members = []
+        for handle in self._handles:
+            handle.pipe.close()
+            handle.process.join()
+        self._handles = []
 
-    def _start(self, number: int) -> _Member:
+    def _start(self, number: int) -> WorkerHandle:
         ours, theirs = _FORK_SAFE.Pipe()
         process = _FORK_SAFE.Process(target=in_child, args=(theirs, self._lock, self._body, number))
         with _signals_held_back():
             process.start()
         theirs.close()
-        member = _Member(process, ours, number)
+        handle = WorkerHandle(process, ours, number)
         if self._arguments is not None:
-            member.send(self._arguments)
-        return member
+            handle.send(self._arguments)
+        return handle
 
-    def _heard(self, member: _Member, feed: Feed, begin: dict[str, int]) -> list[Done]:
+    def _heard(self, handle: WorkerHandle, queue: TaskQueue, begin: dict[str, int]) -> list[Done]:
         """Take one report of member; when it has ended, see to what it leaves behind."""
         try:
-            report: Report = member.pipe.recv()
+            report: Report = handle.pipe.recv()
         except (EOFError, OSError):
-            return self._ended(member, feed, begin)
+            return self._ended(handle, queue, begin)
         for level, message in report.records:
-            if level != logging.WARNING or self._is_news(member, message):
+            if level != logging.WARNING or self._is_news(handle, message):
                 log.log(level, "%s", message)
         if report.error is not None and self._error is None:
-            error = CannotGoOn(report.error[0])
+            error = FatalError(report.error[0])
             error.exit_code = report.error[1]
             self._stop_for(error)
-        member.note, member.underway, member.held = report.note, report.underway, report.held
+        handle.note, handle.in_flight, handle.held = report.note, report.in_flight, report.held
         for done in report.done:
-            member.at.pop(done.task.url, None)
+            handle.at.pop(done.task.url, None)
         return report.done
 
-    def _is_news(self, member: _Member, warning: str) -> bool:
+    def _is_news(self, handle: WorkerHandle, warning: str) -> bool:
         """Tell whether no other process has given this warning as often: what meets all of them is said once."""
-        member.warned[warning] += 1
-        if member.warned[warning] <= self._warned[warning]:
+        handle.warned[warning] += 1
+        if handle.warned[warning] <= self._warned[warning]:
             return False
         self._warned[warning] += 1
         return True
 
-    def _ended(self, member: _Member, feed: Feed, begin: dict[str, int]) -> list[Done]:
-        member.process.join()
-        member.pipe.close()
-        self._members.remove(member)
-        if not member.at:
+    def _ended(self, handle: WorkerHandle, queue: TaskQueue, begin: dict[str, int]) -> list[Done]:
+        handle.process.join()
+        handle.pipe.close()
+        self._handles.remove(handle)
+        if not handle.at:
             return []
-        recorded = self._recorded(member.at, begin)
+        recorded = self._recorded(handle.at, begin)
         told = list(recorded.values())
         if self._stopping:
             return told
-        code = member.process.exitcode or 0
+        code = handle.process.exitcode or 0
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         self._deaths += 1
         if self._deaths > _MOST_DEATHS:
             self._stop_for(
-                CannotGoOn(
+                FatalError(
                     f"worker processes keep dying (the last by {how}); see the kernel's log (dmesg), lower "
                     "PROCESSES, then run it again."
                 )
             )
             return told
-        left = [task for url, task in member.at.items() if url not in recorded]
+        left = [task for url, task in handle.at.items() if url not in recorded]
         log.error("a worker process died (%s): a new one goes on with its %d URLs", how, len(left))
-        feed.put(*left)
-        self._members.append(self._start(member.number))
+        queue.put(*left)
+        self._handles.append(self._start(handle.number))
         return told
 
     def _recorded(self, at: dict[str, Task], begin: dict[str, int]) -> dict[str, Done]:
@@ -190,24 +190,24 @@ class Crew:
                 found[row.url] = Done(at[row.url], Result(row.url, row.key, stored, row.media_type))
         return found
 
-    def _hand_out(self, feed: Feed) -> None:
+    def _hand_out(self, queue: TaskQueue) -> None:
         """Give each member enough to do; tell all that there is no more when nobody has anything left to do.
 
         In turns, a task for each worker at a time: what does not suffice for all is shared. One that was told
         the end takes nothing more: what a process leaves behind then is for the new one.
         """
         ahead = self._ahead if not self._stopping else 0
-        takers = [m for m in self._members if not m.was_told_end and m.busy <= ahead // 2]
+        takers = [m for m in self._handles if not m.was_told_end and m.busy <= ahead // 2]
         try:
             while takers:
-                takers = [m for m in takers if m.take(feed, min(self._workers, ahead - m.busy))]
-        except CannotGoOn as error:  # the list cannot be read any more; what is on its way is heard still
+                takers = [m for m in takers if m.take(queue, min(self._workers, ahead - m.busy))]
+        except FatalError as error:  # the list cannot be read any more; what is on its way is heard still
             self._stop_for(error)
-        if not any(member.busy for member in self._members):
-            for member in self._members:
-                member.send(None)
+        if not any(handle.busy for handle in self._handles):
+            for handle in self._handles:
+                handle.send(None)
 
-    def _stop_for(self, error: CannotGoOn) -> None:
+    def _stop_for(self, error: FatalError) -> None:
         """Stop, and let moved() raise error when all processes have ended."""
         self._error = error
         self.stop()
@@ -215,20 +215,20 @@ class Crew:
     def stop(self) -> None:
         """Let all processes drop their downloads, end their uploads and end."""
         self._stopping = True
-        for member in self._members:
-            member.send("stop")
+        for handle in self._handles:
+            handle.send("stop")
 
     def note(self) -> str:
         """Return what holds the processes back, "" for nothing."""
-        notes = {member.note for member in self._members if member.note}
+        notes = {handle.note for handle in self._handles if handle.note}
         return "; ".join(sorted(notes)[:2])
 
-    def underway(self) -> Underway:
+    def in_flight(self) -> InFlight:
         """Return what is on its way, as far as the processes have told."""
-        return together(member.underway for member in self._members)
+        return together(handle.in_flight for handle in self._handles)
 
 
-class _Member:
+class WorkerHandle:
     """One process, as its parent sees it."""
 
     def __init__(self, process: Any, pipe: multiprocessing.connection.Connection, number: int) -> None:
@@ -237,7 +237,7 @@ class _Member:
         self.number = number
         self.at: dict[str, Task] = {}  # handed out and not reported
         self.note = ""
-        self.underway = Underway()
+        self.in_flight = InFlight()
         self.held = 0
         self.warned: Counter[str] = Counter()  # how often it gave each warning
         self.was_told_end = False
@@ -247,9 +247,9 @@ class _Member:
         """How many tasks the process has to do: those whose failure is in doubt wait for others."""
         return len(self.at) - self.held
 
-    def take(self, feed: Feed, most: int) -> bool:
+    def take(self, queue: TaskQueue, most: int) -> bool:
         """Hand out up to most tasks; return False when there was none."""
-        tasks = [task for _, task in zip(range(most), feed)]
+        tasks = [task for _, task in zip(range(most), queue)]
         if tasks:
             self.at.update((task.url, task) for task in tasks)
             self.send(tasks)

@@ -11,8 +11,8 @@ from multiprocessing import reduction
 from typing import Any, Callable, NamedTuple
 
 from cdn2s3.console.signals import STOPPING
-from cdn2s3.errors import CannotGoOn
-from cdn2s3.executors.base import Feed, Underway
+from cdn2s3.errors import FatalError
+from cdn2s3.executors.base import InFlight, TaskQueue
 from cdn2s3.records import Share
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.transfer.outcome import Done
@@ -24,19 +24,19 @@ class Report(NamedTuple):
     done: list[Done]
     note: str  # what holds it back, "" for nothing
     records: list[tuple[int, str]]  # log records: level and message
-    underway: Underway = Underway()
+    in_flight: InFlight = InFlight()
     held: int = 0  # tasks whose failure is in doubt: not reported, and nobody is at work on them
     error: tuple[str, int] | None = None  # message and exit code of what stopped it
 
 
-class Desk:
+class WorkerChannel:
     """Where a process gets its tasks and hands in what is done; made in the child's main thread."""
 
     def __init__(
         self, pipe: multiprocessing.connection.Connection, stop: threading.Event, number: int
     ) -> None:
         self.number = number  # of this process, from 0; one that replaces another has the same
-        self.feed = Feed(is_open=True)
+        self.queue = TaskQueue(is_open=True)
         self.records: list[tuple[int, str]] = []
         self._pipe = pipe
         self._stop = stop
@@ -49,17 +49,17 @@ class Desk:
             except (EOFError, OSError):
                 os._exit(3)  # the parent is gone, and its lock with it: not a byte more
             if isinstance(order, list):
-                self.feed.put(*order)
+                self.queue.put(*order)
             else:
                 if order == "stop":
                     self._stop.set()
-                self.feed.close()
+                self.queue.close()
 
-    def hand_in(self, done: list[Done], note: str, underway: Underway, held: int) -> None:
+    def report(self, done: list[Done], note: str, in_flight: InFlight, held: int) -> None:
         """Tell the parent what is done, what holds us back, what is on its way, how many failures are in doubt."""
-        self._send(Report(done, note, [], underway, held))
+        self._send(Report(done, note, [], in_flight, held))
 
-    def give_up(self, error: CannotGoOn) -> None:
+    def give_up(self, error: FatalError) -> None:
         """Tell the parent what stops us."""
         self._send(Report([], "", [], error=(str(error), error.exit_code)))
 
@@ -71,15 +71,15 @@ class Desk:
 class _ToParent(logging.Handler):
     """Keep log records for the next report."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, channel: WorkerChannel) -> None:
         super().__init__()
-        self._desk = desk
+        self._channel = channel
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._desk.records.append((record.levelno, record.getMessage()))
+        self._channel.records.append((record.levelno, record.getMessage()))
 
 
-class Kept:
+class InheritedFd:
     """An open file that a new process gets too, and keeps open as long as it lives."""
 
     def __init__(self, fd: int) -> None:
@@ -89,12 +89,12 @@ class Kept:
         return _kept, (reduction.DupFd(self._fd),)
 
 
-def _kept(handle: Any) -> Kept:
-    return Kept(handle.detach())
+def _kept(handle: Any) -> InheritedFd:
+    return InheritedFd(handle.detach())
 
 
 def in_child(
-    pipe: multiprocessing.connection.Connection, lock: Kept, body: Callable[..., None], number: int
+    pipe: multiprocessing.connection.Connection, lock: InheritedFd, body: Callable[..., None], number: int
 ) -> None:
     """Run body in a new process. Signals are the parent's business: it passes the order on."""
     for ignored in STOPPING:
@@ -105,12 +105,12 @@ def in_child(
     except (EOFError, OSError):
         return  # there will be no work
     stop = threading.Event()
-    desk = Desk(pipe, stop, number)
-    logging.getLogger().addHandler(_ToParent(desk))
+    channel = WorkerChannel(pipe, stop, number)
+    logging.getLogger().addHandler(_ToParent(channel))
     try:
-        body(desk, stop, *arguments)
-    except CannotGoOn as error:
-        desk.give_up(error)
+        body(channel, stop, *arguments)
+    except FatalError as error:
+        channel.give_up(error)
 
 
 log = logging.getLogger(__name__)

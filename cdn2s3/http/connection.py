@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Union
 
-from cdn2s3.errors import TryAgain
-from cdn2s3.http.deadline import Limit
-from cdn2s3.http.dialing import Origin, _connected, _with_tls, translated
+from cdn2s3.errors import TransientError
+from cdn2s3.http.deadline import Deadline
+from cdn2s3.http.dialing import Origin, connect, start_tls, translated
 
 BUFFER_BYTES = 1 << 14  # an answer's head and the start of its body; one TLS record's worth
 _SENT_AT_ONCE = 1 << 16  # bytes; a request's head and the start of its body go in one call, up to so many
@@ -26,14 +26,14 @@ Buffer = Union[bytes, bytearray, memoryview]
 
 
 class Connection:
-    """A socket with TLS where asked; used by one thread at a time. All errors are TryAgain or CannotGoOn."""
+    """A socket with TLS where asked; used by one thread at a time. All errors are TransientError or FatalError."""
 
-    def __init__(self, origin: Origin, tls: ssl.SSLContext | None, limit: Limit) -> None:
+    def __init__(self, origin: Origin, tls: ssl.SSLContext | None, deadline: Deadline) -> None:
         self.origin = origin
         self.buffer = bytearray(BUFFER_BYTES)  # answers' heads are read here
         self.answered = False  # True as soon as a byte has come in this exchange
-        plain = _connected(origin, limit)
-        self._tls = None if tls is None else _with_tls(plain, tls, origin, limit)
+        plain = connect(origin, deadline)
+        self._tls = None if tls is None else start_tls(plain, tls, origin, deadline)
         self._sock = self._tls or plain
         self._sock.settimeout(0)  # it is tried first and waited for only then: most calls need no wait
         self._poll = select.poll()
@@ -63,12 +63,12 @@ class Connection:
         except OSError:
             return False  # reset: nothing comes of it
 
-    def send(self, pieces: Sequence[Buffer], limit: Limit) -> bool:
+    def send(self, pieces: Sequence[Buffer], deadline: Deadline) -> bool:
         """Send all pieces; return False, with the rest unsent, when the server has answered before it took all.
 
-        Raise TryAgain when it neither answers nor takes them in time.
+        Raise TransientError when it neither answers nor takes them in time.
         """
-        limit.remaining()  # again at each wait; in between the system takes what it has room for
+        deadline.remaining()  # again at each wait; in between the system takes what it has room for
         send = self._sock.send
         try:
             for piece in _packed(pieces, _SENT_AT_ONCE if self._tls is None else BUFFER_BYTES):
@@ -77,21 +77,21 @@ class Connection:
                     try:
                         view = view[send(view) :]
                     except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                        if self._answers_instead(limit):
+                        if self._answers_instead(deadline):
                             return False
         except OSError as error:
             raise translated(error, self.origin) from error
         return True
 
-    def _answers_instead(self, limit: Limit) -> bool:
+    def _answers_instead(self, deadline: Deadline) -> bool:
         """Wait until more can be sent or the limit is to be looked at; tell whether the final answer has begun."""
-        if not any(events & ~select.POLLOUT for _, events in self._busy_poll.poll(limit.slice_ms())):
+        if not any(events & ~select.POLLOUT for _, events in self._busy_poll.poll(deadline.slice_ms())):
             return False
         try:
             while True:
                 got = self._sock.recv(BUFFER_BYTES)
                 if not got:
-                    raise TryAgain(
+                    raise TransientError(
                         "connection", f"{self.origin} closed the connection before it took the request"
                     )
                 self.answered = True
@@ -99,7 +99,7 @@ class Connection:
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return _is_final(bytes(self._early))
 
-    def receive(self, into: memoryview, limit: Limit, fills: bool = False) -> int:
+    def receive(self, into: memoryview, deadline: Deadline, fills: bool = False) -> int:
         """Receive what there is, up to the length of into; return its length in bytes, 0 at the end.
 
         fills: into is no longer than what must come. Then a wait ends only when much of it has come, and under
@@ -110,7 +110,7 @@ class Connection:
             into[: len(taken)] = taken
             del self._early[: len(taken)]
             return len(taken)
-        limit.remaining()  # also where there is always something: a body without end
+        deadline.remaining()  # also where there is always something: a body without end
         read = self._records if fills and self._tls is not None else self._sock.recv_into
         while True:
             try:
@@ -119,9 +119,9 @@ class Connection:
                 return received
             except (BlockingIOError, ssl.SSLWantReadError):
                 self._wake_at(self._certain_bytes(len(into)) if fills else 1)
-                self._poll.poll(limit.slice_ms())
+                self._poll.poll(deadline.slice_ms())
             except ssl.SSLWantWriteError:
-                self._busy_poll.poll(limit.slice_ms())
+                self._busy_poll.poll(deadline.slice_ms())
             except OSError as error:
                 raise translated(error, self.origin) from error
 

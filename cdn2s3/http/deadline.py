@@ -5,27 +5,27 @@ from __future__ import annotations
 import threading
 import time
 
-from cdn2s3.errors import Stopped, TryAgain
+from cdn2s3.errors import Cancelled, TransientError
 
 SLICE = 0.5  # seconds; the most that a deadline or a stop is noticed late
 
 
-class Limit:
+class Deadline:
     """When to give up: a point in time (`time.monotonic`), or as soon as stop is set (None: never)."""
 
-    __slots__ = ("deadline", "stop")
+    __slots__ = ("at", "stop")
 
     def __init__(self, seconds: float, stop: threading.Event | None = None) -> None:
-        self.deadline = time.monotonic() + seconds
+        self.at = time.monotonic() + seconds
         self.stop = stop
 
     def remaining(self) -> float:
-        """Return the seconds left, more than 0; raise TryAgain (timeout) or Stopped when there are none."""
+        """Return the seconds left, more than 0; raise TransientError (timeout) or Cancelled when there are none."""
         if self.stop is not None and self.stop.is_set():
-            raise Stopped
-        left = self.deadline - time.monotonic()
+            raise Cancelled
+        left = self.at - time.monotonic()
         if left <= 0:
-            raise TryAgain("timeout", "no whole answer within the time limit")
+            raise TransientError("timeout", "no whole answer within the time limit")
         return left
 
     def slice_ms(self) -> int:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import certifi
 
-from cdn2s3.errors import CannotGoOn, TryAgain
-from cdn2s3.http.deadline import SLICE, Limit
+from cdn2s3.errors import FatalError, TransientError
+from cdn2s3.http.deadline import SLICE, Deadline
 
 
 class Origin(NamedTuple):
@@ -26,28 +26,30 @@ class Origin(NamedTuple):
         return f"{self.host}:{self.port}"
 
 
-def _connected(origin: Origin, limit: Limit) -> socket.socket:
+def connect(origin: Origin, deadline: Deadline) -> socket.socket:
     """Connect to the first address of origin that answers; one deadline for all of them."""
     try:
         addresses = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
     except UnicodeError as error:  # longer than a name may be, or with an empty part
-        raise TryAgain("connection", f"{origin.host} cannot be looked up: it is no host name") from error
+        raise TransientError(
+            "connection", f"{origin.host} cannot be looked up: it is no host name"
+        ) from error
     except OSError as error:
         raise translated(error, origin) from error
-    failure: TryAgain | None = None
+    failure: TransientError | None = None
     for number, (family, kind, protocol, _, address) in enumerate(addresses):
         try:
-            share = limit.remaining() / (len(addresses) - number)  # leave time for the addresses after it
+            share = deadline.remaining() / (len(addresses) - number)  # leave time for the addresses after it
             sock = _new_socket(family, kind, protocol, origin)
             try:
-                _connect(sock, address, Limit(share, limit.stop), origin)
+                _connect_to(sock, address, Deadline(share, deadline.stop), origin)
             except BaseException:
                 sock.close()
                 raise
             return sock
-        except TryAgain as error:
+        except TransientError as error:
             failure = error
-    raise failure or TryAgain("connection", f"{origin} has no address")
+    raise failure or TransientError("connection", f"{origin} has no address")
 
 
 def _new_socket(family: int, kind: int, protocol: int, origin: Origin) -> socket.socket:
@@ -60,7 +62,7 @@ def _new_socket(family: int, kind: int, protocol: int, origin: Origin) -> socket
     return sock
 
 
-def _connect(sock: socket.socket, address: object, limit: Limit, origin: Origin) -> None:
+def _connect_to(sock: socket.socket, address: object, deadline: Deadline, origin: Origin) -> None:
     sock.setblocking(False)
     try:
         sock.connect(address)  # type: ignore[arg-type]  # what getaddrinfo gave
@@ -70,14 +72,14 @@ def _connect(sock: socket.socket, address: object, limit: Limit, origin: Origin)
         raise translated(error, origin) from error
     poll = select.poll()
     poll.register(sock, select.POLLOUT)
-    while not poll.poll(min(SLICE, limit.remaining()) * 1000):
+    while not poll.poll(min(SLICE, deadline.remaining()) * 1000):
         pass
     refused = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if refused:
         raise translated(OSError(refused, os.strerror(refused)), origin)
 
 
-def _with_tls(plain: socket.socket, tls: ssl.SSLContext, origin: Origin, limit: Limit) -> ssl.SSLSocket:
+def start_tls(plain: socket.socket, tls: ssl.SSLContext, origin: Origin, deadline: Deadline) -> ssl.SSLSocket:
     """Do the TLS handshake on plain, which is closed when it fails."""
     try:
         plain.settimeout(SLICE)
@@ -87,7 +89,7 @@ def _with_tls(plain: socket.socket, tls: ssl.SSLContext, origin: Origin, limit: 
         raise translated(error, origin) from error
     while True:
         try:
-            limit.remaining()
+            deadline.remaining()
             sock.do_handshake()
             return sock
         except (socket.timeout, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -100,25 +102,25 @@ def _with_tls(plain: socket.socket, tls: ssl.SSLContext, origin: Origin, limit: 
             raise
 
 
-def translated(error: OSError, origin: Origin) -> TryAgain | CannotGoOn:
+def translated(error: OSError, origin: Origin) -> TransientError | FatalError:
     """Return what an error of the socket, TLS or name service means for the run."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return CannotGoOn(
+        return FatalError(
             f"the TLS certificate of {origin} is not trusted ({error.verify_message}). If it is signed by an "
             "authority of your own, name its PEM file in CA_BUNDLE; otherwise somebody stands in between."
         )
     if getattr(error, "reason", None) == "WRONG_VERSION_NUMBER":  # of OpenSSL
-        return TryAgain(
+        return TransientError(
             "connection", f"{origin} was asked with https, but it speaks no TLS: http instead of https?"
         )
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        return CannotGoOn(
+        return FatalError(
             "too many open files. Raise the limit (ulimit -n 4096) or lower CONCURRENCY, then run it again."
         )
     what = error.strerror or type(error).__name__
     if isinstance(error, socket.gaierror):
-        return TryAgain("connection", f"{origin.host} cannot be looked up: {what}")
-    return TryAgain("connection", f"{origin}: {what}")
+        return TransientError("connection", f"{origin.host} cannot be looked up: {what}")
+    return TransientError("connection", f"{origin}: {what}")
 
 
 def tls_context(ca_bundle: str | None) -> ssl.SSLContext:

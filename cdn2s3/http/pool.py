@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from cdn2s3.errors import TryAgain
+from cdn2s3.errors import TransientError
 from cdn2s3.http.connection import Buffer, Connection
-from cdn2s3.http.deadline import Limit
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.dialing import Origin
-from cdn2s3.http.response import Answer
+from cdn2s3.http.response import Response
 
 
 def origin_of(url: str) -> Origin:
@@ -37,7 +37,7 @@ def request_head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
     return (head + "\r\n\r\n").encode("latin-1")
 
 
-class Wire:
+class ConnectionPool:
     """Exchange requests and answers with one server over kept-alive connections; shared by all threads."""
 
     def __init__(self, origin: Origin, tls: ssl.SSLContext | None, most_idle: int) -> None:
@@ -46,44 +46,46 @@ class Wire:
         self._most_idle = most_idle
         self._idle: deque[Connection] = deque()  # its append and pop are atomic
 
-    def exchange(self, method: str, pieces: Sequence[Buffer], limit: Limit) -> Answer:
+    def request(self, method: str, pieces: Sequence[Buffer], deadline: Deadline) -> Response:
         """Send a request (head and body as pieces) and return the answer with its head read.
 
         A kept-alive connection that died before a byte of the answer came is replaced once by a new one.
-        Raise TryAgain (connection, timeout, server_error), Stopped or CannotGoOn.
+        Raise TransientError (connection, timeout, server_error), Cancelled or FatalError.
         """
         connection = self._take_idle()
         if connection is not None:
             try:
-                return self._exchange_on(connection, method, pieces, limit)
-            except TryAgain as error:
+                return self._request_on(connection, method, pieces, deadline)
+            except TransientError as error:
                 if error.cause != "connection" or connection.answered:
                     raise
-        return self._exchange_on(Connection(self.origin, self._tls, limit), method, pieces, limit)
+        return self._request_on(Connection(self.origin, self._tls, deadline), method, pieces, deadline)
 
-    def _exchange_on(
-        self, connection: Connection, method: str, pieces: Sequence[Buffer], limit: Limit
-    ) -> Answer:
+    def _request_on(
+        self, connection: Connection, method: str, pieces: Sequence[Buffer], deadline: Deadline
+    ) -> Response:
         """Exchange on connection, which is closed when that raises."""
         try:
             try:
-                taken = connection.send(pieces, limit)
-            except TryAgain as error:
+                taken = connection.send(pieces, deadline)
+            except TransientError as error:
                 if error.cause != "connection":
                     raise
-                return self._early_answer(connection, method, limit, error)
-            answer = Answer(connection, limit, method, self.give_back)
+                return self._early_answer(connection, method, deadline, error)
+            answer = Response(connection, deadline, method, self.release)
             answer.keep_alive = answer.keep_alive and taken
             return answer
         except BaseException:
             connection.close()
             raise
 
-    def _early_answer(self, connection: Connection, method: str, limit: Limit, error: TryAgain) -> Answer:
+    def _early_answer(
+        self, connection: Connection, method: str, deadline: Deadline, error: TransientError
+    ) -> Response:
         """Return the answer of a server that refused the body before its end, or raise error."""
         try:
-            answer = Answer(connection, limit, method, self.give_back)
-        except TryAgain:
+            answer = Response(connection, deadline, method, self.release)
+        except TransientError:
             raise error from None
         answer.keep_alive = False
         return answer
@@ -100,7 +102,7 @@ class Wire:
             connection.close()
         return None
 
-    def give_back(self, connection: Connection) -> None:
+    def release(self, connection: Connection) -> None:
         """Keep connection for a later exchange."""
         if len(self._idle) < self._most_idle:
             self._idle.append(connection)

@@ -17,9 +17,9 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
-from cdn2s3.http.deadline import Limit
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.dialing import Origin, tls_context
-from cdn2s3.http.pool import Wire, host_header, origin_of, request_head
+from cdn2s3.http.pool import ConnectionPool, host_header, origin_of, request_head
 
 USER_AGENT = "cdn2s3/1"
 
@@ -38,20 +38,20 @@ class PooledAdapter(HTTPAdapter):
         self._connections = connections
         self._tls = tls_context(str(ca_bundle) if ca_bundle else None)
         self._stop = stop
-        self._wires: dict[Origin, Wire] = {}
+        self._wires: dict[Origin, ConnectionPool] = {}
         self._lock = threading.Lock()
 
-    def wire(self, url: str) -> Wire:
+    def wire(self, url: str) -> ConnectionPool:
         """Return the Wire to the server of url; the same one for the same server."""
         origin = origin_of(url)
         with self._lock:
             if origin not in self._wires:
                 tls = self._tls if origin.scheme == "https" else None
-                self._wires[origin] = Wire(origin, tls, self._connections)
+                self._wires[origin] = ConnectionPool(origin, tls, self._connections)
             return self._wires[origin]
 
     def send(self, request: requests.PreparedRequest, *unused: Any, **options: Any) -> requests.Response:
-        """Send request and return its answer with the whole body; raise TryAgain as Wire.exchange does."""
+        """Send request and return its answer with the whole body; raise TransientError as Wire.exchange does."""
         timeout = options.get("timeout")
         if not isinstance(timeout, (int, float)) or request.url is None or request.method is None:
             raise ValueError("a request here needs a timeout in seconds")
@@ -62,7 +62,7 @@ class PooledAdapter(HTTPAdapter):
         headers = {"Host": host_header(wire.origin), **dict(request.headers)}
         head = request_head(request.method, request.path_url, headers)
         pieces = (head, body.encode() if isinstance(body, str) else body)
-        with wire.exchange(request.method, pieces, Limit(timeout, self._stop)) as answer:
+        with wire.request(request.method, pieces, Deadline(timeout, self._stop)) as answer:
             content = answer.body()
         raw = HTTPResponse(
             io.BytesIO(content),

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Callable
 
-from cdn2s3.errors import TryAgain
+from cdn2s3.errors import TransientError
 from cdn2s3.http.connection import BUFFER_BYTES, Connection
-from cdn2s3.http.deadline import Limit
+from cdn2s3.http.deadline import Deadline
 
 _HEAD_LIMIT = 1 << 16
 _WHOLE_BODY_LIMIT = 64_000_000  # bytes; pages of a JSON API and of a listing are far smaller
@@ -20,15 +20,15 @@ _NO_BODY = frozenset({204, 304})
 _LENGTH_DIGITS = 18  # more would be an exabyte and more
 
 
-class Answer:
+class Response:
     """The head of an HTTP answer, and its body to be read once. Close it, or use it as a context."""
 
     def __init__(
-        self, connection: Connection, limit: Limit, method: str, give_back: Callable[[Connection], None]
+        self, connection: Connection, deadline: Deadline, method: str, release: Callable[[Connection], None]
     ) -> None:
-        self._give_back = give_back
+        self._give_back = release
         self._connection = connection
-        self._limit = limit
+        self._deadline = deadline
         self._buffer = connection.buffer
         self._start = self._end = 0
         self._closed = False
@@ -43,7 +43,7 @@ class Answer:
         self._in_chunk = 0
         self._ended = self.length == 0
 
-    def __enter__(self) -> Answer:
+    def __enter__(self) -> Response:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -51,7 +51,7 @@ class Answer:
 
     def _receive(self) -> int:
         """Receive into the free end of the buffer; return how many bytes came, 0 at the end."""
-        received = self._connection.receive(memoryview(self._buffer)[self._end :], self._limit)
+        received = self._connection.receive(memoryview(self._buffer)[self._end :], self._deadline)
         self._end += received
         return received
 
@@ -64,17 +64,17 @@ class Answer:
             searched = max(self._start, self._end - 3)
             if self._end == len(self._buffer):
                 if self._end >= _HEAD_LIMIT:
-                    raise TryAgain("server_error", "the answer's head is over 64 KB")
+                    raise TransientError("server_error", "the answer's head is over 64 KB")
                 self._buffer.extend(bytes(len(self._buffer)))
             if not self._receive():
-                raise TryAgain(
+                raise TransientError(
                     "connection", f"{self._connection.origin} closed the connection before its answer"
                 )
         lines = bytes(self._buffer[self._start : end]).split(b"\r\n")
         self._start = end + 4
         status = _STATUS_LINE.match(lines[0])
         if not status:
-            raise TryAgain("server_error", "the answer is not HTTP")
+            raise TransientError("server_error", "the answer is not HTTP")
         self.status = int(status[2])
         self.headers = _parsed(lines[1:])
         options = [option.strip() for option in self.headers.get("connection", "").lower().split(",")]
@@ -90,17 +90,17 @@ class Answer:
             self.keep_alive = self.keep_alive and not length  # who says both may mean either (RFC 9112, 6.1)
             return None
         if coding != "identity":
-            raise TryAgain("server_error", f"the answer has the transfer coding {coding[:40]!r}")
+            raise TransientError("server_error", f"the answer has the transfer coding {coding[:40]!r}")
         if not (length.isascii() and length.isdigit()):
             return None  # unreadable: as good as none
         if len(length) > _LENGTH_DIGITS:
-            raise TryAgain("server_error", "the answer's Content-Length is beyond all measure")
+            raise TransientError("server_error", "the answer's Content-Length is beyond all measure")
         return int(length)
 
     def read_into(self, view: memoryview) -> int:
         """Read part of the body into view; return its length in bytes, 0 at the end of the body.
 
-        Raise TryAgain: truncated when the connection ends before the body does.
+        Raise TransientError: truncated when the connection ends before the body does.
         """
         if self._ended:
             return 0
@@ -116,11 +116,11 @@ class Answer:
             self._ended = self._ended or got == 0
             return got
         if got == 0:
-            raise TryAgain("truncated", "the connection ended before the body did")
+            raise TransientError("truncated", "the connection ended before the body did")
         if self.chunked:
             self._in_chunk -= got
             if self._in_chunk == 0 and self._line():
-                raise TryAgain("truncated", "a chunk is longer than it said")
+                raise TransientError("truncated", "a chunk is longer than it said")
         else:
             self._left = wanted - got
             self._ended = self._left == 0
@@ -136,13 +136,13 @@ class Answer:
             view[:ready] = memoryview(self._buffer)[self._start : self._start + ready]
             self._start += ready
             return ready
-        return self._connection.receive(view, self._limit, fills)
+        return self._connection.receive(view, self._deadline, fills)
 
     def _next_chunk(self) -> bool:
         """Read the next chunk's length; return False at the last one, whose trailers are skipped."""
         size = self._line().split(b";")[0].strip()
         if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size):
-            raise TryAgain("truncated", "a chunk's length cannot be read")
+            raise TransientError("truncated", "a chunk's length cannot be read")
         self._in_chunk = int(size, 16)
         if self._in_chunk:
             return True
@@ -160,21 +160,21 @@ class Answer:
                 return line
             rest = self._buffer[self._start : self._end]
             if len(rest) > BUFFER_BYTES // 2:
-                raise TryAgain("truncated", "a chunk's length cannot be read")
+                raise TransientError("truncated", "a chunk's length cannot be read")
             self._buffer[: len(rest)] = rest
             self._start, self._end = 0, len(rest)
             if not self._receive():
-                raise TryAgain("truncated", "the connection ended before the body did")
+                raise TransientError("truncated", "the connection ended before the body did")
 
     def body(self, most: int = _WHOLE_BODY_LIMIT) -> bytes:
-        """Return the rest of the body; raise TryAgain when it is longer than most bytes or is cut short."""
+        """Return the rest of the body; raise TransientError when it is longer than most bytes or is cut short."""
         parts: list[bytes] = []
         room = bytearray(min(self.length or 0, most) or BUFFER_BYTES)
         total = 0
         while got := self.read_into(memoryview(room)):
             total += got
             if total > most:
-                raise TryAgain("server_error", f"the answer is over {most} bytes")
+                raise TransientError("server_error", f"the answer is over {most} bytes")
             parts.append(bytes(room[:got]))
         return b"".join(parts)
 
@@ -182,12 +182,12 @@ class Answer:
         """Read the body of an answer that is of no interest, so that its connection can be used again.
 
         A body that is over _SMALL bytes, has no end of its own or does not come at once costs more than a new
-        connection: it stays unread. Raise Stopped.
+        connection: it stays unread. Raise Cancelled.
         """
         if (self.length is None and not self.chunked) or (self._left or 0) > _SMALL:
             return
-        with suppress(TryAgain):
-            self._limit = Limit(min(_DRAIN_SECONDS, self._limit.remaining()), self._limit.stop)
+        with suppress(TransientError):
+            self._deadline = Deadline(min(_DRAIN_SECONDS, self._deadline.remaining()), self._deadline.stop)
             self.body(_SMALL)
 
     @property
@@ -219,12 +219,12 @@ def _parsed(lines: Sequence[bytes]) -> dict[str, str]:
             continue
         raw_name, colon, raw_value = line.partition(b":")
         if not colon:
-            raise TryAgain("server_error", "the answer has a header without a colon")
+            raise TransientError("server_error", "the answer has a header without a colon")
         name, value = raw_name.strip().decode("latin-1").lower(), raw_value.strip().decode("latin-1")
         if name not in headers:
             headers[name] = value
         elif name != "content-length":
             headers[name] += ", " + value
         elif headers[name] != value:
-            raise TryAgain("server_error", "the answer has two different Content-Lengths")
+            raise TransientError("server_error", "the answer has two different Content-Lengths")
     return headers

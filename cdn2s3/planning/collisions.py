@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from cdn2s3.atomic_file import replacing
 from cdn2s3.console.rerun_hint import settings_file
-from cdn2s3.keys import Malformed
-from cdn2s3.planning.survey import OnCollision, Worklist
+from cdn2s3.keys import InvalidUrl
+from cdn2s3.planning.survey import OnCollision, UrlSurvey
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state.lines import encode
 from cdn2s3.state.run_binding import is_bound
@@ -45,7 +45,7 @@ def collisions_file(path: Path, shown: list[Collision]) -> Iterator[OnCollision]
         path.unlink()
 
 
-def refusal(settings: MigrationSettings, work: Worklist, shown: list[Collision]) -> str:
+def refusal(settings: MigrationSettings, work: UrlSurvey, shown: list[Collision]) -> str:
     """Return what a person needs to end the collisions; the settings stand so that they can be pasted."""
     lines = [
         f"{work.collisions:,} URLs would overwrite another one: different URLs, the same key. Nothing was moved."
@@ -89,14 +89,14 @@ def _apart(settings: MigrationSettings, collisions: Iterable[Collision]) -> bool
     keys = key_maker(settings)
     try:
         return all(keys.address(pair.first).key != keys.address(pair.second).key for pair in collisions)
-    except Malformed:
+    except InvalidUrl:
         return False
 
 
 log = logging.getLogger(__name__)
 
 
-def warn_of_naming(settings: MigrationSettings, work: Worklist) -> None:
+def warn_of_naming(settings: MigrationSettings, work: UrlSurvey) -> None:
     """Warn of settings that are allowed, and give keys that hardly anybody wants."""
     prefix, strip = settings.destination_prefix, settings.strip_path_prefix
     if prefix and not prefix.endswith("/"):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cdn2s3.errors import Fixable
+from cdn2s3.errors import UsageError
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state.files import cannot_read
 
@@ -89,7 +89,7 @@ class Estimate(NamedTuple):
 def prices(path: Path, storage_class: str = "") -> Prices:
     """Return the table, with the class's own prices, then what the JSON object in path sets (if it exists).
 
-    Raise Fixable for a file that is no such object.
+    Raise UsageError for a file that is no such object.
     """
     table = Prices()
     if storage_class in CLASS_PRICES:
@@ -109,7 +109,7 @@ def prices(path: Path, storage_class: str = "") -> Prices:
 def _checked(given: Any, path: Path) -> dict[str, Any]:
     kinds = {field.name: type(field.default) for field in dataclasses.fields(Prices)}
     if not isinstance(given, dict):
-        raise Fixable(f"{path}: must be a JSON object of {', '.join(kinds)}.")
+        raise UsageError(f"{path}: must be a JSON object of {', '.join(kinds)}.")
     wrong = [
         name
         for name, value in given.items()
@@ -118,7 +118,7 @@ def _checked(given: Any, path: Path) -> dict[str, Any]:
         or (kinds[name] is float and not _is_price(value))
     ]
     if wrong:
-        raise Fixable(
+        raise UsageError(
             f"{path}: {', '.join(wrong)}: no such price, or no number of dollars from 0 on. "
             f"Known: {', '.join(kinds)}."
         )

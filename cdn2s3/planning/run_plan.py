@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cdn2s3.atomic_file import replacing
-from cdn2s3.errors import Fixable
-from cdn2s3.keys import KeyMaker, Malformed
+from cdn2s3.errors import UsageError
+from cdn2s3.keys import InvalidUrl, KeyMaker
 from cdn2s3.planning import survey
 from cdn2s3.planning.collisions import COLLISIONS, Collision, collisions_file, refusal, warn_of_naming
-from cdn2s3.planning.survey import Worklist
+from cdn2s3.planning.survey import UrlSurvey
 from cdn2s3.records import Task
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import ledger
@@ -34,7 +34,7 @@ _SHOWN = 10  # malformed lines
 class Looked(NamedTuple):
     """The input of a run, looked through; owners take memory, so they are not kept for longer than the plan."""
 
-    work: Worklist
+    work: UrlSurvey
     owners: Owners
 
 
@@ -42,7 +42,7 @@ class Job(NamedTuple):
     """The input of a run, and which part of it this run does."""
 
     urls: Path
-    work: Worklist
+    work: UrlSurvey
     todo: int  # URLs that this run will try
     failed_before: Fingerprints  # URLs in failed_transfers.txt when the run began
     failed_pending: int  # how many of these are pending lines of the input
@@ -58,13 +58,13 @@ class Job(NamedTuple):
         )
 
     def tasks(self) -> Iterator[Task]:
-        """Yield the URLs to try, in the order of the input; raise CannotGoOn when it cannot be read any more."""
+        """Yield the URLs to try, in the order of the input; raise FatalError when it cannot be read any more."""
         pending = survey.lines_with(survey.PENDING, self.urls, self.work)
         return (Task(url) for _, url in itertools.islice(pending, self.todo))
 
 
 def urls_of(path: Path, option: str) -> Fingerprints:
-    """Return the URLs of a file that the user named with option; raise Fixable when it cannot be read."""
+    """Return the URLs of a file that the user named with option; raise UsageError when it cannot be read."""
     try:
         urls = Fingerprints()
         for line in input_lines(path):
@@ -76,13 +76,13 @@ def urls_of(path: Path, option: str) -> Fingerprints:
 
 
 def refuse_strangers(path: Path, chosen: Fingerprints, urls: Path) -> None:
-    """Raise Fixable where path, whose URLs are chosen, has lines and none of them is one of urls."""
+    """Raise UsageError where path, whose URLs are chosen, has lines and none of them is one of urls."""
     try:
         if not len(chosen) or any(line in chosen for line in input_lines(urls)):
             return
     except OSError as error:
         raise cannot_read(urls, error, "SOURCE_URLS_FILE") from error
-    raise Fixable(
+    raise UsageError(
         f"none of the {len(chosen):,} lines of {path} is a URL of {urls}. Correct the path after --redo, or "
         "SOURCE_URLS_FILE."
     )
@@ -140,7 +140,7 @@ def kept_input(settings: MigrationSettings) -> Iterator[MigrationSettings]:
 
 
 def look_through(settings: MigrationSettings, keys: KeyMaker, redone: Fingerprints | None = None) -> Looked:
-    """Find out the fate of every line of the input; raise Fixable on collisions that are not allowed.
+    """Find out the fate of every line of the input; raise UsageError on collisions that are not allowed.
 
     What is on record as completed of the URLs in redone does not count. Writes collisions.txt where there are any.
     """
@@ -161,7 +161,7 @@ def look_through(settings: MigrationSettings, keys: KeyMaker, redone: Fingerprin
         )
     warn_of_naming(settings, work)
     if work.collisions and settings.on_collision == "refuse":
-        raise Fixable(refusal(settings, work, shown))
+        raise UsageError(refusal(settings, work, shown))
     return Looked(work, owners)
 
 
@@ -175,7 +175,7 @@ def plan_job(
 ) -> Job:
     """Bring failed_transfers.txt up to date with the input, and choose what this run does.
 
-    chosen are the URLs that the run is restricted to (None: all that are pending). Raise CannotGoOn when
+    chosen are the URLs that the run is restricted to (None: all that are pending). Raise FatalError when
     the disk does not take it.
     """
     urls = settings.source_urls_file
@@ -191,7 +191,7 @@ def plan_job(
             line = url.encode("utf-8", "surrogateescape")
             failed_pending += line in failed_before
             if chosen is not None and line not in chosen:
-                work.fates[number] = survey.NOT_CHOSEN
+                work.statuses[number] = survey.NOT_CHOSEN
                 todo -= 1
     elsewhere = records - failed_pending - work.malformed - work.collisions
     return Job(urls, work, min(todo, limit or todo), failed_before, failed_pending, elsewhere)
@@ -201,12 +201,12 @@ def _is_completed(url: str, keys: KeyMaker, owners: Owners) -> bool:
     line = url.encode("utf-8", "surrogateescape")
     try:
         known = keys.known(line)
-    except Malformed:
+    except InvalidUrl:
         return False
     return owners.is_completed(line, known.key, known.told)
 
 
-def _record_faults(keys: KeyMaker, urls: Path, work: Worklist, path: Path, now: float) -> None:
+def _record_faults(keys: KeyMaker, urls: Path, work: UrlSurvey, path: Path, now: float) -> None:
     """Append the malformed and the colliding lines to path as failed; older records of them give way."""
     file = AppendFile(path)
     try:
@@ -214,7 +214,7 @@ def _record_faults(keys: KeyMaker, urls: Path, work: Worklist, path: Path, now: 
             for _, url in survey.lines_with(survey.MALFORMED, urls, work):
                 try:
                     keys.address(url)
-                except Malformed as error:
+                except InvalidUrl as error:
                     file.append(failed_line(url, "malformed", 0, str(error), now))
         if work.collisions:
             for _, url in survey.lines_with(survey.COLLISION, urls, work):

@@ -12,9 +12,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Callable
 
-from cdn2s3.console.progress import told
-from cdn2s3.errors import CannotGoOn, Fixable
-from cdn2s3.keys import KeyMaker, Known, Malformed
+from cdn2s3.console.progress import log_progress
+from cdn2s3.errors import FatalError, UsageError
+from cdn2s3.keys import InvalidUrl, KeyMaker, Known
 from cdn2s3.state.files import cannot_read, size_of
 from cdn2s3.state.key_index import Fingerprints, Owner, Owners
 from cdn2s3.state.ledger import decode_line, url_and_key
@@ -27,15 +27,15 @@ PENDING, DONE, BLANK, DUPLICATE, MALFORMED, COLLISION, NOT_CHOSEN = range(7)
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how such a file begins
 
-OnMalformed = Callable[[str, str], None]  # url, why
+OnInvalidUrl = Callable[[str, str], None]  # url, why
 OnCollision = Callable[[str, str, str], None]  # key, first url, this url
 
 
 @dataclasses.dataclass
-class Worklist:
+class UrlSurvey:
     """The fate of each line of the input, and how many there are of each."""
 
-    fates: bytearray  # one of PENDING … NOT_CHOSEN for each line
+    statuses: bytearray  # one of PENDING … NOT_CHOSEN for each line
     blank: int = 0
     done: int = 0  # completed before, under today's key
     duplicates: int = 0  # lines that are there already
@@ -45,7 +45,7 @@ class Worklist:
 
     @property
     def lines(self) -> int:
-        return len(self.fates)
+        return len(self.statuses)
 
     @property
     def pending(self) -> int:
@@ -58,7 +58,7 @@ def completed_before(path: Path, keys: KeyMaker, redone: Fingerprints | None = N
     A record counts only while its key is today's key of its URL. Say how many lines are no records.
     """
     owners, plain_key, unreadable = Owners(path), keys.plain_key, 0
-    for at, line in told(f"reading {path}", placed_records(path), size_of(path)):
+    for at, line in log_progress(f"reading {path}", placed_records(path), size_of(path)):
         what = url_and_key(line)
         if what is None:
             unreadable += 1
@@ -78,47 +78,47 @@ def completed_before(path: Path, keys: KeyMaker, redone: Fingerprints | None = N
 def _known(keys: KeyMaker, url: bytes) -> Known | None:
     try:
         return keys.known(url)
-    except Malformed:
+    except InvalidUrl:
         return None
 
 
 def survey(
-    urls: Path, keys: KeyMaker, owners: Owners, on_malformed: OnMalformed, on_collision: OnCollision
-) -> Worklist:
+    urls: Path, keys: KeyMaker, owners: Owners, on_malformed: OnInvalidUrl, on_collision: OnCollision
+) -> UrlSurvey:
     """Find out the fate of each line of urls; report the malformed and the collisions as they are found.
 
     owners are the records of completed.txt; lines without one become owners of their keys here.
-    Raise Fixable when urls cannot be read or holds no URL that may be fetched.
+    Raise UsageError when urls cannot be read or holds no URL that may be fetched.
     """
-    work = Worklist(bytearray())
+    work = UrlSurvey(bytearray())
     try:
         with urls.open("rb") as again, ExitStack() as stack:
             records = stack.enter_context(owners.records.open("rb")) if len(owners) else again
             surveyor = _Surveyor(work, keys, owners, (again, records), on_malformed, on_collision)
-            work.fates.extend(surveyor.fates(urls))
-            surveyor.set_twins_right(urls)
+            work.statuses.extend(surveyor.statuses(urls))
+            surveyor.fix_respelled(urls)
     except OSError as error:
         raise cannot_read(urls, error, "SOURCE_URLS_FILE") from error
     if work.lines == work.blank:
-        raise Fixable(f"{urls} (SOURCE_URLS_FILE) holds no URL. Run `python collect_urls.py` first.")
+        raise UsageError(f"{urls} (SOURCE_URLS_FILE) holds no URL. Run `python collect_urls.py` first.")
     if work.lines == work.blank + work.duplicates + work.malformed:
         raise _unfit(urls, work.lines - work.blank, keys.url_prefix, *surveyor.first_malformed)
     return work
 
 
-def _unfit(urls: Path, lines: int, url_prefix: str, first: str, why: str) -> Fixable:
+def _unfit(urls: Path, lines: int, url_prefix: str, first: str, why: str) -> UsageError:
     """Return the error for a list none of whose lines may be fetched: a setting is wrong, or the file."""
     with urls.open("rb") as file:
         head = file.read(64)
     if head.startswith(_UTF_16) or b"\0" in head:
-        return Fixable(f"{urls} (SOURCE_URLS_FILE) is UTF-16, or no text: save it as UTF-8.")
+        return UsageError(f"{urls} (SOURCE_URLS_FILE) is UTF-16, or no text: save it as UTF-8.")
     shown = f"'{redact(printable(first[:200]))}'"
     if why.startswith("not under URL_PREFIX"):
-        return Fixable(
+        return UsageError(
             f"none of the {lines:,} lines of {urls} is under URL_PREFIX={url_prefix}; the first is {shown}. "
             "Correct URL_PREFIX."
         )
-    return Fixable(
+    return UsageError(
         f"none of the {lines:,} lines of {urls} is a URL that may be fetched; the first is {shown}: {why}. "
         "Correct the file, or SOURCE_URLS_FILE."
     )
@@ -129,11 +129,11 @@ class _Surveyor:
 
     def __init__(
         self,
-        work: Worklist,
+        work: UrlSurvey,
         keys: KeyMaker,
         owners: Owners,
         files: tuple[BinaryIO, BinaryIO],
-        on_malformed: OnMalformed,
+        on_malformed: OnInvalidUrl,
         on_collision: OnCollision,
     ) -> None:
         self._work = work
@@ -142,16 +142,16 @@ class _Surveyor:
         self._lines, self._records = files  # the input once more and completed.txt, to look at owners
         self._on_malformed = on_malformed
         self._on_collision = on_collision
-        # Malformed and colliding lines as their records spell them: each has one record.
+        # InvalidUrl and colliding lines as their records spell them: each has one record.
         self._faulty = Fingerprints()
         self._twins = Fingerprints()  # those of them that came again as good lines
         self.first_malformed = ("", "")  # the first malformed line, and why it is
 
-    def fates(self, urls: Path) -> Iterator[int]:
+    def statuses(self, urls: Path) -> Iterator[int]:
         """Yield the fate of each line of urls; plain URLs that are new, nearly all, are settled right here."""
         plain_key, tells = self._keys.plain_key, self._keys.tells
         claim, work = self._owners.claim, self._work
-        for at, line in told(f"reading {urls}", placed_lines(urls), size_of(urls)):
+        for at, line in log_progress(f"reading {urls}", placed_lines(urls), size_of(urls)):
             key = plain_key(line)
             if key is None:
                 yield self._fate(at, line)
@@ -171,7 +171,7 @@ class _Surveyor:
             return BLANK
         try:
             known = self._keys.known(line)
-        except Malformed as error:
+        except InvalidUrl as error:
             return self._malformed(decode_line(line), str(error))
         claimed = self._owners.claim(line, known.key, at, known.told)
         if isinstance(claimed, Owner):
@@ -203,13 +203,13 @@ class _Surveyor:
         self._lines.seek(at)
         return input_line(self._lines.readline())
 
-    def set_twins_right(self, urls: Path) -> None:
+    def fix_respelled(self, urls: Path) -> None:
         """Make a duplicate of each malformed line whose record would name a good line that came later."""
         if not len(self._twins):
             return
         for number, url in lines_with(MALFORMED, urls, self._work):
             if _bytes(field(url)) in self._twins:
-                self._work.fates[number] = DUPLICATE
+                self._work.statuses[number] = DUPLICATE
                 self._work.malformed -= 1
                 self._work.duplicates += 1
 
@@ -232,17 +232,17 @@ def _bytes(url: str) -> bytes:
     return url.encode("utf-8", "surrogateescape")
 
 
-def lines_with(fate: int, urls: Path, work: Worklist) -> Iterator[tuple[int, str]]:
+def lines_with(fate: int, urls: Path, work: UrlSurvey) -> Iterator[tuple[int, str]]:
     """Yield the number (from 0) and the text of each line of urls whose fate is fate now.
 
-    Raise CannotGoOn when urls cannot be read any more.
+    Raise FatalError when urls cannot be read any more.
     """
     try:
         for number, line in enumerate(input_lines(urls)):
-            if number < work.lines and work.fates[number] == fate:
+            if number < work.lines and work.statuses[number] == fate:
                 yield number, decode_line(line)
     except OSError as error:
-        raise CannotGoOn(
+        raise FatalError(
             f"cannot read {urls} any more: {error.strerror or error}. Look after the file and its disk, "
             "then run the same command again."
         ) from error

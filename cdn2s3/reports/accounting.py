@@ -8,8 +8,8 @@ from shutil import get_terminal_size
 
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.progress import Count
-from cdn2s3.console.rerun_hint import typed
-from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, CannotGoOn
+from cdn2s3.console.rerun_hint import with_env_file
+from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, FatalError
 from cdn2s3.planning.run_plan import Job
 from cdn2s3.records import Task
 from cdn2s3.reports import migration_report
@@ -24,7 +24,7 @@ from cdn2s3.transfer.outcome import Done
 log = logging.getLogger(__name__)
 
 
-class Books:
+class RunAccounting:
     """Count what one run does; used by its main thread alone."""
 
     def __init__(self, settings: MigrationSettings, job: Job, ledger: Ledger) -> None:
@@ -33,7 +33,7 @@ class Books:
         self.to_do_again = 0  # URLs that the second pass has still to do
         self._settings = settings
         self._ledger = ledger
-        self._healed = Fingerprints()  # URLs that failed once and are completed now
+        self._recovered = Fingerprints()  # URLs that failed once and are completed now
         self._failed_pending = job.failed_pending  # pending lines that only an earlier run tried
         self._tried = 0
         self._completed_began = ledger.completed.size()
@@ -50,7 +50,7 @@ class Books:
             self.to_do_again -= 1
             self.tally.take_back(result.url, done.task.cause)
         if result.stored is not None and (not first_in_run or url in self.job.failed_before):
-            self._healed.add(url)
+            self._recovered.add(url)
         self.tally.add(result, time.time())
 
     def progress(self) -> Count:
@@ -68,22 +68,22 @@ class Books:
         self.to_do_again = len(tasks)
         return tasks
 
-    def close(self, error: CannotGoOn | None, signal: int, warning: str | None) -> int:
+    def close(self, error: FatalError | None, signal: int, warning: str | None) -> int:
         """Rebuild failed_transfers.txt, audit, report, say the summary; return the exit code.
 
         error is what stopped the run, signal the number of the signal that did (0: none did), warning what
-        is to be said on the last screen too. Raise CannotGoOn when the disk does not take the files.
+        is to be said on the last screen too. Raise FatalError when the disk does not take the files.
         """
         audit = self._audit()
         code = self._exit_code(error, signal, audit)
         why = str(error) if error else f"signal {signal}" if signal else ""
         ended = time.time()
-        command = typed(next_command(self.tally, audit, code))
+        command = with_env_file(next_command(self.tally, audit, code))
         text = summary(self._settings, self.tally, audit, ended, code, self._faults())
         narrow = narrowed(text, get_terminal_size().columns)
         try:
-            self._report(audit, migration_report.Ending(ended, code, typed(why), command))
-        except CannotGoOn:
+            self._report(audit, migration_report.Ending(ended, code, with_env_file(why), command))
+        except FatalError:
             if error is not None:  # what stopped the run comes before what could not be told of it
                 log.error("%s", error)
             show(text, narrow)
@@ -119,7 +119,7 @@ class Books:
     def _audit(self) -> migration_report.Audit:
         """Count where every line of the input is now, from the files wherever they tell."""
         work, path = self.job.work, self._settings.state_dir / FAILED
-        causes = ledger.rebuild(path, lambda url: url.encode("utf-8", "surrogateescape") in self._healed)
+        causes = ledger.rebuild(path, lambda url: url.encode("utf-8", "surrogateescape") in self._recovered)
         appended = sum(1 for _ in lines.whole_lines(self._ledger.completed.path, self._completed_began))
         return migration_report.Audit(
             work.lines,
@@ -130,7 +130,7 @@ class Books:
             work.pending - self._tried - self._failed_pending,
         )
 
-    def _exit_code(self, error: CannotGoOn | None, signal: int, audit: migration_report.Audit) -> int:
+    def _exit_code(self, error: FatalError | None, signal: int, audit: migration_report.Audit) -> int:
         if error is not None:
             return error.exit_code
         if signal:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 MOST = 50  # pairs in a report
 LARGEST = 1_000_000  # bytes of one image
-BUDGET = (
+SHEET_BYTES = (
     12_000_000  # bytes of all the images of a page, both sides counted: a page that browsers open at once
 )
 SHOWABLE = frozenset(  # what browsers show
@@ -27,7 +27,7 @@ class Pictures(NamedTuple):
         return len(self.source) + len(self.object)
 
 
-class Kept:
+class BoundedCapture:
     """Keep the bytes that pass by for as long as they are few enough to be shown."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from cdn2s3.atomic_file import replacing
 from cdn2s3.errors import CAUSES
 from cdn2s3.reports import charts
-from cdn2s3.reports.contact_sheet import BUDGET, LARGEST, MOST, Pictures, data_uri
+from cdn2s3.reports.contact_sheet import LARGEST, MOST, SHEET_BYTES, Pictures, data_uri
 from cdn2s3.text import MB, bytes_text, escaped, span
 
 _NONE = Pictures(b"", b"")
@@ -68,12 +68,12 @@ def validation(report: Mapping[str, Any], pictures: Mapping[str, Pictures] | Non
         figures=_validation_figures(report),
         sheet=_contact_sheet(checks, pictures or {}),
         largest_picture=LARGEST,
-        room_for_pictures=BUDGET,
+        room_for_pictures=SHEET_BYTES,
     )
 
 
 def write(path: Path, page: str) -> None:
-    """Write page to path; raise CannotGoOn when the disk does not take it."""
+    """Write page to path; raise FatalError when the disk does not take it."""
     with replacing(path) as file:
         file.write(page.encode("utf-8", "replace"))
 
@@ -194,7 +194,7 @@ def _contact_sheet(
 ) -> list[dict[str, Any]]:
     """Return the checks to show, those that are not identical first, then those with pictures, within BUDGET."""
     ranked = sorted(checks, key=lambda check: (check["outcome"] == "identical", check["key"] not in pictures))
-    sheet, room = [], BUDGET
+    sheet, room = [], SHEET_BYTES
     for check in ranked[:MOST]:
         both = pictures.get(check["key"], _NONE)
         both = both if both.size <= room else _NONE

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from cdn2s3.atomic_file import replacing
 from cdn2s3.console.progress import shortened
-from cdn2s3.console.rerun_hint import typed
+from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.errors import (
     CAUSES,
     EXIT_CANNOT_GO_ON,
@@ -26,7 +26,7 @@ from cdn2s3.errors import (
 from cdn2s3.reports import migration_report
 from cdn2s3.reports.metrics import EXAMPLES, Distribution, Example, Tally
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.settings.loading import shown
+from cdn2s3.settings.loading import redacted_values
 from cdn2s3.state import ledger
 from cdn2s3.state.ledger import timestamp
 from cdn2s3.text import MB, duration, redact
@@ -153,7 +153,7 @@ def migration(
             {"seconds": round(seconds, 3), "url": redact(url)}
             for seconds, url in sorted(tally.slowest, reverse=True)
         ],
-        "settings": {name: redact(value) for name, value in shown(settings).items()},
+        "settings": {name: redact(value) for name, value in redacted_values(settings).items()},
         "versions": versions(),
     }
 
@@ -177,7 +177,7 @@ def _quantiles(values: Distribution) -> dict[str, float | None]:
 
 
 def write_json(path: Path, report: dict[str, Any]) -> None:
-    """Write report to path; raise CannotGoOn when the disk does not take it."""
+    """Write report to path; raise FatalError when the disk does not take it."""
     with replacing(path) as file:
         file.write(json.dumps(report, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
 
@@ -219,7 +219,7 @@ def summary(
     lines.append(f"state, log and report: {settings.state_dir.resolve()}")
     mend = "mend what stopped it, then " if code == EXIT_CANNOT_GO_ON else ""
     lines.append(f"next: {mend}{next_command(tally, audit, code)}")
-    return typed("\n".join(lines))
+    return with_env_file("\n".join(lines))
 
 
 _FAILURE = re.compile(r"^(  [\d,]+ \w+: )(.*)(, e\.g\. )(.*)$", re.MULTILINE)  # a line of summary()

@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Callable, NamedTuple, Optional
 
-from cdn2s3.errors import CannotGoOn, Stopped
+from cdn2s3.errors import Cancelled, FatalError
 from cdn2s3.resilience.retry import LONGEST_WAIT
 from cdn2s3.text import duration
 
@@ -27,19 +27,19 @@ _LOOK_EVERY = 0.5  # seconds between two looks at the clock and the stop flag wh
 Probe = Callable[[], Optional[bool]]
 
 
-class Ticket(NamedTuple):
+class Permit(NamedTuple):
     """Leave to make one attempt."""
 
     number: int  # attempts are numbered in the order in which they begin
     is_probe: bool  # True: the side is down, and this attempt finds out whether it still is
 
 
-class Health(NamedTuple):
+class EndpointState(NamedTuple):
     """A side at one moment, for progress and for judging failures."""
 
-    entered: int  # number of the newest attempt
+    newest_attempt: int  # number of the newest attempt
     newest_success: int  # number of the newest attempt that succeeded
-    times_down: int  # how often it went down
+    times_opened: int  # how often it went down
     outages: int  # how often a probe found it down too
     limit: int  # attempts admitted at once
     down_for: float | None  # seconds; None when it is up
@@ -47,7 +47,7 @@ class Health(NamedTuple):
     why: str  # the last failure, for a person
 
 
-class Side:
+class Endpoint:
     """Admit attempts to one side; shared by all workers.
 
     name is "source" or "bucket"; workers is how many there are; probe asks the side for something it gave
@@ -86,8 +86,8 @@ class Side:
         self.outages = 0  # how often a probe found it down too
         self._why = self._advice = ""
 
-    def enter(self) -> Ticket:
-        """Wait until an attempt may be made; raise Stopped, or CannotGoOn when the outage lasts too long."""
+    def acquire(self) -> Permit:
+        """Wait until an attempt may be made; raise Cancelled, or FatalError when the outage lasts too long."""
         while True:
             with self._changed:
                 is_probe = self._wait_for_leave()
@@ -113,7 +113,7 @@ class Side:
         """Wait, under the lock, until an attempt (False) or a probe (True) may be made by this thread."""
         while True:
             if self._stop.is_set():
-                raise Stopped
+                raise Cancelled
             now = self._clock()
             if self._down_since is not None:
                 self._check_outage_limit(now)
@@ -131,17 +131,17 @@ class Side:
 
     def _check_outage_limit(self, now: float) -> None:
         if self._down_since is not None and now - self._down_since >= self._outage_limit:
-            raise CannotGoOn(
+            raise FatalError(
                 f"the {self.name} has been down for {now - self._down_since:.0f} s, longer than OUTAGE_LIMIT "
                 f"({self._why}). {self._advice or 'When it is well again, run the same command: it resumes.'}"
             )
 
-    def _admitted(self, is_probe: bool) -> Ticket:
+    def _admitted(self, is_probe: bool) -> Permit:
         self._in_flight += 1
         self._entered += 1
-        return Ticket(self._entered, is_probe)
+        return Permit(self._entered, is_probe)
 
-    def succeeded(self, ticket: Ticket) -> None:
+    def succeeded(self, ticket: Permit) -> None:
         """Report that the side has answered the attempt (a 404 is an answer too)."""
         with self._changed:
             self._left(ticket)
@@ -154,7 +154,7 @@ class Side:
 
     def failed(
         self,
-        ticket: Ticket,
+        ticket: Permit,
         why: str,
         throttled: bool = False,
         retry_after: float | None = None,
@@ -180,7 +180,7 @@ class Side:
             elif self._down_since is None and self._failures_in_a_row >= ATTEMPTS_UNTIL_DOWN:
                 self._is_down(now)
 
-    def neither(self, ticket: Ticket) -> None:
+    def release(self, ticket: Permit) -> None:
         """Report an attempt that tells nothing about the side (it was stopped)."""
         with self._changed:
             self._left(ticket)
@@ -198,7 +198,7 @@ class Side:
                 self._is_down(self._clock())
                 self._probe_failed()
 
-    def _left(self, ticket: Ticket) -> None:
+    def _left(self, ticket: Permit) -> None:
         self._in_flight -= 1
         if ticket.is_probe:
             self._probing = False
@@ -244,12 +244,12 @@ class Side:
         self._paused_until = float("-inf")
         self._changed.notify_all()
 
-    def health(self) -> Health:
+    def health(self) -> EndpointState:
         """Return how the side is now."""
         with self._changed:
             now = self._clock()
             down = self._down_since
-            return Health(
+            return EndpointState(
                 self._entered,
                 self._newest_success,
                 self._times_down,
@@ -261,7 +261,7 @@ class Side:
             )
 
     @property
-    def entered(self) -> int:
+    def newest_attempt(self) -> int:
         """The number of the newest attempt."""
         return self._entered
 

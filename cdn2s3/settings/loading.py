@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from cdn2s3.errors import Fixable
+from cdn2s3.errors import UsageError
 from cdn2s3.file_names import LISTS, WRITTEN, is_kept
 from cdn2s3.settings.declarations import REQUIRED, CollectionSettings, MigrationSettings
 from cdn2s3.settings.env_file import read_env_file
@@ -18,7 +18,7 @@ from cdn2s3.settings.parsers import (
 )
 from cdn2s3.settings.regions import unknown_region
 from cdn2s3.settings.spelling import misspelled, nearest, suggestion
-from cdn2s3.text import counted, printable, redact
+from cdn2s3.text import pluralize, printable, redact
 
 Settings = TypeVar("Settings", CollectionSettings, MigrationSettings)
 
@@ -42,7 +42,7 @@ def build(
 ) -> Settings:
     """Build settings of kind from the file's values, over which the environment wins.
 
-    where is the file's path, for messages. Raise Fixable that names every bad value at once.
+    where is the file's path, for messages. Raise UsageError that names every bad value at once.
     """
     specs = _declared(kind)
     problems = [_unknown(name, kind) for name in file if name not in specs and name not in AWS_NAMES]
@@ -68,8 +68,8 @@ def build(
     problems += [text for names, text in _contradictions(settings) if bad.isdisjoint(names)]
     if not problems:
         return settings
-    raise Fixable(
-        f"{where}: {counted(len(problems), 'setting')} to correct:\n"
+    raise UsageError(
+        f"{where}: {pluralize(len(problems), 'setting')} to correct:\n"
         + "\n".join(f"  - {p}" for p in problems)
     )
 
@@ -92,7 +92,7 @@ _FILES = {CollectionSettings: "collection.env", MigrationSettings: "migration.en
 
 
 def _unknown(name: str, kind: type[CollectionSettings | MigrationSettings]) -> str:
-    """Return what to say of a name that is no setting of kind."""
+    """Return what to say of a name that is not a setting of kind."""
     for other, file in _FILES.items():
         if name in _declared(other):
             return f"{name} isn't a setting of this file; move it to {file}"
@@ -164,7 +164,7 @@ def load(
 ) -> tuple[Settings, StartNotes]:
     """Read env_file and the environment into settings, and hand the file's AWS_* names to the AWS SDK.
 
-    Raise Fixable for everything that is wrong with them.
+    Raise UsageError for everything that is wrong with them.
     """
     file = read_env_file(env_file)
     settings = build(kind, file, environment, env_file)
@@ -195,7 +195,7 @@ def _effective(
     return "\n".join(["Settings that differ from the defaults:", *lines])
 
 
-def shown(settings: CollectionSettings | MigrationSettings) -> dict[str, str]:
+def redacted_values(settings: CollectionSettings | MigrationSettings) -> dict[str, str]:
     """Return each setting's name and value as text that may be shown: secrets redacted."""
     return {
         field.name.upper(): _as_text(getattr(settings, field.name)) for field in dataclasses.fields(settings)

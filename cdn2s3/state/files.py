@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from cdn2s3.atomic_file import OWNER_ONLY, cannot_write
-from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.state.lines import end_of_last_line
 
 log = logging.getLogger(__name__)
@@ -28,13 +28,13 @@ _ORPHANS_SECONDS = 10.0  # how long a killed run's worker processes may take to 
 _CLOSED = -1
 
 
-def cannot_read(path: Path, error: OSError, setting: str = "") -> Fixable:
+def cannot_read(path: Path, error: OSError, setting: str = "") -> UsageError:
     """Return the error for an input file that cannot be read, naming the setting that points at it."""
     named = f" ({setting})" if setting else ""
     remedy = "Correct the path or the file's permissions"
     if setting == "SOURCE_URLS_FILE" and isinstance(error, FileNotFoundError):
         remedy = "Run `python collect_urls.py` first, or correct the path"
-    return Fixable(f"cannot read {path}{named}: {error.strerror or error}. {remedy}.")
+    return UsageError(f"cannot read {path}{named}: {error.strerror or error}. {remedy}.")
 
 
 def size_of(path: Path) -> int:
@@ -48,7 +48,7 @@ def size_of(path: Path) -> int:
 def cut_back(path: Path, length: int) -> int:
     """Shorten path to length bytes, on disk; return how many bytes that took away.
 
-    A file that does not exist is 0 bytes long. Raise ValueError when path is shorter than length, CannotGoOn
+    A file that does not exist is 0 bytes long. Raise ValueError when path is shorter than length, FatalError
     when it cannot be shortened.
     """
     size = path.stat().st_size if path.exists() else 0
@@ -112,7 +112,7 @@ class AppendFile:
         return whole
 
     def append(self, line: bytes) -> None:
-        """Write line, which ends in its only newline; raise CannotGoOn unless it is written whole."""
+        """Write line, which ends in its only newline; raise FatalError unless it is written whole."""
         with self._lock:
             if self._sync_error is not None:
                 raise cannot_write(self.path, self._sync_error)
@@ -133,7 +133,7 @@ class AppendFile:
             self._sync_error = error
 
     def sync_now(self) -> None:
-        """Bring what was appended to the disk; raise CannotGoOn unless all of it is there."""
+        """Bring what was appended to the disk; raise FatalError unless all of it is there."""
         self.sync()
         if self._sync_error is not None:
             raise cannot_write(self.path, self._sync_error)
@@ -143,7 +143,7 @@ class AppendFile:
         return os.fstat(self._fd).st_size
 
     def close(self) -> None:
-        """Sync and close, once; raise CannotGoOn when the last lines may not be on disk."""
+        """Sync and close, once; raise FatalError when the last lines may not be on disk."""
         if self._fd == _CLOSED:
             return
         self.sync()
@@ -158,7 +158,7 @@ class AppendFile:
 def synced_every_second(*files: AppendFile) -> Iterator[None]:
     """Sync files from a thread of their own once a SYNC_SECONDS while the block runs, then close them all.
 
-    Raise CannotGoOn when one of them may lack its last lines on disk.
+    Raise FatalError when one of them may lack its last lines on disk.
     """
     done = threading.Event()
 
@@ -181,7 +181,7 @@ def synced_every_second(*files: AppendFile) -> Iterator[None]:
 def held_lock(path: Path, holder: str) -> Iterator[int]:
     """Hold the lock file path while the block runs; give its file descriptor.
 
-    Raise CannotGoOn, naming the holder's PID, when somebody else holds it. The file itself is never replaced
+    Raise FatalError, naming the holder's PID, when somebody else holds it. The file itself is never replaced
     or removed, so a lock always means the same file; a crash frees it.
     """
     try:
@@ -209,7 +209,7 @@ def _lock(fd: int, path: Path, holder: str) -> None:
         except BlockingIOError:
             pid = _pid_in(fd)
             if _is_alive(pid) or time.monotonic() > give_up_at:
-                raise CannotGoOn(
+                raise FatalError(
                     f"{holder} is already running with process id {pid} (it holds {path}). "
                     "Wait for it to end, or stop it."
                 ) from None

@@ -99,12 +99,12 @@ class Ledger:
     """The two files of the ledger, open for appending; shared by all workers of a process."""
 
     def __init__(self, state_dir: Path) -> None:
-        """Raise CannotGoOn when they cannot be opened."""
+        """Raise FatalError when they cannot be opened."""
         self.completed = AppendFile(state_dir / COMPLETED)
         self.failed = AppendFile(state_dir / FAILED)
 
     def record(self, record: Completed | Failed) -> None:
-        """Append record to its file; raise CannotGoOn when it is not written whole."""
+        """Append record to its file; raise FatalError when it is not written whole."""
         file = self.completed if isinstance(record, Completed) else self.failed
         file.append(encode(record))
 
@@ -120,7 +120,7 @@ def records(path: Path, start: int = 0) -> Iterator[Failed]:
 def rebuild(path: Path, is_settled: Callable[[str], bool]) -> Counter[str]:
     """Write path anew with the last record of each URL that is not settled; return how many of each cause.
 
-    is_settled tells of a URL whether it has been completed or will be recorded anew. Raise CannotGoOn when
+    is_settled tells of a URL whether it has been completed or will be recorded anew. Raise FatalError when
     the disk does not take it; path is as it was then.
     """
     causes: Counter[str] = Counter()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from cdn2s3.errors import CannotGoOn
+from cdn2s3.errors import FatalError
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -62,7 +62,7 @@ def end_of_last_line(path: Path) -> int:
 def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
     """Yield each line of path from byte offset start, without its newline; leave out a torn last one.
 
-    A file that does not exist has no lines. Raise CannotGoOn for one that cannot be read: taken for empty, it
+    A file that does not exist has no lines. Raise FatalError for one that cannot be read: taken for empty, it
     would have everything done again.
     """
     try:
@@ -74,7 +74,7 @@ def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise CannotGoOn(
+        raise FatalError(
             f"cannot read {path}: {error.strerror or error}. Correct its permissions, "
             "then run the same command again."
         ) from error

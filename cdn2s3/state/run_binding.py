@@ -10,9 +10,9 @@ import logging
 from pathlib import Path
 
 from cdn2s3.atomic_file import cannot_write, replacing, sync_folder
-from cdn2s3.errors import CannotGoOn, Fixable
+from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.settings.loading import shown
+from cdn2s3.settings.loading import redacted_values
 from cdn2s3.state.files import cannot_read, lock_holder
 from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.state.lines import whole_lines
@@ -28,7 +28,7 @@ _BOUND = (
 
 
 def bind(settings: MigrationSettings) -> None:
-    """Write run.json before anything is stored; raise Fixable when something is stored at another destination.
+    """Write run.json before anything is stored; raise UsageError when something is stored at another destination.
 
     For the holder of the state's lock.
     """
@@ -49,13 +49,13 @@ def bind(settings: MigrationSettings) -> None:
 
 
 def check(settings: MigrationSettings) -> None:
-    """Raise Fixable when something is stored that belongs to another destination."""
+    """Raise UsageError when something is stored that belongs to another destination."""
     if not is_bound(settings):
         return
     before, now = _read(settings.state_dir / RUN), _destination(settings)
     differences = "\n".join(f"  - {n}: was {before.get(n)!r}, is {now[n]!r}" for n in _changed(settings))
     if differences:
-        raise Fixable(
+        raise UsageError(
             f"the state in {settings.state_dir.resolve()} belongs to another destination:\n{differences}\n"
             "Restore the setting, or use another STATE_DIR."
         )
@@ -94,7 +94,7 @@ def _forget_failures(state_dir: Path) -> None:
 
 
 def _destination(settings: MigrationSettings) -> dict[str, str]:
-    return {name: shown(settings)[name] for name in _BOUND}
+    return {name: redacted_values(settings)[name] for name in _BOUND}
 
 
 def _read(path: Path) -> dict[str, str]:
@@ -105,7 +105,7 @@ def _read(path: Path) -> dict[str, str]:
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise CannotGoOn(
+        raise FatalError(
             f"{path} cannot be read as JSON. It says which destination the state files belong to: restore it "
             "from a copy, or remove it when you are sure that the settings are those of the first run."
         )
@@ -113,10 +113,10 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def refuse_while_collecting(urls: Path) -> None:
-    """Raise CannotGoOn while collect_urls.py is writing urls."""
+    """Raise FatalError while collect_urls.py is writing urls."""
     holder = lock_holder(urls.with_name(urls.name + ".lock"))
     if holder is not None:
-        raise CannotGoOn(f"collect_urls.py is still writing {urls} (process id {holder}). Let it end first.")
+        raise FatalError(f"collect_urls.py is still writing {urls} (process id {holder}). Let it end first.")
 
 
 def unfinished_collection(urls: Path) -> str | None:
@@ -132,8 +132,8 @@ def unfinished_collection(urls: Path) -> str | None:
 
 
 def make_state_dir(folder: Path) -> None:
-    """Make STATE_DIR where it is not there yet; raise Fixable when that is not possible."""
+    """Make STATE_DIR where it is not there yet; raise UsageError when that is not possible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Fixable(f"STATE_DIR {folder} cannot be made: {error.strerror}. Correct the path.") from error
+        raise UsageError(f"STATE_DIR {folder} cannot be made: {error.strerror}. Correct the path.") from error

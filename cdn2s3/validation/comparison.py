@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from cdn2s3.destinations.s3.listing import Found
-from cdn2s3.errors import CAUSES, CannotGoOn
+from cdn2s3.errors import CAUSES, FatalError
 from cdn2s3.state import ledger
 from cdn2s3.state.ledger import Completed
 from cdn2s3.validation.expected import FAILED, UNKNOWN, Counts, Expected
@@ -67,7 +67,7 @@ class Records:
         self._open.close()
 
     def completed(self, number: int) -> Completed:
-        """Return the completed record of a line that has one; raise CannotGoOn when the file has changed."""
+        """Return the completed record of a line that has one; raise FatalError when the file has changed."""
         record = ledger.completed(self._line(number, self._completed_path))
         if record is None:
             raise self._changed(self._completed_path)
@@ -96,8 +96,8 @@ class Records:
         read = os.pread(file.fileno(), _LONGEST_RECORD, self._expected.record_at(number))
         return read[: read.find(b"\n")]
 
-    def _changed(self, path: Path) -> CannotGoOn:
-        return CannotGoOn(f"{path} was changed while it was validated. Run `python validate.py` again.")
+    def _changed(self, path: Path) -> FatalError:
+        return FatalError(f"{path} was changed while it was validated. Run `python validate.py` again.")
 
 
 def known(counts: Counts) -> int:

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from cdn2s3.console.progress import told
+from cdn2s3.console.progress import log_progress
 from cdn2s3.destinations.s3.listing import Found
-from cdn2s3.errors import CAUSES, CannotGoOn
-from cdn2s3.keys import KeyMaker, Malformed
+from cdn2s3.errors import CAUSES, FatalError
+from cdn2s3.keys import InvalidUrl, KeyMaker
 from cdn2s3.planning import survey
-from cdn2s3.planning.survey import Worklist
+from cdn2s3.planning.survey import UrlSurvey
 from cdn2s3.state import ledger
 from cdn2s3.state.files import size_of
 from cdn2s3.state.key_index import Numbered
@@ -78,9 +78,11 @@ class Counts(NamedTuple):
 class Expected:
     """The lines of urls.txt with their records and what was seen of their objects; for one thread."""
 
-    def __init__(self, urls: Path, keys: KeyMaker, work: Worklist) -> None:
+    def __init__(self, urls: Path, keys: KeyMaker, work: UrlSurvey) -> None:
         """work is the survey of urls."""
-        self.states = bytearray(work.fates.translate(bytes(_OF_FATE.get(i, IRRELEVANT) for i in range(256))))
+        self.states = bytearray(
+            work.statuses.translate(bytes(_OF_FATE.get(i, IRRELEVANT) for i in range(256)))
+        )
         self.elsewhere = 0  # records of URLs, or of keys, that urls.txt does not lead to (any more)
         self.unreadable = 0  # lines of the ledger that are no records
         self._urls = urls
@@ -92,17 +94,17 @@ class Expected:
         self._right = _numbers(work.lines)
         self._record_at = _numbers(work.lines)  # byte offset of the record in its file
         # What is done and what is pending: both have a key of their own.
-        fates = work.fates.replace(bytes([survey.DONE]), bytes([survey.PENDING]))
-        lines = survey.lines_with(survey.PENDING, urls, dataclasses.replace(work, fates=fates))
-        for number, url in told(f"{urls} to keys", lines, work.lines):
+        statuses = work.statuses.replace(bytes([survey.DONE]), bytes([survey.PENDING]))
+        lines = survey.lines_with(survey.PENDING, urls, dataclasses.replace(work, statuses=statuses))
+        for number, url in log_progress(f"{urls} to keys", lines, work.lines):
             self._line_with.setdefault(keys.address(url).key.encode("utf-8"), number)
             self._line_hash[number] = hash(url)
 
     # --- what is recorded ---
 
     def read_failed(self, path: Path) -> None:
-        """Note the records of failed_transfers.txt; raise CannotGoOn when it cannot be read."""
-        for at, line in told(f"reading {path}", placed_records(path), size_of(path)):
+        """Note the records of failed_transfers.txt; raise FatalError when it cannot be read."""
+        for at, line in log_progress(f"reading {path}", placed_records(path), size_of(path)):
             record = ledger.failed(line)
             if record is None or record.cause not in FAILED:
                 self.unreadable += 1
@@ -113,8 +115,8 @@ class Expected:
                 self._record_at[number] = at
 
     def read_completed(self, path: Path) -> None:
-        """Note the records of completed.txt, which win; raise CannotGoOn when it cannot be read."""
-        for at, line in told(f"reading {path}", placed_records(path), size_of(path)):
+        """Note the records of completed.txt, which win; raise FatalError when it cannot be read."""
+        for at, line in log_progress(f"reading {path}", placed_records(path), size_of(path)):
             record = ledger.completed(line)
             if record is None:
                 self.unreadable += 1
@@ -131,7 +133,7 @@ class Expected:
     def _key_of(self, url: str) -> str | None:
         try:
             return self._keys.address(url).key
-        except Malformed:
+        except InvalidUrl:
             return None
 
     def _number(self, url: str, key: str | None) -> int | None:
@@ -147,14 +149,14 @@ class Expected:
         """Note that an object is there; return its line's number, None where no line has its key.
 
         Its state says DIFFERS where the object is not the one recorded, to the letter; clear() takes that back.
-        Raise CannotGoOn when the object was seen before: a listing that repeats itself proves nothing.
+        Raise FatalError when the object was seen before: a listing that repeats itself proves nothing.
         """
         number = self._line_with.get(found.key.encode("utf-8"))
         if number is None:
             return None
         state = self.states[number]
         if state & SEEN:
-            raise CannotGoOn(
+            raise FatalError(
                 f"the bucket's listing holds {found.key!r} twice: it cannot be relied upon. Ask the store's owner."
             )
         state |= SEEN
@@ -200,7 +202,7 @@ class Expected:
     def missing(self) -> Iterator[tuple[int, Missing]]:
         """Yield the lines without an object of their own, with their numbers, in the order of urls.txt."""
         lines = enumerate(input_lines(self._urls))
-        for number, line in told("looking for what is missing", lines, len(self.states)):
+        for number, line in log_progress("looking for what is missing", lines, len(self.states)):
             if number >= len(self.states):
                 return
             state = self.states[number]

@@ -35,12 +35,12 @@ from typing import Any, NamedTuple
 from cdn2s3.console import rerun_hint
 from cdn2s3.destinations.s3.listing import Found
 from cdn2s3.errors import CAUSES
-from cdn2s3.planning.survey import Worklist
-from cdn2s3.reports.contact_sheet import BUDGET, MOST, Pictures
+from cdn2s3.planning.survey import UrlSurvey
+from cdn2s3.reports.contact_sheet import MOST, SHEET_BYTES, Pictures
 from cdn2s3.reports.metrics import EXAMPLES
 from cdn2s3.reports.migration_report import versions
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.settings.loading import shown
+from cdn2s3.settings.loading import redacted_values
 from cdn2s3.state.ledger import timestamp
 from cdn2s3.text import redact
 from cdn2s3.validation.comparison import KNOWN, PROMISED, Mismatch, Repair, known, success_rate, verdict
@@ -67,7 +67,7 @@ class Spot:
     reasons: Counter[str] = dataclasses.field(default_factory=Counter)  # why some were not compared
     not_done: str = ""  # why it is not whole
     pictures: dict[str, Pictures] = dataclasses.field(default_factory=dict)  # of the first checks, by key
-    room: dict[bool, int] = dataclasses.field(default_factory=lambda: {True: BUDGET, False: BUDGET})
+    room: dict[bool, int] = dataclasses.field(default_factory=lambda: {True: SHEET_BYTES, False: SHEET_BYTES})
 
     def add(self, check: Check) -> None:
         self.outcomes[check.outcome] += 1
@@ -129,7 +129,7 @@ class Spot:
 class Findings:
     """What a validation has found so far; its size does not grow with the migration's."""
 
-    work: Worklist
+    work: UrlSurvey
     spot: Spot
     endpoint: str = ""
     listed: int = 0  # objects
@@ -236,7 +236,7 @@ def stopped(settings: MigrationSettings, why: str, exit_code: int) -> dict[str, 
         "verdict": None,
         "exit_code": exit_code,
         "ended_by": redact(why),
-        "next": [rerun_hint.typed("python validate.py")],
+        "next": [rerun_hint.with_env_file("python validate.py")],
         **_circumstances(settings),
     }
 
@@ -305,6 +305,6 @@ def _redacted(row: dict[str, str]) -> dict[str, str]:
 
 def _circumstances(settings: MigrationSettings) -> dict[str, Any]:
     return {
-        "settings": {name: redact(value) for name, value in shown(settings).items()},
+        "settings": {name: redact(value) for name, value in redacted_values(settings).items()},
         "versions": versions(),
     }

@@ -11,19 +11,19 @@ from hashlib import md5
 from itertools import islice
 from typing import NamedTuple
 
-from cdn2s3.cdn.body_reader import LargeBody, Reader
-from cdn2s3.cdn.buffer_pool import Budget, NoRoom, Room
-from cdn2s3.cdn.client import Source
-from cdn2s3.destinations.s3.client import Reply, S3Client
-from cdn2s3.errors import CannotGoOn, Stopped, TryAgain, UrlFailed
-from cdn2s3.http.deadline import Limit
-from cdn2s3.http.response import Answer
+from cdn2s3.cdn.body_reader import BodyReader, LargeBody
+from cdn2s3.cdn.buffer_pool import BufferExhausted, BufferLease, BufferPool
+from cdn2s3.cdn.client import CdnClient
+from cdn2s3.destinations.s3.client import S3Client, S3Response
+from cdn2s3.errors import Cancelled, FatalError, PermanentError, TransientError
+from cdn2s3.http.deadline import Deadline
+from cdn2s3.http.response import Response
 from cdn2s3.keys import KeyMaker
 from cdn2s3.records import Image
-from cdn2s3.reports.contact_sheet import Kept, Pictures
+from cdn2s3.reports.contact_sheet import BoundedCapture, Pictures
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.state.ledger import Completed
-from cdn2s3.transfer.pipeline import Patience
+from cdn2s3.transfer.pipeline import RetryPolicy
 from cdn2s3.validation.expected import ADOPTED, COMPLETED, SEEN, UNKNOWN
 
 log = logging.getLogger(__name__)
@@ -98,12 +98,12 @@ class SpotCheck:
 
     def __init__(
         self,
-        source: Source,
+        source: CdnClient,
         client: S3Client,
-        reader: Reader,
+        reader: BodyReader,
         keys: KeyMaker,
-        budget: Budget,
-        patience: Patience,
+        budget: BufferPool,
+        policy: RetryPolicy,
         stop: threading.Event,
     ) -> None:
         self._source = source
@@ -111,44 +111,44 @@ class SpotCheck:
         self._reader = reader
         self._keys = keys
         self._budget = budget
-        self._patience = patience
+        self._policy = policy
         self._stop = stop
 
     def check(self, record: Completed) -> Check:
-        """Compare the two sides of record; raise Stopped, or CannotGoOn when no other would fare better."""
+        """Compare the two sides of record; raise Cancelled, or FatalError when no other would fare better."""
         blank = Check(record.url, record.key, record.md5 == record.media_type == UNKNOWN, UNANSWERED)
         failures = 0
-        with Room(self._budget) as room:
+        with BufferLease(self._budget) as room:
             while True:
                 try:
                     return self._compared(blank, room)
-                except NoRoom as error:
+                except BufferExhausted as error:
                     room.wait_for(error.size)
-                except UrlFailed as error:
+                except PermanentError as error:
                     outcome = SOURCE_GONE if error.cause == "not_found" else SOURCE_FAILED
                     return blank._replace(outcome=outcome, message=error.message)
-                except TryAgain as error:
+                except TransientError as error:
                     failures += 1
-                    if failures > self._patience.max_retries:
+                    if failures > self._policy.max_retries:
                         return blank._replace(message=error.message)
                     log.debug("%s: attempt %d failed: %s", record.url, failures, error.message)
                     if self._stop.wait(max(error.retry_after or 0.0, backoff(failures))):
-                        raise Stopped from error
+                        raise Cancelled from error
 
-    def _compared(self, blank: Check, room: Room) -> Check:
-        """Make one attempt; raise UrlFailed for what the source says, TryAgain, NoRoom."""
-        limit = Limit(self._patience.download_timeout, self._stop)
-        with self._source.get(self._keys.address(blank.url).target, limit) as answer:
-            body = self._reader.read(answer, room, limit)
+    def _compared(self, blank: Check, room: BufferLease) -> Check:
+        """Make one attempt; raise PermanentError for what the source says, TransientError, BufferExhausted."""
+        deadline = Deadline(self._policy.download_timeout, self._stop)
+        with self._source.get(self._keys.address(blank.url).target, deadline) as answer:
+            body = self._reader.read(answer, room, deadline)
             if isinstance(body, LargeBody):
                 body.start()
             parts = body.parts() if isinstance(body, LargeBody) else _whole(body)
-            object_limit = Limit(self._patience.upload_timeout, self._stop)
+            object_limit = Deadline(self._policy.upload_timeout, self._stop)
             with self._client.open("GET", blank.key, object_limit) as theirs:
                 if theirs.status != 200:
                     return _not_read(blank, theirs)
                 same, source, found, pictures = _both(
-                    parts, theirs, object_limit, self._patience.upload_timeout
+                    parts, theirs, object_limit, self._policy.upload_timeout
                 )
                 etag = theirs.headers.get("etag", "").strip('"')
         return blank._replace(
@@ -165,21 +165,21 @@ def _whole(image: Image) -> Iterator[memoryview]:
     yield image.body
 
 
-def _not_read(blank: Check, theirs: Answer) -> Check:
-    """Return the outcome that an answer of S3 other than 200 is; raise TryAgain or CannotGoOn."""
-    reply = Reply(theirs.status, theirs.headers, theirs.body())
+def _not_read(blank: Check, theirs: Response) -> Check:
+    """Return the outcome that an answer of S3 other than 200 is; raise TransientError or FatalError."""
+    reply = S3Response(theirs.status, theirs.headers, theirs.body())
     if reply.status == 404 and reply.code != "NoSuchBucket":
         return blank._replace(outcome=OBJECT_GONE, message="the bucket answered 404")
     if reply.status == 403 and reply.code in ("", "AccessDenied"):
         return blank._replace(outcome=REFUSED, message="the bucket answered 403")
     error = reply.error("GET")
-    if isinstance(error, (TryAgain, CannotGoOn)):
+    if isinstance(error, (TransientError, FatalError)):
         raise error
     return blank._replace(message=f"the bucket answered {reply.status} {reply.code}".rstrip())
 
 
 def _both(
-    parts: Iterator[memoryview], theirs: Answer, limit: Limit, timeout: float
+    parts: Iterator[memoryview], theirs: Response, deadline: Deadline, timeout: float
 ) -> tuple[bool, Body, Body, Pictures]:
     """Read both sides to their ends; return whether they are equal, what each was, and small ones themselves.
 
@@ -188,10 +188,10 @@ def _both(
     source_sum, object_sum = md5(usedforsecurity=False), md5(usedforsecurity=False)
     source_size = object_size = 0
     same = True
-    source_kept, object_kept = Kept(), Kept()
+    source_kept, object_kept = BoundedCapture(), BoundedCapture()
     room = memoryview(bytearray(_BLOCK))
     for part in parts:
-        limit.deadline = time.monotonic() + timeout
+        deadline.at = time.monotonic() + timeout
         source_sum.update(part)
         source_kept.add(part)
         source_size += len(part)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 from typing import Callable, NamedTuple
 
-from cdn2s3.destinations.s3.client import Reply, S3Client
-from cdn2s3.destinations.s3.destination import Bucket, Guard, probe_image, probe_key
+from cdn2s3.destinations.s3.client import S3Client, S3Response
+from cdn2s3.destinations.s3.destination import Bucket, Capabilities, probe_image, probe_key
 from cdn2s3.destinations.s3.iam import policy
-from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
-from cdn2s3.http.deadline import Limit
+from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image
 from cdn2s3.settings.declarations import MigrationSettings
 
@@ -21,21 +21,21 @@ log = logging.getLogger(__name__)
 
 _NOT_IMPLEMENTED = 501  # some stores' answer to If-None-Match
 _TIMES = 4  # that an unlikely answer is asked for again before it is believed
-_UNKNOWN = Guard(etag_is_md5=False, checksum_refused=False, if_none_match=False, can_read=False)
+_UNKNOWN = Capabilities(etag_is_md5=False, checksum_refused=False, if_none_match=False, can_read=False)
 
 
-class Probed(NamedTuple):
+class ProbeResult(NamedTuple):
     """What the guard probe found out."""
 
-    guard: Guard
+    guard: Capabilities
     encrypted_by_kms: bool  # the store says that it encrypts with KMS
     can_delete: bool  # s3:DeleteObject is granted
 
 
-def probe(settings: MigrationSettings, client: S3Client) -> Probed:
+def probe_capabilities(settings: MigrationSettings, client: S3Client) -> ProbeResult:
     """Put, compare and delete the probe object; return what was found out.
 
-    Raise CannotGoOn (credentials, permission, bucket, region), TryAgain when the store does not answer.
+    Raise FatalError (credentials, permission, bucket, region), TransientError when the store does not answer.
     """
     bucket = Bucket(settings, client, _UNKNOWN)
     key, image = probe_key(settings), probe_image()
@@ -43,24 +43,26 @@ def probe(settings: MigrationSettings, client: S3Client) -> Probed:
     right = image if settings.integrity == "md5" else image._replace(md5=b"")
     wrong = right._replace(md5=bytes(16)) if right.md5 else right._replace(crc32=right.crc32 ^ 1)
 
-    def put(sent: Image, guarded: bool = False) -> Reply:
-        reply = bucket.put(key, sent, Limit(settings.upload_timeout), guarded)
+    def put(sent: Image, guarded: bool = False) -> S3Response:
+        reply = bucket.put(key, sent, Deadline(settings.upload_timeout), guarded)
         if reply.status == 429 or (reply.status >= 500 and reply.status != _NOT_IMPLEMENTED):
             raise reply.error(f"PUT {key}")  # it tells nothing of what the store checks
         if reply.status == 200 and not reply.etag:
-            raise TryAgain("server_error", "its answer to a PUT has no ETag: a proxy may stand in between")
+            raise TransientError(
+                "server_error", "its answer to a PUT has no ETag: a proxy may stand in between"
+            )
         return reply
 
     first = put(right)
     if first.status != 200:
         error = bucket.put_error(first, f"PUT {key}")
         if first.code == "NoSuchBucket":
-            raise CannotGoOn(f"DESTINATION_BUCKET={settings.destination_bucket} does not exist. {error}")
-        raise error if isinstance(error, (CannotGoOn, TryAgain)) else CannotGoOn(_refusal(error, first))
+            raise FatalError(f"DESTINATION_BUCKET={settings.destination_bucket} does not exist. {error}")
+        raise error if isinstance(error, (FatalError, TransientError)) else FatalError(_refusal(error, first))
     kms = first.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
     again = _first_not(200, lambda: put(right, guarded=True))
     refused = 400 <= put(wrong).status < 500
-    guard = Guard(
+    guard = Capabilities(
         etag_is_md5=first.etag == image.md5.hex() and not kms,
         checksum_refused=refused,
         md5_refused=refused if right.md5 else 400 <= put(image._replace(md5=bytes(16))).status < 500,
@@ -68,10 +70,10 @@ def probe(settings: MigrationSettings, client: S3Client) -> Probed:
         can_read=_can_read(bucket, key, settings, lambda: put(right)),
         takes_if_none_match=again in (200, 412, 304),
     )
-    return Probed(guard, kms, _can_delete(bucket, key, settings))
+    return ProbeResult(guard, kms, _can_delete(bucket, key, settings))
 
 
-def _first_not(usual: int, ask: Callable[[], Reply]) -> int:
+def _first_not(usual: int, ask: Callable[[], S3Response]) -> int:
     """Return the first status but the usual one that ask brings, or usual after some times.
 
     Another run under the same prefix may delete the probe object between two requests of this one.
@@ -79,41 +81,41 @@ def _first_not(usual: int, ask: Callable[[], Reply]) -> int:
     return next((status for status in (ask().status for _ in range(_TIMES)) if status != usual), usual)
 
 
-def _refusal(error: MigrationError, answer: Reply) -> str:
+def _refusal(error: MigrationError, answer: S3Response) -> str:
     """Return what to say of a refusal that s3errors knows no remedy for; an answer without a code is no store's."""
     return f"{error.args[-1]}." + ("" if answer.code else " Is AWS_ENDPOINT_URL an S3 store?")
 
 
-def _can_read(bucket: Bucket, key: str, settings: MigrationSettings, put: Callable[[], Reply]) -> bool:
+def _can_read(bucket: Bucket, key: str, settings: MigrationSettings, put: Callable[[], S3Response]) -> bool:
     """Tell whether the probe object may be read; where it is gone, as another run may delete it, put it again."""
     try:
         for _ in range(_TIMES):
-            if bucket.head(key, Limit(settings.upload_timeout)) is not None:
+            if bucket.head(key, Deadline(settings.upload_timeout)) is not None:
                 return True
             put()
-    except UrlFailed:
+    except PermanentError:
         pass
     return False
 
 
 def _can_delete(bucket: Bucket, key: str, settings: MigrationSettings) -> bool:
     try:
-        return bucket.delete(key, Limit(settings.upload_timeout))
-    except UrlFailed:
+        return bucket.delete(key, Deadline(settings.upload_timeout))
+    except PermanentError:
         return False
 
 
-def integrity(probed: Probed, settings: MigrationSettings) -> str:
+def integrity(probed: ProbeResult, settings: MigrationSettings) -> str:
     """Return what the run computes of each body: INTEGRITY, or md5 where the store checks no CRC."""
     return settings.integrity if probed.guard.checksum_refused else "md5"
 
 
-def say(probed: Probed, settings: MigrationSettings) -> None:
-    """Log what the store lacks and its cost; raise CannotGoOn where objects could be overwritten."""
+def log_capabilities(probed: ProbeResult, settings: MigrationSettings) -> None:
+    """Log what the store lacks and its cost; raise FatalError where objects could be overwritten."""
     guard = probed.guard
     if settings.on_existing == "verify" and not guard.if_none_match:
         if not guard.can_read:
-            raise CannotGoOn(
+            raise FatalError(
                 "the store ignores If-None-Match and refuses s3:GetObject, so an existing object could be "
                 f"overwritten unseen: set ON_EXISTING=overwrite, or grant\n  {policy(settings, 'GetObject')}"
             )

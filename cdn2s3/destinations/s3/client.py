@@ -23,12 +23,12 @@ from urllib3 import HTTPResponse
 
 from cdn2s3.destinations.s3.errors import code_in, meaning, region_in
 from cdn2s3.destinations.s3.signing import NO_CREDENTIALS, Signer, not_renewed, query_string, quoted_key
-from cdn2s3.errors import CannotGoOn, MigrationError
+from cdn2s3.errors import FatalError, MigrationError
 from cdn2s3.http.connection import Buffer
-from cdn2s3.http.deadline import Limit
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.pool import host_header, request_head
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.http.response import Answer
+from cdn2s3.http.response import Response
 from cdn2s3.resilience.retry import retry_after
 from cdn2s3.settings.declarations import MigrationSettings
 
@@ -36,7 +36,7 @@ from cdn2s3.settings.declarations import MigrationSettings
 _OF_OUR_OWN = frozenset({"create_bucket", "put_public_access_block"})
 
 
-class Reply(NamedTuple):
+class S3Response(NamedTuple):
     """A whole answer of the store."""
 
     status: int
@@ -76,7 +76,7 @@ def credentials_of(session: botocore.session.Session) -> Any:
 
 
 def boto3_client(settings: MigrationSettings, core: botocore.session.Session) -> Any:
-    """Return the S3 client of the session core; raise CannotGoOn when it cannot be made.
+    """Return the S3 client of the session core; raise FatalError when it cannot be made.
 
     One thread at a time: making clients is not thread-safe (boto3 issue 1592).
     """
@@ -99,7 +99,7 @@ def _sdk_errors() -> Iterator[None]:
     try:
         yield
     except (botocore.exceptions.BotoCoreError, ValueError) as error:
-        raise CannotGoOn(
+        raise FatalError(
             f"the AWS SDK cannot be set up: {error}. Check AWS_PROFILE and AWS_REGION."
         ) from error
 
@@ -141,11 +141,11 @@ class S3Client:
                 "get_object", Params={"Bucket": self._settings.destination_bucket, "Key": "key"}
             )
         except botocore.exceptions.NoCredentialsError as error:
-            raise CannotGoOn(NO_CREDENTIALS) from error
+            raise FatalError(NO_CREDENTIALS) from error
         except (botocore.exceptions.ClientError, RuntimeError) as error:
             raise not_renewed(error) from error
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
-            raise CannotGoOn(f"the bucket has no usable address: {error}. Check AWS_REGION.") from error
+            raise FatalError(f"the bucket has no usable address: {error}. Check AWS_REGION.") from error
         return url.partition("?")[0]
 
     @property
@@ -157,14 +157,14 @@ class S3Client:
         self,
         method: str,
         key: str,
-        limit: Limit,
+        deadline: Deadline,
         headers: Mapping[str, str] | None = None,
         body: Sequence[Buffer] = (),
         query: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Send a signed request and return its answer with the body unread; key "" is the bucket itself.
 
-        headers have lower-case names; body is given in pieces. Raise TryAgain, Stopped or CannotGoOn.
+        headers have lower-case names; body is given in pieces. Raise TransientError, Cancelled or FatalError.
         """
         path = f"{self._base}/{quoted_key(key)}"
         wanted = {"host": self._host, **(headers or {})}
@@ -174,19 +174,19 @@ class S3Client:
         if method == "PUT":
             signed["content-length"] = str(sum(len(piece) for piece in body))
         target = f"{path}?{query_string(query)}" if query else path
-        return self._wire.exchange(method, (request_head(method, target, signed), *body), limit)
+        return self._wire.request(method, (request_head(method, target, signed), *body), deadline)
 
-    def request(self, method: str, key: str, limit: Limit, **more: Any) -> Reply:
+    def request(self, method: str, key: str, deadline: Deadline, **more: Any) -> S3Response:
         """Send a signed request and return its whole answer; more as for open()."""
-        with self.open(method, key, limit, **more) as answer:
-            return Reply(answer.status, answer.headers, answer.body())
+        with self.open(method, key, deadline, **more) as answer:
+            return S3Response(answer.status, answer.headers, answer.body())
 
-    def call(self, operation: str, limit: Limit, **params: Any) -> tuple[Reply, dict[str, Any]]:
+    def call(self, operation: str, deadline: Deadline, **params: Any) -> tuple[S3Response, dict[str, Any]]:
         """Call an operation of the boto3 client on the bucket; return the answer and boto3's reading of it.
 
-        The reading is empty where the answer is an error. Raise TryAgain, Stopped or CannotGoOn.
+        The reading is empty where the answer is an error. Raise TransientError, Cancelled or FatalError.
         """
-        self._own.limit = limit
+        self._own.limit = deadline
         self._own.reply = None
         if self._owner and operation not in _OF_OUR_OWN:
             params["ExpectedBucketOwner"] = self._owner
@@ -198,12 +198,12 @@ class S3Client:
                 raise not_renewed(error) from error
             return self._own.reply, {}
         except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
-            raise CannotGoOn(NO_CREDENTIALS) from error
+            raise FatalError(NO_CREDENTIALS) from error
         except botocore.exceptions.ParamValidationError as error:
-            raise CannotGoOn(f"boto3 refuses the request ({operation}): {error}") from error
+            raise FatalError(f"boto3 refuses the request ({operation}): {error}") from error
         except botocore.exceptions.BotoCoreError as error:
             if self._own.reply is not None:  # an answer that boto3 cannot read
-                return Reply(502, {}, b""), {}
+                return S3Response(502, {}, b""), {}
             raise not_renewed(error) from error
         except RuntimeError as error:  # botocore's word for new credentials that are expired already
             raise not_renewed(error) from error
@@ -219,10 +219,10 @@ class S3Client:
                 headers[name] = value.decode("latin-1") if isinstance(value, bytes) else str(value)
         body: Any = request.body or b""
         content: Buffer = body.read() if hasattr(body, "read") else body
-        with wire.exchange(
+        with wire.request(
             request.method, (request_head(request.method, target, headers), content), self._own.limit
         ) as answer:
-            reply = Reply(answer.status, answer.headers, answer.body())
+            reply = S3Response(answer.status, answer.headers, answer.body())
         self._own.reply = reply
         if 300 <= reply.status < 400 and reply.status != 304:
             raise reply.error(request.method)  # botocore would follow it, round and round

@@ -16,13 +16,13 @@ from hashlib import md5
 from typing import NamedTuple
 from zlib import crc32
 
-from cdn2s3.destinations.s3.client import Reply, S3Client
+from cdn2s3.destinations.s3.client import S3Client, S3Response
 from cdn2s3.destinations.s3.iam import policy, policy_to_put
 from cdn2s3.destinations.s3.multipart import PartsUpload, store_parts
-from cdn2s3.destinations.s3.multipart_cleanup import Unfinished
+from cdn2s3.destinations.s3.multipart_cleanup import MultipartCleanup
 from cdn2s3.destinations.s3.objects import ObjectInfo, Refused, head
-from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
-from cdn2s3.http.deadline import Limit
+from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image, Stored
 from cdn2s3.settings.declarations import MigrationSettings
 
@@ -35,7 +35,7 @@ _MD5_LIKE = re.compile(r"[0-9a-f]{32}")
 _EXISTS = frozenset({412, 304})  # 304: an older MinIO
 
 
-class Guard(NamedTuple):
+class Capabilities(NamedTuple):
     """What the store does, found out by the guard probe."""
 
     etag_is_md5: bool  # the ETag of a PUT is the MD5 of its body
@@ -49,28 +49,28 @@ class Guard(NamedTuple):
 class Bucket:
     """Store images in one bucket under one guard; shared by all workers."""
 
-    def __init__(self, settings: MigrationSettings, client: S3Client, guard: Guard) -> None:
+    def __init__(self, settings: MigrationSettings, client: S3Client, guard: Capabilities) -> None:
         self._settings = settings
         self._client = client
         self._guard = guard
         self._overwrite = settings.on_existing == "overwrite"
         self._fixed_headers = _fixed_headers(settings)
-        self._unfinished = Unfinished(settings, client)
+        self._unfinished = MultipartCleanup(settings, client)
         self._probe_was_put = False  # since the guard probe, by is_up()
 
     def upload(self, key: str, image: Image) -> ObjectUpload:
         return ObjectUpload(self, key, image)
 
     def is_up(self) -> bool:
-        """Tell whether the bucket takes the probe object now; raise CannotGoOn where it would take no other either."""
+        """Tell whether the bucket takes the probe object now; raise FatalError where it would take no other either."""
         self._probe_was_put = True
         try:
             reply = self.put(probe_key(self._settings), probe_image(), self._short_limit(), False)
-        except TryAgain:
+        except TransientError:
             return False
         if reply.status != 200:
             error = self.put_error(reply)
-            if isinstance(error, CannotGoOn):
+            if isinstance(error, FatalError):
                 raise error
         return reply.status == 200 and bool(reply.etag)  # a proxy's own page has none
 
@@ -86,21 +86,21 @@ class Bucket:
         if not deleted:
             log.info("the probe object stays at %s", probe_key(self._settings))
 
-    def _deleted_at_last(self, key: str, limit: Limit) -> bool:
+    def _deleted_at_last(self, key: str, deadline: Deadline) -> bool:
         """Delete the object at key, with further attempts until limit; return and raise as delete()."""
         while True:
             try:
-                return self.delete(key, limit)
-            except TryAgain:
-                time.sleep(min(_PAUSE, limit.remaining()))
+                return self.delete(key, deadline)
+            except TransientError:
+                time.sleep(min(_PAUSE, deadline.remaining()))
 
-    def _short_limit(self) -> Limit:
-        return Limit(min(10.0, self._settings.upload_timeout))
+    def _short_limit(self) -> Deadline:
+        return Deadline(min(10.0, self._settings.upload_timeout))
 
-    def put(self, key: str, image: Image, limit: Limit, guarded: bool) -> Reply:
+    def put(self, key: str, image: Image, deadline: Deadline, guarded: bool) -> S3Response:
         """PUT image once and return the store's answer; guarded sends `If-None-Match: *`."""
         if self._settings.upload_method == "put_object":
-            return self._put_by_boto3(key, image, limit, guarded)
+            return self._put_by_boto3(key, image, deadline, guarded)
         headers = {"content-type": image.media_type, **self._fixed_headers}
         if image.md5:
             headers["content-md5"] = b64encode(image.md5).decode()
@@ -108,9 +108,9 @@ class Bucket:
             headers["x-amz-checksum-crc32"] = b64encode(image.crc32.to_bytes(4, "big")).decode()
         if guarded:
             headers["if-none-match"] = "*"
-        return self._client.request("PUT", key, limit, headers=headers, body=(image.body,))
+        return self._client.request("PUT", key, deadline, headers=headers, body=(image.body,))
 
-    def _put_by_boto3(self, key: str, image: Image, limit: Limit, guarded: bool) -> Reply:
+    def _put_by_boto3(self, key: str, image: Image, deadline: Deadline, guarded: bool) -> S3Response:
         params = _boto3_params(self._settings)
         if image.md5:
             params["ContentMD5"] = b64encode(image.md5).decode()
@@ -120,86 +120,86 @@ class Bucket:
             params["IfNoneMatch"] = "*"
         body = bytes(image.body)  # botocore takes no memoryview
         return self._client.call(
-            "put_object", limit, Key=key, Body=body, ContentType=image.media_type, **params
+            "put_object", deadline, Key=key, Body=body, ContentType=image.media_type, **params
         )[0]
 
-    def put_error(self, reply: Reply, action: str = "PUT") -> MigrationError:
+    def put_error(self, reply: S3Response, action: str = "PUT") -> MigrationError:
         """Return what an answer to put() that is no success means; a missing permission has its policy line."""
         error = reply.error(action)
         if reply.code != "AccessDenied":
             return error
-        return CannotGoOn(f"{error}\n  {policy_to_put(self._settings)}")
+        return FatalError(f"{error}\n  {policy_to_put(self._settings)}")
 
-    def head(self, key: str, limit: Limit) -> ObjectInfo | None:
-        """Return what is at key, None when nothing is; raise UrlFailed (unverified) when HEAD is refused."""
+    def head(self, key: str, deadline: Deadline) -> ObjectInfo | None:
+        """Return what is at key, None when nothing is; raise PermanentError (unverified) when HEAD is refused."""
         try:
-            return head(self._client, key, limit)
+            return head(self._client, key, deadline)
         except Refused:
             raise self._unread("HEAD was refused") from None
 
-    def exists(self, key: str, limit: Limit) -> bool:
+    def exists(self, key: str, deadline: Deadline) -> bool:
         """Tell whether something is at key, before a write that `If-None-Match` does not protect.
 
         Where the guard probe was read, 403 is S3's way to say "absent" without s3:ListBucket. Raise as head().
         """
         try:
-            return head(self._client, key, limit) is not None
+            return head(self._client, key, deadline) is not None
         except Refused:
             if self._guard.can_read:
                 return False
             raise self._unread("HEAD was refused") from None
 
-    def md5_at(self, key: str, limit: Limit) -> str:
+    def md5_at(self, key: str, deadline: Deadline) -> str:
         """Return the MD5 of the object at key as hex digits, from its bytes; raise as head() does."""
         digest = md5(usedforsecurity=False)
         room = memoryview(bytearray(1 << 18))
-        with self._client.open("GET", key, limit) as answer:
+        with self._client.open("GET", key, deadline) as answer:
             if answer.status == 403:
                 raise self._unread("GET was refused")
             if answer.status != 200:
-                raise Reply(answer.status, answer.headers, answer.body()).error("GET")
+                raise S3Response(answer.status, answer.headers, answer.body()).error("GET")
             while got := answer.read_into(room):
                 digest.update(room[:got])
         return digest.hexdigest()
 
-    def _unread(self, what: str) -> UrlFailed:
-        return UrlFailed("unverified", f"{what}: grant {policy(self._settings, 'GetObject')}")
+    def _unread(self, what: str) -> PermanentError:
+        return PermanentError("unverified", f"{what}: grant {policy(self._settings, 'GetObject')}")
 
-    def delete(self, key: str, limit: Limit) -> bool:
+    def delete(self, key: str, deadline: Deadline) -> bool:
         """Delete the object at key; return False when that is refused, or not offered; raise what else it means."""
-        reply = self._client.request("DELETE", key, limit)
+        reply = self._client.request("DELETE", key, deadline)
         if reply.status in (200, 204) or (reply.status == 404 and reply.code in ("", "NoSuchKey")):
             return True
         if reply.status in (405, 501) or (reply.status == 403 and reply.code in ("", "AccessDenied")):
             return False
         raise reply.error("DELETE")
 
-    def compared(self, key: str, size: int, digest: bytes, limit: Limit) -> Stored:
+    def compared(self, key: str, size: int, digest: bytes, deadline: Deadline) -> Stored:
         """Return the object that is already at key when its content is that of size and digest (MD5).
 
-        Raise UrlFailed: conflict when it is other content, unverified when it may not be read; TryAgain when
+        Raise PermanentError: conflict when it is other content, unverified when it may not be read; TransientError when
         there is nothing at key after all.
         """
-        found = self.head(key, limit)
+        found = self.head(key, deadline)
         if found is None:
-            raise TryAgain("server_error", "the bucket said that the key exists, but there is nothing")
+            raise TransientError("server_error", "the bucket said that the key exists, but there is nothing")
         if found.size != size:
-            raise UrlFailed("conflict", f"the key holds {found.size} bytes, the CDN has {size}")
+            raise PermanentError("conflict", f"the key holds {found.size} bytes, the CDN has {size}")
         etag_tells = (
             self._guard.etag_is_md5 and not found.encrypted_by_kms and _MD5_LIKE.fullmatch(found.etag)
         )
-        theirs = found.etag if etag_tells else self.md5_at(key, limit)
+        theirs = found.etag if etag_tells else self.md5_at(key, deadline)
         if theirs != digest.hex():
-            raise UrlFailed("conflict", f"the key holds other content of the same size (MD5 {theirs})")
+            raise PermanentError("conflict", f"the key holds other content of the same size (MD5 {theirs})")
         return Stored(found.etag, size, digest.hex(), already_there=True)
 
     def store_parts(
         self, key: str, media_type: str, parts: Iterator[memoryview], limit_seconds: float
     ) -> Stored:
         protect = not self.overwrites
-        if protect and not self.guard.if_none_match and self.exists(key, Limit(limit_seconds)):
-            size, digest = drained(parts)
-            return self.compared(key, size, digest, Limit(limit_seconds))
+        if protect and not self.guard.if_none_match and self.exists(key, Deadline(limit_seconds)):
+            size, digest = hash_all(parts)
+            return self.compared(key, size, digest, Deadline(limit_seconds))
         upload = PartsUpload(
             self._client,
             key,
@@ -215,7 +215,7 @@ class Bucket:
     # what an upload of either kind needs to know
 
     @property
-    def guard(self) -> Guard:
+    def guard(self) -> Capabilities:
         return self._guard
 
     @property
@@ -223,7 +223,7 @@ class Bucket:
         return self._overwrite
 
 
-def drained(parts: Iterator[memoryview]) -> tuple[int, bytes]:
+def hash_all(parts: Iterator[memoryview]) -> tuple[int, bytes]:
     """Read all parts and return their length in bytes and their MD5."""
     digest, size = md5(usedforsecurity=False), 0
     for part in parts:
@@ -241,41 +241,43 @@ class ObjectUpload:
         self._image = image
         self._ours_is_wrong = False  # True: our own PUT left an object that is not the image
 
-    def attempt(self, limit: Limit) -> Stored:
+    def attempt(self, deadline: Deadline) -> Stored:
         bucket, key, image = self._bucket, self._key, self._image
         protect = not (bucket.overwrites or self._ours_is_wrong)
-        if protect and not bucket.guard.if_none_match and bucket.exists(key, limit):
-            return bucket.compared(key, len(image.body), image.digest(), limit)
-        reply = bucket.put(key, image, limit, guarded=protect and bucket.guard.takes_if_none_match)
+        if protect and not bucket.guard.if_none_match and bucket.exists(key, deadline):
+            return bucket.compared(key, len(image.body), image.digest(), deadline)
+        reply = bucket.put(key, image, deadline, guarded=protect and bucket.guard.takes_if_none_match)
         if protect and reply.status in _EXISTS:
-            return bucket.compared(key, len(image.body), image.digest(), limit)
+            return bucket.compared(key, len(image.body), image.digest(), deadline)
         if reply.status != 200:
             raise bucket.put_error(reply)
-        self._prove(reply, limit)
+        self._prove(reply, deadline)
         self._ours_is_wrong = False
         return Stored(reply.etag, len(image.body), image.md5.hex() or "-", already_there=False)
 
-    def _prove(self, reply: Reply, limit: Limit) -> None:
-        """Raise TryAgain when the answer to our PUT does not prove that the object is the image."""
+    def _prove(self, reply: S3Response, deadline: Deadline) -> None:
+        """Raise TransientError when the answer to our PUT does not prove that the object is the image."""
         guard, image = self._bucket.guard, self._image
         if not reply.etag:
-            raise TryAgain("server_error", "the answer has no ETag: it may not come from the store")
+            raise TransientError("server_error", "the answer has no ETag: it may not come from the store")
         by_kms = reply.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
         if guard.etag_is_md5 and image.md5 and not by_kms:
             if reply.etag != image.md5.hex():
                 self._ours_is_wrong = True
-                raise TryAgain("server_error", f"the ETag {reply.etag} is not the MD5 {image.md5.hex()}")
+                raise TransientError(
+                    "server_error", f"the ETag {reply.etag} is not the MD5 {image.md5.hex()}"
+                )
         elif not guard.checksum_refused:
-            found = self._bucket.head(self._key, limit)
+            found = self._bucket.head(self._key, deadline)
             if found is None or found.size != len(image.body):
                 self._ours_is_wrong = True
-                raise TryAgain("server_error", "the object stored has another size")
+                raise TransientError("server_error", "the object stored has another size")
 
     def give_up(self) -> None:
         if not self._ours_is_wrong:
             return
         try:
-            deleted = self._bucket.delete(self._key, Limit(10))
+            deleted = self._bucket.delete(self._key, Deadline(10))
         except MigrationError as error:
             log.debug("delete failed: %s", error)
             deleted = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from cdn2s3.errors import CannotGoOn, MigrationError, TryAgain, UrlFailed
+from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError
 
 _CREDENTIALS = "check the credentials (`aws sts get-caller-identity` shows whose they are), then run it again"
 _RENEW = "renew the credentials (an instance role renews itself), then run it again (a migration resumes)"
@@ -98,14 +98,14 @@ def meaning(
     """
     said = f"the bucket answered {status}{' ' + code if code else ''} to {action}"
     if code in FATAL:
-        return CannotGoOn(f"{said}: {_named(FATAL[code], region)}.")
+        return FatalError(f"{said}: {_named(FATAL[code], region)}.")
     if 300 <= status < 400:
-        return CannotGoOn(f"{said}: {_named(_REGION, region)}.")
+        return FatalError(f"{said}: {_named(_REGION, region)}.")
     if code in _THROTTLED or status in (429, 503):
-        return TryAgain("throttled", said, retry_after)
+        return TransientError("throttled", said, retry_after)
     if code in _AGAIN or status >= 500 or status == 408 or (status in (400, 403) and not code):
-        return TryAgain("server_error", said, retry_after)
-    return UrlFailed("destination", said)
+        return TransientError("server_error", said, retry_after)
+    return PermanentError("destination", said)
 
 
 def _named(remedy: str, region: str) -> str:

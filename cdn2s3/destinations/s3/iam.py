@@ -11,7 +11,7 @@ from botocore.config import Config
 
 from cdn2s3.destinations.s3.client import aws_session, credentials_of
 from cdn2s3.destinations.s3.signing import NO_CREDENTIALS
-from cdn2s3.errors import CannotGoOn
+from cdn2s3.errors import FatalError
 from cdn2s3.settings.declarations import MigrationSettings
 
 # What botocore calls the places where it finds credentials, in a person's words.
@@ -43,14 +43,14 @@ class Identity(NamedTuple):
 
 
 def identity(settings: MigrationSettings) -> Identity:
-    """Return whose credentials they are; ask STS on AWS. Raise CannotGoOn when there are none."""
+    """Return whose credentials they are; ask STS on AWS. Raise FatalError when there are none."""
     credentials = credentials_of(aws_session(settings))
     if credentials is None:
-        raise CannotGoOn(NO_CREDENTIALS)
+        raise FatalError(NO_CREDENTIALS)
     try:
         frozen = credentials.get_frozen_credentials()
     except botocore.exceptions.BotoCoreError as error:
-        raise CannotGoOn(f"the AWS credentials could not be renewed: {error}") from error
+        raise FatalError(f"the AWS credentials could not be renewed: {error}") from error
     method = str(credentials.method)
     expires = getattr(credentials, "_expiry_time", None)  # botocore tells it nowhere else
     account, arn, refused = "", "", ""

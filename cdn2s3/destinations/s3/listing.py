@@ -16,8 +16,8 @@ from urllib.parse import unquote_plus
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.iam import policy
 from cdn2s3.destinations.s3.objects import head
-from cdn2s3.errors import CannotGoOn, TryAgain, UrlFailed
-from cdn2s3.http.deadline import Limit
+from cdn2s3.errors import FatalError, PermanentError, TransientError
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.settings.declarations import MigrationSettings
 
@@ -61,7 +61,7 @@ class Listing:
         self.pages = 0  # read so far
 
     def __iter__(self) -> Iterator[list[Found]]:
-        """Yield the objects page by page; raise CannotGoOn unless it comes to a proper end."""
+        """Yield the objects page by page; raise FatalError unless it comes to a proper end."""
         tokens: set[str] = set()
         first_keys: set[str] = set()
         token: str | None = None
@@ -88,9 +88,11 @@ class Listing:
             try:
                 page = parsed(self._ask(token), self._bucket, self._prefix)
                 if page.token in known:
-                    raise TryAgain("server_error", "the token for the next page is one of a page before")
+                    raise TransientError(
+                        "server_error", "the token for the next page is one of a page before"
+                    )
                 return page
-            except TryAgain as error:
+            except TransientError as error:
                 failures += 1
                 if failures > self._max_retries:
                     raise self._failure(
@@ -103,20 +105,20 @@ class Listing:
         query = {"list-type": "2", "encoding-type": "url", "max-keys": "1000", "prefix": self._prefix}
         if token is not None:
             query["continuation-token"] = token
-        reply = self._client.request("GET", "", Limit(self._timeout), query=query)
+        reply = self._client.request("GET", "", Deadline(self._timeout), query=query)
         if reply.status == 200:
             return reply.body
         if reply.status == 403 and reply.code in ("", "AccessDenied"):
             missing = policy(self._settings, "ListBucket")
             raise self._failure(f"403, the permission is missing. Add to the role's policy:\n  {missing}")
         error = reply.error(_LIST)
-        if isinstance(error, (CannotGoOn, UrlFailed)):
-            raise self._failure(error.message if isinstance(error, UrlFailed) else str(error)) from error
+        if isinstance(error, (FatalError, PermanentError)):
+            raise self._failure(error.message if isinstance(error, PermanentError) else str(error)) from error
         raise error
 
-    def _failure(self, why: str) -> CannotGoOn:
+    def _failure(self, why: str) -> FatalError:
         state = "are as an earlier validation left them" if self._before else "were not written"
-        return CannotGoOn(
+        return FatalError(
             f"could not list the bucket {self._bucket}: {why}\n"
             f"Nothing is known about what is there or missing; missing.txt, mismatched.txt and unexpected.txt {state}."
         )
@@ -126,39 +128,43 @@ class _NoDoctype(ET.TreeBuilder):
     """Build the tree of a document without a DTD, hence without entities of its own."""
 
     def doctype(self, name: str, pubid: str, system: str) -> None:
-        raise TryAgain("server_error", "the page has a DTD, which no listing has")
+        raise TransientError("server_error", "the page has a DTD, which no listing has")
 
 
 def parsed(body: bytes, bucket: str, prefix: str) -> Page:
-    """Return the page that body holds; raise TryAgain saying what is wrong with it."""
+    """Return the page that body holds; raise TransientError saying what is wrong with it."""
     root = _tree(body)
     space = root.tag[: -len(_ROOT)]
     if root.tag != space + _ROOT or (space and not space.startswith("{")):
-        raise TryAgain("server_error", f"the answer is no {_ROOT} but {root.tag[:100]!r}")
+        raise TransientError("server_error", f"the answer is no {_ROOT} but {root.tag[:100]!r}")
     name = root.findtext(space + "Name")
     if name != bucket:
-        raise TryAgain("server_error", f"the page is one of another bucket ({name!r})")
+        raise TransientError("server_error", f"the page is one of another bucket ({name!r})")
     objects = _objects(root, space, prefix)
     count, more = root.findtext(space + "KeyCount"), root.findtext(space + "IsTruncated")
     if count != str(len(objects)):
-        raise TryAgain("server_error", f"the page holds {len(objects)} keys and says KeyCount {count}")
+        raise TransientError("server_error", f"the page holds {len(objects)} keys and says KeyCount {count}")
     if more not in ("true", "false"):
-        raise TryAgain("server_error", f"the page does not tell whether more follows (IsTruncated {more})")
+        raise TransientError(
+            "server_error", f"the page does not tell whether more follows (IsTruncated {more})"
+        )
     token = root.findtext(space + "NextContinuationToken") if more == "true" else None
     if more == "true" and not token:
-        raise TryAgain("server_error", "more follows (IsTruncated), but there is no NextContinuationToken")
+        raise TransientError(
+            "server_error", "more follows (IsTruncated), but there is no NextContinuationToken"
+        )
     return Page(objects, token)
 
 
 def _tree(body: bytes) -> ET.Element:
     if not body:
-        raise TryAgain("server_error", "an empty answer with status 200")
+        raise TransientError("server_error", "an empty answer with status 200")
     parser = ET.XMLParser(target=_NoDoctype())  # noqa: S314  # no DTD: no entities to expand
     try:
         parser.feed(body)
         return parser.close()
     except (ET.ParseError, LookupError, ValueError) as error:  # the latter two: an odd encoding
-        raise TryAgain("server_error", f"the answer is no whole XML ({error})") from error
+        raise TransientError("server_error", f"the answer is no whole XML ({error})") from error
 
 
 def _objects(root: ET.Element, space: str, prefix: str) -> list[Found]:
@@ -168,11 +174,11 @@ def _objects(root: ET.Element, space: str, prefix: str) -> list[Found]:
     for item in root.iterfind(space + "Contents"):
         key, size = item.findtext(key_tag), item.findtext(size_tag)
         if not key or size is None or not (size.isascii() and size.isdigit()):
-            raise TryAgain("server_error", f"an object without key or size ({key!r}, {size!r})")
+            raise TransientError("server_error", f"an object without key or size ({key!r}, {size!r})")
         if encoded and ("%" in key or "+" in key):
             key = _decoded(key)
         if not key.startswith(prefix):
-            raise TryAgain("server_error", f"the key {key!r} is not under the prefix {prefix!r}")
+            raise TransientError("server_error", f"the key {key!r} is not under the prefix {prefix!r}")
         objects.append(Found(key, int(size), (item.findtext(etag_tag) or "").strip('"')))
     return objects
 
@@ -181,13 +187,13 @@ def _decoded(key: str) -> str:
     try:
         return unquote_plus(key, errors="strict")  # S3 writes a blank as +, as in a form
     except UnicodeDecodeError as error:
-        raise TryAgain("server_error", f"the key {key!r} is not UTF-8") from error
+        raise TransientError("server_error", f"the key {key!r} is not UTF-8") from error
 
 
-def look(client: S3Client, key: str, limit: Limit) -> Found | None:
-    """Return what HEAD shows at key, None when nothing is there; raise Refused, TryAgain or CannotGoOn."""
+def look(client: S3Client, key: str, deadline: Deadline) -> Found | None:
+    """Return what HEAD shows at key, None when nothing is there; raise Refused, TransientError or FatalError."""
     try:
-        info = head(client, key, limit)
-    except UrlFailed as error:
-        raise CannotGoOn(error.message) from error
+        info = head(client, key, deadline)
+    except PermanentError as error:
+        raise FatalError(error.message) from error
     return None if info is None else Found(key, info.size, info.etag)

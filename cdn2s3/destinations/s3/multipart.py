@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from hashlib import md5
 from typing import Any, NamedTuple, Protocol
 
-from cdn2s3.destinations.s3.client import Reply, S3Client
-from cdn2s3.destinations.s3.multipart_cleanup import Unfinished
-from cdn2s3.errors import MigrationError, TryAgain, UrlFailed
-from cdn2s3.http.deadline import Limit
+from cdn2s3.destinations.s3.client import S3Client, S3Response
+from cdn2s3.destinations.s3.multipart_cleanup import MultipartCleanup
+from cdn2s3.errors import MigrationError, PermanentError, TransientError
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Stored
 
 log = logging.getLogger(__name__)
@@ -26,10 +26,10 @@ PART_BYTES = 8 << 20  # S3 takes parts from 5 MiB on, and 10,000 of them
 class Objects(Protocol):
     """What is at a key; Bucket is it."""
 
-    def compared(self, key: str, size: int, digest: bytes, limit: Limit) -> Stored:
+    def compared(self, key: str, size: int, digest: bytes, deadline: Deadline) -> Stored:
         """Return the object at key where its content is that of size and digest; raise as Bucket.compared."""
 
-    def delete(self, key: str, limit: Limit) -> bool:
+    def delete(self, key: str, deadline: Deadline) -> bool:
         """Delete the object at key; return False when that is refused; raise as Bucket.delete."""
 
 
@@ -51,7 +51,7 @@ class PartsUpload(NamedTuple):
     etag_is_md5: bool  # the ETag of a part is its MD5
     md5_is_checked: bool  # a part that is not what its Content-MD5 says is refused
     limit_seconds: float  # of each request
-    unfinished: Unfinished
+    unfinished: MultipartCleanup
 
 
 def store_parts(upload: PartsUpload, parts: Iterator[memoryview], objects: Objects) -> Stored:
@@ -62,7 +62,7 @@ def store_parts(upload: PartsUpload, parts: Iterator[memoryview], objects: Objec
     """
     upload.unfinished.clear(upload.key, upload.limit_seconds)
     reply, parsed = upload.client.call(
-        "create_multipart_upload", _limit(upload), Key=upload.key, **upload.params
+        "create_multipart_upload", _deadline(upload), Key=upload.key, **upload.params
     )
     if reply.status != 200 or "UploadId" not in parsed:
         raise _error(reply, "CreateMultipartUpload")
@@ -97,13 +97,13 @@ def _completed(
     try:
         reply, parsed = upload.client.call(
             "complete_multipart_upload",
-            _limit(upload),
+            _deadline(upload),
             Key=upload.key,
             UploadId=upload_id,
             MultipartUpload={"Parts": listed},
             **more,
         )
-    except TryAgain as error:
+    except TransientError as error:
         return _completed_after_all(upload, upload_id, whole, objects, error)
     if upload.guarded and reply.status == 412:
         upload.unfinished.abort(upload.key, upload_id, upload.limit_seconds)
@@ -132,7 +132,7 @@ def _completed_after_all(
     """
     try:
         stored = objects.compared(upload.key, whole.size, whole.digest, _limit_to_read(upload, whole))
-    except (TryAgain, UrlFailed):
+    except (TransientError, PermanentError):
         raise failure from None  # a new upload of the body will be told what is at the key
     upload.unfinished.abort(
         upload.key, upload_id, upload.limit_seconds
@@ -143,29 +143,29 @@ def _completed_after_all(
 def _proven(upload: PartsUpload, whole: _Whole, objects: Objects, doubt: str, is_suspect: bool) -> Stored:
     """Return the object that we have completed where its bytes, read again, are the right ones.
 
-    Otherwise it is ours and wrong: take it away, and raise TryAgain; it must not be met as a conflict later.
+    Otherwise it is ours and wrong: take it away, and raise TransientError; it must not be met as a conflict later.
     doubt says what there is against it without that; where it is not suspect, one that cannot be read just now
     stays, and the next attempt meets and compares it.
     """
     try:
         stored = objects.compared(upload.key, whole.size, whole.digest, _limit_to_read(upload, whole))
         return stored._replace(already_there=False)
-    except UrlFailed as error:
+    except PermanentError as error:
         if error.cause != "conflict":  # it may not be read
-            raise UrlFailed(error.cause, f"{doubt}; {error.message}") from error
-    except TryAgain as error:
+            raise PermanentError(error.cause, f"{doubt}; {error.message}") from error
+    except TransientError as error:
         if not is_suspect:
             raise
         log.debug("%s, and it cannot be read: %s", doubt, error.message)
     if not _deleted(upload, objects):
         log.error("an object that is not its image is left at key %r: delete it by hand", upload.key)
-        raise UrlFailed("destination", f"{doubt}, and the object cannot be deleted")
-    raise TryAgain("server_error", doubt)
+        raise PermanentError("destination", f"{doubt}, and the object cannot be deleted")
+    raise TransientError("server_error", doubt)
 
 
 def _deleted(upload: PartsUpload, objects: Objects) -> bool:
     try:
-        return objects.delete(upload.key, _limit(upload))
+        return objects.delete(upload.key, _deadline(upload))
     except MigrationError as error:
         log.debug("delete failed: %s", error)
         return False
@@ -175,7 +175,7 @@ def _store_part(upload: PartsUpload, upload_id: str, number: int, part: memoryvi
     """Store one part and return its ETag as the store gave it."""
     reply, parsed = upload.client.call(
         "upload_part",
-        _limit(upload),
+        _deadline(upload),
         Key=upload.key,
         UploadId=upload_id,
         PartNumber=number,
@@ -186,21 +186,21 @@ def _store_part(upload: PartsUpload, upload_id: str, number: int, part: memoryvi
         raise _error(reply, "UploadPart")
     kms = str(parsed.get("ServerSideEncryption", "")).startswith("aws:kms")
     if upload.etag_is_md5 and not kms and reply.etag != digest.hex():
-        raise TryAgain("server_error", f"the ETag {reply.etag} of a part is not its MD5 {digest.hex()}")
+        raise TransientError("server_error", f"the ETag {reply.etag} of a part is not its MD5 {digest.hex()}")
     return str(parsed["ETag"])
 
 
-def _limit(upload: PartsUpload) -> Limit:
-    return Limit(upload.limit_seconds)
+def _deadline(upload: PartsUpload) -> Deadline:
+    return Deadline(upload.limit_seconds)
 
 
-def _limit_to_read(upload: PartsUpload, whole: _Whole) -> Limit:
+def _limit_to_read(upload: PartsUpload, whole: _Whole) -> Deadline:
     """Return the limit of reading the whole body: as long as its parts had to be stored."""
-    return Limit(upload.limit_seconds * max(1, -(-whole.size // PART_BYTES)))
+    return Deadline(upload.limit_seconds * max(1, -(-whole.size // PART_BYTES)))
 
 
-def _error(reply: Reply, action: str) -> MigrationError:
+def _error(reply: S3Response, action: str) -> MigrationError:
     """Return the error for an answer that is no success, an error in a 200 among them."""
     if reply.status == 200:
-        return TryAgain("server_error", f"the bucket answered {action} without what it promises")
+        return TransientError("server_error", f"the bucket answered {action} without what it promises")
     return reply.error(action)

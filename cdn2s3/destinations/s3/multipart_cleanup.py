@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import threading
 
-from cdn2s3.destinations.s3.client import Reply, S3Client
+from cdn2s3.destinations.s3.client import S3Client, S3Response
 from cdn2s3.destinations.s3.iam import policy
-from cdn2s3.errors import CannotGoOn, TryAgain
-from cdn2s3.http.deadline import Limit
+from cdn2s3.errors import FatalError, TransientError
+from cdn2s3.http.deadline import Deadline
 from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _LIST, _ABORT = "ListBucketMultipartUploads", "AbortMultipartUpload"  # the actions, as a policy names them
 
 
-class Unfinished:
+class MultipartCleanup:
     """Look for and abort unfinished uploads; shared by all workers.
 
     What the store refuses is told once, with what it costs, and not asked for again.
@@ -34,15 +34,15 @@ class Unfinished:
     def clear(self, key: str, limit_seconds: float) -> None:
         """Abort the uploads to key that a crash left; where that is not allowed they stay, as before.
 
-        limit_seconds is for each request. Raise TryAgain, or CannotGoOn.
+        limit_seconds is for each request. Raise TransientError, or FatalError.
         """
         if self._refused:
             return
-        reply, parsed = self._client.call("list_multipart_uploads", Limit(limit_seconds), Prefix=key)
+        reply, parsed = self._client.call("list_multipart_uploads", Deadline(limit_seconds), Prefix=key)
         if reply.status != 200 and not _is_refusal(reply):
             error = reply.error("ListMultipartUploads")
             passing = reply.status == 429 or (reply.status >= 500 and reply.status != 501)
-            if passing or isinstance(error, CannotGoOn):
+            if passing or isinstance(error, FatalError):
                 raise error
         if reply.status != 200:
             self._note_refused(_LIST, reply.status)
@@ -57,11 +57,11 @@ class Unfinished:
             return
         try:
             reply, _ = self._client.call(
-                "abort_multipart_upload", Limit(limit_seconds), Key=key, UploadId=upload_id
+                "abort_multipart_upload", Deadline(limit_seconds), Key=key, UploadId=upload_id
             )
-        except (TryAgain, CannotGoOn) as error:
+        except (TransientError, FatalError) as error:
             log.debug("abort failed: %s", error)
-            reply = Reply(0, {}, b"")
+            reply = S3Response(0, {}, b"")
         if _is_refusal(reply):
             self._note_refused(_ABORT, reply.status)
         elif reply.status not in (204, 200, 404):
@@ -86,5 +86,5 @@ class Unfinished:
         )
 
 
-def _is_refusal(reply: Reply) -> bool:
+def _is_refusal(reply: S3Response) -> bool:
     return reply.status == 403 and reply.code in ("", "AccessDenied")

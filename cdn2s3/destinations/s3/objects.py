@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.errors import TryAgain
-from cdn2s3.http.deadline import Limit
+from cdn2s3.errors import TransientError
+from cdn2s3.http.deadline import Deadline
 
 
 class ObjectInfo(NamedTuple):
@@ -24,9 +24,9 @@ class Refused(Exception):
     """
 
 
-def head(client: S3Client, key: str, limit: Limit) -> ObjectInfo | None:
+def head(client: S3Client, key: str, deadline: Deadline) -> ObjectInfo | None:
     """Return what is at key, None when nothing is; raise Refused, or what another answer means."""
-    reply = client.request("HEAD", key, limit)
+    reply = client.request("HEAD", key, deadline)
     if reply.status == 404:
         return None
     if reply.status == 403:
@@ -35,6 +35,6 @@ def head(client: S3Client, key: str, limit: Limit) -> ObjectInfo | None:
         raise reply.error("HEAD")
     size = reply.headers.get("content-length", "")
     if not (size.isascii() and size.isdigit()):
-        raise TryAgain("server_error", "the bucket's answer to HEAD tells no size")
+        raise TransientError("server_error", "the bucket's answer to HEAD tells no size")
     kms = reply.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
     return ObjectInfo(int(size), reply.etag, kms)

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import botocore.exceptions
 
-from cdn2s3.errors import CannotGoOn
+from cdn2s3.errors import FatalError
 
 NO_CREDENTIALS = (
     "no AWS credentials were found. On EC2 attach an instance role; elsewhere run `aws configure`, or set "
@@ -38,7 +38,7 @@ class Signer:
     def __init__(self, region: str, credentials: Any) -> None:
         """credentials are botocore's, which renew themselves; None when none were found."""
         if credentials is None:
-            raise CannotGoOn(NO_CREDENTIALS)
+            raise FatalError(NO_CREDENTIALS)
         self._region = region
         self._credentials = credentials
         self._signing_key = _SigningKey("", "", b"")
@@ -49,7 +49,7 @@ class Signer:
         """Return headers with the date, the body's hash, the session token and the signature added.
 
         path is percent-encoded as sent; query holds decoded names and values; headers have names in lower
-        case, `host` among them, and all of them are signed. Raise CannotGoOn when the credentials cannot be
+        case, `host` among them, and all of them are signed. Raise FatalError when the credentials cannot be
         renewed.
         """
         credentials = self._frozen()
@@ -97,9 +97,9 @@ class Signer:
         return key
 
 
-def not_renewed(error: Exception) -> CannotGoOn:
+def not_renewed(error: Exception) -> FatalError:
     """Return what an error of the service that gives the credentials means; its text may hold secrets."""
-    return CannotGoOn(
+    return FatalError(
         f"the AWS credentials could not be renewed ({type(error).__name__}). Check the instance role "
         "or the profile, then run the same command again (a migration resumes)."
     )

@@ -1,0 +1,79 @@
+"""docs/troubleshooting.md quotes messages that the scripts can really say."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests import ROOT
+
+DOCUMENT = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+MESSAGES = re.findall(r"^\| `([^`]+)` \|", DOCUMENT, re.MULTILINE)
+SOURCES = [*ROOT.glob("*.py"), *(ROOT / "cdn2s3").rglob("*.py")]
+_HOLE = "…"  # what differs from case to case
+
+
+def _texts(source: str) -> Iterator[str]:
+    """Yield every text in a module's code, with _HOLE where a value goes in."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(
+                part.value if isinstance(part, ast.Constant) and isinstance(part.value, str) else _HOLE
+                for part in node.values
+            )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield re.sub(r"%(?:\.\d)?[sdrf]", _HOLE, node.value)
+
+
+def _text(node: ast.expr) -> str:
+    """Return the text that an expression makes, with _HOLE where it is not known."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(part) for part in node.values)
+    if isinstance(node, ast.BinOp):
+        return _text(node.left) + _text(node.right)
+    return _HOLE
+
+
+def _stopping(source: str) -> Iterator[str]:
+    """Yield the message of every error in a module's code that ends a script with exit code 2 or 3."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and node.args:
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            text = re.sub(f"{_HOLE}+", _HOLE, _text(node.args[0]))
+            if name in ("FatalError", "UsageError", "_failure") and re.search(r"\w", text):
+                yield text
+
+
+def _said() -> str:
+    texts = [text for path in SOURCES for text in _texts(path.read_text(encoding="utf-8"))]
+    return re.sub(f"{_HOLE}+", _HOLE, "\n".join(texts))
+
+
+SAID = _said()
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_message_is_one_that_the_code_says(message: str) -> None:
+    assert message in SAID
+
+
+STOPPING = sorted({text for path in SOURCES for text in _stopping(path.read_text(encoding="utf-8"))})
+
+
+@pytest.mark.parametrize("text", STOPPING, ids=[re.sub(r"\W+", "-", text)[:50] for text in STOPPING])
+def test_document_has_each_message_that_stops(text: str) -> None:
+    assert any(message in text for message in MESSAGES)
+
+
+def test_messages_that_stop_are_found() -> None:
+    assert len(STOPPING) > 50
+
+
+def test_document_quotes_messages() -> None:
+    assert len(MESSAGES) > 50
+    assert len(MESSAGES) == len(set(MESSAGES))

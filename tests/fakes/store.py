@@ -1,0 +1,182 @@
+"""What the S3 server holds: buckets, objects, multipart uploads, and a count of every write.
+
+All methods may be called from any thread; bodies are hashed before they come here, the lock is held briefly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.fakes.s3_errors import S3Error
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object. Either `body` or `file` holds the bytes."""
+
+    key: str
+    size: int  # bytes
+    md5: str  # 32 hex digits, of the bytes really stored
+    etag: str  # what the server answers, quotes included
+    headers: dict[str, str]  # content-type, cache-control, x-amz-meta-* ... as HEAD gives them back
+    checksums: dict[str, str]  # x-amz-checksum-*, base64
+    modified: float  # Unix time
+    body: bytes | None  # None when the store keeps bodies on disk
+    file: Path | None  # None when the store keeps bodies in memory
+
+    def read(self) -> bytes:
+        """Return the bytes."""
+        if self.body is not None:
+            return self.body
+        assert self.file is not None
+        return self.file.read_bytes()
+
+
+@dataclass
+class Upload:
+    """A multipart upload that is neither completed nor aborted."""
+
+    id: str
+    bucket: str
+    key: str
+    headers: dict[str, str]  # for the object to be
+    initiated: float  # Unix time
+    parts: dict[int, StoredObject] = field(default_factory=dict)
+
+
+@dataclass
+class Bucket:
+    """A bucket and the properties that a bucket's owner sets."""
+
+    name: str
+    region: str
+    owner: str  # account id, 12 digits
+    acls: bool = False  # False: object ownership "bucket owner enforced", the default since April 2023
+    public_access_blocked: bool = False
+    objects: dict[str, StoredObject] = field(default_factory=dict)
+    sorted_keys: list[str] | None = None  # None after a change; built again by the next listing
+
+
+class Store:
+    """Buckets by name. With `folder`, bodies lie on disk."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.writes: dict[tuple[str, str], int] = {}  # (bucket, key) -> how often bytes were stored there
+        self._buckets: dict[str, Bucket] = {}
+        self._uploads: dict[str, Upload] = {}
+        self._folder = folder
+        self._lock = threading.RLock()
+        self._serial = 0
+
+    # -- buckets -------------------------------------------------------------------------------------------
+
+    def add_bucket(self, bucket: Bucket) -> None:
+        """Add a bucket. Raises S3Error when the name is taken."""
+        with self._lock:
+            old = self._buckets.get(bucket.name)
+            if old is not None:
+                raise S3Error(
+                    "BucketAlreadyOwnedByYou" if old.owner == bucket.owner else "BucketAlreadyExists"
+                )
+            self._buckets[bucket.name] = bucket
+
+    def bucket(self, name: str) -> Bucket:
+        """Return a bucket. Raises S3Error NoSuchBucket."""
+        try:
+            return self._buckets[name]
+        except KeyError:
+            raise S3Error("NoSuchBucket", BucketName=name) from None
+
+    # -- objects -------------------------------------------------------------------------------------------
+
+    def keep(self, body: bytes, md5: str, etag: str, headers: dict[str, str]) -> StoredObject:
+        """Make an object record (no key yet) of bytes; the caller puts it somewhere."""
+        if self._folder is None:
+            return StoredObject("", len(body), md5, etag, headers, {}, time.time(), body, None)
+        with self._lock:
+            self._serial += 1
+            file = self._folder / f"{self._serial:09d}"
+        file.write_bytes(body)
+        return StoredObject("", len(body), md5, etag, headers, {}, time.time(), None, file)
+
+    def put(self, bucket: str, item: StoredObject, only_if_absent: bool) -> None:
+        """Store an object in one step. Raises S3Error PreconditionFailed, NoSuchBucket."""
+        with self._lock:
+            home = self.bucket(bucket)
+            old = home.objects.get(item.key)
+            if old is not None and only_if_absent:
+                raise S3Error("PreconditionFailed", Condition="If-None-Match")
+            home.objects[item.key] = item
+            if old is None:
+                home.sorted_keys = None
+            self.writes[bucket, item.key] = self.writes.get((bucket, item.key), 0) + 1
+        if old is not None and old.file is not None:
+            old.file.unlink(missing_ok=True)
+
+    def get(self, bucket: str, key: str) -> StoredObject | None:
+        """Return an object, or None."""
+        return self.bucket(bucket).objects.get(key)
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Remove an object; a missing one is no error."""
+        with self._lock:
+            home = self.bucket(bucket)
+            old = home.objects.pop(key, None)
+            if old is not None:
+                home.sorted_keys = None
+        if old is not None and old.file is not None:
+            old.file.unlink(missing_ok=True)
+
+    def page(self, bucket: str, prefix: str, after: str, limit: int) -> tuple[list[StoredObject], bool]:
+        """Return up to `limit` objects after the key `after` in UTF-8 byte order, and whether more follow."""
+        with self._lock:
+            home = self.bucket(bucket)
+            if home.sorted_keys is None:
+                home.sorted_keys = sorted(home.objects)  # code point order is UTF-8 byte order
+            keys = home.sorted_keys
+            start = max(bisect_left(keys, prefix), bisect_right(keys, after) if after else 0)
+            found = []
+            for key in keys[start : start + limit + 1]:
+                if not key.startswith(prefix):
+                    break
+                found.append(home.objects[key])
+            return found[:limit], len(found) > limit
+
+    # -- multipart uploads ---------------------------------------------------------------------------------
+
+    def begin_upload(self, bucket: str, key: str, headers: dict[str, str]) -> Upload:
+        """Open a multipart upload."""
+        with self._lock:
+            self._serial += 1
+            identifier = hashlib.sha256(
+                f"{bucket}/{key}/{self._serial}".encode("utf-8", "replace")
+            ).hexdigest()
+            upload = Upload(identifier, bucket, key, headers, time.time())
+            self._uploads[identifier] = upload
+            return upload
+
+    def upload(self, bucket: str, key: str, identifier: str) -> Upload:
+        """Return an open upload. Raises S3Error NoSuchUpload."""
+        found = self._uploads.get(identifier)
+        if found is None or (found.bucket, found.key) != (bucket, key):
+            raise S3Error("NoSuchUpload", UploadId=identifier)
+        return found
+
+    def end_upload(self, identifier: str) -> None:
+        """Forget an upload and its parts (completed or aborted)."""
+        with self._lock:
+            upload = self._uploads.pop(identifier, None)
+        for part in upload.parts.values() if upload else ():
+            if part.file is not None:
+                part.file.unlink(missing_ok=True)
+
+    def uploads(self, bucket: str) -> list[Upload]:
+        """Return the open uploads of a bucket, by key and age."""
+        with self._lock:
+            mine = [upload for upload in self._uploads.values() if upload.bucket == bucket]
+        return sorted(mine, key=lambda upload: (upload.key, upload.initiated))

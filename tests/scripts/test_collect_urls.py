@@ -1,0 +1,712 @@
+"""collect_urls.py as a process: every source and style, every way to stop, every error path."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.env_file import read_env_file
+from cdn2s3.settings.loading import build, redacted_values
+from cdn2s3.state.files import held_lock
+from tests import ROOT
+from tests.fakes.api import TOKEN, Answer, ApiServer
+
+SCRIPT = ROOT / "collect_urls.py"
+COMMAND = [sys.executable, "-W", "error", str(SCRIPT)]
+
+
+class Collection:
+    """A folder with collection.env, in which the script is run."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.urls = folder / "urls.txt"
+        self.rejected = folder / "rejected.txt"
+        self.checkpoint = folder / "checkpoint.json"
+
+    def command(self, *arguments: str, **settings: str) -> list[str]:
+        lines = (f"{name}={value}\n" for name, value in {**self.settings, **settings}.items())
+        (self.folder / "collection.env").write_text("".join(lines), encoding="utf-8")
+        return [*COMMAND, *arguments]
+
+    def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run to the end; a traceback is never right."""
+        ended = subprocess.run(
+            self.command(*arguments, **settings),
+            cwd=self.folder,
+            env=environment(),
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+        assert "Traceback" not in ended.stderr, ended.stderr
+        return ended
+
+    def start(self, **settings: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self.command(**settings),
+            cwd=self.folder,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def lines(self) -> list[str]:
+        return self.urls.read_text(encoding="utf-8").split("\n")[:-1]
+
+    def state(self) -> dict[str, Any]:
+        state = json.loads(self.checkpoint.read_bytes())
+        assert isinstance(state, dict)
+        return state
+
+    def log(self) -> str:
+        return (self.folder / "collection.log").read_text(encoding="utf-8")
+
+
+def environment() -> dict[str, str]:
+    kept = ("PATH", "HOME", "LANG", "TMPDIR")
+    return {name: os.environ[name] for name in kept if name in os.environ}
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    with ApiServer([]) as running:
+        running.items = items_of(running, 95)
+        yield running
+
+
+@pytest.fixture
+def collection(tmp_path: Path, server: ApiServer) -> Collection:
+    return Collection(
+        tmp_path,
+        API_BASE_URL=server.url,
+        API_AUTH_TOKEN=TOKEN,
+        API_URLS_FIELD="items[].[image_url, thumb_url][]",
+        API_ITEMS_FIELD="items",
+        API_TOTAL_FIELD="total",
+        API_RATE_LIMIT="10000",
+        RESULTS_PER_PAGE="10",
+        CHECKPOINT_INTERVAL="30",
+        MAX_RETRIES="0",
+        URL_PREFIX=server.prefix,
+        EXPECTED_TOTAL="",
+    )
+
+
+def items_of(server: ApiServer, count: int) -> list[dict[str, Any]]:
+    names = (f"{server.prefix}auctionimages/{number // 9}/i{number}" for number in range(count))
+    return [{"image_url": f"{name}.jpg", "thumb_url": f"{name}_t.jpg"} for name in names]
+
+
+def expected(server: ApiServer) -> list[str]:
+    return [url for item in server.items for url in item.values()]
+
+
+@pytest.mark.parametrize("style", ["page", "offset", "cursor", "next_url", "link_header"])
+def test_collection_in_each_style(collection: Collection, server: ApiServer, style: str) -> None:
+    ended = collection.run(API_PAGINATION=style)
+    assert ended.returncode == 0
+    assert collection.lines() == expected(server)
+    state = collection.state()
+    assert (state["complete"], state["urls"], state["items"], state["api_total"]) == (True, 190, 95, 95)
+    assert state["bytes"] == collection.urls.stat().st_size
+    assert "Recommended region: us-west-1" in ended.stdout
+    assert "python migrate.py" in ended.stdout
+
+
+def test_offset_advances_by_items_where_each_gives_two_urls(
+    collection: Collection, server: ApiServer
+) -> None:
+    assert collection.run(API_PAGINATION="offset", API_ITEMS_FIELD="").returncode == 1  # total is of items
+    assert collection.lines() == expected(server)
+
+
+def test_page_shorter_than_asked_is_not_the_end(collection: Collection, server: ApiServer) -> None:
+    short = {"items": server.items[:3], "total": 3}
+    server.fault = lambda number, query: (
+        Answer(200, json.dumps(short).encode()) if query["page"] == "1" else None
+    )
+    collection.run(API_TOTAL_FIELD="")
+    assert len(collection.lines()) == 2 * (3 + 85)
+
+
+def test_duplicates_and_foreign_urls_are_counted_and_named(collection: Collection, server: ApiServer) -> None:
+    odd = [
+        "https://user:s3cret-canary@other.test/x.jpg",
+        None,
+        5,
+        server.items[0]["image_url"],
+        server.prefix + "a\nb.jpg",
+    ]
+    server.items = [*server.items, *({"image_url": url, "thumb_url": None} for url in odd)]
+    ended = collection.run()
+    assert ended.returncode == 1
+    assert "3 of 194 URLs were rejected" in ended.stdout
+    state = collection.state()
+    assert (state["urls"], state["duplicates"], state["rejected"], state["items"]) == (190, 1, 3, 100)
+    rows = [line.split("\t") for line in collection.rejected.read_text(encoding="utf-8").splitlines()]
+    assert [row[0] for row in rows] == [
+        "https://***@other.test/x.jpg",
+        "5",
+        server.prefix + "a%0Ab.jpg",
+    ]
+    assert all(len(row) == 2 and row[1] for row in rows)
+
+
+def test_wrong_prefix_is_told_after_the_first_page(collection: Collection, server: ApiServer) -> None:
+    ended = collection.run(URL_PREFIX="https://other.test/")
+    told = "nothing but rejected URLs in what was read last (20)"
+    assert ended.returncode == 1
+    assert ended.stderr.count(told) == 1
+    assert ended.stderr.index(told) < ended.stderr.index("Complete: ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "said"),
+    [
+        ({"EXPECTED_TOTAL": "190"}, 0, ""),
+        ({"EXPECTED_TOTAL": "191"}, 1, "EXPECTED_TOTAL is 191"),
+        ({"API_ITEMS_FIELD": ""}, 1, "190 URLs were seen, but the API says there are 95"),
+        ({"API_TOTAL_FIELD": "absent"}, 1, "never gave the total"),
+        ({"API_TOTAL_FIELD": "", "API_ITEMS_FIELD": ""}, 0, ""),
+    ],
+    ids=["expected-near", "expected-off", "total-off", "total-absent", "no-checks"],
+)
+def test_totals_are_compared(collection: Collection, settings: dict[str, str], code: int, said: str) -> None:
+    ended = collection.run(**settings)
+    assert (ended.returncode, said in ended.stdout) == (code, True)
+    assert collection.run(**settings).returncode == 0  # it is complete all the same
+
+
+def test_complete_collection_says_so_and_asks_nothing(collection: Collection, server: ApiServer) -> None:
+    collection.run()
+    asked = len(server.queries)
+    ended = collection.run()
+    assert (ended.returncode, len(server.queries)) == (0, asked)
+    assert "complete already" in ended.stdout
+
+
+def test_complete_collection_whose_urls_are_gone_is_not_called_complete(collection: Collection) -> None:
+    collection.run()
+    collection.urls.unlink()
+    ended = collection.run()
+    assert ended.returncode == 3
+    assert "--restart" in ended.stderr
+
+
+def test_restart_keeps_the_old_files(collection: Collection, server: ApiServer) -> None:
+    collection.run()
+    server.items = server.items[5:]
+    ended = collection.run("--restart")
+    assert ended.returncode == 0
+    assert collection.lines() == expected(server)
+    assert len((collection.folder / "urls.txt.bak").read_text().splitlines()) == 190
+    assert (collection.folder / "checkpoint.json.bak").exists()
+    assert (collection.folder / "rejected.txt.bak").exists()
+
+
+def refused(number: int, query: dict[str, str]) -> Answer:
+    return Answer(404)
+
+
+def lines_of(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def test_restart_that_fails_twice_keeps_what_the_first_one_kept(
+    collection: Collection, server: ApiServer
+) -> None:
+    collection.run()
+    server.fault = refused
+    for _ in range(2):
+        assert collection.run("--restart").returncode == 3
+    assert lines_of(collection.folder / "urls.txt.bak") == 190
+    kept = json.loads((collection.folder / "checkpoint.json.bak").read_bytes())
+    assert (kept["complete"], kept["urls"]) == (True, 190)
+    assert sorted(path.name for path in collection.folder.glob("*.bak*")) == [
+        "checkpoint.json.bak",
+        "rejected.txt.bak",
+        "urls.txt.bak",
+    ]
+
+
+def test_restart_replaces_no_file_that_an_earlier_one_kept(collection: Collection, server: ApiServer) -> None:
+    collection.run()
+    server.items = server.items[5:]
+    collection.run("--restart")
+    server.items = server.items[5:]
+    ended = collection.run("--restart")
+    assert "urls.txt is kept as urls.txt.bak.1" in ended.stderr
+    for suffix, urls in ((".bak", 190), (".bak.1", 180), ("", 170)):
+        assert lines_of(collection.folder / f"urls.txt{suffix}") == urls
+        state = json.loads((collection.folder / f"checkpoint.json{suffix}").read_bytes())
+        assert state["urls"] == urls
+        assert (collection.folder / f"rejected.txt{suffix}").exists()
+
+
+def test_restart_after_a_crash_in_the_middle_of_keeping_keeps_the_files_together(
+    collection: Collection,
+) -> None:
+    collection.run()
+    collection.checkpoint.rename(collection.folder / "checkpoint.json.bak")
+    assert collection.run("--restart").returncode == 0
+    assert lines_of(collection.folder / "urls.txt.bak") == 190
+    assert not (collection.folder / "urls.txt.bak.1").exists()
+
+
+def test_restart_keeps_a_checkpoint_whose_urls_were_moved_away(collection: Collection) -> None:
+    collection.run()
+    collection.urls.rename(collection.folder / "mine.txt")
+    assert collection.run("--restart").returncode == 0
+    assert json.loads((collection.folder / "checkpoint.json.bak").read_bytes())["urls"] == 190
+
+
+def test_restart_gets_away_from_a_damaged_checkpoint(collection: Collection) -> None:
+    collection.run()
+    collection.checkpoint.write_bytes(b'{"complete": fal')
+    assert collection.run().returncode == 3
+    assert collection.run("--restart").returncode == 0
+
+
+def test_region_only_prints_the_region(collection: Collection) -> None:
+    collection.run()
+    ended = collection.run("--region-only")
+    assert (ended.returncode, ended.stdout) == (0, "us-west-1\n")
+    assert "SFO53-P1" in ended.stderr
+
+
+@pytest.mark.parametrize("content", [None, b""], ids=["missing", "empty"])
+def test_region_only_without_urls_is_fixable(collection: Collection, content: bytes | None) -> None:
+    if content is not None:
+        collection.urls.write_bytes(content)
+    ended = collection.run("--region-only")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "urls.txt" in ended.stderr
+
+
+def answering(status: int, body: bytes = b"", *headers: tuple[str, str]) -> Answer:
+    return Answer(status, body, headers)
+
+
+REFUSALS = [
+    pytest.param(answering(401), {}, "): it does not accept the token. Correct API_AUTH_TOKEN", id="401"),
+    pytest.param(answering(403), {}, "API_AUTH_TOKEN", id="403"),
+    pytest.param(answering(404), {}, "API_BASE_URL", id="404"),
+    pytest.param(answering(302, b"", ("Location", "https://login.test/")), {}, "redirect", id="redirect"),
+    pytest.param(answering(429), {}, "429 Too Many Requests", id="throttled"),
+    pytest.param(answering(500), {}, "500 Internal Server Error", id="500"),
+    pytest.param(answering(200, b"<html>"), {}, "not with JSON", id="html"),
+    pytest.param(
+        answering(200, b'{"error": "x"}'), {}, "page 4 is not of the expected shape", id="error-page"
+    ),
+    pytest.param(answering(200, b'{"items": null}'), {}, "expected shape", id="null-items"),
+    pytest.param(
+        answering(200, b'{"items": [{"image_url": "x"}], "next": "https://evil.test/"}'),
+        {"API_PAGINATION": "next_url"},
+        "another origin, https://evil.test",
+        id="next-elsewhere",
+    ),
+    pytest.param(
+        answering(200, b'{"items": [{"image_url": "x"}], "next_cursor": "20"}'),
+        {"API_PAGINATION": "cursor"},
+        "repeated cursor",
+        id="repeated-cursor",
+    ),
+]
+
+
+@pytest.mark.parametrize(("answer", "settings", "said"), REFUSALS)
+def test_api_that_fails_on_page_4_stops_the_run_and_the_next_one_resumes(
+    collection: Collection, server: ApiServer, answer: Answer, settings: dict[str, str], said: str
+) -> None:
+    server.fault = lambda number, query: answer if number == 4 else None
+    ended = collection.run(**settings)
+    assert ended.returncode == 3
+    assert said in ended.stderr
+    assert "60 URLs" in ended.stderr  # what is kept
+    assert (collection.state()["complete"], len(collection.lines())) == (False, 60)
+    server.fault = None
+    assert collection.run(**settings).returncode == 0
+    assert collection.lines() == expected(server)
+
+
+def test_repeated_page_is_an_error(collection: Collection, server: ApiServer) -> None:
+    last = json.dumps({"items": server.items[-5:], "total": 95}).encode()
+    server.fault = lambda number, query: Answer(200, last) if int(query["page"]) > 10 else None
+    ended = collection.run()
+    assert ended.returncode == 3
+    assert "page 11 repeats the page before it" in ended.stderr
+    assert collection.lines() == expected(server)
+
+
+def test_transient_failures_are_repeated_and_logged(collection: Collection, server: ApiServer) -> None:
+    answers = {2: Answer(500), 4: Answer(429, b"", (("Retry-After", "0"),))}
+    server.fault = lambda number, query: answers.get(number)
+    assert collection.run(MAX_RETRIES="1").returncode == 0
+    assert collection.lines() == expected(server)
+    assert "500" in collection.log()
+    assert "429" in collection.log()
+
+
+def test_moved_token_is_put_right_and_the_run_resumes(collection: Collection, server: ApiServer) -> None:
+    assert collection.run(API_AUTH_TOKEN="wrong").returncode == 3
+    assert collection.run().returncode == 0
+    assert collection.lines() == expected(server)
+
+
+FIXABLE = [
+    pytest.param({"API_BASE_URL": ""}, "API_BASE_URL is not set", id="no-base-url"),
+    pytest.param({"API_PAGNATION": "page"}, "did you mean API_PAGINATION?", id="unknown-setting"),
+    pytest.param(
+        {"API_RATE_LIMIT": "fast", "MAX_RETRIES": "-1"}, "2 settings to correct", id="two-bad-values"
+    ),
+    pytest.param({"OUTPUT_FILE": "taken"}, "is a folder", id="output-a-folder"),
+    pytest.param({"OUTPUT_FILE": "collection.env"}, "for another use", id="output-the-settings"),
+    pytest.param({"OUTPUT_FILE": "./collection.log"}, "for another use", id="output-the-log"),
+    pytest.param({"CHECKPOINT_FILE": "completed.txt"}, "for another use", id="checkpoint-the-ledger"),
+    pytest.param({"CHECKPOINT_FILE": "taken"}, "is a folder", id="checkpoint-a-folder"),
+    pytest.param({"OUTPUT_FILE": "nowhere/urls.txt"}, "no folder nowhere", id="no-folder"),
+    pytest.param({"OUTPUT_FILE": "checkpoint.json"}, "two files", id="one-file-for-both"),
+    pytest.param({"CHECKPOINT_FILE": "rejected.txt"}, "two files", id="checkpoint-is-rejected"),
+    pytest.param({"SOURCE": "lots"}, "finds no file", id="no-lots"),
+]
+
+
+@pytest.mark.parametrize(("settings", "said"), FIXABLE)
+def test_what_an_edit_puts_right_is_exit_2_and_nothing_is_asked(
+    collection: Collection, server: ApiServer, settings: dict[str, str], said: str
+) -> None:
+    (collection.folder / "taken").mkdir()
+    ended = collection.run(**settings)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert (server.queries, server.heads) == ([], [])
+    assert not collection.urls.exists()
+
+
+def test_missing_env_file_is_exit_2(collection: Collection) -> None:
+    ended = collection.run("--env-file", "nowhere.env")
+    assert ended.returncode == 2
+    assert "nowhere.env" in ended.stderr
+
+
+def test_urls_without_a_checkpoint_are_left_alone(collection: Collection) -> None:
+    collection.urls.write_text("https://somebody.test/else.jpg\n")
+    ended = collection.run()
+    assert ended.returncode == 2
+    assert "--restart" in ended.stderr
+    assert collection.lines() == ["https://somebody.test/else.jpg"]
+
+
+def test_other_settings_are_exit_2_naming_old_and_new(collection: Collection, server: ApiServer) -> None:
+    server.fault = lambda number, query: Answer(500) if number == 3 else None
+    collection.run()
+    ended = collection.run(RESULTS_PER_PAGE="20")
+    assert ended.returncode == 2
+    assert "RESULTS_PER_PAGE: 10 before, 20 now" in ended.stderr
+    assert len(server.queries) == 3
+
+
+@pytest.mark.parametrize("status", [404, 401])
+def test_checkpoint_with_nothing_in_it_binds_nothing(
+    collection: Collection, server: ApiServer, status: int
+) -> None:
+    server.fault = lambda number, query: Answer(status)
+    refused = collection.run(API_BASE_URL=server.url + "/v0", RESULTS_PER_PAGE="20")
+    assert refused.returncode == 3
+    server.fault = None
+    ended = collection.run()
+    assert ended.returncode == 0
+    assert "INFO    the checkpoint checkpoint.json has nothing in it: begun anew" in ended.stderr
+    assert collection.lines() == expected(server)
+
+
+def test_checkpoint_of_a_collection_that_is_complete_and_empty_binds_nothing(
+    collection: Collection, server: ApiServer
+) -> None:
+    items, server.items = server.items, []
+    assert collection.run(API_TOTAL_FIELD="").returncode == 1
+    server.items = items
+    assert collection.run(RESULTS_PER_PAGE="20").returncode == 0
+    assert collection.lines() == expected(server)
+
+
+@pytest.mark.parametrize("name", ["urls.txt", "rejected.txt"])
+def test_checkpoint_with_nothing_in_it_binds_where_lines_came_after_it(
+    collection: Collection, server: ApiServer, name: str
+) -> None:
+    server.fault = lambda number, query: Answer(404)
+    collection.run()
+    (collection.folder / name).write_text("https://somebody.test/else.jpg\n")
+    ended = collection.run(RESULTS_PER_PAGE="20")
+    assert ended.returncode == 2
+    assert "belongs to other settings" in ended.stderr
+    assert (collection.folder / name).read_text() == "https://somebody.test/else.jpg\n"
+
+
+STATES = [
+    pytest.param("checkpoint.json", b"", "damaged", id="empty-checkpoint"),
+    pytest.param("checkpoint.json", b'{"complete": true}', "damaged", id="half-a-checkpoint"),
+    pytest.param("urls.txt", b"", "not the file that the checkpoint belongs to", id="urls-empty"),
+    pytest.param("urls.txt", b"https://x.test/a\n" * 999, "not the file", id="urls-of-another-run"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "said"), STATES)
+def test_state_that_cannot_be_trusted_is_exit_3_and_left_as_it_is(
+    collection: Collection, server: ApiServer, name: str, content: bytes, said: str
+) -> None:
+    server.fault = lambda number, query: Answer(500) if number == 7 else None
+    collection.run()
+    path = collection.folder / name
+    path.write_bytes(content)
+    ended = collection.run()
+    assert ended.returncode == 3
+    assert said in ended.stderr
+    assert "--restart" in ended.stderr
+    assert len(server.queries) == 7
+
+
+def test_second_run_is_refused_with_the_first_ones_pid(collection: Collection) -> None:
+    with held_lock(collection.folder / "urls.txt.lock", "this test"):
+        ended = collection.run()
+    assert ended.returncode == 3
+    assert f"process id {os.getpid()}" in ended.stderr
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_signal_during_a_request_saves_and_ends_at_once(
+    collection: Collection, server: ApiServer, signum: int
+) -> None:
+    reached, release = threading.Event(), threading.Event()
+
+    def hang(number: int, query: dict[str, str]) -> None:
+        if number == 5:
+            reached.set()
+            release.wait(30)
+
+    server.fault = hang
+    process = collection.start(CHECKPOINT_INTERVAL="100000")
+    assert reached.wait(30)
+    begun = time.monotonic()
+    process.send_signal(signum)
+    assert process.wait(20) == 128 + signum
+    assert time.monotonic() - begun < 5
+    release.set()
+    log = (collection.folder / "collection.log").read_text()
+    assert log.endswith(f" INFO    ended, exit code {128 + signum}\n")
+    assert len(collection.lines()) == collection.state()["urls"] == 80
+    assert collection.run().returncode == 0
+    assert collection.lines() == expected(server)
+
+
+def test_signal_during_the_wait_after_a_failure_ends_at_once(
+    collection: Collection, server: ApiServer
+) -> None:
+    reached = threading.Event()
+
+    def throttle(number: int, query: dict[str, str]) -> Answer | None:
+        if number < 3:
+            return None
+        reached.set()
+        return Answer(429, b"", (("Retry-After", "60"),))
+
+    server.fault = throttle
+    process = collection.start(MAX_RETRIES="3")
+    assert reached.wait(30)
+    process.terminate()
+    assert process.wait(20) == 143
+    assert collection.state()["urls"] == 40
+
+
+def test_kill_at_random_moments_loses_and_doubles_nothing(collection: Collection, server: ApiServer) -> None:
+    draw = random.Random(20261120)
+    server.items = items_of(server, 400)
+    killed = 0
+    for _ in range(10):
+        fatal = len(server.queries) + draw.randint(1, 6)
+        running: list[subprocess.Popen[bytes]] = []
+        started = threading.Event()
+
+        def kill(number: int, query: dict[str, str]) -> None:
+            if number == fatal:  # noqa: B023  # the process of this turn
+                started.wait(30)  # noqa: B023
+                delay = draw.choice((0.0, 0.0, 0.003, 0.01))
+                timer = threading.Timer(delay, running[0].kill)  # noqa: B023
+                timer.start()
+                if not delay:
+                    timer.join()
+
+        server.fault = kill
+        running.append(collection.start(CHECKPOINT_INTERVAL=str(draw.choice((1, 30, 45)))))
+        started.set()
+        killed += running[0].wait(60) == -signal.SIGKILL
+    server.fault = None
+    assert killed >= 8
+    assert collection.run().returncode == 0
+    assert collection.lines() == expected(server)
+    assert collection.state()["urls"] == 800
+
+
+def test_kill_of_a_collection_of_lots_loses_and_doubles_nothing(collection: Collection) -> None:
+    draw = random.Random(7)
+    urls = []
+    for number in range(600):
+        found = [f"https://cdn.test/{number}/{image}.jpg" for image in range(20)]
+        path = collection.folder / f"data/lots/{number % 7}/lot_{number:04d}_images.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"lot": [{"image_url": url} for url in found]}))
+        urls.append((str(path), found))
+    settings = {"SOURCE": "lots", "URL_PREFIX": "https://cdn.test/", "CHECKPOINT_INTERVAL": "20"}
+    for _ in range(5):
+        process = collection.start(**settings)
+        grown = collection.urls.stat().st_size if collection.urls.exists() else 0
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and process.poll() is None:
+            size = collection.urls.stat().st_size if collection.urls.exists() else 0
+            if size > grown + draw.randint(0, 20_000):
+                break
+            time.sleep(0.002)
+        process.kill()
+        process.wait(30)
+    assert collection.run(**settings, DEFAULT_REGION="eu-west-1").returncode == 0
+    assert collection.lines() == [url for _, found in sorted(urls) for url in found]
+    assert "10,0" in collection.log()  # the progress line at ten thousand
+
+
+def test_unreadable_lot_is_named_and_the_rest_goes_on(collection: Collection) -> None:
+    for number in (1, 2, 3):
+        (collection.folder / f"lot_{number}_images.json").write_text(
+            json.dumps({"image_url": f"https://cdn.test/{number}.jpg"})
+        )
+    (collection.folder / "lot_2_images.json").write_bytes(b'{"image_url": ')
+    ended = collection.run(SOURCE="lots", LOT_FILES="lot_*_images.json", URL_PREFIX="https://cdn.test/")
+    assert ended.returncode == 1
+    assert "lot_2_images.json" in ended.stderr
+    assert collection.lines() == ["https://cdn.test/1.jpg", "https://cdn.test/3.jpg"]
+    assert collection.state()["unreadable"] == 1
+
+
+def test_changed_list_of_lots_stops_and_names_restart(collection: Collection) -> None:
+    lot = collection.folder / "lot_1_images.json"
+    lot.write_text('{"image_url": "https://cdn.test/1.jpg"}')
+    settings = {"SOURCE": "lots", "LOT_FILES": "lot_*_images.json", "URL_PREFIX": "https://cdn.test/"}
+    collection.run(**settings)
+    state = collection.state()
+    stopped = {**state, "complete": False, "position": {"files": 0, "list_hash": "another"}}
+    collection.checkpoint.write_text(json.dumps(stopped))
+    ended = collection.run(**settings)
+    assert ended.returncode == 2
+    assert "--restart" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [(0, "cannot write urls.txt.lock"), (60, "cannot write"), (5000, "cannot write urls.txt")],
+    ids=["nothing-fits", "no-checkpoint-fits", "some-urls-fit"],
+)
+def test_full_disk_stops_the_run_and_the_next_one_resumes(
+    collection: Collection, server: ApiServer, limit: int, said: str
+) -> None:
+    limited = subprocess.run(
+        collection.command(CHECKPOINT_INTERVAL="20"),
+        cwd=collection.folder,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert limited.returncode == 3
+    assert said in limited.stderr
+    assert "Traceback" not in limited.stderr
+    assert "Exception ignored" not in limited.stderr
+    assert not collection.urls.exists() or collection.urls.read_bytes().endswith(b"\n")
+    assert collection.run().returncode == 0
+    assert collection.lines() == expected(server)
+
+
+def test_secrets_are_nowhere(collection: Collection, server: ApiServer) -> None:
+    server.items = [*server.items, {"image_url": "https://u:s3cret-canary@cdn.test/a.jpg", "thumb_url": None}]
+    answers = {2: Answer(503, TOKEN.encode()), 5: Answer(302, b"", (("Location", f"/x?t={TOKEN}"),))}
+    server.fault = lambda number, query: answers.get(number)
+    settings = {"LOG_LEVEL": "DEBUG", "MAX_RETRIES": "1", "API_BASE_URL": server.url + "?key=s3cret-canary"}
+    outputs = [collection.run(**settings) for _ in range(2)]
+    assert [ended.returncode for ended in outputs] == [3, 1]
+    redacted_values = "".join(ended.stdout + ended.stderr for ended in outputs)
+    for path in collection.folder.iterdir():
+        if path.name != "collection.env":
+            redacted_values += path.read_text(encoding="utf-8")
+            assert path.stat().st_mode & 0o077 == 0, path
+    assert "GET http" in redacted_values
+    assert "s3cret" not in redacted_values
+
+
+def test_environment_wins_over_the_file(collection: Collection) -> None:
+    ended = subprocess.run(
+        collection.command(),
+        cwd=collection.folder,
+        env={**environment(), "OUTPUT_FILE": "other.txt"},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0
+    assert (collection.folder / "other.txt").exists()
+    assert (collection.folder / "other.txt.lock").exists()
+
+
+def test_help_fits_a_screen_and_names_the_exit_codes(collection: Collection) -> None:
+    ended = collection.run("--help")
+    assert ended.returncode == 0
+    assert len(ended.stdout.splitlines()) <= 24
+    assert max(map(len, ended.stdout.splitlines())) <= 100
+    for said in ("--restart", "--region-only", "--env-file", "130 / 143", "example"):
+        assert said in ended.stdout
+
+
+def test_both_ways_at_once_are_refused(collection: Collection) -> None:
+    assert collection.run("--restart", "--region-only").returncode == 2
+
+
+def test_template_has_every_setting_at_its_default() -> None:
+    template = SCRIPT.with_name("collection.env")
+    values = read_env_file(template)
+    assert set(values) == {field.name.upper() for field in dataclasses.fields(CollectionSettings)}
+    filled = build(CollectionSettings, {**values, "API_BASE_URL": "https://api.test/"}, {}, template)
+    plain = build(CollectionSettings, {"API_BASE_URL": "https://api.test/"}, {}, template)
+    assert redacted_values(filled) == redacted_values(plain)
+    assert all(len(line) <= 120 for line in template.read_text().splitlines())
+
+
+def test_token_is_in_no_process_title(collection: Collection, server: ApiServer) -> None:
+    process = collection.start(API_RATE_LIMIT="5")
+    try:
+        deadline = time.monotonic() + 60
+        while len(server.queries) < 2:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        titles = [Path(f"/proc/{process.pid}/{name}").read_text() for name in ("cmdline", "comm")]
+    finally:
+        process.kill()
+        process.wait()
+    assert "collect_urls.py" in titles[0]
+    assert server.headers[0]["authorization"] == f"Bearer {TOKEN}"
+    assert not any(TOKEN in title for title in titles)

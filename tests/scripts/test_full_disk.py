@@ -1,0 +1,158 @@
+"""The three scripts on a disk that is really full: a small tmpfs of their own, with as much room as a test leaves.
+
+RLIMIT_FSIZE (test_migrate_state.py) fails at a byte; a real disk fails at a page, and for all files together.
+Skipped where mounting is not permitted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from tests import ROOT
+from tests.fakes.api import TOKEN, ApiServer
+from tests.fakes.s3 import S3Server
+from tests.fakes.source import SourceServer
+from tests.fakes.tls import TlsMaterial
+from tests.running import Migration, Ran, Running, assert_consistent, assert_moved, migration
+
+KB = 1024
+SIZE = 8192 * KB  # a report with its pictures has to fit, twice
+
+
+class Disk:
+    """A small file system, with a ballast that leaves as much room as is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ballast = folder / "ballast"
+
+    def leave(self, room: int) -> None:
+        """Let the disk have this room, in bytes, and no more."""
+        self.make_room()
+        found = os.statvfs(self.folder)
+        free = found.f_bfree * found.f_frsize
+        assert free >= room
+        self._ballast.write_bytes(bytes(free - room))
+
+    def make_room(self) -> None:
+        self._ballast.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounting = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounting.returncode:
+        pytest.skip(f"mounting a small tmpfs is not permitted here: {mounting.stderr.strip()}")
+    try:
+        yield Disk(folder)
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+class World:
+    """A CDN, a bucket and a migration whose state lies on the small disk."""
+
+    def __init__(self, disk: Disk, source: SourceServer, s3: S3Server, job: Migration) -> None:
+        self.disk, self.source, self.s3, self.job = disk, source, s3, job
+        self.urls = [source.url_of(f"i{n:04}.jpg") for n in range(100)]
+        job.urls(self.urls)
+
+    def assert_all_moved(self) -> None:
+        assert self.job.failed() == {}
+        assert_moved(self.job, self.source, self.s3, self.urls)
+        assert_consistent(self.job, self.source, self.s3)
+
+    def validate(self) -> Ran:
+        with Running([sys.executable, str(ROOT / "validate.py")], self.job.folder, {}) as running:
+            return running.end()
+
+
+@pytest.fixture
+def world(
+    tmp_path: Path,
+    disk: Disk,
+    source_tls_server: Callable[..., SourceServer],
+    s3_tls_server: Callable[..., S3Server],
+    tls_material: TlsMaterial,
+) -> World:
+    source, s3 = source_tls_server(), s3_tls_server()
+    return World(disk, source, s3, migration(tmp_path, source, s3, tls_material, STATE_DIR=str(disk.folder)))
+
+
+def assert_stopped_in_order(ran: Ran) -> None:
+    assert ran.code == 3, ran.said
+    assert "No space left on device" in ran.err
+    assert "make room" in ran.err
+    assert "Traceback" not in ran.err, ran.err
+    assert "Logging error" not in ran.err, ran.err
+
+
+ROOMS = [*((room, "1") for room in (0, 4, 8, 12, 16, 24, 32)), (0, "2"), (12, "2"), (24, "2")]
+
+
+@pytest.mark.parametrize(("room", "processes"), ROOMS, ids=lambda value: str(value))
+def test_migration_stops_in_order_and_resumes_when_there_is_room(
+    world: World, room: int, processes: str
+) -> None:
+    world.disk.leave(room * KB)
+    ran = world.job.run(PROCESSES=processes)
+    assert_stopped_in_order(ran)
+    assert room or "cannot write the log" in ran.err
+    assert_consistent(world.job, world.source, world.s3)
+    assert not list(world.disk.folder.glob("*.tmp"))
+    world.disk.make_room()
+    assert world.job.run(PROCESSES=processes).code == 0
+    world.assert_all_moved()
+
+
+@pytest.mark.parametrize("room", [0, 8, 16], ids=lambda room: f"{room} KB")
+def test_validation_stops_in_order_and_the_last_verdict_stays(world: World, room: int) -> None:
+    assert world.job.run().code == 0
+    assert world.validate().code == 0
+    world.s3.store.delete("bucket", "img/images/i0003.jpg")
+    world.disk.leave(room * KB)
+    assert_stopped_in_order(world.validate())
+    assert not list(world.disk.folder.glob("*.tmp"))
+    said = json.loads(world.job.text("validation_report.json"))
+    assert said["verdict"] in ("complete", None), "the old one, or none"
+    assert set(world.job.text("missing.txt").splitlines()) <= {f"{world.urls[3]}\timg/images/i0003.jpg\tlost"}
+    world.disk.make_room()
+    assert world.validate().code == 1
+    assert [line.split("\t")[0] for line in world.job.text("missing.txt").splitlines()] == [world.urls[3]]
+
+
+@pytest.mark.parametrize("room", [0, 4, 12, 28], ids=lambda room: f"{room} KB")
+def test_collection_stops_in_order_and_resumes_when_there_is_room(disk: Disk, room: int) -> None:
+    with ApiServer([]) as api:
+        api.items = [f"{api.prefix}auctionimages/3483/1713553344/i{number:05}.jpg" for number in range(400)]
+        settings = {
+            "API_BASE_URL": api.url, "API_AUTH_TOKEN": TOKEN, "API_URLS_FIELD": "items", "API_RATE_LIMIT": 10_000,
+            "RESULTS_PER_PAGE": 10, "CHECKPOINT_INTERVAL": 20, "URL_PREFIX": api.prefix, "EXPECTED_TOTAL": "",
+        }  # fmt: skip
+        lines = "".join(f"{name}={value}\n" for name, value in settings.items())
+        (disk.folder / "collection.env").write_text(lines)
+        command = [sys.executable, str(ROOT / "collect_urls.py")]
+        disk.leave(room * KB)
+        with Running(command, disk.folder, {}) as running:
+            ran = running.end()
+        assert_stopped_in_order(ran)
+        assert not list(disk.folder.glob("*.tmp"))
+        disk.make_room()
+        with Running(command, disk.folder, {}) as running:
+            assert running.end().code == 0
+        assert (disk.folder / "urls.txt").read_text().splitlines() == api.items

@@ -1,0 +1,299 @@
+"""migrate.py while a side is gone: it pauses, probes, resumes or stops, and blames no URL for it."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from tests.fakes.rules import Rule
+from tests.fakes.s3 import S3Server
+from tests.fakes.source import SourceServer
+from tests.fakes.tls import TlsMaterial
+from tests.running import Migration, assert_consistent, assert_moved, counts, migration
+
+PROBE = "img/.cdn2s3-probe"
+
+
+class World:
+    """A CDN, a bucket and the migration between them, slow enough to be interrupted."""
+
+    def __init__(self, source: SourceServer, s3: S3Server, job: Migration) -> None:
+        self.source, self.s3, self.job = source, s3, job
+        self.urls = [source.url_of(f"i{n:04}.jpg") for n in range(300)]
+        job.urls(self.urls)
+
+    def side(self, name: str) -> Any:
+        return {"source": self.source, "bucket": self.s3}[name]
+
+    def is_under_way(self) -> bool:
+        return len(self.job.text("completed.txt").splitlines()) >= 50
+
+    def break_down(self, side: str, how: str) -> None:
+        network = self.side(side).network
+        if how == "refuse":
+            network.refuse()
+        elif how == "black hole":
+            network.black_hole()
+        else:
+            self.side(side).rules.add(Rule(how))
+
+    def heal(self, side: str) -> None:
+        self.side(side).rules.clear()
+        self.side(side).network.heal()
+
+    def assert_all_moved(self) -> None:
+        assert self.job.failed() == {}
+        assert_moved(self.job, self.source, self.s3, self.urls)
+        assert_consistent(self.job, self.source, self.s3)
+
+
+@pytest.fixture
+def world(
+    tmp_path: Path,
+    source_tls_server: Callable[..., SourceServer],
+    s3_tls_server: Callable[..., S3Server],
+    tls_material: TlsMaterial,
+) -> World:
+    source, s3 = source_tls_server(latency=0.02), s3_tls_server()
+    settings = {"CONCURRENCY": 30, "DOWNLOAD_TIMEOUT": 1, "UPLOAD_TIMEOUT": 1}
+    return World(source, s3, migration(tmp_path, source, s3, tls_material, **settings))
+
+
+BREAKDOWNS = [
+    ("source", "refuse"), ("source", "black hole"), ("source", "503"), ("source", "403"),
+    ("bucket", "refuse"), ("bucket", "black hole"), ("bucket", "SlowDown"), ("bucket", "200_html"),
+]  # fmt: skip
+NO_SECOND_PASS = {
+    "migrate.SECOND_PASS_AFTER": 30.0,  # it would be noticed by the time it takes
+    "cdn2s3.resilience.circuit_breaker.FIRST_PROBE": 0.3,
+    "cdn2s3.resilience.circuit_breaker.LONGEST_WAIT": 1.0,
+    "cdn2s3.console.progress._LINE_EVERY_SECONDS": 0.5,
+}
+
+
+@pytest.mark.parametrize(("side", "how"), BREAKDOWNS, ids=lambda value: value)
+def test_outage_that_passes_is_waited_for_and_fails_no_file(world: World, side: str, how: str) -> None:
+    with world.job.running(quick=NO_SECOND_PASS) as running:
+        running.until(world.is_under_way)
+        world.break_down(side, how)
+        running.until(lambda: f"{side} down " in world.job.log)
+        time.sleep(1.0)  # the outage goes on for a while
+        world.heal(side)
+        ran = running.end(20)
+    assert ran.code == 0, ran.said
+    world.assert_all_moved()
+    assert "second pass" not in world.job.log
+    warnings = re.findall(rf"WARNING the {side} is (down: .*|up again)$", world.job.log, re.MULTILINE)
+    assert len(warnings) >= 2 and warnings[-1] == "up again"
+    assert ("ask the CDN's owner" in warnings[0]) == (how == "403")
+    note = re.search(rf"{side} down \d+ s \([^)]+\), probe in \d s", world.job.log)
+    assert note and len(note[0]) <= 60
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_probe_of_an_outage_is_gone_at_the_end(world: World, processes: str) -> None:
+    with world.job.running(quick=NO_SECOND_PASS, PROCESSES=processes) as running:
+        running.until(world.is_under_way)
+        world.break_down("bucket", "SlowDown")
+        running.until(lambda: "bucket down " in world.job.log)
+        world.s3.rules.clear()
+        world.s3.rules.add(Rule("InternalError", operation="DeleteObject", count=1))
+        ran = running.end(20)
+    assert ran.code == 0, ran.said
+    assert PROBE not in world.s3.objects("bucket")
+    assert world.s3.rules.struck["InternalError"] == 1
+
+
+def test_outage_that_turns_into_a_refusal_stops_at_once(world: World) -> None:
+    with world.job.running(quick=NO_SECOND_PASS) as running:
+        running.until(world.is_under_way)
+        world.break_down("bucket", "SlowDown")
+        running.until(lambda: "bucket down " in world.job.log)
+        world.s3.rules.clear()
+        world.break_down("bucket", "ExpiredToken")
+        ran = running.end(20)
+    assert ran.code == 3
+    assert "renew the credentials" in ran.err
+    assert world.job.failed() == {}
+    world.heal("bucket")
+    assert world.job.run(quick=NO_SECOND_PASS).code == 0
+    world.assert_all_moved()
+
+
+@pytest.mark.parametrize(("side", "how"), [BREAKDOWNS[0], BREAKDOWNS[3], BREAKDOWNS[4]], ids=lambda v: v)
+def test_outage_over_the_limit_stops_and_resumes(world: World, side: str, how: str) -> None:
+    with world.job.running(quick=NO_SECOND_PASS, OUTAGE_LIMIT=2) as running:
+        running.until(world.is_under_way)
+        world.break_down(side, how)
+        ran = running.end(20)
+    assert ran.code == 3
+    assert "OUTAGE_LIMIT" in ran.err
+    assert f"the {side} has been down" in ran.err
+    assert world.job.failed() == {}
+    assert counts(world.job)["not_tried"] == 300 - len(world.job.completed())
+    assert_consistent(world.job, world.source, world.s3)
+    world.heal(side)
+    assert world.job.run(quick=NO_SECOND_PASS).code == 0
+    world.assert_all_moved()
+
+
+@pytest.mark.parametrize("heals", [True, False], ids=["passes", "lasts"])
+@pytest.mark.parametrize(("side", "how"), [("source", "403"), ("bucket", "black hole")], ids=lambda v: v)
+def test_outage_that_all_the_last_urls_fail_in_blames_none(
+    world: World, side: str, how: str, heals: bool
+) -> None:
+    world.urls = world.urls[:120]
+    world.job.urls(world.urls)
+    assert world.job.run("--limit", "60").code == 0
+    world.source.latency = 0.5  # all of the last 60 are on their way before the first of them fails
+    if side == "source":
+        world.break_down(side, how)
+    settings = {"CONCURRENCY": 60, "MAX_RETRIES": 0, "OUTAGE_LIMIT": 60 if heals else 2}
+    with world.job.running(quick=NO_SECOND_PASS, **settings) as running:
+        running.until(lambda: sum(world.source.requests.values()) > 60)
+        if side == "bucket":
+            world.break_down(side, how)
+        running.until(lambda: f"{side} down " in world.job.log)
+        if heals:
+            world.heal(side)
+        ran = running.end(20)
+    assert world.job.failed() == {}
+    assert_consistent(world.job, world.source, world.s3)
+    if heals:
+        assert ran.code == 0, ran.said
+        world.assert_all_moved()
+        assert "second pass" not in world.job.log
+    else:
+        assert ran.code == 3
+        assert "OUTAGE_LIMIT" in ran.err
+        assert counts(world.job)["not_tried"] == 60
+
+
+TAILS = [
+    ("source", "refuse", "1"), ("source", "refuse", "2"), ("source", "403", "1"), ("source", "black hole", "1"),
+    ("bucket", "refuse", "1"), ("bucket", "refuse", "2"), ("bucket", "black hole", "1"), ("bucket", "SlowDown", "1"),
+]  # fmt: skip
+
+
+def hold_the_last(world: World, side: str, moved: int, last: int) -> None:
+    """Let the migration move some URLs, and no more than begin with the last ones until the rules are cleared."""
+    names = [f"i{n:04}.jpg" for n in range(moved)] + [f"last{n}.jpg" for n in range(last)]
+    world.urls = [world.source.url_of(name) for name in names]
+    world.job.urls(world.urls)
+    fault, operation = ("stall_headers", "GET") if side == "source" else ("black_hole", "PutObject")
+    world.side(side).rules.add(Rule(fault, name="held", operation=operation, pattern="last", seconds=30))
+
+
+@pytest.mark.parametrize(("side", "urls"), [("source", 13), ("bucket", 60)])
+def test_outage_at_the_tail_is_waited_for(world: World, side: str, urls: int) -> None:
+    hold_the_last(world, side, moved=50, last=urls)
+    with world.job.running(quick=NO_SECOND_PASS, CONCURRENCY=60, MAX_RETRIES=3) as running:
+        running.until(lambda: world.is_under_way() and sum(world.side(side).rules.struck.values()) >= urls)
+        world.break_down(side, "refuse")
+        world.side(side).rules.remove("held")
+        running.until(lambda: f"{side} down " in world.job.log)
+        world.heal(side)
+        ran = running.end(30)
+    assert ran.code == 0, ran.said
+    world.assert_all_moved()
+    assert "second pass" not in world.job.log
+
+
+@pytest.mark.parametrize("heals", [True, False], ids=["passes", "lasts"])
+@pytest.mark.parametrize(("side", "how", "processes"), TAILS, ids=lambda value: value)
+def test_outage_that_the_last_few_urls_fail_in_blames_none(
+    world: World, side: str, how: str, processes: str, heals: bool
+) -> None:
+    hold_the_last(world, side, moved=50, last=7)
+    settings = {"PROCESSES": processes, "MAX_RETRIES": 0, "OUTAGE_LIMIT": 60 if heals else 2}
+    with world.job.running(quick=NO_SECOND_PASS, **settings) as running:
+        running.until(lambda: world.is_under_way() and sum(world.side(side).rules.struck.values()) == 7)
+        world.break_down(side, how)
+        world.side(side).rules.remove("held")
+        running.until(lambda: f"{side} down " in world.job.log)
+        if heals:
+            world.heal(side)
+        ran = running.end(30)
+    assert world.job.failed() == {}
+    assert_consistent(world.job, world.source, world.s3)
+    if heals:
+        assert ran.code == 0, ran.said
+        world.assert_all_moved()
+        assert "second pass" not in world.job.log
+    else:
+        assert ran.code == 3
+        assert f"the {side} has been down" in ran.err
+        assert counts(world.job)["not_tried"] == 7
+
+
+def test_source_that_is_gone_before_its_first_answer_fails_no_file(world: World) -> None:
+    world.urls = world.urls[:7]
+    world.job.urls(world.urls)
+    world.source.network.refuse()
+    with world.job.running(quick=NO_SECOND_PASS) as running:
+        running.until(lambda: "source down " in world.job.log)
+        world.heal("source")
+        ran = running.end(30)
+    assert ran.code == 0, ran.said
+    world.assert_all_moved()
+
+
+@pytest.mark.parametrize("side", ["source", "bucket"])
+def test_last_few_urls_that_fail_by_themselves_cost_one_probe_a_pass(world: World, side: str) -> None:
+    hold_the_last(world, side, moved=50, last=7)
+    assert world.job.run("--limit", "1").code == 0
+    by_the_guard = probes_of_the_bucket(world)
+    ran = world.job.run(MAX_RETRIES=0)
+    assert ran.code == 1
+    assert set(world.job.causes().values()) == {"timeout" if side == "source" else "destination"}
+    assert len(world.job.failed()) == 7
+    assert len(world.job.completed()) == 50
+    assert "is down" not in world.job.log
+    of_the_source = sum(world.source.requests[url[len(world.source.url) :]] - 1 for url in world.urls[:50])
+    assert of_the_source == (2 if side == "source" else 0)
+    assert probes_of_the_bucket(world) - 2 * by_the_guard == (2 if side == "bucket" else 0)
+
+
+def probes_of_the_bucket(world: World) -> int:
+    return sum(entry.operation == "PutObject" and entry.key == PROBE for entry in list(world.s3.log))
+
+
+def test_forbidden_single_files_among_others_are_their_own(world: World) -> None:
+    world.source.rules.add(Rule("403", pattern="[37].jpg$"))
+    ran = world.job.run(quick=NO_SECOND_PASS)
+    assert ran.code == 1
+    assert set(world.job.causes().values()) == {"forbidden"}
+    assert len(world.job.failed()) == 60
+    assert len(world.job.completed()) == 240
+
+
+def test_forbidden_files_in_a_long_row_are_found_out_by_the_probe(world: World) -> None:
+    world.source.rules.add(Rule("403", pattern="i01"))  # a hundred, one after the other
+    ran = world.job.run(quick=NO_SECOND_PASS, OUTAGE_LIMIT=10)
+    assert ran.code == 1, ran.said
+    assert set(world.job.causes().values()) == {"forbidden"}
+    assert len(world.job.failed()) == 100
+    assert len(world.job.completed()) == 200
+
+
+def test_bucket_that_is_gone_at_the_start_stops_before_a_download(world: World) -> None:
+    world.s3.network.refuse()
+    ran = world.job.run()
+    assert ran.code == 3
+    assert "cannot be reached" in ran.err
+    assert len(world.source.log) == 0
+    assert counts(world.job)["not_tried"] == 300
+
+
+@pytest.mark.slow
+def test_outage_with_the_real_numbers_is_waited_for(world: World) -> None:
+    with world.job.running(quick={}) as running:
+        running.until(world.is_under_way)
+        world.source.network.refuse(seconds=12)
+        ran = running.end(45)
+    assert ran.code == 0, ran.said
+    world.assert_all_moved()

@@ -1,0 +1,212 @@
+"""The state files of migrate.py on a full disk, after a crash, and as a person may hand them back."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from tests.fakes.rules import Rule
+from tests.fakes.s3 import S3Server
+from tests.fakes.source import SourceServer
+from tests.fakes.tls import TlsMaterial
+from tests.running import Migration, assert_consistent, assert_moved, counts, migration
+
+
+class World:
+    """A CDN, a bucket and the migration between them."""
+
+    def __init__(self, source: SourceServer, s3: S3Server, job: Migration) -> None:
+        self.source, self.s3, self.job = source, s3, job
+        self.urls = [source.url_of(f"i{n:04}.jpg") for n in range(100)]
+        job.urls(self.urls)
+
+    def assert_all_moved(self) -> None:
+        assert self.job.failed() == {}
+        assert_moved(self.job, self.source, self.s3, self.urls)
+        assert_consistent(self.job, self.source, self.s3)
+        assert {n for (_, key), n in self.s3.store.writes.items() if key.endswith(".jpg")} == {1}
+
+
+@pytest.fixture
+def world(
+    tmp_path: Path,
+    source_tls_server: Callable[..., SourceServer],
+    s3_tls_server: Callable[..., S3Server],
+    tls_material: TlsMaterial,
+) -> World:
+    source, s3 = source_tls_server(), s3_tls_server()
+    return World(source, s3, migration(tmp_path, source, s3, tls_material))
+
+
+def full_at(size: int) -> dict[int, tuple[int, int]]:
+    """Return the limit under which every file is full at size bytes."""
+    return {resource.RLIMIT_FSIZE: (size, size)}
+
+
+@pytest.mark.parametrize("size", [0, 100, 2_000, 2_113, 8_000])
+def test_full_disk_stops_the_run_and_leaves_whole_files(world: World, size: int) -> None:
+    ran = world.job.run(limits=full_at(size))
+    assert ran.code == 3, ran.said
+    assert "cannot write" in ran.err
+    assert "make room" in ran.err
+    assert_consistent(world.job, world.source, world.s3)
+    assert not list(world.job.folder.glob("*.tmp"))
+    assert ran.err.count("Traceback") == 0, ran.err
+    assert "do not add up" not in ran.err
+    assert world.job.run().code == 0
+    world.assert_all_moved()
+
+
+def test_full_disk_while_failures_are_recorded_stops_the_run(world: World) -> None:
+    world.source.rules.add(Rule("404", pattern=r"i00[0-4]"))
+    ran = world.job.run(limits=full_at(3_000))
+    assert ran.code == 3, ran.said
+    assert "cannot write" in ran.err
+    assert_consistent(world.job, world.source, world.s3)
+    assert ran.err.count("Traceback") == 0
+    assert "do not add up" not in ran.err
+    world.source.rules.clear()
+    assert world.job.run().code == 0
+    world.assert_all_moved()
+
+
+def test_full_disk_at_the_report_stops_with_the_work_done(world: World) -> None:
+    world.urls = world.urls[:3]
+    world.job.urls(world.urls)
+    ran = world.job.run(limits=full_at(1_000))
+    assert ran.code == 3, ran.said
+    assert "migration_report" in ran.err
+    assert len(world.job.completed()) == 3
+    assert not world.job.path("migration_report.json").exists()
+    assert world.job.run().code == 0
+    world.assert_all_moved()
+
+
+@pytest.mark.parametrize("tail", [b"https", b"https://x\tkey\t1", b"\x00\x00", b"\t\t\t\t\t\t"])
+@pytest.mark.parametrize("name", ["completed.txt", "failed_transfers.txt"])
+def test_torn_last_line_is_cut_off_and_its_url_done_again(world: World, name: str, tail: bytes) -> None:
+    assert world.job.run("--limit", "40").code == 0
+    with world.job.path(name).open("ab") as file:
+        file.write(tail)
+    assert world.job.run().code == 0
+    world.assert_all_moved()
+    assert "torn line" in world.job.log
+
+
+def test_completed_file_cut_anywhere_is_accepted(world: World) -> None:
+    assert world.job.run("--limit", "40").code == 0
+    path = world.job.path("completed.txt")
+    whole = path.read_bytes()
+    for cut in (1, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        assert world.job.run("--limit", "1").code == 0
+        assert_consistent(world.job, world.source, world.s3)
+    assert world.job.run().code == 0
+    world.assert_all_moved()
+
+
+def test_url_in_both_files_counts_as_completed(world: World) -> None:
+    assert world.job.run().code == 0
+    failed = world.job.path("failed_transfers.txt")
+    failed.write_text(f"{world.urls[3]}\ttimeout\t4\tslow\t2026-01-01T00:00:00Z\n" * 2)
+    assert world.job.run().code == 0
+    world.assert_all_moved()
+
+
+def test_completed_row_under_another_key_does_not_count(world: World) -> None:
+    assert world.job.run().code == 0
+    path = world.job.path("completed.txt")
+    path.write_text(path.read_text().replace("\timg/images/i0003.jpg\t", "\tother/i0003.jpg\t"))
+    world.s3.store.delete("bucket", "img/images/i0003.jpg")
+    assert world.job.run().code == 0
+    assert "img/images/i0003.jpg" in world.s3.objects("bucket")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "\x00"])
+def test_unreadable_run_json_stops_with_the_way_out(world: World, content: str) -> None:
+    assert world.job.run("--limit", "1").code == 0
+    world.job.path("run.json").write_text(content)
+    ran = world.job.run()
+    assert ran.code == 3
+    assert "run.json" in ran.err
+    assert "restore it" in ran.err
+
+
+def test_collection_that_is_not_complete_is_said(world: World) -> None:
+    (world.job.folder / "checkpoint.json").write_text('{"complete": false}')
+    ran = world.job.run()
+    assert ran.code == 0
+    assert ran.err.count("is not complete") == 2
+    assert counts(world.job)["completed"] == 100
+
+
+@pytest.mark.parametrize("name", ["completed.txt", "failed_transfers.txt", "migration.log", "run.json"])
+def test_state_file_that_is_no_file_is_named(world: World, name: str) -> None:
+    world.job.path(name).mkdir()
+    ran: Any = world.job.run()
+    assert ran.code in (2, 3)
+    assert name in ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("arguments", [(), ("--retry-failed",)], ids=["plain", "retry-failed"])
+def test_wrong_bucket_is_corrected_and_the_same_command_goes_on(
+    world: World, arguments: tuple[str, ...]
+) -> None:
+    ran = world.job.run(DESTINATION_BUCKET="my-buckt")
+    assert ran.code == 3, ran.said
+    assert world.job.run("--plan").code == 0
+    ran = world.job.run(*arguments)
+    assert ran.code == 0, ran.said
+    assert "nothing was stored yet: this state now belongs to s3://bucket/img/" in ran.err
+    if not arguments:
+        world.assert_all_moved()
+        ran = world.job.run(DESTINATION_BUCKET="my-buckt")
+        assert ran.code == 2 and "belongs to another destination" in ran.err
+
+
+def test_lines_malformed_under_another_url_prefix_do_not_stay_failed(world: World) -> None:
+    elsewhere = world.source.url_prefix + "else/"
+    world.job.urls([*world.urls, elsewhere + "a.jpg"])
+    world.source.rules.add(Rule("404", pattern=r"else/"))
+    assert world.job.run(URL_PREFIX=elsewhere).code == 1
+    assert len(world.job.failed()) == 101
+    ran = world.job.run("--limit", "10")
+    assert ran.code == 0, ran.said
+    assert counts(world.job)["not_tried"] == 91
+    assert world.job.failed() == {}
+
+
+def test_redo_of_a_foreign_file_forgets_nothing(world: World) -> None:
+    assert world.job.run().code == 0
+    before = world.job.text("completed.txt")
+    (world.job.folder / "again.txt").write_text("auction/1.jpg\nauction/2.jpg\n")
+    ran = world.job.run("--redo", "again.txt")
+    assert ran.code == 2, ran.said
+    assert "none of the 2 lines of again.txt is a URL of urls.txt" in ran.err
+    (world.job.folder / "again.txt").write_text("")
+    assert world.job.run("--redo", "again.txt").code == 0
+    assert world.job.text("completed.txt") == before
+
+
+@pytest.mark.parametrize("arguments", [(), ("--adopt",), ("--sample", "1")], ids=["run", "adopt", "sample"])
+def test_list_of_another_cdn_is_refused_before_anything_is_recorded(
+    world: World, arguments: tuple[str, ...]
+) -> None:
+    ran = world.job.run(*arguments, URL_PREFIX="https://elsewhere.example/")
+    assert ran.code == 2, ran.said
+    assert "none of the 100 lines of urls.txt is under URL_PREFIX=https://elsewhere.example/" in ran.err
+    assert not world.job.path("failed_transfers.txt").exists()
+    assert not world.job.path("run.json").exists()
+
+
+def test_last_screen_names_lines_that_were_never_tried(world: World) -> None:
+    world.job.urls([*world.urls[:3], "ftp://h/a.jpg", "ftp://h/b.jpg"])
+    ran = world.job.run()
+    assert ran.code == 1
+    assert "  2 malformed: not an http or https URL, e.g. ftp://h/a.jpg\n" in ran.out
+    world.job.path("completed.txt").unlink()
+    assert world.job.run().out.startswith("0 stored, 3 already there, ")

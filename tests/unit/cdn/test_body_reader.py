@@ -1,0 +1,234 @@
+"""A body is an image that came whole, within its memory, or a named failure; whatever the framing."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import zlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdn2s3.cdn.body_reader import BodyReader, LargeBody
+from cdn2s3.cdn.buffer_pool import SMALL, BufferExhausted, BufferLease, BufferPool
+from cdn2s3.destinations.s3.multipart import PART_BYTES
+from cdn2s3.errors import PermanentError, TransientError
+from cdn2s3.http.deadline import Deadline
+from cdn2s3.records import Image
+from tests.fakes.images import jpeg
+from tests.properties import examples
+from tests.unit.http.test_response import Scripted, answer_on, head
+
+JPEG = jpeg("a.jpg", 20_000)
+MB = 1_000_000
+
+
+def framed(body: bytes, framing: str, *headers: str) -> bytes:
+    if framing == "length":
+        return head(f"Content-Length: {len(body)}", *headers) + body
+    if framing == "chunked":
+        return head("Transfer-Encoding: chunked", *headers) + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    return head(*headers) + body
+
+
+def read(raw: bytes, check: str = "image", max_buffer: int = 10 * MB, integrity: str = "md5") -> Any:
+    """Return a copy of the image that raw brings, or all parts of the large body with their media type."""
+    deadline = Deadline(60)
+    reader = BodyReader(check, max_buffer, integrity, PART_BYTES)
+    budget = BufferPool(400 * MB, threading.Event())
+    with BufferLease(budget) as lease, answer_on(Scripted(raw)) as answer:
+        found = reader.read(answer, lease, deadline)
+        if isinstance(found, LargeBody):
+            found.start()
+            return found.media_type, [bytes(part) for part in found.parts()]
+        return found._replace(body=memoryview(bytes(found.body)))
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+@pytest.mark.parametrize("size", [400, SMALL - 1, SMALL, SMALL + 1, 3 * MB])
+def test_whole_image_is_read(framing: str, size: int) -> None:
+    body = jpeg("a.jpg", size)
+    image = read(framed(body, framing))
+    assert image == Image(memoryview(body), "image/jpeg", hashlib.md5(body).digest(), 0)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+@pytest.mark.parametrize("max_buffer", [1 * MB, 2 * MB])
+@pytest.mark.parametrize("more", [-1, 0, 1, 48_575, 48_576, 48_577, 20 * MB])
+def test_body_around_the_largest_buffer_is_whole(framing: str, max_buffer: int, more: int) -> None:
+    body = jpeg("a.jpg", max_buffer + more)
+    found = read(framed(body, framing), max_buffer=max_buffer)
+    if isinstance(found, Image):
+        assert bytes(found.body) == body
+        assert found.md5 == hashlib.md5(body).digest()
+        assert len(body) <= max(max_buffer, SMALL)
+    else:
+        media_type, parts = found
+        assert (media_type, b"".join(parts)) == ("image/jpeg", body)
+        assert all(len(part) == max(PART_BYTES, max_buffer) for part in parts[:-1])
+
+
+@pytest.mark.parametrize("size", [20_000, SMALL + 5, 12 * MB])
+def test_length_that_ends_within_the_image_is_truncated(size: int) -> None:
+    body = jpeg("a.jpg", size)
+    with pytest.raises(TransientError) as caught:
+        read(framed(body[: size // 2], "length") + body[size // 2 :])
+    assert caught.value.cause == "truncated"
+
+
+def test_surplus_behind_a_whole_image_is_left() -> None:
+    body = jpeg("a.jpg", 20_000)
+    assert bytes(read(framed(body, "length") + b"SURPLUS" * 100).body) == body
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+@pytest.mark.parametrize("size", [20_000, SMALL + 5, 12 * MB])
+@pytest.mark.parametrize("missing", [1, 7, 10_000])
+def test_cut_body_is_truncated(framing: str, size: int, missing: int) -> None:
+    raw = framed(jpeg("a.jpg", size), framing)[:-missing]
+    with pytest.raises(TransientError) as caught:
+        read(raw)
+    assert caught.value.cause == "truncated"
+
+
+def test_integrity_crc32_sums_instead_of_hashing() -> None:
+    image = read(framed(JPEG, "length"), integrity="crc32")
+    assert (image.md5, image.crc32) == (b"", zlib.crc32(JPEG))
+    assert image.digest() == hashlib.md5(JPEG).digest()
+
+
+HTML = b"<!DOCTYPE html><html>"
+REFUSED = [
+    pytest.param(b"", "image", "", "empty", id="empty"),
+    pytest.param(b"", "none", "", "empty", id="empty, unchecked"),
+    pytest.param(HTML, "image", "Content-Type: image/jpeg", "not_an_image", id="page under an image's label"),
+    pytest.param(HTML, "not_html", "", "not_an_image", id="page"),
+    pytest.param(b"{}", "image", "Content-Type: application/json", "not_an_image", id="json"),
+    pytest.param(
+        b"\x1f\x8b\x08xxx", "none", "Content-Encoding: gzip", "not_an_image", id="packed, unchecked"
+    ),
+]
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize(("body", "check", "header", "cause"), REFUSED)
+def test_body_that_is_no_image_is_refused(
+    body: bytes, check: str, header: str, cause: str, framing: str
+) -> None:
+    raw = framed(body, framing, *filter(None, [header]))
+    if framing == "chunked" and not body:
+        raw = head("Transfer-Encoding: chunked") + b"0\r\n\r\n"
+    with pytest.raises(PermanentError) as caught:
+        read(raw, check)
+    assert caught.value.cause == cause
+
+
+@pytest.mark.parametrize(
+    ("body", "beginning"),
+    [
+        pytest.param(b"<html>\n<title>Not found", "<html>\\n<title>Not found", id="page"),
+        pytest.param(b"\x00\x00\x00\x18ftypmp42\xff", "\\x00\\x00\\x00\\x18ftypmp42\\xff", id="video"),
+        pytest.param(b"\x1b[2J%PDF", "\\x1b[2J%PDF", id="terminal escape"),
+        pytest.param("Datei fehlt: ü".encode(), "Datei fehlt: ü", id="letters"),
+        pytest.param(b"x" * 41, "x" * 40 + "…", id="long"),
+        pytest.param(b"http://h/?token=secret x", "http://h/?*** x", id="secret"),
+    ],
+)
+def test_body_that_is_no_image_is_shown_as_it_begins(body: bytes, beginning: str) -> None:
+    with pytest.raises(PermanentError) as caught:
+        read(framed(body, "length", "Content-Type: image/jpeg"))
+    assert caught.value.message == (
+        f"the body does not begin like an image (labelled image/jpeg), it begins with {beginning}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "media_type"),
+    [
+        pytest.param("Content-Type: text/css", "text/css", id="as labelled"),
+        pytest.param(
+            "Content-Type: text/css; charset=utf-8", "text/css; charset=utf-8", id="with a parameter"
+        ),
+        pytest.param("Content-Type: text/css;charset=utf-8", "text/css;charset=utf-8", id="without a blank"),
+        pytest.param('Content-Type: text/css; charset="utf-8"', 'text/css; charset="utf-8"', id="quoted"),
+        pytest.param("X: y", "binary/octet-stream", id="no label"),
+        pytest.param("Content-Type:", "binary/octet-stream", id="empty"),
+        pytest.param("Content-Type: text/css;  a=b", "binary/octet-stream", id="two blanks"),
+        pytest.param("Content-Type: text/\xe9", "binary/octet-stream", id="not ASCII"),
+        pytest.param(
+            "Content-Type: text/css\nX-Amz-Acl: public-read", "binary/octet-stream", id="line break"
+        ),
+        pytest.param("Content-Type: text/css\rx", "binary/octet-stream", id="bare CR"),
+        pytest.param("Content-Type: text/\x00", "binary/octet-stream", id="NUL"),
+        pytest.param("Content-Type: text/" + "x" * 300, "binary/octet-stream", id="endless"),
+        pytest.param("Content-Type: css", "binary/octet-stream", id="no type"),
+    ],
+)
+def test_label_is_taken_only_where_it_is_a_media_type(header: str, media_type: str) -> None:
+    assert read(framed(b"body {}", "length", header), "none").media_type == media_type
+
+
+def test_image_under_a_wrong_label_gets_its_own() -> None:
+    assert read(framed(JPEG, "length", "Content-Type: text/html")).media_type == "image/jpeg"
+
+
+def test_raw_image_labelled_as_packed_is_taken() -> None:
+    assert read(framed(JPEG, "length", "Content-Encoding: gzip")).media_type == "image/jpeg"
+
+
+def test_large_body_that_is_no_image_is_refused_before_its_parts() -> None:
+    with pytest.raises(PermanentError) as caught:
+        read(framed(b"\x00" * 12 * MB, "length"))
+    assert caught.value.cause == "not_an_image"
+
+
+def test_no_memory_is_left_lent_and_too_little_is_said() -> None:
+    budget = BufferPool(9 * MB, threading.Event())
+    reader = BodyReader("image", 10 * MB, "md5", PART_BYTES)
+    with (
+        pytest.raises(BufferExhausted) as caught,
+        BufferLease(budget) as first,
+        BufferLease(budget) as second,
+    ):
+        first.view(5 * MB)
+        reader.read(answer_on(Scripted(framed(jpeg("a.jpg", 5 * MB), "length"))), second, Deadline(5))
+    assert caught.value.size == 5 * MB
+    assert budget.acquire(9 * MB, wait=False) is not None
+
+
+def test_large_body_gives_the_time_of_its_taker_back() -> None:
+    deadline = Deadline(60)
+    deadline = deadline.at
+    with BufferLease(BufferPool(400 * MB, threading.Event())) as lease:
+        found = BodyReader("image", 10 * MB, "md5", PART_BYTES).read(
+            answer_on(Scripted(framed(jpeg("a.jpg", 12 * MB), "length"))), lease, deadline
+        )
+        assert isinstance(found, LargeBody)
+        found.start()
+        parts = found.parts()
+        next(parts)
+        threading.Event().wait(0.2)
+        next(parts)
+    assert deadline.at >= deadline + 0.2
+
+
+@examples(100)
+@given(
+    st.sampled_from(["length", "chunked", "close"]),
+    st.integers(400, 30_000),
+    st.integers(0, 40_000),
+    st.sampled_from(["md5", "crc32"]),
+)
+def test_no_cut_of_any_framing_passes_for_the_image(
+    framing: str, size: int, keep: int, integrity: str
+) -> None:
+    body = jpeg("a.jpg", size)
+    raw = framed(body, framing)
+    try:
+        image = read(raw[:keep], integrity=integrity)
+    except (TransientError, PermanentError):
+        assert keep < len(raw)
+    else:
+        assert bytes(image.body) == body

@@ -1,0 +1,89 @@
+"""What a page holds: URLs, items, total; and how a page of another shape is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cdn2s3.collection.page_shape import MANY_ITEMS, Shape, UnexpectedShape
+from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.loading import build
+
+
+def shape(urls: str = "items[].url", **settings: str) -> Shape:
+    values = {"API_BASE_URL": "https://api.test/", "API_URLS_FIELD": urls, **settings}
+    return Shape(build(CollectionSettings, values, {}, Path("collection.env")))
+
+
+TWO = [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
+ITEM_COUNTS: list[Any] = [
+    pytest.param("", ["1", "2"], 2, 2, id="a-plain-list"),
+    pytest.param("items[].a", {"items": TWO}, 2, 2, id="one-url-an-item"),
+    pytest.param("items[].[a, b][]", {"items": TWO}, 4, 2, id="two-urls-an-item"),
+    pytest.param("items[*].[a, b][]", {"items": TWO}, 4, 2, id="two-urls-by-star"),
+    pytest.param("data.items[].[a, b][]", {"data": {"items": TWO}}, 4, 2, id="in-an-object"),
+    pytest.param("data.items[*].a", {"data": {"items": TWO}}, 2, 2, id="in-an-object-by-star"),
+    pytest.param("items[?a=='1'].a", {"items": TWO}, 1, 2, id="filtered"),
+    pytest.param("items[?a=='9'].a", {"items": TWO}, 0, 2, id="all-filtered-out"),
+    pytest.param("items | [].a", {"items": TWO}, 2, 2, id="piped"),
+    pytest.param("items[].a | [?@ != '1']", {"items": TWO}, 1, 2, id="filtered-by-pipe"),
+    pytest.param("lots[].images[].a", {"lots": [{"images": TWO}, {"images": TWO}]}, 4, 2, id="nested"),
+    pytest.param("[].a", TWO, 2, 2, id="page-is-the-list"),
+    pytest.param("map(&a, items)", {"items": TWO}, 2, 2, id="a-function"),
+]
+
+
+@pytest.mark.parametrize(("field", "page", "urls", "items"), ITEM_COUNTS)
+def test_items_are_what_the_urls_were_taken_from(field: str, page: Any, urls: int, items: int) -> None:
+    content = shape(field).read(page, is_first=True)
+    assert (len(content.urls), len(content.items)) == (urls, items)
+
+
+WRONG: list[Any] = [
+    pytest.param("items[].url", {"error": "s3cret"}, "not null", id="error-page"),
+    pytest.param("items[].url", {"items": None}, "not null", id="null-items"),
+    pytest.param("items", {"items": "s3cret"}, "not a string", id="a-string"),
+    pytest.param("items", {"items": {"a": 1}}, "not an object", id="an-object"),
+    pytest.param("", {"items": []}, "not an object", id="no-field-and-no-list"),
+    pytest.param("items", {"items": [{"url": "x"}]}, "a list with an object", id="items-instead-of-urls"),
+    pytest.param("items", {"items": [1, 2]}, "a list with a number", id="numbers"),
+    pytest.param("items[].ulr", {"items": [{"url": "s3cret"}]}, "finds no URL", id="misspelt-on-page-1"),
+    pytest.param("sort(items)", {"items": {}}, "cannot be evaluated", id="type-error"),
+]
+
+
+@pytest.mark.parametrize(("field", "page", "said"), WRONG)
+def test_page_of_another_shape_is_named_without_its_content(field: str, page: Any, said: str) -> None:
+    with pytest.raises(UnexpectedShape, match=said) as caught:
+        shape(field).read(page, is_first=True)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_later_page_without_urls_is_wrong_only_with_many_items() -> None:
+    few = {"items": [{"url": None}] * (MANY_ITEMS - 1)}
+    assert shape().read(few, is_first=False).urls == []
+    with pytest.raises(UnexpectedShape, match="finds no URL"):
+        shape().read({"items": [{"url": None}] * MANY_ITEMS}, is_first=False)
+
+
+@pytest.mark.parametrize("items", [None, {"a": 1}, "x"], ids=["null", "object", "string"])
+def test_items_field_that_is_no_list_is_wrong(items: Any) -> None:
+    with pytest.raises(UnexpectedShape, match="API_ITEMS_FIELD=things"):
+        shape(API_ITEMS_FIELD="things").read({"items": [{"url": "x"}], "things": items}, is_first=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "total"),
+    [(7, 7), ("7", 7), (None, None), (-1, None), (0, 0)],
+    ids=["number", "text", "null", "negative", "zero"],
+)
+def test_total_given(given: Any, total: Any) -> None:
+    assert shape(API_TOTAL_FIELD="total").read({"items": [], "total": given}, is_first=True).total == total
+
+
+@pytest.mark.parametrize("given", [True, 1.5, "many", [1], {}], ids=str)
+def test_total_of_another_type_is_wrong(given: Any) -> None:
+    with pytest.raises(UnexpectedShape, match="API_TOTAL_FIELD=total should give a whole number"):
+        shape(API_TOTAL_FIELD="total").read({"items": [], "total": given}, is_first=True)

@@ -1,0 +1,401 @@
+"""Several processes: what a killed one leaves is done by a new one, nothing twice, nobody left behind."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any, Callable
+
+import pytest
+
+from cdn2s3.errors import FatalError, UsageError
+from cdn2s3.executors import process_pool as under_test
+from cdn2s3.executors.base import InFlight
+from cdn2s3.executors.process_pool import ProcessPool
+from cdn2s3.executors.worker_process import WorkerChannel
+from cdn2s3.records import Stored, Task
+from cdn2s3.state.files import held_lock
+from cdn2s3.state.ledger import COMPLETED, FAILED, Ledger, completed
+from cdn2s3.state.lines import whole_lines
+from cdn2s3.transfer.outcome import Done, Result
+from tests import ROOT
+
+TICK = 0.02
+URLS = [f"https://cdn.example/{number}.jpg" for number in range(300)]
+
+
+def tell(desk: WorkerChannel, done: list[Done], note: str) -> None:
+    desk.report(done, note, InFlight(), 0)
+
+
+# bodies: what a process does instead of moving images
+
+
+def result_of(url: str) -> Result:
+    if "9.jpg" in url:
+        return Result(url, "", cause="not_found", message="the CDN answered 404")
+    return Result(url, url[-8:], Stored("etag", 5, "-", already_there=False), "image/jpeg")
+
+
+def move_all(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+    """Record each task at once, and report it."""
+    ledger = Ledger(state_dir)
+    try:
+        for task in desk.feed:
+            if stop.is_set():
+                return
+            result = result_of(task.url)
+            ledger.record(result.record(time.time()))
+            tell(desk, [Done(task, result)], "busy")
+    finally:
+        ledger.completed.close()
+        ledger.failed.close()
+
+
+def die_once(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+    """As move_all, but the first process to come so far is killed between a record and its report."""
+    ledger = Ledger(state_dir)
+    mark = state_dir / "died"
+    for number, task in enumerate(desk.feed):
+        result = result_of(task.url)
+        ledger.record(result.record(time.time()))
+        if number == 20:
+            try:
+                mark.touch(exist_ok=False)
+            except FileExistsError:
+                pass
+            else:
+                os.write(ledger.completed._fd, b"https://cdn.example/torn")  # and a line is torn
+                os.kill(os.getpid(), signal.SIGKILL)
+        tell(desk, [Done(task, result)], "")
+    ledger.completed.close()
+    ledger.failed.close()
+
+
+def die_at_once(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+    next(desk.feed)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def cannot_go_on(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+    for task in desk.feed:
+        if task.url.endswith("/7.jpg"):
+            raise UsageError("the bucket said no")
+        if stop.wait(0.01):
+            return
+        tell(desk, [Done(task, result_of(task.url))], "")
+
+
+def until_stopped(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+    tell(desk, [], "waiting")
+    stop.wait(30)
+    tell(desk, [Done(next(desk.feed), result_of(URLS[0]))], "")
+
+
+def talkative(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+    """Be told to stop, and say far more than a pipe holds before the end."""
+    tell(desk, [], "waiting")
+    stop.wait(30)
+    for _ in range(50):
+        tell(desk, [], "x" * 100_000)
+
+
+def die_when_stopped(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+    """Be told to stop, record an upload that was in flight, and be killed before telling it."""
+    ledger = Ledger(state_dir)
+    task = next(desk.feed)
+    tell(desk, [], "waiting")
+    stop.wait(30)
+    ledger.record(result_of(task.url).record(time.time()))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def at_a_stroke(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+    """Report all that has come in one go, as a process does that was held up; none after the end."""
+    ledger = Ledger(state_dir)
+    done: list[Done] = []
+    for task in desk.feed:
+        result = result_of(task.url)
+        ledger.record(result.record(time.time()))
+        done.append(Done(task, result))
+        if not desk.feed.has_more:
+            tell(desk, done, "")
+            done = []
+    ledger.completed.close()
+    ledger.failed.close()
+
+
+def die_in_doubt(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+    """Hold all that comes in doubt until the end is told; then one is killed, and the other one takes its time."""
+    mark = state_dir / "died"
+    if mark.exists():  # this is the new one
+        move_all(desk, stop, state_dir)
+        return
+    tasks = []
+    for task in desk.feed:
+        tasks.append(task)
+        desk.report([], "", InFlight(), len(tasks))
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        time.sleep(0.5)
+        ledger = Ledger(state_dir)
+        for task in tasks:
+            ledger.record(result_of(task.url).record(time.time()))
+            tell(desk, [Done(task, result_of(task.url))], "")
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def say_number(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+    """Report each task under this process's number; the second process is killed once."""
+    for task in desk.feed:
+        mark = state_dir / "died"
+        if desk.number == 1 and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        tell(desk, [Done(task, result_of(task.url)._replace(key=str(desk.number)))], "")
+
+
+def warn_and_move(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+    """Warn twice of what meets every process, once of what only this one has met, and report all."""
+    for _ in range(2):
+        logging.getLogger("cdn2s3.resilience.circuit_breaker").warning("the source is down: refused")
+    logging.getLogger("cdn2s3.resilience.circuit_breaker").warning("only in %d", os.getpid())
+    for task in desk.feed:
+        tell(desk, [Done(task, result_of(task.url))], "")
+
+
+def test_warning_of_all_processes_is_logged_once(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    moved(make(warn_and_move, count=3), URLS)
+    said = [record.getMessage() for record in caplog.records]
+    assert said.count("the source is down: refused") == 2
+    assert len({one for one in said if one.startswith("only in")}) == 3
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Iterator[int]:
+    with held_lock(tmp_path / "migration.lock", "test") as fd:
+        yield fd
+
+
+Make = Callable[..., ProcessPool]
+
+
+@pytest.fixture
+def make(tmp_path: Path, lock: int) -> Make:
+    Ledger(tmp_path).completed.close()
+
+    def crew(body: Callable[..., None], count: int = 2, workers: int = 4) -> ProcessPool:
+        made = ProcessPool(count, workers, TICK, tmp_path, lock, body)
+        made.equip(tmp_path)
+        return made
+
+    return crew
+
+
+def urls_in(path: Path) -> list[str]:
+    rows = [completed(line) for line in whole_lines(path)]
+    return [row.url for row in rows if row is not None]
+
+
+def moved(crew: ProcessPool, urls: list[str]) -> list[Done]:
+    return [done for batch in crew.moved(Task(url) for url in urls) for done in batch]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_each_task_is_done_once(make: Make, tmp_path: Path, count: int) -> None:
+    done = moved(make(move_all, count), URLS)
+    assert sorted(d.task.url for d in done) == sorted(URLS)
+    failed = [d for d in done if d.result.stored is None]
+    assert len(failed) == 30
+    assert len(urls_in(tmp_path / COMPLETED)) == len(URLS) - 30
+
+
+def test_killed_process_is_replaced_and_nothing_is_done_twice(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    crew = make(die_once)
+    done = moved(crew, URLS)
+    assert sorted(d.task.url for d in done) == sorted(URLS)
+    recorded = urls_in(tmp_path / COMPLETED)
+    assert len(recorded) == len(set(recorded)) == len(URLS) - 30
+    assert "died (SIGKILL)" in caplog.text
+    assert all(d.result == result_of(d.task.url) for d in done if d.result.stored is None)
+
+
+def test_what_a_process_leaves_after_the_end_was_told_is_done_by_a_new_one(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = moved(make(die_in_doubt), URLS[:8])
+    assert sorted(d.task.url for d in done) == sorted(URLS[:8])
+    assert sorted(urls_in(tmp_path / COMPLETED)) == sorted(URLS[:8])
+    assert [record.message.partition(")")[0] for record in caplog.records] == [
+        "a worker process died (SIGKILL"
+    ]
+
+
+def test_processes_that_keep_dying_stop_the_run(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_test, "_MOST_DEATHS", 2)
+    with pytest.raises(FatalError, match=r"keep dying.*SIGKILL"):
+        moved(make(die_at_once), URLS)
+
+
+def test_what_stops_one_process_stops_all_with_its_exit_code(make: Make) -> None:
+    crew = make(cannot_go_on)
+    with pytest.raises(FatalError, match="the bucket said no") as caught:
+        moved(crew, URLS)
+    assert caught.value.exit_code == UsageError.exit_code
+    assert not crew._members
+
+
+def test_list_that_breaks_off_stops_the_run_and_what_was_done_is_told(make: Make, tmp_path: Path) -> None:
+    def breaking() -> Iterator[Task]:
+        yield from (Task(url) for url in URLS[:100])
+        raise FatalError("cannot read the list any more")
+
+    done = []
+    with pytest.raises(FatalError, match="the list any more"):
+        for batch in make(move_all).moved(breaking()):
+            done += batch
+    recorded = urls_in(tmp_path / COMPLETED)
+    assert sorted(d.task.url for d in done if d.result.stored is not None) == sorted(recorded)
+    assert len(recorded) > 0
+
+
+def test_processes_are_numbered_and_a_new_one_has_the_number_of_the_dead(make: Make) -> None:
+    done = moved(make(say_number), URLS)
+    assert sorted(d.task.url for d in done) == sorted(URLS)
+    assert {d.result.key for d in done} == {"0", "1"}
+
+
+def test_few_tasks_are_shared(make: Make) -> None:
+    crew = make(until_stopped)
+    for _ in crew.moved(Task(url) for url in URLS[:10]):
+        if not crew._stopping:
+            assert sorted(len(member.at) for member in crew._members) == [4, 6]
+            crew.stop()
+
+
+def test_stop_ends_all_processes_and_what_they_ended_is_told(make: Make) -> None:
+    crew, done = make(until_stopped), []
+    for batch in crew.moved(Task(url) for url in URLS):
+        done += batch
+        if crew.note() == "waiting" and not crew._stopping:
+            crew.stop()
+    assert len(done) == 2
+
+
+def test_reports_that_come_at_a_stroke_end_nobody_early(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    done = moved(make(at_a_stroke, 1, 1), URLS)
+    assert sorted(d.task.url for d in done) == sorted(URLS)
+    assert "died" not in caplog.text
+
+
+def test_record_of_a_process_killed_while_stopping_is_told(make: Make) -> None:
+    crew, done = make(die_when_stopped, 1), []
+    for batch in crew.moved(Task(url) for url in URLS):
+        done += batch
+        if crew.note() == "waiting" and not crew._stopping:
+            crew.stop()
+    assert [d.task.url for d in done] == URLS[:1]
+
+
+@pytest.mark.parametrize("body", [until_stopped, talkative])
+def test_consumer_that_gives_up_leaves_no_process(make: Make, body: Callable[..., None]) -> None:
+    crew = make(body)
+    batches = crew.moved(Task(url) for url in URLS)
+    next(batches)
+    members = list(crew._members)
+    batches.close()
+    assert all(member.process.exitcode == 0 for member in members)
+
+
+def test_children_of_a_killed_parent_end_within_a_second_and_hold_the_lock_till_then(tmp_path: Path) -> None:
+    script = """
+        import sys
+        from pathlib import Path
+        from cdn2s3.executors.process_pool import Crew
+        from cdn2s3.records import Task
+        from cdn2s3.state.files import held_lock
+        from tests.unit.executors.test_process_pool import until_stopped
+
+        if __name__ == "__main__":
+            folder = Path(sys.argv[1])
+            with held_lock(folder / "migration.lock", "test") as lock:
+                crew = Crew(2, 4, 0.02, folder, lock, until_stopped)
+                crew.equip(folder)
+                waiting = False
+                for batch in crew.moved(Task(str(n)) for n in range(100)):
+                    if not waiting and all(member.note == "waiting" for member in crew._members):
+                        print(*(member.process.pid for member in crew._members), flush=True)
+                        waiting = True
+        """
+    file = tmp_path / "parent.py"
+    file.write_text(dedent(script))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    parent = subprocess.Popen(
+        [sys.executable, str(file), str(tmp_path)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout is not None
+    children = [int(pid) for pid in parent.stdout.readline().split()]
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    killed_at = time.monotonic()
+    with held_lock(tmp_path / "migration.lock", "test"):
+        assert time.monotonic() - killed_at < 2
+        assert not any(is_running(child) for child in children)
+    assert len(children) == 2
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+def test_failed_record_of_a_dead_process_is_told_with_its_attempts(make: Make, tmp_path: Path) -> None:
+    crew = make(move_all)
+    ledger = Ledger(tmp_path)
+    before: Any = {COMPLETED: 0, FAILED: 0}
+    ledger.record(Result(URLS[1], "", cause="timeout", message="slow", attempts=4).record(0))
+    ledger.record(Result(URLS[2], "k", Stored("e", 7, "-", False), "image/png").record(0))
+    ledger.completed.close()
+    ledger.failed.close()
+    found = crew._recorded({url: Task(url) for url in URLS[:3]}, before)
+    assert set(found) == {URLS[1], URLS[2]}
+    assert (found[URLS[1]].result.cause, found[URLS[1]].result.attempts) == ("timeout", 4)
+    stored = found[URLS[2]].result.stored
+    assert stored is not None and stored.size == 7
+
+
+def test_processes_started_early_end_when_there_is_no_work(tmp_path: Path, lock: int) -> None:
+    crew = ProcessPool(2, 4, TICK, tmp_path, lock, until_stopped)
+    crew.start()
+    processes = [member.process for member in crew._members]
+    crew.close()
+    assert [process.exitcode for process in processes] == [0, 0]
+
+
+def test_ctrl_c_that_reaches_a_process_while_it_starts_does_not_end_it(make: Make) -> None:
+    crew = make(move_all)
+    crew.start()
+    for member in crew._members:  # the terminal sends it to all of them
+        os.kill(member.process.pid, signal.SIGINT)
+    done = moved(crew, URLS)
+    assert sorted(d.task.url for d in done) == sorted(URLS)
+    assert crew._deaths == 0

@@ -1,0 +1,180 @@
+"""Reports with everything in them, hostile text included, for the tests of the pages."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+from cdn2s3.records import Stored
+from cdn2s3.reports import migration_report
+from cdn2s3.reports.contact_sheet import LARGEST, Pictures
+from cdn2s3.reports.metrics import Example, Tally
+from cdn2s3.reports.migration_report import Audit, Ending, Failures
+from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.loading import build
+from cdn2s3.transfer.outcome import Result
+from tests import ROOT
+
+BEGAN = 1_790_000_000.0
+PREFIX = "https://d278yjzsv5tla9.cloudfront.net/auctionimages"
+HOSTILE = "<script>alert(1)</script>"
+MESSAGES = {
+    "not_found": "the CDN answered 404",
+    "forbidden": "the CDN answered 403",
+    "timeout": "120,331 of 390,112 bytes after 30 s",
+    "not_an_image": f"the first bytes are {HOSTILE}",
+    "connection": "the connection was reset",
+}
+SETTINGS = build(
+    MigrationSettings,
+    {"DESTINATION_BUCKET": "auction-images", "PRESERVE_PATH_STRUCTURE": "true"},
+    {},
+    Path("migration.env"),
+)
+_TYPES = {
+    ".jpg": "image/jpeg",
+    ".png": "image/png",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".avif": "image/avif",
+}
+_IMAGES = ROOT / "demo" / "images"
+
+
+def migration(urls: int = 20_000) -> dict[str, Any]:
+    """Return the report of a run of so many URLs, 3 in 100 of which failed."""
+    draw = random.Random(1)
+    tally, now = Tally(BEGAN), BEGAN
+    failed: dict[str, Failures] = {}
+    for number in range(urls):
+        now += 1 / (180 + 60 * math.sin(number / 2500))
+        url = f"{PREFIX}/{3400 + number // 500}/{1713553344 + number // 500}/i{number % 500:04d}-1.jpg"
+        if number % 100 < 3:
+            cause = draw.choice(sorted(MESSAGES))
+            url += HOSTILE if number % 500 == 1 else ""
+            failed.setdefault(cause, Failures()).add(Example(url, MESSAGES[cause]))
+            result = Result(url, "k", cause=cause, message=MESSAGES[cause], attempts=4)
+        else:
+            size = int(draw.lognormvariate(12.6, 0.7)) if number % 2 else draw.randint(8000, 32_000)
+            result = Result(
+                url,
+                "k",
+                Stored("e", size, "m", already_there=False),
+                "image/jpeg",
+                retried=("connection",) if number % 90 == 5 else (),
+                download_seconds=draw.lognormvariate(-2, 0.6),
+                upload_seconds=draw.lognormvariate(-2.6, 0.5),
+            )
+        tally.add(result, now)
+    failures = sum(tally.failed.values())
+    audit = Audit(urls + 12, 2, 10, urls - failures, failures, 0)
+    ending = Ending(now, 1, "", "python migrate.py --retry-failed timeout")
+    return migration_report.migration(SETTINGS, tally, audit, ending, failed)
+
+
+def empty_migration(exit_code: int = 3, why: str = "the bucket does not exist") -> dict[str, Any]:
+    """Return the report of a run that moved nothing."""
+    ending = Ending(BEGAN + 2, exit_code, why, "python migrate.py")
+    return migration_report.migration(SETTINGS, Tally(BEGAN), Audit(100, 0, 0, 0, 0, 100), ending, {})
+
+
+def validation(checks: int = 60) -> tuple[dict[str, Any], dict[str, Pictures]]:
+    """Return the report of a validation with gaps, and the pictures of its spot check."""
+    files = sorted(path for path in _IMAGES.iterdir() if path.suffix in _TYPES)
+    made: list[dict[str, Any]] = []
+    pictures = {}
+    for number in range(checks):
+        file = files[number % len(files)]
+        body = file.read_bytes()
+        key = f"images/3483/1713553344/{number:03d}-{file.name}"
+        size = 3 * LARGEST if number == 11 else len(body)
+        side = {"size": size, "md5": hashlib.md5(body).hexdigest()}
+        different = number == 7
+        made.append(
+            {
+                "url": f"{PREFIX}/{key}",
+                "key": key,
+                "adopted": number == 3,
+                "outcome": "different" if different else "identical",
+                "message": "",
+                "media_type": _TYPES[file.suffix],
+                "source": side,
+                "object": {**side, "md5": "0" * 32} if different else side,
+                "etag": side["md5"],
+            }
+        )
+        if size <= LARGEST:
+            pictures[key] = Pictures(body, files[2].read_bytes() if different else body)
+    base = migration(2000)
+    url = made[-1]["url"]
+    mismatch = {"url": url, "key": "k", "bytes_expected": "12345", "bytes_found": "12"}
+    return (
+        {
+            **{name: base[name] for name in ("format", "began_at", "ended_at", "seconds", "destination")},
+            **{name: base[name] for name in ("settings", "versions")},
+            "verdict": "incomplete",
+            "exit_code": 1,
+            "ended_by": "",
+            "success_rate": 0.96971,
+            "promised": 0.999,
+            "promise_kept": False,
+            "lines": {"lines": 20_012, "blank": 2, "duplicates": 10, "urls": 20_000, "add_up": True},
+            "counts": {
+                "complete": 19_400,
+                "missing": 599,
+                "lost": 3,
+                "not_tried": 2,
+                "failed": 594,
+                "mismatched": 1,
+                "present_unrecorded": 0,
+                "present_unproven": 0,
+                "known": 500,
+                "open": 100,
+                "listed": 19_401,
+                "unexpected": 1,
+                "records_elsewhere": 0,
+            },
+            "bytes": {"listed": 4_100_000_000, "unexpected": 5000},
+            "failed": {
+                cause: {
+                    "urls": failure["urls"],
+                    "present": 0,
+                    "known": cause == "not_found",
+                    "meaning": failure["meaning"],
+                    "remedy": failure["remedy"],
+                }
+                for cause, failure in base["failed"].items()
+            },
+            "missing": {
+                "by_why": {"lost": 3, "not tried": 2},
+                "looked_at": 5,
+                "look_refused": False,
+                "omitted": 0,
+            },
+            "examples": {
+                "missing": {
+                    "lost": [{"url": url, "key": "k"}],
+                    "not tried": [{"url": url + HOSTILE, "key": "k"}],
+                },
+                "mismatched": [{**mismatch, "etag_expected": "0" * 32, "etag_found": "f" * 32}],
+                "unexpected": [{"key": f"images/{HOSTILE}.jpg", "size": 5000, "etag": "e"}],
+            },
+            "spot_check": {
+                "asked": 100,
+                "drawn": checks,
+                "compared": checks,
+                "holds": True,
+                "summary": f"{checks} of {checks} compared byte for byte: {checks - 1} identical, 1 different",
+                "seed": 4711,
+                "outcomes": {"identical": checks - 1, "different": 1},
+                "not_done": "",
+                "checks": made,
+            },
+            "next": ["python migrate.py --redo missing.txt"],
+            "advice": "",
+        },
+        pictures,
+    )

@@ -1,0 +1,144 @@
+"""run.json binds a state to its destination; whatever stands in it, the answer is a documented error."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdn2s3.errors import FatalError, UsageError
+from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.loading import build
+from cdn2s3.state.files import held_lock
+from cdn2s3.state.ledger import COMPLETED, FAILED
+from cdn2s3.state.run_binding import (
+    RUN,
+    bind,
+    check,
+    is_bound,
+    is_taken_over,
+    refuse_while_collecting,
+    unfinished_collection,
+)
+from tests.properties import examples
+
+
+def settings_in(folder: Path) -> MigrationSettings:
+    file = {"DESTINATION_BUCKET": "my-images", "STATE_DIR": str(folder)}
+    return build(MigrationSettings, file, {}, Path("migration.env"))
+
+
+def store_something(folder: Path) -> None:
+    (folder / COMPLETED).write_text("https://x/a.jpg\timages/a.jpg\t1\t-\t-\t-\t2026-11-20T10:00:00Z\n")
+
+
+def test_first_run_that_stored_binds_and_the_same_settings_pass(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    bind(settings)
+    assert not is_bound(settings)
+    before = (tmp_path / RUN).read_bytes()
+    store_something(tmp_path)
+    bind(settings)
+    assert is_bound(settings) and (tmp_path / RUN).read_bytes() == before
+    assert (tmp_path / RUN).stat().st_mode & 0o777 == 0o600
+
+
+ANOTHER = pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("destination_bucket", "other"),
+        ("destination_prefix", "else/"),
+        ("preserve_path_structure", True),
+        ("strip_path_prefix", "x/"),
+        ("url_prefix", "https://other.example/"),
+        ("aws_endpoint_url", "https://s3.example"),
+    ],
+)
+
+
+@ANOTHER
+@pytest.mark.parametrize("row", [None, b"", b"https://x/a.jpg\ttorn"], ids=["no file", "empty", "torn"])
+def test_state_in_which_nothing_is_stored_is_taken_over_and_says_so(
+    tmp_path: Path, name: str, value: object, row: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = settings_in(tmp_path)
+    bind(settings)
+    if row is not None:
+        (tmp_path / COMPLETED).write_bytes(row)
+    failures = b"https://x/a.jpg\tmalformed\t0\tnot under URL_PREFIX\t2026-11-20T10:00:00Z\n"
+    (tmp_path / FAILED).write_bytes(failures)
+    other = dataclasses.replace(settings, **{name: value})  # type: ignore[arg-type]
+    check(other)
+    assert is_taken_over(other) and not is_taken_over(settings)
+    assert (tmp_path / FAILED).read_bytes() == failures  # a look changes nothing
+    with caplog.at_level("INFO"):
+        bind(other)
+    said = (
+        f"now belongs to s3://{other.destination_bucket}/{other.destination_prefix} (changed: {name.upper()})"
+    )
+    assert caplog.text.count(said) == 1
+    assert not (tmp_path / FAILED).exists()
+    assert (tmp_path / (FAILED + ".bak")).read_bytes() == failures
+    store_something(tmp_path)
+    with pytest.raises(UsageError):
+        check(settings)
+
+
+@ANOTHER
+def test_another_destination_is_refused_with_old_and_new(tmp_path: Path, name: str, value: object) -> None:
+    settings = settings_in(tmp_path)
+    bind(settings)
+    store_something(tmp_path)
+    with pytest.raises(UsageError, match=r"(?s)was .*, is .*another STATE_DIR") as caught:
+        bind(dataclasses.replace(settings, **{name: value}))  # type: ignore[arg-type]
+    assert name.upper() in str(caught.value)
+
+
+@examples(150)
+@given(
+    st.one_of(
+        st.binary(max_size=60),
+        st.sampled_from([b"[" * 100_000, b"{}", b"null", b'{"URL_PREFIX": 5}', b"9" * 5000]),
+    )
+)
+def test_any_content_of_run_json_is_a_documented_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / RUN).write_bytes(content)
+    store_something(tmp_path)
+    with pytest.raises(FatalError):
+        bind(settings_in(tmp_path))
+    assert (tmp_path / RUN).read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("content", "warned"),
+    [
+        pytest.param(None, None, id="none"),
+        pytest.param(json.dumps({"complete": True}).encode(), None, id="complete"),
+        pytest.param(json.dumps({"complete": False}).encode(), "is not complete", id="stopped"),
+        pytest.param(b"{", "cannot be read", id="cut"),
+        pytest.param(b"[]", "cannot be read", id="a list"),
+        pytest.param(b"\xff", "cannot be read", id="no text"),
+        pytest.param(b"[" * 100_000, "cannot be read", id="nested without end"),
+    ],
+)
+def test_unfinished_collection_is_warned_of(
+    tmp_path: Path, content: bytes | None, warned: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / "checkpoint.json").write_bytes(content)
+    warning = unfinished_collection(tmp_path / "urls.txt")
+    assert warning is None if warned is None else warned in str(warning)
+
+
+def test_run_is_refused_while_the_collection_goes_on(tmp_path: Path) -> None:
+    urls = tmp_path / "urls.txt"
+    with (
+        held_lock(tmp_path / "urls.txt.lock", "collect_urls.py"),
+        pytest.raises(FatalError, match="still writing"),
+    ):
+        refuse_while_collecting(urls)
+    refuse_while_collecting(urls)

@@ -1,0 +1,49 @@
+"""Bytes, seconds and numbers of things are said as a person does."""
+
+from __future__ import annotations
+
+import pytest
+
+from cdn2s3.text import bytes_text, duration, pluralize, span
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (390_000, "390 KB"),
+        (12_345_678, "12.3 MB"),
+        (999_700_000, "1 GB"),
+        (1.56e12, "1.56 TB"),
+        (1.56e15, "1.56 PB"),
+    ],
+)
+def test_bytes_as_text(size: float, text: str) -> None:
+    assert bytes_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "about", "exactly"),
+    [
+        pytest.param(0, "0 s", "0.0 s", id="none"),
+        pytest.param(45.4, "45 s", "45.4 s", id="seconds"),
+        pytest.param(59.97, "60 s", "60.0 s", id="nearly a minute"),
+        pytest.param(725, "12 min", "12 min 5 s", id="minutes"),
+        pytest.param(11_100, "3 h 05 min", "3 h 05 min", id="hours"),
+    ],
+)
+def test_length_of_time_as_text(seconds: float, about: str, exactly: str) -> None:
+    assert (duration(seconds), span(seconds)) == (about, exactly)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(0, "0 URLs"), (1, "1 URL"), (2, "2 URLs"), (1_005, "1,005 URLs")], ids=str
+)
+def test_plural_is_of_all_numbers_but_one(number: int, said: str) -> None:
+    assert pluralize(number, "URL") == said
+
+
+def test_plural_that_is_not_one_with_an_s() -> None:
+    assert pluralize(1, "object gone", "objects gone") == "1 object gone"
+    assert pluralize(100, "object gone", "objects gone") == "100 objects gone"

@@ -1,0 +1,339 @@
+"""One URL's way: attempts counted, permanent failures once, and nothing of a wrong body is ever stored."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from cdn2s3.cdn.body_reader import BodyReader
+from cdn2s3.cdn.buffer_pool import BufferPool
+from cdn2s3.cdn.client import CdnClient
+from cdn2s3.destinations.s3.capabilities import probe_capabilities
+from cdn2s3.destinations.s3.client import S3Client
+from cdn2s3.destinations.s3.destination import Bucket
+from cdn2s3.destinations.s3.multipart import PART_BYTES
+from cdn2s3.errors import Cancelled, FatalError
+from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.resilience.circuit_breaker import Endpoint
+from cdn2s3.resilience.rate_limit import Bandwidth
+from cdn2s3.settings.declarations import MigrationSettings, key_maker
+from cdn2s3.settings.loading import build
+from cdn2s3.transfer import pipeline as under_test
+from cdn2s3.transfer.outcome import Result
+from cdn2s3.transfer.pipeline import Endpoints, RetryPolicy, Transfer
+from tests.fakes.rules import Rule
+from tests.fakes.s3 import S3Server
+from tests.fakes.source import SourceServer
+from tests.fakes.source_bodies import BODIES
+
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secret"}
+pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
+
+
+NOT_HERE = {  # those that only the time limit ends
+    "endless", "endless_no_length", "drip_body", "stall_body", "stall_no_length",
+}  # fmt: skip
+
+
+class World:
+    """A CDN, a bucket, and a transfer between them."""
+
+    def __init__(
+        self, source: SourceServer, s3: S3Server, settings: MigrationSettings, transfer: Transfer
+    ) -> None:
+        self.source, self.s3, self.settings, self.transfer = source, s3, settings, transfer
+
+    def move(self, name: str, fault: str = "", size: int | None = None) -> Result:
+        url = self.source.url_of(name, fault, size)
+        return self.transfer.move(url, key_maker(self.settings).address(url))
+
+    def objects(self) -> dict[str, bytes]:
+        return {key: item.read() for key, item in self.s3.objects("bucket").items() if "probe" not in key}
+
+
+Make = Callable[..., World]
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    for name, value in {**KEYS, "AWS_EC2_METADATA_DISABLED": "true"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(under_test, "backoff", lambda failures: 0.001)
+    closing: list[Callable[[], None]] = []
+
+    @contextmanager
+    def servers() -> Iterator[None]:
+        try:
+            yield
+        finally:
+            for close in reversed(closing):
+                close()
+
+    def world(s3: dict[str, Any] | None = None, **file: str) -> World:
+        source, bucket = SourceServer(), S3Server(**(s3 or {}))
+        stop = threading.Event()
+        given = {
+            "DESTINATION_BUCKET": "bucket", "AWS_ENDPOINT_URL": bucket.url, "URL_PREFIX": source.url_prefix,
+            "DOWNLOAD_TIMEOUT": "2", "UPLOAD_TIMEOUT": "5", **file,
+        }  # fmt: skip
+        settings = build(MigrationSettings, given, {}, Path("migration.env"))
+        adapter = PooledAdapter(4)
+        closing.extend([source.close, bucket.close, adapter.close])
+        client = S3Client(settings, adapter)
+        guard = probe_capabilities(settings, client).guard
+        images = CdnClient(source.url_prefix, adapter, stop)
+        store = Bucket(settings, client, guard)
+        sides = Endpoints(
+            Endpoint("source", 4, 60, stop, images.probe), Endpoint("bucket", 4, 60, stop, store.is_up)
+        )
+        transfer = Transfer(
+            images, store, sides, BodyReader("image", settings.max_buffer_bytes, settings.integrity, PART_BYTES),
+            BufferPool(400_000_000, stop), Bandwidth(0), RetryPolicy(3, 2.0, 5.0), stop,
+        )  # fmt: skip
+        return World(source, bucket, settings, transfer)
+
+    with servers():
+        yield world
+
+
+@pytest.mark.parametrize("method", ["signed", "put_object"])
+@pytest.mark.parametrize("integrity", ["md5", "crc32"])
+def test_image_is_moved(make: Make, method: str, integrity: str) -> None:
+    world = make(UPLOAD_METHOD=method, INTEGRITY=integrity)
+    result = world.move("a.jpg")
+    body = world.source.body(result.url)
+    assert world.objects() == {"images/a.jpg": body}
+    assert (result.cause, result.attempts, result.retried, result.media_type) == ("", 1, (), "image/jpeg")
+    assert result.stored is not None and result.stored.size == len(body)
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        ("404", "not_found"),
+        ("410", "not_found"),
+        ("403", "forbidden"),
+        ("html", "not_an_image"),
+        ("empty", "empty"),
+        ("204", "empty"),
+        ("redirect_host", "forbidden"),
+    ],
+)
+def test_permanent_failure_is_tried_once(make: Make, fault: str, cause: str) -> None:
+    world = make()
+    result = world.move("a.jpg", fault)
+    assert (result.cause, result.attempts, result.retried) == (cause, 1, ())
+    assert sum(world.source.requests.values()) == 1
+    assert world.objects() == {}
+
+
+def test_refusals_cost_no_connection(make: Make) -> None:
+    world = make()
+    for number, fault in enumerate(["404", "403", "410", "500.1", "redirect_fine", "429.1", ""]):
+        world.move(f"{number}.jpg", fault)
+    assert world.source.network.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        ("500", "server_error"),
+        ("429", "throttled"),
+        ("short_body", "truncated"),
+        ("length_too_small", "truncated"),
+        ("close", "connection"),
+        ("garbage", "server_error"),
+        ("206", "server_error"),
+    ],
+)
+def test_transient_failure_is_tried_as_often_as_allowed(make: Make, fault: str, cause: str) -> None:
+    world = make()
+    result = world.move("a.jpg", fault)
+    assert (result.cause, result.attempts, result.retried) == (cause, 4, (cause,) * 3)
+    assert sum(world.source.requests.values()) == 4
+    assert world.objects() == {}
+
+
+@pytest.mark.parametrize("fault", ["500", "short_body", "chunked_cut", "no_length_cut", "reset"])
+def test_failure_that_passes_is_counted_and_the_image_stored(make: Make, fault: str) -> None:
+    world = make()
+    result = world.move("a.jpg", f"{fault}.2")
+    assert (result.cause, result.attempts, len(result.retried)) == ("", 3, 2)
+    assert list(world.objects().values()) == [world.source.body(result.url)]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    sorted(set(BODIES) - NOT_HERE),
+)
+def test_only_the_images_bytes_are_ever_stored(make: Make, fault: str) -> None:
+    world = make(MAX_BUFFER_MB="1")
+    result = world.move("a.jpg", fault)
+    stored = list(world.objects().values())
+    assert stored == ([] if result.stored is None else [world.source.body(result.url)])
+
+
+@pytest.mark.parametrize(
+    "fault", ["", "short_body", "chunked", "chunked_cut", "chunked_no_end", "no_length_cut"]
+)
+def test_large_body_is_stored_whole_or_not_at_all(make: Make, fault: str) -> None:
+    world = make(MAX_BUFFER_MB="1")
+    result = world.move("a.jpg", fault, size=9_000_000)
+    good = fault in ("", "chunked")
+    assert (result.cause, result.attempts) == (("", 1) if good else ("truncated", 4))
+    assert list(world.objects().values()) == ([world.source.body(result.url)] if good else [])
+    assert not world.s3.store._uploads
+
+
+@pytest.mark.parametrize(
+    ("fault", "retried"),
+    [
+        ("500_after_store", 1),
+        ("drop_after_store", 0),
+        ("BadDigest", 1),
+        ("200_wrong_etag", 1),
+        ("corrupt_store", 1),
+        ("200_without_etag", 1),
+        ("200_html", 1),
+    ],
+)
+def test_upload_that_fails_once_is_made_again(make: Make, fault: str, retried: int) -> None:
+    world = make()
+    world.s3.rules.add(Rule(fault, operation="PutObject", count=1, pattern="a.jpg"))
+    result = world.move("a.jpg")
+    assert (result.cause, result.retried) == ("", ("destination",) * retried)
+    assert list(world.objects().values()) == [world.source.body(result.url)]
+    assert sum(world.source.requests.values()) == 1  # the image is not downloaded again
+
+
+def test_corrupt_object_of_ours_is_taken_away_when_it_cannot_be_made_good(make: Make) -> None:
+    world = make()
+    world.s3.rules.add(Rule("corrupt_store", operation="PutObject", pattern="a.jpg"))
+    assert (world.move("a.jpg").cause, world.objects()) == ("destination", {})
+
+
+def test_other_content_at_the_key_is_a_conflict_and_stays(make: Make) -> None:
+    world = make()
+    world.s3.put("bucket", "images/a.jpg", b"theirs")
+    result = world.move("a.jpg")
+    assert (result.cause, result.attempts) == ("conflict", 1)
+    assert world.objects() == {"images/a.jpg": b"theirs"}
+
+
+@pytest.mark.parametrize("size", [None, 9_000_000], ids=["small", "large"])
+@pytest.mark.parametrize(
+    ("fault", "readable", "cause"),
+    [("MethodNotAllowed", True, "destination"), ("AccessDenied", False, "unverified")],
+)
+def test_object_that_cannot_be_looked_for_is_not_overwritten(
+    make: Make, size: int | None, fault: str, readable: bool, cause: str
+) -> None:
+    world = make({"ignore_if_none_match": True}, MAX_BUFFER_MB="1")
+    bucket: Any = world.transfer.destination
+    bucket._guard = bucket.guard._replace(can_read=readable)
+    world.s3.rules.add(Rule(fault, operation="HeadObject"))
+    world.s3.put("bucket", "images/a.jpg", b"theirs")
+    assert world.move("a.jpg", size=size).cause == cause
+    assert set(world.objects().values()) == {b"theirs"}
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "NoSuchBucket", "ExpiredToken", "PermanentRedirect"])
+def test_fatal_answer_stops_the_run(make: Make, code: str) -> None:
+    world = make()
+    world.s3.rules.add(Rule(code, pattern="a.jpg"))
+    with pytest.raises(FatalError, match=code):
+        world.move("a.jpg")
+
+
+@pytest.mark.parametrize(
+    "code", ["AccessDenied", "NoSuchBucket", "ExpiredToken", "PermanentRedirect", "InvalidAccessKeyId"]
+)
+def test_fatal_answer_to_the_probe_stops_the_run(make: Make, code: str) -> None:
+    world = make()
+    world.s3.rules.add(Rule(code))
+    with pytest.raises(FatalError, match=code):
+        world.transfer.destination.is_up()
+
+
+@pytest.mark.parametrize("fault", ["SlowDown", "InternalError", "200_html", "drop_before", "InvalidRequest"])
+def test_other_answers_to_the_probe_are_an_outage(make: Make, fault: str) -> None:
+    world = make()
+    world.s3.rules.add(Rule(fault))
+    assert world.transfer.destination.is_up() is False
+    world.s3.rules.clear()
+    assert world.transfer.destination.is_up() is True
+
+
+def test_probe_is_deleted_when_the_transfer_is_closed(make: Make) -> None:
+    world = make()
+    asked = len(world.s3.log)
+    world.transfer.close()
+    assert len(world.s3.log) == asked  # nothing was put since the guard probe
+    world.transfer.destination.is_up()
+    assert "images/.cdn2s3-probe" in world.s3.objects("bucket")
+    world.transfer.close()
+    assert world.s3.objects("bucket") == {}
+
+
+class Counted(Bandwidth):
+    """Note what is told of each download."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.told: list[int] = []
+
+    def was(self, size: int) -> None:
+        self.told.append(size)
+
+
+@pytest.mark.parametrize("size", [300_000, 9_000_000], ids=["small", "large"])
+@pytest.mark.parametrize(
+    ("fault", "share"),
+    [
+        ("", 1.0),
+        ("404", 0.0),
+        ("close", 0.0),
+        ("short_body", 0.5),
+        ("chunked_cut", 0.5),
+        ("no_length_cut", 0.5),
+    ],
+)
+def test_bytes_that_came_count_towards_the_bandwidth(make: Make, fault: str, share: float, size: int) -> None:
+    world = make(MAX_BUFFER_MB="1")
+    world.transfer.bandwidth = counted = Counted()
+    result = world.move("a.jpg", fault, size=size)
+    assert counted.told == pytest.approx([share * size] * result.attempts, rel=0.01)
+
+
+def test_rejected_body_counts_towards_the_bandwidth(make: Make) -> None:
+    world = make()
+    world.transfer.bandwidth = counted = Counted()
+    assert world.move("a.jpg", "html").cause == "not_an_image"
+    assert counted.told[0] > 0
+
+
+def test_stop_ends_a_download(make: Make) -> None:
+    world = make()
+    timer = threading.Timer(0.1, world.transfer.stop.set)
+    timer.start()
+    with pytest.raises(Cancelled):
+        world.move("a.jpg", "stall_body")
+    timer.join()
+    assert [side._in_flight for side in world.transfer.sides] == [0, 0]
+
+
+def test_body_waits_for_room(make: Make) -> None:
+    world = make()
+    budget = world.transfer.budget
+    lent = budget.acquire(399_000_000, wait=True)
+    timer = threading.Timer(0.2, budget.take_back, [lent])
+    timer.start()
+    result = world.move("a.jpg", size=2_000_000)
+    timer.join()
+    assert (result.cause, result.attempts, result.retried) == ("", 1, ())
+    assert budget.acquire(400_000_000, wait=False) is not None

@@ -1,0 +1,250 @@
+"""The spot check reads both sides to their ends and tells every way in which they can be unequal."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from cdn2s3.cdn.body_reader import BodyReader
+from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
+from cdn2s3.cdn.client import CdnClient
+from cdn2s3.destinations.s3.client import S3Client
+from cdn2s3.destinations.s3.multipart import PART_BYTES
+from cdn2s3.errors import Cancelled, FatalError
+from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.keys import KeyMaker, Naming
+from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.loading import build
+from cdn2s3.state.ledger import Completed
+from cdn2s3.transfer.pipeline import RetryPolicy
+from cdn2s3.validation.expected import ADOPTED, COMPLETED, DIFFERS, SEEN
+from cdn2s3.validation.spot_check import Body, Check, SpotCheck, drawn
+from tests.fakes.rules import Rule
+from tests.fakes.s3 import S3Server
+from tests.fakes.source import SourceServer
+
+pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
+
+MAX_BUFFER = 100_000  # bytes
+
+
+class Both:
+    """A CDN and a bucket, and the spot check between them."""
+
+    def __init__(self, source: SourceServer, s3: S3Server, max_retries: int = 0) -> None:
+        self.source, self.s3 = source, s3
+        self.stop = threading.Event()
+        values = {"DESTINATION_BUCKET": "bucket", "AWS_ENDPOINT_URL": s3.url}
+        self.adapter = PooledAdapter(4)
+        self.checker = SpotCheck(
+            CdnClient(source.url_prefix, self.adapter, self.stop),
+            S3Client(build(MigrationSettings, values, {}, Path("migration.env")), self.adapter),
+            BodyReader("image", MAX_BUFFER, "md5", PART_BYTES),
+            KeyMaker(Naming(source.url_prefix, "images/", preserve=False)),
+            BufferPool(POOL_BYTES, self.stop),
+            RetryPolicy(max_retries, 2.0, 2.0),
+            self.stop,
+        )
+
+    def check(self, url: str, md5: str = "m", media_type: str = "image/jpeg") -> Check:
+        return self.checker.check(Completed(url, "images/a", "1", "e", md5, media_type, "now"))
+
+
+@pytest.fixture
+def both(
+    source_server: Callable[..., SourceServer],
+    s3_server: Callable[..., S3Server],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[..., Both]]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+    made: list[Both] = []
+
+    def make(max_retries: int = 0, **settings: object) -> Both:
+        made.append(Both(source_server(), s3_server(**settings), max_retries))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.adapter.close()
+
+
+def body_of(data: bytes) -> Body:
+    return Body(len(data), hashlib.md5(data).hexdigest())
+
+
+SIZES = [
+    pytest.param(20_000, id="small"),
+    pytest.param(MAX_BUFFER + 1, id="over MAX_BUFFER"),
+    pytest.param(20_000_000, id="of several parts"),
+]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_check_of_equal_sides(both: Callable[..., Both], size: int) -> None:
+    one = both()
+    url = one.source.url_of("a", size=size)
+    data = one.source.body(url)
+    item = one.s3.put("bucket", "images/a", data)
+    check = one.check(url)
+    assert (check.outcome, check.message, check.media_type) == ("identical", "", "image/jpeg")
+    assert check.source == check.object == body_of(data)
+    assert check.etag == item.etag.strip('"')
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda data: flipped(data, 0), id="first byte"),
+        pytest.param(lambda data: flipped(data, len(data) // 2), id="a byte in the middle"),
+        pytest.param(lambda data: flipped(data, len(data) - 1), id="last byte"),
+        pytest.param(lambda data: data[:-1], id="one byte less"),
+        pytest.param(lambda data: data[: len(data) // 3], id="much less"),
+        pytest.param(lambda data: b"", id="nothing"),
+        pytest.param(lambda data: data + b"x", id="one byte more"),
+        pytest.param(lambda data: data + data, id="twice"),
+    ],
+)
+def test_check_of_different_sides(
+    both: Callable[..., Both], size: int, change: Callable[[bytes], bytes]
+) -> None:
+    one = both()
+    url = one.source.url_of("a", size=size)
+    data = one.source.body(url)
+    one.s3.put("bucket", "images/a", change(data))
+    check = one.check(url)
+    assert (check.outcome, check.source, check.object) == ("different", body_of(data), body_of(change(data)))
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        pytest.param("404", "source gone", id="404"),
+        pytest.param("410", "source gone", id="410"),
+        pytest.param("403", "source failed", id="403"),
+        pytest.param("html", "source failed", id="web page"),
+        pytest.param("empty", "source failed", id="empty"),
+        pytest.param("503", "unanswered", id="503"),
+        pytest.param("short_body", "unanswered", id="cut short"),
+        pytest.param("close", "unanswered", id="no answer"),
+    ],
+)
+def test_check_whose_source_does_not_give_the_image(
+    both: Callable[..., Both], fault: str, outcome: str
+) -> None:
+    one = both()
+    one.s3.put("bucket", "images/a", b"x")
+    check = one.check(one.source.url_of("a", fault=fault))
+    assert check.outcome == outcome
+    assert check.message
+    assert (check.source, check.object) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        pytest.param("NoSuchKey", "object gone", id="gone"),
+        pytest.param("AccessDenied", "refused", id="not allowed"),
+        pytest.param("SlowDown", "unanswered", id="throttled"),
+        pytest.param("InternalError", "unanswered", id="server error"),
+        pytest.param("InvalidRequest", "unanswered", id="odd error"),
+        pytest.param("cut_answer", "unanswered", id="cut short"),
+        pytest.param("drop_before", "unanswered", id="no answer"),
+    ],
+)
+def test_check_whose_bucket_does_not_give_the_object(
+    both: Callable[..., Both], fault: str, outcome: str
+) -> None:
+    one = both()
+    url = one.source.url_of("a")
+    one.s3.put("bucket", "images/a", one.source.body(url))
+    one.s3.rules.add(Rule(fault, operation="GetObject"))
+    check = one.check(url)
+    assert check.outcome == outcome
+    assert check.message
+
+
+@pytest.mark.parametrize("fault", ["NoSuchBucket", "ExpiredToken"])
+def test_check_that_no_other_would_pass_either(both: Callable[..., Both], fault: str) -> None:
+    one = both()
+    one.s3.rules.add(Rule(fault, operation="GetObject"))
+    with pytest.raises(FatalError, match=fault):
+        one.check(one.source.url_of("a"))
+
+
+def test_check_with_faults_that_pass(both: Callable[..., Both], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cdn2s3.validation.spot_check.backoff", lambda failures: 0.0)
+    one = both(max_retries=2)
+    url = one.source.url_of("a", fault="503.1")
+    one.s3.put("bucket", "images/a", one.source.body(url))
+    one.s3.rules.add(Rule("InternalError", operation="GetObject", count=1))
+    assert one.check(url).outcome == "identical"
+
+
+def test_check_that_is_stopped(both: Callable[..., Both]) -> None:
+    one = both(max_retries=9)
+    threading.Timer(0.3, one.stop.set).start()
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        one.check(one.source.url_of("a", fault="503"))
+    assert time.monotonic() - began < 3
+
+
+def test_check_of_an_adopted_record(both: Callable[..., Both]) -> None:
+    one = both()
+    assert one.check(one.source.url_of("a", fault="404"), "-", "-").adopted
+    assert not one.check(one.source.url_of("a", fault="404"), "-").adopted  # INTEGRITY=crc32
+
+
+# --- which images are checked ---
+
+
+STATES = bytearray(
+    [COMPLETED | SEEN, ADOPTED | SEEN, COMPLETED, COMPLETED | SEEN | DIFFERS, ADOPTED, 0, ADOPTED | SEEN]
+    + 5 * [COMPLETED | SEEN]
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "adopted", "others"),
+    [
+        pytest.param(0, 0, 0, id="none"),
+        pytest.param(1, 1, 0, id="fewer than were adopted"),
+        pytest.param(2, 2, 0, id="all adopted"),
+        pytest.param(5, 2, 3, id="adopted and others"),
+        pytest.param(8, 2, 6, id="all"),
+        pytest.param(99, 2, 6, id="more than there are"),
+    ],
+)
+def test_drawn_adopted_first(number: int, adopted: int, others: int) -> None:
+    for seed in range(20):
+        chosen = list(drawn(STATES, number, random.Random(seed)))
+        assert len(set(chosen)) == adopted + others
+        assert set(chosen[:adopted]) <= {1, 6}
+        assert set(chosen[adopted:]) <= {0, 7, 8, 9, 10, 11}
+
+
+def test_drawn_evenly() -> None:
+    times = [0] * len(STATES)
+    for seed in range(1200):
+        for chosen in drawn(STATES, 3, random.Random(seed)):
+            times[chosen] += 1
+    assert times[1] == times[6] == 1200
+    assert all(150 < times[number] < 250 for number in (0, 7, 8, 9, 10, 11))
+
+
+def test_drawn_again_with_the_same_seed() -> None:
+    assert list(drawn(STATES, 4, random.Random(7))) == list(drawn(STATES, 4, random.Random(7)))
