@@ -102,7 +102,7 @@ Returned = TypeVar("Returned")
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     rerun_hint.use_env_file("validate.py", arguments.env_file)
-    Signals()
+    signals = Signals()
     try:
         settings, notes = load(MigrationSettings, arguments.env_file)
         run_binding.make_state_dir(settings.state_dir)
@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say_error("validate.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
-        name = "Ctrl-C" if interrupted.exit_code == EXIT_SIGINT else "SIGTERM"
+        name = "Ctrl-C" if interrupted.exit_code == EXIT_SIGINT else signals.name
         say_error("validate.py", f"stopped by {name} before the end: no verdict. Next: python validate.py")
         return interrupted.exit_code
 

@@ -740,12 +740,17 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize(
     ("signal_", "code"),
-    [pytest.param(signal.SIGINT, 130, id="INT"), pytest.param(signal.SIGTERM, 143, id="TERM")],
+    [
+        pytest.param(signal.SIGHUP, 129, id="HUP"),
+        pytest.param(signal.SIGINT, 130, id="INT"),
+        pytest.param(signal.SIGTERM, 143, id="TERM"),
+    ],
 )
 @pytest.mark.parametrize("where", [LISTING, "GetObject", "HeadObject"])
 def test_validate_stopped(
     migrated: Job, s3: S3Server, signal_: signal.Signals, code: int, where: str
 ) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # this may run under nohup
     migrated.write_settings(UPLOAD_TIMEOUT="60")
     s3.store.delete("bucket", key("0.jpg"))
     s3.rules.add(Rule("black_hole", operation=where))
@@ -761,7 +766,7 @@ def test_validate_stopped(
     assert migrated.report()["ended_by"] == f"signal {int(signal_)}"
     assert migrated.report()["verdict"] is None
     assert migrated.report()["next"] == ["python validate.py"]
-    name = {130: "Ctrl-C", 143: "SIGTERM"}[code]
+    name = {129: "SIGHUP", 130: "Ctrl-C", 143: "SIGTERM"}[code]
     assert f"stopped by {name} before the end: no verdict. Next: python validate.py" in error
     page = (migrated.folder / "validation_report.html").read_text()
     assert f"Stopped by {name} before the end." in page
