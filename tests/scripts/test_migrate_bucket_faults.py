@@ -121,7 +121,7 @@ def test_bad_answer_for_ever_is_never_completed(world: World, method: str) -> No
     ("fault", "words"),
     [
         ("AccessDenied", "permission"),
-        ("NoSuchBucket", "DESTINATION_BUCKET=bucket does not exist. the bucket answered 404 NoSuchBucket"),
+        ("NoSuchBucket", "DESTINATION_BUCKET=bucket does not exist: the bucket answered 404 NoSuchBucket"),
         ("SlowDown", "answers, but not well (2 attempts): the bucket answered 503 SlowDown"),
         ("InternalError", "answers, but not well (2 attempts): the bucket answered 500 InternalError"),
         ("NotImplemented", "Is AWS_ENDPOINT_URL an S3 store"),
@@ -195,7 +195,7 @@ LESSER = {
     "answers 501 to If-None-Match": ({"if_none_match_status": 501}, "a HEAD comes before each PUT"),
     "has ETags that are no MD5": ({"etag_mode": "opaque"}, "ETag is no MD5"),
     "has weak ETags": ({"etag_mode": "weak"}, "ETag is no MD5"),
-    "ignores Content-MD5": ({"ignore_content_md5": True}, "does not refuse a wrong md5"),
+    "ignores Content-MD5": ({"ignore_content_md5": True}, "does not check the MD5"),
     "checks nothing": (
         {"ignore_content_md5": True, "ignore_checksums": True, "etag_mode": "random"},
         "nothing on the store's side proves the bytes",
@@ -265,6 +265,7 @@ def test_guard_probe_is_not_fooled_by_a_passing_fault(world: World, fault: str, 
     assert ran.code == 0, ran.said
     world.assert_all_moved()
     assert "ignores If-None-Match" not in world.job.log
+    assert "does not check the MD5" not in world.job.log
     assert "does not refuse" not in world.job.log
 
 
