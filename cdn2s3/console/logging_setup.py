@@ -123,14 +123,9 @@ def ending_in_the_log(main: Main) -> Main:
     return cast("Main", logged)
 
 
-def show(screen: str, on_terminal: str | None = None) -> None:
-    """Put screen on stdout, and into the log file too: who reads that later sees what a person saw.
-
-    on_terminal is what a terminal gets in its place, with long lines cut; nothing else is ever cut.
-    """
+def show(screen: str) -> None:
+    """Put screen on stdout, and into the log file too: who reads that later sees what a person saw."""
     _into_file(screen.strip("\n"))
-    if on_terminal is not None and sys.stdout.isatty():
-        screen = on_terminal
     sys.stdout.write(screen if screen.endswith("\n") else f"{screen}\n")
     sys.stdout.flush()
 

@@ -208,15 +208,6 @@ def fitting(figures: Sequence[Figure], columns: int) -> str:
     return text if len(text) <= room else text[: max(0, room - 1)] + "…"
 
 
-def shortened(text: str, columns: int) -> str:
-    """Return text in at most so many columns: what stands in its middle gives way."""
-    if len(text) <= columns:
-        return text
-    head = max(0, (columns - 1) // 3)
-    tail = max(0, columns - 1 - head)
-    return f"{text[:head]}…{text[len(text) - tail :]}"
-
-
 SAY_EVERY = 5.0  # seconds; a step that takes less says nothing
 
 

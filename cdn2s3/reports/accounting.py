@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from shutil import get_terminal_size
 
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.progress import Count
@@ -14,7 +13,7 @@ from cdn2s3.planning.run_plan import Job
 from cdn2s3.records import Task
 from cdn2s3.reports import migration_report
 from cdn2s3.reports.metrics import Example, Tally
-from cdn2s3.reports.migration_report import narrowed, next_command, summary
+from cdn2s3.reports.migration_report import next_command, summary
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import ledger, lines
 from cdn2s3.state.key_index import Fingerprints
@@ -80,19 +79,18 @@ class RunAccounting:
         ended = time.time()
         command = with_env_file(next_command(self.tally, audit, code))
         text = summary(self._settings, self.tally, audit, ended, code, self._faults())
-        narrow = narrowed(text, get_terminal_size().columns)
         try:
             self._report(audit, migration_report.Ending(ended, code, with_env_file(why), command))
         except FatalError:
             if error is not None:  # what stopped the run comes before what could not be told of it
                 log.error("%s", error)
-            show(text, narrow)
+            show(text)
             raise
         if error is not None:
             log.error("%s", error)
         if not audit.holds:
             log.error("the lines do not add up: %s. Please report this.", audit)
-        show(text, narrow)
+        show(text)
         if warning:
             log.warning("%s", warning)
         return code

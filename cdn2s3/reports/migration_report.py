@@ -5,14 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdn2s3.atomic_file import replacing
-from cdn2s3.console.progress import shortened
 from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.errors import (
     CAUSES,
@@ -196,6 +194,7 @@ def summary(
     """Return what became of the run, in ten lines at most.
 
     faults are lines of the input that failed without being tried: how many for which cause, and an example.
+    No line is cut, however long its message and URL: they are there to be read and copied.
     """
     seconds = max(ended - tally.began, 0.001)
     already = f", {tally.already_there:,} already there" if tally.already_there else ""
@@ -220,23 +219,6 @@ def summary(
     mend = "mend what stopped it, then " if code == EXIT_CANNOT_GO_ON else ""
     lines.append(f"next: {mend}{next_command(tally, audit, code)}")
     return with_env_file("\n".join(lines))
-
-
-_FAILURE = re.compile(r"^(  [\d,]+ \w+: )(.*)(, e\.g\. )(.*)$", re.MULTILINE)  # a line of summary()
-
-
-def narrowed(summary: str, columns: int) -> str:
-    """Return summary with the messages of its failures cut in the middle, where their lines exceed columns.
-
-    URLs stay whole, so that they can be copied.
-    """
-
-    def cut(line: re.Match[str]) -> str:
-        if len(line[0]) <= columns:
-            return line[0]
-        return f"{line[1]}{shortened(line[2], columns // 2)}{line[3]}{line[4]}"
-
-    return _FAILURE.sub(cut, summary)
 
 
 def next_command(tally: Tally, audit: migration_report.Audit, code: int) -> str:

@@ -6,7 +6,6 @@ import io
 import logging
 import re
 import stat
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -174,19 +173,6 @@ def test_screen_is_on_stdout_and_in_the_log_file_whatever_the_level(
     first, second = file.read_text().splitlines()
     assert START.sub("", first) == "2 stored" and second == "  next: python validate.py"
     assert console.getvalue() == ""
-
-
-@pytest.mark.parametrize("is_terminal", [True, False])
-def test_lines_are_cut_on_a_terminal_alone(
-    is_terminal: bool, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stdout = io.StringIO()
-    monkeypatch.setattr(stdout, "isatty", lambda: is_terminal)
-    monkeypatch.setattr(sys, "stdout", stdout)
-    set_up(file, "INFO", io.StringIO())
-    show("the whole line", "the…line")
-    assert stdout.getvalue() == ("the…line\n" if is_terminal else "the whole line\n")
-    assert file.read_text().endswith("the whole line\n")
 
 
 def test_log_file_tells_the_exit_code(file: Path) -> None:

@@ -25,7 +25,6 @@ from cdn2s3.console.progress import (
     above_a_bar,
     fitting,
     say,
-    shortened,
 )
 
 BUSY = Count(ended=900, size=360_000_000, failed=12, error_rate=0.01)
@@ -272,21 +271,6 @@ def test_bar_is_drawn_a_few_times_a_second_at_most(terminal: Terminal) -> None:
         progress.show(BUSY._replace(ended=ended))
     assert len(drawn(terminal.shown())) == 4
     progress.close()
-
-
-@pytest.mark.parametrize(
-    ("columns", "short"),
-    [
-        pytest.param(26, "https://cdn/a/b/i0178-1.jp", id="fits"),
-        pytest.param(16, "https…0178-1.jp", id="middle gives way"),
-        pytest.param(1, "…", id="nothing fits"),
-    ],
-)
-def test_shortened_keeps_both_ends(columns: int, short: str) -> None:
-    found = shortened("https://cdn/a/b/i0178-1.jp", columns)
-    assert len(found) <= columns
-    assert found[:3] == short[:3]
-    assert found[-3:] == short[-3:]
 
 
 def test_progress_lines_of_another_bar_stay_out_of_the_terminal(
