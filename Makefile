@@ -46,7 +46,7 @@ torture: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python $(PYTEST)
 
-test-lowest: VENV := $(VENV)-lowest
+test-lowest: override VENV := $(VENV)-lowest
 test-lowest: $(VENV)-lowest/.installed
 	$(BIN)/python $(PYTEST)
 
