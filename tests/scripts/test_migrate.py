@@ -443,8 +443,8 @@ def test_signal_in_a_command_before_a_run_names_that_command(world: World, argum
 
 def test_signal_before_a_run_names_the_run_as_it_was_given(world: World) -> None:
     interrupt = (
-        "import os, signal, cdn2s3.commands.plan.run_plan as module\n"
-        "module.worklist.survey = lambda *given: os.kill(os.getpid(), signal.SIGINT)\n"
+        "import os, signal, cdn2s3.planning.run_plan as module\n"
+        "module.survey.survey = lambda *given: os.kill(os.getpid(), signal.SIGINT)\n"
     )
     env_file = world.job.folder / "it is another.env"
     env_file.symlink_to("migration.env")
@@ -502,9 +502,9 @@ def test_kill_with_only_put_object_granted_ends_unverified_never_conflict(world:
 
 
 @pytest.mark.parametrize("error", ["MemoryError()", "SystemExit(0)"])
-@pytest.mark.parametrize("place", ["transfer.Transfer.move", "ledger.Ledger.record"])
+@pytest.mark.parametrize("place", ["transfer.pipeline.Transfer.move", "state.ledger.Ledger.record"])
 def test_worker_that_dies_is_seen(world: World, place: str, error: str) -> None:
-    module, name, attribute = place.split(".")
+    module, name, attribute = place.rsplit(".", 2)
     patch = (
         f"import threading, cdn2s3.{module} as module\n"
         f"whole = module.{name}.{attribute}\n"
@@ -529,7 +529,7 @@ def test_input_that_becomes_unreadable_on_the_way_stops_and_the_lines_add_up(
     world: World, processes: int
 ) -> None:
     patch = (
-        "import cdn2s3.commands.plan.survey as module\n"
+        "import cdn2s3.planning.survey as module\n"
         "whole = module.input_lines\n"
         "def breaking(path):\n"
         "    for number, line in enumerate(whole(path)):\n"
