@@ -35,6 +35,7 @@ from cdn2s3.cdn.body_reader import BodyReader
 from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
 from cdn2s3.cdn.client import CdnClient
 from cdn2s3.console import progress, rerun_hint, stdio
+from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.progress import SAY_EVERY
@@ -101,18 +102,19 @@ Returned = TypeVar("Returned")
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     rerun_hint.use_env_file("validate.py", arguments.env_file)
-    Signals()
+    signals = Signals()
     try:
-        settings = load(MigrationSettings, arguments.env_file)
+        settings, notes = load(MigrationSettings, arguments.env_file)
         run_binding.make_state_dir(settings.state_dir)
         set_up_logs(settings.state_dir / "validation.log", settings.log_level)
+        begin_log(*notes)
         with held_lock(settings.state_dir / LOCK, "validate.py"):
             return validate(settings, arguments)
     except FatalError as error:
         say_error("validate.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
-        name = "Ctrl-C" if interrupted.exit_code == EXIT_SIGINT else "SIGTERM"
+        name = "Ctrl-C" if interrupted.exit_code == EXIT_SIGINT else signals.name
         say_error("validate.py", f"stopped by {name} before the end: no verdict. Next: python validate.py")
         return interrupted.exit_code
 
