@@ -351,7 +351,7 @@ class Workers:
                 return
             if queue.has_more:
                 continue
-            certain, again = self._attribution.give_up()
+            certain, again = self._attribution.resolve_all()
             yield [self._recorded(done) for done in certain]
             if not again:
                 return
@@ -394,9 +394,9 @@ class Workers:
         batch = []
         for _ in range(len(self._results)):
             done = self._results.popleft()
-            if not self._attribution.hold(done):
+            if not self._attribution.defer(done):
                 batch.append(self._recorded(done))
-        certain, again = self._attribution.settle()
+        certain, again = self._attribution.resolve()
         queue.put(*again)
         return batch + [self._recorded(done) for done in certain]
 

@@ -23,7 +23,7 @@ from cdn2s3.errors import (
 )
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.resilience.retry import backoff
+from cdn2s3.resilience.retry import RetryPolicy, with_retries
 from cdn2s3.settings.declarations import MigrationSettings
 
 _CLOSED = {
@@ -98,18 +98,18 @@ def _asked(
     params: dict[str, Any],
 ) -> S3Response:
     """Return the answer to operation: a success, or one of the expected error codes; raise FatalError."""
-    failures = 0
-    while True:
-        try:
-            reply, _ = client.call(operation, Deadline(settings.upload_timeout), **params)
-            if reply.status < 300 or reply.code in expected:
-                return reply
-            raise _error(settings, reply, operation)
-        except TransientError as error:
-            failures += 1
-            if failures > settings.max_retries:
-                raise FatalError(f"{error.message}, {failures} times. Run it again later.") from error
-            pause(max(error.retry_after or 0.0, backoff(failures)))
+
+    def attempt() -> S3Response:
+        reply, _ = client.call(operation, Deadline(settings.upload_timeout), **params)
+        if reply.status < 300 or reply.code in expected:
+            return reply
+        raise _error(settings, reply, operation)
+
+    policy = RetryPolicy(settings.max_retries)
+    try:
+        return with_retries(attempt, policy, pause)
+    except TransientError as error:
+        raise FatalError(f"{error.message}, {policy.max_attempts} times. Run it again later.") from error
 
 
 def _error(settings: MigrationSettings, reply: S3Response, operation: str) -> MigrationError:
