@@ -35,6 +35,7 @@ _CLOSED = {
 _NO_CONSTRAINT = "us-east-1"  # the one region that CreateBucket must not name
 _OURS = "BucketAlreadyOwnedByYou"
 _TAKEN = "BucketAlreadyExists"
+_DENIED = "AccessDenied"
 
 MakeClient = Callable[[MigrationSettings], S3Client]
 
@@ -113,26 +114,30 @@ def _asked(
 
 
 def _error(settings: MigrationSettings, reply: S3Response, operation: str) -> MigrationError:
-    if reply.code == "AccessDenied":
+    if reply.code == _DENIED:
         return FatalError(
             f"the credentials may not create buckets. Grant this, or have {settings.destination_bucket} created "
             f"by somebody who may:\n  {policy(settings, 'CreateBucket', 'PutBucketPublicAccessBlock')}"
         )
     error = reply.error(operation)
-    return FatalError(f"{error.message}.") if isinstance(error, PermanentError) else error
+    return FatalError(f"{error}.") if isinstance(error, PermanentError) else error
 
 
 def _closed(settings: MigrationSettings, client: S3Client, pause: Callable[[float], object]) -> str:
     """Block public access; return a warning when that cannot be done."""
     params = {"PublicAccessBlockConfiguration": _CLOSED}
     try:
-        _asked(settings, client, pause, "put_public_access_block", set(), params)
+        reply = _asked(settings, client, pause, "put_public_access_block", {_DENIED}, params)
     except FatalError as error:
-        return (
-            f"public access could not be blocked ({str(error).splitlines()[0]}). AWS blocks it in new buckets by "
-            f"itself; to see it: aws s3api get-public-access-block --bucket {settings.destination_bucket}"
-        )
-    return ""
+        why = str(error)
+    else:
+        if reply.code != _DENIED:
+            return ""
+        why = "s3:PutBucketPublicAccessBlock is not granted"
+    return (
+        f"public access could not be blocked ({why}). AWS blocks it in new buckets by "
+        f"itself; to see it: aws s3api get-public-access-block --bucket {settings.destination_bucket}"
+    )
 
 
 def _of_another_owner(settings: MigrationSettings, make_client: MakeClient) -> str:
