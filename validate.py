@@ -22,8 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, TypeVar
 
@@ -51,7 +50,6 @@ from cdn2s3.errors import (
     EXIT_DONE,
     EXIT_SIGINT,
     EXIT_SOME_FAILED,
-    Cancelled,
     FatalError,
     TransientError,
     UsageError,
@@ -61,7 +59,8 @@ from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.planning import survey
 from cdn2s3.planning.survey import UrlSurvey
 from cdn2s3.reports import html, migration_report
-from cdn2s3.resilience.retry import backoff
+from cdn2s3.resilience.fan_out import fan_out
+from cdn2s3.resilience.retry import RetryPolicy, unless_stopped, with_retries
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
 from cdn2s3.state import run_binding
@@ -69,7 +68,7 @@ from cdn2s3.state.files import held_lock, lock_holder
 from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.state.lines import encode
 from cdn2s3.text import MB, percentage
-from cdn2s3.transfer.pipeline import RetryPolicy
+from cdn2s3.transfer.pipeline import TransferPolicy
 from cdn2s3.validation import findings as findings_module
 from cdn2s3.validation import spot_check
 from cdn2s3.validation.comparison import (
@@ -94,7 +93,6 @@ MOST_LOOKS = 1000  # keys that are asked for one by one before they are called m
 UNANSWERED_LIMIT = 2 * WORKERS  # spot checks in a row without an answer: that side is away
 _LINE_EVERY = 100_000  # keys between two log lines
 
-Item = TypeVar("Item")
 Returned = TypeVar("Returned")
 
 
@@ -328,7 +326,7 @@ class Validation:
         wanted = self.expected.absent(MOST_LOOKS)
         rows = (row for number, row in self.expected.missing() if number in wanted)
         stop = threading.Event()
-        with in_pool(lambda row: self._look(row, stop), rows, stop) as answers:
+        with fan_out(lambda row: self._look(row, stop), rows, WORKERS, stop) as answers:
             for answer in answers:
                 if isinstance(answer, Refused):
                     self.findings.look_refused = True
@@ -346,21 +344,20 @@ class Validation:
 
     def _look(self, row: Missing, stop: threading.Event) -> Found | Refused | None:
         """Return what is at the key of row; called by the pool's threads."""
-        failures = 0
-        while True:
+
+        def attempt() -> Found | Refused | None:
             try:
                 return look(self.client, row.key, Deadline(self.settings.upload_timeout, stop))
             except Refused as refused:
                 return refused
-            except TransientError as error:
-                failures += 1
-                if failures > self.settings.max_retries:
-                    raise FatalError(
-                        f"the bucket does not tell whether {row.key!r} is there: {error.message}. "
-                        "Run `python validate.py` again later."
-                    ) from error
-                if stop.wait(backoff(failures)):
-                    raise Cancelled from error
+
+        try:
+            return with_retries(attempt, RetryPolicy(self.settings.max_retries), unless_stopped(stop))
+        except TransientError as error:
+            raise FatalError(
+                f"the bucket does not tell whether {row.key!r} is there: {error.message}. "
+                "Run `python validate.py` again later."
+            ) from error
 
     # --- a few images, byte by byte ---
 
@@ -376,7 +373,9 @@ class Validation:
             BodyReader(settings.content_check, settings.max_buffer_bytes, "md5", PART_BYTES),
             self.keys,
             BufferPool(POOL_BYTES, stop),
-            RetryPolicy(settings.max_retries, settings.download_timeout, settings.upload_timeout),
+            TransferPolicy(
+                RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout
+            ),
             stop,
         )
         draw = random.Random(self.spot.seed)  # noqa: S311  # a sample, not a secret
@@ -384,7 +383,7 @@ class Validation:
         self.spot.drawn = min(self.spot.asked, spot_check.checkable(self.expected.states))
         drawn = ((number, self.records.completed(number)) for number in numbers)
         in_a_row = 0
-        with in_pool(lambda one: (one[0], checker.check(one[1])), drawn, stop) as checks:
+        with fan_out(lambda one: (one[0], checker.check(one[1])), drawn, WORKERS, stop) as checks:
             for number, check in counted_checks(checks, self.spot.drawn):
                 self._note_check(number, check)
                 in_a_row = in_a_row + 1 if check.outcome == spot_check.UNANSWERED else 0
@@ -419,38 +418,7 @@ def _said_by_migrate(*what: str) -> None:
     """Do nothing: missing.txt names malformed lines and collisions, migrate.py says why they are."""
 
 
-# --- the fan-out, and what shows how far it is ---
-
-
-@contextmanager
-def in_pool(
-    work: Callable[[Item], Returned], items: Iterable[Item], stop: threading.Event
-) -> Iterator[Iterator[Returned]]:
-    """Give what work returns for each of items, as it comes, from WORKERS threads.
-
-    items are taken in the main thread, a few ahead. At the end of the block stop is set: what is still under
-    way ends early, and its result is dropped.
-    """
-    with ThreadPoolExecutor(WORKERS) as pool:
-        try:
-            yield _results(pool, work, items)
-        finally:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _results(
-    pool: ThreadPoolExecutor, work: Callable[[Item], Returned], items: Iterable[Item]
-) -> Iterator[Returned]:
-    waiting: set[Future[Returned]] = set()
-    for item in items:
-        waiting.add(pool.submit(work, item))
-        if len(waiting) >= 2 * WORKERS:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-    for future in as_completed(waiting):
-        yield future.result()
+# --- what shows how far it is ---
 
 
 def told_pages(pages: Iterable[list[Found]], total: int) -> Iterator[list[Found]]:

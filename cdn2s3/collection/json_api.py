@@ -20,7 +20,7 @@ from cdn2s3.collection.pagination import ApiResponse, PagePosition, Paging
 from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.http.requests_adapter import PooledAdapter, new_session
 from cdn2s3.resilience.rate_limit import TokenBucket
-from cdn2s3.resilience.retry import backoff, retry_after
+from cdn2s3.resilience.retry import FailedAttempt, RetryPolicy, retry_after, with_retries
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.text import pluralize, redact
 
@@ -54,7 +54,7 @@ class Api:
         self._session = session
         self._token = settings.api_auth_token.reveal()
         self._timeout = settings.api_timeout
-        self._attempts = 1 + settings.max_retries
+        self._policy = RetryPolicy(settings.max_retries)
         self._sleep = sleep
         self._bucket = TokenBucket(settings.api_rate_limit, sleep=sleep)
 
@@ -63,25 +63,27 @@ class Api:
 
         Raise FatalError when it refuses or keeps failing.
         """
-        for attempt in range(1, self._attempts + 1):
+
+        def attempt() -> ApiResponse:
             self._bucket.take()
             log.debug("GET %s (%s)", redact(url), page)
-            try:
-                return self._attempt(url, page)
-            except TransientError as error:
-                last = error.message
-                if attempt == self._attempts:
-                    break
-                wait = error.retry_after if error.retry_after is not None else backoff(attempt)
+            return self._attempt(url, page)
+
+        def note(failed: FailedAttempt) -> None:
+            if failed.wait is not None:
                 log.warning(
                     "%s: %s. Attempt %d of %d; the next one in %.1f s",
-                    *(page, last, attempt, self._attempts, wait),
+                    *(page, failed.error, failed.failures, self._policy.max_attempts, failed.wait),
                 )
-                self._sleep(wait)
-        raise FatalError(
-            f"the API gave no {page} in {pluralize(self._attempts, 'attempt')}; the last one: {last}. "
-            "Try again when the API is well, or correct API_BASE_URL or API_TIMEOUT."
-        )
+
+        try:
+            return with_retries(attempt, self._policy, self._sleep, note)
+        except TransientError as error:
+            attempts = pluralize(self._policy.max_attempts, "attempt")
+            raise FatalError(
+                f"the API gave no {page} in {attempts}; the last one: {error}. "
+                "Try again when the API is well, or correct API_BASE_URL or API_TIMEOUT."
+            ) from error
 
     def _attempt(self, url: str, page: str) -> ApiResponse:
         try:
@@ -140,7 +142,7 @@ def _refusal(answer: requests.Response, url: str, page: str, token: str) -> Tran
     said = f"the API answered {status}{_phrase(status)}"
     if status in _TRY_AGAIN or status >= 500:
         asked = retry_after(answer.headers.get("retry-after"), time.time())
-        return TransientError(_TRY_AGAIN.get(status, "server_error"), said, asked)
+        return TransientError(_TRY_AGAIN.get(status, "server_error"), said, asked, status)
     words = _one_line(answer.content, token) if status >= 400 else ""  # a redirect's hold its address
     return FatalError(
         f"the API answered {status}{_phrase(status)} to {page} ({redact(url)}){_remedy(answer, url, bool(token))}"
