@@ -208,6 +208,7 @@ def fitting(figures: Sequence[Figure], columns: int) -> str:
     return text if len(text) <= room else text[: max(0, room - 1)] + "…"
 
 
+_KEYS_A_LINE = 100_000  # keys between two log lines of a listing
 SAY_EVERY = 5.0  # seconds; a step that takes less says nothing
 
 
@@ -233,3 +234,46 @@ def log_progress(
                 said_at = now
                 log.info("%s: %.0f %%", step, min(100.0, 100 * pair[0] / max(end, 1)))
         yield pair
+
+
+def listed_pages(pages: Iterable[list[Line]], total: int) -> Iterator[list[Line]]:
+    """Yield pages and show how many of about total keys they bring: a bar on a terminal, and log lines."""
+    began, keys, said = time.monotonic(), 0, 0
+    with ExitStack() as stack:
+        bar = stack.enter_context(
+            tqdm(total=total, unit=" keys", bar_format=COUNTED, disable=None, dynamic_ncols=True)
+        )
+        stack.enter_context(above_a_bar(sys.stderr))
+        for page in pages:
+            yield page
+            keys += len(page)
+            bar.update(len(page))
+            if keys - said >= _KEYS_A_LINE:
+                said = keys - keys % _KEYS_A_LINE
+                say(f"{keys:,} keys listed, {keys / (time.monotonic() - began):,.0f} a second")
+    log.info("%s keys listed", f"{keys:,}")
+
+
+def counted_checks(
+    checks: Iterable[Line], total: int, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Line]:
+    """Yield checks and show how many of total they are: a bar on a terminal, and a log line every few seconds."""
+    said_at = clock()
+    with ExitStack() as stack:
+        bar = stack.enter_context(
+            tqdm(
+                total=total,
+                desc="spot check",
+                unit=" images",
+                bar_format=COUNTED,
+                disable=None,
+                dynamic_ncols=True,
+            )
+        )
+        stack.enter_context(above_a_bar(sys.stderr))
+        for number, check in enumerate(checks, 1):
+            yield check
+            bar.update(1)
+            if clock() - said_at >= SAY_EVERY:
+                said_at = clock()
+                say(f"spot check: {number:,} of {total:,} images")

@@ -24,7 +24,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-import validate
+from cdn2s3.console.progress import counted_checks
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.env_file import read_env_file
 from cdn2s3.settings.loading import build
@@ -473,7 +473,7 @@ def test_validate_shows_on_a_terminal_how_far_the_spot_check_is(migrated: Job) -
 def test_checks_are_counted_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     seconds = iter(range(0, 10_000, 3))
-    assert list(validate.counted_checks(iter(range(2000)), 2000, lambda: next(seconds)))[-1] == 1999
+    assert list(counted_checks(iter(range(2000)), 2000, lambda: next(seconds)))[-1] == 1999
     assert "spot check: 1,000 of 2,000 images" in caplog.messages
     assert len(caplog.messages) == 1000
 
