@@ -28,7 +28,7 @@ from cdn2s3.text import bytes_text, duration, pluralize, printable, redact
 
 log = logging.getLogger(__name__)
 
-HEADS = 200  # of files drawn at random: the mean of log-normal sizes is then known to about 15 %
+HEADS = 200  # of files drawn at random: the mean of log-normal sizes is then known to about 15%
 HEAD_SECONDS = 20.0  # for all of them
 _SHOWN = 10
 _WIDTH = 79  # of a terminal's 80 columns
@@ -180,7 +180,7 @@ def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> l
             "(docs/ec2-setup.md)",
         ),
         row("once", dollars(found.once), "requests and machine"),
-        row("S3 limit", f"{share:.0f} %", f"of the {PREFIX_PUTS:,} PUT/s that S3 takes under one prefix"),
+        row("S3 limit", f"{share:.0f}%", f"of the {PREFIX_PUTS:,} PUT/s that S3 takes under one prefix"),
         row(
             "prices", f"of {table.date}", f"{table.source}; yours: {cost_estimate.PRICES_FILE} in this folder"
         ),

@@ -16,8 +16,8 @@ LINES = [(number, b"line") for number in range(100_000)]
     ("seconds_a_look", "said"),
     [
         pytest.param(0.5, [], id="a short step"),
-        pytest.param(3.0, ["reading a: 33 %", "reading a: 66 %", "reading a: 98 %"], id="a long one"),
-        pytest.param(60.0, [f"reading a: {n} %" for n in (16, 33, 49, 66, 82, 98)], id="a very long one"),
+        pytest.param(3.0, ["reading a: 33%", "reading a: 66%", "reading a: 98%"], id="a long one"),
+        pytest.param(60.0, [f"reading a: {n}%" for n in (16, 33, 49, 66, 82, 98)], id="a very long one"),
     ],
 )
 def test_step_tells_how_far_it_is(
@@ -34,4 +34,4 @@ def test_step_is_never_beyond_its_end(end: int, caplog: pytest.LogCaptureFixture
     ticks = itertools.count(0, 10)
     with caplog.at_level(logging.INFO):
         assert list(log_progress("s", LINES, end, lambda: next(ticks))) == LINES
-    assert set(caplog.messages) == {"s: 100 %"}
+    assert set(caplog.messages) == {"s: 100%"}
