@@ -39,9 +39,7 @@ from cdn2s3.console.logging_setup import set_level as set_log_level
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.progress import Progress
 from cdn2s3.console.signals import Interrupted, Signals
-from cdn2s3.destinations.s3 import capabilities
-from cdn2s3.destinations.s3.capabilities import ProbeResult
-from cdn2s3.destinations.s3.client import S3Client
+from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import CAUSES, EXIT_CODES_HELP, Cancelled, FatalError
 from cdn2s3.executors.base import InFlight, TaskQueue, TransferTimes
 from cdn2s3.executors.process_pool import ProcessPool
@@ -67,7 +65,7 @@ from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.text import duration
 from cdn2s3.transfer.outcome import Done, FailureAttribution, Result
 from cdn2s3.transfer.pipeline import Transfer
-from cdn2s3.transfer.wiring import equip, note_on, probe_patiently
+from cdn2s3.transfer.wiring import equip, note_on
 
 log = logging.getLogger("migrate")
 
@@ -259,7 +257,7 @@ class Mover(Protocol):
 
 @contextmanager
 def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int) -> Iterator[Mover]:
-    """Contact the bucket, find out what it checks, and give what moves URLs; raise FatalError."""
+    """Contact the destination, find out what it checks, and give what moves URLs; raise FatalError."""
     count = process_count(settings)
     most = Share(0, count).workers(settings.concurrency)
     processes = ProcessPool(count, most, TICK, settings.state_dir, lock, share) if count > 1 else None
@@ -267,15 +265,15 @@ def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int
         if processes:
             stack.enter_context(closing(processes))
             processes.start()  # its processes import what they need while the bucket is probed
-        client = S3Client(settings, adapter)
-        probed = probe_patiently(settings, client)
-        capabilities.log_capabilities(probed, settings)
+        destination = open_destination(settings, adapter)
+        destination.prepare()
+        destination.log_capabilities()
         if processes:
             log.info("%d processes with %d workers in all", count, settings.concurrency)
-            processes.equip(settings, probed, count, client.object_url)
+            processes.equip(settings, destination.handover(), count)
             yield processes
             return
-        transfer = equip(settings, client, probed)
+        transfer = equip(settings, destination)
         stack.enter_context(closing(transfer))
         yield Workers(keys, transfer, ledger, settings.concurrency)
 
@@ -284,9 +282,8 @@ def share(
     channel: WorkerChannel,
     stop: threading.Event,
     settings: MigrationSettings,
-    probed: ProbeResult,
+    known: object,
     count: int,
-    object_url: str,
 ) -> None:
     """Be one of count processes: move what the desk hands out, with this process's share of the workers."""
     set_log_level(settings.log_level)
@@ -297,7 +294,8 @@ def share(
     with ExitStack() as stack:
         stack.enter_context(files.synced_every_second(ledger.completed, ledger.failed))
         adapter = stack.enter_context(closing(PooledAdapter(workers, settings.ca_bundle)))
-        transfer = equip(settings, S3Client(settings, adapter, object_url), probed, part, stop)
+        destination = open_destination(settings, adapter, known)
+        transfer = equip(settings, destination, part, stop)
         stack.callback(transfer.close)
         pool = Workers(key_maker(settings), transfer, ledger, workers)
         batches = stack.enter_context(closing(pool.moved_from(channel.queue)))

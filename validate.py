@@ -39,12 +39,8 @@ from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.progress import SAY_EVERY
 from cdn2s3.console.signals import Interrupted, Signals
-from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.destinations.s3.destination import probe_key
-from cdn2s3.destinations.s3.iam import policy
-from cdn2s3.destinations.s3.listing import Found, Listing, look
-from cdn2s3.destinations.s3.multipart import PART_BYTES
-from cdn2s3.destinations.s3.objects import Refused
+from cdn2s3.destinations.base import PART_BYTES, Found, ReadRefused
+from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import (
     EXIT_CODES_HELP,
     EXIT_DONE,
@@ -238,8 +234,8 @@ class Validation:
         with ExitStack() as stack:
             adapter = PooledAdapter(WORKERS, self.settings.ca_bundle)
             stack.callback(adapter.close)
-            self.client = S3Client(self.settings, adapter)
-            self.findings.endpoint = self.client.endpoint
+            self.destination = open_destination(self.settings, adapter)
+            self.findings.endpoint = self.destination.endpoint
             self.records = stack.enter_context(
                 Records(self.expected, self.state / COMPLETED, self.state / FAILED)
             )
@@ -295,9 +291,9 @@ class Validation:
     def _list(self) -> None:
         """Compare every object that the listing shows; raise FatalError unless it comes to a proper end."""
         log.info("listing %s under %r", self.settings.destination_bucket, self.settings.destination_prefix)
-        ignored = probe_key(self.settings)
+        ignored = self.destination.probe_key
         total = self.expected.counts().urls
-        for page in told_pages(Listing(self.client, self.settings), total):
+        for page in told_pages(self.destination.list_pages(), total):
             for found in page:
                 if found.key != ignored:
                     self.findings.listed += 1
@@ -328,11 +324,11 @@ class Validation:
         stop = threading.Event()
         with in_pool(lambda row: self._look(row, stop), rows, stop) as answers:
             for answer in answers:
-                if isinstance(answer, Refused):
+                if isinstance(answer, ReadRefused):
                     self.findings.look_refused = True
                     log.warning(
-                        "HEAD is refused, so what the listing does not show is missing; to look, grant %s",
-                        policy(self.settings, "GetObject"),
+                        "HEAD is refused, so what the listing does not show is missing; to look, %s",
+                        answer.remedy,
                     )
                     return
                 self.findings.looked_at += 1
@@ -342,13 +338,13 @@ class Validation:
         if self.findings.omitted:
             log.warning("the listing left out %s objects that are there", f"{self.findings.omitted:,}")
 
-    def _look(self, row: Missing, stop: threading.Event) -> Found | Refused | None:
+    def _look(self, row: Missing, stop: threading.Event) -> Found | ReadRefused | None:
         """Return what is at the key of row; called by the pool's threads."""
         failures = 0
         while True:
             try:
-                return look(self.client, row.key, Deadline(self.settings.upload_timeout, stop))
-            except Refused as refused:
+                return self.destination.head(row.key, Deadline(self.settings.upload_timeout, stop))
+            except ReadRefused as refused:
                 return refused
             except TransientError as error:
                 failures += 1
@@ -370,7 +366,7 @@ class Validation:
         settings, stop = self.settings, threading.Event()
         checker = spot_check.SpotCheck(
             CdnClient(settings.url_prefix, adapter, stop),
-            self.client,
+            self.destination,
             BodyReader(settings.content_check, settings.max_buffer_bytes, "md5", PART_BYTES),
             self.keys,
             BufferPool(POOL_BYTES, stop),
@@ -387,7 +383,7 @@ class Validation:
                 self._note_check(number, check)
                 in_a_row = in_a_row + 1 if check.outcome == spot_check.UNANSWERED else 0
                 if check.outcome == spot_check.REFUSED:
-                    self.spot.not_done = f"the bucket refuses GET: grant {policy(settings, 'GetObject')}"
+                    self.spot.not_done = f"the bucket refuses GET: {check.message}"
                 elif in_a_row >= UNANSWERED_LIMIT:
                     self.spot.not_done = f"{in_a_row} in a row without an answer, the last: {check.message}"
                 if self.spot.not_done:

@@ -120,9 +120,8 @@ def _no_size(answers: Iterable[Head]) -> str:
 def counts_text(settings: MigrationSettings, survey: Survey) -> list[str]:
     """Return the lines that say what is in the input."""
     work = survey.work
-    place = f"s3://{settings.destination_bucket}/{settings.destination_prefix}"
     lines = [
-        f"plan: {settings.source_urls_file} -> {place} ({settings.aws_region})",
+        f"plan: {settings.source_urls_file} -> {settings.destination} ({settings.aws_region})",
         "",
         row("lines", f"{work.lines:,}"),
         row("blank", f"{work.blank:,}"),

@@ -24,8 +24,7 @@ from cdn2s3.commands.plan import drawn, looked_through, row
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.console.signals import Signals
-from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.destinations.s3.destination import Bucket, probe_key
+from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import (
     CAUSES,
     EXIT_DONE,
@@ -44,7 +43,7 @@ from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.text import MB, duration, redact
 from cdn2s3.transfer.outcome import Result
 from cdn2s3.transfer.pipeline import Transfer
-from cdn2s3.transfer.wiring import equip, probe_patiently
+from cdn2s3.transfer.wiring import equip
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +89,6 @@ class Sample:
         self,
         settings: MigrationSettings,
         transfer: Transfer,
-        bucket: Bucket,
         asked_to_stop: Callable[[], bool],
     ) -> None:
         """settings are those of rehearsal()."""
@@ -99,7 +97,7 @@ class Sample:
         self._timeout = settings.upload_timeout
         self._workers = settings.concurrency
         self._transfer = transfer
-        self._bucket = bucket
+        self._destination = transfer.destination
         self._asked_to_stop = asked_to_stop
 
     def go(self, urls: Sequence[str]) -> Outcomes:
@@ -118,7 +116,7 @@ class Sample:
                 self._each(self._compared, stored, verdicts)
         finally:
             self._each(self._deleted, results, left, whatever_happens=True)
-            left.append(self._gone(probe_key(self._settings)))
+            left.append(self._gone(self._destination.probe_key))
             for key in filter(None, left):
                 log.debug("left in the bucket: %s", key)
         counts = Counter(verdicts)
@@ -172,7 +170,7 @@ class Sample:
             raise Cancelled
         assert result.stored is not None
         try:
-            theirs = self._bucket.md5_at(result.key, Deadline(self._timeout))
+            theirs = self._destination.md5(result.key, Deadline(self._timeout))
             ours = result.stored.md5 if result.stored.md5 != "-" else self._md5_at_source(result.url)
         except (PermanentError, TransientError) as error:
             return error.message
@@ -199,7 +197,7 @@ class Sample:
         """Delete what is at key, with further attempts; return key where it stays, else ""."""
         for failures in range(1, self._transfer.policy.max_retries + 2):
             try:
-                return "" if self._bucket.delete(key, Deadline(self._timeout)) else key
+                return "" if self._destination.delete(key, Deadline(self._timeout)) else key
             except TransientError as error:
                 log.debug("delete of %s failed: %s", key, error.message)
                 if self._asked_to_stop():
@@ -287,20 +285,17 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
         )
         return EXIT_DONE
     there = rehearsal(settings)
-    show(
-        f"sample: {len(urls):,} of {work.pending:,} pending URLs, to "
-        f"s3://{there.destination_bucket}/{there.destination_prefix}"
-    )
+    show(f"sample: {len(urls):,} of {work.pending:,} pending URLs, to {there.destination}")
     refused = bool(work.collisions) and settings.on_collision == "refuse"
     if refused:
         collide = f"{work.collisions:,} URLs collide"
         log.warning("%s: a run would not start; see python migrate.py --plan", collide)
     with closing(PooledAdapter(there.concurrency, there.ca_bundle)) as adapter:
-        client = S3Client(there, adapter)
-        probed = probe_patiently(there, client)
-        transfer, bucket = equip(there, client, probed), Bucket(there, client, probed.guard)
+        destination = open_destination(there, adapter)
+        destination.prepare()
+        transfer = equip(there, destination)
         with closing(transfer), signals.noted():
-            outcomes = Sample(there, transfer, bucket, lambda: bool(signals.received)).go(urls)
+            outcomes = Sample(there, transfer, lambda: bool(signals.received)).go(urls)
     show("\n".join(text(settings, outcomes, work.pending)))
     if signals.received:
         return 128 + signals.received

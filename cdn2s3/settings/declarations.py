@@ -218,6 +218,11 @@ class MigrationSettings:
     def max_buffer_bytes(self) -> int:
         return self.max_buffer_mb * MB
 
+    @property
+    def destination(self) -> str:
+        """Where images go, as a person would write it."""
+        return f"s3://{self.destination_bucket}/{self.destination_prefix}"
+
 
 def key_maker(settings: MigrationSettings) -> KeyMaker:
     """Return how URLs become keys under settings."""

@@ -39,9 +39,8 @@ def bind(settings: MigrationSettings) -> None:
             return
         _forget_failures(settings.state_dir)
         log.info(
-            "nothing was stored yet: this state now belongs to s3://%s/%s (changed: %s)",
-            settings.destination_bucket,
-            settings.destination_prefix,
+            "nothing was stored yet: this state now belongs to %s (changed: %s)",
+            settings.destination,
             ", ".join(changed),
         )
     with replacing(settings.state_dir / RUN) as file:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cdn2s3.console.progress import log_progress
-from cdn2s3.destinations.s3.listing import Found
+from cdn2s3.destinations.base import Found
 from cdn2s3.errors import CAUSES, FatalError
 from cdn2s3.keys import InvalidUrl, KeyMaker
 from cdn2s3.planning import survey

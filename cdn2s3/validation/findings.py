@@ -33,7 +33,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from cdn2s3.console import rerun_hint
-from cdn2s3.destinations.s3.listing import Found
+from cdn2s3.destinations.base import Found
 from cdn2s3.errors import CAUSES
 from cdn2s3.planning.survey import UrlSurvey
 from cdn2s3.reports.contact_sheet import MOST, SHEET_BYTES, Pictures

@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from hashlib import md5
 from itertools import islice
 from typing import NamedTuple
@@ -14,10 +15,9 @@ from typing import NamedTuple
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
 from cdn2s3.cdn.buffer_pool import BufferExhausted, BufferLease, BufferPool
 from cdn2s3.cdn.client import CdnClient
-from cdn2s3.destinations.s3.client import S3Client, S3Response
-from cdn2s3.errors import Cancelled, FatalError, PermanentError, TransientError
+from cdn2s3.destinations.base import Destination, ObjectBody, ReadRefused
+from cdn2s3.errors import Cancelled, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
-from cdn2s3.http.response import Response
 from cdn2s3.keys import KeyMaker
 from cdn2s3.records import Image
 from cdn2s3.reports.contact_sheet import BoundedCapture, Pictures
@@ -99,7 +99,7 @@ class SpotCheck:
     def __init__(
         self,
         source: CdnClient,
-        client: S3Client,
+        destination: Destination,
         reader: BodyReader,
         keys: KeyMaker,
         budget: BufferPool,
@@ -107,7 +107,7 @@ class SpotCheck:
         stop: threading.Event,
     ) -> None:
         self._source = source
-        self._client = client
+        self._destination = destination
         self._reader = reader
         self._keys = keys
         self._budget = budget
@@ -144,13 +144,13 @@ class SpotCheck:
                 body.start()
             parts = body.parts() if isinstance(body, LargeBody) else _whole(body)
             object_limit = Deadline(self._policy.upload_timeout, self._stop)
-            with self._client.open("GET", blank.key, object_limit) as theirs:
-                if theirs.status != 200:
-                    return _not_read(blank, theirs)
+            with self._read(blank, object_limit) as theirs:
+                if isinstance(theirs, Check):
+                    return theirs
                 same, source, found, pictures = _both(
                     parts, theirs, object_limit, self._policy.upload_timeout
                 )
-                etag = theirs.headers.get("etag", "").strip('"')
+                etag = theirs.etag
         return blank._replace(
             outcome=IDENTICAL if same else DIFFERENT,
             media_type=body.media_type,
@@ -160,26 +160,27 @@ class SpotCheck:
             pictures=pictures,
         )
 
+    @contextmanager
+    def _read(self, blank: Check, deadline: Deadline) -> Iterator[ObjectBody | Check]:
+        """Give the object of blank to read, or the outcome where it cannot be; raise TransientError or FatalError."""
+        with ExitStack() as stack:
+            try:
+                body = stack.enter_context(self._destination.read(blank.key, deadline))
+            except ReadRefused as refused:
+                yield blank._replace(outcome=REFUSED, message=refused.remedy)
+                return
+            except PermanentError as error:
+                yield blank._replace(message=error.message)
+                return
+            yield body or blank._replace(outcome=OBJECT_GONE, message="nothing is at the key")
+
 
 def _whole(image: Image) -> Iterator[memoryview]:
     yield image.body
 
 
-def _not_read(blank: Check, theirs: Response) -> Check:
-    """Return the outcome that an answer of S3 other than 200 is; raise TransientError or FatalError."""
-    reply = S3Response(theirs.status, theirs.headers, theirs.body())
-    if reply.status == 404 and reply.code != "NoSuchBucket":
-        return blank._replace(outcome=OBJECT_GONE, message="the bucket answered 404")
-    if reply.status == 403 and reply.code in ("", "AccessDenied"):
-        return blank._replace(outcome=REFUSED, message="the bucket answered 403")
-    error = reply.error("GET")
-    if isinstance(error, (TransientError, FatalError)):
-        raise error
-    return blank._replace(message=f"the bucket answered {reply.status} {reply.code}".rstrip())
-
-
 def _both(
-    parts: Iterator[memoryview], theirs: Response, deadline: Deadline, timeout: float
+    parts: Iterator[memoryview], theirs: ObjectBody, deadline: Deadline, timeout: float
 ) -> tuple[bool, Body, Body, Pictures]:
     """Read both sides to their ends; return whether they are equal, what each was, and small ones themselves.
 

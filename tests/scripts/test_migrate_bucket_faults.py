@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 import pytest
 
-from cdn2s3.destinations.s3.destination import PROBE_NAME
+from cdn2s3.destinations.base import PROBE_NAME
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
 from tests.fakes.source import SourceServer

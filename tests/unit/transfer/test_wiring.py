@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from cdn2s3.cdn.buffer_pool import POOL_BYTES
-from cdn2s3.destinations.s3.capabilities import ProbeResult
+from cdn2s3.destinations.s3.capabilities import Capabilities
 from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.destinations.s3.destination import Capabilities
+from cdn2s3.destinations.s3.destination import S3Destination
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.records import WHOLE, Share
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
 from cdn2s3.transfer.wiring import equip
 
-PROBED = ProbeResult(Capabilities(True, True, True, True), encrypted_by_kms=False, can_delete=True)
+CAPABILITIES = Capabilities(True, True, True, True)
 
 
 def settings_with(**values: str) -> MigrationSettings:
@@ -42,8 +42,8 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pools_and_paces_are_the_share_of_the_process(process: Share, workers: int) -> None:
     settings = settings_with(CONCURRENCY="150", BANDWIDTH_LIMIT_MBPS="80")
     stop = threading.Event()
-    client = S3Client(settings, PooledAdapter(1))
-    transfer = equip(settings, client, PROBED, process, stop)
+    destination = S3Destination(settings, S3Client(settings, PooledAdapter(1)), CAPABILITIES)
+    transfer = equip(settings, destination, process, stop)
     assert [endpoint.workers for endpoint in transfer.endpoints] == [workers, workers]
     assert transfer.source._wire._most_idle == workers
     assert transfer.stop is stop
