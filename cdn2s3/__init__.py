@@ -1,1 +1,6 @@
-"""Move public images from a CDN to an S3 bucket: the parts that the three scripts are made of."""
+"""The parts of the three scripts, in rooms; imports point only down this list.
+
+errors, text, keys, records, file_names, atomic_file, bootstrap: the ground floor
+settings, console, http, resilience < state, cdn, destinations < collection, planning, transfer
+< executors, reports < validation, commands < the scripts. tests/meta/test_layers.py keeps it so.
+"""

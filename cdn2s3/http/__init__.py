@@ -1,1 +1,4 @@
-"""TODO room docstring."""
+"""HTTP/1.1 over pooled connections, on which every wait ends at a deadline or when the run stops.
+
+May import the ground floor only. Begin with deadline.py, then pool.py, then connection.py.
+"""

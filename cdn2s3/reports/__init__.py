@@ -1,1 +1,4 @@
-"""TODO room docstring."""
+"""What a run tells afterwards: the accounting of every line, metrics, and the reports as JSON and HTML.
+
+May import transfer, planning, collection and below. Begin with accounting.py.
+"""

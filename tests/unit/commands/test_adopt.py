@@ -13,7 +13,8 @@ from cdn2s3.destinations.base import Found
 from cdn2s3.errors import FatalError
 from cdn2s3.settings import declarations
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.state import files, ledger, lines
+from cdn2s3.state import files, ledger
+from cdn2s3.state.lines import whole_lines
 from cdn2s3.state.run_binding import LOCK
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
@@ -42,7 +43,7 @@ def adopted(
     )
     work = plan.looked_through(settings).work
     result = adopt.adopt(settings, declarations.key_maker(settings), work, pages)
-    rows = [ledger.completed(line) for line in lines.whole_lines(folder / "completed.txt")]
+    rows = [ledger.completed(line) for line in whole_lines(folder / "completed.txt")]
     assert None not in rows
     return result, [row for row in rows if row is not None]
 
@@ -118,7 +119,7 @@ def test_listing_that_breaks_keeps_what_came_and_says_what_to_do(tmp_path: Path)
 
     with pytest.raises(FatalError, match=r"(?s)403.*plain `python migrate.py`"):
         adopted(tmp_path, [PREFIX + "a.jpg", PREFIX + "b.jpg"], pages())  # type: ignore[arg-type]
-    assert len(list(lines.whole_lines(tmp_path / "completed.txt"))) == 1
+    assert len(list(whole_lines(tmp_path / "completed.txt"))) == 1
 
 
 # --- the command ---

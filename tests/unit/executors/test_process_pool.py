@@ -32,8 +32,8 @@ TICK = 0.02
 URLS = [f"https://cdn.example/{number}.jpg" for number in range(300)]
 
 
-def tell(desk: WorkerChannel, done: list[Done], note: str) -> None:
-    desk.report(done, note, InFlight(), 0)
+def tell(channel: WorkerChannel, done: list[Done], note: str) -> None:
+    channel.report(done, note, InFlight(), 0)
 
 
 # bodies: what a process does instead of moving images
@@ -45,26 +45,26 @@ def result_of(url: str) -> Result:
     return Result(url, url[-8:], Stored("etag", 5, "-", already_there=False), "image/jpeg")
 
 
-def move_all(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+def move_all(channel: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     """Record each task at once, and report it."""
     ledger = Ledger(state_dir)
     try:
-        for task in desk.feed:
+        for task in channel.queue:
             if stop.is_set():
                 return
             result = result_of(task.url)
             ledger.record(result.record(time.time()))
-            tell(desk, [Done(task, result)], "busy")
+            tell(channel, [Done(task, result)], "busy")
     finally:
         ledger.completed.close()
         ledger.failed.close()
 
 
-def die_once(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+def die_once(channel: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     """As move_all, but the first process to come so far is killed between a record and its report."""
     ledger = Ledger(state_dir)
     mark = state_dir / "died"
-    for number, task in enumerate(desk.feed):
+    for number, task in enumerate(channel.queue):
         result = result_of(task.url)
         ledger.record(result.record(time.time()))
         if number == 20:
@@ -75,74 +75,74 @@ def die_once(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> Non
             else:
                 os.write(ledger.completed._fd, b"https://cdn.example/torn")  # and a line is torn
                 os.kill(os.getpid(), signal.SIGKILL)
-        tell(desk, [Done(task, result)], "")
+        tell(channel, [Done(task, result)], "")
     ledger.completed.close()
     ledger.failed.close()
 
 
-def die_at_once(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
-    next(desk.feed)
+def die_at_once(channel: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+    next(channel.queue)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def cannot_go_on(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
-    for task in desk.feed:
+def cannot_go_on(channel: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+    for task in channel.queue:
         if task.url.endswith("/7.jpg"):
             raise UsageError("the bucket said no")
         if stop.wait(0.01):
             return
-        tell(desk, [Done(task, result_of(task.url))], "")
+        tell(channel, [Done(task, result_of(task.url))], "")
 
 
-def until_stopped(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
-    tell(desk, [], "waiting")
+def until_stopped(channel: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+    tell(channel, [], "waiting")
     stop.wait(30)
-    tell(desk, [Done(next(desk.feed), result_of(URLS[0]))], "")
+    tell(channel, [Done(next(channel.queue), result_of(URLS[0]))], "")
 
 
-def talkative(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+def talkative(channel: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     """Be told to stop, and say far more than a pipe holds before the end."""
-    tell(desk, [], "waiting")
+    tell(channel, [], "waiting")
     stop.wait(30)
     for _ in range(50):
-        tell(desk, [], "x" * 100_000)
+        tell(channel, [], "x" * 100_000)
 
 
-def die_when_stopped(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+def die_when_stopped(channel: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     """Be told to stop, record an upload that was in flight, and be killed before telling it."""
     ledger = Ledger(state_dir)
-    task = next(desk.feed)
-    tell(desk, [], "waiting")
+    task = next(channel.queue)
+    tell(channel, [], "waiting")
     stop.wait(30)
     ledger.record(result_of(task.url).record(time.time()))
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def at_a_stroke(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+def at_a_stroke(channel: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     """Report all that has come in one go, as a process does that was held up; none after the end."""
     ledger = Ledger(state_dir)
     done: list[Done] = []
-    for task in desk.feed:
+    for task in channel.queue:
         result = result_of(task.url)
         ledger.record(result.record(time.time()))
         done.append(Done(task, result))
-        if not desk.feed.has_more:
-            tell(desk, done, "")
+        if not channel.queue.has_more:
+            tell(channel, done, "")
             done = []
     ledger.completed.close()
     ledger.failed.close()
 
 
-def die_in_doubt(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+def die_in_doubt(channel: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     """Hold all that comes in doubt until the end is told; then one is killed, and the other one takes its time."""
     mark = state_dir / "died"
     if mark.exists():  # this is the new one
-        move_all(desk, stop, state_dir)
+        move_all(channel, stop, state_dir)
         return
     tasks = []
-    for task in desk.feed:
+    for task in channel.queue:
         tasks.append(task)
-        desk.report([], "", InFlight(), len(tasks))
+        channel.report([], "", InFlight(), len(tasks))
     try:
         mark.touch(exist_ok=False)
     except FileExistsError:
@@ -150,28 +150,28 @@ def die_in_doubt(desk: WorkerChannel, stop: threading.Event, state_dir: Path) ->
         ledger = Ledger(state_dir)
         for task in tasks:
             ledger.record(result_of(task.url).record(time.time()))
-            tell(desk, [Done(task, result_of(task.url))], "")
+            tell(channel, [Done(task, result_of(task.url))], "")
     else:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def say_number(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+def say_number(channel: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     """Report each task under this process's number; the second process is killed once."""
-    for task in desk.feed:
+    for task in channel.queue:
         mark = state_dir / "died"
-        if desk.number == 1 and not mark.exists():
+        if channel.number == 1 and not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        tell(desk, [Done(task, result_of(task.url)._replace(key=str(desk.number)))], "")
+        tell(channel, [Done(task, result_of(task.url)._replace(key=str(channel.number)))], "")
 
 
-def warn_and_move(desk: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
+def warn_and_move(channel: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     """Warn twice of what meets every process, once of what only this one has met, and report all."""
     for _ in range(2):
         logging.getLogger("cdn2s3.resilience.circuit_breaker").warning("the source is down: refused")
     logging.getLogger("cdn2s3.resilience.circuit_breaker").warning("only in %d", os.getpid())
-    for task in desk.feed:
-        tell(desk, [Done(task, result_of(task.url))], "")
+    for task in channel.queue:
+        tell(channel, [Done(task, result_of(task.url))], "")
 
 
 def test_warning_of_all_processes_is_logged_once(make: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -194,12 +194,12 @@ Make = Callable[..., ProcessPool]
 def make(tmp_path: Path, lock: int) -> Make:
     Ledger(tmp_path).completed.close()
 
-    def crew(body: Callable[..., None], count: int = 2, workers: int = 4) -> ProcessPool:
+    def processes(body: Callable[..., None], count: int = 2, workers: int = 4) -> ProcessPool:
         made = ProcessPool(count, workers, TICK, tmp_path, lock, body)
         made.equip(tmp_path)
         return made
 
-    return crew
+    return processes
 
 
 def urls_in(path: Path) -> list[str]:
@@ -207,8 +207,8 @@ def urls_in(path: Path) -> list[str]:
     return [row.url for row in rows if row is not None]
 
 
-def moved(crew: ProcessPool, urls: list[str]) -> list[Done]:
-    return [done for batch in crew.moved(Task(url) for url in urls) for done in batch]
+def moved(processes: ProcessPool, urls: list[str]) -> list[Done]:
+    return [done for batch in processes.moved(Task(url) for url in urls) for done in batch]
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -223,8 +223,8 @@ def test_each_task_is_done_once(make: Make, tmp_path: Path, count: int) -> None:
 def test_killed_process_is_replaced_and_nothing_is_done_twice(
     make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    crew = make(die_once)
-    done = moved(crew, URLS)
+    processes = make(die_once)
+    done = moved(processes, URLS)
     assert sorted(d.task.url for d in done) == sorted(URLS)
     recorded = urls_in(tmp_path / COMPLETED)
     assert len(recorded) == len(set(recorded)) == len(URLS) - 30
@@ -250,11 +250,11 @@ def test_processes_that_keep_dying_stop_the_run(make: Make, monkeypatch: pytest.
 
 
 def test_what_stops_one_process_stops_all_with_its_exit_code(make: Make) -> None:
-    crew = make(cannot_go_on)
+    processes = make(cannot_go_on)
     with pytest.raises(FatalError, match="the bucket said no") as caught:
-        moved(crew, URLS)
+        moved(processes, URLS)
     assert caught.value.exit_code == UsageError.exit_code
-    assert not crew._members
+    assert not processes._handles
 
 
 def test_list_that_breaks_off_stops_the_run_and_what_was_done_is_told(make: Make, tmp_path: Path) -> None:
@@ -278,19 +278,19 @@ def test_processes_are_numbered_and_a_new_one_has_the_number_of_the_dead(make: M
 
 
 def test_few_tasks_are_shared(make: Make) -> None:
-    crew = make(until_stopped)
-    for _ in crew.moved(Task(url) for url in URLS[:10]):
-        if not crew._stopping:
-            assert sorted(len(member.at) for member in crew._members) == [4, 6]
-            crew.stop()
+    processes = make(until_stopped)
+    for _ in processes.moved(Task(url) for url in URLS[:10]):
+        if not processes._stopping:
+            assert sorted(len(handle.at) for handle in processes._handles) == [4, 6]
+            processes.stop()
 
 
 def test_stop_ends_all_processes_and_what_they_ended_is_told(make: Make) -> None:
-    crew, done = make(until_stopped), []
-    for batch in crew.moved(Task(url) for url in URLS):
+    processes, done = make(until_stopped), []
+    for batch in processes.moved(Task(url) for url in URLS):
         done += batch
-        if crew.note() == "waiting" and not crew._stopping:
-            crew.stop()
+        if processes.note() == "waiting" and not processes._stopping:
+            processes.stop()
     assert len(done) == 2
 
 
@@ -301,22 +301,22 @@ def test_reports_that_come_at_a_stroke_end_nobody_early(make: Make, caplog: pyte
 
 
 def test_record_of_a_process_killed_while_stopping_is_told(make: Make) -> None:
-    crew, done = make(die_when_stopped, 1), []
-    for batch in crew.moved(Task(url) for url in URLS):
+    processes, done = make(die_when_stopped, 1), []
+    for batch in processes.moved(Task(url) for url in URLS):
         done += batch
-        if crew.note() == "waiting" and not crew._stopping:
-            crew.stop()
+        if processes.note() == "waiting" and not processes._stopping:
+            processes.stop()
     assert [d.task.url for d in done] == URLS[:1]
 
 
 @pytest.mark.parametrize("body", [until_stopped, talkative])
 def test_consumer_that_gives_up_leaves_no_process(make: Make, body: Callable[..., None]) -> None:
-    crew = make(body)
-    batches = crew.moved(Task(url) for url in URLS)
+    processes = make(body)
+    batches = processes.moved(Task(url) for url in URLS)
     next(batches)
-    members = list(crew._members)
+    handles = list(processes._handles)
     batches.close()
-    assert all(member.process.exitcode == 0 for member in members)
+    assert all(handle.process.exitcode == 0 for handle in handles)
 
 
 def test_children_of_a_killed_parent_end_within_a_second_and_hold_the_lock_till_then(tmp_path: Path) -> None:
@@ -369,14 +369,14 @@ def is_running(pid: int) -> bool:
 
 
 def test_failed_record_of_a_dead_process_is_told_with_its_attempts(make: Make, tmp_path: Path) -> None:
-    crew = make(move_all)
+    processes = make(move_all)
     ledger = Ledger(tmp_path)
     before: Any = {COMPLETED: 0, FAILED: 0}
     ledger.record(Result(URLS[1], "", cause="timeout", message="slow", attempts=4).record(0))
     ledger.record(Result(URLS[2], "k", Stored("e", 7, "-", False), "image/png").record(0))
     ledger.completed.close()
     ledger.failed.close()
-    found = crew._recorded({url: Task(url) for url in URLS[:3]}, before)
+    found = processes._recorded({url: Task(url) for url in URLS[:3]}, before)
     assert set(found) == {URLS[1], URLS[2]}
     assert (found[URLS[1]].result.cause, found[URLS[1]].result.attempts) == ("timeout", 4)
     stored = found[URLS[2]].result.stored
@@ -384,18 +384,18 @@ def test_failed_record_of_a_dead_process_is_told_with_its_attempts(make: Make, t
 
 
 def test_processes_started_early_end_when_there_is_no_work(tmp_path: Path, lock: int) -> None:
-    crew = ProcessPool(2, 4, TICK, tmp_path, lock, until_stopped)
-    crew.start()
-    processes = [member.process for member in crew._members]
-    crew.close()
+    processes = ProcessPool(2, 4, TICK, tmp_path, lock, until_stopped)
+    processes.start()
+    processes = [handle.process for handle in processes._handles]
+    processes.close()
     assert [process.exitcode for process in processes] == [0, 0]
 
 
 def test_ctrl_c_that_reaches_a_process_while_it_starts_does_not_end_it(make: Make) -> None:
-    crew = make(move_all)
-    crew.start()
-    for member in crew._members:  # the terminal sends it to all of them
-        os.kill(member.process.pid, signal.SIGINT)
-    done = moved(crew, URLS)
+    processes = make(move_all)
+    processes.start()
+    for handle in processes._handles:  # the terminal sends it to all of them
+        os.kill(handle.process.pid, signal.SIGINT)
+    done = moved(processes, URLS)
     assert sorted(d.task.url for d in done) == sorted(URLS)
-    assert crew._deaths == 0
+    assert processes._deaths == 0

@@ -21,7 +21,6 @@ from typing import Callable
 import pytest
 
 from cdn2s3.errors import Cancelled, FatalError, TransientError
-from cdn2s3.http import connection as under_test
 from cdn2s3.http.connection import Connection
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.dialing import Origin, tls_context, translated
@@ -130,7 +129,7 @@ def test_send_to_a_server_that_does_not_read_ends_at_the_deadline(tls: TlsMateri
 def test_body_sent_past_many_timeouts_arrives_as_it_is(
     tls: TlsMaterial | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(under_test, "SLICE", 0.01)  # most writes time out in the middle and go on
+    monkeypatch.setattr("cdn2s3.http.deadline.SLICE", 0.01)  # most writes time out in the middle and go on
     pieces = [b"head\r\n\r\n", memoryview(os.urandom(6_000_000)), bytearray(b"tail")]
     received: list[str] = []
     done = threading.Event()
@@ -341,7 +340,7 @@ def test_contexts_verify_and_ask_for_a_modern_protocol(tls_material: TlsMaterial
 @pytest.fixture
 def no_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a wait end by what comes alone: not because it is time to look at the clock."""
-    monkeypatch.setattr(under_test, "SLICE", 30.0)
+    monkeypatch.setattr("cdn2s3.http.deadline.SLICE", 30.0)
 
 
 def in_pieces(body: bytes, count: int) -> Serve:

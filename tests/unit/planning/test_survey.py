@@ -214,7 +214,7 @@ def test_only_records_are_done_and_a_torn_one_is_not(
 
 
 @pytest.mark.parametrize(
-    ("lines", "fates"),
+    ("lines", "statuses"),
     [
         pytest.param([b"a\x01.jpg", b"a%01.jpg", b"b"], [MALFORMED, DUPLICATE, PENDING], id="both malformed"),
         pytest.param([b"\xe9.jpg", b"%E9.jpg"], [DUPLICATE, PENDING], id="malformed before its twin"),

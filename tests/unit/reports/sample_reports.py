@@ -174,6 +174,7 @@ def validation(checks: int = 60) -> tuple[dict[str, Any], dict[str, Pictures]]:
                 "checks": made,
             },
             "next": ["python migrate.py --redo missing.txt"],
+            "next_replaces_objects": [False],
             "advice": "",
         },
         pictures,

@@ -171,16 +171,16 @@ def test_token_bucket_never_gives_more_than_the_rate_allows(rate: float, pauses:
 def moved_by_second(bandwidth: Bandwidth, clock: FakeClock, sizes: Iterator[int], seconds: int) -> list[int]:
     """Download sizes with 150 workers, 0.2 s each, as bandwidth admits; return the bytes of each second."""
     moved, began = [0] * seconds, clock.now
-    underway: deque[tuple[float, int]] = deque()  # when it ends, its size
+    in_flight: deque[tuple[float, int]] = deque()  # when it ends, its size
     for millisecond in range(1000 * seconds):
         clock.now = began + millisecond / 1000
-        while underway and underway[0][0] <= clock.now:
-            came = underway.popleft()[1]
+        while in_flight and in_flight[0][0] <= clock.now:
+            came = in_flight.popleft()[1]
             bandwidth.was(came)
             moved[millisecond // 1000] += came
-        while len(underway) < 150 and not bandwidth.due_in():
+        while len(in_flight) < 150 and not bandwidth.due_in():
             bandwidth.begin()
-            underway.append((clock.now + 0.2, next(sizes)))
+            in_flight.append((clock.now + 0.2, next(sizes)))
     return moved
 
 

@@ -82,7 +82,7 @@ def test_fingerprints_of_lines_that_share_a_bucket_are_kept_apart() -> None:
 
 def test_fingerprints_of_half_a_million_lines_take_little_memory() -> None:
     script = (
-        "import resource; from cdn2s3.fingerprints import Fingerprints\n"
+        "import resource; from cdn2s3.state.key_index import Fingerprints\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"  # KiB on Linux
         "before, lines = peak(), Fingerprints()\n"
         "for number in range(500_000): lines.add(b'%d' % number)\n"

@@ -17,29 +17,29 @@ from tests.properties import examples
 
 
 def test_feed_hands_out_what_was_put_in_before_the_list() -> None:
-    feed = TaskQueue([Task("a"), Task("b")])
-    first = next(feed)
-    feed.put(Task("x"), Task("y"))
-    assert feed.has_more
-    assert [first.url, *(task.url for task in feed)] == ["a", "x", "y", "b"]
-    assert not feed.has_more
-    feed.put(Task("z"))  # a feed that has ended goes on when something is put back
-    assert [task.url for task in feed] == ["z"]
+    queue = TaskQueue([Task("a"), Task("b")])
+    first = next(queue)
+    queue.put(Task("x"), Task("y"))
+    assert queue.has_more
+    assert [first.url, *(task.url for task in queue)] == ["a", "x", "y", "b"]
+    assert not queue.has_more
+    queue.put(Task("z"))  # a feed that has ended goes on when something is put back
+    assert [task.url for task in queue] == ["z"]
 
 
 def test_open_feed_waits_until_it_is_closed() -> None:
-    feed, got = TaskQueue(is_open=True), []
-    worker = threading.Thread(target=lambda: got.extend(task.url for task in feed))
+    queue, got = TaskQueue(is_open=True), []
+    worker = threading.Thread(target=lambda: got.extend(task.url for task in queue))
     worker.start()
-    feed.put(Task("a"), Task("b"))
-    feed.close()
+    queue.put(Task("a"), Task("b"))
+    queue.close()
     worker.join(10)
     assert got == ["a", "b"]
 
 
 def test_threads_share_a_feed_without_a_task_twice() -> None:
-    feed, got = TaskQueue(Task(str(number)) for number in range(2000)), []
-    threads = [threading.Thread(target=lambda: got.extend(task.url for task in feed)) for _ in range(8)]
+    queue, got = TaskQueue(Task(str(number)) for number in range(2000)), []
+    threads = [threading.Thread(target=lambda: got.extend(task.url for task in queue)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -55,16 +55,16 @@ class Clock:
 
 
 def failed(
-    side: Endpoint,
+    endpoint: Endpoint,
     url: str,
     retry_after_recovery: bool = False,
     started_after: int = -1,
     cause_before: str = "",
 ) -> Done:
-    doubt = FailureEvidence(side.name, side.health(), started_after)
+    evidence = FailureEvidence(endpoint.name, endpoint.health(), started_after)
     return Done(
         Task(url, cause=cause_before, retry_after_recovery=retry_after_recovery),
-        Result(url, "k", cause="forbidden", doubt=doubt),
+        Result(url, "k", cause="forbidden", evidence=evidence),
     )
 
 
@@ -72,30 +72,30 @@ def new_side(clock: Clock) -> Endpoint:
     return Endpoint("source", 500, 1e9, threading.Event(), clock=clock)
 
 
-def fail(side: Endpoint, count: int) -> None:
-    for ticket in [side.acquire() for _ in range(count)]:
-        side.failed(ticket, "403")
+def fail(endpoint: Endpoint, count: int) -> None:
+    for ticket in [endpoint.acquire() for _ in range(count)]:
+        endpoint.failed(ticket, "403")
 
 
 def test_certain_results_and_second_chances_are_not_held() -> None:
-    side = new_side(Clock())
-    doubts = FailureAttribution({"source": side})
-    assert not doubts.hold(Done(Task("u"), Result("u", "k", cause="not_found")))
-    assert not doubts.hold(failed(side, "u", retry_after_recovery=True))
-    assert len(doubts) == 0
+    endpoint = new_side(Clock())
+    attribution = FailureAttribution({"source": endpoint})
+    assert not attribution.hold(Done(Task("u"), Result("u", "k", cause="not_found")))
+    assert not attribution.hold(failed(endpoint, "u", retry_after_recovery=True))
+    assert len(attribution) == 0
 
 
 def test_failure_is_its_own_after_a_later_success() -> None:
-    side = new_side(Clock())
-    older = side.acquire()
-    fail(side, 1)
-    doubts, done = FailureAttribution({"source": side}), failed(side, "u")
-    assert doubts.hold(done)
-    side.succeeded(older)  # began before the failure: tells nothing of the time after it
-    assert doubts.settle() == ([], [])
-    side.succeeded(side.acquire())
-    assert doubts.settle() == ([done], [])
-    assert len(doubts) == 0
+    endpoint = new_side(Clock())
+    older = endpoint.acquire()
+    fail(endpoint, 1)
+    attribution, done = FailureAttribution({"source": endpoint}), failed(endpoint, "u")
+    assert attribution.hold(done)
+    endpoint.succeeded(older)  # began before the failure: tells nothing of the time after it
+    assert attribution.settle() == ([], [])
+    endpoint.succeeded(endpoint.acquire())
+    assert attribution.settle() == ([done], [])
+    assert len(attribution) == 0
 
 
 @pytest.mark.parametrize(
@@ -109,141 +109,143 @@ def test_failure_is_its_own_after_a_later_success() -> None:
 def test_failures_that_all_met_at_that_time_get_one_more_chance(
     others_succeed: bool, cause_before: str, is_certain: bool
 ) -> None:
-    side = new_side(Clock())
-    side.succeeded(side.acquire())
-    started_after = side.newest_attempt
-    fail(side, 3)  # attempts of this URL, and of its neighbours
+    endpoint = new_side(Clock())
+    endpoint.succeeded(endpoint.acquire())
+    started_after = endpoint.newest_attempt
+    fail(endpoint, 3)  # attempts of this URL, and of its neighbours
     if others_succeed:
-        side.succeeded(side.acquire())
-    doubts = FailureAttribution({"source": side})
-    done = failed(side, "u", started_after=started_after, cause_before=cause_before)
-    assert doubts.hold(done)
-    side.succeeded(side.acquire())  # the side works again, or still
-    assert doubts.settle() == (([done], []) if is_certain else ([], [Task("u", retry_after_recovery=True)]))
-    assert len(doubts) == 0
+        endpoint.succeeded(endpoint.acquire())
+    attribution = FailureAttribution({"source": endpoint})
+    done = failed(endpoint, "u", started_after=started_after, cause_before=cause_before)
+    assert attribution.hold(done)
+    endpoint.succeeded(endpoint.acquire())  # the side works again, or still
+    assert attribution.settle() == (
+        ([done], []) if is_certain else ([], [Task("u", retry_after_recovery=True)])
+    )
+    assert len(attribution) == 0
 
 
 def test_failures_of_an_outage_are_done_again_as_if_untried() -> None:
     clock = Clock()
-    side = new_side(clock)
-    doubts = FailureAttribution({"source": side})
-    fail(side, 1)
-    doubts.hold(failed(side, "early"))
-    fail(side, ATTEMPTS_UNTIL_DOWN)
-    doubts.hold(failed(side, "late"))
-    assert doubts.settle() == ([], [])
+    endpoint = new_side(clock)
+    attribution = FailureAttribution({"source": endpoint})
+    fail(endpoint, 1)
+    attribution.hold(failed(endpoint, "early"))
+    fail(endpoint, ATTEMPTS_UNTIL_DOWN)
+    attribution.hold(failed(endpoint, "late"))
+    assert attribution.settle() == ([], [])
     clock.now = 5
-    side.failed(side.acquire(), "403")  # the first probe: still down, so it is an outage
-    assert doubts.settle() == ([], [])
+    endpoint.failed(endpoint.acquire(), "403")  # the first probe: still down, so it is an outage
+    assert attribution.settle() == ([], [])
     clock.now = 15
-    side.succeeded(side.acquire())
-    certain, again = doubts.settle()
+    endpoint.succeeded(endpoint.acquire())
+    certain, again = attribution.settle()
     assert certain == []
     assert again == [Task("early"), Task("late")]
 
 
 def test_failures_of_a_side_that_was_well_at_its_first_probe_get_one_more_chance() -> None:
     clock = Clock()
-    side = new_side(clock)
-    doubts = FailureAttribution({"source": side})
-    fail(side, ATTEMPTS_UNTIL_DOWN - 1)
-    doubts.hold(failed(side, "u"))
-    fail(side, 1)
+    endpoint = new_side(clock)
+    attribution = FailureAttribution({"source": endpoint})
+    fail(endpoint, ATTEMPTS_UNTIL_DOWN - 1)
+    attribution.hold(failed(endpoint, "u"))
+    fail(endpoint, 1)
     clock.now = 5
-    side.succeeded(side.acquire())
-    assert doubts.settle() == ([], [Task("u", retry_after_recovery=True)])
+    endpoint.succeeded(endpoint.acquire())
+    assert attribution.settle() == ([], [Task("u", retry_after_recovery=True)])
 
 
 def test_what_is_held_at_the_end_is_certain() -> None:
-    side = new_side(Clock())
-    doubts, done = FailureAttribution({"source": side}), failed(side, "u")
-    doubts.hold(done)
-    assert doubts.give_up() == ([done], [])
-    assert doubts.give_up() == ([], [])
+    endpoint = new_side(Clock())
+    attribution, done = FailureAttribution({"source": endpoint}), failed(endpoint, "u")
+    attribution.hold(done)
+    assert attribution.give_up() == ([done], [])
+    assert attribution.give_up() == ([], [])
 
 
 def test_sides_in_doubt_are_those_of_held_failures_that_are_not_down() -> None:
-    side, other = new_side(Clock()), Endpoint("bucket", 500, 1e9, threading.Event(), clock=Clock())
-    doubts = FailureAttribution({"source": side, "bucket": other})
-    assert doubts.sides_in_doubt() == []
-    doubts.hold(failed(side, "u"))
-    doubts.hold(failed(side, "v"))
-    assert doubts.sides_in_doubt() == [side]
-    fail(side, ATTEMPTS_UNTIL_DOWN)
-    assert doubts.sides_in_doubt() == []
+    endpoint, other = new_side(Clock()), Endpoint("bucket", 500, 1e9, threading.Event(), clock=Clock())
+    attribution = FailureAttribution({"source": endpoint, "bucket": other})
+    assert attribution.endpoints_in_doubt() == []
+    attribution.hold(failed(endpoint, "u"))
+    attribution.hold(failed(endpoint, "v"))
+    assert attribution.endpoints_in_doubt() == [endpoint]
+    fail(endpoint, ATTEMPTS_UNTIL_DOWN)
+    assert attribution.endpoints_in_doubt() == []
 
 
 def test_failures_of_a_side_that_did_not_answer_when_asked_are_done_again_as_if_untried() -> None:
-    side = Endpoint("source", 500, 1e9, threading.Event(), probe=lambda: False, clock=Clock())
-    doubts = FailureAttribution({"source": side})
-    doubts.hold(failed(side, "u"))
-    side.ask()
-    assert doubts.give_up() == ([], [Task("u")])
+    endpoint = Endpoint("source", 500, 1e9, threading.Event(), probe=lambda: False, clock=Clock())
+    attribution = FailureAttribution({"source": endpoint})
+    attribution.hold(failed(endpoint, "u"))
+    endpoint.ask()
+    assert attribution.give_up() == ([], [Task("u")])
 
 
 def test_what_is_held_at_the_end_is_done_again_while_its_side_is_down() -> None:
     clock = Clock()
-    side = new_side(clock)
-    doubts = FailureAttribution({"source": side})
-    doubts.hold(failed(side, "early"))
-    fail(side, ATTEMPTS_UNTIL_DOWN)
-    doubts.hold(failed(side, "late"))
-    assert doubts.settle() == ([], [])
-    assert doubts.give_up() == (
+    endpoint = new_side(clock)
+    attribution = FailureAttribution({"source": endpoint})
+    attribution.hold(failed(endpoint, "early"))
+    fail(endpoint, ATTEMPTS_UNTIL_DOWN)
+    attribution.hold(failed(endpoint, "late"))
+    assert attribution.settle() == ([], [])
+    assert attribution.give_up() == (
         [],
         [Task("early", retry_after_recovery=True), Task("late", retry_after_recovery=True)],
     )
-    assert len(doubts) == 0
+    assert len(attribution) == 0
 
 
 def test_second_chance_that_meets_a_side_that_is_down_is_held() -> None:
     clock = Clock()
-    side = new_side(clock)
-    doubts = FailureAttribution({"source": side})
-    fail(side, ATTEMPTS_UNTIL_DOWN)
-    assert doubts.hold(failed(side, "u", retry_after_recovery=True))
+    endpoint = new_side(clock)
+    attribution = FailureAttribution({"source": endpoint})
+    fail(endpoint, ATTEMPTS_UNTIL_DOWN)
+    assert attribution.hold(failed(endpoint, "u", retry_after_recovery=True))
     clock.now = 5
-    side.failed(side.acquire(), "403")  # it is an outage
-    assert doubts.give_up() == ([], [Task("u")])
+    endpoint.failed(endpoint.acquire(), "403")  # it is an outage
+    assert attribution.give_up() == ([], [Task("u")])
 
 
 @examples(200)
 @given(st.lists(st.sampled_from(["fail", "fail50", "succeed", "hold", "settle", "later"]), max_size=40))
 def test_each_held_failure_is_settled_once_and_only_as_the_history_allows(steps: list[str]) -> None:
     clock = Clock()
-    side = new_side(clock)
-    doubts = FailureAttribution({"source": side})
+    endpoint = new_side(clock)
+    attribution = FailureAttribution({"source": endpoint})
     held: dict[
         str, Any
     ] = {}  # url -> whether an attempt has succeeded since, whether the side was down since
     for number, step in enumerate(steps):
-        down = side.health().down_for is not None
+        down = endpoint.health().down_for is not None
         if step == "later":
             clock.now += 100
         elif step in ("fail", "fail50", "succeed"):
-            if down and side.health().next_probe_in:
+            if down and endpoint.health().next_probe_in:
                 continue  # nobody is let in
             if step == "succeed":
-                side.succeeded(side.acquire())
+                endpoint.succeeded(endpoint.acquire())
                 for seen in held.values():
                     seen["success"] = True
             else:
-                fail(side, 1 if step == "fail" or down else 50)
+                fail(endpoint, 1 if step == "fail" or down else 50)
         elif step == "hold":
-            assert doubts.hold(failed(side, str(number)))
+            assert attribution.hold(failed(endpoint, str(number)))
             held[str(number)] = {"success": False, "down": down}
         else:
-            certain, again = doubts.settle()
+            certain, again = attribution.settle()
             for url in [done.task.url for done in certain]:
                 assert held.pop(url) == {"success": True, "down": False}
             for task in again:
                 assert held.pop(task.url)["down"]
-            assert len(doubts) == len(held)
+            assert len(attribution) == len(held)
             if not down:
                 assert not any(seen["success"] or seen["down"] for seen in held.values())
-        if side.health().down_for is not None:
+        if endpoint.health().down_for is not None:
             for seen in held.values():
                 seen["down"] = True
-    certain, again = doubts.give_up()
+    certain, again = attribution.give_up()
     assert len(certain) + len(again) == len(held)
-    assert not certain or side.health().down_for is None
+    assert not certain or endpoint.health().down_for is None

@@ -85,11 +85,11 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         images = CdnClient(source.url_prefix, adapter, stop)
         store = open_bucket(settings, adapter)
         store.prepare()
-        sides = Endpoints(
+        endpoints = Endpoints(
             Endpoint("source", 4, 60, stop, images.probe), Endpoint("bucket", 4, 60, stop, store.is_up)
         )
         transfer = Transfer(
-            images, store, sides, BodyReader("image", settings.max_buffer_bytes, settings.integrity, PART_BYTES),
+            images, store, endpoints, BodyReader("image", settings.max_buffer_bytes, settings.integrity, PART_BYTES),
             BufferPool(400_000_000, stop), Bandwidth(0), RetryPolicy(3, 2.0, 5.0), stop,
         )  # fmt: skip
         return World(source, bucket, settings, transfer)
@@ -321,16 +321,16 @@ def test_stop_ends_a_download(make: Make) -> None:
     with pytest.raises(Cancelled):
         world.move("a.jpg", "stall_body")
     timer.join()
-    assert [side._in_flight for side in world.transfer.sides] == [0, 0]
+    assert [endpoint._in_flight for endpoint in world.transfer.endpoints] == [0, 0]
 
 
 def test_body_waits_for_room(make: Make) -> None:
     world = make()
-    budget = world.transfer.budget
-    lent = budget.acquire(399_000_000, wait=True)
-    timer = threading.Timer(0.2, budget.take_back, [lent])
+    buffer_pool = world.transfer.buffer_pool
+    lent = buffer_pool.acquire(399_000_000, wait=True)
+    timer = threading.Timer(0.2, buffer_pool.take_back, [lent])
     timer.start()
     result = world.move("a.jpg", size=2_000_000)
     timer.join()
     assert (result.cause, result.attempts, result.retried) == ("", 1, ())
-    assert budget.acquire(400_000_000, wait=False) is not None
+    assert buffer_pool.acquire(400_000_000, wait=False) is not None
