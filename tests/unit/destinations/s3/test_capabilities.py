@@ -49,20 +49,17 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
 def test_probe_object_that_another_run_deletes_meanwhile_misleads_nobody(
     probe: Probe, s3_server: Any, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    server, puts = s3_server(), 0
+    server, puts, put = s3_server(), 0, Objects.put
 
-    class Disturbed(capabilities.Bucket):
-        """A bucket in which the object is deleted once, after so many PUTs."""
+    def deleted_once_after_so_many(*arguments: Any, **more: Any) -> Any:
+        nonlocal puts
+        reply = put(*arguments, **more)
+        puts += 1
+        if puts == after:
+            server.store.delete("bucket", PROBE)
+        return reply
 
-        def put(self, *arguments: Any, **more: Any) -> Any:
-            nonlocal puts
-            reply = super().put(*arguments, **more)
-            puts += 1
-            if puts == after:
-                server.store.delete("bucket", PROBE)
-            return reply
-
-    monkeypatch.setattr(capabilities, "Bucket", Disturbed)
+    monkeypatch.setattr(Objects, "put", deleted_once_after_so_many)
     assert probe(server) == AMAZON
 
 
