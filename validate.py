@@ -235,6 +235,7 @@ class Validation:
             adapter = PooledAdapter(WORKERS, self.settings.ca_bundle)
             stack.callback(adapter.close)
             self.destination = open_destination(self.settings, adapter)
+            stack.callback(self.destination.close)
             self.findings.endpoint = self.destination.endpoint
             self.records = stack.enter_context(
                 Records(self.expected, self.state / COMPLETED, self.state / FAILED)
@@ -290,7 +291,7 @@ class Validation:
 
     def _list(self) -> None:
         """Compare every object that the listing shows; raise FatalError unless it comes to a proper end."""
-        log.info("listing %s under %r", self.settings.destination_bucket, self.settings.destination_prefix)
+        log.info("listing %s", self.destination.describe())
         ignored = self.destination.probe_key
         total = self.expected.counts().urls
         for page in told_pages(self.destination.list_pages(), total):

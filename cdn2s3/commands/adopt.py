@@ -177,7 +177,8 @@ def _adopted(settings: MigrationSettings) -> int:
     keys = key_maker(settings)
     work = look_through(settings, keys).work
     run_binding.bind(settings)
-    with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
-        adopted = adopt(settings, keys, work, open_destination(settings, adapter).list_pages())
+    adapter = PooledAdapter(1, settings.ca_bundle)
+    with closing(adapter), closing(open_destination(settings, adapter)) as destination:
+        adopted = adopt(settings, keys, work, destination.list_pages())
     show(with_env_file("\n".join(text(adopted, work.pending))))
     return EXIT_DONE

@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import os
 import random
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -227,7 +229,7 @@ def text(settings: MigrationSettings, outcomes: Outcomes, pending: int) -> list[
     lines += [row("different", "", key) for key in outcomes.different[:_SHOWN]]
     lines += [row("not read", "", why) for why in outcomes.unread[:_SHOWN]]
     lines += _left(settings, outcomes.left)
-    if outcomes.unread or outcomes.left:
+    if settings.destination == "s3" and (outcomes.unread or outcomes.left):
         lines += [
             "      a sample needs s3:PutObject, s3:GetObject and s3:DeleteObject on",
             f"      arn:aws:s3:::{settings.destination_bucket}/{PREFIX}*",
@@ -253,8 +255,15 @@ def _left(settings: MigrationSettings, left: Sequence[str]) -> list[str]:
     lines += [f"      {key}" for key in left[:_SHOWN]]
     if len(left) > _SHOWN:
         lines.append(f"      and {len(left) - _SHOWN:,} more")
-    lines.append(f"      -> aws s3 rm --recursive s3://{settings.destination_bucket}/{PREFIX}")
+    lines.append(f"      -> {_removal(settings)}")
     return lines
+
+
+def _removal(settings: MigrationSettings) -> str:
+    """Return the command that removes what a sample has left."""
+    if settings.destination == "local":
+        return f"rm -r {shlex.quote(os.path.join(str(settings.local_root), PREFIX))}"  # noqa: PTH118  # keeps the slash
+    return f"aws s3 rm --recursive s3://{settings.destination_bucket}/{PREFIX}"
 
 
 def _forecast(speed: float, seconds: float, pending: int) -> list[str]:
@@ -285,7 +294,7 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
         )
         return EXIT_DONE
     there = rehearsal(settings)
-    show(f"sample: {len(urls):,} of {work.pending:,} pending URLs, to {there.destination}")
+    show(f"sample: {len(urls):,} of {work.pending:,} pending URLs, to {there.destination_text}")
     refused = bool(work.collisions) and settings.on_collision == "refuse"
     if refused:
         collide = f"{work.collisions:,} URLs collide"

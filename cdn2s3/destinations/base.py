@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from hashlib import md5
 from typing import NamedTuple, Protocol
 
 from cdn2s3.errors import PermanentError
@@ -16,6 +17,13 @@ from cdn2s3.records import Image, Stored
 PART_BYTES = 8 << 20  # of a body too large for memory; S3 takes parts from 5 MiB on, and 10,000 of them
 PROBE_NAME = ".cdn2s3-probe"  # after DESTINATION_PREFIX: the key of the one object that is not an image
 PROBE_BODY = b"cdn2s3 writes and deletes this object to see what the bucket checks.\n"
+
+
+class Content(NamedTuple):
+    """What a body is."""
+
+    size: int  # bytes
+    md5: bytes  # 16 bytes
 
 
 class Found(NamedTuple):
@@ -46,7 +54,9 @@ class ReadRefused(Exception):
 class ObjectBody(Protocol):
     """The bytes of one object, read once, from one thread."""
 
-    etag: str  # without quotes
+    @property
+    def etag(self) -> str:
+        """The object's ETag, without quotes; may be asked for after the bytes were read."""
 
     def read_into(self, block: memoryview) -> int:
         """Read into block and return how many bytes; 0 at the end. Raise TransientError, Cancelled or FatalError."""
@@ -154,3 +164,12 @@ class Destination(Protocol):
 
     def close(self) -> None:
         """Take away what is_up() has left, at the end of a run; never raises."""
+
+
+def hash_all(parts: Iterator[memoryview]) -> Content:
+    """Read all parts and return what they are together."""
+    digest, size = md5(usedforsecurity=False), 0
+    for part in parts:
+        digest.update(part)
+        size += len(part)
+    return Content(size, digest.digest())

@@ -151,7 +151,7 @@ class Expected:
         Its state says DIFFERS where the object is not the one recorded, to the letter; clear() takes that back.
         Raise FatalError when the object was seen before: a listing that repeats itself proves nothing.
         """
-        number = self._line_with.get(found.key.encode("utf-8"))
+        number = self._line_with.get(found.key.encode("utf-8", "surrogateescape"))
         if number is None:
             return None
         state = self.states[number]

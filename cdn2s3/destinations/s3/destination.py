@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-from cdn2s3.destinations.base import Found, ObjectBody, ReadRefused
+from cdn2s3.destinations.base import Content, Found, ObjectBody, ReadRefused, hash_all
 from cdn2s3.destinations.s3 import capabilities as probing
 from cdn2s3.destinations.s3.capabilities import Capabilities, probe_capabilities, probe_image
 from cdn2s3.destinations.s3.client import S3Client, S3Response
 from cdn2s3.destinations.s3.listing import Listing
 from cdn2s3.destinations.s3.multipart import MultipartUpload
 from cdn2s3.destinations.s3.multipart_cleanup import MultipartCleanup
-from cdn2s3.destinations.s3.objects import Content, Objects, hash_all
+from cdn2s3.destinations.s3.objects import Objects
 from cdn2s3.errors import FatalError, MigrationError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -86,7 +86,7 @@ class S3Destination:
         return probing.integrity(self.capabilities, self._settings)
 
     def describe(self) -> str:
-        return self._settings.destination
+        return self._settings.destination_text
 
     def prepare(self) -> None:
         for failed in range(1, self._settings.max_retries + 2):

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from hashlib import md5
 from typing import Any, NamedTuple
 
-from cdn2s3.destinations.base import PART_BYTES
+from cdn2s3.destinations.base import PART_BYTES, Content
 from cdn2s3.destinations.s3.capabilities import Capabilities
 from cdn2s3.destinations.s3.client import S3Response
 from cdn2s3.destinations.s3.multipart_cleanup import MultipartCleanup
-from cdn2s3.destinations.s3.objects import Content, Objects
+from cdn2s3.destinations.s3.objects import Objects
 from cdn2s3.errors import MigrationError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Stored

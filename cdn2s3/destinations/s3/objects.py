@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from hashlib import md5
 from typing import NamedTuple
 
-from cdn2s3.destinations.base import Found, ObjectBody, ReadRefused
+from cdn2s3.destinations.base import Content, Found, ObjectBody, ReadRefused
 from cdn2s3.destinations.s3.client import S3Client, S3Response
 from cdn2s3.destinations.s3.iam import policy, policy_to_put
 from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError
@@ -31,13 +31,6 @@ class ObjectInfo(NamedTuple):
     size: int  # bytes
     etag: str  # without quotes
     encrypted_by_kms: bool  # then the ETag is not an MD5 even where it looks like one
-
-
-class Content(NamedTuple):
-    """What a body is."""
-
-    size: int  # bytes
-    md5: bytes  # 16 bytes
 
 
 class Objects:
@@ -190,19 +183,13 @@ class _Body:
 
     def __init__(self, answer: Response) -> None:
         self._answer = answer
-        self.etag = answer.headers.get("etag", "").strip('"')
+
+    @property
+    def etag(self) -> str:
+        return self._answer.headers.get("etag", "").strip('"')
 
     def read_into(self, block: memoryview) -> int:
         return self._answer.read_into(block)
-
-
-def hash_all(parts: Iterator[memoryview]) -> Content:
-    """Read all parts and return what they are together."""
-    digest, size = md5(usedforsecurity=False), 0
-    for part in parts:
-        digest.update(part)
-        size += len(part)
-    return Content(size, digest.digest())
 
 
 def _common_headers(settings: MigrationSettings) -> dict[str, str]:
