@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 
 from cdn2s3.cdn.body_reader import BodyReader
@@ -11,11 +10,12 @@ from cdn2s3.cdn.client import CdnClient
 from cdn2s3.destinations.base import PART_BYTES, Destination
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.records import WHOLE, Share
-from cdn2s3.resilience.circuit_breaker import Endpoint
+from cdn2s3.resilience.endpoint import Endpoint, LastFailure
 from cdn2s3.resilience.rate_limit import Bandwidth
+from cdn2s3.resilience.retry import RetryPolicy
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.text import duration
-from cdn2s3.transfer.pipeline import Endpoints, RetryPolicy, Transfer
+from cdn2s3.transfer.pipeline import Endpoints, Transfer, TransferPolicy
 
 
 def equip(
@@ -42,7 +42,7 @@ def equip(
         BodyReader(settings.content_check, settings.max_buffer_bytes, destination.integrity, PART_BYTES),
         BufferPool(POOL_BYTES // share.of, stop),
         Bandwidth(settings.bandwidth_limit_mbps * 1e6 / 8 / share.of),
-        RetryPolicy(settings.max_retries, settings.download_timeout, settings.upload_timeout),
+        TransferPolicy(RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout),
         stop,
     )
 
@@ -54,7 +54,7 @@ def note_on(endpoints: Endpoints) -> str:
         health = endpoint.health()
         if health.down_for is not None:
             notes.append(
-                f"{endpoint.name} down {duration(health.down_for)} ({_in_short(health.why)}), "
+                f"{endpoint.name} down {duration(health.down_for)} ({_in_short(health.last_failure)}), "
                 f"probe in {duration(health.next_probe_in or 0)}"
             )
         elif health.limit < endpoint.workers:
@@ -62,9 +62,12 @@ def note_on(endpoints: Endpoints) -> str:
     return ", ".join(notes)
 
 
-def _in_short(why: str) -> str:
+def _in_short(failure: LastFailure | None) -> str:
     """Return why an attempt failed, short enough for a bar; the log has said it in full."""
-    status = re.search(r"answered (\d{3})", why)
-    if status:
-        return status[1]
-    return "no answer" if why.startswith("no whole answer") else why.rpartition(": ")[2][:26]
+    if failure is None:
+        return ""
+    if failure.status is not None:
+        return str(failure.status)
+    if failure.cause == "timeout":
+        return "no answer"
+    return failure.message.rpartition(": ")[2][:26]

@@ -8,7 +8,6 @@ it answered is the MD5 of the bytes sent; a HEAD showed the size (and the run ha
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -18,6 +17,7 @@ from cdn2s3.destinations.base import Content, Found, ObjectBody, ReadRefused, ha
 from cdn2s3.destinations.s3 import capabilities as probing
 from cdn2s3.destinations.s3.capabilities import Capabilities, probe_capabilities, probe_image
 from cdn2s3.destinations.s3.client import S3Client, S3Response
+from cdn2s3.destinations.s3.endpoint import Address
 from cdn2s3.destinations.s3.listing import Listing
 from cdn2s3.destinations.s3.multipart import MultipartUpload
 from cdn2s3.destinations.s3.multipart_cleanup import MultipartCleanup
@@ -26,12 +26,13 @@ from cdn2s3.errors import FatalError, MigrationError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.records import Image, Stored
-from cdn2s3.resilience.retry import backoff
+from cdn2s3.resilience.retry import RetryPolicy, with_retries
 from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
 
 _PAUSE = 0.5  # seconds between two attempts to delete the probe at the end
+_NOT_IMPLEMENTED = 501  # the store is well, and does not know the request
 _EXISTS = frozenset({412, 304})  # 304: an older MinIO
 
 
@@ -39,14 +40,14 @@ class S3Handover(NamedTuple):
     """What the processes of a run need not find out again."""
 
     capabilities: Capabilities
-    object_url: str
+    address: Address
 
 
 def open_bucket(
     settings: MigrationSettings, adapter: PooledAdapter, known: S3Handover | None = None
 ) -> S3Destination:
     """Return the bucket of settings; known is the handover() of another process's. Raise FatalError."""
-    client = S3Client(settings, adapter, known.object_url if known else "")
+    client = S3Client(settings, adapter, known.address if known else None)
     return S3Destination(settings, client, known.capabilities if known else None)
 
 
@@ -89,21 +90,23 @@ class S3Destination:
         return self._settings.destination_text
 
     def prepare(self) -> None:
-        for failed in range(1, self._settings.max_retries + 2):
-            try:
-                self._known = probe_capabilities(self._settings, self.objects)
-                return
-            except TransientError as error:
-                log.warning("the bucket at %s: %s", self.client.endpoint, error.message)
-                if failed > self._settings.max_retries:
-                    raise _no_bucket(self.client.endpoint, error, failed) from error
-                time.sleep(backoff(failed))
+        policy = RetryPolicy(self._settings.max_retries)
+        try:
+            self._known = with_retries(
+                lambda: probe_capabilities(self._settings, self.objects),
+                policy,
+                on_failure=lambda failed: log.warning(
+                    "the bucket at %s: %s", self.client.endpoint, failed.error.message
+                ),
+            )
+        except TransientError as error:
+            raise _no_bucket(self.client.endpoint, error, policy.max_attempts) from error
 
     def log_capabilities(self) -> None:
         probing.log_capabilities(self.capabilities, self._settings)
 
     def handover(self) -> S3Handover:
-        return S3Handover(self.capabilities, self.client.object_url)
+        return S3Handover(self.capabilities, self.client.address)
 
     # --- storing
 
@@ -250,7 +253,8 @@ def _no_bucket(endpoint: str, error: TransientError, attempts: int) -> FatalErro
             f"the bucket at {endpoint} cannot be reached: {error.message}. Check the network, "
             "AWS_ENDPOINT_URL and AWS_REGION, then run it again."
         )
-    if error.cause == "throttled" or re.search(r"answered 5(?!01)\d\d [A-Z]", error.message):
+    is_of_a_store = error.code != "" and error.status != _NOT_IMPLEMENTED
+    if error.cause == "throttled" or (is_of_a_store and (error.status or 0) >= 500):
         return FatalError(
             f"the bucket at {endpoint} answers, but not well ({attempts} attempts): {error.message}. It asks to "
             "slow down, or its service is disturbed: run it again later (AWS Health Dashboard)."
