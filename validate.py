@@ -66,7 +66,7 @@ from cdn2s3.state import run_binding
 from cdn2s3.state.files import held_lock, lock_holder
 from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.state.lines import encode
-from cdn2s3.text import MB
+from cdn2s3.text import MB, percentage
 from cdn2s3.transfer.pipeline import TransferPolicy
 from cdn2s3.validation import findings as findings_module
 from cdn2s3.validation import spot_check
@@ -472,8 +472,8 @@ def summary(settings: MigrationSettings, findings: Findings, counts: Counts, ste
     missing = "".join(f", {number:,} {why}" for why, number in findings.missing.most_common())
     lines = [
         f"verdict: {verdict(counts)}",
-        f"{counts.complete:,} of {counts.urls:,} URLs complete: {100 * rate:.3f} % {kept} the {100 * PROMISED:.1f} % "
-        "promised",
+        f"{counts.complete:,} of {counts.urls:,} URLs complete: {percentage(rate)} "
+        f"{kept} the target of {percentage(PROMISED)}",
         f"listed {findings.listed:,} objects, {findings.listed_bytes / MB:,.1f} MB; {findings.unexpected:,} unexpected",
         f"missing {counts.missing:,}{missing}",
         f"mismatched {counts.mismatched:,}",

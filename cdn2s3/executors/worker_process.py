@@ -7,15 +7,26 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from multiprocessing import reduction
 from typing import Any, Callable, NamedTuple
 
+from cdn2s3.console.logging_setup import set_level
 from cdn2s3.console.signals import STOPPING
+from cdn2s3.destinations.s3.capabilities import ProbeResult
+from cdn2s3.destinations.s3.client import S3Client
+from cdn2s3.destinations.s3.endpoint import Address
 from cdn2s3.errors import FatalError
 from cdn2s3.executors.base import InFlight, TaskQueue
+from cdn2s3.executors.threads import ThreadExecutor
+from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.records import Share
-from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings, key_maker
+from cdn2s3.state.files import synced_every_second
+from cdn2s3.state.ledger import Ledger
 from cdn2s3.transfer.outcome import Done
+from cdn2s3.transfer.wiring import equip
 
 
 class Report(NamedTuple):
@@ -49,7 +60,7 @@ class WorkerChannel:
             except (EOFError, OSError):
                 os._exit(3)  # the parent is gone, and its lock with it: not a byte more
             if isinstance(order, list):
-                self.queue.put(*order)
+                self.queue.requeue(*order)
             else:
                 if order == "stop":
                     self._stop.set()
@@ -154,3 +165,29 @@ def process_count(settings: MigrationSettings) -> int:
     if settings.processes == "auto":
         return max(1, min(len(usable_cores()), settings.concurrency // _LEAST_WORKERS))
     return min(int(settings.processes), settings.concurrency)
+
+
+def run_share(
+    channel: WorkerChannel,
+    stop: threading.Event,
+    settings: MigrationSettings,
+    probed: ProbeResult,
+    count: int,
+    address: Address,
+) -> None:
+    """Be one of count processes: move what channel hands out, with this process's share of the workers."""
+    set_level(settings.log_level)
+    part = Share(channel.number, count)
+    keep_to_its_cores(part)
+    workers = part.workers(settings.concurrency)
+    ledger = Ledger(settings.state_dir)
+    with ExitStack() as stack:
+        stack.enter_context(synced_every_second(ledger.completed, ledger.failed))
+        adapter = stack.enter_context(closing(PooledAdapter(workers, settings.ca_bundle)))
+        transfer = equip(settings, S3Client(settings, adapter, address), probed, part, stop)
+        stack.callback(transfer.close)
+        pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="worker"))
+        executor = ThreadExecutor(pool, workers, key_maker(settings), transfer, ledger)
+        batches = stack.enter_context(closing(executor.run_queue(channel.queue)))
+        for batch in batches:
+            channel.report(batch, executor.note(), executor.in_flight(), executor.deferred)

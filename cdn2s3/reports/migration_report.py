@@ -22,7 +22,6 @@ from cdn2s3.errors import (
     EXIT_SIGTERM,
     EXIT_SOME_FAILED,
 )
-from cdn2s3.reports import migration_report
 from cdn2s3.reports.metrics import EXAMPLES, Distribution, Example, Tally
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import redacted_values
@@ -190,7 +189,7 @@ COLUMNS = 80  # of the last screen, for what can be made to fit
 def summary(
     settings: MigrationSettings,
     tally: Tally,
-    audit: migration_report.Audit,
+    audit: Audit,
     ended: float,
     code: int,
     faults: Mapping[str, tuple[int, Example]],
@@ -225,7 +224,7 @@ def summary(
     return with_env_file("\n".join(lines))
 
 
-def next_command(tally: Tally, audit: migration_report.Audit, code: int) -> str:
+def next_command(tally: Tally, audit: Audit, code: int) -> str:
     """Return the command that a person would type now."""
     if audit.not_tried or code not in (EXIT_DONE, EXIT_SOME_FAILED):
         return "python migrate.py"

@@ -57,7 +57,7 @@ def probe_capabilities(settings: MigrationSettings, client: S3Client) -> ProbeRe
     if first.status != 200:
         error = bucket.put_error(first, f"PUT {key}")
         if first.code == "NoSuchBucket":
-            raise FatalError(f"DESTINATION_BUCKET={settings.destination_bucket} does not exist. {error}")
+            raise FatalError(f"DESTINATION_BUCKET={settings.destination_bucket} does not exist: {error}")
         raise error if isinstance(error, (FatalError, TransientError)) else FatalError(_refusal(error, first))
     kms = first.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
     again = _first_not(200, lambda: put(right, guarded=True))
@@ -122,11 +122,12 @@ def log_capabilities(probed: ProbeResult, settings: MigrationSettings) -> None:
         log.warning("the store ignores If-None-Match: a HEAD comes before each PUT (slower)")
     if not guard.etag_is_md5:
         log.warning("the store's ETag is no MD5%s", " (KMS encryption)" if probed.encrypted_by_kms else "")
-    if not guard.checksum_refused:
-        compared = guard.etag_is_md5 and settings.integrity == "md5"
-        proof = ": the ETag is compared instead; nothing to do" if compared else ""
-        log.warning("the store does not refuse a wrong %s checksum%s", settings.integrity, proof)
-    if not guard.checksum_refused and not (guard.etag_is_md5 and settings.integrity == "md5"):
+    if not guard.checksum_refused and guard.etag_is_md5 and settings.integrity == "md5":
+        log.info(
+            "the store does not check the MD5 of an upload: its ETag is compared instead, which proves as much"
+        )
+    elif not guard.checksum_refused:
+        log.warning("the store does not refuse a wrong %s checksum", settings.integrity)
         log.warning(
             "nothing on the store's side proves the bytes: a HEAD compares the size after each PUT, and "
             "`python validate.py --spot-check 1000` is advised"

@@ -30,9 +30,9 @@ PREFIX = "https://cdn.example/"
 
 
 def adopted(
-    folder: Path, lines: list[str], pages: list[list[Found]]
+    folder: Path, urls: list[str], pages: list[list[Found]]
 ) -> tuple[adopt.Adopted, list[ledger.Completed]]:
-    (folder / "urls.txt").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    (folder / "urls.txt").write_text("".join(line + "\n" for line in urls), encoding="utf-8")
     settings = MigrationSettings(
         destination_bucket="bucket",
         url_prefix=PREFIX,

@@ -23,11 +23,11 @@ REFUSED = PermanentError("forbidden", "the CDN answered 403", doubtful=True, sta
 def test_feed_hands_out_what_was_put_in_before_the_list() -> None:
     queue = TaskQueue([Task("a"), Task("b")])
     first = next(queue)
-    queue.put(Task("x"), Task("y"))
+    queue.requeue(Task("x"), Task("y"))
     assert queue.has_more
     assert [first.url, *(task.url for task in queue)] == ["a", "x", "y", "b"]
     assert not queue.has_more
-    queue.put(Task("z"))  # a feed that has ended goes on when something is put back
+    queue.requeue(Task("z"))  # a feed that has ended goes on when something is put back
     assert [task.url for task in queue] == ["z"]
 
 
@@ -35,7 +35,7 @@ def test_open_feed_waits_until_it_is_closed() -> None:
     queue, got = TaskQueue(is_open=True), []
     worker = threading.Thread(target=lambda: got.extend(task.url for task in queue))
     worker.start()
-    queue.put(Task("a"), Task("b"))
+    queue.requeue(Task("a"), Task("b"))
     queue.close()
     worker.join(10)
     assert got == ["a", "b"]
@@ -183,7 +183,7 @@ def test_failures_of_a_side_that_did_not_answer_when_asked_are_done_again_as_if_
     endpoint = Endpoint("source", 500, 1e9, threading.Event(), probe=lambda: False, clock=Clock())
     attribution = FailureAttribution({"source": endpoint})
     attribution.defer(failed(endpoint, "u"))
-    endpoint.ask()
+    endpoint.probe_now()
     assert attribution.resolve_all() == ([], [Task("u")])
 
 

@@ -187,12 +187,7 @@ def test_bodies_are_hashed_with_what_the_store_checks(wanted: str, refused: bool
         pytest.param({"if_none_match": False}, {}, ["a HEAD comes before each PUT"], id="overwrites"),
         pytest.param({"if_none_match": False}, {"ON_EXISTING": "overwrite"}, [], id="overwrites as asked"),
         pytest.param({"etag_is_md5": False}, {}, ["ETag is no MD5"], id="ETag"),
-        pytest.param(
-            {"checksum_refused": False},
-            {},
-            ["wrong md5 checksum: the ETag is compared instead; nothing"],
-            id="checksum",
-        ),
+        pytest.param({"checksum_refused": False}, {}, [], id="checksum that the ETag replaces"),
         pytest.param({"can_read": False}, {}, ["s3:GetObject is not granted"], id="reading"),
         pytest.param(
             {"checksum_refused": False, "etag_is_md5": False},
@@ -217,6 +212,16 @@ def test_what_the_store_lacks_is_said(
         )
     assert len(caplog.messages) == len(said), caplog.messages
     assert all(words in message for words, message in zip(said, caplog.messages))
+
+
+def test_checksum_that_the_etag_replaces_is_no_reason_to_warn(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        capabilities.log_capabilities(
+            ProbeResult(AMAZON._replace(checksum_refused=False), False, True), settings_with()
+        )
+    [record] = caplog.records
+    assert record.levelname == "INFO"
+    assert "does not check the MD5 of an upload: its ETag is compared instead" in record.getMessage()
 
 
 def test_store_that_could_overwrite_unseen_stops_the_run() -> None:
