@@ -169,7 +169,7 @@ class Sample:
         """Let no worker begin anything more; downloads are dropped, uploads end."""
         self._transfer.stop.set()
         for side in self._transfer.endpoints:
-            side.wake()
+            side.notify()
 
     def _moved(self, url: str) -> Result:
         if self._transfer.stop.is_set():
