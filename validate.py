@@ -26,9 +26,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cdn2s3.atomic_file import replacing
-from cdn2s3.cdn.body_reader import BodyReader
-from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
-from cdn2s3.cdn.client import CdnClient
 from cdn2s3.commands.arguments import not_negative
 from cdn2s3.console import rerun_hint, stdio
 from cdn2s3.console.logging_setup import begin as begin_log
@@ -36,7 +33,7 @@ from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.progress import counted_checks, listed_pages
 from cdn2s3.console.signals import Interrupted, Signals
-from cdn2s3.destinations.base import PART_BYTES, Found, ReadRefused
+from cdn2s3.destinations.base import Found, ReadRefused
 from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import (
     EXIT_CODES_HELP,
@@ -60,7 +57,6 @@ from cdn2s3.state import run_binding
 from cdn2s3.state.files import held_lock, lock_holder
 from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.state.lines import encode
-from cdn2s3.transfer.pipeline import TransferPolicy
 from cdn2s3.validation import findings as findings_module
 from cdn2s3.validation import spot_check
 from cdn2s3.validation.comparison import (
@@ -318,17 +314,7 @@ class Validation:
             return
         log.info("spot check of %s images, seed %d", f"{self.spot.asked:,}", self.spot.seed)
         settings, stop = self.settings, threading.Event()
-        checker = spot_check.SpotCheck(
-            CdnClient(settings.url_prefix, adapter, stop),
-            self.destination,
-            BodyReader(settings.content_check, settings.max_buffer_bytes, "md5", PART_BYTES),
-            self.keys,
-            BufferPool(POOL_BYTES, stop),
-            TransferPolicy(
-                RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout
-            ),
-            stop,
-        )
+        checker = spot_check.checker(settings, adapter, self.destination, self.keys, stop)
         draw = random.Random(self.spot.seed)  # noqa: S311  # a sample, not a secret
         numbers = spot_check.drawn(self.expected.states, self.spot.asked, draw)
         self.spot.drawn = min(self.spot.asked, spot_check.checkable(self.expected.states))
