@@ -134,7 +134,7 @@ def _contradictions(
                 "remove that word from API_AUTH_TOKEN",
             )
         return
-    if not settings.aws_endpoint_url:
+    if settings.destination == "s3" and not settings.aws_endpoint_url:
         unknown = unknown_region(settings.aws_region)
         if unknown:
             yield ("AWS_REGION", "AWS_ENDPOINT_URL"), unknown
