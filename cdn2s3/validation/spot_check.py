@@ -24,7 +24,7 @@ from cdn2s3.reports.contact_sheet import BoundedCapture, Pictures
 from cdn2s3.resilience.retry import backoff
 from cdn2s3.state.ledger import Completed
 from cdn2s3.transfer.pipeline import RetryPolicy
-from cdn2s3.validation.expected import ADOPTED, COMPLETED, SEEN, UNKNOWN
+from cdn2s3.validation.expected import ADOPTED, RECORDED, SEEN, UNKNOWN
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Check(NamedTuple):
     )
 
 
-_CHECKABLE = (ADOPTED | SEEN, COMPLETED | SEEN)  # states of a line whose object is the recorded one
+_CHECKABLE = (ADOPTED | SEEN, RECORDED | SEEN)  # states of a line whose object is the recorded one
 
 
 def checkable(states: bytearray) -> int:
