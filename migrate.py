@@ -18,34 +18,31 @@ bootstrap.start()  # before the other imports: it says which packages are missin
 
 # isort: split
 import argparse
-import collections
 import logging
 import os
 import sys
-import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Callable, Protocol
+from typing import Callable
 
 from cdn2s3.bootstrap import allow_open_files
 from cdn2s3.commands.arguments import positive
 from cdn2s3.console import rerun_hint, stdio
+from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error
-from cdn2s3.console.logging_setup import set_level as set_log_level
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.progress import Progress
 from cdn2s3.console.signals import Interrupted, Signals
-from cdn2s3.destinations.s3 import capabilities
-from cdn2s3.destinations.s3.capabilities import ProbeResult
-from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.errors import CAUSES, EXIT_CODES_HELP, Cancelled, FatalError
-from cdn2s3.executors.base import InFlight, TaskQueue, TransferTimes
+from cdn2s3.destinations.factory import open_destination
+from cdn2s3.errors import CAUSES, EXIT_CODES_HELP, FatalError
+from cdn2s3.executors.base import TICK, Executor
 from cdn2s3.executors.process_pool import ProcessPool
-from cdn2s3.executors.worker_process import WorkerChannel, keep_to_its_cores, process_count
+from cdn2s3.executors.threads import ThreadExecutor
+from cdn2s3.executors.worker_process import process_count, run_share
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
 from cdn2s3.planning.run_plan import choose, kept_input, prepare_run
@@ -56,13 +53,10 @@ from cdn2s3.settings.loading import load
 from cdn2s3.state import files, run_binding
 from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.text import duration
-from cdn2s3.transfer.outcome import Done, FailureAttribution, Result
-from cdn2s3.transfer.pipeline import Transfer
-from cdn2s3.transfer.wiring import equip, note_on, probe_patiently
+from cdn2s3.transfer.wiring import equip
 
 log = logging.getLogger("migrate")
 
-TICK = 0.05  # seconds between two looks at the results
 SECOND_PASS_AFTER = 60.0  # seconds after a failure: CloudFront keeps an error for 10 s and more
 
 
@@ -72,12 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     rerun_hint.use_env_file("migrate.py", arguments.env_file)
     signals = Signals()
     try:
-        settings = load(MigrationSettings, arguments.env_file)
+        settings, notes = load(MigrationSettings, arguments.env_file)
         if arguments.plan:
             set_up_logs(Path(os.devnull), settings.log_level)  # a plan leaves nothing behind
         else:
             run_binding.make_state_dir(settings.state_dir)
             set_up_logs(settings.state_dir / "migration.log", settings.log_level)
+        begin_log(*notes)
         command = command_of(arguments)
         if command:
             return int(command.run(settings, arguments, signals))
@@ -110,7 +105,7 @@ def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals:
             run = Run(
                 settings, RunAccounting(settings, plan, ledger), signals, arguments.retry_failed is None
             )
-            return run.go(lambda: mover(settings, keys, ledger, lock), warning)
+            return run.go(lambda: executor(settings, keys, ledger, lock), warning)
 
 
 class Run:
@@ -124,7 +119,7 @@ class Run:
         self.signals = signals
         self.watch_errors = watch_errors
 
-    def go(self, equipped: Callable[[], AbstractContextManager[Mover]], warning: str | None) -> int:
+    def go(self, equipped: Callable[[], AbstractContextManager[Executor]], warning: str | None) -> int:
         """Do both passes; bring the books in order whatever happens; return the exit code."""
         self.signals.note()  # one that is raised might pass the books by
         log.info("%s", self.books.job.text())
@@ -138,17 +133,17 @@ class Run:
             log.warning("stopped by %s before anything was moved", self.signals.name)
         return self.books.close(error, self.signals.received, warning)
 
-    def _equipped_passes(self, equipped: Callable[[], AbstractContextManager[Mover]]) -> None:
+    def _equipped_passes(self, equipped: Callable[[], AbstractContextManager[Executor]]) -> None:
         """Do both passes; raise FatalError, or Interrupted before the first: a bucket may take long to answer."""
         with ExitStack() as stack:
             with self.signals.raised():
-                mover = stack.enter_context(equipped())
-            self._both_passes(mover)
+                executor = stack.enter_context(equipped())
+            self._both_passes(executor)
 
-    def _both_passes(self, mover: Mover) -> None:
+    def _both_passes(self, executor: Executor) -> None:
         progress = Progress(self.books.job.todo)
         try:
-            self._pass(self.books.job.tasks(), mover, progress, self.watch_errors)
+            self._pass(self.books.job.tasks(), executor, progress, self.watch_errors)
             again = self.books.tasks_to_try_again() if not self.signals.received else []
             if again:
                 log.info(
@@ -157,29 +152,31 @@ class Run:
                 self._wait_for_second_pass(progress)
             if again and not self.signals.received:
                 # Nearly all fail here, since they are chosen by that: it says nothing of the run.
-                self._pass(iter(again), mover, progress, watch_errors=False)
+                self._pass(iter(again), executor, progress, watch_errors=False)
         finally:
             progress.close()
 
-    def _pass(self, tasks: Iterator[Task], mover: Mover, progress: Progress, watch_errors: bool) -> None:
+    def _pass(
+        self, tasks: Iterator[Task], executor: Executor, progress: Progress, watch_errors: bool
+    ) -> None:
         """Move tasks and count their results, those too that end while it stops; raise FatalError."""
         stopping = False
         too_many: FatalError | None = None
-        with closing(mover.moved(tasks)) as batches:
+        with closing(executor.run(tasks)) as batches:
             for batch in batches:
                 for done in batch:
                     self.books.count(done)
-                progress.show(self.books.progress(), self._note(mover, stopping))
+                progress.show(self.books.progress(), self._note(executor, stopping))
                 if stopping:
                     continue
                 too_many = self._too_many_failed() if watch_errors else None
                 if self.signals.received or too_many:
                     stopping = True
-                    mover.stop()
+                    executor.stop()
                 if self.signals.received:
                     log.warning(
                         "stopping: waiting for %d uploads in flight, up to %s (a second signal stops at once)",
-                        mover.in_flight().uploads,
+                        executor.in_flight().uploads,
                         duration(self.settings.upload_timeout),
                     )
         if too_many:
@@ -195,14 +192,14 @@ class Run:
             f"See {FAILED} for the causes; then run it again: it resumes."
         )
 
-    def _note(self, mover: Mover, stopping: bool) -> str:
+    def _note(self, executor: Executor, stopping: bool) -> str:
         """Return what is to be known of this moment: what is waited for, which side limits."""
         if stopping:
-            return f"stopping, {mover.in_flight().uploads} uploads in flight"
+            return f"stopping, {executor.in_flight().uploads} uploads in flight"
         again = f"second pass, {self.books.to_do_again:,} left" if self.books.to_do_again else ""
-        notes = [again, mover.note()]
+        notes = [again, executor.note()]
         if self.books.job.todo - self.books.tally.ended <= self.settings.concurrency:
-            slowest = str(mover.in_flight())
+            slowest = str(executor.in_flight())
             notes.append(f"slowest: {slowest}" if slowest else "")
         return "; ".join(note for note in notes if note)
 
@@ -213,205 +210,35 @@ class Run:
             time.sleep(TICK)
 
 
-# --- the fan-out: a pool of workers, fed one URL at a time ---
-
-
-class Mover(Protocol):
-    """What moves URLs: the workers of this process, or those of several."""
-
-    def moved(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
-        """Move tasks; yield what is done every TICK, also when it is nothing. Raise FatalError.
-
-        Closed, it lets all workers end.
-        """
-
-    def stop(self) -> None:
-        """Let no worker begin anything more; downloads are dropped, uploads end."""
-
-    def note(self) -> str:
-        """Return what holds the run back at this moment, "" for nothing."""
-
-    def in_flight(self) -> InFlight:
-        """Return what is on its way at this moment."""
+# --- who runs the transfers, and what they share ---
 
 
 @contextmanager
-def mover(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int) -> Iterator[Mover]:
-    """Contact the bucket, find out what it checks, and give what moves URLs; raise FatalError."""
+def executor(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int) -> Iterator[Executor]:
+    """Contact the destination, find out what it checks, and give the executor; raise FatalError.
+
+    All workers share the pooled connections to the CDN and to the bucket, the one destination and the ledger,
+    which appends under its own lock.
+    """
     count = process_count(settings)
-    most = Share(0, count).workers(settings.concurrency)
-    processes = ProcessPool(count, most, TICK, settings.state_dir, lock, share) if count > 1 else None
     with closing(PooledAdapter(settings.concurrency, settings.ca_bundle)) as adapter, ExitStack() as stack:
-        if processes:
+        processes = None
+        if count > 1:
+            most = Share(0, count).workers(settings.concurrency)
+            processes = ProcessPool(count, most, TICK, settings.state_dir, lock, run_share)
             stack.enter_context(closing(processes))
             processes.start()  # its processes import what they need while the bucket is probed
-        client = S3Client(settings, adapter)
-        probed = probe_patiently(settings, client)
-        capabilities.log_capabilities(probed, settings)
+        destination = open_destination(settings, adapter)
+        destination.prepare()
+        destination.log_capabilities()
         if processes:
             log.info("%d processes with %d workers in all", count, settings.concurrency)
-            processes.equip(settings, probed, count, client.object_url)
+            processes.equip(settings, destination.handover(), count)
             yield processes
             return
-        transfer = equip(settings, client, probed)
-        stack.enter_context(closing(transfer))
-        yield Workers(keys, transfer, ledger, settings.concurrency)
-
-
-def share(
-    channel: WorkerChannel,
-    stop: threading.Event,
-    settings: MigrationSettings,
-    probed: ProbeResult,
-    count: int,
-    object_url: str,
-) -> None:
-    """Be one of count processes: move what the desk hands out, with this process's share of the workers."""
-    set_log_level(settings.log_level)
-    part = Share(channel.number, count)
-    keep_to_its_cores(part)
-    workers = part.workers(settings.concurrency)
-    ledger = Ledger(settings.state_dir)
-    with ExitStack() as stack:
-        stack.enter_context(files.synced_every_second(ledger.completed, ledger.failed))
-        adapter = stack.enter_context(closing(PooledAdapter(workers, settings.ca_bundle)))
-        transfer = equip(settings, S3Client(settings, adapter, object_url), probed, part, stop)
-        stack.callback(transfer.close)
-        pool = Workers(key_maker(settings), transfer, ledger, workers)
-        batches = stack.enter_context(closing(pool.moved_from(channel.queue)))
-        for batch in batches:
-            channel.report(batch, pool.note(), pool.in_flight(), pool.held)
-
-
-class Workers:
-    """A pool of workers in this process; used by its main thread."""
-
-    def __init__(self, keys: KeyMaker, transfer: Transfer, ledger: Ledger, count: int) -> None:
-        self._keys = keys
-        self._transfer = transfer
-        self._ledger = ledger
-        self._count = count
-        self._attribution = FailureAttribution({endpoint.name: endpoint for endpoint in transfer.endpoints})
-        self._results: collections.deque[Done] = collections.deque()
-        self._times = TransferTimes()
-
-    def moved(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
-        return self.moved_from(TaskQueue(tasks))
-
-    def moved_from(self, queue: TaskQueue) -> Generator[list[Done], None, None]:
-        """Move what feed hands out; yield what is done and recorded every TICK, also when it is nothing.
-
-        A failure that may be its side's fault is held until that is known; then it is recorded or done
-        again. Raise FatalError after all workers have ended.
-        """
-        while True:
-            with ThreadPoolExecutor(self._count, thread_name_prefix="worker") as pool:
-                workers = [pool.submit(self._work, queue) for _ in range(self._count)]
-                try:
-                    while True:
-                        ended = all(future.done() for future in workers)
-                        yield self._settled(queue)
-                        if any(future.done() and future.exception() for future in workers):
-                            self.stop()
-                            queue.close()
-                        if ended:
-                            break
-                        wait(workers, TICK)
-                except BaseException:
-                    self.stop()
-                    queue.close()
-                    raise
-            for future in workers:
-                raise_what_ended(future)
-            if not queue.has_more:
-                yield from self._sides_asked()
-            if self._transfer.stop.is_set():
-                return
-            if queue.has_more:
-                continue
-            certain, again = self._attribution.give_up()
-            yield [self._recorded(done) for done in certain]
-            if not again:
-                return
-            queue.put(*again)
-
-    def _sides_asked(self) -> Iterator[list[Done]]:
-        """Ask the sides that the last failures leave in doubt, once each; yield nothing every TICK meanwhile."""
-        in_doubt = self._attribution.endpoints_in_doubt()
-        with ThreadPoolExecutor(len(self._transfer.endpoints), thread_name_prefix="probe") as pool:
-            asked = [pool.submit(_unless_stopped, endpoint.ask) for endpoint in in_doubt]
-            while not all(future.done() for future in asked):
-                yield []
-                time.sleep(TICK)
-        for future in asked:
-            raise_what_ended(future)
-
-    def _work(self, queue: TaskQueue) -> None:
-        """Be a worker: move one URL after the other until there is none, or the run is stopped."""
-        for task in queue:
-            self._times.begin(task.url)
-            try:
-                result = self._transfer.move(task.url, self._keys.address(task.url))
-                if result.stored is not None:
-                    self._ledger.record(result.record(time.time()))
-            except Cancelled:
-                return
-            except FatalError:
-                raise
-            except BaseException as error:  # noqa: BLE001  # a worker's death must cost one URL and be seen
-                log.error("%s: a worker failed: %r", task.url, error)
-                why = f"a worker failed: {type(error).__name__}"
-                result = Result(task.url, "", cause="destination", message=why)
-            finally:
-                self._times.end(task.url)
-            result = result._replace(attempts=result.attempts + task.attempts)
-            self._results.append(Done(task, result))
-
-    def _settled(self, queue: TaskQueue) -> list[Done]:
-        """Take what the workers have done; return what is certain of it, failures recorded."""
-        batch = []
-        for _ in range(len(self._results)):
-            done = self._results.popleft()
-            if not self._attribution.hold(done):
-                batch.append(self._recorded(done))
-        certain, again = self._attribution.settle()
-        queue.put(*again)
-        return batch + [self._recorded(done) for done in certain]
-
-    def _recorded(self, done: Done) -> Done:
-        """Record done where it is a failure (a worker has recorded it otherwise) and return it."""
-        if done.result.stored is None:
-            self._ledger.record(done.result.record(time.time()))
-        return done
-
-    def stop(self) -> None:
-        self._transfer.stop.set()
-        for endpoint in self._transfer.endpoints:
-            endpoint.wake()
-
-    def note(self) -> str:
-        return note_on(self._transfer.endpoints)
-
-    def in_flight(self) -> InFlight:
-        return InFlight(self._transfer.endpoints.bucket.in_flight, self._times.slowest())
-
-    @property
-    def held(self) -> int:
-        return len(self._attribution)
-
-
-def _unless_stopped(ask: Callable[[], None]) -> None:
-    with suppress(Cancelled):
-        ask()
-
-
-def raise_what_ended(worker: Future[None]) -> None:
-    """Raise FatalError where worker ended before its work; SystemExit, say, must not end the run as done."""
-    error = worker.exception()
-    if isinstance(error, FatalError):
-        raise error
-    if error is not None:
-        raise FatalError(f"a worker died: {error!r}. Run it again: it resumes.") from error
+        transfer = stack.enter_context(closing(equip(settings, destination)))
+        pool = stack.enter_context(ThreadPoolExecutor(settings.concurrency, thread_name_prefix="worker"))
+        yield ThreadExecutor(pool, settings.concurrency, keys, transfer, ledger)
 
 
 # --- the command line ---

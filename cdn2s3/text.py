@@ -35,6 +35,11 @@ def _hours(minutes: int) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def percentage(share: float) -> str:
+    """Return a share from 0 to 1 as a percentage, rounded down: 99.97 %; 100 % is all of it, never nearly all."""
+    return f"{int(share * 10_000) / 100:g} %"
+
+
 def pluralize(number: int, one: str, many: str = "") -> str:
     """Return number and what it counts; many is the plural where it is not one with an s."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from demo.server import DemoHandler, DemoServer, Tls, arguments, wait_for_the_end
-from demo.world import Lot, World, build_world
+from demo.server import DemoHandler, DemoServer, arguments, wait_for_the_end
+from demo.world import Lot, World, build_small_world, build_world
 
 STYLES = ("page", "offset", "cursor", "next_url", "link_header")
 TOKEN = "demo-token"  # what the demo's API accepts unless told otherwise
@@ -65,10 +65,9 @@ class ApiServer(DemoServer):
         *,
         token: str = TOKEN,
         faults: bool = True,
-        tls: Tls | None = None,
         log: Path | None = None,
     ) -> None:
-        super().__init__(ApiHandler, port, tls, log)
+        super().__init__(ApiHandler, port, log)
         self.world = world
         self.cdn_url = cdn_url
         self.token = token
@@ -88,12 +87,12 @@ class ApiHandler(DemoHandler):
 
     server: ApiServer
 
-    def do_GET(self) -> None:  # noqa: N802 (http.server names it so)
+    def reply(self) -> None:
         """Serve one page, an error if one is planted there, 401 without the token."""
-        url = urlsplit(self.path)
+        url = urlsplit(self.request.target)
         self.server.count("GET", url.path)
         style = url.path[len("/v1/") : -len("/lots")]
-        if self.headers.get("Authorization") != f"Bearer {self.server.token}":
+        if self.request.headers.get("authorization") != f"Bearer {self.server.token}":
             self._send(401, {"error": "a valid bearer token is required"}, {"WWW-Authenticate": "Bearer"})
         elif url.path != f"/v1/{style}/lots" or style not in STYLES:
             self._send(404, {"error": f"no such endpoint: {url.path}"})
@@ -182,12 +181,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cdn-url", required=True, help="where the images lie, without a slash at the end")
     parser.add_argument("--token", default=TOKEN, help="the bearer token that is asked for (%(default)s)")
     options = parser.parse_args(argv)
-    tls = Tls(*options.tls) if options.tls else None
-    server = ApiServer(
-        build_world(), options.cdn_url, options.port, token=options.token, tls=tls, log=options.log
-    )
+    world = build_small_world() if options.small else build_world()
+    server = ApiServer(world, options.cdn_url, options.port, token=options.token, log=options.log)
     with server as api:
-        wait_for_the_end(api.server_address[1], options.until_stdin_closes)
+        wait_for_the_end(api.port, options.until_stdin_closes)
     return 0
 
 

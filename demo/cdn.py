@@ -11,8 +11,8 @@ import hashlib
 from pathlib import Path
 from urllib.parse import unquote
 
-from demo.server import DemoHandler, DemoServer, Tls, arguments, wait_for_the_end
-from demo.world import EDGE_LOCATION, Fault, Image, World, build_world
+from demo.server import DemoHandler, DemoServer, arguments, wait_for_the_end
+from demo.world import EDGE_LOCATION, Fault, Image, World, build_small_world, build_world
 
 DRIP_BYTES = 64  # at a time
 DRIP_EVERY = 0.25  # seconds; a picture of 20 KB takes more than a minute
@@ -28,8 +28,8 @@ UNAVAILABLE = b"<html><head><title>503 Service Unavailable</title></head></html>
 class CdnServer(DemoServer):
     """The CDN. `requests` counts GET and HEAD per percent-decoded path, good and bad ones."""
 
-    def __init__(self, world: World, port: int = 0, tls: Tls | None = None, log: Path | None = None) -> None:
-        super().__init__(CdnHandler, port, tls, log)
+    def __init__(self, world: World, port: int = 0, log: Path | None = None) -> None:
+        super().__init__(CdnHandler, port, log)
         self.world = world
 
     def __enter__(self) -> CdnServer:
@@ -42,10 +42,10 @@ class CdnHandler(DemoHandler):
 
     server: CdnServer
 
-    def do_GET(self) -> None:  # noqa: N802 (http.server names it so)
+    def reply(self) -> None:
         """Serve an image, or the fault that is planted in it."""
-        path = unquote(self.path.partition("?")[0])
-        number = self.server.count(self.command, path)
+        path = unquote(self.request.path)
+        number = self.server.count(self.request.method, path)
         image = self.server.world.images.get(path)
         if image is None:
             self._refuse(404, NO_SUCH_KEY)
@@ -54,13 +54,9 @@ class CdnHandler(DemoHandler):
         else:
             self._serve(image, number)
 
-    def do_HEAD(self) -> None:  # noqa: N802
-        """As GET, without the body."""
-        self.do_GET()
-
     def _hits(self, fault: Fault, number: int) -> bool:
         """Say whether the fault acts on the `number`-th request; one that heals acts on downloads only."""
-        return fault.first is None or (self.command == "GET" and number <= fault.first)
+        return fault.first is None or (self.request.method == "GET" and number <= fault.first)
 
     def _serve(self, image: Image, number: int) -> None:
         """Send the true bytes."""
@@ -91,19 +87,12 @@ class CdnHandler(DemoHandler):
     def _spoil(self, image: Image, fault: str) -> None:
         """Promise the whole image, and cut its body short or let it drip."""
         body = self.server.world.body(image)
-        self.send_response(200)
-        for name, value in {**self._headers(image, "Miss", body), "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
         self.close_connection = True
+        self.answer_head(200, self._headers(image, "Miss", body), len(body))
         if fault == "truncated":
-            self.wfile.write(body[: len(body) * 6 // 10])
-            return
-        for start in range(0, len(body), DRIP_BYTES):
-            self.wfile.write(body[start : start + DRIP_BYTES])
-            self.wfile.flush()  # raises when the client has gone, which ends this thread
-            if self.server.stopping.wait(DRIP_EVERY):
-                return
+            self.connection.send(body[: len(body) * 6 // 10])
+        else:
+            self.connection.drip(body, DRIP_EVERY, DRIP_BYTES)
 
     def _headers(self, image: Image, cache: str, body: bytes) -> dict[str, str]:
         """Return the headers of an answer with status 200."""
@@ -121,9 +110,9 @@ class CdnHandler(DemoHandler):
 def main(argv: list[str] | None = None) -> int:
     """Serve until told to stop."""
     options = arguments("Serve the demo's images as CloudFront would; the port is printed.").parse_args(argv)
-    tls = Tls(*options.tls) if options.tls else None
-    with CdnServer(build_world(), options.port, tls, options.log) as cdn:
-        wait_for_the_end(cdn.server_address[1], options.until_stdin_closes)
+    world = build_small_world() if options.small else build_world()
+    with CdnServer(world, options.port, options.log) as cdn:
+        wait_for_the_end(cdn.port, options.until_stdin_closes)
     return 0
 
 

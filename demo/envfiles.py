@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-BUCKET = "demo-images"
 PREFIX = "images/"
 STRIP = "auctionimages/"
 CREDENTIALS = ("demo", "demo-secret")  # moto takes any
@@ -29,7 +28,7 @@ CHECKPOINT_INTERVAL=500
 
 # Anything else the API hands out is rejected.
 URL_PREFIX={cdn_url}/
-EXPECTED_TOTAL=2000
+EXPECTED_TOTAL={urls}
 DEFAULT_REGION=us-west-2
 """
 
@@ -63,19 +62,19 @@ STATE_DIR=.
 """
 
 
-def collection_env(api_url: str, token: str, cdn_url: str) -> str:
-    """Return collection.env's text; the URLs come without a slash at the end."""
-    return COLLECTION.format(api_url=api_url, token=token, cdn_url=cdn_url)
+def collection_env(api_url: str, token: str, cdn_url: str, urls: int) -> str:
+    """Return collection.env's text; the URLs come without a slash at the end, urls is how many there must be."""
+    return COLLECTION.format(api_url=api_url, token=token, cdn_url=cdn_url, urls=urls)
 
 
-def migration_env(cdn_url: str, s3_url: str, region: str) -> str:
+def migration_env(cdn_url: str, s3_url: str, region: str, bucket: str) -> str:
     """Return migration.env's text; the URLs come without a slash at the end."""
     access_key, secret_key = CREDENTIALS
     return MIGRATION.format(
         cdn_url=cdn_url,
         s3_url=s3_url,
         region=region,
-        bucket=BUCKET,
+        bucket=bucket,
         prefix=PREFIX,
         strip=STRIP,
         access_key=access_key,

@@ -22,8 +22,8 @@ HEAD_TIMEOUT = 15.0  # seconds for the one question; no answer only means DEFAUL
 EARTH_RADIUS = 6371.0  # km
 
 CAVEAT = (
-    "An edge location is the one nearest to the machine that asks. Run this on the instance that will do the "
-    "migration; asked from elsewhere, the region that the bucket is in already is the better advice."
+    "CloudFront answers from the edge location nearest to the machine that asks: this counts only on the instance that "
+    "will do the migration. If your bucket exists already, use its region."
 )
 
 EDGES = """

@@ -66,9 +66,8 @@ def _no_size(answers: Iterable[Head]) -> str:
 def counts_text(settings: MigrationSettings, plan: RunPlan) -> list[str]:
     """Return the lines that say what is in the input."""
     work = plan.work
-    place = f"s3://{settings.destination_bucket}/{settings.destination_prefix}"
     lines = [
-        f"plan: {settings.source_urls_file} -> {place} ({settings.aws_region})",
+        f"plan: {settings.source_urls_file} -> {settings.destination_text}{_region(settings)}",
         "",
         row("lines", f"{work.lines:,}"),
         row("blank", f"{work.blank:,}"),
@@ -86,6 +85,10 @@ def counts_text(settings: MigrationSettings, plan: RunPlan) -> list[str]:
     return lines
 
 
+def _region(settings: MigrationSettings) -> str:
+    return f" ({settings.aws_region})" if settings.destination == "s3" else ""
+
+
 def keys_text(settings: MigrationSettings, work: UrlSurvey) -> list[str]:
     """Return the lines that show which keys URLs get: the first, one in the middle and the last of the pending."""
     keys, pending = key_maker(settings), work.statuses.count(LineStatus.PENDING)
@@ -97,11 +100,10 @@ def keys_text(settings: MigrationSettings, work: UrlSurvey) -> list[str]:
 
 
 def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> list[str]:
-    """Return the lines that say how long it takes and what it costs."""
+    """Return the lines that say how long it takes and what it costs in a bucket."""
     share = 100 * speed.files_per_second / PREFIX_PUTS
     return [
-        row("bytes", bytes_text(found.size), f"{bytes_text(size.mean)} a file, {size.source}"),
-        row("time", duration(found.seconds), f"{speed.files_per_second:,.0f} files/s, {speed.source}"),
+        *time_text(size, speed, found),
         row(
             "requests", dollars(found.puts), f"{found.files:,} PUT at ${table.put_per_thousand:g} a thousand"
         ),
@@ -118,6 +120,14 @@ def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> l
         row(
             "prices", f"of {table.date}", f"{table.source}; yours: {cost_estimate.PRICES_FILE} in this folder"
         ),
+    ]
+
+
+def time_text(size: Sizes, speed: Rate, found: Estimate) -> list[str]:
+    """Return the lines that say how much it is and how long it takes."""
+    return [
+        row("bytes", bytes_text(found.size), f"{bytes_text(size.mean)} a file, {size.source}"),
+        row("time", duration(found.seconds), f"{speed.files_per_second:,.0f} files/s, {speed.source}"),
     ]
 
 
@@ -156,6 +166,10 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
     size = asked_sizes(settings, plan.work, random.Random())  # noqa: S311  # no secret
     speed = cost_estimate.rate(settings, size.mean)
     found = cost_estimate.estimate(plan.todo, size.mean, speed.files_per_second, table)
-    print("\n".join(["", *forecast_text(size, speed, found, table)]))
+    if settings.destination == "local":
+        forecast = time_text(size, speed, found)
+    else:
+        forecast = forecast_text(size, speed, found, table)
+    print("\n".join(["", *forecast]))
     print(with_env_file(f"\nnext: {next_step(plan)}"))
     return EXIT_DONE

@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import os
 import random
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from hashlib import md5
 from typing import Callable, NamedTuple, TypeVar
@@ -24,14 +25,13 @@ from cdn2s3.commands.plan import drawn, row
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.console.signals import Signals
-from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.destinations.s3.destination import Bucket, probe_key
+from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import (
     CAUSES,
     EXIT_DONE,
     EXIT_SOME_FAILED,
     Cancelled,
-    FatalError,
+    MigrationError,
     PermanentError,
     TransientError,
     UsageError,
@@ -40,24 +40,32 @@ from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import Address, InvalidUrl
 from cdn2s3.planning.run_plan import Choice, plan_run
-from cdn2s3.resilience.retry import backoff
+from cdn2s3.resilience.fan_out import fan_out
+from cdn2s3.resilience.retry import with_retries
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import run_binding
 from cdn2s3.text import MB, duration, redact
 from cdn2s3.transfer.outcome import Result
 from cdn2s3.transfer.pipeline import Transfer
-from cdn2s3.transfer.wiring import equip, probe_patiently
+from cdn2s3.transfer.wiring import equip
 
 log = logging.getLogger(__name__)
 
 PREFIX = "_test/"
 MOST = 10_000  # files of a sample: what it learns does not grow with more
 _SHOWN = 10
-_LOOK_EVERY = 0.1  # seconds between two looks at whether to stop
 _RATE_SECONDS = 5.0  # that a sample must have taken for its rate to mean something
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
+
+
+class Comparison(NamedTuple):
+    """An object of the sample beside the CDN's file."""
+
+    key: str
+    are_equal: bool | None  # None: it could not be compared
+    why: str = ""  # why not; "" where it could
 
 
 class Outcomes(NamedTuple):
@@ -92,7 +100,6 @@ class Sample:
         self,
         settings: MigrationSettings,
         transfer: Transfer,
-        bucket: Bucket,
         asked_to_stop: Callable[[], bool],
     ) -> None:
         """settings are those of rehearsal()."""
@@ -101,7 +108,7 @@ class Sample:
         self._timeout = settings.upload_timeout
         self._workers = settings.concurrency
         self._transfer = transfer
-        self._bucket = bucket
+        self._destination = transfer.destination
         self._asked_to_stop = asked_to_stop
 
     def go(self, urls: Sequence[str]) -> Outcomes:
@@ -114,19 +121,18 @@ class Sample:
                 self._each(self._moved, urls, results)
             finally:
                 seconds = time.monotonic() - began
-            verdicts: list[str] = []
+            comparisons: list[Comparison] = []
             stored = [result for result in results if result.stored is not None]
             if not self._asked_to_stop():
-                self._each(self._compared, stored, verdicts)
+                self._each(self._compared, stored, comparisons)
         finally:
             self._each(self._deleted, results, left, whatever_happens=True)
-            left.append(self._gone(probe_key(self._settings)))
+            left.append(self._gone(self._destination.probe_key))
             for key in filter(None, left):
                 log.debug("left in the bucket: %s", key)
-        counts = Counter(verdicts)
-        same = counts.pop(_SAME, 0)
-        different = [verdict[len(_DIFFERS) :] for verdict in counts if verdict.startswith(_DIFFERS)]
-        unread = [verdict for verdict in counts if not verdict.startswith(_DIFFERS)]
+        same = sum(compared.are_equal is True for compared in comparisons)
+        different = [compared.key for compared in comparisons if compared.are_equal is False]
+        unread = list(dict.fromkeys(compared.why for compared in comparisons if compared.are_equal is None))
         return Outcomes(results, seconds, same, different, unread, sorted(filter(None, left)))
 
     def _each(
@@ -136,28 +142,36 @@ class Sample:
         outcomes: list[Outcome],
         whatever_happens: bool = False,
     ) -> None:
-        """Do work for each item in the workers and append what it returns to outcomes; raise what it raises."""
-        with ThreadPoolExecutor(self._workers, thread_name_prefix="sample") as pool:
-            waiting: set[Future[Outcome]] = {pool.submit(work, item) for item in items}
-            failure: BaseException | None = None
-            while waiting:
-                done, waiting = wait(waiting, _LOOK_EVERY, FIRST_COMPLETED)
-                for future in done:
-                    error = future.exception()
-                    if error is None:
-                        outcomes.append(future.result())
-                    elif not isinstance(error, Cancelled):
-                        failure = failure or error
-                if (failure or self._asked_to_stop()) and not whatever_happens:
-                    self._stop()
-        if failure:
-            raise failure
+        """Do work for each item in the workers and append what it returns to outcomes; raise what it raises.
+
+        After a failure, or a signal, what has not begun is left out, unless whatever_happens.
+        """
+        failures: list[BaseException] = []
+
+        def attempt(item: Item) -> list[Outcome]:
+            try:
+                return [work(item)]
+            except Cancelled:
+                return []
+            except BaseException as error:  # noqa: BLE001  # raised below, when all workers have ended
+                failures.append(error)
+                return []
+
+        def look() -> None:
+            if (failures or self._asked_to_stop()) and not whatever_happens:
+                self._stop()
+
+        with fan_out(attempt, items, self._workers, self._transfer.stop, look) as answers:
+            for answer in answers:
+                outcomes += answer
+        if failures:
+            raise failures[0]
 
     def _stop(self) -> None:
         """Let no worker begin anything more; downloads are dropped, uploads end."""
         self._transfer.stop.set()
         for side in self._transfer.endpoints:
-            side.wake()
+            side.notify()
 
     def _moved(self, url: str) -> Result:
         if self._transfer.stop.is_set():
@@ -168,17 +182,17 @@ class Sample:
             return Result(url, "", cause="malformed", message=str(error))
         return self._transfer.move(url, address)
 
-    def _compared(self, result: Result) -> str:
-        """Return _SAME, or _DIFFERS with the key, or why it could not be compared."""
+    def _compared(self, result: Result) -> Comparison:
+        """Compare the object of result with the CDN's bytes."""
         if self._transfer.stop.is_set():
             raise Cancelled
         assert result.stored is not None
         try:
-            theirs = self._bucket.md5_at(result.key, Deadline(self._timeout))
+            theirs = self._destination.md5(result.key, Deadline(self._timeout))
             ours = result.stored.md5 if result.stored.md5 != "-" else self._md5_at_source(result.url)
         except (PermanentError, TransientError) as error:
-            return error.message
-        return _SAME if theirs == ours else _DIFFERS + result.key
+            return Comparison(result.key, None, error.message)
+        return Comparison(result.key, theirs == ours)
 
     def _md5_at_source(self, url: str) -> str:
         """Return the MD5 of the file at url, fetched once more: this run computed none (INTEGRITY=crc32)."""
@@ -199,22 +213,21 @@ class Sample:
 
     def _gone(self, key: str) -> str:
         """Delete what is at key, with further attempts; return key where it stays, else ""."""
-        for failures in range(1, self._transfer.policy.max_retries + 2):
-            try:
-                return "" if self._bucket.delete(key, Deadline(self._timeout)) else key
-            except TransientError as error:
-                log.debug("delete of %s failed: %s", key, error.message)
-                if self._asked_to_stop():
-                    break
-                if failures <= self._transfer.policy.max_retries:
-                    time.sleep(backoff(failures))
-            except (FatalError, PermanentError) as error:
-                log.debug("delete of %s failed: %s", key, error)
-                break
-        return key
+        try:
+            deleted = with_retries(
+                lambda: self._destination.delete(key, Deadline(self._timeout)),
+                self._transfer.policy.retry,
+                self._sleep_unless_asked_to_stop,
+            )
+        except MigrationError as error:
+            log.debug("delete of %s failed: %s", key, error)
+            return key
+        return "" if deleted else key
 
-
-_SAME, _DIFFERS = "same", "differs: "
+    def _sleep_unless_asked_to_stop(self, seconds: float) -> None:
+        if self._asked_to_stop():
+            raise Cancelled("asked to stop")
+        time.sleep(seconds)
 
 
 # --- what a person sees ---
@@ -231,7 +244,7 @@ def text(settings: MigrationSettings, outcomes: Outcomes, pending: int) -> list[
     lines += [row("different", "", key) for key in outcomes.different[:_SHOWN]]
     lines += [row("not read", "", why) for why in outcomes.unread[:_SHOWN]]
     lines += _left(settings, outcomes.left)
-    if outcomes.unread or outcomes.left:
+    if settings.destination == "s3" and (outcomes.unread or outcomes.left):
         lines += [
             "      a sample needs s3:PutObject, s3:GetObject and s3:DeleteObject on",
             f"      arn:aws:s3:::{settings.destination_bucket}/{PREFIX}*",
@@ -257,8 +270,15 @@ def _left(settings: MigrationSettings, left: Sequence[str]) -> list[str]:
     lines += [f"      {key}" for key in left[:_SHOWN]]
     if len(left) > _SHOWN:
         lines.append(f"      and {len(left) - _SHOWN:,} more")
-    lines.append(f"      -> aws s3 rm --recursive s3://{settings.destination_bucket}/{PREFIX}")
+    lines.append(f"      -> {_removal(settings)}")
     return lines
+
+
+def _removal(settings: MigrationSettings) -> str:
+    """Return the command that removes what a sample has left."""
+    if settings.destination == "local":
+        return f"rm -r {shlex.quote(os.path.join(str(settings.local_root), PREFIX))}"  # noqa: PTH118  # keeps the slash
+    return f"aws s3 rm --recursive s3://{settings.destination_bucket}/{PREFIX}"
 
 
 def _forecast(speed: float, seconds: float, pending: int) -> list[str]:
@@ -290,20 +310,17 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
         )
         return EXIT_DONE
     there = rehearsal(settings)
-    show(
-        f"sample: {len(urls):,} of {work.pending:,} pending URLs, to "
-        f"s3://{there.destination_bucket}/{there.destination_prefix}"
-    )
+    show(f"sample: {len(urls):,} of {work.pending:,} pending URLs, to {there.destination_text}")
     refused = bool(work.collisions) and settings.on_collision == "refuse"
     if refused:
         collide = f"{work.collisions:,} URLs collide"
         log.warning("%s: a run would not start; see python migrate.py --plan", collide)
     with closing(PooledAdapter(there.concurrency, there.ca_bundle)) as adapter:
-        client = S3Client(there, adapter)
-        probed = probe_patiently(there, client)
-        transfer, bucket = equip(there, client, probed), Bucket(there, client, probed.guard)
+        destination = open_destination(there, adapter)
+        destination.prepare()
+        transfer = equip(there, destination)
         with closing(transfer), signals.noted():
-            outcomes = Sample(there, transfer, bucket, lambda: bool(signals.received)).go(urls)
+            outcomes = Sample(there, transfer, lambda: bool(signals.received)).go(urls)
     show("\n".join(text(settings, outcomes, work.pending)))
     if signals.received:
         return 128 + signals.received

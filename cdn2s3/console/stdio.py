@@ -80,9 +80,24 @@ def _opened(stream: TextIO | None) -> _Patient:
     return _Patient(fd, "w", closefd=False)
 
 
+class _Prompt(io.TextIOWrapper):
+    """Write at once where the stream that it replaces did.
+
+    With PYTHONUNBUFFERED=1 Python has no buffer below the text, but here there is one (a raw file may take a part of
+    what it is given, and a buffer writes the rest). What stayed in it, such as the newline behind a progress bar,
+    would come out after what others write to the terminal meanwhile.
+    """
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        if self.write_through:
+            self.flush()
+        return written
+
+
 def _text(raw: _Patient, stream: TextIO | None) -> TextIO:
     """Return a stream like stream, over raw."""
-    return io.TextIOWrapper(
+    return _Prompt(
         io.BufferedWriter(raw),
         encoding=getattr(stream, "encoding", "utf-8"),
         errors=_ESCAPED,

@@ -1,17 +1,82 @@
-"""Know which URLs are on their way, for the person who waits for the last of them."""
+"""What an executor is, the queue that feeds its workers, and what is in flight at a moment."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import Callable, NamedTuple
+from collections.abc import Generator, Iterable, Iterator
+from typing import Callable, NamedTuple, Protocol
 
 from cdn2s3.records import Task
+from cdn2s3.transfer.outcome import Done
+
+TICK = 0.05  # seconds between two looks at what the workers have done
 
 _SHOWN = 3  # of the slowest
 _SLOW = 5.0  # seconds after which a transfer is worth a word
+
+
+class Executor(Protocol):
+    """What runs the transfers of a run: the threads of this process, or those of several."""
+
+    def run(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
+        """Move tasks; yield what is done and recorded every TICK, also when it is nothing.
+
+        Called from the main thread, once a pass. Raise FatalError after all workers have ended. When the
+        generator is closed, it lets all workers end.
+        """
+
+    def stop(self) -> None:
+        """Let no worker begin anything more; downloads are dropped, uploads end."""
+
+    def note(self) -> str:
+        """Return what holds the run back at this moment, "" for nothing."""
+
+    def in_flight(self) -> InFlight:
+        """Return what is on its way at this moment."""
+
+
+class TaskQueue:
+    """Hand out tasks one by one to any number of threads: what was requeued first, then the list.
+
+    An open queue waits for more to be requeued until it is closed; a closed one ends with its list.
+    """
+
+    def __init__(self, tasks: Iterable[Task] = (), is_open: bool = False) -> None:
+        self._tasks = iter(tasks)
+        self._requeued: deque[Task] = deque()
+        self._is_open = is_open
+        self._changed = threading.Condition()
+
+    def __iter__(self) -> Iterator[Task]:
+        return self
+
+    def __next__(self) -> Task:
+        with self._changed:
+            while True:
+                if self._requeued:
+                    return self._requeued.popleft()
+                if not self._is_open:
+                    return next(self._tasks)
+                self._changed.wait()
+
+    def requeue(self, *tasks: Task) -> None:
+        """Hand tasks out before all others."""
+        with self._changed:
+            self._requeued.extend(tasks)
+            self._changed.notify(len(tasks))
+
+    def close(self) -> None:
+        """Let the queue end when it has nothing more."""
+        with self._changed:
+            self._is_open = False
+            self._changed.notify_all()
+
+    @property
+    def has_more(self) -> bool:
+        """Tell whether something has been requeued that nobody has taken yet."""
+        return bool(self._requeued)
 
 
 class InFlight(NamedTuple):
@@ -46,7 +111,7 @@ class TransferTimes:
         self._began.pop(url, None)
 
     def slowest(self) -> tuple[tuple[float, str], ...]:
-        """Return what Underway.slowest holds."""
+        """Return what InFlight.slowest holds."""
         now = self._clock()
         # A copy is one step: workers begin and end meanwhile.
         slow = ((now - began, url) for url, began in self._began.copy().items() if now - began >= _SLOW)
@@ -57,45 +122,3 @@ def _name(url: str) -> str:
     """Return the end of a URL's path, which tells images apart."""
     path = url.partition("?")[0].partition("#")[0]
     return "/".join(path.rstrip("/").rsplit("/", 2)[-2:])
-
-
-class TaskQueue:
-    """Hand out tasks one by one to any number of threads: what was put in first, then the list.
-
-    An open feed waits for more to be put in until it is closed; a closed one ends with its list.
-    """
-
-    def __init__(self, tasks: Iterable[Task] = (), is_open: bool = False) -> None:
-        self._tasks = iter(tasks)
-        self._put: deque[Task] = deque()
-        self._is_open = is_open
-        self._changed = threading.Condition()
-
-    def __iter__(self) -> Iterator[Task]:
-        return self
-
-    def __next__(self) -> Task:
-        with self._changed:
-            while True:
-                if self._put:
-                    return self._put.popleft()
-                if not self._is_open:
-                    return next(self._tasks)
-                self._changed.wait()
-
-    def put(self, *tasks: Task) -> None:
-        """Hand tasks out before all others."""
-        with self._changed:
-            self._put.extend(tasks)
-            self._changed.notify(len(tasks))
-
-    def close(self) -> None:
-        """Let the feed end when it has nothing more."""
-        with self._changed:
-            self._is_open = False
-            self._changed.notify_all()
-
-    @property
-    def has_more(self) -> bool:
-        """Tell whether something has been put in that nobody has taken yet."""
-        return bool(self._put)

@@ -38,7 +38,7 @@ _FORK_SAFE = multiprocessing.get_context("spawn")  # never fork after threads or
 class ProcessPool:
     """Several processes that move tasks; used by the main thread of the parent.
 
-    body runs in each process as body(desk, *arguments), and is picklable.
+    body runs in each process as body(channel, stop, *arguments), and is picklable.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class ProcessPool:
         self._warned: Counter[str] = Counter()
         self._stopping = False
 
-    def moved(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
+    def run(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
         """Move tasks; yield what is done every tick. Raise FatalError after all processes have ended."""
         begin = {name: size_of(self._state_dir / name) for name in (COMPLETED, FAILED)}
         queue = TaskQueue(tasks)
@@ -121,7 +121,7 @@ class ProcessPool:
         return handle
 
     def _heard(self, handle: WorkerHandle, queue: TaskQueue, begin: dict[str, int]) -> list[Done]:
-        """Take one report of member; when it has ended, see to what it leaves behind."""
+        """Take one report of a process; when it has ended, see to what it leaves behind."""
         try:
             report: Report = handle.pipe.recv()
         except (EOFError, OSError):
@@ -169,7 +169,7 @@ class ProcessPool:
             return told
         left = [task for url, task in handle.at.items() if url not in recorded]
         log.error("a worker process died (%s): a new one goes on with its %d URLs", how, len(left))
-        queue.put(*left)
+        queue.requeue(*left)
         self._handles.append(self._start(handle.number))
         return told
 
@@ -191,7 +191,7 @@ class ProcessPool:
         return found
 
     def _hand_out(self, queue: TaskQueue) -> None:
-        """Give each member enough to do; tell all that there is no more when nobody has anything left to do.
+        """Give each process enough to do; tell all that there is no more when nobody has anything left to do.
 
         In turns, a task for each worker at a time: what does not suffice for all is shared. One that was told
         the end takes nothing more: what a process leaves behind then is for the new one.
@@ -208,7 +208,7 @@ class ProcessPool:
                 handle.send(None)
 
     def _stop_for(self, error: FatalError) -> None:
-        """Stop, and let moved() raise error when all processes have ended."""
+        """Stop, and let run() raise error when all processes have ended."""
         self._error = error
         self.stop()
 

@@ -7,15 +7,24 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from multiprocessing import reduction
 from typing import Any, Callable, NamedTuple
 
+from cdn2s3.console.logging_setup import set_level
 from cdn2s3.console.signals import STOPPING
+from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import FatalError
 from cdn2s3.executors.base import InFlight, TaskQueue
+from cdn2s3.executors.threads import ThreadExecutor
+from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.records import Share
-from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings, key_maker
+from cdn2s3.state.files import synced_every_second
+from cdn2s3.state.ledger import Ledger
 from cdn2s3.transfer.outcome import Done
+from cdn2s3.transfer.wiring import equip
 
 
 class Report(NamedTuple):
@@ -49,7 +58,7 @@ class WorkerChannel:
             except (EOFError, OSError):
                 os._exit(3)  # the parent is gone, and its lock with it: not a byte more
             if isinstance(order, list):
-                self.queue.put(*order)
+                self.queue.requeue(*order)
             else:
                 if order == "stop":
                     self._stop.set()
@@ -154,3 +163,31 @@ def process_count(settings: MigrationSettings) -> int:
     if settings.processes == "auto":
         return max(1, min(len(usable_cores()), settings.concurrency // _LEAST_WORKERS))
     return min(int(settings.processes), settings.concurrency)
+
+
+def run_share(
+    channel: WorkerChannel,
+    stop: threading.Event,
+    settings: MigrationSettings,
+    known: object,
+    count: int,
+) -> None:
+    """Be one of count processes: move what channel hands out, with this process's share of the workers.
+
+    known is what the run's first process knows of the destination.
+    """
+    set_level(settings.log_level)
+    part = Share(channel.number, count)
+    keep_to_its_cores(part)
+    workers = part.workers(settings.concurrency)
+    ledger = Ledger(settings.state_dir)
+    with ExitStack() as stack:
+        stack.enter_context(synced_every_second(ledger.completed, ledger.failed))
+        adapter = stack.enter_context(closing(PooledAdapter(workers, settings.ca_bundle)))
+        transfer = equip(settings, open_destination(settings, adapter, known), part, stop)
+        stack.callback(transfer.close)
+        pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="worker"))
+        executor = ThreadExecutor(pool, workers, key_maker(settings), transfer, ledger)
+        batches = stack.enter_context(closing(executor.run_queue(channel.queue)))
+        for batch in batches:
+            channel.report(batch, executor.note(), executor.in_flight(), executor.deferred)

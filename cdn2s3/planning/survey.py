@@ -159,18 +159,19 @@ def survey(
     if work.lines == work.blank:
         raise UsageError(f"{urls} (SOURCE_URLS_FILE) holds no URL. Run `python collect_urls.py` first.")
     if work.lines == work.blank + work.duplicates + work.malformed:
-        raise _unfit(urls, work.lines - work.blank, keys.url_prefix, *surveyor.first_malformed)
+        raise _unfit(urls, work.lines - work.blank, keys.url_prefix, surveyor.first_malformed)
     return work
 
 
-def _unfit(urls: Path, lines: int, url_prefix: str, first: str, why: str) -> UsageError:
+def _unfit(urls: Path, lines: int, url_prefix: str, malformed: tuple[str, InvalidUrl]) -> UsageError:
     """Return the error for a list none of whose lines may be fetched: a setting is wrong, or the file."""
     with urls.open("rb") as file:
         head = file.read(64)
     if head.startswith(_UTF_16) or b"\0" in head:
         return UsageError(f"{urls} (SOURCE_URLS_FILE) is UTF-16, or no text: save it as UTF-8.")
+    first, why = malformed
     shown = f"'{redact(printable(first[:200]))}'"
-    if why.startswith("not under URL_PREFIX"):
+    if why.is_elsewhere:
         return UsageError(
             f"none of the {lines:,} lines of {urls} is under URL_PREFIX={url_prefix}; the first is {shown}. "
             "Correct URL_PREFIX."
@@ -202,7 +203,7 @@ class _Surveyor:
         # Malformed and colliding lines as their records spell them: each has one record.
         self._faulty = Fingerprints()
         self._respelled = Fingerprints()  # those of them that came again as good lines
-        self.first_malformed = ("", "")  # the first malformed line, and why it is
+        self.first_malformed = ("", InvalidUrl(""))  # the first malformed line, and why it is
 
     def read(self) -> None:
         """Note the status of each line of the input."""
@@ -218,7 +219,7 @@ class _Surveyor:
         try:
             key, stripped, reversible = self._keys.known(line, is_plain)
         except InvalidUrl as error:
-            return self._malformed(line, str(error))
+            return self._malformed(line, error)
         claimed = self._index.claim(line, key, number, reversible)
         if isinstance(claimed, Owner):
             return self._repeated(line, key, claimed)
@@ -233,7 +234,7 @@ class _Surveyor:
         self._work.done += 1
         return LineStatus.DONE
 
-    def _malformed(self, line: bytes, why: str) -> LineStatus:
+    def _malformed(self, line: bytes, why: InvalidUrl) -> LineStatus:
         if not line.strip():
             self._work.blank += 1
             return LineStatus.BLANK
@@ -245,7 +246,7 @@ class _Surveyor:
         if not self._work.malformed:
             self.first_malformed = (url, why)
         self._work.malformed += 1
-        self._on_malformed(url, why)
+        self._on_malformed(url, str(why))
         return LineStatus.MALFORMED
 
     def _is_first(self, url: bytes) -> bool:

@@ -17,7 +17,7 @@ from cdn2s3.atomic_file import replacing
 from cdn2s3.errors import CAUSES
 from cdn2s3.reports import charts
 from cdn2s3.reports.contact_sheet import LARGEST, MOST, SHEET_BYTES, Pictures, data_uri
-from cdn2s3.text import MB, bytes_text, escaped, span
+from cdn2s3.text import MB, bytes_text, escaped, percentage, span
 
 _NONE = Pictures(b"", b"")
 
@@ -171,8 +171,8 @@ def _validation_figures(report: Mapping[str, Any]) -> list[Figure]:
     gaps = ("missing", "mismatched", "unexpected")
     return [
         Figure(
-            share(report["success_rate"]),
-            f"complete; promised {share(report['promised'])}",
+            percentage(report["success_rate"]),
+            f"complete; the target is {percentage(report['promised'])}",
             "good" if report["promise_kept"] else "bad",
         ),
         Figure(count(report["lines"]["urls"]), "URLs expected"),
@@ -182,7 +182,10 @@ def _validation_figures(report: Mapping[str, Any]) -> list[Figure]:
             for name in gaps
         ),
         Figure(count(counts["listed"]), "objects listed"),
-        Figure(bytes_text(report["bytes"]["listed"]), "in the bucket"),
+        Figure(
+            bytes_text(report["bytes"]["listed"]),
+            "in the folder" if report["destination"].get("folder") else "in the bucket",
+        ),
     ]
 
 
@@ -226,11 +229,6 @@ def latency(seconds: float | None) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
-def share(value: float) -> str:
-    """Return a share as a percentage that is never rounded up to 100: 99.97 %."""
-    return "100 %" if value == 1 else f"{int(value * 10_000) / 100:g} %"
-
-
 # --- the page ---
 
 
@@ -255,5 +253,5 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters.update(
-    count=count, whole=whole, bytes=bytes_text, span=span, latency=latency, share=share
+    count=count, whole=whole, bytes=bytes_text, span=span, latency=latency, share=percentage
 )

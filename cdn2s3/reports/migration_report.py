@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
 from collections import Counter
 from collections.abc import Mapping
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdn2s3.atomic_file import replacing
-from cdn2s3.console.progress import shortened
 from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.errors import (
     CAUSES,
@@ -22,7 +22,6 @@ from cdn2s3.errors import (
     EXIT_SIGTERM,
     EXIT_SOME_FAILED,
 )
-from cdn2s3.reports import migration_report
 from cdn2s3.reports.metrics import EXAMPLES, Distribution, Example, Tally
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import redacted_values
@@ -119,11 +118,7 @@ def migration(
         "exit_code": ending.exit_code,
         "ended_by": redact(ending.why),
         "next": ending.next_command,
-        "destination": {
-            "endpoint": settings.aws_endpoint_url or "",
-            "bucket": settings.destination_bucket,
-            "prefix": settings.destination_prefix,
-        },
+        "destination": destination(settings, settings.aws_endpoint_url or ""),
         "lines": {**audit._asdict(), "add_up": audit.holds},
         "run": {
             "stored": tally.stored,
@@ -157,6 +152,18 @@ def migration(
     }
 
 
+def destination(settings: MigrationSettings, endpoint: str) -> dict[str, str]:
+    """Return where the images go, as it stands in reports."""
+    if settings.destination == "local":
+        folder = os.path.realpath(str(settings.local_root))
+        return {"endpoint": "", "bucket": "", "prefix": settings.destination_prefix, "folder": folder}
+    return {
+        "endpoint": endpoint,
+        "bucket": settings.destination_bucket,
+        "prefix": settings.destination_prefix,
+    }
+
+
 def _failure(cause: str, urls: int, examples: list[Example]) -> dict[str, Any]:
     known = CAUSES.get(cause)  # an older or a damaged file may hold others
     return {
@@ -184,13 +191,10 @@ def write_json(path: Path, report: dict[str, Any]) -> None:
 MOST_CAUSES = 4  # on the last screen; the report has them all
 
 
-COLUMNS = 80  # of the last screen, for what can be made to fit
-
-
 def summary(
     settings: MigrationSettings,
     tally: Tally,
-    audit: migration_report.Audit,
+    audit: Audit,
     ended: float,
     code: int,
     faults: Mapping[str, tuple[int, Example]],
@@ -198,6 +202,7 @@ def summary(
     """Return what became of the run, in ten lines at most.
 
     faults are lines of the input that failed without being tried: how many for which cause, and an example.
+    No line is cut, however long its message and URL: they are there to be read and copied.
     """
     seconds = max(ended - tally.began, 0.001)
     already = f", {tally.already_there:,} already there" if tally.already_there else ""
@@ -212,8 +217,7 @@ def summary(
     for cause, count in causes[:MOST_CAUSES]:
         lines.append(f"  {count:,} {cause}: {CAUSES[cause].meaning}")
         for example in examples[cause][:1]:  # none when a stop came between the passes
-            line = f"  {count:,} {cause}: {shortened(redact(example.message), COLUMNS // 2)}, e.g. "
-            lines[-1] = line + shortened(redact(example.url), COLUMNS - len(line))
+            lines[-1] = f"  {count:,} {cause}: {redact(example.message)}, e.g. {redact(example.url)}"
     if len(causes) > MOST_CAUSES:
         rest = sum(count for _, count in causes[MOST_CAUSES:])
         lines.append(f"  {rest:,} of {len(causes) - MOST_CAUSES} more causes: see migration_report.html")
@@ -225,7 +229,7 @@ def summary(
     return with_env_file("\n".join(lines))
 
 
-def next_command(tally: Tally, audit: migration_report.Audit, code: int) -> str:
+def next_command(tally: Tally, audit: Audit, code: int) -> str:
     """Return the command that a person would type now."""
     if audit.not_tried or code not in (EXIT_DONE, EXIT_SOME_FAILED):
         return "python migrate.py"

@@ -7,23 +7,25 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from hashlib import md5
 from itertools import islice
 from typing import NamedTuple
 
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
-from cdn2s3.cdn.buffer_pool import BufferExhausted, BufferLease, BufferPool
+from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferLease, BufferPool
 from cdn2s3.cdn.client import CdnClient
-from cdn2s3.destinations.s3.client import S3Client, S3Response
-from cdn2s3.errors import Cancelled, FatalError, PermanentError, TransientError
+from cdn2s3.destinations.base import PART_BYTES, Destination, ObjectBody, ReadRefused
+from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
-from cdn2s3.http.response import Response
+from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
 from cdn2s3.records import Image
 from cdn2s3.reports.contact_sheet import BoundedCapture, Pictures
-from cdn2s3.resilience.retry import backoff
+from cdn2s3.resilience.retry import FailedAttempt, RetryPolicy, unless_stopped, with_retries
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state.ledger import Completed
-from cdn2s3.transfer.pipeline import RetryPolicy
+from cdn2s3.transfer.pipeline import TransferPolicy
 from cdn2s3.validation.expected import ADOPTED, RECORDED, SEEN, UNKNOWN
 
 log = logging.getLogger(__name__)
@@ -99,15 +101,15 @@ class SpotCheck:
     def __init__(
         self,
         source: CdnClient,
-        client: S3Client,
+        destination: Destination,
         reader: BodyReader,
         keys: KeyMaker,
         budget: BufferPool,
-        policy: RetryPolicy,
+        policy: TransferPolicy,
         stop: threading.Event,
     ) -> None:
         self._source = source
-        self._client = client
+        self._destination = destination
         self._reader = reader
         self._keys = keys
         self._budget = budget
@@ -117,23 +119,24 @@ class SpotCheck:
     def check(self, record: Completed) -> Check:
         """Compare the two sides of record; raise Cancelled, or FatalError when no other would fare better."""
         blank = Check(record.url, record.key, record.md5 == record.media_type == UNKNOWN, UNANSWERED)
-        failures = 0
+
+        def note(failed: FailedAttempt) -> None:
+            if failed.wait is not None:
+                log.debug("%s: attempt %d failed: %s", record.url, failed.failures, failed.error.message)
+
         with BufferLease(self._budget) as room:
-            while True:
-                try:
-                    return self._compared(blank, room)
-                except BufferExhausted as error:
-                    room.wait_for(error.size)
-                except PermanentError as error:
-                    outcome = SOURCE_GONE if error.cause == "not_found" else SOURCE_FAILED
-                    return blank._replace(outcome=outcome, message=error.message)
-                except TransientError as error:
-                    failures += 1
-                    if failures > self._policy.max_retries:
-                        return blank._replace(message=error.message)
-                    log.debug("%s: attempt %d failed: %s", record.url, failures, error.message)
-                    if self._stop.wait(max(error.retry_after or 0.0, backoff(failures))):
-                        raise Cancelled from error
+            try:
+                return with_retries(
+                    lambda: room.when_free(lambda: self._compared(blank, room)),
+                    self._policy.retry,
+                    unless_stopped(self._stop),
+                    note,
+                )
+            except PermanentError as error:
+                outcome = SOURCE_GONE if error.cause == "not_found" else SOURCE_FAILED
+                return blank._replace(outcome=outcome, message=error.message)
+            except TransientError as error:
+                return blank._replace(message=error.message)
 
     def _compared(self, blank: Check, room: BufferLease) -> Check:
         """Make one attempt; raise PermanentError for what the source says, TransientError, BufferExhausted."""
@@ -144,75 +147,117 @@ class SpotCheck:
                 body.start()
             parts = body.parts() if isinstance(body, LargeBody) else _whole(body)
             object_limit = Deadline(self._policy.upload_timeout, self._stop)
-            with self._client.open("GET", blank.key, object_limit) as theirs:
-                if theirs.status != 200:
-                    return _not_read(blank, theirs)
-                same, source, found, pictures = _both(
-                    parts, theirs, object_limit, self._policy.upload_timeout
-                )
-                etag = theirs.headers.get("etag", "").strip('"')
+            with self._read(blank, object_limit) as theirs:
+                if isinstance(theirs, Check):
+                    return theirs
+                bodies = _read_both(parts, theirs, object_limit, self._policy.upload_timeout)
+                etag = theirs.etag
         return blank._replace(
-            outcome=IDENTICAL if same else DIFFERENT,
+            outcome=IDENTICAL if bodies.are_equal else DIFFERENT,
             media_type=body.media_type,
-            source=source,
-            object=found,
+            source=bodies.source,
+            object=bodies.object,
             etag=etag,
-            pictures=pictures,
+            pictures=bodies.pictures,
         )
+
+    @contextmanager
+    def _read(self, blank: Check, deadline: Deadline) -> Iterator[ObjectBody | Check]:
+        """Give the object of blank to read, or the outcome where it cannot be; raise TransientError or FatalError."""
+        with ExitStack() as stack:
+            try:
+                body = stack.enter_context(self._destination.read(blank.key, deadline))
+            except ReadRefused as refused:
+                yield blank._replace(outcome=REFUSED, message=refused.remedy)
+                return
+            except PermanentError as error:
+                yield blank._replace(message=error.message)
+                return
+            yield body or blank._replace(outcome=OBJECT_GONE, message="nothing is at the key")
+
+
+def checker(
+    settings: MigrationSettings,
+    adapter: PooledAdapter,
+    destination: Destination,
+    keys: KeyMaker,
+    stop: threading.Event,
+) -> SpotCheck:
+    """Return a SpotCheck that reads the CDN over adapter and the objects from destination."""
+    return SpotCheck(
+        CdnClient(settings.url_prefix, adapter, stop),
+        destination,
+        BodyReader(settings.content_check, settings.max_buffer_bytes, "md5", PART_BYTES),
+        keys,
+        BufferPool(POOL_BYTES, stop),
+        TransferPolicy(RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout),
+        stop,
+    )
 
 
 def _whole(image: Image) -> Iterator[memoryview]:
     yield image.body
 
 
-def _not_read(blank: Check, theirs: Response) -> Check:
-    """Return the outcome that an answer of S3 other than 200 is; raise TransientError or FatalError."""
-    reply = S3Response(theirs.status, theirs.headers, theirs.body())
-    if reply.status == 404 and reply.code != "NoSuchBucket":
-        return blank._replace(outcome=OBJECT_GONE, message="the bucket answered 404")
-    if reply.status == 403 and reply.code in ("", "AccessDenied"):
-        return blank._replace(outcome=REFUSED, message="the bucket answered 403")
-    error = reply.error("GET")
-    if isinstance(error, (TransientError, FatalError)):
-        raise error
-    return blank._replace(message=f"the bucket answered {reply.status} {reply.code}".rstrip())
+class _Bodies(NamedTuple):
+    """Both sides, read to their ends."""
+
+    are_equal: bool
+    source: Body
+    object: Body
+    pictures: Pictures  # where they are small
 
 
-def _both(
-    parts: Iterator[memoryview], theirs: Response, deadline: Deadline, timeout: float
-) -> tuple[bool, Body, Body, Pictures]:
-    """Read both sides to their ends; return whether they are equal, what each was, and small ones themselves.
+class _Reading:
+    """What one side has sent so far."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._md5 = md5(usedforsecurity=False)
+        self._capture = BoundedCapture()
+
+    def add(self, block: memoryview) -> None:
+        self._size += len(block)
+        self._md5.update(block)
+        self._capture.add(block)
+
+    def body(self) -> Body:
+        return Body(self._size, self._md5.hexdigest())
+
+    def picture(self) -> bytes:
+        """Return the bytes themselves where they are few, else b""."""
+        return self._capture.body()
+
+
+def _read_both(
+    parts: Iterator[memoryview], theirs: ObjectBody, deadline: Deadline, timeout: float
+) -> _Bodies:
+    """Read both sides to their ends, the object in blocks beside the source's, and compare them.
 
     The object has timeout seconds for each part: the time that the CDN needs is not the bucket's.
     """
-    source_sum, object_sum = md5(usedforsecurity=False), md5(usedforsecurity=False)
-    source_size = object_size = 0
-    same = True
-    source_kept, object_kept = BoundedCapture(), BoundedCapture()
+    source, found = _Reading(), _Reading()
+    are_equal = True
     room = memoryview(bytearray(_BLOCK))
     for part in parts:
         deadline.at = time.monotonic() + timeout
-        source_sum.update(part)
-        source_kept.add(part)
-        source_size += len(part)
-        while object_size < source_size:
-            got = theirs.read_into(room[: source_size - object_size])
-            if got == 0:
-                break
-            begin = len(part) - (source_size - object_size)
-            same = same and part[begin : begin + got] == room[:got]
-            object_sum.update(room[:got])
-            object_kept.add(room[:got])
-            object_size += got
-    while got := theirs.read_into(room):
-        object_sum.update(room[:got])
-        object_kept.add(room[:got])
-        object_size += got
-    same = same and source_size == object_size
-    seen = source_kept.body()
-    return (
-        same,
-        Body(source_size, source_sum.hexdigest()),
-        Body(object_size, object_sum.hexdigest()),
-        Pictures(seen, seen if same else object_kept.body()),  # equal ones are kept once
-    )
+        source.add(part)
+        for begin in range(0, len(part), _BLOCK):
+            expected = part[begin : begin + _BLOCK]
+            block = _filled(room[: len(expected)], theirs)
+            found.add(block)
+            are_equal = are_equal and block == expected
+    while rest := _filled(room, theirs):
+        found.add(rest)
+        are_equal = False
+    picture = source.picture()
+    pictures = Pictures(picture, picture if are_equal else found.picture())  # equal ones are kept once
+    return _Bodies(are_equal, source.body(), found.body(), pictures)
+
+
+def _filled(room: memoryview, answer: ObjectBody) -> memoryview:
+    """Return room filled from answer: all of it, or as much as the body still had."""
+    filled = 0
+    while filled < len(room) and (got := answer.read_into(room[filled:])):
+        filled += got
+    return room[:filled]

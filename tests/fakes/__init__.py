@@ -6,7 +6,5 @@
         source.network.refuse(seconds=5)                        # the same port comes back
         source.body(url), s3.objects("bucket"), s3.log, s3.store.writes, source.requests
 
-In a process of its own: `with ServerProcess("tests.fakes.s3", folder, "--tls", pem) as s3:
-s3.control.add_rule("SlowDown", count=3)`; the commands are those of s3_commands.py and source.py.
 No code outside tests/ and demo/ imports this package.
 """

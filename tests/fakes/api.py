@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable, NamedTuple, Optional
 from urllib.parse import parse_qs, urlsplit
+
+from tests.fakes.wire import Connection, Listener, Request, response
 
 TOKEN = "s3cret-canary"
 
@@ -46,21 +47,16 @@ class ApiServer:
         self.headers: list[dict[str, str]] = []
         self.heads: list[dict[str, str]] = []
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._http.daemon_threads = True
-        self.origin = f"http://127.0.0.1:{self._http.server_address[1]}"
+        self._listener = Listener(self._serve)
+        self.origin = f"http://127.0.0.1:{self._listener.port}"
         self.url = f"{self.origin}/images"
         self.prefix = f"{self.origin}/cdn/"
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
 
     def __enter__(self) -> ApiServer:
-        self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._http.shutdown()
-        self._thread.join()
-        self._http.server_close()
+        self._listener.stop()
 
     def answer(self, query: dict[str, str], headers: dict[str, str]) -> Answer:
         """Return the answer to a GET."""
@@ -85,36 +81,23 @@ class ApiServer:
         link = f'<{self.url}?cursor={following}&per_page={size}>; rel="next", <{self.url}>; rel="first"'
         return Answer(200, json.dumps(page).encode(), (("Link", link),) if more else ())
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        server = self
+    def _serve(self, connection: Connection) -> None:
+        request = connection.read_request()
+        while request is not None and self._reply(connection, request):
+            request = connection.read_request()
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def do_GET(self) -> None:
-                query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
-                answer = server.answer(query, {name.lower(): value for name, value in self.headers.items()})
-                if answer.hang_up:
-                    self.close_connection = True
-                    return
-                self.send_response(answer.status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(answer.body)))
-                for name, value in answer.headers:
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(answer.body)
-
-            def do_HEAD(self) -> None:
-                server.heads.append({name.lower(): value for name, value in self.headers.items()})
-                self.send_response(200)
-                self.send_header("Content-Length", "390000")  # of the body that a GET would have
-                if server.edge:
-                    self.send_header("x-amz-cf-pop", server.edge)
-                self.end_headers()
-
-            def log_message(self, *unused: object) -> None:
-                pass
-
-        return Handler
+    def _reply(self, connection: Connection, request: Request) -> bool:
+        """Answer a request; return whether the connection goes on."""
+        if request.method == "HEAD":
+            self.heads.append(request.headers)
+            edge = [("x-amz-cf-pop", self.edge)] if self.edge else []
+            connection.send(
+                response(200, [("Content-Length", "390000"), *edge])
+            )  # of the body that a GET has
+            return True
+        query = {name: values[0] for name, values in parse_qs(urlsplit(request.target).query).items()}
+        answer = self.answer(query, request.headers)
+        if not answer.hang_up:
+            headers = [("Content-Type", "application/json"), *answer.headers]
+            connection.send(response(answer.status, headers, answer.body))
+        return not answer.hang_up and request.keeps_alive

@@ -11,8 +11,7 @@ import threading
 import time
 import zlib
 from collections import Counter
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -63,11 +62,6 @@ class RuleBook:
         """Take all rules out of force."""
         with self._lock:
             self._rules = []
-
-    def listed(self) -> list[dict[str, Any]]:
-        """Return the rules in force as plain records."""
-        with self._lock:
-            return [asdict(entry.rule) for entry in self._rules]
 
     def pick(self, operation: str, key: str) -> Rule | None:
         """Return the rule that strikes this request, and count it; None = the request goes through."""

@@ -1,4 +1,4 @@
-"""A strict S3 on 127.0.0.1: `with S3Server() as s3: s3.url`; as a process `python -m tests.fakes.s3`.
+"""A strict S3 on 127.0.0.1: `with S3Server() as s3: s3.url`.
 
 It checks what Amazon checks (signature, digests, lengths, owner, policy, conditions) and fails as Amazon and
 the middleboxes before it fail, by rules (`s3.rules.add(Rule("SlowDown", count=20))`) or by a hook.
@@ -6,12 +6,9 @@ the middleboxes before it fail, by rules (`s3.rules.add(Rule("SlowDown", count=2
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import json
 import secrets
 import ssl
-import sys
 import threading
 import time
 from collections import Counter, deque
@@ -22,16 +19,13 @@ from types import TracebackType
 from typing import Any, Callable, NamedTuple, Optional
 
 from tests.fakes import s3_faults, s3_payload, signature
-from tests.fakes.process import run_until_told
 from tests.fakes.rules import Rule, RuleBook
 from tests.fakes.s3_calls import Call, Reply
-from tests.fakes.s3_commands import commands
 from tests.fakes.s3_errors import S3Error
 from tests.fakes.s3_operations import Operations
 from tests.fakes.s3_routes import UNKNOWN, is_unicode, route
 from tests.fakes.s3_settings import ACTIONS, Settings
 from tests.fakes.store import Bucket, Store, StoredObject
-from tests.fakes.tls import server_context
 from tests.fakes.wire import BadRequestError, Connection, Listener, Request, response
 
 
@@ -273,21 +267,3 @@ class S3Server:
             self.counters[operation] += 1
             self.counters[f"{operation} {status}"] += 1
             self.counters["bytes received"] += size
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Serve until told to stop."""
-    parser = argparse.ArgumentParser(description="A strict local S3 for tests.")
-    parser.add_argument("--port-file", type=Path, required=True, help="gets url, control and pid as JSON")
-    parser.add_argument("--tls", type=Path, metavar="PEM", help="serve HTTPS with this key and chain")
-    parser.add_argument("--dir", type=Path, help="keep bodies here instead of in memory")
-    parser.add_argument("--settings", type=json.loads, default={}, help="JSON object: fields of Settings")
-    given = parser.parse_args(argv)
-    tls = server_context(given.tls) if given.tls else None
-    with S3Server(tls=tls, folder=given.dir, **given.settings) as server:
-        run_until_told(server.url, commands(server), given.port_file)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

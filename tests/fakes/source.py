@@ -8,26 +8,20 @@ the size.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import re
 import ssl
-import sys
 import threading
 import zlib
 from collections import Counter, deque
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Callable, NamedTuple
+from typing import Callable, NamedTuple
 from urllib.parse import quote
 
 from tests.fakes import source_faults
-from tests.fakes.control import Command, network_commands, rule_commands
 from tests.fakes.images import body_for, canonical
-from tests.fakes.process import run_until_told
 from tests.fakes.rules import Rule, RuleBook
 from tests.fakes.source_exchange import Exchange
-from tests.fakes.tls import server_context
 from tests.fakes.wire import BadRequestError, Connection, Listener, Request, response
 
 _FAULT = re.compile(r"/fault-([a-z0-9_]+)(?:\.(\d+))?(?=/)")
@@ -173,40 +167,3 @@ class SourceServer:
 
 def _size_by_name(target: str) -> int:
     return 8_000 + zlib.crc32(canonical(target).encode("utf-8", "surrogateescape")) % 24_000
-
-
-def commands(server: SourceServer) -> dict[str, Command]:
-    """Return what the control endpoint can be asked, by name."""
-
-    def log(last: int = 1000) -> list[dict[str, Any]]:
-        """Return the newest requests, oldest first."""
-        return [entry._asdict() for entry in list(server.log)[-last:]]
-
-    return {
-        **rule_commands(server.rules),
-        **network_commands(server.network),
-        "requests": lambda: dict(server.requests),
-        "bodies": lambda: dict(server.bodies),
-        "log": log,
-    }
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Serve until told to stop."""
-    parser = argparse.ArgumentParser(description="A local CDN with faults, for tests.")
-    parser.add_argument("--port-file", type=Path, required=True, help="gets url, control and pid as JSON")
-    parser.add_argument("--tls", type=Path, metavar="PEM", help="serve HTTPS with this key and chain")
-    parser.add_argument("--prefix", default="/images/", help="the path of URL_PREFIX (default: %(default)s)")
-    parser.add_argument("--size", type=int, help="bytes of every image (default: 8 to 32 KB by name)")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws of rules with a probability")
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds before every answer")
-    given = parser.parse_args(argv)
-    tls = server_context(given.tls) if given.tls else None
-    sizes = None if given.size is None else lambda target: given.size
-    with SourceServer(tls, given.prefix, sizes, given.seed, given.latency) as server:
-        run_until_told(server.url, commands(server), given.port_file)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

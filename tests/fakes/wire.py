@@ -183,9 +183,11 @@ class Listener:
     mean that the peer went away, everything else is a bug and is raised again by `stop`.
     """
 
-    def __init__(self, serve: Callable[[Connection], None], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, serve: Callable[[Connection], None], tls: ssl.SSLContext | None = None, port: int = 0
+    ) -> None:
+        """Listen at port, 0 for any free one."""
         self.connections = 0  # accepted so far
-        self.broken_handshakes = 0
         self._serve = serve
         self._tls = tls
         self._lock = threading.Lock()
@@ -197,7 +199,7 @@ class Listener:
         self._mute_every = 0  # every n-th handshake is stalled; 0 = none
         self._timers: list[threading.Timer] = []
         # A bound socket that never listens keeps the port, so that heal() can listen again after refuse().
-        self._holder = _bound_socket(0)
+        self._holder = _bound_socket(port)
         self.port: int = self._holder.getsockname()[1]
         self._socket: socket.socket | None = None
         self._accepting: threading.Thread | None = None
@@ -331,12 +333,7 @@ class Listener:
             if connection.stall(0.25):
                 raise ConnectionError("the client gave up a handshake that was stalled on purpose")
         self.pass_gate()
-        try:
-            peer.do_handshake()
-        except OSError:
-            with self._lock:
-                self.broken_handshakes += 1
-            raise
+        peer.do_handshake()
 
     @contextlib.contextmanager
     def _finally_forget(self) -> Iterator[None]:

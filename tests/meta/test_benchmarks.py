@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import four_million, measure, memory, photographs
+from benchmarks import four_million, measure, photographs
 from benchmarks.movers import PLAIN, RCLONE
 from benchmarks.runs import Figures, median
 from benchmarks.servers import times_in
@@ -89,32 +87,6 @@ def test_run_measures_the_exit_code_the_cpu_of_children_and_the_memory(tmp_path:
     assert (tmp_path / "log").read_text() == "said\n"
 
 
-def test_run_kills_what_takes_too_long(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "import time; time.sleep(600)"]
-    assert measure.run(command, tmp_path, tmp_path / "log", dict(os.environ), timeout=0.2).exit_code == -9
-
-
-def test_rss_of_session_adds_up_its_processes() -> None:
-    """Each process fills 40 MB and says so before it is measured: a new one may have nothing in memory yet."""
-    fill = "import sys; held = b'x' * 40_000_000; print('filled', flush=True); sys.stdin.read()"
-    script = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {fill!r}]); {fill}"
-    with subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            assert [process.stdout.readline() for _ in range(2)] == [b"filled\n"] * 2
-            assert measure.rss_of_session(process.pid) > 80_000_000
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.stdout.read()  # ends when the last of them has
-    assert measure.rss_of_session(process.pid) < 40_000_000
-
-
 def test_keys_go_up_with_their_numbers() -> None:
     numbers = [0, 1, 199, 200, 399, 400, 3_999, 4_000, 3_999_999]
     keys = [four_million.key_of(number).encode() for number in numbers]
@@ -125,33 +97,3 @@ def test_listing_pages_show_every_object_once() -> None:
     pages = [four_million.listing_page("b", first, 2_500, 1_000) for first in (0, 1_000, 2_000)]
     assert [page.count(b"<Contents>") for page in pages] == [1_000, 1_000, 500]
     assert [b"<IsTruncated>true" in page for page in pages] == [True, True, False]
-
-
-def holders() -> list[str]:
-    """Return the ids of the processes that hold memory for a benchmark of this process."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command, status = (folder / "cmdline").read_text(), (folder / "stat").read_text()
-        except OSError:  # it has ended
-            continue
-        if "benchmarks.memory" in command and status.rpartition(")")[2].split()[1] == str(os.getpid()):
-            found.append(folder.name)
-    return found
-
-
-def test_memory_at_hand_is_used_once_and_nearly_all_free_again() -> None:
-    size = 200_000_000
-    with memory.at_hand(size):
-        (holder,) = holders()
-        status = Path(f"/proc/{holder}/status").read_text()
-        peak, now = (int(status.partition(name)[2].split()[0]) * 1024 for name in ("VmHWM:", "VmRSS:"))
-        assert peak >= size
-        assert now < size / 4
-    assert holders() == []
-
-
-def test_memory_that_there_is_not_is_told(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RuntimeError, match="cannot be held"), memory.at_hand(1 << 60):
-        pass
-    assert "Cannot allocate memory" in capfd.readouterr().err

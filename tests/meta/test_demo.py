@@ -305,13 +305,24 @@ def test_demo_finds_all_that_was_planted(tmp_path: Path, crowded_environment: di
     assert "WRONG" not in ran.stdout
     assert "Traceback" not in ran.stdout
     for script in ("collect_urls.py", "migrate.py", "validate.py"):
-        assert re.search(rf"^\$ cd \S+ && python \S*/{script} --env-file \w+\.env$", ran.stdout, re.M)
+        assert re.search(rf"^\$ cd \S+ && python \S*/{script}$", ran.stdout, re.M)
+    assert _codes(ran.stdout) == [0, 0, 1, 0, 0, 1, 1, 1]
+    assert re.search(r"^next: python migrate\.py --redo missing\.txt$.*^\$ cd \S+ && python \S*/migrate\.py "
+                     r"--redo missing\.txt$.*^verdict: complete$", ran.stdout, re.M | re.S)  # fmt: skip
+    pages = re.findall(r"^  file://(\S+)$", ran.stdout, re.M)
+    assert [Path(page).name for page in pages] == ["migration_report.html", "validation_report.html"]
+    assert all(Path(page).is_file() for page in pages)
     ports = [
         int(port) for port in re.findall(r"^(?:CDN|API|S3) +http://127\.0\.0\.1:(\d+)", ran.stdout, re.M)
     ]
-    assert len(ports) == 3
+    assert len(ports) == 6  # one S3 for both parts
     assert not any(is_listening(port) for port in ports)
     assert time.monotonic() - begun < 120  # a minute on a machine that does nothing else
+
+
+def _codes(output: str) -> list[int]:
+    """Return the exit codes of the scripts that a demo ran."""
+    return [int(code) for code in re.findall(r"^Exit code (\d+)", output, re.M)]
 
 
 @pytest.mark.slow

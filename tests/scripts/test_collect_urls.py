@@ -24,6 +24,7 @@ from cdn2s3.settings.loading import build, redacted_values
 from cdn2s3.state.files import held_lock
 from tests import ROOT
 from tests.fakes.api import TOKEN, Answer, ApiServer
+from tests.tiers import slow
 
 SCRIPT = ROOT / "collect_urls.py"
 COMMAND = [sys.executable, "-W", "error", str(SCRIPT)]
@@ -180,11 +181,11 @@ def test_wrong_prefix_is_told_after_the_first_page(collection: Collection, serve
 @pytest.mark.parametrize(
     ("settings", "code", "said"),
     [
-        ({"EXPECTED_TOTAL": "190"}, 0, ""),
+        slow({"EXPECTED_TOTAL": "190"}, 0, ""),
         ({"EXPECTED_TOTAL": "191"}, 1, "EXPECTED_TOTAL is 191"),
         ({"API_ITEMS_FIELD": ""}, 1, "190 URLs were seen, but the API says there are 95"),
-        ({"API_TOTAL_FIELD": "absent"}, 1, "never gave the total"),
-        ({"API_TOTAL_FIELD": "", "API_ITEMS_FIELD": ""}, 0, ""),
+        slow({"API_TOTAL_FIELD": "absent"}, 1, "never gave the total"),
+        slow({"API_TOTAL_FIELD": "", "API_ITEMS_FIELD": ""}, 0, ""),
     ],
     ids=["expected-near", "expected-off", "total-off", "total-absent", "no-checks"],
 )
@@ -306,17 +307,17 @@ def answering(status: int, body: bytes = b"", *headers: tuple[str, str]) -> Answ
 
 REFUSALS = [
     pytest.param(answering(401), {}, "): it does not accept the token. Correct API_AUTH_TOKEN", id="401"),
-    pytest.param(answering(403), {}, "API_AUTH_TOKEN", id="403"),
-    pytest.param(answering(404), {}, "API_BASE_URL", id="404"),
-    pytest.param(answering(302, b"", ("Location", "https://login.test/")), {}, "redirect", id="redirect"),
-    pytest.param(answering(429), {}, "429 Too Many Requests", id="throttled"),
-    pytest.param(answering(500), {}, "500 Internal Server Error", id="500"),
-    pytest.param(answering(200, b"<html>"), {}, "not with JSON", id="html"),
+    slow(answering(403), {}, "API_AUTH_TOKEN", id="403"),
+    slow(answering(404), {}, "API_BASE_URL", id="404"),
+    slow(answering(302, b"", ("Location", "https://login.test/")), {}, "redirect", id="redirect"),
+    slow(answering(429), {}, "429 Too Many Requests", id="throttled"),
+    slow(answering(500), {}, "500 Internal Server Error", id="500"),
+    slow(answering(200, b"<html>"), {}, "not with JSON", id="html"),
     pytest.param(
         answering(200, b'{"error": "x"}'), {}, "page 4 is not of the expected shape", id="error-page"
     ),
-    pytest.param(answering(200, b'{"items": null}'), {}, "expected shape", id="null-items"),
-    pytest.param(
+    slow(answering(200, b'{"items": null}'), {}, "expected shape", id="null-items"),
+    slow(
         answering(200, b'{"items": [{"image_url": "x"}], "next": "https://evil.test/"}'),
         {"API_PAGINATION": "next_url"},
         "another origin, https://evil.test",
@@ -461,9 +462,9 @@ def test_checkpoint_with_nothing_in_it_binds_where_lines_came_after_it(
 
 
 STATES = [
-    pytest.param("checkpoint.json", b"", "damaged", id="empty-checkpoint"),
+    slow("checkpoint.json", b"", "damaged", id="empty-checkpoint"),
     pytest.param("checkpoint.json", b'{"complete": true}', "damaged", id="half-a-checkpoint"),
-    pytest.param("urls.txt", b"", "not the file that the checkpoint belongs to", id="urls-empty"),
+    slow("urls.txt", b"", "not the file that the checkpoint belongs to", id="urls-empty"),
     pytest.param("urls.txt", b"https://x.test/a\n" * 999, "not the file", id="urls-of-another-run"),
 ]
 
@@ -564,6 +565,7 @@ def test_kill_at_random_moments_loses_and_doubles_nothing(collection: Collection
     assert collection.state()["urls"] == 800
 
 
+@pytest.mark.slow
 def test_kill_of_a_collection_of_lots_loses_and_doubles_nothing(collection: Collection) -> None:
     draw = random.Random(7)
     urls = []

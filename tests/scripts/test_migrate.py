@@ -10,50 +10,25 @@ import re
 import resource
 import signal
 import stat
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable
 
 import pytest
 
 import migrate
 from tests.fakes.rules import Rule
-from tests.fakes.s3 import S3Server
-from tests.fakes.source import SourceServer
-from tests.fakes.tls import TlsMaterial
-from tests.running import Migration, assert_consistent, assert_moved, counts, key_of, migration
-
-
-class World:
-    """A CDN, a bucket and the migration between them."""
-
-    def __init__(self, source: SourceServer, s3: S3Server, job: Migration, urls: list[str]) -> None:
-        self.source, self.s3, self.job, self.urls = source, s3, job, urls
-        job.urls(urls)
-
-    def assert_all_moved(self) -> None:
-        assert self.job.failed() == {}
-        assert_moved(self.job, self.source, self.s3, self.urls)
-        assert_consistent(self.job, self.source, self.s3)
-
-
-@pytest.fixture(params=["signed", "put_object"])
-def method(request: Any) -> str:
-    return str(request.param)
+from tests.running import assert_consistent, assert_moved, counts
+from tests.scripts.world import NewWorld, World
+from tests.tiers import slow
 
 
 @pytest.fixture
-def world(
-    tmp_path: Path,
-    source_tls_server: Callable[..., SourceServer],
-    s3_tls_server: Callable[..., S3Server],
-    tls_material: TlsMaterial,
-) -> Iterator[World]:
-    source, s3 = source_tls_server(), s3_tls_server()
-    job = migration(tmp_path, source, s3, tls_material)
-    yield World(source, s3, job, [source.url_of(f"{n % 3}/i{n:04}.jpg") for n in range(60)])
+def world(new_world: NewWorld) -> World:
+    world = new_world(0)
+    world.use(world.source.url_of(f"{n % 3}/i{n:04}.jpg") for n in range(60))
+    return world
 
 
+@pytest.mark.parametrize("method", ["signed", "put_object"])
 def test_run_moves_everything_and_the_next_one_nothing(world: World, method: str) -> None:
     ran = world.job.run(UPLOAD_METHOD=method)
     assert ran.code == 0, ran.said
@@ -66,7 +41,7 @@ def test_run_moves_everything_and_the_next_one_nothing(world: World, method: str
     assert counts(world.job)["completed"] == 60
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(("method", "processes"), [("signed", 1), ("put_object", 2)])
 def test_run_closes_its_connections(
     world: World, method: str, processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,7 +51,7 @@ def test_run_closes_its_connections(
     assert "ResourceWarning" not in ran.said
 
 
-@pytest.mark.parametrize("integrity", ["md5", "crc32"])
+@pytest.mark.parametrize(("method", "integrity"), [("signed", "md5"), ("put_object", "crc32")])
 def test_uploads_bring_their_checksum_and_no_chunks(world: World, method: str, integrity: str) -> None:
     assert world.job.run(UPLOAD_METHOD=method, INTEGRITY=integrity).code == 0
     world.assert_all_moved()
@@ -247,14 +222,14 @@ def test_failed_file_is_an_input(world: World, tmp_path: Path) -> None:
 def test_redo_does_the_urls_of_a_file_again(world: World) -> None:
     assert world.job.run().code == 0
     lost, kept = world.urls[5], world.urls[6]
-    world.s3.store.delete("bucket", key_of(world.source, lost))
+    world.s3.store.delete("bucket", world.key(lost))
     missing = world.job.folder / "missing.txt"
     missing.write_text(f"{lost}\tkey\tlost\n{kept}\tkey\tlost\n")
     before = world.job.text("completed.txt")
     assert world.job.run("--redo", "missing.txt").code == 0
     world.assert_all_moved()
     assert world.job.text("completed.txt.bak") == before
-    assert world.s3.store.writes["bucket", key_of(world.source, kept)] == 1
+    assert world.s3.store.writes["bucket", world.key(kept)] == 1
 
 
 @pytest.mark.parametrize(
@@ -280,7 +255,7 @@ def state_of(world: World) -> dict[str, bytes]:
 def test_redo_replaces_an_object_only_under_overwrite(world: World) -> None:
     assert world.job.run().code == 0
     url = world.urls[5]
-    world.s3.put("bucket", key_of(world.source, url), b"changed")
+    world.s3.put("bucket", world.key(url), b"changed")
     (world.job.folder / "mismatched.txt").write_text(f"{url}\tkey\t1\t2\ta\tb\n")
     assert world.job.run("--redo", "mismatched.txt").code == 1
     assert world.job.causes() == {url: "conflict"}
@@ -410,8 +385,10 @@ def test_second_signal_ends_immediately(world: World) -> None:
     world.assert_all_moved()
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "processes"),
+    [(signal.SIGINT, 1), (signal.SIGTERM, 2), slow(signal.SIGINT, 2), slow(signal.SIGTERM, 1)],
+)
 def test_signal_while_the_bucket_is_probed_ends_at_once_and_says_so(
     world: World, number: int, processes: int
 ) -> None:
@@ -443,8 +420,8 @@ def test_signal_in_a_command_before_a_run_names_that_command(world: World, argum
 
 def test_signal_before_a_run_names_the_run_as_it_was_given(world: World) -> None:
     interrupt = (
-        "import os, signal, cdn2s3.commands.plan.run_plan as module\n"
-        "module.worklist.survey = lambda *given: os.kill(os.getpid(), signal.SIGINT)\n"
+        "import os, signal, cdn2s3.planning.survey as module\n"
+        "module.survey = lambda *given: os.kill(os.getpid(), signal.SIGINT)\n"
     )
     env_file = world.job.folder / "it is another.env"
     env_file.symlink_to("migration.env")
@@ -467,22 +444,18 @@ def test_signal_while_waiting_for_the_second_pass_ends_with_the_books_in_order(w
     assert "59 stored" in ran.out
 
 
-@pytest.mark.parametrize("round_number", range(2))
+@pytest.mark.parametrize("round_number", [0, slow(1)])
 def test_kill_at_a_random_moment_loses_and_repeats_nothing(world: World, round_number: int) -> None:
     draw = random.Random(round_number)
     world.source.latency = 0.02
-    urls = [world.source.url_of(f"{n}.jpg") for n in range(300)]
-    world.job.urls(urls)
+    world.use(world.source.url_of(f"{n}.jpg") for n in range(300))
     for goal in sorted(draw.sample(range(1, 280), 3)):
         with world.job.running() as running:
-            running.until(lambda goal=goal: len(world.job.text("completed.txt").splitlines()) >= goal)
+            running.until(lambda goal=goal: world.has_completed(goal))
             running.kill()
     ran = world.job.run()
     assert ran.code == 0, ran.said
-    world.urls = urls
-    world.assert_all_moved()
-    assert sum(world.source.bodies.values()) <= 300 + 3 * 8
-    assert {n for (_, key), n in world.s3.store.writes.items() if key.endswith(".jpg")} == {1}
+    world.assert_all_moved_once(again=3 * 8)
 
 
 def test_kill_with_only_put_object_granted_ends_unverified_never_conflict(world: World) -> None:
@@ -501,10 +474,17 @@ def test_kill_with_only_put_object_granted_ends_unverified_never_conflict(world:
     assert len(world.job.completed()) + len(world.job.failed()) == 60
 
 
-@pytest.mark.parametrize("error", ["MemoryError()", "SystemExit(0)"])
-@pytest.mark.parametrize("place", ["transfer.Transfer.move", "ledger.Ledger.record"])
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("transfer.pipeline.Transfer.move", "MemoryError()"),
+        ("state.ledger.Ledger.record", "SystemExit(0)"),
+        slow("transfer.pipeline.Transfer.move", "SystemExit(0)"),
+        slow("state.ledger.Ledger.record", "MemoryError()"),
+    ],
+)
 def test_worker_that_dies_is_seen(world: World, place: str, error: str) -> None:
-    module, name, attribute = place.split(".")
+    module, name, attribute = place.rsplit(".", 2)
     patch = (
         f"import threading, cdn2s3.{module} as module\n"
         f"whole = module.{name}.{attribute}\n"
@@ -529,7 +509,7 @@ def test_input_that_becomes_unreadable_on_the_way_stops_and_the_lines_add_up(
     world: World, processes: int
 ) -> None:
     patch = (
-        "import cdn2s3.commands.plan.survey as module\n"
+        "import cdn2s3.planning.survey as module\n"
         "whole = module.input_lines\n"
         "def breaking(path):\n"
         "    for number, line in enumerate(whole(path)):\n"

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
-from typing import Callable
 
 import pytest
 
-from tests.fakes.s3 import S3Server
-from tests.fakes.source import SourceServer
-from tests.fakes.tls import TlsMaterial
-from tests.running import Migration, assert_consistent, assert_moved, counts, migration
+from tests.running import assert_consistent, assert_moved, counts
+from tests.scripts.world import NewWorld, World
+from tests.tiers import slow
 
 # The SDK asks for new credentials a quarter of an hour before the old ones run out, and insists on them ten
 # minutes before: the first ones last two seconds until it asks, or insists.
@@ -36,48 +33,38 @@ print(json.dumps({
 """
 
 
-class World:
-    """A CDN, a bucket that knows one session token, and a migration whose profile names a command."""
-
-    def __init__(self, source: SourceServer, s3: S3Server, job: Migration) -> None:
-        self.source, self.s3, self.job = source, s3, job
-        self.urls = [source.url_of(f"i{n:04}.jpg") for n in range(60)]
-        job.urls(self.urls)
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            job.settings.pop(name)
-        (job.folder / "command.py").write_text(COMMAND)
-
-    def next_time(self, then: str) -> None:
-        """Let the command give credentials for two seconds; after that it works, fails, or gives expired ones."""
-        (self.job.folder / "calls").unlink(missing_ok=True)
-        folder = self.job.folder / ".aws"
-        folder.mkdir(exist_ok=True)
-        command = shlex.join([sys.executable, "command.py", then])
-        (folder / "config").write_text(f"[default]\ncredential_process = {command}\n")
-
-    @property
-    def calls(self) -> int:
-        return len((self.job.folder / "calls").read_text())
-
-
 @pytest.fixture
-def world(
-    tmp_path: Path,
-    source_tls_server: Callable[..., SourceServer],
-    s3_tls_server: Callable[..., S3Server],
-    tls_material: TlsMaterial,
-) -> World:
-    source = source_tls_server(latency=0.4)  # 60 images take 8 workers three seconds
-    s3 = s3_tls_server(tokens={"AKIATEST": "token"})
-    return World(source, s3, migration(tmp_path, source, s3, tls_material))
+def world(new_world: NewWorld) -> World:
+    """A bucket that knows one session token, and a migration whose profile names a command."""
+    world = new_world(60, latency=0.4, store={"tokens": {"AKIATEST": "token"}})  # it takes three seconds
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        world.job.settings.pop(name)
+    (world.job.folder / "command.py").write_text(COMMAND)
+    return world
 
 
-@pytest.mark.parametrize("method", ["signed", "put_object"])
-@pytest.mark.parametrize("then", ["fails", "has expired"])
+def next_time(world: World, then: str) -> None:
+    """Let the command give credentials for two seconds; after that it works, fails, or gives expired ones."""
+    (world.job.folder / "calls").unlink(missing_ok=True)
+    folder = world.job.folder / ".aws"
+    folder.mkdir(exist_ok=True)
+    command = shlex.join([sys.executable, "command.py", then])
+    (folder / "config").write_text(f"[default]\ncredential_process = {command}\n")
+
+
+@pytest.mark.parametrize(
+    ("method", "then"),
+    [
+        ("signed", "fails"),
+        ("put_object", "has expired"),
+        slow("signed", "has expired"),
+        slow("put_object", "fails"),
+    ],
+)
 def test_credentials_that_cannot_be_renewed_stop_the_run_with_the_remedy(
     world: World, method: str, then: str
 ) -> None:
-    world.next_time(then)
+    next_time(world, then)
     ran = world.job.run(UPLOAD_METHOD=method)
     assert ran.code == 3, ran.said
     assert ran.err.count("credentials could not be renewed") == 1
@@ -89,14 +76,14 @@ def test_credentials_that_cannot_be_renewed_stop_the_run_with_the_remedy(
     assert_consistent(world.job, world.source, world.s3)
     assert 0 < len(world.job.completed()) < 60
     assert counts(world.job)["not_tried"] == 60 - len(world.job.completed())
-    world.next_time("works")
+    next_time(world, "works")
     assert world.job.run(UPLOAD_METHOD=method).code == 0
     assert_moved(world.job, world.source, world.s3, world.urls)
 
 
 @pytest.mark.parametrize("then", ["fails", "has expired"])
 def test_credentials_that_do_not_work_at_the_start_are_named(world: World, then: str) -> None:
-    world.next_time(then)
+    next_time(world, then)
     (world.job.folder / "calls").write_text("x")  # the first answer is over
     ran = world.job.run()
     assert ran.code == 3, ran.said
@@ -106,10 +93,10 @@ def test_credentials_that_do_not_work_at_the_start_are_named(world: World, then:
     assert len(world.source.log) == 0
 
 
-@pytest.mark.parametrize("method", ["signed", "put_object"])
+@pytest.mark.parametrize("method", ["signed", slow("put_object")])
 def test_credentials_are_renewed_on_the_way(world: World, method: str) -> None:
-    world.next_time("works")
+    next_time(world, "works")
     ran = world.job.run(UPLOAD_METHOD=method)
     assert ran.code == 0, ran.said
     assert_moved(world.job, world.source, world.s3, world.urls)
-    assert world.calls == 2
+    assert len((world.job.folder / "calls").read_text()) == 2

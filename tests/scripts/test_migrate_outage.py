@@ -2,75 +2,58 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
-from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import pytest
 
 from tests.fakes.rules import Rule
-from tests.fakes.s3 import S3Server
-from tests.fakes.source import SourceServer
-from tests.fakes.tls import TlsMaterial
-from tests.running import Migration, assert_consistent, assert_moved, counts, migration
+from tests.running import assert_consistent, counts
+from tests.scripts.world import NewWorld, World
+from tests.tiers import slow
 
 PROBE = "img/.cdn2s3-probe"
 
 
-class World:
-    """A CDN, a bucket and the migration between them, slow enough to be interrupted."""
-
-    def __init__(self, source: SourceServer, s3: S3Server, job: Migration) -> None:
-        self.source, self.s3, self.job = source, s3, job
-        self.urls = [source.url_of(f"i{n:04}.jpg") for n in range(300)]
-        job.urls(self.urls)
-
-    def side(self, name: str) -> Any:
-        return {"source": self.source, "bucket": self.s3}[name]
-
-    def is_under_way(self) -> bool:
-        return len(self.job.text("completed.txt").splitlines()) >= 50
-
-    def break_down(self, side: str, how: str) -> None:
-        network = self.side(side).network
-        if how == "refuse":
-            network.refuse()
-        elif how == "black hole":
-            network.black_hole()
-        else:
-            self.side(side).rules.add(Rule(how))
-
-    def heal(self, side: str) -> None:
-        self.side(side).rules.clear()
-        self.side(side).network.heal()
-
-    def assert_all_moved(self) -> None:
-        assert self.job.failed() == {}
-        assert_moved(self.job, self.source, self.s3, self.urls)
-        assert_consistent(self.job, self.source, self.s3)
-
-
 @pytest.fixture
-def world(
-    tmp_path: Path,
-    source_tls_server: Callable[..., SourceServer],
-    s3_tls_server: Callable[..., S3Server],
-    tls_material: TlsMaterial,
-) -> World:
-    source, s3 = source_tls_server(latency=0.02), s3_tls_server()
-    settings = {"CONCURRENCY": 30, "DOWNLOAD_TIMEOUT": 1, "UPLOAD_TIMEOUT": 1}
-    return World(source, s3, migration(tmp_path, source, s3, tls_material, **settings))
+def world(new_world: NewWorld) -> World:
+    return new_world(300, latency=0.02, CONCURRENCY=30, DOWNLOAD_TIMEOUT=1, UPLOAD_TIMEOUT=1)
+
+
+def break_down(world: World, side: str, how: str) -> None:
+    server = side_of(world, side)
+    if how == "refuse":
+        server.network.refuse()
+    elif how == "black hole":
+        server.network.black_hole()
+    else:
+        server.rules.add(Rule(how))
+
+
+def heal(world: World, side: str) -> None:
+    side_of(world, side).rules.clear()
+    side_of(world, side).network.heal()
+
+
+def side_of(world: World, side: str) -> Any:
+    return {"source": world.source, "bucket": world.s3}[side]
+
+
+def is_under_way(world: World) -> bool:
+    return world.has_completed(50)
 
 
 BREAKDOWNS = [
-    ("source", "refuse"), ("source", "black hole"), ("source", "503"), ("source", "403"),
-    ("bucket", "refuse"), ("bucket", "black hole"), ("bucket", "SlowDown"), ("bucket", "200_html"),
+    ("source", "refuse"), ("source", "403"), ("bucket", "black hole"), ("bucket", "SlowDown"),
+    slow("source", "black hole"), slow("source", "503"), slow("bucket", "refuse"), slow("bucket", "200_html"),
 ]  # fmt: skip
 NO_SECOND_PASS = {
     "migrate.SECOND_PASS_AFTER": 30.0,  # it would be noticed by the time it takes
     "cdn2s3.resilience.circuit_breaker.FIRST_PROBE": 0.3,
     "cdn2s3.resilience.circuit_breaker.LONGEST_WAIT": 1.0,
+    "cdn2s3.resilience.concurrency_limiter.LONGEST_WAIT": 1.0,
     "cdn2s3.console.progress._LINE_EVERY_SECONDS": 0.5,
 }
 
@@ -78,11 +61,11 @@ NO_SECOND_PASS = {
 @pytest.mark.parametrize(("side", "how"), BREAKDOWNS, ids=lambda value: value)
 def test_outage_that_passes_is_waited_for_and_fails_no_file(world: World, side: str, how: str) -> None:
     with world.job.running(quick=NO_SECOND_PASS) as running:
-        running.until(world.is_under_way)
-        world.break_down(side, how)
+        running.until(lambda: is_under_way(world))
+        break_down(world, side, how)
         running.until(lambda: f"{side} down " in world.job.log)
         time.sleep(1.0)  # the outage goes on for a while
-        world.heal(side)
+        heal(world, side)
         ran = running.end(20)
     assert ran.code == 0, ran.said
     world.assert_all_moved()
@@ -94,11 +77,11 @@ def test_outage_that_passes_is_waited_for_and_fails_no_file(world: World, side: 
     assert note and len(note[0]) <= 60
 
 
-@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("processes", ["1", slow("2")])
 def test_probe_of_an_outage_is_gone_at_the_end(world: World, processes: str) -> None:
     with world.job.running(quick=NO_SECOND_PASS, PROCESSES=processes) as running:
-        running.until(world.is_under_way)
-        world.break_down("bucket", "SlowDown")
+        running.until(lambda: is_under_way(world))
+        break_down(world, "bucket", "SlowDown")
         running.until(lambda: "bucket down " in world.job.log)
         world.s3.rules.clear()
         world.s3.rules.add(Rule("InternalError", operation="DeleteObject", count=1))
@@ -110,25 +93,27 @@ def test_probe_of_an_outage_is_gone_at_the_end(world: World, processes: str) -> 
 
 def test_outage_that_turns_into_a_refusal_stops_at_once(world: World) -> None:
     with world.job.running(quick=NO_SECOND_PASS) as running:
-        running.until(world.is_under_way)
-        world.break_down("bucket", "SlowDown")
+        running.until(lambda: is_under_way(world))
+        break_down(world, "bucket", "SlowDown")
         running.until(lambda: "bucket down " in world.job.log)
         world.s3.rules.clear()
-        world.break_down("bucket", "ExpiredToken")
+        break_down(world, "bucket", "ExpiredToken")
         ran = running.end(20)
     assert ran.code == 3
     assert "renew the credentials" in ran.err
     assert world.job.failed() == {}
-    world.heal("bucket")
+    heal(world, "bucket")
     assert world.job.run(quick=NO_SECOND_PASS).code == 0
     world.assert_all_moved()
 
 
-@pytest.mark.parametrize(("side", "how"), [BREAKDOWNS[0], BREAKDOWNS[3], BREAKDOWNS[4]], ids=lambda v: v)
+@pytest.mark.parametrize(
+    ("side", "how"), [("source", "refuse"), slow("source", "403"), slow("bucket", "refuse")], ids=lambda v: v
+)
 def test_outage_over_the_limit_stops_and_resumes(world: World, side: str, how: str) -> None:
     with world.job.running(quick=NO_SECOND_PASS, OUTAGE_LIMIT=2) as running:
-        running.until(world.is_under_way)
-        world.break_down(side, how)
+        running.until(lambda: is_under_way(world))
+        break_down(world, side, how)
         ran = running.end(20)
     assert ran.code == 3
     assert "OUTAGE_LIMIT" in ran.err
@@ -136,30 +121,34 @@ def test_outage_over_the_limit_stops_and_resumes(world: World, side: str, how: s
     assert world.job.failed() == {}
     assert counts(world.job)["not_tried"] == 300 - len(world.job.completed())
     assert_consistent(world.job, world.source, world.s3)
-    world.heal(side)
+    heal(world, side)
     assert world.job.run(quick=NO_SECOND_PASS).code == 0
     world.assert_all_moved()
 
 
-@pytest.mark.parametrize("heals", [True, False], ids=["passes", "lasts"])
-@pytest.mark.parametrize(("side", "how"), [("source", "403"), ("bucket", "black hole")], ids=lambda v: v)
+@pytest.mark.parametrize(
+    ("side", "how", "heals"),
+    [
+        ("source", "403", True), ("bucket", "black hole", False),
+        slow("source", "403", False), slow("bucket", "black hole", True),
+    ],
+)  # fmt: skip
 def test_outage_that_all_the_last_urls_fail_in_blames_none(
     world: World, side: str, how: str, heals: bool
 ) -> None:
-    world.urls = world.urls[:120]
-    world.job.urls(world.urls)
+    world.use(world.urls[:120])
     assert world.job.run("--limit", "60").code == 0
     world.source.latency = 0.5  # all of the last 60 are on their way before the first of them fails
     if side == "source":
-        world.break_down(side, how)
+        break_down(world, side, how)
     settings = {"CONCURRENCY": 60, "MAX_RETRIES": 0, "OUTAGE_LIMIT": 60 if heals else 2}
     with world.job.running(quick=NO_SECOND_PASS, **settings) as running:
         running.until(lambda: sum(world.source.requests.values()) > 60)
         if side == "bucket":
-            world.break_down(side, how)
+            break_down(world, side, how)
         running.until(lambda: f"{side} down " in world.job.log)
         if heals:
-            world.heal(side)
+            heal(world, side)
         ran = running.end(20)
     assert world.job.failed() == {}
     assert_consistent(world.job, world.source, world.s3)
@@ -174,49 +163,55 @@ def test_outage_that_all_the_last_urls_fail_in_blames_none(
 
 
 TAILS = [
-    ("source", "refuse", "1"), ("source", "refuse", "2"), ("source", "403", "1"), ("source", "black hole", "1"),
-    ("bucket", "refuse", "1"), ("bucket", "refuse", "2"), ("bucket", "black hole", "1"), ("bucket", "SlowDown", "1"),
+    ("source", "refuse", "1", True), ("source", "403", "1", False), ("bucket", "SlowDown", "1", True),
+    ("bucket", "refuse", "2", False),
+]  # fmt: skip
+MORE_TAILS = [
+    ("source", "refuse", "1", False), ("source", "403", "1", True), ("bucket", "SlowDown", "1", False),
+    ("bucket", "refuse", "2", True), *itertools.product(["source"], ["refuse"], "2", [True, False]),
+    *itertools.product(["source", "bucket"], ["black hole"], "1", [True, False]),
+    *itertools.product(["bucket"], ["refuse"], "1", [True, False]),
 ]  # fmt: skip
 
 
 def hold_the_last(world: World, side: str, moved: int, last: int) -> None:
     """Let the migration move some URLs, and no more than begin with the last ones until the rules are cleared."""
     names = [f"i{n:04}.jpg" for n in range(moved)] + [f"last{n}.jpg" for n in range(last)]
-    world.urls = [world.source.url_of(name) for name in names]
-    world.job.urls(world.urls)
+    world.use([world.source.url_of(name) for name in names])
     fault, operation = ("stall_headers", "GET") if side == "source" else ("black_hole", "PutObject")
-    world.side(side).rules.add(Rule(fault, name="held", operation=operation, pattern="last", seconds=30))
+    side_of(world, side).rules.add(Rule(fault, name="held", operation=operation, pattern="last", seconds=30))
 
 
 @pytest.mark.parametrize(("side", "urls"), [("source", 13), ("bucket", 60)])
 def test_outage_at_the_tail_is_waited_for(world: World, side: str, urls: int) -> None:
     hold_the_last(world, side, moved=50, last=urls)
     with world.job.running(quick=NO_SECOND_PASS, CONCURRENCY=60, MAX_RETRIES=3) as running:
-        running.until(lambda: world.is_under_way() and sum(world.side(side).rules.struck.values()) >= urls)
-        world.break_down(side, "refuse")
-        world.side(side).rules.remove("held")
+        running.until(lambda: is_under_way(world) and sum(side_of(world, side).rules.struck.values()) >= urls)
+        break_down(world, side, "refuse")
+        side_of(world, side).rules.remove("held")
         running.until(lambda: f"{side} down " in world.job.log)
-        world.heal(side)
+        heal(world, side)
         ran = running.end(30)
     assert ran.code == 0, ran.said
     world.assert_all_moved()
     assert "second pass" not in world.job.log
 
 
-@pytest.mark.parametrize("heals", [True, False], ids=["passes", "lasts"])
-@pytest.mark.parametrize(("side", "how", "processes"), TAILS, ids=lambda value: value)
+@pytest.mark.parametrize(
+    ("side", "how", "processes", "heals"), [*TAILS, *(slow(*tail) for tail in MORE_TAILS)]
+)
 def test_outage_that_the_last_few_urls_fail_in_blames_none(
     world: World, side: str, how: str, processes: str, heals: bool
 ) -> None:
     hold_the_last(world, side, moved=50, last=7)
     settings = {"PROCESSES": processes, "MAX_RETRIES": 0, "OUTAGE_LIMIT": 60 if heals else 2}
     with world.job.running(quick=NO_SECOND_PASS, **settings) as running:
-        running.until(lambda: world.is_under_way() and sum(world.side(side).rules.struck.values()) == 7)
-        world.break_down(side, how)
-        world.side(side).rules.remove("held")
+        running.until(lambda: is_under_way(world) and sum(side_of(world, side).rules.struck.values()) == 7)
+        break_down(world, side, how)
+        side_of(world, side).rules.remove("held")
         running.until(lambda: f"{side} down " in world.job.log)
         if heals:
-            world.heal(side)
+            heal(world, side)
         ran = running.end(30)
     assert world.job.failed() == {}
     assert_consistent(world.job, world.source, world.s3)
@@ -231,12 +226,11 @@ def test_outage_that_the_last_few_urls_fail_in_blames_none(
 
 
 def test_source_that_is_gone_before_its_first_answer_fails_no_file(world: World) -> None:
-    world.urls = world.urls[:7]
-    world.job.urls(world.urls)
+    world.use(world.urls[:7])
     world.source.network.refuse()
     with world.job.running(quick=NO_SECOND_PASS) as running:
         running.until(lambda: "source down " in world.job.log)
-        world.heal("source")
+        heal(world, "source")
         ran = running.end(30)
     assert ran.code == 0, ran.said
     world.assert_all_moved()
@@ -292,7 +286,7 @@ def test_bucket_that_is_gone_at_the_start_stops_before_a_download(world: World) 
 @pytest.mark.slow
 def test_outage_with_the_real_numbers_is_waited_for(world: World) -> None:
     with world.job.running(quick={}) as running:
-        running.until(world.is_under_way)
+        running.until(lambda: is_under_way(world))
         world.source.network.refuse(seconds=12)
         ran = running.end(45)
     assert ran.code == 0, ran.said

@@ -1,4 +1,4 @@
-"""One run of migrate.py over a mover that moves nothing: its two passes, and books that are always closed."""
+"""One run of migrate.py over an executor that moves nothing: its two passes, and books that are always closed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def broken(url: str) -> Result:
     return Result(url, url[-8:], cause="server_error", message="the CDN answered 500")
 
 
-class FakeMover:
+class FakeExecutor:
     """Record a result for each task, as a pool of workers does."""
 
     def __init__(self, ledger: Ledger, result_of: Callable[[str], Result]) -> None:
@@ -45,7 +45,7 @@ class FakeMover:
         self._result_of = result_of
         self._stopped = False
 
-    def moved(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
+    def run(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
         batch: list[Done] = []
         for task in tasks:
             if self._stopped:
@@ -63,11 +63,11 @@ class FakeMover:
     def note(self) -> str:
         return ""
 
-    def underway(self) -> InFlight:
+    def in_flight(self) -> InFlight:
         return InFlight()
 
 
-Equipped = Callable[[Ledger], "AbstractContextManager[FakeMover]"]
+Equipped = Callable[[Ledger], "AbstractContextManager[FakeExecutor]"]
 
 
 class World:
@@ -87,7 +87,7 @@ class World:
         watch_errors: bool = True,
         equipped: Equipped | None = None,
     ) -> int:
-        """Do one run; return its exit code. equipped gives the mover, a FakeMover by default."""
+        """Do one run; return its exit code. equipped gives the executor, a FakeExecutor by default."""
         settings = build(
             MigrationSettings,
             {
@@ -102,7 +102,7 @@ class World:
         keys = key_maker(settings)
         job = prepare_run(settings, keys, Choice(), 0)
         ledger = Ledger(self.folder)
-        give = equipped or (lambda ledger: nullcontext(FakeMover(ledger, result_of)))
+        give = equipped or (lambda ledger: nullcontext(FakeExecutor(ledger, result_of)))
         try:
             run = migrate.Run(settings, RunAccounting(settings, job, ledger), Signals(), watch_errors)
             return run.go(lambda: give(ledger), None)
@@ -154,10 +154,10 @@ def test_signal_outside_the_passes_ends_with_the_books_in_order(
     early = moment == "while the bucket is probed"
 
     @contextmanager
-    def interrupted(ledger: Ledger) -> Iterator[FakeMover]:
+    def interrupted(ledger: Ledger) -> Iterator[FakeExecutor]:
         if early:
             os.kill(os.getpid(), number)
-        yield FakeMover(ledger, one_in(3))
+        yield FakeExecutor(ledger, one_in(3))
         os.kill(os.getpid(), number)
 
     assert world.run(equipped=interrupted) == 128 + number
@@ -182,8 +182,8 @@ def test_workers_have_ended_before_their_equipment_is_closed_whatever_happens(wo
     ended: list[str] = []
     kept: list[Generator[list[Done], None, None]] = []
 
-    class Faulty(FakeMover):
-        def moved(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
+    class Faulty(FakeExecutor):
+        def run(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
             kept.append(self._moved())  # or it would be closed by having no owner any more
             return kept[0]
 
@@ -194,7 +194,7 @@ def test_workers_have_ended_before_their_equipment_is_closed_whatever_happens(wo
                 ended.append("workers")
 
     @contextmanager
-    def equipped(ledger: Ledger) -> Iterator[FakeMover]:
+    def equipped(ledger: Ledger) -> Iterator[FakeExecutor]:
         try:
             yield Faulty(ledger, stored)
         finally:
@@ -210,8 +210,8 @@ def test_lines_that_do_not_add_up_are_no_success(world: World, caplog: pytest.Lo
     world.urls(10)
 
     @contextmanager
-    def disturbed(ledger: Ledger) -> Iterator[FakeMover]:
-        yield FakeMover(ledger, stored)
+    def disturbed(ledger: Ledger) -> Iterator[FakeExecutor]:
+        yield FakeExecutor(ledger, stored)
         ledger.record(stored(f"{PREFIX}from-elsewhere.jpg").record(0))
 
     assert world.run(equipped=disturbed) == 1

@@ -10,50 +10,22 @@ import signal
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Callable
 
 import pytest
 
 from cdn2s3.executors.worker_process import usable_cores
 from tests.fakes.rules import Rule
-from tests.fakes.s3 import S3Server
-from tests.fakes.source import SourceServer
-from tests.fakes.tls import TlsMaterial
-from tests.running import Migration, assert_consistent, assert_moved, counts, migration, no_processes_of
+from tests.running import assert_consistent, counts, no_processes_of
+from tests.scripts.world import NewWorld, World
+from tests.tiers import slow
 
 WORKERS = 8  # in both processes together
 URLS = 240
 
 
-class World:
-    """A CDN, a bucket and the migration between them."""
-
-    def __init__(self, source: SourceServer, s3: S3Server, job: Migration) -> None:
-        self.source, self.s3, self.job = source, s3, job
-        self.urls = [source.url_of(f"i{n:04}.jpg") for n in range(URLS)]
-        job.urls(self.urls)
-
-    def has_completed(self, count: int) -> bool:
-        return self.job.text("completed.txt").count("\n") >= count
-
-    def assert_all_moved(self, kills: int = 0) -> None:
-        """Assert that every URL is done, and at most WORKERS downloads were repeated for each kill."""
-        assert self.job.failed() == {}
-        assert_moved(self.job, self.source, self.s3, self.urls)
-        assert_consistent(self.job, self.source, self.s3)
-        assert {n for (_, key), n in self.s3.store.writes.items() if key.endswith(".jpg")} == {1}
-        assert sum(self.source.bodies.values()) <= len(self.urls) + kills * WORKERS
-
-
 @pytest.fixture
-def world(
-    tmp_path: Path,
-    source_tls_server: Callable[..., SourceServer],
-    s3_tls_server: Callable[..., S3Server],
-    tls_material: TlsMaterial,
-) -> World:
-    source, s3 = source_tls_server(latency=0.02), s3_tls_server()
-    return World(source, s3, migration(tmp_path, source, s3, tls_material, CONCURRENCY=WORKERS, PROCESSES=2))
+def world(new_world: NewWorld) -> World:
+    return new_world(URLS, latency=0.02, CONCURRENCY=WORKERS, PROCESSES=2)
 
 
 def worker_processes(parent: int) -> list[int]:
@@ -78,7 +50,7 @@ def assert_none_left(folder: Path, seconds: float = 3.0) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("round_number", range(2))
+@pytest.mark.parametrize("round_number", [0, slow(1)])
 def test_killed_parent_at_a_random_moment_loses_and_repeats_nothing(world: World, round_number: int) -> None:
     draw = random.Random(round_number)
     for goal in sorted(draw.sample(range(1, URLS - 20), 2)):
@@ -88,11 +60,11 @@ def test_killed_parent_at_a_random_moment_loses_and_repeats_nothing(world: World
             running.kill()
     ran = world.job.run()  # it waits for the workers of the last one, which notice by themselves
     assert ran.code == 0, ran.said
-    world.assert_all_moved(kills=2)
+    world.assert_all_moved_once(again=2 * WORKERS)
     assert_none_left(world.job.folder)
 
 
-@pytest.mark.parametrize("round_number", range(2))
+@pytest.mark.parametrize("round_number", [0, slow(1)])
 def test_killed_worker_process_is_replaced_and_its_share_done(world: World, round_number: int) -> None:
     draw = random.Random(round_number)
     with world.job.running() as running:
@@ -103,7 +75,7 @@ def test_killed_worker_process_is_replaced_and_its_share_done(world: World, roun
         ran = running.end()
     assert ran.code == 0, ran.said
     assert ran.err.count("a worker process died (SIGKILL)") == 2
-    world.assert_all_moved(kills=2)
+    world.assert_all_moved_once(again=2 * WORKERS)
     assert counts(world.job)["completed"] == URLS
     assert_none_left(world.job.folder)
 
@@ -135,10 +107,10 @@ def test_worker_process_killed_in_the_middle_of_a_record_leaves_whole_lines(worl
             file.write(b"https://torn")
         ran = running.end()
     assert ran.code == 0, ran.said
-    world.assert_all_moved(kills=1)
+    world.assert_all_moved_once(again=WORKERS)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, slow(signal.SIGTERM)])
 def test_signal_with_150_slow_transfers_in_flight_ends_both_at_once(world: World, number: int) -> None:
     world.source.rules.add(Rule("drip_body"))
     with world.job.running(CONCURRENCY=150, DOWNLOAD_TIMEOUT=30) as running:
@@ -163,10 +135,10 @@ def test_second_signal_ends_the_parent_immediately_and_the_workers_with_it(world
     world.s3.rules.clear()
     world.s3.network.drop_connections()
     assert world.job.run().code == 0
-    world.assert_all_moved(kills=1)
+    world.assert_all_moved_once(again=WORKERS)
 
 
-@pytest.mark.parametrize("size", [100, 2_113, 20_000])
+@pytest.mark.parametrize("size", [2_113, slow(100), slow(20_000)])
 def test_full_disk_stops_both_and_leaves_whole_files(world: World, size: int) -> None:
     ran = world.job.run(limits={resource.RLIMIT_FSIZE: (size, size)})
     assert ran.code == 3, ran.said
@@ -177,7 +149,7 @@ def test_full_disk_stops_both_and_leaves_whole_files(world: World, size: int) ->
     assert not list(world.job.folder.glob("*.tmp"))
     assert_none_left(world.job.folder)
     assert world.job.run().code == 0
-    world.assert_all_moved(kills=1)
+    world.assert_all_moved_once(again=WORKERS)
 
 
 def test_outage_over_the_limit_blames_none_and_resumes(world: World) -> None:
@@ -192,4 +164,4 @@ def test_outage_over_the_limit_blames_none_and_resumes(world: World) -> None:
     assert_none_left(world.job.folder)
     world.source.rules.clear()
     assert world.job.run().code == 0
-    world.assert_all_moved(kills=1)
+    world.assert_all_moved_once(again=WORKERS)

@@ -25,6 +25,7 @@ from tests.running import (
     key_of,
     migration,
 )
+from tests.tiers import slow
 
 DOWNLOAD_TIMEOUT = 2.0
 GOOD = 60  # URLs without a fault
@@ -207,7 +208,8 @@ def test_stalled_handshakes_end_as_timeout_and_others_go_on(
 
 
 @pytest.mark.parametrize(
-    ("status", "after"), [("429", ""), ("503", "1"), ("429", "86400"), ("503", "date:86400"), ("503", "soon")]
+    ("status", "after"),
+    [("429", ""), ("503", "86400"), slow("503", "1"), slow("503", "date:86400"), slow("503", "soon")],
 )
 def test_throttled_source_slows_everybody_and_fails_no_file(
     tmp_path: Path,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
@@ -149,3 +153,45 @@ def test_bytes_that_are_not_utf_8_are_shown_as_bytes(folder: Path, arguments: li
     assert "udcff" not in said
     for log in folder.glob("*.log"):
         assert "udcff" not in log.read_text(encoding="utf-8")
+
+
+BAR_AND_ANSWER = """\
+import sys
+import termios
+sys.path.insert(0, sys.argv[1])
+from cdn2s3.console import stdio
+from cdn2s3.console.progress import Count, Progress
+
+def main():
+    progress = Progress(2433)
+    progress.show(Count(ended=2433, size=1, failed=12, error_rate=0.0))
+    progress.close()
+    print("2,433 stored")
+    return 0
+
+sys.exit(stdio.run(main))
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_answer_begins_on_a_line_of_its_own_below_the_bar(unbuffered: str) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered, "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-c", BAR_AND_ANSWER, str(ROOT)]
+    with subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        shown = "".join(iter(lambda: _next_part(ours), ""))
+        assert process.wait(timeout=60) == 0
+    os.close(ours)
+    last_of_bar, answer = shown.replace("\r\n", "\n").rstrip("\n").split("\n")
+    assert last_of_bar.rstrip().endswith("failed 12")
+    assert answer == "2,433 stored"
+
+
+def _next_part(terminal: int) -> str:
+    """Return what comes next out of a terminal, empty once nobody has it open."""
+    try:
+        return os.read(terminal, 65536).decode(errors="replace")
+    except OSError:  # Linux says so, instead of an empty read
+        return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import signal
 import subprocess
 import sys
@@ -84,9 +85,29 @@ def test_every_package_that_is_imported_is_looked_for() -> None:
     assert imported - set(sys.stdlib_module_names) - {"cdn2s3"} == set(PACKAGES)
 
 
-def test_every_package_is_in_the_list_to_install() -> None:
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    assert set(PACKAGES.values()) <= {line.partition(">")[0] for line in lines}
+def _lines(file: str) -> list[str]:
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if not line.startswith(("#", "-r "))]
+
+
+def _names(lines: list[str]) -> set[str]:
+    return {re.split(r"[\[<>=;]", line)[0] for line in lines}
+
+
+def test_list_to_install_is_what_the_scripts_import_and_no_more() -> None:
+    assert _names(_lines("requirements.txt")) == set(PACKAGES.values())
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
+def test_each_package_has_a_lowest_version_and_a_tested_one(file: str) -> None:
+    tested = {name.lower() for name in _names(_lines("constraints.txt"))}
+    for line in _lines(file):
+        assert ">=" in line
+        assert re.split(r"[\[>]", line)[0].lower() in tested
+
+
+def test_versions_that_ci_passed_with_are_exact() -> None:
+    assert all("==" in line for line in _lines("constraints.txt"))
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

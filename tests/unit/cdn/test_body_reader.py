@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
 from cdn2s3.cdn.buffer_pool import SMALL, BufferExhausted, BufferLease, BufferPool
-from cdn2s3.destinations.s3.multipart import PART_BYTES
+from cdn2s3.destinations.base import PART_BYTES
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image
@@ -123,6 +123,25 @@ def test_body_that_is_no_image_is_refused(
     with pytest.raises(PermanentError) as caught:
         read(raw, check)
     assert caught.value.cause == cause
+
+
+@pytest.mark.parametrize(
+    ("body", "beginning"),
+    [
+        pytest.param(b"<html>\n<title>Not found", "<html>\\n<title>Not found", id="page"),
+        pytest.param(b"\x00\x00\x00\x18ftypmp42\xff", "\\x00\\x00\\x00\\x18ftypmp42\\xff", id="video"),
+        pytest.param(b"\x1b[2J%PDF", "\\x1b[2J%PDF", id="terminal escape"),
+        pytest.param("Datei fehlt: ü".encode(), "Datei fehlt: ü", id="letters"),
+        pytest.param(b"x" * 41, "x" * 40 + "…", id="long"),
+        pytest.param(b"http://h/?token=secret x", "http://h/?*** x", id="secret"),
+    ],
+)
+def test_body_that_is_no_image_is_shown_as_it_begins(body: bytes, beginning: str) -> None:
+    with pytest.raises(PermanentError) as caught:
+        read(framed(body, "length", "Content-Type: image/jpeg"))
+    assert caught.value.message == (
+        f"the body does not begin like an image (labelled image/jpeg), it begins with {beginning}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Callable
 import pytest
 
 from cdn2s3.commands import adopt
-from cdn2s3.destinations.s3.listing import Found
+from cdn2s3.destinations.base import Found
 from cdn2s3.errors import FatalError
 from cdn2s3.planning.run_plan import Choice, plan_run
 from cdn2s3.settings import declarations
@@ -31,9 +31,9 @@ PREFIX = "https://cdn.example/"
 
 
 def adopted(
-    folder: Path, lines: list[str], pages: list[list[Found]]
+    folder: Path, urls: list[str], pages: list[list[Found]]
 ) -> tuple[adopt.Adopted, list[ledger.Completed]]:
-    (folder / "urls.txt").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    (folder / "urls.txt").write_text("".join(line + "\n" for line in urls), encoding="utf-8")
     settings = MigrationSettings(
         destination_bucket="bucket",
         url_prefix=PREFIX,

@@ -168,8 +168,8 @@ def say_number(channel: WorkerChannel, stop: threading.Event, state_dir: Path) -
 def warn_and_move(channel: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     """Warn twice of what meets every process, once of what only this one has met, and report all."""
     for _ in range(2):
-        logging.getLogger("cdn2s3.resilience.circuit_breaker").warning("the source is down: refused")
-    logging.getLogger("cdn2s3.resilience.circuit_breaker").warning("only in %d", os.getpid())
+        logging.getLogger("cdn2s3.resilience.endpoint").warning("the source is down: refused")
+    logging.getLogger("cdn2s3.resilience.endpoint").warning("only in %d", os.getpid())
     for task in channel.queue:
         tell(channel, [Done(task, result_of(task.url))], "")
 
@@ -208,7 +208,7 @@ def urls_in(path: Path) -> list[str]:
 
 
 def moved(processes: ProcessPool, urls: list[str]) -> list[Done]:
-    return [done for batch in processes.moved(Task(url) for url in urls) for done in batch]
+    return [done for batch in processes.run(Task(url) for url in urls) for done in batch]
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -264,7 +264,7 @@ def test_list_that_breaks_off_stops_the_run_and_what_was_done_is_told(make: Make
 
     done = []
     with pytest.raises(FatalError, match="the list any more"):
-        for batch in make(move_all).moved(breaking()):
+        for batch in make(move_all).run(breaking()):
             done += batch
     recorded = urls_in(tmp_path / COMPLETED)
     assert sorted(d.task.url for d in done if d.result.stored is not None) == sorted(recorded)
@@ -279,7 +279,7 @@ def test_processes_are_numbered_and_a_new_one_has_the_number_of_the_dead(make: M
 
 def test_few_tasks_are_shared(make: Make) -> None:
     processes = make(until_stopped)
-    for _ in processes.moved(Task(url) for url in URLS[:10]):
+    for _ in processes.run(Task(url) for url in URLS[:10]):
         if not processes._stopping:
             assert sorted(len(handle.at) for handle in processes._handles) == [4, 6]
             processes.stop()
@@ -287,7 +287,7 @@ def test_few_tasks_are_shared(make: Make) -> None:
 
 def test_stop_ends_all_processes_and_what_they_ended_is_told(make: Make) -> None:
     processes, done = make(until_stopped), []
-    for batch in processes.moved(Task(url) for url in URLS):
+    for batch in processes.run(Task(url) for url in URLS):
         done += batch
         if processes.note() == "waiting" and not processes._stopping:
             processes.stop()
@@ -302,7 +302,7 @@ def test_reports_that_come_at_a_stroke_end_nobody_early(make: Make, caplog: pyte
 
 def test_record_of_a_process_killed_while_stopping_is_told(make: Make) -> None:
     processes, done = make(die_when_stopped, 1), []
-    for batch in processes.moved(Task(url) for url in URLS):
+    for batch in processes.run(Task(url) for url in URLS):
         done += batch
         if processes.note() == "waiting" and not processes._stopping:
             processes.stop()
@@ -312,7 +312,7 @@ def test_record_of_a_process_killed_while_stopping_is_told(make: Make) -> None:
 @pytest.mark.parametrize("body", [until_stopped, talkative])
 def test_consumer_that_gives_up_leaves_no_process(make: Make, body: Callable[..., None]) -> None:
     processes = make(body)
-    batches = processes.moved(Task(url) for url in URLS)
+    batches = processes.run(Task(url) for url in URLS)
     next(batches)
     handles = list(processes._handles)
     batches.close()
@@ -334,7 +334,7 @@ def test_children_of_a_killed_parent_end_within_a_second_and_hold_the_lock_till_
                 crew = Crew(2, 4, 0.02, folder, lock, until_stopped)
                 crew.equip(folder)
                 waiting = False
-                for batch in crew.moved(Task(str(n)) for n in range(100)):
+                for batch in crew.run(Task(str(n)) for n in range(100)):
                     if not waiting and all(member.note == "waiting" for member in crew._members):
                         print(*(member.process.pid for member in crew._members), flush=True)
                         waiting = True
@@ -386,9 +386,9 @@ def test_failed_record_of_a_dead_process_is_told_with_its_attempts(make: Make, t
 def test_processes_started_early_end_when_there_is_no_work(tmp_path: Path, lock: int) -> None:
     processes = ProcessPool(2, 4, TICK, tmp_path, lock, until_stopped)
     processes.start()
-    processes = [handle.process for handle in processes._handles]
+    started = [handle.process for handle in processes._handles]
     processes.close()
-    assert [process.exitcode for process in processes] == [0, 0]
+    assert [process.exitcode for process in started] == [0, 0]
 
 
 def test_ctrl_c_that_reaches_a_process_while_it_starts_does_not_end_it(make: Make) -> None:

@@ -178,9 +178,6 @@ def test_last_step_has_its_true_length(timeline: Any, seconds: float, steps: Any
         pytest.param(html.latency(0.0004), "under 1 ms", id="under a ms"),
         pytest.param(html.latency(0.038), "38 ms", id="ms"),
         pytest.param(html.latency(1.239), "1.24 s", id="seconds"),
-        pytest.param(html.share(1), "100 %", id="all"),
-        pytest.param(html.share(0.99999999), "99.99 %", id="never rounded up to all"),
-        pytest.param(html.share(0.999), "99.9 %", id="promise"),
     ],
 )
 def test_numbers_are_said_as_a_person_does(words: str, found: str) -> None:

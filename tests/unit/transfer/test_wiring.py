@@ -8,16 +8,20 @@ from pathlib import Path
 import pytest
 
 from cdn2s3.cdn.buffer_pool import POOL_BYTES
-from cdn2s3.destinations.s3.capabilities import ProbeResult
+from cdn2s3.destinations.s3.capabilities import Capabilities
 from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.destinations.s3.destination import Capabilities
+from cdn2s3.destinations.s3.destination import S3Destination
+from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.records import WHOLE, Share
+from cdn2s3.resilience.circuit_breaker import FAILURES_TO_OPEN
+from cdn2s3.resilience.endpoint import Endpoint
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
-from cdn2s3.transfer.wiring import equip
+from cdn2s3.transfer.pipeline import Endpoints
+from cdn2s3.transfer.wiring import equip, note_on
 
-PROBED = ProbeResult(Capabilities(True, True, True, True), encrypted_by_kms=False, can_delete=True)
+CAPABILITIES = Capabilities(True, True, True, True)
 
 
 def settings_with(**values: str) -> MigrationSettings:
@@ -42,11 +46,36 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pools_and_paces_are_the_share_of_the_process(process: Share, workers: int) -> None:
     settings = settings_with(CONCURRENCY="150", BANDWIDTH_LIMIT_MBPS="80")
     stop = threading.Event()
-    client = S3Client(settings, PooledAdapter(1))
-    transfer = equip(settings, client, PROBED, process, stop)
+    destination = S3Destination(settings, S3Client(settings, PooledAdapter(1)), CAPABILITIES)
+    transfer = equip(settings, destination, process, stop)
     assert [endpoint.workers for endpoint in transfer.endpoints] == [workers, workers]
     assert transfer.source._wire._most_idle == workers
     assert transfer.stop is stop
     assert transfer.buffer_pool.acquire(POOL_BYTES // process.of, wait=False) is not None
     assert transfer.buffer_pool.acquire(1, wait=False) is None
     assert transfer.bandwidth._rate == 10e6 / process.of
+
+
+def opened(error: TransientError | PermanentError) -> Endpoints:
+    """Return endpoints of which the source fails with error until its circuit opens."""
+    stop = threading.Event()
+    source, bucket = (Endpoint(name, 100, 1800.0, stop, clock=lambda: 0.0) for name in ("source", "bucket"))
+    for permit in [source.acquire() for _ in range(FAILURES_TO_OPEN)]:
+        source.failed(permit, error)
+    return Endpoints(source, bucket)
+
+
+@pytest.mark.parametrize(
+    ("error", "short"),
+    [
+        (TransientError("server_error", "the CDN answered badly", status=500), "500"),
+        (PermanentError("forbidden", "the CDN answered 403", doubtful=True, status=403), "403"),
+        (TransientError("timeout", "the time limit is over"), "no answer"),
+        (TransientError("connection", "cdn.example:80: Connection refused"), "Connection refused"),
+    ],
+    ids=["status", "refusal", "timeout", "connection"],
+)
+def test_note_says_in_short_why_an_endpoint_is_down(
+    error: TransientError | PermanentError, short: str
+) -> None:
+    assert note_on(opened(error)) == f"source down 0 s ({short}), probe in 5 s"
