@@ -26,9 +26,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cdn2s3.atomic_file import replacing
-from cdn2s3.cdn.body_reader import BodyReader
-from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
-from cdn2s3.cdn.client import CdnClient
 from cdn2s3.commands.arguments import not_negative
 from cdn2s3.console import rerun_hint, stdio
 from cdn2s3.console.logging_setup import begin as begin_log
@@ -36,7 +33,7 @@ from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.progress import counted_checks, listed_pages
 from cdn2s3.console.signals import Interrupted, Signals
-from cdn2s3.destinations.base import PART_BYTES, Found, ReadRefused
+from cdn2s3.destinations.base import Found, ReadRefused
 from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import (
     EXIT_CODES_HELP,
@@ -50,7 +47,6 @@ from cdn2s3.errors import (
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.planning import survey
-from cdn2s3.planning.survey import UrlSurvey
 from cdn2s3.reports import html, migration_report
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import RetryPolicy, unless_stopped, with_retries
@@ -60,7 +56,6 @@ from cdn2s3.state import run_binding
 from cdn2s3.state.files import held_lock, lock_holder
 from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.state.lines import encode
-from cdn2s3.transfer.pipeline import TransferPolicy
 from cdn2s3.validation import findings as findings_module
 from cdn2s3.validation import spot_check
 from cdn2s3.validation.comparison import (
@@ -72,7 +67,7 @@ from cdn2s3.validation.comparison import (
     repairs,
     verdict,
 )
-from cdn2s3.validation.expected import DIFFERS, SEEN, Counts, Expected, Missing
+from cdn2s3.validation.expected import DIFFERS, SEEN, Counts, Expected, Missing, RecordedObjects
 from cdn2s3.validation.findings import Findings, Spot, Steps
 from cdn2s3.validation.report_paths import report_paths
 from cdn2s3.validation.summary import summary
@@ -182,18 +177,15 @@ class Validation:
     def go(self) -> tuple[Findings, Counts]:
         """Do it all; raise FatalError and leave the three files as they were when that is not possible."""
         before = self._stamps()
-        work = self._survey()
-        self.findings = Findings(work, self.spot)
-        self.expected = self._expected(work)
+        self.expected = self._expected()
+        self.findings = Findings(self.expected.work, self.spot, elsewhere=self.expected.elsewhere)
+        self.records = Records(self.expected)
         with ExitStack() as stack:
             adapter = PooledAdapter(WORKERS, self.settings.ca_bundle)
             stack.callback(adapter.close)
             self.destination = open_destination(self.settings, adapter)
             stack.callback(self.destination.close)
             self.findings.endpoint = self.destination.endpoint
-            self.records = stack.enter_context(
-                Records(self.expected, self.state / COMPLETED, self.state / FAILED)
-            )
             self.unexpected_file, self.mismatched_file, missing_file = (
                 stack.enter_context(replacing(self.state / name))
                 for name in ("unexpected.txt", "mismatched.txt", "missing.txt")
@@ -217,28 +209,21 @@ class Validation:
             stamps.append((known.st_size, known.st_mtime_ns) if known else (0, 0))
         return stamps
 
-    def _survey(self) -> UrlSurvey:
-        """Find out which lines are URLs with keys of their own; raise UsageError when that is not possible."""
-        urls = self.settings.source_urls_file
-        log.info("reading %s", urls)
-        owners = survey.completed_before(self.state / COMPLETED, self.keys)
-        work = survey.survey(urls, self.keys, owners, _said_by_migrate, _said_by_migrate)
+    def _expected(self) -> Expected:
+        """Read what is expected; raise UsageError when that is not possible."""
+        urls, recorded = self.settings.source_urls_file, RecordedObjects()
+        completed = survey.completed_before(self.state / COMPLETED, self.keys, observer=recorded)
+        work = survey.survey(urls, self.keys, completed, _said_by_migrate, _said_by_migrate)
         if work.collisions and self.settings.on_collision == "refuse":
             raise UsageError(
                 f"{work.collisions:,} URLs of {urls} have the key of another URL: no migration has begun with this "
                 "list. `python migrate.py` shows them, and the setting that helps."
             )
-        return work
-
-    def _expected(self, work: UrlSurvey) -> Expected:
-        expected = Expected(self.settings.source_urls_file, self.keys, work)
-        log.info("reading %s", self.state / COMPLETED)
+        expected = Expected(self.keys, work, completed, recorded)
         if not run_binding.is_taken_over(self.settings):
             expected.read_failed(self.state / FAILED)
-        expected.read_completed(self.state / COMPLETED)
         if expected.unreadable:
             log.warning("%s lines of the ledger in %s are no records", f"{expected.unreadable:,}", self.state)
-        self.findings.elsewhere = expected.elsewhere
         return expected
 
     # --- the bucket, key by key ---
@@ -318,17 +303,7 @@ class Validation:
             return
         log.info("spot check of %s images, seed %d", f"{self.spot.asked:,}", self.spot.seed)
         settings, stop = self.settings, threading.Event()
-        checker = spot_check.SpotCheck(
-            CdnClient(settings.url_prefix, adapter, stop),
-            self.destination,
-            BodyReader(settings.content_check, settings.max_buffer_bytes, "md5", PART_BYTES),
-            self.keys,
-            BufferPool(POOL_BYTES, stop),
-            TransferPolicy(
-                RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout
-            ),
-            stop,
-        )
+        checker = spot_check.checker(settings, adapter, self.destination, self.keys, stop)
         draw = random.Random(self.spot.seed)  # noqa: S311  # a sample, not a secret
         numbers = spot_check.drawn(self.expected.states, self.spot.asked, draw)
         self.spot.drawn = min(self.spot.asked, spot_check.checkable(self.expected.states))

@@ -96,9 +96,9 @@ class Running:
     def is_over(self) -> bool:
         return self._process.poll() is not None
 
-    def until(self, condition: Callable[[], bool], policy: float = PATIENCE) -> None:
+    def until(self, condition: Callable[[], bool], patience: float = PATIENCE) -> None:
         """Wait until condition holds; fail when it does not in time, or the run ends before."""
-        deadline = time.monotonic() + policy
+        deadline = time.monotonic() + patience
         while not condition():
             if self.is_over:
                 raise AssertionError(f"the run ended before: {self.end()}")
@@ -113,14 +113,14 @@ class Running:
         self.send(signal.SIGKILL)
         self.end()
 
-    def end(self, policy: float = PATIENCE) -> Ran:
+    def end(self, patience: float = PATIENCE) -> Ran:
         """Wait for the end; fail when it does not come."""
         try:
-            out, err = self._process.communicate(timeout=policy)
+            out, err = self._process.communicate(timeout=patience)
         except subprocess.TimeoutExpired:
             self._process.kill()
             out, err = self._process.communicate()
-            raise AssertionError(f"it did not end within {policy} s:\n{out}{err}") from None
+            raise AssertionError(f"it did not end within {patience} s:\n{out}{err}") from None
         return Ran(self._process.returncode, out, err, time.monotonic() - self._began)
 
     def close(self) -> None:
@@ -169,11 +169,11 @@ class Migration:
             command = [sys.executable, "-c", _RUNNER, json.dumps(quick), before]
         return Running([*command, *arguments], self.folder, limits or {}, terminal)
 
-    def run(self, *arguments: str, policy: float = PATIENCE, **options: Any) -> Ran:
+    def run(self, *arguments: str, patience: float = PATIENCE, **options: Any) -> Ran:
         """Run migrate.py to its end."""
         running = self.start(*arguments, **options)
         try:
-            return running.end(policy)
+            return running.end(patience)
         finally:
             running.close()
 

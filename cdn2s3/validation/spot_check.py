@@ -13,18 +13,20 @@ from itertools import islice
 from typing import NamedTuple
 
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
-from cdn2s3.cdn.buffer_pool import BufferLease, BufferPool
+from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferLease, BufferPool
 from cdn2s3.cdn.client import CdnClient
-from cdn2s3.destinations.base import Destination, ObjectBody, ReadRefused
+from cdn2s3.destinations.base import PART_BYTES, Destination, ObjectBody, ReadRefused
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
+from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
 from cdn2s3.records import Image
 from cdn2s3.reports.contact_sheet import BoundedCapture, Pictures
-from cdn2s3.resilience.retry import FailedAttempt, unless_stopped, with_retries
+from cdn2s3.resilience.retry import FailedAttempt, RetryPolicy, unless_stopped, with_retries
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state.ledger import Completed
 from cdn2s3.transfer.pipeline import TransferPolicy
-from cdn2s3.validation.expected import ADOPTED, COMPLETED, SEEN, UNKNOWN
+from cdn2s3.validation.expected import ADOPTED, RECORDED, SEEN, UNKNOWN
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ class Check(NamedTuple):
     )
 
 
-_CHECKABLE = (ADOPTED | SEEN, COMPLETED | SEEN)  # states of a line whose object is the recorded one
+_CHECKABLE = (ADOPTED | SEEN, RECORDED | SEEN)  # states of a line whose object is the recorded one
 
 
 def checkable(states: bytearray) -> int:
@@ -172,6 +174,25 @@ class SpotCheck:
                 yield blank._replace(message=error.message)
                 return
             yield body or blank._replace(outcome=OBJECT_GONE, message="nothing is at the key")
+
+
+def checker(
+    settings: MigrationSettings,
+    adapter: PooledAdapter,
+    destination: Destination,
+    keys: KeyMaker,
+    stop: threading.Event,
+) -> SpotCheck:
+    """Return a SpotCheck that reads the CDN over adapter and the objects from destination."""
+    return SpotCheck(
+        CdnClient(settings.url_prefix, adapter, stop),
+        destination,
+        BodyReader(settings.content_check, settings.max_buffer_bytes, "md5", PART_BYTES),
+        keys,
+        BufferPool(POOL_BYTES, stop),
+        TransferPolicy(RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout),
+        stop,
+    )
 
 
 def _whole(image: Image) -> Iterator[memoryview]:

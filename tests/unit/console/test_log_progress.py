@@ -9,7 +9,7 @@ import pytest
 
 from cdn2s3.console.progress import log_progress
 
-LINES = [(number, b"line") for number in range(100_000)]
+LINES = [(place, b"line") for place in range(16_384, 100_000, 16_384)]
 
 
 @pytest.mark.parametrize(

@@ -54,9 +54,13 @@ def test_rebuild_is_a_dict_of_the_last_records(
             naive[step[0]] = (step[1], str(step[2]))
     expected = {url: record for url, record in naive.items() if url not in settled}
 
-    causes = ledger.rebuild(path, settled.__contains__)
+    kept: list[str] = []
+    causes = ledger.rebuild(
+        path, {url.encode() for url in settled}.__contains__, lambda record: kept.append(record.url)
+    )
     got = [(record.url, (record.cause, record.attempts)) for record in ledger.records(path)]
     assert got == list(expected.items())
+    assert kept == list(expected)
     assert sum(causes.values()) == len(expected)
     assert causes["timeout"] == sum(cause == "timeout" for cause, _ in expected.values())
     before = path.read_bytes()
