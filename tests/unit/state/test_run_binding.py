@@ -120,7 +120,7 @@ def test_state_of_a_folder_is_bound_to_it_however_it_is_spelled(
     store_something(tmp_path)
     check(dataclasses.replace(settings, local_root=tmp_path / "x" / ".." / "images"))
     check(dataclasses.replace(settings, destination_bucket="", aws_endpoint_url="https://s3.example"))
-    with pytest.raises(UsageError, match="LOCAL_ROOT: was '.*/images', is '.*/others'"):
+    with pytest.raises(UsageError, match=r"LOCAL_ROOT: was '.*/images', is '.*/others'"):
         check(dataclasses.replace(settings, local_root=tmp_path / "others"))
 
 
