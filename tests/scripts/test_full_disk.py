@@ -100,6 +100,22 @@ def test_migration_stops_in_order_and_resumes_when_there_is_room(
     world.assert_all_moved()
 
 
+def test_folder_on_a_full_disk_stops_the_run_and_resumes(new_world: NewWorld, disk: Disk) -> None:
+    world = new_world(100, DESTINATION="local", LOCAL_ROOT=disk.folder)
+    disk.leave(200 * KB)
+    ran = world.job.run()
+    assert ran.code == 3, ran.said
+    assert "the disk of LOCAL_ROOT" in ran.err and "Make room" in ran.err
+    assert world.job.failed() == {}
+    done = world.job.completed()
+    assert {(disk.folder / row.key).read_bytes() for row in done} <= set(map(world.source.body, world.urls))
+    disk.make_room()
+    assert world.job.run().code == 0
+    found = {path.relative_to(disk.folder).as_posix(): path for path in disk.folder.rglob("*.jpg")}
+    assert len(found) == len(world.job.completed()) == len(world.urls)
+    assert all(found[row.key].read_bytes() == world.source.body(row.url) for row in world.job.completed())
+
+
 @pytest.mark.parametrize("room", [8, slow(0), slow(16)])
 def test_validation_stops_in_order_and_the_last_verdict_stays(world: World, disk: Disk, room: int) -> None:
     assert world.job.run().code == 0

@@ -159,3 +159,37 @@ def test_state_belongs_to_its_folder(world: World, tmp_path: Path) -> None:
     bucket = world.job.run(DESTINATION="s3", DESTINATION_BUCKET="bucket")
     assert bucket.code == 2 and "DESTINATION: was 'local', is 's3'" in bucket.said
     assert world.job.run(LOCAL_ROOT="images root", DESTINATION_BUCKET="unused").code == 0
+
+
+_NO_ANSWER = """\
+import errno, os, pathlib
+from cdn2s3.destinations import local_files
+fsync = os.fsync
+class Disk:
+    def __getattr__(self, name):
+        return getattr(os, name)
+    def fsync(self, fd):
+        if pathlib.Path("gone").exists():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        fsync(fd)
+local_files.os = Disk()
+"""
+
+
+def test_folder_that_does_not_answer_is_waited_for(
+    tmp_path: Path, source_server: Callable[..., SourceServer]
+) -> None:
+    world = World(source_server(latency=0.02), tmp_path, CONCURRENCY=30)
+    world.urls += [world.source.url_of(f"more/{n:03}.jpg") for n in range(260)]
+    world.job.urls(world.urls)
+    gone = tmp_path / "gone"
+    with world.job.running(before=_NO_ANSWER) as run:
+        run.until(lambda: world.job.text("completed.txt").count("\n") >= 20)
+        gone.touch()
+        run.until(lambda: "the folder is down" in world.job.log)
+        gone.unlink()
+        ran = run.end()
+    assert ran.code == 0, ran.said
+    assert "the folder is up again" in world.job.log
+    assert world.job.failed() == {}
+    assert world.files() == world.expected()
