@@ -50,7 +50,7 @@ test: $(VENV)/.installed
 test-all: $(VENV)/.installed
 	$(BIN)/python $(PYTEST)
 
-test-lowest: VENV := $(VENV)-lowest
+test-lowest: override VENV := $(VENV)-lowest
 test-lowest: $(VENV)-lowest/.installed
 	$(BIN)/python $(PYTEST) -m "not slow"
 

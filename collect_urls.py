@@ -48,8 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     rerun_hint.use_env_file("collect_urls.py", arguments.env_file)
     signals = Signals()
     try:
-        settings = load(CollectionSettings, arguments.env_file)
+        settings, notes = load(CollectionSettings, arguments.env_file)
         logging_setup.set_up(Path("collection.log"), settings.log_level)
+        logging_setup.begin(*notes)
         if arguments.region_only:
             return print_region(settings)
         resume.check_places(settings, arguments.env_file)

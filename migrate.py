@@ -32,6 +32,7 @@ from typing import Callable
 from cdn2s3.bootstrap import allow_open_files
 from cdn2s3.commands.arguments import positive
 from cdn2s3.console import rerun_hint, stdio
+from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.progress import Progress
@@ -75,12 +76,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     rerun_hint.use_env_file("migrate.py", arguments.env_file)
     signals = Signals()
     try:
-        settings = load(MigrationSettings, arguments.env_file)
+        settings, notes = load(MigrationSettings, arguments.env_file)
         if arguments.plan:
             set_up_logs(Path(os.devnull), settings.log_level)  # a plan leaves nothing behind
         else:
             run_binding.make_state_dir(settings.state_dir)
             set_up_logs(settings.state_dir / "migration.log", settings.log_level)
+        begin_log(*notes)
         command = command_of(arguments)
         if command:
             return int(command.run(settings, arguments, signals))
@@ -254,7 +256,7 @@ def executor(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: 
         capabilities.log_capabilities(probed, settings)
         if processes:
             log.info("%d processes with %d workers in all", count, settings.concurrency)
-            processes.equip(settings, probed, count, client.object_url)
+            processes.equip(settings, probed, count, client.address)
             yield processes
             return
         transfer = stack.enter_context(closing(equip(settings, client, probed)))

@@ -18,26 +18,23 @@ import argparse
 import logging
 import random
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, TypeVar
+from typing import Any, BinaryIO
 
-from tqdm import tqdm
-
-from cdn2s3 import file_names
 from cdn2s3.atomic_file import replacing
 from cdn2s3.cdn.body_reader import BodyReader
 from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
 from cdn2s3.cdn.client import CdnClient
-from cdn2s3.console import progress, rerun_hint, stdio
+from cdn2s3.commands.arguments import not_negative
+from cdn2s3.console import rerun_hint, stdio
+from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
 from cdn2s3.console.logging_setup import set_up as set_up_logs
-from cdn2s3.console.progress import SAY_EVERY
+from cdn2s3.console.progress import counted_checks, listed_pages
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.destination import probe_key
@@ -50,7 +47,6 @@ from cdn2s3.errors import (
     EXIT_DONE,
     EXIT_SIGINT,
     EXIT_SOME_FAILED,
-    Cancelled,
     FatalError,
     TransientError,
     UsageError,
@@ -60,30 +56,30 @@ from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.planning import survey
 from cdn2s3.planning.survey import UrlSurvey
 from cdn2s3.reports import html, migration_report
-from cdn2s3.resilience.retry import backoff
+from cdn2s3.resilience.fan_out import fan_out
+from cdn2s3.resilience.retry import RetryPolicy, unless_stopped, with_retries
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
 from cdn2s3.state import run_binding
 from cdn2s3.state.files import held_lock, lock_holder
 from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.state.lines import encode
-from cdn2s3.text import MB, percentage
-from cdn2s3.transfer.pipeline import RetryPolicy
+from cdn2s3.transfer.pipeline import TransferPolicy
 from cdn2s3.validation import findings as findings_module
 from cdn2s3.validation import spot_check
 from cdn2s3.validation.comparison import (
     COMPLETE,
-    PROMISED,
     Mismatch,
     Records,
     Repair,
     advice,
     repairs,
-    success_rate,
     verdict,
 )
 from cdn2s3.validation.expected import DIFFERS, SEEN, Counts, Expected, Missing
 from cdn2s3.validation.findings import Findings, Spot, Steps
+from cdn2s3.validation.report_paths import report_paths
+from cdn2s3.validation.summary import summary
 
 log = logging.getLogger("validate")
 
@@ -91,28 +87,25 @@ LOCK = "validation.lock"
 WORKERS = 16  # for HEAD and the spot check: a validation is no load test
 MOST_LOOKS = 1000  # keys that are asked for one by one before they are called missing
 UNANSWERED_LIMIT = 2 * WORKERS  # spot checks in a row without an answer: that side is away
-_LINE_EVERY = 100_000  # keys between two log lines
-
-Item = TypeVar("Item")
-Returned = TypeVar("Returned")
 
 
 @ending_in_the_log
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     rerun_hint.use_env_file("validate.py", arguments.env_file)
-    Signals()
+    signals = Signals()
     try:
-        settings = load(MigrationSettings, arguments.env_file)
+        settings, notes = load(MigrationSettings, arguments.env_file)
         run_binding.make_state_dir(settings.state_dir)
         set_up_logs(settings.state_dir / "validation.log", settings.log_level)
+        begin_log(*notes)
         with held_lock(settings.state_dir / LOCK, "validate.py"):
             return validate(settings, arguments)
     except FatalError as error:
         say_error("validate.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
-        name = "Ctrl-C" if interrupted.exit_code == EXIT_SIGINT else "SIGTERM"
+        name = "Ctrl-C" if interrupted.exit_code == EXIT_SIGINT else signals.name
         say_error("validate.py", f"stopped by {name} before the end: no verdict. Next: python validate.py")
         return interrupted.exit_code
 
@@ -120,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     """Validate, write the reports, say the verdict; return the exit code."""
     began = time.time()
-    json_path, page_path = report_places(settings, arguments)
+    json_path, page_path = report_paths(settings, arguments)
     refuse_to_start(settings)
     validation = Validation(settings, arguments.spot_check)
 
@@ -162,45 +155,6 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     if warning:
         log.warning("%s", warning)
     return code
-
-
-def report_places(settings: MigrationSettings, arguments: argparse.Namespace) -> tuple[Path, Path]:
-    """Return where the JSON and the page go; raise UsageError where they cannot: not after hours, but now."""
-    for option, path in (("--json", arguments.json), ("--report", arguments.report)):
-        if path is not None:
-            check_place(option, path)
-    json_path: Path = arguments.json or settings.state_dir / "validation_report.json"
-    page_path: Path = arguments.report or settings.state_dir / "validation_report.html"
-    urls = settings.source_urls_file
-    inputs = [
-        urls,
-        urls.with_name(urls.name + ".lock"),
-        arguments.env_file,
-        *filter(None, [settings.ca_bundle]),
-    ]
-    file_names.refuse_reports(
-        {"--json": json_path, "--report": page_path},
-        {"--json": "validation_report.json", "--report": "validation_report.html"},
-        inputs,
-    )
-    return json_path, page_path
-
-
-def check_place(option: str, path: Path) -> None:
-    """Raise UsageError when no file can be written to path."""
-    if path.is_dir():
-        raise UsageError(f"{option} {path} is a folder. Name a file.")
-    if not path.parent.is_dir():
-        raise UsageError(
-            f"{option} {path}: there is no folder {path.parent}. Create it, or correct the path."
-        )
-    try:
-        tempfile.TemporaryFile(dir=path.parent).close()
-    except OSError as error:
-        raise UsageError(
-            f"{option} {path}: cannot write there: {error.strerror or error}. Correct the path or the "
-            "folder's permissions."
-        ) from error
 
 
 def refuse_to_start(settings: MigrationSettings) -> None:
@@ -297,7 +251,7 @@ class Validation:
         log.info("listing %s under %r", self.settings.destination_bucket, self.settings.destination_prefix)
         ignored = probe_key(self.settings)
         total = self.expected.counts().urls
-        for page in told_pages(Listing(self.client, self.settings), total):
+        for page in listed_pages(Listing(self.client, self.settings), total):
             for found in page:
                 if found.key != ignored:
                     self.findings.listed += 1
@@ -326,7 +280,7 @@ class Validation:
         wanted = self.expected.absent(MOST_LOOKS)
         rows = (row for number, row in self.expected.missing() if number in wanted)
         stop = threading.Event()
-        with in_pool(lambda row: self._look(row, stop), rows, stop) as answers:
+        with fan_out(lambda row: self._look(row, stop), rows, WORKERS, stop) as answers:
             for answer in answers:
                 if isinstance(answer, Refused):
                     self.findings.look_refused = True
@@ -344,21 +298,20 @@ class Validation:
 
     def _look(self, row: Missing, stop: threading.Event) -> Found | Refused | None:
         """Return what is at the key of row; called by the pool's threads."""
-        failures = 0
-        while True:
+
+        def attempt() -> Found | Refused | None:
             try:
                 return look(self.client, row.key, Deadline(self.settings.upload_timeout, stop))
             except Refused as refused:
                 return refused
-            except TransientError as error:
-                failures += 1
-                if failures > self.settings.max_retries:
-                    raise FatalError(
-                        f"the bucket does not tell whether {row.key!r} is there: {error.message}. "
-                        "Run `python validate.py` again later."
-                    ) from error
-                if stop.wait(backoff(failures)):
-                    raise Cancelled from error
+
+        try:
+            return with_retries(attempt, RetryPolicy(self.settings.max_retries), unless_stopped(stop))
+        except TransientError as error:
+            raise FatalError(
+                f"the bucket does not tell whether {row.key!r} is there: {error.message}. "
+                "Run `python validate.py` again later."
+            ) from error
 
     # --- a few images, byte by byte ---
 
@@ -374,7 +327,9 @@ class Validation:
             BodyReader(settings.content_check, settings.max_buffer_bytes, "md5", PART_BYTES),
             self.keys,
             BufferPool(POOL_BYTES, stop),
-            RetryPolicy(settings.max_retries, settings.download_timeout, settings.upload_timeout),
+            TransferPolicy(
+                RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout
+            ),
             stop,
         )
         draw = random.Random(self.spot.seed)  # noqa: S311  # a sample, not a secret
@@ -382,7 +337,7 @@ class Validation:
         self.spot.drawn = min(self.spot.asked, spot_check.checkable(self.expected.states))
         drawn = ((number, self.records.completed(number)) for number in numbers)
         in_a_row = 0
-        with in_pool(lambda one: (one[0], checker.check(one[1])), drawn, stop) as checks:
+        with fan_out(lambda one: (one[0], checker.check(one[1])), drawn, WORKERS, stop) as checks:
             for number, check in counted_checks(checks, self.spot.drawn):
                 self._note_check(number, check)
                 in_a_row = in_a_row + 1 if check.outcome == spot_check.UNANSWERED else 0
@@ -417,113 +372,6 @@ def _said_by_migrate(*what: str) -> None:
     """Do nothing: missing.txt names malformed lines and collisions, migrate.py says why they are."""
 
 
-# --- the fan-out, and what shows how far it is ---
-
-
-@contextmanager
-def in_pool(
-    work: Callable[[Item], Returned], items: Iterable[Item], stop: threading.Event
-) -> Iterator[Iterator[Returned]]:
-    """Give what work returns for each of items, as it comes, from WORKERS threads.
-
-    items are taken in the main thread, a few ahead. At the end of the block stop is set: what is still under
-    way ends early, and its result is dropped.
-    """
-    with ThreadPoolExecutor(WORKERS) as pool:
-        try:
-            yield _results(pool, work, items)
-        finally:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _results(
-    pool: ThreadPoolExecutor, work: Callable[[Item], Returned], items: Iterable[Item]
-) -> Iterator[Returned]:
-    waiting: set[Future[Returned]] = set()
-    for item in items:
-        waiting.add(pool.submit(work, item))
-        if len(waiting) >= 2 * WORKERS:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-    for future in as_completed(waiting):
-        yield future.result()
-
-
-def told_pages(pages: Iterable[list[Found]], total: int) -> Iterator[list[Found]]:
-    """Yield pages and show how many of about total keys they bring: a bar on a terminal, and log lines."""
-    began, keys, said = time.monotonic(), 0, 0
-    with ExitStack() as stack:
-        bar = stack.enter_context(
-            tqdm(total=total, unit=" keys", bar_format=progress.COUNTED, disable=None, dynamic_ncols=True)
-        )
-        stack.enter_context(progress.above_a_bar(sys.stderr))
-        for page in pages:
-            yield page
-            keys += len(page)
-            bar.update(len(page))
-            if keys - said >= _LINE_EVERY:
-                said = keys - keys % _LINE_EVERY
-                progress.say(f"{keys:,} keys listed, {keys / (time.monotonic() - began):,.0f} a second")
-    log.info("%s keys listed", f"{keys:,}")
-
-
-def counted_checks(
-    checks: Iterable[Returned], total: int, clock: Callable[[], float] = time.monotonic
-) -> Iterator[Returned]:
-    """Yield checks and show how many of total they are: a bar on a terminal, and a log line every few seconds."""
-    said_at = clock()
-    with ExitStack() as stack:
-        bar = stack.enter_context(
-            tqdm(
-                total=total,
-                desc="spot check",
-                unit=" images",
-                bar_format=progress.COUNTED,
-                disable=None,
-                dynamic_ncols=True,
-            )
-        )
-        stack.enter_context(progress.above_a_bar(sys.stderr))
-        for number, check in enumerate(checks, 1):
-            yield check
-            bar.update(1)
-            if clock() - said_at >= SAY_EVERY:
-                said_at = clock()
-                progress.say(f"spot check: {number:,} of {total:,} images")
-
-
-# --- the last screen ---
-
-
-def summary(settings: MigrationSettings, findings: Findings, counts: Counts, steps: Steps) -> str:
-    """Return the verdict and what it rests upon, in ten lines or so."""
-    rate = success_rate(counts)
-    kept = "reaches" if rate >= PROMISED else "is below"
-    missing = "".join(f", {number:,} {why}" for why, number in findings.missing.most_common())
-    lines = [
-        f"verdict: {verdict(counts)}",
-        f"{counts.complete:,} of {counts.urls:,} URLs complete: {percentage(rate)} "
-        f"{kept} the target of {percentage(PROMISED)}",
-        f"listed {findings.listed:,} objects, {findings.listed_bytes / MB:,.1f} MB; {findings.unexpected:,} unexpected",
-        f"missing {counts.missing:,}{missing}",
-        f"mismatched {counts.mismatched:,}",
-    ]
-    present = counts.unrecorded + sum(counts.unproven.values())
-    if present:
-        lines.append(f"present, but not proven by a record: {present:,}")
-    lines.append(f"spot check: {findings.spot.text()}")
-    lines.append(f"state, log and report: {settings.state_dir.resolve()}")
-    for repair in steps.repairs:
-        if repair.replaces_objects:
-            lines.append("the next command replaces these objects: look at the file first")
-        lines.append(f"next: {repair.command}")
-    if steps.advice:
-        lines.append(f"next: {steps.advice}")
-    return "\n".join(lines)
-
-
 # --- the command line ---
 
 
@@ -554,12 +402,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="the same for programs (default STATE_DIR/validation_report.json)",
     )
     return parser.parse_args(argv)
-
-
-def not_negative(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError("a whole number from 0 on")
-    return int(text)
 
 
 if __name__ == "__main__":

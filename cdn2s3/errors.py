@@ -89,27 +89,46 @@ class PermanentError(MigrationError):
     """Tell that one URL has failed for good.
 
     cause is a name in CAUSES; message is one line for a person, without the URL. doubtful is True when the
-    side may be at fault and not the URL (a 403 for everything), which the attempts after it will show.
+    endpoint may be at fault and not the URL (a 403 for everything), which the attempts after it will show.
+    status is that of the HTTP answer that says so, None where no answer does.
     """
 
-    def __init__(self, cause: str, message: str, doubtful: bool = False) -> None:
+    def __init__(self, cause: str, message: str, doubtful: bool = False, status: int | None = None) -> None:
         super().__init__(cause, message)
         self.cause = cause
         self.message = message
         self.doubtful = doubtful
+        self.status = status
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class TransientError(MigrationError):
     """Tell that one attempt has failed and another one may work.
 
     cause is a name in CAUSES; retry_after is how long the server asked us to wait, in seconds, or None.
+    status is that of the HTTP answer that says so, None where no answer does; code is the error code in an
+    answer of S3, "" where it has none.
     """
 
-    def __init__(self, cause: str, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        cause: str,
+        message: str,
+        retry_after: float | None = None,
+        status: int | None = None,
+        code: str = "",
+    ) -> None:
         super().__init__(cause, message)
         self.cause = cause
         self.message = message
         self.retry_after = retry_after
+        self.status = status
+        self.code = code
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class Cancelled(MigrationError):

@@ -25,7 +25,18 @@ _IS_PLAIN_PATH = re.compile(f"{_PLAIN}(?:/{_PLAIN})*".encode()).fullmatch
 
 
 class InvalidUrl(ValueError):
-    """Tell why a line is not a URL that this run may fetch."""
+    """Tell why a line is not a URL that this run may fetch.
+
+    is_elsewhere is True for a URL that is well-formed, but not under URL_PREFIX.
+    """
+
+    def __init__(self, why: str, is_elsewhere: bool = False) -> None:
+        super().__init__(why, is_elsewhere)
+        self.why = why
+        self.is_elsewhere = is_elsewhere
+
+    def __str__(self) -> str:
+        return self.why
 
 
 class Naming(NamedTuple):
@@ -122,7 +133,7 @@ class KeyMaker:
                 raise InvalidUrl("blanks around the URL")
             raise InvalidUrl("not an http or https URL")
         if not url.startswith(self._naming.url_prefix):
-            raise InvalidUrl(f"not under URL_PREFIX {self._naming.url_prefix}")
+            raise InvalidUrl(f"not under URL_PREFIX {self._naming.url_prefix}", is_elsewhere=True)
         before_fragment = url.partition("#")[0]
         path, mark, query = before_fragment[self._origin_length :].partition("?")
         if not before_fragment.startswith(self._naming.url_prefix) or len(path) < 1:

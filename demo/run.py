@@ -157,9 +157,8 @@ def _show_end(out: Path, seconds: float) -> None:
     print("\nOpen these two pages in a browser:")
     for name in ("migration_report.html", "validation_report.html"):
         print(f"  {(out / name).as_uri()}")
-    print(
-        f"No browser on this machine? docs/reports.md tells you how to look at them. All files: {shown(out)}/"
-    )
+    print("No browser on this machine? docs/reports.md tells you how to look at them.")
+    print(f"All files: {shown(out)}/, and of part 1: {shown(out / 'small')}/")
 
 
 def _forget_own_settings() -> None:

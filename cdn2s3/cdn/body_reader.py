@@ -19,12 +19,14 @@ from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
 from cdn2s3.records import Image
+from cdn2s3.text import printable, redact
 
 _FALLBACK_TYPE = "binary/octet-stream"  # what S3 itself gives an object without a type
 _HASHED_AT_ONCE = (
     1 << 17
 )  # bytes; TLS gives 16 KB at a time, and each call of a digest lets another thread in
 _LONGEST_TYPE = 200  # characters
+_SHOWN = 40  # bytes of a body that is no image
 # A label becomes a header of a signed request: what is not a media type to the letter (RFC 9110, 8.3.1) does not.
 _MEDIA_TYPE = re.compile(
     r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?: ?; ?[\w!#$&^.+-]+=(?:[\w!#$&^.+-]+|\"[\w !#$&^.+-]*\"))*", re.ASCII
@@ -123,9 +125,11 @@ class BodyReader:
             )
         if sniffed is None and self._content_check == "image":
             said = answer.headers.get("content-type", "no type")
-            raise PermanentError("not_an_image", f"the body does not begin like an image (labelled {said})")
+            raise PermanentError(
+                "not_an_image", f"the body does not begin like an image (labelled {said}){_beginning(start)}"
+            )
         if sniffed is None and self._content_check == "not_html" and image_type.is_html(start):
-            raise PermanentError("not_an_image", "the body is an HTML page")
+            raise PermanentError("not_an_image", f"the body is an HTML page{_beginning(start)}")
         if sniffed is not None:
             return sniffed
         said = answer.headers.get("content-type", "")
@@ -139,6 +143,12 @@ class BodyReader:
         if not image_type.is_whole(start, tail, size, media_type) and (no_length or answer.has_surplus):
             why = "no Content-Length" if no_length else "more bytes came than Content-Length said"
             raise TransientError("truncated", f"{why}, and the image's own end is missing")
+
+
+def _beginning(start: memoryview) -> str:
+    """Return how a body begins, for a person: what is no text escaped, the query of a URL left out."""
+    text = redact(printable(bytes(start[:_SHOWN]).decode("utf-8", "backslashreplace")))
+    return f", it begins with {text}{'…' if len(start) > _SHOWN else ''}"
 
 
 class _Md5:

@@ -9,8 +9,11 @@ from __future__ import annotations
 import mmap
 import threading
 from contextlib import suppress
+from typing import Callable, TypeVar
 
 from cdn2s3.errors import Cancelled, MigrationError
+
+Returned = TypeVar("Returned")
 
 SMALL = 1 << 20  # bytes of the buffer that each worker keeps; lent ones are multiples of it
 POOL_BYTES = 400_000_000  # bytes of all buffers of a run together that are lent, or kept to be lent again
@@ -94,6 +97,15 @@ class BufferLease:
         if self._lent is None:
             raise BufferExhausted(size)
         return self._lent
+
+    def when_free(self, attempt: Callable[[], Returned]) -> Returned:
+        """Return what attempt returns; each time it raises BufferExhausted, wait for the memory and try again."""
+        while True:
+            try:
+                return attempt()
+            except BufferExhausted as error:
+                size = error.size
+            self.wait_for(size)
 
     def wait_for(self, size: int) -> None:
         """Wait until size bytes are lent to this URL; raise Cancelled."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
@@ -14,6 +13,7 @@ from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.pool import ConnectionPool, host_header, request_head
 from cdn2s3.http.requests_adapter import USER_AGENT, PooledAdapter
 from cdn2s3.http.response import Response
+from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import retry_after
 from cdn2s3.settings.declarations import MigrationSettings
 
@@ -107,19 +107,18 @@ def _refusal(answer: Response) -> PermanentError | TransientError:
     status = answer.status
     said = f"the CDN answered {status}"
     if status in _NOT_FOUND:
-        return PermanentError("not_found", said)
+        return PermanentError("not_found", said, status=status)
     if status in _REFUSED:
-        return PermanentError("forbidden", said, doubtful=status == 403)
+        return PermanentError("forbidden", said, doubtful=status == 403, status=status)
     if status in _THROTTLED:
-        return TransientError("throttled", said, retry_after(answer.headers.get("retry-after"), time.time()))
+        asked = retry_after(answer.headers.get("retry-after"), time.time())
+        return TransientError("throttled", said, asked, status)
     if status == 204:
-        return PermanentError("empty", said)
-    return TransientError("server_error", said)
+        return PermanentError("empty", said, status=status)
+    return TransientError("server_error", said, status=status)
 
 
 _WORKERS = 16
-
-
 _SECONDS_EACH = 5.0
 
 
@@ -136,10 +135,15 @@ def heads(settings: MigrationSettings, targets: Sequence[str], seconds: float) -
     """Ask for all targets (path and query, as keys.Address has them), in seconds in all; answers in order."""
     adapter = PooledAdapter(_WORKERS, settings.ca_bundle)
     wire = adapter.wire(settings.url_prefix)
-    whole = Deadline(seconds)
+    stop = threading.Event()
+    whole = Deadline(seconds, stop)
+
+    def ask(number: int) -> tuple[int, Head]:
+        return number, _head(wire, targets[number], whole)
+
     try:
-        with ThreadPoolExecutor(min(_WORKERS, max(1, len(targets)))) as pool:
-            return list(pool.map(lambda target: _head(wire, target, whole), targets))
+        with fan_out(ask, range(len(targets)), _WORKERS, stop) as answers:
+            return [head for _, head in sorted(answers)]
     finally:
         adapter.close()
 
@@ -147,7 +151,7 @@ def heads(settings: MigrationSettings, targets: Sequence[str], seconds: float) -
 def _head(wire: ConnectionPool, target: str, whole: Deadline) -> Head:
     headers = {"Host": host_header(wire.origin), "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
     try:
-        deadline = Deadline(min(_SECONDS_EACH, whole.remaining()))
+        deadline = Deadline(min(_SECONDS_EACH, whole.remaining()), whole.stop)
         with wire.request("HEAD", (request_head("HEAD", target, headers),), deadline) as answer:
             length = answer.headers.get("content-length", "")
             known = answer.status == 200 and length.isascii() and length.isdigit()

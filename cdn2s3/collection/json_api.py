@@ -11,7 +11,7 @@ import logging
 import time
 from http import HTTPStatus
 from typing import Callable
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 
@@ -20,14 +20,14 @@ from cdn2s3.collection.pagination import ApiResponse, PagePosition, Paging
 from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.http.requests_adapter import PooledAdapter, new_session
 from cdn2s3.resilience.rate_limit import TokenBucket
-from cdn2s3.resilience.retry import backoff, retry_after
+from cdn2s3.resilience.retry import FailedAttempt, RetryPolicy, retry_after, with_retries
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.text import pluralize, redact
 
 log = logging.getLogger(__name__)
 
 STALE_PAGES = 100  # pages with known URLs only, one after the other, that never mean anything
-_SHOWN = 80  # characters of an answer that is no JSON
+_SHOWN = 80  # characters of an answer that is no page of URLs
 _READ = 1 << 16  # bytes of it that are looked at for them
 _TRY_AGAIN = {408: "timeout", 425: "server_error", 429: "throttled", 503: "throttled"}  # besides 5xx
 
@@ -54,7 +54,7 @@ class Api:
         self._session = session
         self._token = settings.api_auth_token.reveal()
         self._timeout = settings.api_timeout
-        self._attempts = 1 + settings.max_retries
+        self._policy = RetryPolicy(settings.max_retries)
         self._sleep = sleep
         self._bucket = TokenBucket(settings.api_rate_limit, sleep=sleep)
 
@@ -63,25 +63,27 @@ class Api:
 
         Raise FatalError when it refuses or keeps failing.
         """
-        for attempt in range(1, self._attempts + 1):
+
+        def attempt() -> ApiResponse:
             self._bucket.take()
             log.debug("GET %s (%s)", redact(url), page)
-            try:
-                return self._attempt(url, page)
-            except TransientError as error:
-                last = error.message
-                if attempt == self._attempts:
-                    break
-                wait = error.retry_after if error.retry_after is not None else backoff(attempt)
+            return self._attempt(url, page)
+
+        def note(failed: FailedAttempt) -> None:
+            if failed.wait is not None:
                 log.warning(
                     "%s: %s. Attempt %d of %d; the next one in %.1f s",
-                    *(page, last, attempt, self._attempts, wait),
+                    *(page, failed.error, failed.failures, self._policy.max_attempts, failed.wait),
                 )
-                self._sleep(wait)
-        raise FatalError(
-            f"the API gave no {page} in {pluralize(self._attempts, 'attempt')}; the last one: {last}. "
-            "Try again when the API is well, or correct API_BASE_URL or API_TIMEOUT."
-        )
+
+        try:
+            return with_retries(attempt, self._policy, self._sleep, note)
+        except TransientError as error:
+            attempts = pluralize(self._policy.max_attempts, "attempt")
+            raise FatalError(
+                f"the API gave no {page} in {attempts}; the last one: {error}. "
+                "Try again when the API is well, or correct API_BASE_URL or API_TIMEOUT."
+            ) from error
 
     def _attempt(self, url: str, page: str) -> ApiResponse:
         try:
@@ -92,7 +94,7 @@ class Api:
                 "server_error", f"the answer cannot be read ({type(error).__name__})"
             ) from error
         if answer.status_code != HTTPStatus.OK:
-            raise _refusal(answer, url, page, bool(self._token))
+            raise _refusal(answer, url, page, self._token)
         return ApiResponse(url, self._parsed(answer, content, url), answer.headers.get("link"))
 
     def _parsed(self, answer: requests.Response, content: bytes, url: str) -> object:
@@ -134,31 +136,40 @@ class ApiSource:
             )
 
 
-def _refusal(answer: requests.Response, url: str, page: str, has_token: bool) -> TransientError | FatalError:
+def _refusal(answer: requests.Response, url: str, page: str, token: str) -> TransientError | FatalError:
     """Return what an answer other than 200 means for the collection."""
     status = answer.status_code
     said = f"the API answered {status}{_phrase(status)}"
     if status in _TRY_AGAIN or status >= 500:
         asked = retry_after(answer.headers.get("retry-after"), time.time())
-        return TransientError(_TRY_AGAIN.get(status, "server_error"), said, asked)
-    where = f"{said} to {page} ({redact(url)})"
+        return TransientError(_TRY_AGAIN.get(status, "server_error"), said, asked, status)
+    words = _one_line(answer.content, token) if status >= 400 else ""  # a redirect's hold its address
+    return FatalError(
+        f"the API answered {status}{_phrase(status)} to {page} ({redact(url)}){_remedy(answer, url, bool(token))}"
+        + (f" The API's own words: {words}" if words else "")
+    )
+
+
+def _remedy(answer: requests.Response, url: str, has_token: bool) -> str:
+    """Return what a refusal may mean and what to correct, as the end of a sentence about it."""
+    status = answer.status_code
     if status in (401, 403) and not has_token:
-        return FatalError(
-            f"{where}: API_AUTH_TOKEN is empty, and the API {'wants' if status == 401 else 'may want'} a token. "
+        return (
+            f": API_AUTH_TOKEN is empty, and the API {'wants' if status == 401 else 'may want'} a token. "
             "Set it (and API_AUTH_HEADER, API_AUTH_SCHEME: how it is sent)."
         )
     if status in (401, 403):
-        return FatalError(
-            f"{where}: it does not accept the token. Correct API_AUTH_TOKEN (and API_AUTH_HEADER, "
+        return (
+            ": it does not accept the token. Correct API_AUTH_TOKEN (and API_AUTH_HEADER, "
             "API_AUTH_SCHEME: how it is sent)."
         )
     if 300 <= status < 400:
-        return FatalError(
-            f"{where}, a redirect to {_origin_of_redirect(answer, url)}. Redirects are not followed, since "
+        return (
+            f", a redirect to {_origin_of_redirect(answer, url)}. Redirects are not followed, since "
             "the token would go along. Set API_BASE_URL to the address that answers."
         )
-    return FatalError(
-        f"{where}. Correct API_BASE_URL and the settings of the pagination; "
+    return (
+        ". Correct API_BASE_URL and the settings of the pagination; "
         "an API that answers 404 after its last page needs API_PAGINATION=next_url or cursor."
     )
 
@@ -174,13 +185,17 @@ def _origin_of_redirect(answer: requests.Response, url: str) -> str:
 
 def _beginning(content: bytes, token: str) -> str:
     """Return how content, which is no JSON, begins, and what it may be; without the token, should it hold it."""
+    text = _one_line(content, token)
+    return f"{': a login page? It' if text.startswith('<') else ': it'} begins with {text}" if text else ""
+
+
+def _one_line(content: bytes, token: str) -> str:
+    """Return the beginning of content as one short line, without the token, should it hold it."""
     text = " ".join(content[:_READ].decode("utf-8", "replace").split())
-    if not text:
-        return ""
-    if token:
-        text = text.replace(token, "***")
-    shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-    return f"{': a login page? It' if text.startswith('<') else ': it'} begins with {shown}"
+    for secret in {token, quote(token, safe=""), quote(token)} - {""}:
+        text = text.replace(secret, "***")
+    text = redact(text)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
 def _phrase(status: int) -> str:

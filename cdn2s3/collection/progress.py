@@ -11,13 +11,13 @@ from tqdm import tqdm
 
 from cdn2s3.collection.checkpoint import Counts
 from cdn2s3.collection.summary import share, time_left
-from cdn2s3.console.progress import Figure, Rate, fitting
+from cdn2s3.console.progress import Figure, Rate, fitting, has_room
 from cdn2s3.text import duration, pluralize
 
 _DRAW_EVERY = 0.25  # seconds
 _LEAST_ETA = 5.0  # seconds
-_SHORTEST_BAR = 8  # columns
 _BAR = "{percentage:5.1f}%|{bar}| {desc}"
+_NO_BAR = "{percentage:5.1f}% {desc}"
 _NO_TOTAL = "{desc}"
 
 
@@ -64,10 +64,10 @@ class CollectionBar:
         speed = self._rate.now()
         figures = figures_of(counts, self._expected, None if speed is None else speed.files)
         bar.n, bar.total, bar.ncols = min(done, total or 1), total or 1, self._columns()
-        bar.bar_format = _BAR if total else _NO_TOTAL
-        fixed = len("100.0%|| ") + _SHORTEST_BAR if total else 0
-        pluralize = f"{done:,}/{total:,} {what}" if total else f"{done:,} {what}"
-        bar.set_description_str(fitting([Figure(0, pluralize), *figures], bar.ncols - fixed))
+        figures.insert(0, Figure(0, f"{done:,}/{total:,} {what}" if total else f"{done:,} {what}"))
+        room = bar.ncols - (len("100.0% ") if total else 0)
+        bar.bar_format = _NO_TOTAL if not total else _BAR if has_room(figures, room) else _NO_BAR
+        bar.set_description_str(fitting(figures, room))
 
     def close(self) -> None:
         """Leave the bar with the last counts."""

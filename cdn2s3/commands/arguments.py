@@ -10,3 +10,10 @@ def positive(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
         raise argparse.ArgumentTypeError("a whole number from 1 on")
     return int(text)
+
+
+def not_negative(text: str) -> int:
+    """Return the whole number that text is, 0 or more; raise ArgumentTypeError for another text."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError("a whole number from 0 on")
+    return int(text)

@@ -18,6 +18,7 @@ CHECKS = (
     check_machine.check_input,
     check_machine.check_disk,
     check_machine.check_credentials,
+    check_machine.check_address,
     check_machine.check_clock,
     check_machine.check_bucket,
     check_bucket.check_permissions,

@@ -141,9 +141,8 @@ def _left_by_acl(context: CheckContext) -> list[CheckResult]:
     try:
         context.bucket.delete(key, context.deadline())
     except (TransientError, FatalError, PermanentError) as error:
-        why = error.message if isinstance(error, (TransientError, PermanentError)) else str(error)
         remedy = f"aws s3 rm s3://{context.settings.destination_bucket}/{key}"
-        return [CheckResult(WARNING, "delete", f"the probe stays at {key}: {why}", remedy)]
+        return [CheckResult(WARNING, "delete", f"the probe stays at {key}: {error}", remedy)]
     return []
 
 

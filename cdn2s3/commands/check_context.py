@@ -14,8 +14,8 @@ from cdn2s3.cdn.client import Head, heads
 from cdn2s3.destinations.s3 import capabilities
 from cdn2s3.destinations.s3.client import S3Client, S3Response
 from cdn2s3.destinations.s3.destination import Bucket, Capabilities, probe_image, probe_key
-from cdn2s3.destinations.s3.iam import Identity, identity
-from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError, UsageError
+from cdn2s3.destinations.s3.iam import Identity, Policy, identity
+from cdn2s3.errors import FatalError, MigrationError, TransientError, UsageError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import InvalidUrl
@@ -180,15 +180,14 @@ class CheckContext:
 
 def failure(what: str, error: MigrationError, remedy: str) -> CheckResult:
     """Return the finding that error is."""
-    said = error.message if isinstance(error, (TransientError, PermanentError)) else str(error)
-    return CheckResult(FAILED, what, said, remedy)
+    return CheckResult(FAILED, what, str(error), remedy)
 
 
 def text(finding: CheckResult) -> str:
     """Return a finding as the lines that a person sees; a remedy is on lines of its own, to be copied."""
     head = f"{finding.level:<8} {finding.what:<12} "
     lines = _wrapped(finding.detail, head)
-    if finding.remedy.startswith("{"):  # JSON may be broken between words, a command may not
+    if isinstance(finding.remedy, Policy):  # JSON may be broken between words, a command may not
         lines += _wrapped(finding.remedy, " " * len(head) + "-> ")
     elif finding.remedy:
         lines.append(" " * len(head) + f"-> {finding.remedy}")

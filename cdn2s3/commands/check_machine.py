@@ -1,6 +1,6 @@
 """The checks of `migrate.py --check`: this machine, the credentials, the bucket and the CDN.
 
-A check takes the Visit and returns Findings; none of them raises for what it finds. migrate.py holds the list
+A check takes the CheckContext and returns Findings; none of them raises for what it finds. migrate.py holds the list
 of checks; what may be done in the bucket is in `permissions`.
 """
 
@@ -16,6 +16,8 @@ from email.utils import parsedate_to_datetime
 from cdn2s3.bootstrap import open_files_needed
 from cdn2s3.collection.region_advice import nearest_region
 from cdn2s3.commands.check_context import FAILED, NTP, OK, STS, WARNING, CheckContext, CheckResult, failure
+from cdn2s3.destinations.s3.client import aws_session
+from cdn2s3.destinations.s3.endpoint import ignored
 from cdn2s3.destinations.s3.iam import Identity
 from cdn2s3.errors import FatalError, TransientError, UsageError
 from cdn2s3.reports import migration_report
@@ -107,6 +109,26 @@ _ROLE = "use an instance role (docs/ec2-setup.md), or a profile with role_arn; a
 
 
 # --- the bucket ---
+
+
+def check_address(context: CheckContext) -> list[CheckResult]:
+    """Tell where requests go; raise UsageError where botocore has no address for the bucket."""
+    if not context.can_sign:
+        return []
+    try:
+        address = context.client.address
+    except UsageError:
+        raise  # as every other setting that an edit puts right
+    except FatalError as error:
+        return [failure("address", error, STS)]
+    said = f"{address.url}, signed for {address.region}"
+    missed = ignored(aws_session(context.settings)) if context.settings.aws_endpoint_url else []
+    if not missed:
+        return [CheckResult(OK, "address", said)]
+    said += f". With AWS_ENDPOINT_URL set, botocore ignores what the AWS configuration asks for: {', '.join(missed)}"
+    return [
+        CheckResult(WARNING, "address", said, "leave AWS_ENDPOINT_URL empty, or name such an endpoint in it")
+    ]
 
 
 def check_bucket(context: CheckContext) -> list[CheckResult]:

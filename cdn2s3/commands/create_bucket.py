@@ -23,7 +23,7 @@ from cdn2s3.errors import (
 )
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.resilience.retry import backoff
+from cdn2s3.resilience.retry import RetryPolicy, with_retries
 from cdn2s3.settings.declarations import MigrationSettings
 
 _CLOSED = {
@@ -35,6 +35,7 @@ _CLOSED = {
 _NO_CONSTRAINT = "us-east-1"  # the one region that CreateBucket must not name
 _OURS = "BucketAlreadyOwnedByYou"
 _TAKEN = "BucketAlreadyExists"
+_DENIED = "AccessDenied"
 
 MakeClient = Callable[[MigrationSettings], S3Client]
 
@@ -98,41 +99,45 @@ def _asked(
     params: dict[str, Any],
 ) -> S3Response:
     """Return the answer to operation: a success, or one of the expected error codes; raise FatalError."""
-    failures = 0
-    while True:
-        try:
-            reply, _ = client.call(operation, Deadline(settings.upload_timeout), **params)
-            if reply.status < 300 or reply.code in expected:
-                return reply
-            raise _error(settings, reply, operation)
-        except TransientError as error:
-            failures += 1
-            if failures > settings.max_retries:
-                raise FatalError(f"{error.message}, {failures} times. Run it again later.") from error
-            pause(max(error.retry_after or 0.0, backoff(failures)))
+
+    def attempt() -> S3Response:
+        reply, _ = client.call(operation, Deadline(settings.upload_timeout), **params)
+        if reply.status < 300 or reply.code in expected:
+            return reply
+        raise _error(settings, reply, operation)
+
+    policy = RetryPolicy(settings.max_retries)
+    try:
+        return with_retries(attempt, policy, pause)
+    except TransientError as error:
+        raise FatalError(f"{error.message}, {policy.max_attempts} times. Run it again later.") from error
 
 
 def _error(settings: MigrationSettings, reply: S3Response, operation: str) -> MigrationError:
-    if reply.code == "AccessDenied":
+    if reply.code == _DENIED:
         return FatalError(
             f"the credentials may not create buckets. Grant this, or have {settings.destination_bucket} created "
             f"by somebody who may:\n  {policy(settings, 'CreateBucket', 'PutBucketPublicAccessBlock')}"
         )
     error = reply.error(operation)
-    return FatalError(f"{error.message}.") if isinstance(error, PermanentError) else error
+    return FatalError(f"{error}.") if isinstance(error, PermanentError) else error
 
 
 def _closed(settings: MigrationSettings, client: S3Client, pause: Callable[[float], object]) -> str:
     """Block public access; return a warning when that cannot be done."""
     params = {"PublicAccessBlockConfiguration": _CLOSED}
     try:
-        _asked(settings, client, pause, "put_public_access_block", set(), params)
+        reply = _asked(settings, client, pause, "put_public_access_block", {_DENIED}, params)
     except FatalError as error:
-        return (
-            f"public access could not be blocked ({str(error).splitlines()[0]}). AWS blocks it in new buckets by "
-            f"itself; to see it: aws s3api get-public-access-block --bucket {settings.destination_bucket}"
-        )
-    return ""
+        why = str(error)
+    else:
+        if reply.code != _DENIED:
+            return ""
+        why = "s3:PutBucketPublicAccessBlock is not granted"
+    return (
+        f"public access could not be blocked ({why}). AWS blocks it in new buckets by "
+        f"itself; to see it: aws s3api get-public-access-block --bucket {settings.destination_bucket}"
+    )
 
 
 def _of_another_owner(settings: MigrationSettings, make_client: MakeClient) -> str:

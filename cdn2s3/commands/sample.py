@@ -13,7 +13,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from hashlib import md5
 from typing import Callable, NamedTuple, TypeVar
@@ -31,7 +30,7 @@ from cdn2s3.errors import (
     EXIT_DONE,
     EXIT_SOME_FAILED,
     Cancelled,
-    FatalError,
+    MigrationError,
     PermanentError,
     TransientError,
     UsageError,
@@ -39,7 +38,8 @@ from cdn2s3.errors import (
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import Address, InvalidUrl
-from cdn2s3.resilience.retry import backoff
+from cdn2s3.resilience.fan_out import fan_out
+from cdn2s3.resilience.retry import with_retries
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.text import MB, duration, redact
 from cdn2s3.transfer.outcome import Result
@@ -51,11 +51,18 @@ log = logging.getLogger(__name__)
 PREFIX = "_test/"
 MOST = 10_000  # files of a sample: what it learns does not grow with more
 _SHOWN = 10
-_LOOK_EVERY = 0.1  # seconds between two looks at whether to stop
 _RATE_SECONDS = 5.0  # that a sample must have taken for its rate to mean something
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
+
+
+class Comparison(NamedTuple):
+    """An object of the sample beside the CDN's file."""
+
+    key: str
+    are_equal: bool | None  # None: it could not be compared
+    why: str = ""  # why not; "" where it could
 
 
 class Outcomes(NamedTuple):
@@ -112,19 +119,18 @@ class Sample:
                 self._each(self._moved, urls, results)
             finally:
                 seconds = time.monotonic() - began
-            verdicts: list[str] = []
+            comparisons: list[Comparison] = []
             stored = [result for result in results if result.stored is not None]
             if not self._asked_to_stop():
-                self._each(self._compared, stored, verdicts)
+                self._each(self._compared, stored, comparisons)
         finally:
             self._each(self._deleted, results, left, whatever_happens=True)
             left.append(self._gone(probe_key(self._settings)))
             for key in filter(None, left):
                 log.debug("left in the bucket: %s", key)
-        counts = Counter(verdicts)
-        same = counts.pop(_SAME, 0)
-        different = [verdict[len(_DIFFERS) :] for verdict in counts if verdict.startswith(_DIFFERS)]
-        unread = [verdict for verdict in counts if not verdict.startswith(_DIFFERS)]
+        same = sum(compared.are_equal is True for compared in comparisons)
+        different = [compared.key for compared in comparisons if compared.are_equal is False]
+        unread = list(dict.fromkeys(compared.why for compared in comparisons if compared.are_equal is None))
         return Outcomes(results, seconds, same, different, unread, sorted(filter(None, left)))
 
     def _each(
@@ -134,22 +140,30 @@ class Sample:
         outcomes: list[Outcome],
         whatever_happens: bool = False,
     ) -> None:
-        """Do work for each item in the workers and append what it returns to outcomes; raise what it raises."""
-        with ThreadPoolExecutor(self._workers, thread_name_prefix="sample") as pool:
-            waiting: set[Future[Outcome]] = {pool.submit(work, item) for item in items}
-            failure: BaseException | None = None
-            while waiting:
-                done, waiting = wait(waiting, _LOOK_EVERY, FIRST_COMPLETED)
-                for future in done:
-                    error = future.exception()
-                    if error is None:
-                        outcomes.append(future.result())
-                    elif not isinstance(error, Cancelled):
-                        failure = failure or error
-                if (failure or self._asked_to_stop()) and not whatever_happens:
-                    self._stop()
-        if failure:
-            raise failure
+        """Do work for each item in the workers and append what it returns to outcomes; raise what it raises.
+
+        After a failure, or a signal, what has not begun is left out, unless whatever_happens.
+        """
+        failures: list[BaseException] = []
+
+        def attempt(item: Item) -> list[Outcome]:
+            try:
+                return [work(item)]
+            except Cancelled:
+                return []
+            except BaseException as error:  # noqa: BLE001  # raised below, when all workers have ended
+                failures.append(error)
+                return []
+
+        def look() -> None:
+            if (failures or self._asked_to_stop()) and not whatever_happens:
+                self._stop()
+
+        with fan_out(attempt, items, self._workers, self._transfer.stop, look) as answers:
+            for answer in answers:
+                outcomes += answer
+        if failures:
+            raise failures[0]
 
     def _stop(self) -> None:
         """Let no worker begin anything more; downloads are dropped, uploads end."""
@@ -166,8 +180,8 @@ class Sample:
             return Result(url, "", cause="malformed", message=str(error))
         return self._transfer.move(url, address)
 
-    def _compared(self, result: Result) -> str:
-        """Return _SAME, or _DIFFERS with the key, or why it could not be compared."""
+    def _compared(self, result: Result) -> Comparison:
+        """Compare the object of result with the CDN's bytes."""
         if self._transfer.stop.is_set():
             raise Cancelled
         assert result.stored is not None
@@ -175,8 +189,8 @@ class Sample:
             theirs = self._bucket.md5_at(result.key, Deadline(self._timeout))
             ours = result.stored.md5 if result.stored.md5 != "-" else self._md5_at_source(result.url)
         except (PermanentError, TransientError) as error:
-            return error.message
-        return _SAME if theirs == ours else _DIFFERS + result.key
+            return Comparison(result.key, None, error.message)
+        return Comparison(result.key, theirs == ours)
 
     def _md5_at_source(self, url: str) -> str:
         """Return the MD5 of the file at url, fetched once more: this run computed none (INTEGRITY=crc32)."""
@@ -197,22 +211,21 @@ class Sample:
 
     def _gone(self, key: str) -> str:
         """Delete what is at key, with further attempts; return key where it stays, else ""."""
-        for failures in range(1, self._transfer.policy.max_retries + 2):
-            try:
-                return "" if self._bucket.delete(key, Deadline(self._timeout)) else key
-            except TransientError as error:
-                log.debug("delete of %s failed: %s", key, error.message)
-                if self._asked_to_stop():
-                    break
-                if failures <= self._transfer.policy.max_retries:
-                    time.sleep(backoff(failures))
-            except (FatalError, PermanentError) as error:
-                log.debug("delete of %s failed: %s", key, error)
-                break
-        return key
+        try:
+            deleted = with_retries(
+                lambda: self._bucket.delete(key, Deadline(self._timeout)),
+                self._transfer.policy.retry,
+                self._sleep_unless_asked_to_stop,
+            )
+        except MigrationError as error:
+            log.debug("delete of %s failed: %s", key, error)
+            return key
+        return "" if deleted else key
 
-
-_SAME, _DIFFERS = "same", "differs: "
+    def _sleep_unless_asked_to_stop(self, seconds: float) -> None:
+        if self._asked_to_stop():
+            raise Cancelled("asked to stop")
+        time.sleep(seconds)
 
 
 # --- what a person sees ---

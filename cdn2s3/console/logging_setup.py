@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Callable, TextIO, TypeVar, cast
 
@@ -95,6 +95,13 @@ def set_level(level: str) -> None:
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger(_ALARMED).setLevel(logging.CRITICAL)
+
+
+def begin(effective: str, warnings: Iterable[str]) -> None:
+    """Begin a run's log: with its effective settings in the file alone, with warnings on the console too."""
+    _into_file(effective)
+    for warning in warnings:
+        log.warning("%s", warning)
 
 
 Main = TypeVar("Main", bound=Callable[..., int])

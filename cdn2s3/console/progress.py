@@ -23,8 +23,9 @@ _SETTLED = 5.0  # seconds until a rate means something
 _DRAW_EVERY = 0.25  # seconds: faster is flicker, and bytes over SSH
 _LINE_EVERY_FILES = 1000
 _LINE_EVERY_SECONDS = 60.0
-_SHORTEST_BAR = 8  # columns
+_SHORTEST_BAR = 10  # columns, with the strokes at its ends
 _BAR = "{percentage:5.1f}%|{bar}| {n:,}/{total:,}{postfix}"
+_NO_BAR = "{percentage:5.1f}% {n:,}/{total:,}{postfix}"  # where the figures need its columns
 COUNTED = "{l_bar}{bar}| {n:,}/{total:,} [{elapsed}<{remaining}, {rate_fmt}]"  # a bar without figures of ours
 
 
@@ -119,9 +120,10 @@ class Progress:
     def _draw(self, bar: tqdm[NoReturn], count: Count, note: str, now: float) -> None:
         bar.n = count.ended
         bar.ncols = self._columns()
-        fixed = len(f"100.0%|| {self._total:,}/{self._total:,}") + _SHORTEST_BAR
-        figures = fitting(_figures(count, self._rate.now(), self._total, note), bar.ncols - fixed)
-        bar.set_postfix_str(figures, refresh=False)
+        figures = _figures(count, self._rate.now(), self._total, note)
+        counts = len(f"100.0% {self._total:,}/{self._total:,}")
+        bar.bar_format = _BAR if has_room(figures, bar.ncols - counts) else _NO_BAR
+        bar.set_postfix_str(fitting(figures, bar.ncols - counts), refresh=False)
         if now - self._drawn_at >= _DRAW_EVERY:
             self._drawn_at = now
             bar.refresh()
@@ -187,25 +189,26 @@ def _figures(count: Count, speed: Speed | None, total: int, note: str) -> list[F
     return figures
 
 
+def has_room(figures: Sequence[Figure], columns: int) -> bool:
+    """Tell whether columns have room for all the figures and for a bar: its blocks go before a figure does."""
+    return _width(figures) + _SHORTEST_BAR <= columns
+
+
+def _width(figures: Iterable[Figure]) -> int:
+    return sum(len(figure.text) + 2 for figure in figures)
+
+
 def fitting(figures: Sequence[Figure], columns: int) -> str:
     """Return the figures that columns have room for, each after ", "; the last one left is cut short."""
     left = list(figures)
-    while len(left) > 1 and sum(len(figure.text) + 2 for figure in left) > columns:
+    while len(left) > 1 and _width(left) > columns:
         left.remove(max(left))
     text = ", ".join(figure.text for figure in left)
     room = max(0, columns - 2)
     return text if len(text) <= room else text[: max(0, room - 1)] + "…"
 
 
-def shortened(text: str, columns: int) -> str:
-    """Return text in at most so many columns: what stands in its middle gives way."""
-    if len(text) <= columns:
-        return text
-    head = max(0, (columns - 1) // 3)
-    tail = max(0, columns - 1 - head)
-    return f"{text[:head]}…{text[len(text) - tail :]}"
-
-
+_KEYS_A_LINE = 100_000  # keys between two log lines of a listing
 SAY_EVERY = 5.0  # seconds; a step that takes less says nothing
 
 
@@ -231,3 +234,46 @@ def log_progress(
                 said_at = now
                 log.info("%s: %.0f %%", step, min(100.0, 100 * pair[0] / max(end, 1)))
         yield pair
+
+
+def listed_pages(pages: Iterable[list[Line]], total: int) -> Iterator[list[Line]]:
+    """Yield pages and show how many of about total keys they bring: a bar on a terminal, and log lines."""
+    began, keys, said = time.monotonic(), 0, 0
+    with ExitStack() as stack:
+        bar = stack.enter_context(
+            tqdm(total=total, unit=" keys", bar_format=COUNTED, disable=None, dynamic_ncols=True)
+        )
+        stack.enter_context(above_a_bar(sys.stderr))
+        for page in pages:
+            yield page
+            keys += len(page)
+            bar.update(len(page))
+            if keys - said >= _KEYS_A_LINE:
+                said = keys - keys % _KEYS_A_LINE
+                say(f"{keys:,} keys listed, {keys / (time.monotonic() - began):,.0f} a second")
+    log.info("%s keys listed", f"{keys:,}")
+
+
+def counted_checks(
+    checks: Iterable[Line], total: int, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Line]:
+    """Yield checks and show how many of total they are: a bar on a terminal, and a log line every few seconds."""
+    said_at = clock()
+    with ExitStack() as stack:
+        bar = stack.enter_context(
+            tqdm(
+                total=total,
+                desc="spot check",
+                unit=" images",
+                bar_format=COUNTED,
+                disable=None,
+                dynamic_ncols=True,
+            )
+        )
+        stack.enter_context(above_a_bar(sys.stderr))
+        for number, check in enumerate(checks, 1):
+            yield check
+            bar.update(1)
+            if clock() - said_at >= SAY_EVERY:
+                said_at = clock()
+                say(f"spot check: {number:,} of {total:,} images")

@@ -56,7 +56,7 @@ class ThreadExecutor:
             if self._transfer.stop.is_set():
                 return
             if not queue.has_more:
-                certain, again = self._attribution.give_up()
+                certain, again = self._attribution.resolve_all()
                 yield [self._recorded(done) for done in certain]
                 queue.requeue(*again)
                 if not again:
@@ -120,9 +120,9 @@ class ThreadExecutor:
         batch = []
         for _ in range(len(self._results)):
             done = self._results.popleft()
-            if not self._attribution.hold(done):
+            if not self._attribution.defer(done):
                 batch.append(self._recorded(done))
-        certain, again = self._attribution.settle()
+        certain, again = self._attribution.resolve()
         queue.requeue(*again)
         return batch + [self._recorded(done) for done in certain]
 

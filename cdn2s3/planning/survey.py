@@ -102,18 +102,19 @@ def survey(
     if work.lines == work.blank:
         raise UsageError(f"{urls} (SOURCE_URLS_FILE) holds no URL. Run `python collect_urls.py` first.")
     if work.lines == work.blank + work.duplicates + work.malformed:
-        raise _unfit(urls, work.lines - work.blank, keys.url_prefix, *surveyor.first_malformed)
+        raise _unfit(urls, work.lines - work.blank, keys.url_prefix, surveyor.first_malformed)
     return work
 
 
-def _unfit(urls: Path, lines: int, url_prefix: str, first: str, why: str) -> UsageError:
+def _unfit(urls: Path, lines: int, url_prefix: str, malformed: tuple[str, InvalidUrl]) -> UsageError:
     """Return the error for a list none of whose lines may be fetched: a setting is wrong, or the file."""
     with urls.open("rb") as file:
         head = file.read(64)
     if head.startswith(_UTF_16) or b"\0" in head:
         return UsageError(f"{urls} (SOURCE_URLS_FILE) is UTF-16, or no text: save it as UTF-8.")
+    first, why = malformed
     shown = f"'{redact(printable(first[:200]))}'"
-    if why.startswith("not under URL_PREFIX"):
+    if why.is_elsewhere:
         return UsageError(
             f"none of the {lines:,} lines of {urls} is under URL_PREFIX={url_prefix}; the first is {shown}. "
             "Correct URL_PREFIX."
@@ -145,7 +146,7 @@ class _Surveyor:
         # InvalidUrl and colliding lines as their records spell them: each has one record.
         self._faulty = Fingerprints()
         self._twins = Fingerprints()  # those of them that came again as good lines
-        self.first_malformed = ("", "")  # the first malformed line, and why it is
+        self.first_malformed = ("", InvalidUrl(""))  # the first malformed line, and why it is
 
     def statuses(self, urls: Path) -> Iterator[int]:
         """Yield the fate of each line of urls; plain URLs that are new, nearly all, are settled right here."""
@@ -172,7 +173,7 @@ class _Surveyor:
         try:
             known = self._keys.known(line)
         except InvalidUrl as error:
-            return self._malformed(decode_line(line), str(error))
+            return self._malformed(decode_line(line), error)
         claimed = self._owners.claim(line, known.key, at, known.told)
         if isinstance(claimed, Owner):
             return self._repeated(line, known.key, claimed)
@@ -182,7 +183,7 @@ class _Surveyor:
         self._work.done += claimed
         return DONE if claimed else PENDING
 
-    def _malformed(self, url: str, why: str) -> int:
+    def _malformed(self, url: str, why: InvalidUrl) -> int:
         recorded = field(url)
         if not self._faulty.add(_bytes(recorded)) or (recorded != url and self._is_first(recorded)):
             self._work.duplicates += 1
@@ -190,7 +191,7 @@ class _Surveyor:
         if not self._work.malformed:
             self.first_malformed = (url, why)
         self._work.malformed += 1
-        self._on_malformed(url, why)
+        self._on_malformed(url, str(why))
         return MALFORMED
 
     def _is_first(self, url: str) -> bool:

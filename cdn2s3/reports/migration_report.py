@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdn2s3.atomic_file import replacing
-from cdn2s3.console.progress import shortened
 from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.errors import (
     CAUSES,
@@ -183,9 +182,6 @@ def write_json(path: Path, report: dict[str, Any]) -> None:
 MOST_CAUSES = 4  # on the last screen; the report has them all
 
 
-COLUMNS = 80  # of the last screen, for what can be made to fit
-
-
 def summary(
     settings: MigrationSettings,
     tally: Tally,
@@ -197,6 +193,7 @@ def summary(
     """Return what became of the run, in ten lines at most.
 
     faults are lines of the input that failed without being tried: how many for which cause, and an example.
+    No line is cut, however long its message and URL: they are there to be read and copied.
     """
     seconds = max(ended - tally.began, 0.001)
     already = f", {tally.already_there:,} already there" if tally.already_there else ""
@@ -211,8 +208,7 @@ def summary(
     for cause, count in causes[:MOST_CAUSES]:
         lines.append(f"  {count:,} {cause}: {CAUSES[cause].meaning}")
         for example in examples[cause][:1]:  # none when a stop came between the passes
-            line = f"  {count:,} {cause}: {shortened(redact(example.message), COLUMNS // 2)}, e.g. "
-            lines[-1] = line + shortened(redact(example.url), COLUMNS - len(line))
+            lines[-1] = f"  {count:,} {cause}: {redact(example.message)}, e.g. {redact(example.url)}"
     if len(causes) > MOST_CAUSES:
         rest = sum(count for _, count in causes[MOST_CAUSES:])
         lines.append(f"  {rest:,} of {len(causes) - MOST_CAUSES} more causes: see migration_report.html")

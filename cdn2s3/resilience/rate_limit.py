@@ -6,7 +6,8 @@ import threading
 import time
 from typing import Callable
 
-from cdn2s3.resilience.retry import _CATCH_UP, _LOOK_EVERY
+_CATCH_UP = 0.1  # seconds; what waits and scheduling lose is made up for, but no more
+_LOOK_EVERY = 0.5  # seconds between two looks at the stop flag
 
 
 class Bandwidth:

@@ -1,18 +1,86 @@
-"""When the next attempt may be made: the wait after a failure, what Retry-After asks for, a steady rate.
+"""Retry: the one loop that makes attempts again, and the one rule for how long it waits between two.
 
-Bandwidth and TokenBucket get their clock; TokenBucket its sleep too.
+The wait is the longer of the backoff and of what the server's Retry-After asks for, up to a limit.
 """
 
 from __future__ import annotations
 
 import random
+import threading
+import time
 from datetime import timezone
 from email.utils import parsedate_to_datetime
-from typing import Callable
+from typing import Callable, NamedTuple, TypeVar
 
-_CATCH_UP = 0.1  # seconds; what waits and scheduling lose is made up for, but no more
-_LOOK_EVERY = 0.5  # seconds between two looks at the stop flag
+from cdn2s3.errors import Cancelled, TransientError
+
 LONGEST_WAIT = 60.0  # seconds; a server that asks for a day is asked again after a minute
+
+Returned = TypeVar("Returned")
+
+
+class RetryPolicy(NamedTuple):
+    """How often one operation is tried, and how long a server may hold it back."""
+
+    max_retries: int  # further attempts after the first
+    longest_retry_after: float = LONGEST_WAIT  # seconds for which a Retry-After is honored; 0: not here
+
+    @property
+    def max_attempts(self) -> int:
+        return self.max_retries + 1
+
+    def wait(self, failures: int, asked: float | None) -> float:
+        """Return the seconds from the failures-th failure to the next attempt; asked is the Retry-After."""
+        return max(backoff(failures), min(asked or 0.0, self.longest_retry_after))
+
+
+class FailedAttempt(NamedTuple):
+    """An attempt that has failed."""
+
+    error: TransientError
+    failures: int  # attempts that have failed so far, this one included
+    wait: float | None  # seconds until the next attempt; None: this was the last one
+
+
+def ignore(failed: FailedAttempt) -> None:
+    """Do nothing about a failed attempt."""
+
+
+def with_retries(
+    attempt: Callable[[], Returned],
+    policy: RetryPolicy,
+    sleep: Callable[[float], object] = time.sleep,
+    on_failure: Callable[[FailedAttempt], object] = ignore,
+    was_vain: Callable[[], bool] = lambda: False,
+) -> Returned:
+    """Return what attempt returns, made again after a TransientError as policy allows; raise the last one.
+
+    sleep gets the seconds to the next attempt and may raise, which ends it all (a stop); on_failure is called
+    after each failure, before the wait. was_vain is asked after each failure, too: where it says True, what
+    failed before does not count (an outage has ended since). What else attempt raises passes through.
+    """
+    failures = 0
+    while True:
+        try:
+            return attempt()
+        except TransientError as error:
+            failures = 1 if was_vain() else failures + 1
+            is_last = failures > policy.max_retries
+            wait = None if is_last else policy.wait(failures, error.retry_after)
+            on_failure(FailedAttempt(error, failures, wait))
+            if wait is None:
+                raise
+        sleep(wait)
+
+
+def unless_stopped(stop: threading.Event) -> Callable[[float], None]:
+    """Return a sleep that a stop ends: it raises Cancelled as soon as stop is set."""
+
+    def sleep(seconds: float) -> None:
+        if stop.wait(seconds):
+            raise Cancelled
+
+    return sleep
 
 
 def backoff(failures: int, draw: Callable[[], float] = random.random) -> float:

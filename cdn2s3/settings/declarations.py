@@ -109,7 +109,7 @@ class CollectionSettings:
         "https://d278yjzsv5tla9.cloudfront.net/", url_prefix, "what each URL must begin with"
     )
     expected_total: int | None = setting(
-        "4000000", empty_or(whole(1, 10**12)), "lines expected in OUTPUT_FILE; empty = no check"
+        "", empty_or(whole(1, 10**12)), "lines expected in OUTPUT_FILE; empty = no check", "4000000"
     )
     default_region: str = setting(
         "us-west-2",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from cdn2s3.errors import UsageError
 from cdn2s3.file_names import LISTS, WRITTEN, is_kept
@@ -17,6 +16,8 @@ from cdn2s3.settings.parsers import (
     Secret,
     secret,
 )
+from cdn2s3.settings.regions import unknown_region
+from cdn2s3.settings.spelling import misspelled, nearest, suggestion
 from cdn2s3.text import pluralize, printable, redact
 
 Settings = TypeVar("Settings", CollectionSettings, MigrationSettings)
@@ -91,13 +92,15 @@ _FILES = {CollectionSettings: "collection.env", MigrationSettings: "migration.en
 
 
 def _unknown(name: str, kind: type[CollectionSettings | MigrationSettings]) -> str:
-    """Return what to say of a name that is no setting of kind."""
+    """Return what to say of a name that is not a setting of kind."""
     for other, file in _FILES.items():
         if name in _declared(other):
-            return f"{name} is no setting of this file: it belongs into {file}"
-    known = [*_declared(kind), *sorted(AWS_NAMES)]
-    near = difflib.get_close_matches(name[:80].upper(), known, n=1, cutoff=0)[0]
-    return f"{printable(name)} is no setting; did you mean {near}?"
+            return f"{name} isn't a setting of this file; move it to {file}"
+    return f"{printable(name)} isn't a setting; {suggestion(nearest(name.upper(), _known(kind)))}"
+
+
+def _known(kind: type[CollectionSettings | MigrationSettings]) -> list[str]:
+    return [*_declared(kind), *sorted(AWS_NAMES)]
 
 
 def _contradictions(
@@ -122,7 +125,18 @@ def _contradictions(
                 ("API_PAGINATION", "API_NEXT_FIELD"),
                 "API_NEXT_FIELD is not set: API_PAGINATION=next_url needs it",
             )
+        scheme, token = settings.api_auth_scheme, settings.api_auth_token.reveal()
+        if scheme and token.lower().startswith(f"{scheme.lower()} "):
+            yield (
+                ("API_AUTH_TOKEN", "API_AUTH_SCHEME"),
+                f"API_AUTH_TOKEN begins with {scheme}, which API_AUTH_SCHEME={scheme} sends before it anyway: "
+                "remove that word from API_AUTH_TOKEN",
+            )
         return
+    if not settings.aws_endpoint_url:
+        unknown = unknown_region(settings.aws_region)
+        if unknown:
+            yield ("AWS_REGION", "AWS_ENDPOINT_URL"), unknown
     urls = settings.source_urls_file
     if os.path.realpath(urls.parent) == os.path.realpath(settings.state_dir) and is_kept(
         urls, WRITTEN - LISTS
@@ -138,21 +152,47 @@ def _contradictions(
         )
 
 
+class StartNotes(NamedTuple):
+    """What the log of a run begins with, kept until there is a log."""
+
+    effective: str  # the settings that differ from their defaults, a line each
+    warnings: tuple[str, ...]
+
+
 def load(
     kind: type[Settings], env_file: Path, environment: MutableMapping[str, str] = os.environ
-) -> Settings:
+) -> tuple[Settings, StartNotes]:
     """Read env_file and the environment into settings, and hand the file's AWS_* names to the AWS SDK.
 
     Raise UsageError for everything that is wrong with them.
     """
     file = read_env_file(env_file)
     settings = build(kind, file, environment, env_file)
+    others = {name for other in _FILES for name in _declared(other)}
+    prefix = "API_" if kind is CollectionSettings else None
+    warnings = tuple(misspelled(environment, _known(kind), others, prefix))
+    notes = StartNotes(_effective(settings, env_file, environment), warnings)
     # Keys and token belong together: half of them from the file would make a signature that no store takes.
     kept = frozenset() if _ONE_IDENTITY.isdisjoint(environment) else _ONE_IDENTITY
     for name in (AWS_NAMES - kept) & file.keys():
         if file[name]:
             environment.setdefault(name, file[name])
-    return settings
+    return settings, notes
+
+
+def _effective(
+    settings: CollectionSettings | MigrationSettings, env_file: Path, environment: Mapping[str, str]
+) -> str:
+    """Return the settings that differ from their defaults and where each came from, secrets redacted."""
+    lines = []
+    for name, field in _declared(type(settings)).items():
+        value = _as_text(getattr(settings, field.name))
+        if value == _as_text(field.default):
+            continue
+        lines.append(f"{name}={value} ({'environment' if name in environment else env_file})")
+        if name == "AWS_REGION" and unknown_region(value):
+            lines.append("  not a region of AWS: the store at AWS_ENDPOINT_URL has to know it")
+    return "\n".join(["Settings that differ from the defaults:", *lines])
 
 
 def redacted_values(settings: CollectionSettings | MigrationSettings) -> dict[str, str]:

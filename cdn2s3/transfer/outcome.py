@@ -1,104 +1,27 @@
-"""Hand URLs to workers, and settle which failures were a URL's own and which its side's."""
+"""What became of a URL, and whether a failure is the URL's own or its endpoint's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import NamedTuple
 
 from cdn2s3.records import Stored, Task
-from cdn2s3.resilience.circuit_breaker import Endpoint, EndpointState
+from cdn2s3.resilience.endpoint import Endpoint, EndpointState
 from cdn2s3.state.ledger import Completed, Failed, failure, timestamp
 
 
-class Done(NamedTuple):
-    """A task and what became of it."""
-
-    task: Task
-    result: Result
-
-
-class FailureAttribution:
-    """Hold failures that may be their side's fault until the side has shown whether it works.
-
-    At most as many are held as a side needs failures in a row to be called down, and one for each worker.
-    """
-
-    def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
-        self._endpoints = endpoints
-        self._held: list[tuple[Done, FailureEvidence]] = []
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def hold(self, done: Done) -> bool:
-        """Take done into custody; return False when its failure is certain (or it did not fail)."""
-        evidence = done.result.evidence
-        if evidence is None or (done.task.retry_after_recovery and evidence.health.down_for is None):
-            return False
-        self._held.append((done, evidence))
-        return True
-
-    def settle(self) -> tuple[list[Done], list[Task]]:
-        """Return the failures that are certain now, and the tasks that are to be done again."""
-        certain, again, held = [], [], []
-        for done, evidence in self._held:
-            now = self._endpoints[evidence.endpoint].health()
-            if now.down_for is not None:
-                held.append((done, evidence))
-            elif now.times_opened != evidence.health.times_opened or evidence.health.down_for is not None:
-                # It went down meanwhile. Was it really? Then the URL is as good as untried.
-                was_outage = now.outages != evidence.health.outages
-                again.append(done.task._replace(retry_after_recovery=not was_outage))
-            elif now.newest_success <= evidence.health.newest_attempt:
-                held.append((done, evidence))
-            elif evidence.endpoint_wide and not done.task.cause:
-                # A burst that all met. (In the second pass nearly all URLs fail: it tells nothing there.)
-                again.append(done.task._replace(retry_after_recovery=True))
-            else:
-                certain.append(done)
-        self._held = held
-        return certain, again
-
-    def endpoints_in_doubt(self) -> list[Endpoint]:
-        """Return the sides that have not shown since the failures held whether they work."""
-        names = {evidence.endpoint for _, evidence in self._held}
-        return [
-            endpoint
-            for endpoint in self._endpoints.values()
-            if endpoint.name in names and endpoint.health().down_for is None
-        ]
-
-    def give_up(self) -> tuple[list[Done], list[Task]]:
-        """Return what settle() does, and of what it would still hold: nobody is at work any more.
-
-        Where the side is down the task is to be done again, which waits for the side; otherwise the failure
-        is certain. So ask sides_in_doubt() before.
-        """
-        certain, again = self.settle()
-        for done, evidence in self._held:
-            now = self._endpoints[evidence.endpoint].health()
-            if now.down_for is None:
-                certain.append(done)
-            else:
-                was_outage = now.outages != evidence.health.outages
-                again.append(done.task._replace(retry_after_recovery=not was_outage))
-        self._held = []
-        return certain, again
-
-
 class FailureEvidence(NamedTuple):
-    """What must be known before a failure is laid at its URL's door and not at its side's."""
+    """What must be known before a failure is attributed to its URL and not to its endpoint."""
 
-    endpoint: str  # name of the side
-    health: EndpointState  # the side when the last attempt failed
-    started_after: (
-        int  # number of the side's newest attempt before the first of this URL; -1: there was but one
-    )
+    endpoint: str  # its name
+    state: EndpointState  # the endpoint's, when the last attempt failed
+    started_after: int  # number of the newest attempt there before the first of this URL; -1: it had one
 
     @property
     def endpoint_wide(self) -> bool:
-        """Whether no attempt of any URL has succeeded on the side from the first of this one to its last."""
-        return self.health.newest_success <= self.started_after
+        """Whether no attempt of any URL has succeeded there from the first of this one to its last."""
+        return self.state.newest_success <= self.started_after
 
 
 class Result(NamedTuple):
@@ -129,3 +52,108 @@ class Result(NamedTuple):
             self.media_type or "-",
             timestamp(now),
         )
+
+
+class Done(NamedTuple):
+    """A task and what became of it."""
+
+    task: Task
+    result: Result
+
+
+class Verdict(Enum):
+    """What a failure means; FailureAttribution has the table."""
+
+    UNDECIDED = "undecided"
+    CERTAIN = "certain"
+    UNTRIED = "untried"
+    ONCE_MORE = "once more"
+
+
+class FailureAttribution:
+    """Defer failures that may be their endpoint's fault until it has shown whether it works.
+
+    | the endpoint since the last attempt of the URL                | verdict                                  |
+    |---------------------------------------------------------------|------------------------------------------|
+    | its circuit is open now                                       | undecided                                |
+    | it was open, and its first probe failed: an outage            | untried: do it again                     |
+    | it was open, and the first probe succeeded                    | once more, and then the failure is final |
+    | no attempt that began later has succeeded yet                 | undecided                                |
+    | one has, but none from the URL's first attempt to its last    | once more; in the second pass, where     |
+    | (a burst of failures that all URLs met)                       | nearly all URLs fail: certain            |
+    | one has, and others did meanwhile                             | certain: the failure is the URL's own    |
+
+    When nobody is at work any more, undecided is certain where the circuit is closed, and untried or once more,
+    as above, where it is open. At most as many failures are deferred as open a circuit, and one for each worker.
+    """
+
+    def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
+        self._endpoints = endpoints
+        self._deferred: list[tuple[Done, FailureEvidence]] = []
+
+    def __len__(self) -> int:
+        return len(self._deferred)
+
+    def defer(self, done: Done) -> bool:
+        """Keep done until it is decided; return False when it is certain already (or no failure)."""
+        evidence = done.result.evidence
+        if evidence is None or (done.task.retry_after_recovery and evidence.state.down_for is None):
+            return False
+        self._deferred.append((done, evidence))
+        return True
+
+    def resolve(self) -> tuple[list[Done], list[Task]]:
+        """Return the failures that are certain now, and the tasks that are to be done again."""
+        return self._resolve(nobody_at_work=False)
+
+    def resolve_all(self) -> tuple[list[Done], list[Task]]:
+        """Return the same of all that is deferred: nobody is at work any more.
+
+        Where the circuit is open the task is to be done again, which waits for the endpoint; otherwise the
+        failure is certain. So ask endpoints_in_doubt() before.
+        """
+        return self._resolve(nobody_at_work=True)
+
+    def _resolve(self, nobody_at_work: bool) -> tuple[list[Done], list[Task]]:
+        certain, again, undecided = [], [], []
+        for done, evidence in self._deferred:
+            now = self._endpoints[evidence.endpoint].health()
+            verdict = _verdict(done.task, evidence, now)
+            if verdict is Verdict.UNDECIDED and nobody_at_work:
+                verdict = Verdict.CERTAIN if now.down_for is None else _after_outage(evidence, now)
+            if verdict is Verdict.CERTAIN:
+                certain.append(done)
+            elif verdict is Verdict.UNDECIDED:
+                undecided.append((done, evidence))
+            else:
+                again.append(done.task._replace(retry_after_recovery=verdict is Verdict.ONCE_MORE))
+        self._deferred = undecided
+        return certain, again
+
+    def endpoints_in_doubt(self) -> list[Endpoint]:
+        """Return the endpoints that have not shown since the deferred failures whether they work."""
+        names = {evidence.endpoint for _, evidence in self._deferred}
+        return [
+            endpoint
+            for endpoint in self._endpoints.values()
+            if endpoint.name in names and endpoint.health().down_for is None
+        ]
+
+
+def _verdict(task: Task, evidence: FailureEvidence, now: EndpointState) -> Verdict:
+    """Return what evidence means while its endpoint is as now; FailureAttribution has the table."""
+    then = evidence.state
+    if now.down_for is not None:
+        return Verdict.UNDECIDED
+    if now.times_opened != then.times_opened or then.down_for is not None:
+        return _after_outage(evidence, now)
+    if now.newest_success <= then.newest_attempt:
+        return Verdict.UNDECIDED
+    if evidence.endpoint_wide and not task.cause:
+        return Verdict.ONCE_MORE
+    return Verdict.CERTAIN
+
+
+def _after_outage(evidence: FailureEvidence, now: EndpointState) -> Verdict:
+    """Return the verdict on a failure since which the circuit was open: a probe has shown whether rightly."""
+    return Verdict.UNTRIED if now.outages != evidence.state.outages else Verdict.ONCE_MORE

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Callable, NamedTuple, TypeVar
 
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
-from cdn2s3.cdn.buffer_pool import BufferExhausted, BufferLease, BufferPool
+from cdn2s3.cdn.buffer_pool import BufferLease, BufferPool
 from cdn2s3.cdn.client import CdnClient
 from cdn2s3.destinations.base import Destination
 from cdn2s3.errors import OUTAGE_CAUSES, Cancelled, PermanentError, TransientError
@@ -17,9 +17,9 @@ from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
 from cdn2s3.keys import Address
 from cdn2s3.records import Image, Stored
-from cdn2s3.resilience.circuit_breaker import Endpoint
+from cdn2s3.resilience.endpoint import Endpoint, Permit
 from cdn2s3.resilience.rate_limit import Bandwidth
-from cdn2s3.resilience.retry import backoff
+from cdn2s3.resilience.retry import FailedAttempt, RetryPolicy, unless_stopped, with_retries
 from cdn2s3.transfer.outcome import FailureEvidence, Result
 
 log = logging.getLogger(__name__)
@@ -33,16 +33,16 @@ _REFUSED = (
 
 
 class Endpoints(NamedTuple):
-    """Both sides of a run."""
+    """Both endpoints of a run."""
 
     source: Endpoint
     bucket: Endpoint
 
 
-class RetryPolicy(NamedTuple):
+class TransferPolicy(NamedTuple):
     """How long and how often a URL is tried."""
 
-    max_retries: int  # further attempts after the first, for the download and for the upload each
+    retry: RetryPolicy  # of the download and of the upload each
     download_timeout: float  # seconds of a download attempt in all
     upload_timeout: float  # seconds of an upload attempt in all
 
@@ -58,7 +58,7 @@ class Transfer:
         reader: BodyReader,
         buffer_pool: BufferPool,
         bandwidth: Bandwidth,
-        policy: RetryPolicy,
+        policy: TransferPolicy,
         stop: threading.Event,
     ) -> None:
         self.source = source
@@ -69,6 +69,9 @@ class Transfer:
         self.bandwidth = bandwidth
         self.policy = policy
         self.stop = stop
+        # A Retry-After is honored by the endpoint, which holds all its workers back at once.
+        self.retry = policy.retry._replace(longest_retry_after=0.0)
+        self.sleep = unless_stopped(stop)
 
     def move(self, url: str, address: Address) -> Result:
         """Move url to its key; raise Cancelled, or FatalError when no URL would fare better."""
@@ -100,67 +103,89 @@ class TransferAttempts:
         self._run = transfer
         self._url = url
         self._address = address
-        self._failures = 0  # attempts that failed, but for those that an outage made vain
+        # Attempts that failed, but for those that an outage made vain: to download, to upload.
+        self._failures = {"source": 0, "bucket": 0}
         self._retried: list[str] = []  # causes of the attempts that were made again
-        self._seconds = {"source": 0.0, "bucket": 0.0}  # of the latest attempt on each side
-        self._started_after = {"source": 0, "bucket": 0}  # number of each side's newest attempt before ours
+        self._seconds = {"source": 0.0, "bucket": 0.0}  # of the latest attempt at each endpoint
+        self._started_after = {"source": 0, "bucket": 0}  # each endpoint's newest attempt before our first
 
     def result(self) -> Result:
+        """Move the URL and return what became of it; raise Cancelled or FatalError."""
         with BufferLease(self._run.buffer_pool) as lease:
             try:
                 stored, media_type = self._moved(lease)
-            except PermanentError as failure:
+            except TransientError as error:  # all attempts that are allowed have failed
                 evidence = None
-                if failure.doubtful:
-                    endpoint = (
-                        self._run.endpoints.bucket
-                        if failure.cause == "destination"
-                        else self._run.endpoints.source
-                    )
-                    repeated = isinstance(failure.__cause__, TransientError)
-                    evidence = FailureEvidence(
-                        endpoint.name,
-                        endpoint.health(),
-                        self._started_after[endpoint.name] if repeated else -1,
-                    )
-                return Result(
-                    self._url,
-                    self._address.key,
-                    cause=failure.cause,
-                    message=failure.message,
-                    attempts=self._failures + (not isinstance(failure.__cause__, TransientError)),
-                    retried=tuple(self._retried),
-                    evidence=evidence,
-                )
+                if error.cause in OUTAGE_CAUSES or error.cause == "destination":
+                    endpoint = self._endpoint_of(error)
+                    evidence = self._evidence(endpoint, self._started_after[endpoint.name])
+                return self._failure(error, sum(self._failures.values()), evidence)
+            except PermanentError as error:  # the last attempt was refused
+                evidence = self._evidence(self._endpoint_of(error), -1) if error.doubtful else None
+                return self._failure(error, sum(self._failures.values()) + 1, evidence)
         return Result(
             self._url,
             self._address.key,
             stored,
             media_type,
-            attempts=self._failures + 1,
+            attempts=sum(self._failures.values()) + 1,
             retried=tuple(self._retried),
             download_seconds=self._seconds["source"],
             upload_seconds=self._seconds["bucket"],
         )
 
+    def _failure(
+        self, error: TransientError | PermanentError, attempts: int, evidence: FailureEvidence | None
+    ) -> Result:
+        return Result(
+            self._url,
+            self._address.key,
+            cause=error.cause,
+            message=error.message,
+            attempts=attempts,
+            retried=tuple(self._retried),
+            evidence=evidence,
+        )
+
+    def _endpoint_of(self, error: TransientError | PermanentError) -> Endpoint:
+        """Return the endpoint that error is of."""
+        endpoints = self._run.endpoints
+        return endpoints.bucket if error.cause == "destination" else endpoints.source
+
+    def _evidence(self, endpoint: Endpoint, started_after: int) -> FailureEvidence:
+        return FailureEvidence(endpoint.name, endpoint.health(), started_after)
+
     def _moved(self, lease: BufferLease) -> tuple[Stored, str]:
-        """Return the object and its media type; raise PermanentError."""
+        """Return the object and its media type.
+
+        Raise TransientError after the last attempt that is allowed, PermanentError, Cancelled or FatalError.
+        """
         run = self._run
-        image = self._retrying(run.endpoints.source, lease, lambda: self._download(lease))
-        if not isinstance(image, Image):
-            return image
-        upload = run.destination.upload(self._address.key, image)
+        downloaded = self._download(lease)
+        if not isinstance(downloaded, Image):
+            return downloaded
+        upload = run.destination.upload(self._address.key, downloaded)
         try:
             stored = self._retrying(
-                run.endpoints.bucket, lease, lambda: upload.attempt(Deadline(run.policy.upload_timeout))
+                run.endpoints.bucket,
+                lambda: self._attempt_at_bucket(lambda: upload.attempt(Deadline(run.policy.upload_timeout))),
             )
         except BaseException:
             upload.give_up()
             raise
-        return stored, image.media_type
+        return stored, downloaded.media_type
 
     def _download(self, lease: BufferLease) -> Image | tuple[Stored, str]:
         """Return the image, or, where it is too large for memory, the object that it has become."""
+        source = self._run.endpoints.source
+
+        def attempt() -> Image | tuple[Stored, str]:
+            return self._attempt_once(source, lambda: self._downloaded(lease))
+
+        return self._retrying(source, lambda: lease.when_free(attempt))
+
+    def _downloaded(self, lease: BufferLease) -> Image | tuple[Stored, str]:
+        """Make one attempt to download; return and raise as _download()."""
         run = self._run
         answer: Response | None = None
         if not run.bandwidth.admit(run.stop):
@@ -172,75 +197,81 @@ class TransferAttempts:
                 if isinstance(body, Image):
                     run.source.gave(self._address.target)
                     return body
-                body.start()
-                return self._attempt_once(
-                    run.endpoints.bucket, lambda: self._store_parts(body)
-                ), body.media_type
+                return self._store_parts(body), body.media_type
         finally:
             run.bandwidth.was(0 if answer is None else answer.received)
 
     def _store_parts(self, body: LargeBody) -> Stored:
-        timeout = self._run.policy.upload_timeout
-        return self._run.destination.store_parts(
-            self._address.key, body.media_type, _marked(body.parts()), timeout
+        run, key = self._run, self._address.key
+        body.start()
+        return self._attempt_at_bucket(
+            lambda: run.destination.store_parts(
+                key, body.media_type, _marked(body.parts()), run.policy.upload_timeout
+            )
         )
 
-    def _retrying(self, endpoint: Endpoint, lease: BufferLease, attempt: Callable[[], Returned]) -> Returned:
-        """Make attempts on side until one succeeds; raise PermanentError after the last one that is allowed.
+    def _retrying(self, endpoint: Endpoint, attempt: Callable[[], Returned]) -> Returned:
+        """Make attempts until one succeeds; raise the TransientError of the last one that is allowed.
 
-        An outage of either side makes the failures before its end vain.
+        An outage of either endpoint makes the failures before its end vain.
         """
-        failures, outages = 0, self._run.outages
-        for either in self._run.endpoints:
+        run = self._run
+        outages = run.outages
+        for either in run.endpoints:
             self._started_after[either.name] = either.newest_attempt
-        while True:
-            try:
-                return self._attempt_once(endpoint, attempt)
-            except BufferExhausted as error:
-                lease.wait_for(error.size)
-            except TransientError as error:
-                if outages != self._run.outages:
-                    self._failures -= failures
-                    failures, outages = 0, self._run.outages
-                failures += 1
-                self._failures += 1
-                if failures > self._run.policy.max_retries:
-                    doubtful = error.cause in OUTAGE_CAUSES or error.cause == "destination"
-                    raise PermanentError(error.cause, error.message, doubtful) from error
+
+        def was_vain() -> bool:
+            nonlocal outages
+            before, outages = outages, run.outages
+            return outages != before
+
+        def note(failed: FailedAttempt) -> None:
+            self._failures[endpoint.name] = failed.failures
+            if failed.wait is not None:
+                error = failed.error
                 self._retried.append(error.cause)
-                log.debug("%s: attempt %d failed (%s: %s)", self._url, failures, error.cause, error.message)
-                if self._run.stop.wait(backoff(failures)):
-                    raise Cancelled from error
+                log.debug(
+                    "%s: attempt %d failed (%s: %s)", self._url, failed.failures, error.cause, error.message
+                )
+
+        return with_retries(attempt, run.retry, run.sleep, note, was_vain)
+
+    def _attempt_at_bucket(self, attempt: Callable[[], Returned]) -> Returned:
+        """Make one attempt at the bucket; a failure of it, whatever it is, has the cause `destination`."""
+        try:
+            return self._attempt_once(self._run.endpoints.bucket, attempt)
+        except _PartsFailedError as carried:
+            raise carried.error from carried
+        except TransientError as error:
+            raise TransientError(
+                "destination", error.message, error.retry_after, error.status, error.code
+            ) from error
 
     def _attempt_once(self, endpoint: Endpoint, attempt: Callable[[], Returned]) -> Returned:
-        """Make one attempt, and report to side how it answered."""
-        ticket = endpoint.acquire()
+        """Make one attempt, and report to endpoint how it answered."""
+        permit = endpoint.acquire()
         began = time.monotonic()
         try:
             returned = attempt()
-        except _PartsFailedError as carried:
-            endpoint.release(ticket)
-            raise carried.error from carried
-        except TransientError as error:
-            if error.cause in OUTAGE_CAUSES:
-                endpoint.failed(ticket, error.message, error.cause == "throttled", error.retry_after)
-            else:
-                endpoint.release(ticket)
-            if endpoint is self._run.endpoints.bucket:
-                raise TransientError("destination", error.message) from error
+        except BaseException as error:
+            _report_failure(endpoint, permit, error)
             raise
-        except PermanentError as error:
-            if error.doubtful:
-                endpoint.failed(ticket, error.message, advice=_REFUSED if error.cause == "forbidden" else "")
-            else:
-                endpoint.succeeded(ticket)
-            raise
-        except BaseException:
-            endpoint.release(ticket)
-            raise
-        endpoint.succeeded(ticket)
+        endpoint.succeeded(permit)
         self._seconds[endpoint.name] = time.monotonic() - began
         return returned
+
+
+def _report_failure(endpoint: Endpoint, permit: Permit, error: BaseException) -> None:
+    """Report to endpoint what error shows about it: that it failed, that it answered, or nothing."""
+    if isinstance(error, PermanentError):
+        if error.doubtful:
+            endpoint.failed(permit, error, _REFUSED if error.cause == "forbidden" else "")
+        else:
+            endpoint.succeeded(permit)
+    elif isinstance(error, TransientError) and error.cause in OUTAGE_CAUSES:
+        endpoint.failed(permit, error)
+    else:
+        endpoint.release(permit)
 
 
 def _marked(parts: Iterator[memoryview]) -> Iterator[memoryview]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
-import time
 
 from cdn2s3.cdn.body_reader import BodyReader
 from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
@@ -18,14 +16,16 @@ from cdn2s3.destinations.s3.multipart import PART_BYTES
 from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.records import WHOLE, Share
-from cdn2s3.resilience.circuit_breaker import Endpoint
+from cdn2s3.resilience.endpoint import Endpoint, LastFailure
 from cdn2s3.resilience.rate_limit import Bandwidth
-from cdn2s3.resilience.retry import backoff
+from cdn2s3.resilience.retry import RetryPolicy, with_retries
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.text import duration
-from cdn2s3.transfer.pipeline import Endpoints, RetryPolicy, Transfer
+from cdn2s3.transfer.pipeline import Endpoints, Transfer, TransferPolicy
 
 log = logging.getLogger(__name__)
+
+_NOT_IMPLEMENTED = 501  # the store is well, and does not know the request
 
 
 def equip(
@@ -52,22 +52,24 @@ def equip(
         BodyReader(settings.content_check, settings.max_buffer_bytes, integrity, PART_BYTES),
         BufferPool(POOL_BYTES // share.of, stop),
         Bandwidth(settings.bandwidth_limit_mbps * 1e6 / 8 / share.of),
-        RetryPolicy(settings.max_retries, settings.download_timeout, settings.upload_timeout),
+        TransferPolicy(RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout),
         stop,
     )
 
 
 def probe_patiently(settings: MigrationSettings, client: S3Client) -> capabilities.ProbeResult:
     """Probe the bucket, with retries like any upload; raise FatalError when it does not answer."""
-    for failed in range(1, settings.max_retries + 2):
-        try:
-            return capabilities.probe_capabilities(settings, client)
-        except TransientError as error:
-            log.warning("the bucket at %s: %s", client.endpoint, error.message)
-            if failed > settings.max_retries:
-                raise _no_bucket(client.endpoint, error, failed) from error
-            time.sleep(backoff(failed))
-    raise AssertionError("unreachable")
+    policy = RetryPolicy(settings.max_retries)
+    try:
+        return with_retries(
+            lambda: capabilities.probe_capabilities(settings, client),
+            policy,
+            on_failure=lambda failed: log.warning(
+                "the bucket at %s: %s", client.endpoint, failed.error.message
+            ),
+        )
+    except TransientError as error:
+        raise _no_bucket(client.endpoint, error, policy.max_attempts) from error
 
 
 def _no_bucket(endpoint: str, error: TransientError, attempts: int) -> FatalError:
@@ -77,7 +79,8 @@ def _no_bucket(endpoint: str, error: TransientError, attempts: int) -> FatalErro
             f"the bucket at {endpoint} cannot be reached: {error.message}. Check the network, "
             "AWS_ENDPOINT_URL and AWS_REGION, then run it again."
         )
-    if error.cause == "throttled" or re.search(r"answered 5(?!01)\d\d [A-Z]", error.message):
+    is_of_a_store = error.code != "" and error.status != _NOT_IMPLEMENTED
+    if error.cause == "throttled" or (is_of_a_store and (error.status or 0) >= 500):
         return FatalError(
             f"the bucket at {endpoint} answers, but not well ({attempts} attempts): {error.message}. It asks to "
             "slow down, or its service is disturbed: run it again later (AWS Health Dashboard)."
@@ -95,7 +98,7 @@ def note_on(endpoints: Endpoints) -> str:
         health = endpoint.health()
         if health.down_for is not None:
             notes.append(
-                f"{endpoint.name} down {duration(health.down_for)} ({_in_short(health.why)}), "
+                f"{endpoint.name} down {duration(health.down_for)} ({_in_short(health.last_failure)}), "
                 f"probe in {duration(health.next_probe_in or 0)}"
             )
         elif health.limit < endpoint.workers:
@@ -103,9 +106,12 @@ def note_on(endpoints: Endpoints) -> str:
     return ", ".join(notes)
 
 
-def _in_short(why: str) -> str:
+def _in_short(failure: LastFailure | None) -> str:
     """Return why an attempt failed, short enough for a bar; the log has said it in full."""
-    status = re.search(r"answered (\d{3})", why)
-    if status:
-        return status[1]
-    return "no answer" if why.startswith("no whole answer") else why.rpartition(": ")[2][:26]
+    if failure is None:
+        return ""
+    if failure.status is not None:
+        return str(failure.status)
+    if failure.cause == "timeout":
+        return "no answer"
+    return failure.message.rpartition(": ")[2][:26]

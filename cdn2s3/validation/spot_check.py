@@ -12,18 +12,18 @@ from itertools import islice
 from typing import NamedTuple
 
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
-from cdn2s3.cdn.buffer_pool import BufferExhausted, BufferLease, BufferPool
+from cdn2s3.cdn.buffer_pool import BufferLease, BufferPool
 from cdn2s3.cdn.client import CdnClient
 from cdn2s3.destinations.s3.client import S3Client, S3Response
-from cdn2s3.errors import Cancelled, FatalError, PermanentError, TransientError
+from cdn2s3.errors import FatalError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
 from cdn2s3.keys import KeyMaker
 from cdn2s3.records import Image
 from cdn2s3.reports.contact_sheet import BoundedCapture, Pictures
-from cdn2s3.resilience.retry import backoff
+from cdn2s3.resilience.retry import FailedAttempt, unless_stopped, with_retries
 from cdn2s3.state.ledger import Completed
-from cdn2s3.transfer.pipeline import RetryPolicy
+from cdn2s3.transfer.pipeline import TransferPolicy
 from cdn2s3.validation.expected import ADOPTED, COMPLETED, SEEN, UNKNOWN
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class SpotCheck:
         reader: BodyReader,
         keys: KeyMaker,
         budget: BufferPool,
-        policy: RetryPolicy,
+        policy: TransferPolicy,
         stop: threading.Event,
     ) -> None:
         self._source = source
@@ -117,23 +117,24 @@ class SpotCheck:
     def check(self, record: Completed) -> Check:
         """Compare the two sides of record; raise Cancelled, or FatalError when no other would fare better."""
         blank = Check(record.url, record.key, record.md5 == record.media_type == UNKNOWN, UNANSWERED)
-        failures = 0
+
+        def note(failed: FailedAttempt) -> None:
+            if failed.wait is not None:
+                log.debug("%s: attempt %d failed: %s", record.url, failed.failures, failed.error.message)
+
         with BufferLease(self._budget) as room:
-            while True:
-                try:
-                    return self._compared(blank, room)
-                except BufferExhausted as error:
-                    room.wait_for(error.size)
-                except PermanentError as error:
-                    outcome = SOURCE_GONE if error.cause == "not_found" else SOURCE_FAILED
-                    return blank._replace(outcome=outcome, message=error.message)
-                except TransientError as error:
-                    failures += 1
-                    if failures > self._policy.max_retries:
-                        return blank._replace(message=error.message)
-                    log.debug("%s: attempt %d failed: %s", record.url, failures, error.message)
-                    if self._stop.wait(max(error.retry_after or 0.0, backoff(failures))):
-                        raise Cancelled from error
+            try:
+                return with_retries(
+                    lambda: room.when_free(lambda: self._compared(blank, room)),
+                    self._policy.retry,
+                    unless_stopped(self._stop),
+                    note,
+                )
+            except PermanentError as error:
+                outcome = SOURCE_GONE if error.cause == "not_found" else SOURCE_FAILED
+                return blank._replace(outcome=outcome, message=error.message)
+            except TransientError as error:
+                return blank._replace(message=error.message)
 
     def _compared(self, blank: Check, room: BufferLease) -> Check:
         """Make one attempt; raise PermanentError for what the source says, TransientError, BufferExhausted."""
@@ -147,17 +148,15 @@ class SpotCheck:
             with self._client.open("GET", blank.key, object_limit) as theirs:
                 if theirs.status != 200:
                     return _not_read(blank, theirs)
-                same, source, found, pictures = _both(
-                    parts, theirs, object_limit, self._policy.upload_timeout
-                )
+                bodies = _read_both(parts, theirs, object_limit, self._policy.upload_timeout)
                 etag = theirs.headers.get("etag", "").strip('"')
         return blank._replace(
-            outcome=IDENTICAL if same else DIFFERENT,
+            outcome=IDENTICAL if bodies.are_equal else DIFFERENT,
             media_type=body.media_type,
-            source=source,
-            object=found,
+            source=bodies.source,
+            object=bodies.object,
             etag=etag,
-            pictures=pictures,
+            pictures=bodies.pictures,
         )
 
 
@@ -178,41 +177,63 @@ def _not_read(blank: Check, theirs: Response) -> Check:
     return blank._replace(message=f"the bucket answered {reply.status} {reply.code}".rstrip())
 
 
-def _both(
-    parts: Iterator[memoryview], theirs: Response, deadline: Deadline, timeout: float
-) -> tuple[bool, Body, Body, Pictures]:
-    """Read both sides to their ends; return whether they are equal, what each was, and small ones themselves.
+class _Bodies(NamedTuple):
+    """Both sides, read to their ends."""
+
+    are_equal: bool
+    source: Body
+    object: Body
+    pictures: Pictures  # where they are small
+
+
+class _Reading:
+    """What one side has sent so far."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._md5 = md5(usedforsecurity=False)
+        self._capture = BoundedCapture()
+
+    def add(self, block: memoryview) -> None:
+        self._size += len(block)
+        self._md5.update(block)
+        self._capture.add(block)
+
+    def body(self) -> Body:
+        return Body(self._size, self._md5.hexdigest())
+
+    def picture(self) -> bytes:
+        """Return the bytes themselves where they are few, else b""."""
+        return self._capture.body()
+
+
+def _read_both(parts: Iterator[memoryview], theirs: Response, deadline: Deadline, timeout: float) -> _Bodies:
+    """Read both sides to their ends, the object in blocks beside the source's, and compare them.
 
     The object has timeout seconds for each part: the time that the CDN needs is not the bucket's.
     """
-    source_sum, object_sum = md5(usedforsecurity=False), md5(usedforsecurity=False)
-    source_size = object_size = 0
-    same = True
-    source_kept, object_kept = BoundedCapture(), BoundedCapture()
+    source, found = _Reading(), _Reading()
+    are_equal = True
     room = memoryview(bytearray(_BLOCK))
     for part in parts:
         deadline.at = time.monotonic() + timeout
-        source_sum.update(part)
-        source_kept.add(part)
-        source_size += len(part)
-        while object_size < source_size:
-            got = theirs.read_into(room[: source_size - object_size])
-            if got == 0:
-                break
-            begin = len(part) - (source_size - object_size)
-            same = same and part[begin : begin + got] == room[:got]
-            object_sum.update(room[:got])
-            object_kept.add(room[:got])
-            object_size += got
-    while got := theirs.read_into(room):
-        object_sum.update(room[:got])
-        object_kept.add(room[:got])
-        object_size += got
-    same = same and source_size == object_size
-    seen = source_kept.body()
-    return (
-        same,
-        Body(source_size, source_sum.hexdigest()),
-        Body(object_size, object_sum.hexdigest()),
-        Pictures(seen, seen if same else object_kept.body()),  # equal ones are kept once
-    )
+        source.add(part)
+        for begin in range(0, len(part), _BLOCK):
+            expected = part[begin : begin + _BLOCK]
+            block = _filled(room[: len(expected)], theirs)
+            found.add(block)
+            are_equal = are_equal and block == expected
+    while rest := _filled(room, theirs):
+        found.add(rest)
+        are_equal = False
+    picture = source.picture()
+    pictures = Pictures(picture, picture if are_equal else found.picture())  # equal ones are kept once
+    return _Bodies(are_equal, source.body(), found.body(), pictures)
+
+
+def _filled(room: memoryview, answer: Response) -> memoryview:
+    """Return room filled from answer: all of it, or as much as the body still had."""
+    filled = 0
+    while filled < len(room) and (got := answer.read_into(room[filled:])):
+        filled += got
+    return room[:filled]

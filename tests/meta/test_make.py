@@ -73,3 +73,10 @@ def test_demo_alone_says_which_python_it_needs() -> None:
     )
     assert ended.returncode == 1
     assert ended.stderr == f"demo: Python 3.9 or newer is needed; {sys.executable} is Python 3.8\n"
+
+
+@needs_make
+def test_lowest_versions_stay_out_of_the_environment_of_the_others() -> None:
+    ended = make("-n", "test-lowest", "VENV=my-venv")
+    assert "my-venv-lowest/bin/python -m pytest" in ended.stdout
+    assert "my-venv/" not in ended.stdout

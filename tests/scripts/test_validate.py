@@ -24,7 +24,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-import validate
+from cdn2s3.console.progress import counted_checks
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.env_file import read_env_file
 from cdn2s3.settings.loading import build
@@ -473,7 +473,7 @@ def test_validate_shows_on_a_terminal_how_far_the_spot_check_is(migrated: Job) -
 def test_checks_are_counted_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     seconds = iter(range(0, 10_000, 3))
-    assert list(validate.counted_checks(iter(range(2000)), 2000, lambda: next(seconds)))[-1] == 1999
+    assert list(counted_checks(iter(range(2000)), 2000, lambda: next(seconds)))[-1] == 1999
     assert "spot check: 1,000 of 2,000 images" in caplog.messages
     assert len(caplog.messages) == 1000
 
@@ -756,6 +756,7 @@ def wait_for(condition: Callable[[], object]) -> None:
         (signal.SIGINT, 130, LISTING),
         (signal.SIGTERM, 143, "GetObject"),
         (signal.SIGINT, 130, "HeadObject"),
+        (signal.SIGHUP, 129, LISTING),
         slow(signal.SIGTERM, 143, LISTING),
         slow(signal.SIGINT, 130, "GetObject"),
         slow(signal.SIGTERM, 143, "HeadObject"),
@@ -764,6 +765,7 @@ def wait_for(condition: Callable[[], object]) -> None:
 def test_validate_stopped(
     migrated: Job, s3: S3Server, signal_: signal.Signals, code: int, where: str
 ) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # this may run under nohup
     migrated.write_settings(UPLOAD_TIMEOUT="60")
     s3.store.delete("bucket", key("0.jpg"))
     s3.rules.add(Rule("black_hole", operation=where))
@@ -779,7 +781,7 @@ def test_validate_stopped(
     assert migrated.report()["ended_by"] == f"signal {int(signal_)}"
     assert migrated.report()["verdict"] is None
     assert migrated.report()["next"] == ["python validate.py"]
-    name = {130: "Ctrl-C", 143: "SIGTERM"}[code]
+    name = {129: "SIGHUP", 130: "Ctrl-C", 143: "SIGTERM"}[code]
     assert f"stopped by {name} before the end: no verdict. Next: python validate.py" in error
     page = (migrated.folder / "validation_report.html").read_text()
     assert f"Stopped by {name} before the end." in page

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +62,20 @@ def test_cause_speaks_to_a_person_on_one_line(cause: errors.Cause) -> None:
 )
 def test_error_has_the_one_root(kind: type[Exception]) -> None:
     assert issubclass(kind, MigrationError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.PermanentError("not_found", "the CDN answered 404", status=404),
+        errors.TransientError("throttled", "the bucket answered 503 SlowDown to PUT", 7.0, 503, "SlowDown"),
+    ],
+    ids=["permanent", "transient"],
+)
+def test_error_says_its_message_and_survives_pickling(error: errors.MigrationError) -> None:
+    copy = pickle.loads(pickle.dumps(error))  # our own bytes
+    assert str(copy) == str(error) == error.args[-1]
+    assert vars(copy) == vars(error)
 
 
 def test_exit_codes_stand_in_the_error_classes_and_in_help() -> None:

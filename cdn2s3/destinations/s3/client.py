@@ -8,6 +8,7 @@ one layer of retries (none of botocore's) serve both ways of uploading.
 from __future__ import annotations
 
 import io
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,23 +18,28 @@ from urllib.parse import urlsplit
 
 import botocore.exceptions
 import botocore.session
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
 from botocore.config import Config
 from urllib3 import HTTPResponse
 
+from cdn2s3.destinations.s3.endpoint import Address, address_of, moved, named_in
 from cdn2s3.destinations.s3.errors import code_in, meaning, region_in
 from cdn2s3.destinations.s3.signing import NO_CREDENTIALS, Signer, not_renewed, query_string, quoted_key
 from cdn2s3.errors import FatalError, MigrationError
 from cdn2s3.http.connection import Buffer
 from cdn2s3.http.deadline import Deadline
-from cdn2s3.http.pool import host_header, request_head
+from cdn2s3.http.pool import ConnectionPool, host_header, request_head
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.http.response import Response
 from cdn2s3.resilience.retry import retry_after
 from cdn2s3.settings.declarations import MigrationSettings
 
+log = logging.getLogger(__name__)
+
 # Operations on a bucket that is about to be created, or was just now: whose it is is known.
 _OF_OUR_OWN = frozenset({"create_bucket", "put_public_access_block"})
+# After these botocore would go on in the region that the answer names, and our own requests would not.
+_WRONG_REGION = frozenset({"AuthorizationHeaderMalformed"})
 
 
 class S3Response(NamedTuple):
@@ -104,54 +110,76 @@ def _sdk_errors() -> Iterator[None]:
         ) from error
 
 
+class _Route(NamedTuple):
+    """An address, and what sends signed requests there."""
+
+    address: Address
+    wire: ConnectionPool
+    host: str  # as in the Host header
+    path: str  # before the slash and the key
+    signer: Signer
+
+
+class _SendAgain(Exception):
+    """Tell call() that its request was answered with a redirect that is followed."""
+
+
 class S3Client:
     """Send requests to one bucket; shared by all threads."""
 
-    def __init__(self, settings: MigrationSettings, adapter: PooledAdapter, object_url: str = "") -> None:
-        """object_url is that of another S3Client of the run, so that this one need not make a boto3 client
-        (0.15 s and 16 MB) before it calls one of its operations.
+    def __init__(
+        self, settings: MigrationSettings, adapter: PooledAdapter, address: Address | None = None
+    ) -> None:
+        """address is that of another S3Client of the run, so that this one need not make a boto3 client
+        (0.15 s and 16 MB) before it calls one of its operations. Raise FatalError without credentials, UsageError
+        when botocore has no address for the bucket.
         """
         self._settings = settings
+        self._adapter = adapter
         self._session = aws_session(settings)
-        self._signer = Signer(settings.aws_region, credentials_of(self._session))
+        self._credentials = credentials_of(self._session)
         self._own = threading.local()  # .limit, .reply: of the boto3 call that this thread is in
         self._boto3: Any = None
         self._making_boto3 = threading.Lock()
-        self.object_url = object_url or self._object_url()
-        self._wire = adapter.wire(self.object_url)
-        self._adapter = adapter
-        self._host = host_header(self._wire.origin)
-        self._base = urlsplit(self.object_url).path[: -len("/key")]
+        self._moving = threading.Lock()
         self._owner = settings.expected_bucket_owner
+        self._route = self._route_to(address or self._found_address())
+
+    @property
+    def address(self) -> Address:
+        """Where requests go at this moment."""
+        return self._route.address
 
     def _client(self) -> Any:
         """Return the one boto3 client, made when it is first needed."""
         with self._making_boto3:
             if self._boto3 is None:
-                client = boto3_client(self._settings, self._session)
-                client.meta.events.register_first("before-send.s3", self._send_for_boto3)
-                self._boto3 = client
+                self._boto3 = self._joined(boto3_client(self._settings, self._session))
             return self._boto3
 
-    def _object_url(self) -> str:
-        """Return the URL of the key `key`, as the client builds it: virtual-hosted or path style."""
-        self._signer.headers("GET", "/", {}, {})  # what credentials may raise is no fault of the address
-        try:
-            url: str = self._client().generate_presigned_url(
-                "get_object", Params={"Bucket": self._settings.destination_bucket, "Key": "key"}
-            )
-        except botocore.exceptions.NoCredentialsError as error:
-            raise FatalError(NO_CREDENTIALS) from error
-        except (botocore.exceptions.ClientError, RuntimeError) as error:
-            raise not_renewed(error) from error
-        except (botocore.exceptions.BotoCoreError, ValueError) as error:
-            raise FatalError(f"the bucket has no usable address: {error}. Check AWS_REGION.") from error
-        return url.partition("?")[0]
+    def _joined(self, client: Any) -> Any:
+        """Return client, which sends its requests where ours go, over our connections."""
+        client.meta.events.register_first("before-sign.s3", self._redirect_boto3)
+        client.meta.events.register_first("before-send.s3", self._send_for_boto3)
+        return client
+
+    def _found_address(self) -> Address:
+        # What the credentials may raise isn't the address's fault: let them raise it first.
+        Signer(self._settings.aws_region, self._credentials).headers("GET", "/", {}, {})
+        client = boto3_client(self._settings, self._session)
+        address = address_of(client, self._settings.destination_bucket)
+        self._boto3 = self._joined(client)
+        return address
+
+    def _route_to(self, address: Address) -> _Route:
+        wire = self._adapter.wire(address.url)
+        signer = Signer(address.region, self._credentials)
+        return _Route(address, wire, host_header(wire.origin), address.path, signer)
 
     @property
     def endpoint(self) -> str:
         """The store's address as a person would name it: scheme, host and port."""
-        return f"{self._wire.origin.scheme}://{self._host}"
+        return f"{self._route.wire.origin.scheme}://{self._route.host}"
 
     def open(
         self,
@@ -164,17 +192,23 @@ class S3Client:
     ) -> Response:
         """Send a signed request and return its answer with the body unread; key "" is the bucket itself.
 
-        headers have lower-case names; body is given in pieces. Raise TransientError, Cancelled or FatalError.
+        headers have lower-case names; body is given in pieces. A 307 to the bucket's regional host is followed.
+        Raise TransientError, Cancelled or FatalError.
         """
-        path = f"{self._base}/{quoted_key(key)}"
-        wanted = {"host": self._host, **(headers or {})}
-        if self._owner:
-            wanted["x-amz-expected-bucket-owner"] = self._owner
-        signed = self._signer.headers(method, path, query or {}, wanted)
-        if method == "PUT":
-            signed["content-length"] = str(sum(len(piece) for piece in body))
-        target = f"{path}?{query_string(query)}" if query else path
-        return self._wire.request(method, (request_head(method, target, signed), *body), deadline)
+        while True:
+            route = self._route
+            path = f"{route.path}/{quoted_key(key)}" if key else route.path or "/"
+            wanted = {"host": route.host, **(headers or {})}
+            if self._owner:
+                wanted["x-amz-expected-bucket-owner"] = self._owner
+            signed = route.signer.headers(method, path, query or {}, wanted)
+            if method == "PUT":
+                signed["content-length"] = str(sum(len(piece) for piece in body))
+            target = f"{path}?{query_string(query)}" if query else path
+            answer = route.wire.request(method, (request_head(method, target, signed), *body), deadline)
+            if answer.status != 307 or not self._follows(route.address.host, _named_by(answer)):
+                return answer
+            answer.close()
 
     def request(self, method: str, key: str, deadline: Deadline, **more: Any) -> S3Response:
         """Send a signed request and return its whole answer; more as for open()."""
@@ -193,6 +227,8 @@ class S3Client:
         try:
             parsed = getattr(self._client(), operation)(Bucket=self._settings.destination_bucket, **params)
             return self._own.reply, parsed
+        except _SendAgain:
+            return self.call(operation, deadline, **params)
         except botocore.exceptions.ClientError as error:
             if self._own.reply is None:  # it comes from the service that gives the credentials
                 raise not_renewed(error) from error
@@ -207,6 +243,36 @@ class S3Client:
             raise not_renewed(error) from error
         except RuntimeError as error:  # botocore's word for new credentials that are expired already
             raise not_renewed(error) from error
+
+    def _follows(self, asked: str, named: str) -> bool:
+        """Tell whether to send again what the host asked has answered with a 307, which names the host named.
+
+        Where that is a regional host of the bucket all requests go there from now on; another 307 is an error.
+        """
+        with self._moving:
+            address = self._route.address
+            if asked != address.host:
+                return asked == address.left  # another thread has followed
+            there = moved(address, self._settings.destination_bucket, named)
+            if there is None:
+                return False
+            self._route = self._route_to(there)
+        log.warning(
+            "%s answered 307, as AWS does for a new bucket: this run goes on at %s, the bucket's host in %s%s",
+            asked,
+            there.host,
+            there.region,
+            "" if there.region == address.region else f" (set AWS_REGION={there.region})",
+        )
+        return True
+
+    def _redirect_boto3(self, request: AWSRequest, **unused: Any) -> None:
+        """Let boto3 sign for the host that a 307 has led to; called by botocore in the calling thread."""
+        address = self._route.address
+        parts = urlsplit(request.url)
+        if parts.netloc == address.left:
+            request.url = parts._replace(netloc=address.host).geturl()
+            request.context["signing"] = {**request.context.get("signing", {}), "region": address.region}
 
     def _send_for_boto3(self, request: AWSPreparedRequest, **unused: Any) -> AWSResponse:
         """Send the request that boto3 has built and signed; called by botocore in the calling thread."""
@@ -224,8 +290,18 @@ class S3Client:
         ) as answer:
             reply = S3Response(answer.status, answer.headers, answer.body())
         self._own.reply = reply
-        if 300 <= reply.status < 400 and reply.status != 304:
+        if reply.status == 307 and self._follows(
+            parts.netloc, named_in(reply.headers.get("location", ""), reply.body)
+        ):
+            raise _SendAgain
+        if (300 <= reply.status < 400 and reply.status != 304) or reply.code in _WRONG_REGION:
             raise reply.error(request.method)  # botocore would follow it, round and round
         raw = HTTPResponse(io.BytesIO(reply.body), preload_content=False)
         headers_given: Any = dict(reply.headers)
         return AWSResponse(request.url, reply.status, headers_given, raw)
+
+
+def _named_by(answer: Response) -> str:
+    """Return the host that a 307 names; its body is read only where it has no Location header."""
+    location = answer.headers.get("location", "")
+    return named_in(location, b"" if location else answer.body())

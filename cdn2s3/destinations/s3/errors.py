@@ -102,10 +102,10 @@ def meaning(
     if 300 <= status < 400:
         return FatalError(f"{said}: {_named(_REGION, region)}.")
     if code in _THROTTLED or status in (429, 503):
-        return TransientError("throttled", said, retry_after)
+        return TransientError("throttled", said, retry_after, status, code)
     if code in _AGAIN or status >= 500 or status == 408 or (status in (400, 403) and not code):
-        return TransientError("server_error", said, retry_after)
-    return PermanentError("destination", said)
+        return TransientError("server_error", said, retry_after, status, code)
+    return PermanentError("destination", said, status=status)
 
 
 def _named(remedy: str, region: str) -> str:

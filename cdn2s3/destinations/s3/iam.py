@@ -92,16 +92,19 @@ def _caller(settings: MigrationSettings, frozen: Any) -> tuple[str, str, str]:
 _ON_OBJECTS = frozenset({"PutObject", "PutObjectAcl", "GetObject", "DeleteObject", "AbortMultipartUpload"})
 
 
-def policy(settings: MigrationSettings, *actions: str) -> str:
+class Policy(str):
+    """A statement of a policy as JSON, to be added to a role's policy."""
+
+
+def policy(settings: MigrationSettings, *actions: str) -> Policy:
     """Return the statement that grants actions (without `s3:`), all of them on objects or all on the bucket."""
     place = f"arn:aws:s3:::{settings.destination_bucket}"
     if _ON_OBJECTS.issuperset(actions):
         place += f"/{settings.destination_prefix}*"
-    return json.dumps(
-        {"Effect": "Allow", "Action": [f"s3:{action}" for action in actions], "Resource": place}
-    )
+    statement = {"Effect": "Allow", "Action": [f"s3:{action}" for action in actions], "Resource": place}
+    return Policy(json.dumps(statement))
 
 
-def policy_to_put(settings: MigrationSettings) -> str:
+def policy_to_put(settings: MigrationSettings) -> Policy:
     """Return the statement that grants what storing an object takes."""
     return policy(settings, "PutObject", *(["PutObjectAcl"] if settings.object_acl else []))

@@ -18,7 +18,7 @@ from cdn2s3.destinations.s3.iam import policy
 from cdn2s3.destinations.s3.objects import head
 from cdn2s3.errors import FatalError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
-from cdn2s3.resilience.retry import backoff
+from cdn2s3.resilience.retry import RetryPolicy, with_retries
 from cdn2s3.settings.declarations import MigrationSettings
 
 _ROOT = "ListBucketResult"
@@ -55,7 +55,7 @@ class Listing:
         self._bucket = settings.destination_bucket
         self._prefix = settings.destination_prefix
         self._timeout = settings.upload_timeout
-        self._max_retries = settings.max_retries
+        self._policy = RetryPolicy(settings.max_retries)
         self._pause = pause
         self._before = (settings.state_dir / "missing.txt").exists()  # a validation has been here
         self.pages = 0  # read so far
@@ -83,23 +83,20 @@ class Listing:
 
     def _page(self, token: str | None, known: set[str]) -> Page:
         """Return the page of token, with further attempts; known are the tokens that had their turn."""
-        failures = 0
-        while True:
-            try:
-                page = parsed(self._ask(token), self._bucket, self._prefix)
-                if page.token in known:
-                    raise TransientError(
-                        "server_error", "the token for the next page is one of a page before"
-                    )
-                return page
-            except TransientError as error:
-                failures += 1
-                if failures > self._max_retries:
-                    raise self._failure(
-                        f"{error.message} ({failures} attempts). Check the network, AWS_ENDPOINT_URL and "
-                        "AWS_REGION, then run it again."
-                    ) from error
-                self._pause(max(error.retry_after or 0.0, backoff(failures)))
+
+        def attempt() -> Page:
+            page = parsed(self._ask(token), self._bucket, self._prefix)
+            if page.token in known:
+                raise TransientError("server_error", "the token for the next page is one of a page before")
+            return page
+
+        try:
+            return with_retries(attempt, self._policy, self._pause)
+        except TransientError as error:
+            raise self._failure(
+                f"{error.message} ({self._policy.max_attempts} attempts). Check the network, AWS_ENDPOINT_URL and "
+                "AWS_REGION, then run it again."
+            ) from error
 
     def _ask(self, token: str | None) -> bytes:
         query = {"list-type": "2", "encoding-type": "url", "max-keys": "1000", "prefix": self._prefix}
@@ -113,7 +110,7 @@ class Listing:
             raise self._failure(f"403, the permission is missing. Add to the role's policy:\n  {missing}")
         error = reply.error(_LIST)
         if isinstance(error, (FatalError, PermanentError)):
-            raise self._failure(error.message if isinstance(error, PermanentError) else str(error)) from error
+            raise self._failure(str(error)) from error
         raise error
 
     def _failure(self, why: str) -> FatalError:

@@ -126,6 +126,25 @@ def test_body_that_is_no_image_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("body", "beginning"),
+    [
+        pytest.param(b"<html>\n<title>Not found", "<html>\\n<title>Not found", id="page"),
+        pytest.param(b"\x00\x00\x00\x18ftypmp42\xff", "\\x00\\x00\\x00\\x18ftypmp42\\xff", id="video"),
+        pytest.param(b"\x1b[2J%PDF", "\\x1b[2J%PDF", id="terminal escape"),
+        pytest.param("Datei fehlt: ü".encode(), "Datei fehlt: ü", id="letters"),
+        pytest.param(b"x" * 41, "x" * 40 + "…", id="long"),
+        pytest.param(b"http://h/?token=secret x", "http://h/?*** x", id="secret"),
+    ],
+)
+def test_body_that_is_no_image_is_shown_as_it_begins(body: bytes, beginning: str) -> None:
+    with pytest.raises(PermanentError) as caught:
+        read(framed(body, "length", "Content-Type: image/jpeg"))
+    assert caught.value.message == (
+        f"the body does not begin like an image (labelled image/jpeg), it begins with {beginning}"
+    )
+
+
+@pytest.mark.parametrize(
     ("header", "media_type"),
     [
         pytest.param("Content-Type: text/css", "text/css", id="as labelled"),

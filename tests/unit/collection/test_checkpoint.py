@@ -146,7 +146,7 @@ HARMLESS = {
     "API_TIMEOUT": "9",
     "MAX_RETRIES": "0",
     "CHECKPOINT_INTERVAL": "5",
-    "EXPECTED_TOTAL": "",
+    "EXPECTED_TOTAL": "7",
     "LOG_LEVEL": "DEBUG",
     "LOT_FILES": "other/*.json",
     "API_CURSOR_PARAM": "not-of-this-style",

@@ -155,7 +155,7 @@ def test_https_spoken_to_a_server_of_plain_http_is_told(server: ApiServer) -> No
 
 RETRY_AFTER: list[Any] = [
     pytest.param("7", 7, 7, id="seconds"),
-    pytest.param("0", 0, 0, id="zero"),
+    pytest.param("0", 0.5, 1, id="zero: no shorter than the backoff"),
     pytest.param("86400", 60, 60, id="a-day"),
     pytest.param("soon", 0.5, 1, id="garbage"),
 ]
@@ -202,6 +202,33 @@ def test_refusal_stops_the_run_at_once_and_names_the_remedy(
         get(server)
     assert "s3cret" not in str(caught.value)
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        pytest.param(
+            b'{"error": "token unknown\n  or expired"}', '{"error": "token unknown or expired"}', id="json"
+        ),
+        pytest.param(b"see https://api.test/help?key=secret-1", "see https://api.test/help?***", id="query"),
+        pytest.param(f"no such token: {TOKEN}".encode(), "no such token: ***", id="the token itself"),
+        pytest.param(b"x" * 200, "x" * 80 + "\u2026", id="long"),
+        pytest.param(b"\xff\x00bad", "\ufffd\x00bad", id="bytes that are no text"),
+    ],
+)
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_refusal_quotes_the_api(server: ApiServer, status: int, body: bytes, words: str) -> None:
+    server.fault = first(99, Answer(status, body))
+    with pytest.raises(FatalError) as caught:
+        get(server)
+    assert str(caught.value).endswith(f". The API's own words: {words}")
+
+
+def test_redirect_is_not_quoted(server: ApiServer) -> None:
+    server.fault = first(1, Answer(302, b"moved to /s3cret", (("Location", server.url),)))
+    with pytest.raises(FatalError) as caught:
+        get(server)
+    assert "own words" not in str(caught.value)
 
 
 def test_redirect_is_not_followed(server: ApiServer) -> None:

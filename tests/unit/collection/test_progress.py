@@ -46,6 +46,12 @@ def test_bar_fits_the_line(terminal: Terminal, columns: int) -> None:  # noqa: F
     assert "1,005/2,010 items" in line
 
 
+@pytest.mark.parametrize("terminal", [80], indirect=True)
+def test_blocks_go_before_a_figure_does(terminal: Terminal) -> None:  # noqa: F811
+    line = shown_after(terminal, HALF)
+    assert line == "50.0% 1,005/2,010 items, 200 URLs/s, ETA 10 s, 12 duplicates, 3 rejected"
+
+
 @pytest.mark.parametrize("terminal", [120], indirect=True)
 def test_bar_without_the_apis_total_shows_the_share_of_what_is_expected(terminal: Terminal) -> None:  # noqa: F811
     line = shown_after(terminal, Counts(urls=1_000), expected=4_000)

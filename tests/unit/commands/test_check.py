@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import resource
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from cdn2s3.commands import check_bucket, check_context, check_machine
 from cdn2s3.commands.check_context import FAILED, OK, WARNING, CheckContext, CheckResult
-from cdn2s3.destinations.s3.iam import Identity
+from cdn2s3.destinations.s3.iam import Identity, policy
 from cdn2s3.settings.declarations import MigrationSettings
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
@@ -444,3 +445,13 @@ def test_finding_as_text_wraps_words_and_keeps_commands_whole() -> None:
     assert lines[0].startswith("failed   thing        word word")
     assert all(len(line) <= 79 for line in lines[:-1])
     assert lines[-1].strip() == f"-> {command}"
+
+
+def test_finding_as_text_wraps_a_policy_between_words() -> None:
+    statement = policy(
+        MigrationSettings(destination_bucket="bucket"), "PutObject", "GetObject", "DeleteObject"
+    )
+    lines = check_context.text(CheckResult(FAILED, "put", "refused", statement)).splitlines()
+    assert len(lines) > 2
+    assert all(len(line) <= 79 for line in lines)
+    assert json.loads(" ".join(lines[1:]).replace("-> ", "", 1)) == json.loads(statement)

@@ -115,7 +115,17 @@ def test_creation_refused_names_the_permissions(create: Create, s3_server: Calla
 def test_closing_refused_is_a_warning(create: Create, s3_server: Callable[..., S3Server]) -> None:
     created = create(s3_server(allow=frozenset({"CreateBucket"})))
     assert created.is_new
+    assert "(s3:PutBucketPublicAccessBlock is not granted)" in created.warning
     assert "get-public-access-block --bucket fresh" in created.warning
+
+
+def test_closing_that_keeps_failing_is_a_warning(create: Create, s3_server: Callable[..., S3Server]) -> None:
+    server = s3_server()
+    server.rules.add(Rule("InternalError", operation="PutPublicAccessBlock"))
+    created = create(server)
+    assert created.is_new
+    assert "500 InternalError" in created.warning
+    assert "3 times" in created.warning
 
 
 @pytest.mark.parametrize(("strikes", "works"), [(2, True), (3, False)], ids=["passing", "lasting"])

@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import pty
+import re
 import struct
 import sys
 import termios
@@ -24,7 +25,6 @@ from cdn2s3.console.progress import (
     above_a_bar,
     fitting,
     say,
-    shortened,
 )
 
 BUSY = Count(ended=900, size=360_000_000, failed=12, error_rate=0.01)
@@ -71,7 +71,7 @@ def terminal(request: pytest.FixtureRequest) -> Iterator[Terminal]:
 
 def drawn(shown: str) -> list[str]:
     """Return the lines that the bar drew, each over the one before."""
-    return [line.rstrip() for line in shown.replace("\n", "\r").split("\r") if "%|" in line]
+    return [line.rstrip() for line in shown.replace("\n", "\r").split("\r") if re.search(r"\d%[| ]", line)]
 
 
 def test_rate_is_unknown_until_it_means_something() -> None:
@@ -151,6 +151,19 @@ def test_bar_never_wraps(terminal: Terminal) -> None:
     assert lines
     assert max(map(len, lines)) < columns
     assert "900/4,000,000" in lines[-1]
+
+
+def test_blocks_go_before_a_figure_does(terminal: Terminal) -> None:
+    clock = Clock()
+    progress = Progress(20_000, terminal.console, clock)
+    for second in range(1, 11):
+        clock.now += 1
+        progress.show(Count(143 * second, 4_000_000 * second, 12, 0.0), "throttled" if second > 8 else "")
+    progress.close()
+    lines = drawn(terminal.shown())
+    figures = "143 files/s, 4.0 MB/s, ETA 2 min, failed 12"
+    assert any(re.search(rf"%\|.{{8,}}\| 1,144/20,000, {figures}$", line) for line in lines)
+    assert lines[-1] == f"  7.1% 1,430/20,000, {figures}, throttled"
 
 
 def test_bar_goes_narrow_with_the_terminal(terminal: Terminal) -> None:
@@ -258,21 +271,6 @@ def test_bar_is_drawn_a_few_times_a_second_at_most(terminal: Terminal) -> None:
         progress.show(BUSY._replace(ended=ended))
     assert len(drawn(terminal.shown())) == 4
     progress.close()
-
-
-@pytest.mark.parametrize(
-    ("columns", "short"),
-    [
-        pytest.param(26, "https://cdn/a/b/i0178-1.jp", id="fits"),
-        pytest.param(16, "https…0178-1.jp", id="middle gives way"),
-        pytest.param(1, "…", id="nothing fits"),
-    ],
-)
-def test_shortened_keeps_both_ends(columns: int, short: str) -> None:
-    found = shortened("https://cdn/a/b/i0178-1.jp", columns)
-    assert len(found) <= columns
-    assert found[:3] == short[:3]
-    assert found[-3:] == short[-3:]
 
 
 def test_progress_lines_of_another_bar_stay_out_of_the_terminal(

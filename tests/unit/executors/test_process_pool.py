@@ -168,8 +168,8 @@ def say_number(channel: WorkerChannel, stop: threading.Event, state_dir: Path) -
 def warn_and_move(channel: WorkerChannel, stop: threading.Event, state_dir: Path) -> None:
     """Warn twice of what meets every process, once of what only this one has met, and report all."""
     for _ in range(2):
-        logging.getLogger("cdn2s3.resilience.circuit_breaker").warning("the source is down: refused")
-    logging.getLogger("cdn2s3.resilience.circuit_breaker").warning("only in %d", os.getpid())
+        logging.getLogger("cdn2s3.resilience.endpoint").warning("the source is down: refused")
+    logging.getLogger("cdn2s3.resilience.endpoint").warning("only in %d", os.getpid())
     for task in channel.queue:
         tell(channel, [Done(task, result_of(task.url))], "")
 

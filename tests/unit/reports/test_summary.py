@@ -57,3 +57,16 @@ def test_summary_tells_stored_from_already_there_and_names_what_was_never_tried(
     said = summary(SETTINGS, tally, Audit(6, 0, 0, 3, 3, 0), 2.0, 1, faults)
     assert said.startswith("1 stored, 2 already there, ")
     assert "  3 malformed: not an http or https URL, e.g. ftp://h/a.jpg\n" in said
+
+
+MESSAGE = "the body does not begin like an image (labelled image/jpeg), it begins with <html><head><title>"
+URL = "https://cdn.example/auctionimages/3483/1713553344/i0178-1.jpg"
+
+
+def test_summary_cuts_nothing() -> None:
+    tally = Tally(0.0)
+    for _ in range(2):
+        tally.add(Result(URL, "a.jpg", cause="not_an_image", message=MESSAGE), 1.0)
+    assert f"\n  2 not_an_image: {MESSAGE}, e.g. {URL}\n" in summary(
+        SETTINGS, tally, Audit(2, 0, 0, 0, 2, 0), 2.0, 1, {}
+    )

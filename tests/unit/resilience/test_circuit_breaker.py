@@ -1,265 +1,76 @@
-"""A side's health on a clock that the test moves: halving, growth, pauses, down, probes, the limit, up again."""
+"""The table of CircuitBreaker, row by row: what each state admits is tested in test_endpoint.py."""
 
 from __future__ import annotations
 
-import threading
-from typing import Callable
-
 import pytest
 
-from cdn2s3.errors import Cancelled, FatalError
-from cdn2s3.resilience.circuit_breaker import ATTEMPTS_UNTIL_DOWN, Endpoint, Permit
+from cdn2s3.resilience.circuit_breaker import FAILURES_TO_OPEN, FIRST_PROBE, CircuitBreaker, CircuitState
+
+CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+def open_breaker() -> CircuitBreaker:
+    breaker = CircuitBreaker()
+    breaker.open(0.0)
+    return breaker
 
 
-class World:
-    """A side with its clock; a wait moves the clock instead of the calendar."""
-
-    def __init__(self, workers: int = 120, probe: Callable[[], bool | None] = lambda: None) -> None:
-        self.clock, self.stop = Clock(), threading.Event()
-        self.probed_at: list[float] = []
-        self._probe = probe
-        self.endpoint = Endpoint("source", workers, 1800.0, self.stop, self._noted_probe, self.clock)
-        self.endpoint._changed.wait = self._wait  # type: ignore[assignment, method-assign]
-
-    def _wait(self, timeout: float | None = None) -> bool:
-        assert timeout is not None and 0 < timeout <= 0.5, "a wait looks at the clock and the stop flag"
-        self.clock.now += timeout
-        return False
-
-    def _noted_probe(self) -> bool | None:
-        self.probed_at.append(self.clock.now - 1000)
-        return self._probe()
-
-    def fail(self, count: int, **how: object) -> None:
-        for ticket in [self.endpoint.acquire() for _ in range(count)]:
-            self.endpoint.failed(ticket, "refused", **how)  # type: ignore[arg-type]
-
-    def succeed(self, count: int) -> None:
-        for _ in range(count):
-            self.endpoint.succeeded(self.endpoint.acquire())
+def half_open_breaker() -> CircuitBreaker:
+    breaker = open_breaker()
+    breaker.begin_probe()
+    return breaker
 
 
-def test_throttled_side_halves_once_a_second_and_never_below_one() -> None:
-    world = World()
-    world.fail(10, throttled=True)
-    assert world.endpoint.health().limit == 60
-    for expected in (30, 15, 7, 3, 1, 1):
-        world.clock.now += 1.0
-        world.fail(1, throttled=True)
-        assert world.endpoint.health().limit == expected
+def test_closed_opens_at_the_last_of_so_many_failures_in_a_row() -> None:
+    breaker = CircuitBreaker()
+    opened = [breaker.failed(1.0, is_probe=False) for _ in range(FAILURES_TO_OPEN - 1)]
+    assert (breaker.state, any(opened)) == (CLOSED, False)
+    assert breaker.failed(7.0, is_probe=False)
+    assert (breaker.state, breaker.times_opened, breaker.open_for(9.0)) == (OPEN, 1, 2.0)
+    assert breaker.probe_in(7.0) == FIRST_PROBE
+    assert not breaker.failed(8.0, is_probe=False)  # it opens once
+    assert breaker.times_opened == 1
 
 
-def test_side_grows_back_step_by_step_and_not_beyond_its_workers() -> None:
-    world = World()
-    world.fail(1, throttled=True)
-    world.succeed(60)
-    assert (
-        world.endpoint.health().limit == 64
-    )  # a thirtieth of the workers for as many successes as are admitted
-    world.succeed(64)
-    assert world.endpoint.health().limit == 68
-    world.succeed(5000)
-    assert world.endpoint.health().limit == 120
+def test_success_begins_the_row_anew() -> None:
+    breaker = CircuitBreaker()
+    for _ in range(3):
+        for _ in range(FAILURES_TO_OPEN - 1):
+            breaker.failed(1.0, is_probe=False)
+        breaker.succeeded()
+    assert breaker.state is CLOSED
 
 
-def test_plain_failure_does_not_halve() -> None:
-    world = World()
-    world.fail(ATTEMPTS_UNTIL_DOWN - 1)
-    assert world.endpoint.health().limit == 120
+@pytest.mark.parametrize("breaker", [open_breaker(), half_open_breaker()], ids=["open", "half-open"])
+def test_success_closes(breaker: CircuitBreaker) -> None:
+    breaker.end_probe()
+    breaker.close()
+    assert (breaker.state, breaker.open_for(9.0), breaker.outages) == (CLOSED, None, 0)
 
 
-@pytest.mark.parametrize(("asked", "paused"), [(7.0, 7.0), (86400.0, 60.0), (0.0, 0.0), (None, 0.0)])
-def test_retry_after_holds_everybody_back_for_a_minute_at_most(asked: float | None, paused: float) -> None:
-    world = World()
-    world.fail(1, throttled=True, retry_after=asked)
-    world.endpoint.acquire()
-    assert world.clock.now - 1000 == pytest.approx(paused, abs=0.01)
+def test_open_is_half_open_while_the_probe_is_made() -> None:
+    breaker = open_breaker()
+    breaker.begin_probe()
+    assert breaker.state is HALF_OPEN
+    breaker.end_probe()
+    assert (breaker.state, breaker.probe_in(FIRST_PROBE)) == (OPEN, 0.0)  # due at once
 
 
-def test_admission_waits_for_a_place() -> None:
-    world = World(workers=2)
-    world.fail(1, throttled=True)
-    first = world.endpoint.acquire()
-    order: list[str] = []
-    world.endpoint._changed.wait = lambda timeout=None: order.append("waits") or world.endpoint._left(first)  # type: ignore[assignment, method-assign, func-returns-value]
-    world.endpoint.acquire()
-    assert order == ["waits"]
+def test_probes_that_fail_are_twice_as_far_apart_each_and_are_one_outage() -> None:
+    breaker, now, waits = open_breaker(), 0.0, []
+    for _ in range(6):
+        now += breaker.probe_in(now)
+        breaker.begin_probe()
+        breaker.end_probe()
+        breaker.probe_failed(now)
+        waits.append(breaker.probe_in(now))
+    assert waits == [10, 20, 40, 60, 60, 60]
+    assert (breaker.state, breaker.outages) == (OPEN, 1)
 
 
-def test_side_is_down_after_so_many_failures_in_a_row_and_one_success_breaks_the_row() -> None:
-    world = World()
-    world.fail(ATTEMPTS_UNTIL_DOWN - 1)
-    world.succeed(1)
-    world.fail(ATTEMPTS_UNTIL_DOWN - 1)
-    assert world.endpoint.health().down_for is None
-    world.fail(1)
-    health = world.endpoint.health()
-    assert (health.down_for, health.next_probe_in, health.times_opened, health.why) == (
-        0.0,
-        5.0,
-        1,
-        "refused",
-    )
-
-
-def test_attempt_that_tells_nothing_does_not_count() -> None:
-    world = World()
-    world.fail(ATTEMPTS_UNTIL_DOWN - 1)
-    world.endpoint.release(world.endpoint.acquire())
-    assert world.endpoint.health().down_for is None
-    world.fail(1)
-    assert world.endpoint.health().down_for is not None
-
-
-def test_probes_come_at_growing_intervals_until_the_limit_stops_the_run() -> None:
-    world = World(probe=lambda: False)
-    world.fail(ATTEMPTS_UNTIL_DOWN)
-    with pytest.raises(FatalError, match=r"source has been down for 1800 s.*OUTAGE_LIMIT.*refused"):
-        world.endpoint.acquire()
-    assert world.probed_at[:6] == pytest.approx([5, 15, 35, 75, 135, 195], abs=0.1)
-    assert max(b - a for a, b in zip(world.probed_at, world.probed_at[1:])) <= 60.1
-    assert world.endpoint.outages == 1
-
-
-def test_probe_that_succeeds_brings_the_side_up_with_a_quarter_of_its_workers() -> None:
-    world = World(probe=lambda: len(world.probed_at) > 2)
-    world.fail(ATTEMPTS_UNTIL_DOWN, throttled=True, retry_after=60.0)
-    ticket = world.endpoint.acquire()
-    health = world.endpoint.health()
-    assert world.probed_at == pytest.approx([5, 15, 35], abs=0.1)
-    assert (ticket.is_probe, health.down_for, health.limit, health.times_opened) == (False, None, 30, 1)
-    assert health.newest_success == ATTEMPTS_UNTIL_DOWN
-    assert world.clock.now - 1000 == pytest.approx(35, abs=0.1)  # the pause ended with the outage
-
-
-def test_side_up_at_the_first_probe_had_no_outage() -> None:
-    world = World(probe=lambda: True)
-    world.fail(ATTEMPTS_UNTIL_DOWN)
-    world.endpoint.acquire()
-    assert (world.endpoint.outages, world.endpoint.health().times_opened) == (0, 1)
-
-
-def test_without_a_known_probe_one_attempt_is_the_probe() -> None:
-    world = World()
-    world.fail(ATTEMPTS_UNTIL_DOWN)
-    trial = world.endpoint.acquire()
-    assert trial.is_probe and world.clock.now - 1000 == pytest.approx(5, abs=0.1)
-    world.endpoint.failed(trial, "still refused")
-    assert (world.endpoint.outages, world.endpoint.health().next_probe_in) == (1, 10.0)
-    second = world.endpoint.acquire()
-    assert second.is_probe and world.clock.now - 1000 == pytest.approx(15, abs=0.2)
-    world.endpoint.succeeded(second)
-    assert world.endpoint.health().down_for is None
-    assert not world.endpoint.acquire().is_probe
-
-
-def test_trial_that_tells_nothing_lets_the_next_one_probe() -> None:
-    world = World()
-    world.fail(ATTEMPTS_UNTIL_DOWN)
-    world.endpoint.release(world.endpoint.acquire())
-    assert world.endpoint.acquire().is_probe
-
-
-def test_success_of_an_older_attempt_brings_the_side_up_and_the_probe_of_then_counts_for_nothing() -> None:
-    world = World()
-    older = world.endpoint.acquire()
-    world.fail(ATTEMPTS_UNTIL_DOWN)
-    trial = world.endpoint.acquire()
-    world.endpoint.succeeded(older)
-    assert world.endpoint.health().down_for is None
-    world.endpoint.failed(trial, "late")
-    assert (world.endpoint.outages, world.endpoint.health().down_for) == (0, None)
-
-
-@pytest.mark.parametrize(("answer", "outages"), [(True, 0), (None, 0), (False, 1)])
-def test_side_that_is_asked_is_down_only_where_it_does_not_answer(answer: bool | None, outages: int) -> None:
-    world = World(probe=lambda: answer)
-    world.fail(3)
-    world.endpoint.ask()
-    health = world.endpoint.health()
-    assert (health.times_opened, health.outages, health.down_for is None) == (outages, outages, outages == 0)
-    assert len(world.probed_at) == 1
-
-
-def test_side_that_did_not_answer_when_asked_is_probed_until_it_does() -> None:
-    world = World(probe=lambda: len(world.probed_at) > 3)
-    world.fail(3)
-    world.endpoint.ask()
-    world.endpoint.acquire()
-    assert world.probed_at == pytest.approx([0, 10, 30, 70], abs=0.1)
-    assert world.endpoint.health().down_for is None
-
-
-def test_probe_that_raises_lets_another_worker_probe() -> None:
-    def broken() -> bool:
-        raise FatalError("the certificate is not trusted")
-
-    world = World(probe=broken)
-    world.fail(ATTEMPTS_UNTIL_DOWN)
-    for expected in (1, 2):
-        with pytest.raises(FatalError, match="certificate"):
-            world.endpoint.acquire()
-        assert len(world.probed_at) == expected
-
-
-def test_stop_ends_a_wait() -> None:
-    world = World(workers=1)
-    world.endpoint.acquire()
-    world.stop.set()
-    with pytest.raises(Cancelled):
-        world.endpoint.acquire()
-
-
-def test_many_threads_never_exceed_the_limit_and_none_is_forgotten() -> None:
-    endpoint = Endpoint("bucket", 8, 1800.0, threading.Event())
-    endpoint.failed(endpoint.acquire(), "slow down", throttled=True)  # 4 admitted, growing back
-    lock, now, most, done = threading.Lock(), 0, 0, 0
-
-    def work() -> None:
-        nonlocal now, most, done
-        for _ in range(50):
-            ticket: Permit = endpoint.acquire()
-            with lock:
-                now += 1
-                most = max(most, now)
-                assert now <= 8
-            with lock:
-                now -= 1
-                done += 1
-            endpoint.succeeded(ticket)
-
-    threads = [threading.Thread(target=work) for _ in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert (done, now, endpoint._in_flight) == (600, 0, 0)
-    assert 1 <= most <= 8
-
-
-def test_outage_is_logged_at_once_and_its_end_too(caplog: pytest.LogCaptureFixture) -> None:
-    world = World()
-    world.fail(ATTEMPTS_UNTIL_DOWN - 1)
-    assert caplog.text == ""
-    world.fail(1, advice="Ask the owner.")
-    said = "the source is down: refused; probing, exit code 3 after 30 min. Ask the owner."
-    assert [record.getMessage() for record in caplog.records] == [said]
-    world.fail(1)  # the probe
-    world.succeed(2)
-    assert [record.getMessage() for record in caplog.records] == [said, "the source is up again"]
-    assert {record.levelname for record in caplog.records} == {"WARNING"}
-
-
-def test_outage_over_the_limit_gives_the_advice() -> None:
-    world = World(probe=lambda: False)
-    world.fail(ATTEMPTS_UNTIL_DOWN, advice="Ask the owner.")
-    with pytest.raises(FatalError, match=r"longer than OUTAGE_LIMIT \(refused\)\. Ask the owner\."):
-        world.endpoint.acquire()
+def test_probe_that_fails_after_the_circuit_has_closed_changes_nothing() -> None:
+    breaker = half_open_breaker()
+    breaker.close()
+    breaker.end_probe()
+    assert not breaker.failed(9.0, is_probe=True)
+    assert (breaker.state, breaker.outages) == (CLOSED, 0)

@@ -10,13 +10,23 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from typing import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdn2s3.errors import Cancelled, PermanentError, TransientError
 from cdn2s3.resilience.rate_limit import Bandwidth, TokenBucket
-from cdn2s3.resilience.retry import LONGEST_WAIT, backoff, retry_after
+from cdn2s3.resilience.retry import (
+    LONGEST_WAIT,
+    FailedAttempt,
+    RetryPolicy,
+    backoff,
+    retry_after,
+    unless_stopped,
+    with_retries,
+)
 from tests.properties import examples
 
 NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT, the date of RFC 9110's own examples
@@ -88,6 +98,97 @@ def test_backoff_is_never_zero_and_never_over_the_longest_wait(failures: int, dr
 @pytest.mark.usefixtures("far_from_greenwich")
 def test_retry_after(header: str | None, seconds: float | None) -> None:
     assert retry_after(header, NOW) == seconds
+
+
+def failing(*errors: Exception) -> Callable[[], str]:
+    """Return an attempt that raises each of errors in turn, and then succeeds."""
+    left = list(errors)
+
+    def attempt() -> str:
+        if left:
+            raise left.pop(0)
+        return "done"
+
+    return attempt
+
+
+def again(asked: float | None = None, cause: str = "server_error") -> TransientError:
+    return TransientError(cause, "the server answered 500", asked, 500)
+
+
+@pytest.fixture
+def full_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cdn2s3.resilience.retry.random.random", lambda: 0.0)
+    monkeypatch.setattr("cdn2s3.resilience.retry.backoff", lambda failures: float(2 ** (failures - 1)))
+
+
+@pytest.mark.usefixtures("full_backoff")
+def test_attempts_are_made_again_after_growing_waits() -> None:
+    slept: list[float] = []
+    assert with_retries(failing(again(), again(), again()), RetryPolicy(3), slept.append) == "done"
+    assert slept == [1, 2, 4]
+
+
+@pytest.mark.usefixtures("full_backoff")
+@pytest.mark.parametrize(
+    ("asked", "longest", "waited"),
+    [
+        pytest.param(None, 60.0, 1.0, id="not asked for"),
+        pytest.param(0.0, 60.0, 1.0, id="shorter than the backoff"),
+        pytest.param(7.0, 60.0, 7.0, id="longer"),
+        pytest.param(600.0, 60.0, 60.0, id="longer than is honored"),
+        pytest.param(7.0, 0.0, 1.0, id="honored by somebody else"),
+    ],
+)
+def test_wait_is_the_longer_of_backoff_and_retry_after(
+    asked: float | None, longest: float, waited: float
+) -> None:
+    slept: list[float] = []
+    with_retries(failing(again(asked)), RetryPolicy(1, longest), slept.append)
+    assert slept == [waited]
+
+
+@pytest.mark.parametrize("max_retries", [0, 1, 3])
+def test_last_error_is_raised_after_as_many_attempts_as_allowed(max_retries: int) -> None:
+    errors = [again() for _ in range(9)]
+    failed: list[FailedAttempt] = []
+    policy = RetryPolicy(max_retries)
+    with pytest.raises(TransientError) as caught:
+        with_retries(failing(*errors), policy, lambda seconds: None, failed.append)
+    assert caught.value is errors[max_retries]
+    assert [one.failures for one in failed] == list(range(1, policy.max_attempts + 1))
+    assert [one.error for one in failed] == errors[: policy.max_attempts]
+    assert [one.wait is None for one in failed] == [False] * max_retries + [True]
+
+
+def test_other_errors_end_it_at_once() -> None:
+    slept: list[float] = []
+    with pytest.raises(PermanentError):
+        with_retries(failing(PermanentError("not_found", "404")), RetryPolicy(3), slept.append)
+    assert slept == []
+
+
+def test_failures_that_were_vain_do_not_count() -> None:
+    vain, failed = iter([False, False, True, False, False]), []
+
+    def note(one: FailedAttempt) -> None:
+        failed.append(one.failures)
+
+    with pytest.raises(TransientError):
+        with_retries(
+            failing(*[again()] * 9), RetryPolicy(2), lambda seconds: None, note, was_vain=lambda: next(vain)
+        )
+    assert failed == [1, 2, 1, 2, 3]
+
+
+def test_stop_ends_the_wait_at_once() -> None:
+    stop = threading.Event()
+    timer = threading.Timer(0.05, stop.set)
+    timer.start()
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        with_retries(failing(again(asked=50.0)), RetryPolicy(3), unless_stopped(stop))
+    assert time.monotonic() - began < 10
 
 
 _DATE_PARTS = st.sampled_from(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cdn2s3.errors import UsageError
 from cdn2s3.settings.declarations import REQUIRED, CollectionSettings, MigrationSettings
-from cdn2s3.settings.loading import AWS_NAMES, build, load, redacted_values
+from cdn2s3.settings.loading import AWS_NAMES, StartNotes, build, load, redacted_values
 from tests.properties import examples
 
 WHERE = Path("migration.env")
@@ -41,7 +41,7 @@ CHECKPOINT_INTERVAL=10000 API_PAGINATION=page API_PAGE_PARAM=page API_FIRST_PAGE
 API_PER_PAGE_PARAM=per_page API_OFFSET_PARAM=offset API_CURSOR_PARAM=cursor API_CURSOR_FIELD=next_cursor
 API_NEXT_FIELD=next API_URLS_FIELD= API_ITEMS_FIELD= API_TOTAL_FIELD= API_TIMEOUT=30 MAX_RETRIES=3
 LOT_FILES=data/lots/**/lot_*_images.json LOT_URL_KEYS=image_url,thumb_url
-URL_PREFIX=https://d278yjzsv5tla9.cloudfront.net/ EXPECTED_TOTAL=4000000 DEFAULT_REGION=us-west-2 CA_BUNDLE=
+URL_PREFIX=https://d278yjzsv5tla9.cloudfront.net/ EXPECTED_TOTAL= DEFAULT_REGION=us-west-2 CA_BUNDLE=
 LOG_LEVEL=INFO"""
 MIGRATION = """SOURCE_URLS_FILE=urls.txt DESTINATION_BUCKET=! DESTINATION_BUCKET_FALLBACK=
 EXPECTED_BUCKET_OWNER= DESTINATION_PREFIX=images/ PRESERVE_PATH_STRUCTURE=false STRIP_PATH_PREFIX=
@@ -187,20 +187,22 @@ def test_bad_value_draws_no_second_complaint_about_what_it_decides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "nearest"),
+    ("name", "meant"),
     [
         ("CONCURENCY", "CONCURRENCY"),
         ("concurrency", "CONCURRENCY"),
         ("BUCKET", "DESTINATION_BUCKET"),
         ("AWS_SECRET_KEY", "AWS_SECRET_ACCESS_KEY"),
-        ("ZZZ", ""),
-        ("Z" * 100_000, ""),
+        ("ZZZ", None),
+        ("FOO", None),
+        ("Z" * 100_000, None),
     ],
-    ids=lambda text: text[:20] or "any",
+    ids=lambda text: str(text)[:20],
 )
-def test_unknown_setting_is_refused_with_the_nearest_known_name(name: str, nearest: str) -> None:
+def test_unknown_setting_is_refused_with_the_name_that_was_meant(name: str, meant: str | None) -> None:
     (problem,) = _problems(MigrationSettings, {**BUCKET, name: "1"})
-    assert re.fullmatch(rf"  - {name} is no setting; did you mean {nearest or '[A-Z_]+'}\?", problem)
+    hint = f"did you mean {meant}?" if meant else "docs/settings.md lists them all"
+    assert problem == f"  - {name} isn't a setting; {hint}"
 
 
 @pytest.mark.parametrize(
@@ -214,7 +216,7 @@ def test_unknown_setting_is_refused_with_the_nearest_known_name(name: str, neare
 def test_setting_of_the_other_file_is_told_where_it_belongs(kind: type, name: str, file: str) -> None:
     values = {"API_BASE_URL": "https://api.test/"} if kind is CollectionSettings else BUCKET
     (problem,) = _problems(kind, {**values, name: "1"})
-    assert problem == f"  - {name} is no setting of this file: it belongs into {file}"
+    assert problem == f"  - {name} isn't a setting of this file; move it to {file}"
 
 
 def test_unknown_setting_with_control_characters_is_shown_escaped() -> None:
@@ -296,7 +298,7 @@ def test_settings_of_any_text_are_reproduced_or_refused(kind: type) -> None:
 def _load(folder: Path, content: str, environment: dict[str, str]) -> MigrationSettings:
     file = folder / "migration.env"
     file.write_text("DESTINATION_BUCKET=my-images\n" + content)
-    return load(MigrationSettings, file, environment)
+    return load(MigrationSettings, file, environment)[0]
 
 
 def test_load_hands_the_aws_names_to_the_sdk(tmp_path: Path) -> None:
@@ -326,6 +328,105 @@ def test_load_refused_hands_nothing_over(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="CONCURRENCY='x'"):
         _load(tmp_path, "AWS_PROFILE=mover\nCONCURRENCY=x\n", environment)
     assert environment == {}
+
+
+def _notes(folder: Path, kind: type, content: str, environment: dict[str, str]) -> StartNotes:
+    file = folder / "my.env"
+    file.write_text(content)
+    return load(kind, file, environment)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        pytest.param("CONCURENCY", "CONCURRENCY", id="left out"),
+        pytest.param("CONCURRRENCY", "CONCURRENCY", id="once too often"),
+        pytest.param("CONCURRANCY", "CONCURRENCY", id="another letter"),
+        pytest.param("CONCURRENYC", "CONCURRENCY", id="swapped"),
+        pytest.param("concurency", "CONCURRENCY", id="small letters"),
+        pytest.param("BANDWITH_LIMIT_MBPS", "BANDWIDTH_LIMIT_MBPS", id="in the middle"),
+        pytest.param("AWS_ACESS_KEY_ID", "AWS_ACCESS_KEY_ID", id="a name of the SDK"),
+    ],
+)
+def test_misspelled_variable_of_the_environment_is_a_warning(name: str, meant: str, tmp_path: Path) -> None:
+    notes = _notes(tmp_path, MigrationSettings, "DESTINATION_BUCKET=my-images\n", {name: CANARY})
+    assert notes.warnings == (
+        f"{name}, set in the environment, isn't a setting and has no effect; did you mean {meant}?",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("API_TOKEN", "did you mean API_AUTH_TOKEN?"),
+        ("API_RATELIMIT", "did you mean API_RATE_LIMIT?"),
+        ("API_XYZ123", "docs/settings.md lists them all"),
+    ],
+)
+def test_variable_that_begins_with_api_is_a_warning_where_the_api_is_asked(
+    name: str, hint: str, tmp_path: Path
+) -> None:
+    notes = _notes(tmp_path, CollectionSettings, "SOURCE=lots\n", {name: CANARY})
+    assert [warning.partition("; ")[2] for warning in notes.warnings] == [hint]
+
+
+def test_variables_of_others_are_no_warning(tmp_path: Path) -> None:
+    others = {"PATH": "/bin", "CONCURRENT": "1", "API_TOKEN": "x", "API_TIMEOUT": "3", "AWS_REGIONS_": "x"}
+    assert _notes(tmp_path, MigrationSettings, "DESTINATION_BUCKET=my-images\n", others).warnings == ()
+
+
+def test_effective_settings_are_those_that_differ_with_where_each_came_from(tmp_path: Path) -> None:
+    content = (
+        f"API_BASE_URL=https://api.test/v1?key={CANARY}\nAPI_AUTH_TOKEN={CANARY}\nMAX_RETRIES=3\n"
+        "API_RATE_LIMIT=5\nRESULTS_PER_PAGE=50\n"
+    )
+    notes = _notes(tmp_path, CollectionSettings, content, {"API_RATE_LIMIT": "7"})
+    assert notes.effective.splitlines() == [
+        "Settings that differ from the defaults:",
+        f"API_BASE_URL=https://api.test/v1?*** ({tmp_path}/my.env)",
+        f"API_AUTH_TOKEN=*** ({tmp_path}/my.env)",
+        "API_RATE_LIMIT=7 (environment)",
+        f"RESULTS_PER_PAGE=50 ({tmp_path}/my.env)",
+    ]
+
+
+@pytest.mark.parametrize("region", ["us-west-2", "cn-north-1", "us-gov-east-1", "eu-central-2"])
+def test_region_that_aws_has_is_taken(region: str) -> None:
+    assert _migration({"AWS_REGION": region}).aws_region == region
+
+
+@pytest.mark.parametrize(
+    ("region", "hint"), [("us-wset-2", "; did you mean us-west-2? A region"), ("aws-global", "; ")]
+)
+def test_region_that_aws_does_not_have_is_refused(region: str, hint: str) -> None:
+    (problem,) = _problems(MigrationSettings, {**BUCKET, "AWS_REGION": region})
+    assert problem.startswith(f"  - AWS_REGION={region!r} isn't a region that botocore ")
+    assert hint in problem
+
+
+def test_region_that_aws_does_not_have_is_only_noted_for_another_store(tmp_path: Path) -> None:
+    content = "DESTINATION_BUCKET=my-images\nAWS_REGION=auto\nAWS_ENDPOINT_URL=https://store.test\n"
+    notes = _notes(tmp_path, MigrationSettings, content, {})
+    assert "not a region of AWS: the store at AWS_ENDPOINT_URL has to know it" in notes.effective
+
+
+@pytest.mark.parametrize(
+    ("values", "is_refused"),
+    [
+        pytest.param({"API_AUTH_TOKEN": f"Bearer {CANARY}"}, True, id="the default"),
+        pytest.param({"API_AUTH_TOKEN": f"bearer {CANARY}"}, True, id="small letters"),
+        pytest.param({"API_AUTH_TOKEN": f"Token {CANARY}", "API_AUTH_SCHEME": "Token"}, True, id="another"),
+        pytest.param({"API_AUTH_TOKEN": f"Bearer {CANARY}", "API_AUTH_SCHEME": ""}, False, id="no scheme"),
+        pytest.param({"API_AUTH_TOKEN": f"Bearer{CANARY}"}, False, id="part of the token"),
+    ],
+)
+def test_scheme_pasted_with_the_token_is_refused(values: dict[str, str], is_refused: bool) -> None:
+    if not is_refused:
+        build(CollectionSettings, {**API, **values}, {}, WHERE)
+        return
+    (problem,) = _problems(CollectionSettings, {**API, **values})
+    assert "remove that word from API_AUTH_TOKEN" in problem
+    assert CANARY not in problem
 
 
 def test_aws_names_are_no_settings_of_ours() -> None:

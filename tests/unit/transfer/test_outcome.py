@@ -9,11 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdn2s3.errors import PermanentError
 from cdn2s3.executors.base import TaskQueue
 from cdn2s3.records import Task
-from cdn2s3.resilience.circuit_breaker import ATTEMPTS_UNTIL_DOWN, Endpoint
+from cdn2s3.resilience.circuit_breaker import FAILURES_TO_OPEN
+from cdn2s3.resilience.endpoint import Endpoint
 from cdn2s3.transfer.outcome import Done, FailureAttribution, FailureEvidence, Result
 from tests.properties import examples
+
+REFUSED = PermanentError("forbidden", "the CDN answered 403", doubtful=True, status=403)
 
 
 def test_feed_hands_out_what_was_put_in_before_the_list() -> None:
@@ -74,14 +78,14 @@ def new_side(clock: Clock) -> Endpoint:
 
 def fail(endpoint: Endpoint, count: int) -> None:
     for ticket in [endpoint.acquire() for _ in range(count)]:
-        endpoint.failed(ticket, "403")
+        endpoint.failed(ticket, REFUSED)
 
 
 def test_certain_results_and_second_chances_are_not_held() -> None:
     endpoint = new_side(Clock())
     attribution = FailureAttribution({"source": endpoint})
-    assert not attribution.hold(Done(Task("u"), Result("u", "k", cause="not_found")))
-    assert not attribution.hold(failed(endpoint, "u", retry_after_recovery=True))
+    assert not attribution.defer(Done(Task("u"), Result("u", "k", cause="not_found")))
+    assert not attribution.defer(failed(endpoint, "u", retry_after_recovery=True))
     assert len(attribution) == 0
 
 
@@ -90,11 +94,11 @@ def test_failure_is_its_own_after_a_later_success() -> None:
     older = endpoint.acquire()
     fail(endpoint, 1)
     attribution, done = FailureAttribution({"source": endpoint}), failed(endpoint, "u")
-    assert attribution.hold(done)
+    assert attribution.defer(done)
     endpoint.succeeded(older)  # began before the failure: tells nothing of the time after it
-    assert attribution.settle() == ([], [])
+    assert attribution.resolve() == ([], [])
     endpoint.succeeded(endpoint.acquire())
-    assert attribution.settle() == ([done], [])
+    assert attribution.resolve() == ([done], [])
     assert len(attribution) == 0
 
 
@@ -117,9 +121,9 @@ def test_failures_that_all_met_at_that_time_get_one_more_chance(
         endpoint.succeeded(endpoint.acquire())
     attribution = FailureAttribution({"source": endpoint})
     done = failed(endpoint, "u", started_after=started_after, cause_before=cause_before)
-    assert attribution.hold(done)
+    assert attribution.defer(done)
     endpoint.succeeded(endpoint.acquire())  # the side works again, or still
-    assert attribution.settle() == (
+    assert attribution.resolve() == (
         ([done], []) if is_certain else ([], [Task("u", retry_after_recovery=True)])
     )
     assert len(attribution) == 0
@@ -130,16 +134,16 @@ def test_failures_of_an_outage_are_done_again_as_if_untried() -> None:
     endpoint = new_side(clock)
     attribution = FailureAttribution({"source": endpoint})
     fail(endpoint, 1)
-    attribution.hold(failed(endpoint, "early"))
-    fail(endpoint, ATTEMPTS_UNTIL_DOWN)
-    attribution.hold(failed(endpoint, "late"))
-    assert attribution.settle() == ([], [])
+    attribution.defer(failed(endpoint, "early"))
+    fail(endpoint, FAILURES_TO_OPEN)
+    attribution.defer(failed(endpoint, "late"))
+    assert attribution.resolve() == ([], [])
     clock.now = 5
-    endpoint.failed(endpoint.acquire(), "403")  # the first probe: still down, so it is an outage
-    assert attribution.settle() == ([], [])
+    endpoint.failed(endpoint.acquire(), REFUSED)  # the first probe: still down, so it is an outage
+    assert attribution.resolve() == ([], [])
     clock.now = 15
     endpoint.succeeded(endpoint.acquire())
-    certain, again = attribution.settle()
+    certain, again = attribution.resolve()
     assert certain == []
     assert again == [Task("early"), Task("late")]
 
@@ -148,50 +152,50 @@ def test_failures_of_a_side_that_was_well_at_its_first_probe_get_one_more_chance
     clock = Clock()
     endpoint = new_side(clock)
     attribution = FailureAttribution({"source": endpoint})
-    fail(endpoint, ATTEMPTS_UNTIL_DOWN - 1)
-    attribution.hold(failed(endpoint, "u"))
+    fail(endpoint, FAILURES_TO_OPEN - 1)
+    attribution.defer(failed(endpoint, "u"))
     fail(endpoint, 1)
     clock.now = 5
     endpoint.succeeded(endpoint.acquire())
-    assert attribution.settle() == ([], [Task("u", retry_after_recovery=True)])
+    assert attribution.resolve() == ([], [Task("u", retry_after_recovery=True)])
 
 
 def test_what_is_held_at_the_end_is_certain() -> None:
     endpoint = new_side(Clock())
     attribution, done = FailureAttribution({"source": endpoint}), failed(endpoint, "u")
-    attribution.hold(done)
-    assert attribution.give_up() == ([done], [])
-    assert attribution.give_up() == ([], [])
+    attribution.defer(done)
+    assert attribution.resolve_all() == ([done], [])
+    assert attribution.resolve_all() == ([], [])
 
 
 def test_sides_in_doubt_are_those_of_held_failures_that_are_not_down() -> None:
     endpoint, other = new_side(Clock()), Endpoint("bucket", 500, 1e9, threading.Event(), clock=Clock())
     attribution = FailureAttribution({"source": endpoint, "bucket": other})
     assert attribution.endpoints_in_doubt() == []
-    attribution.hold(failed(endpoint, "u"))
-    attribution.hold(failed(endpoint, "v"))
+    attribution.defer(failed(endpoint, "u"))
+    attribution.defer(failed(endpoint, "v"))
     assert attribution.endpoints_in_doubt() == [endpoint]
-    fail(endpoint, ATTEMPTS_UNTIL_DOWN)
+    fail(endpoint, FAILURES_TO_OPEN)
     assert attribution.endpoints_in_doubt() == []
 
 
 def test_failures_of_a_side_that_did_not_answer_when_asked_are_done_again_as_if_untried() -> None:
     endpoint = Endpoint("source", 500, 1e9, threading.Event(), probe=lambda: False, clock=Clock())
     attribution = FailureAttribution({"source": endpoint})
-    attribution.hold(failed(endpoint, "u"))
+    attribution.defer(failed(endpoint, "u"))
     endpoint.ask()
-    assert attribution.give_up() == ([], [Task("u")])
+    assert attribution.resolve_all() == ([], [Task("u")])
 
 
 def test_what_is_held_at_the_end_is_done_again_while_its_side_is_down() -> None:
     clock = Clock()
     endpoint = new_side(clock)
     attribution = FailureAttribution({"source": endpoint})
-    attribution.hold(failed(endpoint, "early"))
-    fail(endpoint, ATTEMPTS_UNTIL_DOWN)
-    attribution.hold(failed(endpoint, "late"))
-    assert attribution.settle() == ([], [])
-    assert attribution.give_up() == (
+    attribution.defer(failed(endpoint, "early"))
+    fail(endpoint, FAILURES_TO_OPEN)
+    attribution.defer(failed(endpoint, "late"))
+    assert attribution.resolve() == ([], [])
+    assert attribution.resolve_all() == (
         [],
         [Task("early", retry_after_recovery=True), Task("late", retry_after_recovery=True)],
     )
@@ -202,11 +206,11 @@ def test_second_chance_that_meets_a_side_that_is_down_is_held() -> None:
     clock = Clock()
     endpoint = new_side(clock)
     attribution = FailureAttribution({"source": endpoint})
-    fail(endpoint, ATTEMPTS_UNTIL_DOWN)
-    assert attribution.hold(failed(endpoint, "u", retry_after_recovery=True))
+    fail(endpoint, FAILURES_TO_OPEN)
+    assert attribution.defer(failed(endpoint, "u", retry_after_recovery=True))
     clock.now = 5
-    endpoint.failed(endpoint.acquire(), "403")  # it is an outage
-    assert attribution.give_up() == ([], [Task("u")])
+    endpoint.failed(endpoint.acquire(), REFUSED)  # it is an outage
+    assert attribution.resolve_all() == ([], [Task("u")])
 
 
 @examples(200)
@@ -232,10 +236,10 @@ def test_each_held_failure_is_settled_once_and_only_as_the_history_allows(steps:
             else:
                 fail(endpoint, 1 if step == "fail" or down else 50)
         elif step == "hold":
-            assert attribution.hold(failed(endpoint, str(number)))
+            assert attribution.defer(failed(endpoint, str(number)))
             held[str(number)] = {"success": False, "down": down}
         else:
-            certain, again = attribution.settle()
+            certain, again = attribution.resolve()
             for url in [done.task.url for done in certain]:
                 assert held.pop(url) == {"success": True, "down": False}
             for task in again:
@@ -246,6 +250,6 @@ def test_each_held_failure_is_settled_once_and_only_as_the_history_allows(steps:
         if endpoint.health().down_for is not None:
             for seen in held.values():
                 seen["down"] = True
-    certain, again = attribution.give_up()
+    certain, again = attribution.resolve_all()
     assert len(certain) + len(again) == len(held)
     assert not certain or endpoint.health().down_for is None

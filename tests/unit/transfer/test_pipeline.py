@@ -19,13 +19,13 @@ from cdn2s3.destinations.s3.destination import Bucket
 from cdn2s3.destinations.s3.multipart import PART_BYTES
 from cdn2s3.errors import Cancelled, FatalError
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.resilience.circuit_breaker import Endpoint
+from cdn2s3.resilience.endpoint import Endpoint
 from cdn2s3.resilience.rate_limit import Bandwidth
+from cdn2s3.resilience.retry import RetryPolicy
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import build
-from cdn2s3.transfer import pipeline as under_test
 from cdn2s3.transfer.outcome import Result
-from cdn2s3.transfer.pipeline import Endpoints, RetryPolicy, Transfer
+from cdn2s3.transfer.pipeline import Endpoints, Transfer, TransferPolicy
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
 from tests.fakes.source import SourceServer
@@ -63,7 +63,7 @@ Make = Callable[..., World]
 def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     for name, value in {**KEYS, "AWS_EC2_METADATA_DISABLED": "true"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(under_test, "backoff", lambda failures: 0.001)
+    monkeypatch.setattr("cdn2s3.resilience.retry.backoff", lambda failures: 0.001)
     closing: list[Callable[[], None]] = []
 
     @contextmanager
@@ -93,7 +93,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         )
         transfer = Transfer(
             images, store, endpoints, BodyReader("image", settings.max_buffer_bytes, settings.integrity, PART_BYTES),
-            BufferPool(400_000_000, stop), Bandwidth(0), RetryPolicy(3, 2.0, 5.0), stop,
+            BufferPool(400_000_000, stop), Bandwidth(0), TransferPolicy(RetryPolicy(3), 2.0, 5.0), stop,
         )  # fmt: skip
         return World(source, bucket, settings, transfer)
 
@@ -324,7 +324,7 @@ def test_stop_ends_a_download(make: Make) -> None:
     with pytest.raises(Cancelled):
         world.move("a.jpg", "stall_body")
     timer.join()
-    assert [endpoint._in_flight for endpoint in world.transfer.endpoints] == [0, 0]
+    assert [endpoint.in_flight for endpoint in world.transfer.endpoints] == [0, 0]
 
 
 def test_body_waits_for_room(make: Make) -> None:

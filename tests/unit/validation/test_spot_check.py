@@ -20,10 +20,11 @@ from cdn2s3.destinations.s3.multipart import PART_BYTES
 from cdn2s3.errors import Cancelled, FatalError
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker, Naming
+from cdn2s3.resilience.retry import RetryPolicy
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
 from cdn2s3.state.ledger import Completed
-from cdn2s3.transfer.pipeline import RetryPolicy
+from cdn2s3.transfer.pipeline import TransferPolicy
 from cdn2s3.validation.expected import ADOPTED, COMPLETED, DIFFERS, SEEN
 from cdn2s3.validation.spot_check import Body, Check, SpotCheck, drawn
 from tests.fakes.rules import Rule
@@ -49,7 +50,7 @@ class Both:
             BodyReader("image", MAX_BUFFER, "md5", PART_BYTES),
             KeyMaker(Naming(source.url_prefix, "images/", preserve=False)),
             BufferPool(POOL_BYTES, self.stop),
-            RetryPolicy(max_retries, 2.0, 2.0),
+            TransferPolicy(RetryPolicy(max_retries), 2.0, 2.0),
             self.stop,
         )
 
@@ -186,7 +187,7 @@ def test_check_that_no_other_would_pass_either(both: Callable[..., Both], fault:
 
 
 def test_check_with_faults_that_pass(both: Callable[..., Both], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cdn2s3.validation.spot_check.backoff", lambda failures: 0.0)
+    monkeypatch.setattr("cdn2s3.resilience.retry.backoff", lambda failures: 0.0)
     one = both(max_retries=2)
     url = one.source.url_of("a", fault="503.1")
     one.s3.put("bucket", "images/a", one.source.body(url))

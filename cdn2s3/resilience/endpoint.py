@@ -1,0 +1,252 @@
+"""One endpoint of a run, the source or the bucket: how many attempts it gets at once, and when none.
+
+A ConcurrencyLimiter and a CircuitBreaker under one lock, and what waits for them. While the circuit is open all
+workers wait, one probe is made at growing intervals, and once it closes the URLs caught in the outage start
+afresh. Open for OUTAGE_LIMIT: the run stops.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Callable, NamedTuple, Optional, Union
+
+from cdn2s3.errors import Cancelled, FatalError, PermanentError, TransientError
+from cdn2s3.resilience.circuit_breaker import CircuitBreaker, CircuitState
+from cdn2s3.resilience.concurrency_limiter import ConcurrencyLimiter
+from cdn2s3.text import duration
+
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY = 0.5  # seconds between two looks at the clock and the stop flag while waiting
+
+# True: the endpoint works; False: it does not; None: nothing to ask it is known, let a real attempt find out.
+Probe = Callable[[], Optional[bool]]
+
+AttemptError = Union[TransientError, PermanentError]
+
+
+class Permit(NamedTuple):
+    """Leave to make one attempt."""
+
+    number: int  # attempts are numbered in the order in which they begin
+    is_probe: bool  # True: the circuit is half-open, and this attempt finds out whether the endpoint works
+
+
+class LastFailure(NamedTuple):
+    """The newest attempt that failed and may be the endpoint's fault."""
+
+    cause: str  # a name in errors.CAUSES
+    message: str  # for a person
+    status: int | None  # of the HTTP answer; None where there was none
+
+
+class EndpointState(NamedTuple):
+    """An endpoint at one moment, for progress and for judging failures."""
+
+    newest_attempt: int  # number of the newest attempt
+    newest_success: int  # number of the newest attempt that succeeded
+    times_opened: int  # how often the circuit opened
+    outages: int  # how often the first probe failed after that
+    limit: int  # attempts admitted at once
+    down_for: float | None  # seconds since the circuit opened; None when it is closed
+    next_probe_in: float | None  # seconds; None when it is closed
+    last_failure: LastFailure | None  # None: there was none
+
+
+class Endpoint:
+    """Admit attempts at one endpoint; shared by all workers.
+
+    name is "source" or "bucket"; workers is how many there are; probe asks the endpoint for something it gave
+    before, in the thread of a worker that waits.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        workers: int,
+        outage_limit: float,
+        stop: threading.Event,
+        probe: Probe = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.workers = workers
+        self._outage_limit = outage_limit
+        self._stop = stop
+        self._probe = probe
+        self._clock = clock
+        self._changed = threading.Condition()  # guards all below
+        self._limiter = ConcurrencyLimiter(workers)
+        self._breaker = CircuitBreaker()
+        self._newest_attempt = 0
+        self._newest_success = 0
+        self._last_failure: LastFailure | None = None
+        self._advice = ""
+
+    def acquire(self) -> Permit:
+        """Wait until an attempt may be made; raise Cancelled, or FatalError when the outage lasts too long."""
+        while True:
+            with self._changed:
+                if not self._wait_for_turn():
+                    return self._admitted(is_probe=False)
+            try:
+                works = self._probe()
+            except BaseException:
+                with self._changed:
+                    self._breaker.end_probe()  # let another worker probe
+                raise
+            with self._changed:
+                if works is None:
+                    return self._admitted(is_probe=True)
+                self._breaker.end_probe()
+                if works:
+                    self._newest_success = self._newest_attempt
+                    self._recovered()
+                else:
+                    self._breaker.probe_failed(self._clock())
+
+    def _wait_for_turn(self) -> bool:
+        """Wait, under the lock, until an attempt (False) or a probe (True) may be made by this thread."""
+        while True:
+            if self._stop.is_set():
+                raise Cancelled
+            breaker, limiter, now = self._breaker, self._limiter, self._clock()
+            if not breaker.is_closed:
+                self._check_outage_limit(now)
+                wait = breaker.probe_in(now)
+                if wait <= 0 and breaker.state is CircuitState.OPEN:
+                    breaker.begin_probe()
+                    return True
+            else:
+                wait = limiter.pause_left(now)
+                if wait <= 0:
+                    if limiter.has_room:
+                        return False
+                    wait = _LOOK_EVERY
+            self._changed.wait(min(max(wait, 0.001), _LOOK_EVERY))
+
+    def _check_outage_limit(self, now: float) -> None:
+        down_for = self._breaker.open_for(now)
+        if down_for is not None and down_for >= self._outage_limit:
+            raise FatalError(
+                f"the {self.name} has been down for {down_for:.0f} s, longer than OUTAGE_LIMIT "
+                f"({self._why}). {self._advice or 'When it is well again, run the same command: it resumes.'}"
+            )
+
+    def _admitted(self, is_probe: bool) -> Permit:
+        self._limiter.in_flight += 1
+        self._newest_attempt += 1
+        return Permit(self._newest_attempt, is_probe)
+
+    def succeeded(self, permit: Permit) -> None:
+        """Report that the endpoint has answered the attempt (a 404 is an answer too)."""
+        with self._changed:
+            self._left(permit)
+            self._newest_success = max(self._newest_success, permit.number)
+            if not self._breaker.is_closed:
+                self._recovered()
+                return
+            self._breaker.succeeded()
+            if self._limiter.succeeded():
+                self._changed.notify_all()
+
+    def failed(self, permit: Permit, error: AttemptError, advice: str = "") -> None:
+        """Report an attempt that failed with error, in a way that may be the endpoint's fault.
+
+        A Retry-After holds everybody back, for LONGEST_WAIT at most; advice is what a person could do when the
+        circuit opens for it.
+        """
+        with self._changed:
+            self._left(permit)
+            self._last_failure = LastFailure(error.cause, error.message, error.status)
+            self._advice = advice
+            now = self._clock()
+            if error.cause == "throttled":
+                self._limiter.throttled(now)
+            if isinstance(error, TransientError) and error.retry_after:
+                self._limiter.pause(now, error.retry_after)
+            if self._breaker.failed(now, permit.is_probe):
+                self._log_outage()
+
+    def release(self, permit: Permit) -> None:
+        """Report an attempt that shows nothing about the endpoint (it was stopped)."""
+        with self._changed:
+            self._left(permit)
+
+    def ask(self) -> None:
+        """Probe the endpoint while nobody is at work on it; when it does not answer, that is an outage.
+
+        For the last failures of a run: too few to open the circuit, and nothing comes after them that could
+        show that the endpoint works. Raise what the probe raises.
+        """
+        if self._probe() is not False:
+            return
+        with self._changed:
+            if self._breaker.is_closed:
+                self._breaker.open(self._clock())
+                self._log_outage()
+                self._breaker.probe_failed(self._clock())
+
+    def _left(self, permit: Permit) -> None:
+        self._limiter.in_flight -= 1
+        if permit.is_probe:
+            self._breaker.end_probe()
+        if self._limiter.is_reduced or not self._breaker.is_closed:
+            self._changed.notify()
+
+    def _log_outage(self) -> None:
+        log.warning(
+            "the %s is down: %s; probing, exit code 3 after %s%s",
+            self.name,
+            self._why,
+            duration(self._outage_limit),
+            f". {self._advice}" if self._advice else "",
+        )
+
+    def _recovered(self) -> None:
+        if not self._breaker.is_closed:
+            log.warning("the %s is up again", self.name)
+        self._breaker.close()
+        self._limiter.restart()
+        self._changed.notify_all()
+
+    @property
+    def _why(self) -> str:
+        return self._last_failure.message if self._last_failure else ""
+
+    def health(self) -> EndpointState:
+        """Return how the endpoint is now."""
+        with self._changed:
+            now = self._clock()
+            return EndpointState(
+                self._newest_attempt,
+                self._newest_success,
+                self._breaker.times_opened,
+                self._breaker.outages,
+                self._limiter.limit,
+                self._breaker.open_for(now),
+                None if self._breaker.is_closed else max(0.0, self._breaker.probe_in(now)),
+                self._last_failure,
+            )
+
+    @property
+    def outages(self) -> int:
+        """How often the circuit opened and the first probe failed too."""
+        return self._breaker.outages
+
+    @property
+    def newest_attempt(self) -> int:
+        """The number of the newest attempt."""
+        return self._newest_attempt
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts are being made."""
+        return self._limiter.in_flight
+
+    def wake(self) -> None:
+        """Let everybody who waits here look at the stop flag now."""
+        with self._changed:
+            self._changed.notify_all()

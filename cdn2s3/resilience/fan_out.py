@@ -1,0 +1,60 @@
+"""Fan-out: do one thing for each of many items in a few threads, with a bounded number of them under way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from itertools import islice
+from typing import Callable, TypeVar
+
+LOOK_EVERY = 0.1  # seconds between two calls of on_wait while nothing is done
+
+Item = TypeVar("Item")
+Returned = TypeVar("Returned")
+
+
+@contextmanager
+def fan_out(
+    work: Callable[[Item], Returned],
+    items: Iterable[Item],
+    workers: int,
+    stop: threading.Event,
+    on_wait: Callable[[], object] | None = None,
+) -> Iterator[Iterator[Returned]]:
+    """Give what work returns for each of items, in the order in which it is done, from so many threads.
+
+    items are taken in the calling thread, twice as many as there are workers at most before a result is; on_wait is
+    called in it too, every LOOK_EVERY seconds at least. What work raises is raised where its result would come.
+    A block that is left before the last result sets stop: what is under way ends early, and is waited for; its
+    results are dropped.
+    """
+    under_way: set[Future[Returned]] = set()
+    with ThreadPoolExecutor(workers, thread_name_prefix="fan-out") as pool:
+        try:
+            yield _results(pool, under_way, (work, items), 2 * workers, on_wait)
+        finally:
+            if under_way:
+                stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _results(
+    pool: ThreadPoolExecutor,
+    under_way: set[Future[Returned]],
+    job: tuple[Callable[[Item], Returned], Iterable[Item]],
+    most: int,
+    on_wait: Callable[[], object] | None,
+) -> Iterator[Returned]:
+    work, left = job[0], iter(job[1])
+    while True:
+        under_way.update(pool.submit(work, item) for item in islice(left, most - len(under_way)))
+        if not under_way:
+            return
+        done, _ = wait(under_way, LOOK_EVERY if on_wait else None, FIRST_COMPLETED)
+        if on_wait:
+            on_wait()
+        for future in done:
+            under_way.remove(future)
+            yield future.result()

@@ -1,0 +1,50 @@
+"""Where the reports of a validation go, checked before it begins."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from cdn2s3 import file_names
+from cdn2s3.errors import UsageError
+from cdn2s3.settings.declarations import MigrationSettings
+
+
+def report_paths(settings: MigrationSettings, arguments: argparse.Namespace) -> tuple[Path, Path]:
+    """Return where the JSON and the page go; raise UsageError now, not after hours, where they cannot."""
+    for option, path in (("--json", arguments.json), ("--report", arguments.report)):
+        if path is not None:
+            _check_path(option, path)
+    json_path: Path = arguments.json or settings.state_dir / "validation_report.json"
+    page_path: Path = arguments.report or settings.state_dir / "validation_report.html"
+    urls = settings.source_urls_file
+    inputs = [
+        urls,
+        urls.with_name(urls.name + ".lock"),
+        arguments.env_file,
+        *filter(None, [settings.ca_bundle]),
+    ]
+    file_names.refuse_reports(
+        {"--json": json_path, "--report": page_path},
+        {"--json": "validation_report.json", "--report": "validation_report.html"},
+        inputs,
+    )
+    return json_path, page_path
+
+
+def _check_path(option: str, path: Path) -> None:
+    """Raise UsageError when no file can be written to path."""
+    if path.is_dir():
+        raise UsageError(f"{option} {path} is a folder. Name a file.")
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"{option} {path}: there is no folder {path.parent}. Create it, or correct the path."
+        )
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise UsageError(
+            f"{option} {path}: cannot write there: {error.strerror or error}. Correct the path or the "
+            "folder's permissions."
+        ) from error

@@ -1,0 +1,36 @@
+"""The last screen of a validation: the verdict and what it rests upon."""
+
+from __future__ import annotations
+
+from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.text import MB, percentage
+from cdn2s3.validation.comparison import PROMISED, success_rate, verdict
+from cdn2s3.validation.expected import Counts
+from cdn2s3.validation.findings import Findings, Steps
+
+
+def summary(settings: MigrationSettings, findings: Findings, counts: Counts, steps: Steps) -> str:
+    """Return the verdict and what it rests upon, in ten lines or so."""
+    rate = success_rate(counts)
+    kept = "reaches" if rate >= PROMISED else "is below"
+    missing = "".join(f", {number:,} {why}" for why, number in findings.missing.most_common())
+    lines = [
+        f"verdict: {verdict(counts)}",
+        f"{counts.complete:,} of {counts.urls:,} URLs complete: {percentage(rate)} "
+        f"{kept} the target of {percentage(PROMISED)}",
+        f"listed {findings.listed:,} objects, {findings.listed_bytes / MB:,.1f} MB; {findings.unexpected:,} unexpected",
+        f"missing {counts.missing:,}{missing}",
+        f"mismatched {counts.mismatched:,}",
+    ]
+    present = counts.unrecorded + sum(counts.unproven.values())
+    if present:
+        lines.append(f"present, but not proven by a record: {present:,}")
+    lines.append(f"spot check: {findings.spot.text()}")
+    lines.append(f"state, log and report: {settings.state_dir.resolve()}")
+    for repair in steps.repairs:
+        if repair.replaces_objects:
+            lines.append("the next command replaces these objects: look at the file first")
+        lines.append(f"next: {repair.command}")
+    if steps.advice:
+        lines.append(f"next: {steps.advice}")
+    return "\n".join(lines)
