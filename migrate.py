@@ -37,8 +37,7 @@ from cdn2s3.console.logging_setup import ending_in_the_log, say_error
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.progress import Progress
 from cdn2s3.console.signals import Interrupted, Signals
-from cdn2s3.destinations.s3 import capabilities
-from cdn2s3.destinations.s3.client import S3Client
+from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import CAUSES, EXIT_CODES_HELP, FatalError
 from cdn2s3.executors.base import TICK, Executor
 from cdn2s3.executors.process_pool import ProcessPool
@@ -63,7 +62,7 @@ from cdn2s3.settings.loading import load
 from cdn2s3.state import files, ledger, run_binding
 from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.text import duration
-from cdn2s3.transfer.wiring import equip, probe_patiently
+from cdn2s3.transfer.wiring import equip
 
 log = logging.getLogger("migrate")
 
@@ -238,9 +237,9 @@ class Run:
 
 @contextmanager
 def executor(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int) -> Iterator[Executor]:
-    """Contact the bucket, find out what it checks, and give the executor; raise FatalError.
+    """Contact the destination, find out what it checks, and give the executor; raise FatalError.
 
-    All workers share the pooled connections to the CDN and to the bucket, the one S3 client and the ledger,
+    All workers share the pooled connections to the CDN and to the bucket, the one destination and the ledger,
     which appends under its own lock.
     """
     count = process_count(settings)
@@ -251,15 +250,15 @@ def executor(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: 
             processes = ProcessPool(count, most, TICK, settings.state_dir, lock, run_share)
             stack.enter_context(closing(processes))
             processes.start()  # its processes import what they need while the bucket is probed
-        client = S3Client(settings, adapter)
-        probed = probe_patiently(settings, client)
-        capabilities.log_capabilities(probed, settings)
+        destination = open_destination(settings, adapter)
+        destination.prepare()
+        destination.log_capabilities()
         if processes:
             log.info("%d processes with %d workers in all", count, settings.concurrency)
-            processes.equip(settings, probed, count, client.address)
+            processes.equip(settings, destination.handover(), count)
             yield processes
             return
-        transfer = stack.enter_context(closing(equip(settings, client, probed)))
+        transfer = stack.enter_context(closing(equip(settings, destination)))
         pool = stack.enter_context(ThreadPoolExecutor(settings.concurrency, thread_name_prefix="worker"))
         yield ThreadExecutor(pool, settings.concurrency, keys, transfer, ledger)
 

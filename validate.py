@@ -26,9 +26,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from cdn2s3.atomic_file import replacing
-from cdn2s3.cdn.body_reader import BodyReader
-from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
-from cdn2s3.cdn.client import CdnClient
 from cdn2s3.commands.arguments import not_negative
 from cdn2s3.console import rerun_hint, stdio
 from cdn2s3.console.logging_setup import begin as begin_log
@@ -36,12 +33,8 @@ from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.progress import counted_checks, listed_pages
 from cdn2s3.console.signals import Interrupted, Signals
-from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.destinations.s3.destination import probe_key
-from cdn2s3.destinations.s3.iam import policy
-from cdn2s3.destinations.s3.listing import Found, Listing, look
-from cdn2s3.destinations.s3.multipart import PART_BYTES
-from cdn2s3.destinations.s3.objects import Refused
+from cdn2s3.destinations.base import Found, ReadRefused
+from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import (
     EXIT_CODES_HELP,
     EXIT_DONE,
@@ -64,7 +57,6 @@ from cdn2s3.state import run_binding
 from cdn2s3.state.files import held_lock, lock_holder
 from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.state.lines import encode
-from cdn2s3.transfer.pipeline import TransferPolicy
 from cdn2s3.validation import findings as findings_module
 from cdn2s3.validation import spot_check
 from cdn2s3.validation.comparison import (
@@ -192,8 +184,9 @@ class Validation:
         with ExitStack() as stack:
             adapter = PooledAdapter(WORKERS, self.settings.ca_bundle)
             stack.callback(adapter.close)
-            self.client = S3Client(self.settings, adapter)
-            self.findings.endpoint = self.client.endpoint
+            self.destination = open_destination(self.settings, adapter)
+            stack.callback(self.destination.close)
+            self.findings.endpoint = self.destination.endpoint
             self.records = stack.enter_context(
                 Records(self.expected, self.state / COMPLETED, self.state / FAILED)
             )
@@ -248,10 +241,10 @@ class Validation:
 
     def _list(self) -> None:
         """Compare every object that the listing shows; raise FatalError unless it comes to a proper end."""
-        log.info("listing %s under %r", self.settings.destination_bucket, self.settings.destination_prefix)
-        ignored = probe_key(self.settings)
+        log.info("listing %s", self.destination.describe())
+        ignored = self.destination.probe_key
         total = self.expected.counts().urls
-        for page in listed_pages(Listing(self.client, self.settings), total):
+        for page in listed_pages(self.destination.list_pages(), total):
             for found in page:
                 if found.key != ignored:
                     self.findings.listed += 1
@@ -282,11 +275,11 @@ class Validation:
         stop = threading.Event()
         with fan_out(lambda row: self._look(row, stop), rows, WORKERS, stop) as answers:
             for answer in answers:
-                if isinstance(answer, Refused):
+                if isinstance(answer, ReadRefused):
                     self.findings.look_refused = True
                     log.warning(
-                        "HEAD is refused, so what the listing does not show is missing; to look, grant %s",
-                        policy(self.settings, "GetObject"),
+                        "HEAD is refused, so what the listing does not show is missing; to look, %s",
+                        answer.remedy,
                     )
                     return
                 self.findings.looked_at += 1
@@ -296,13 +289,13 @@ class Validation:
         if self.findings.omitted:
             log.warning("the listing left out %s objects that are there", f"{self.findings.omitted:,}")
 
-    def _look(self, row: Missing, stop: threading.Event) -> Found | Refused | None:
+    def _look(self, row: Missing, stop: threading.Event) -> Found | ReadRefused | None:
         """Return what is at the key of row; called by the pool's threads."""
 
-        def attempt() -> Found | Refused | None:
+        def attempt() -> Found | ReadRefused | None:
             try:
-                return look(self.client, row.key, Deadline(self.settings.upload_timeout, stop))
-            except Refused as refused:
+                return self.destination.head(row.key, Deadline(self.settings.upload_timeout, stop))
+            except ReadRefused as refused:
                 return refused
 
         try:
@@ -321,17 +314,7 @@ class Validation:
             return
         log.info("spot check of %s images, seed %d", f"{self.spot.asked:,}", self.spot.seed)
         settings, stop = self.settings, threading.Event()
-        checker = spot_check.SpotCheck(
-            CdnClient(settings.url_prefix, adapter, stop),
-            self.client,
-            BodyReader(settings.content_check, settings.max_buffer_bytes, "md5", PART_BYTES),
-            self.keys,
-            BufferPool(POOL_BYTES, stop),
-            TransferPolicy(
-                RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout
-            ),
-            stop,
-        )
+        checker = spot_check.checker(settings, adapter, self.destination, self.keys, stop)
         draw = random.Random(self.spot.seed)  # noqa: S311  # a sample, not a secret
         numbers = spot_check.drawn(self.expected.states, self.spot.asked, draw)
         self.spot.drawn = min(self.spot.asked, spot_check.checkable(self.expected.states))
@@ -342,7 +325,7 @@ class Validation:
                 self._note_check(number, check)
                 in_a_row = in_a_row + 1 if check.outcome == spot_check.UNANSWERED else 0
                 if check.outcome == spot_check.REFUSED:
-                    self.spot.not_done = f"the bucket refuses GET: grant {policy(settings, 'GetObject')}"
+                    self.spot.not_done = f"the bucket refuses GET: {check.message}"
                 elif in_a_row >= UNANSWERED_LIMIT:
                     self.spot.not_done = f"{in_a_row} in a row without an answer, the last: {check.message}"
                 if self.spot.not_done:

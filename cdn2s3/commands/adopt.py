@@ -17,8 +17,8 @@ from typing import NamedTuple
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.console.signals import Signals
-from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.destinations.s3.listing import Found, Listing
+from cdn2s3.destinations.base import Found
+from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import EXIT_DONE, FatalError
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
@@ -177,7 +177,8 @@ def _adopted(settings: MigrationSettings) -> int:
     keys = key_maker(settings)
     work = look_through(settings, keys).work
     run_binding.bind(settings)
-    with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
-        adopted = adopt(settings, keys, work, Listing(S3Client(settings, adapter), settings))
+    adapter = PooledAdapter(1, settings.ca_bundle)
+    with closing(adapter), closing(open_destination(settings, adapter)) as destination:
+        adopted = adopt(settings, keys, work, destination.list_pages())
     show(with_env_file("\n".join(text(adopted, work.pending))))
     return EXIT_DONE

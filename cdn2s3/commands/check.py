@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from contextlib import closing
 
-from cdn2s3.commands import check_bucket, check_context, check_machine
+from cdn2s3.commands import check_bucket, check_context, check_folder, check_machine
 from cdn2s3.console import rerun_hint
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.signals import Signals
@@ -27,6 +27,15 @@ CHECKS = (
     check_machine.check_source,
     check_machine.check_edge,
 )
+FOLDER_CHECKS = (
+    check_machine.check_versions,
+    check_machine.check_open_files,
+    check_machine.check_input,
+    check_machine.check_disk,
+    check_folder.check_folder,
+    check_folder.check_free_space,
+    check_machine.check_source,
+)
 _EXIT_CODES = {
     check_context.OK: EXIT_DONE,
     check_context.WARNING: EXIT_SOME_FAILED,
@@ -42,7 +51,7 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
     """Print how everything is that a migration needs; return the exit code."""
     findings = []
     with closing(check_context.CheckContext(settings)) as context:
-        for check in CHECKS:
+        for check in FOLDER_CHECKS if settings.destination == "local" else CHECKS:
             for finding in check(context):
                 findings.append(finding)
                 show(rerun_hint.with_env_file(check_context.text(finding)))

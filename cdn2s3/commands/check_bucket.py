@@ -6,9 +6,8 @@ Each permission that only a feature needs is a warning that names the feature.
 from __future__ import annotations
 
 from cdn2s3.commands.check_context import FAILED, NTP, OK, STS, WARNING, CheckContext, CheckResult, failure
-from cdn2s3.destinations.s3 import capabilities
+from cdn2s3.destinations.s3.capabilities import Capabilities, probe_image, probe_key
 from cdn2s3.destinations.s3.client import S3Response
-from cdn2s3.destinations.s3.destination import probe_image, probe_key
 from cdn2s3.destinations.s3.iam import policy, policy_to_put
 from cdn2s3.errors import FatalError, PermanentError, TransientError
 from cdn2s3.settings.declarations import MigrationSettings
@@ -52,8 +51,8 @@ def _refused_put(context: CheckContext, reply: S3Response) -> CheckResult:
     return failure("put", error, _REMEDIES.get(reply.code, "see docs/ec2-setup.md"))
 
 
-def _get(context: CheckContext, probed: capabilities.ProbeResult) -> list[CheckResult]:
-    if probed.guard.can_read:
+def _get(context: CheckContext, probed: Capabilities) -> list[CheckResult]:
+    if probed.can_read:
         return [CheckResult(OK, "get", "the probe was read back")]
     said = (
         "s3:GetObject is refused: what is already there cannot be compared and ends as `unverified`; "
@@ -62,7 +61,7 @@ def _get(context: CheckContext, probed: capabilities.ProbeResult) -> list[CheckR
     return [CheckResult(WARNING, "get", said, policy(context.settings, "GetObject"))]
 
 
-def _delete(context: CheckContext, probed: capabilities.ProbeResult) -> list[CheckResult]:
+def _delete(context: CheckContext, probed: Capabilities) -> list[CheckResult]:
     if probed.can_delete:
         return [CheckResult(OK, "delete", "the probe was deleted")]
     said = f"s3:DeleteObject is refused: the probe stays at {probe_key(context.settings)}; --sample leaves its files"
@@ -85,7 +84,7 @@ def check_guard(context: CheckContext) -> list[CheckResult]:
     probed = context.probed_or_none
     if probed is None:
         return []
-    found, settings = probed.guard, context.settings
+    found, settings = probed, context.settings
     if found.if_none_match:
         overwrite = CheckResult(OK, "overwrite", "If-None-Match is honoured: no existing object is replaced")
     elif settings.on_existing == "overwrite":
@@ -101,8 +100,8 @@ def check_guard(context: CheckContext) -> list[CheckResult]:
     return [overwrite, _checksum(settings, probed)]
 
 
-def _checksum(settings: MigrationSettings, probed: capabilities.ProbeResult) -> CheckResult:
-    found = probed.guard
+def _checksum(settings: MigrationSettings, probed: Capabilities) -> CheckResult:
+    found = probed
     etag = "the ETag is the MD5" if found.etag_is_md5 else "the ETag is no MD5"
     if probed.encrypted_by_kms:
         etag += " (KMS)"
@@ -139,7 +138,7 @@ def _left_by_acl(context: CheckContext) -> list[CheckResult]:
     """Delete the probe object once more; return a warning where a failure leaves it (not a refusal: that is said)."""
     key = probe_key(context.settings)
     try:
-        context.bucket.delete(key, context.deadline())
+        context.objects.delete(key, context.deadline())
     except (TransientError, FatalError, PermanentError) as error:
         remedy = f"aws s3 rm s3://{context.settings.destination_bucket}/{key}"
         return [CheckResult(WARNING, "delete", f"the probe stays at {key}: {error}", remedy)]

@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 from cdn2s3.cdn.client import Head, heads
-from cdn2s3.destinations.s3 import capabilities
+from cdn2s3.destinations.s3.capabilities import Capabilities, probe_capabilities, probe_image, probe_key
 from cdn2s3.destinations.s3.client import S3Client, S3Response
-from cdn2s3.destinations.s3.destination import Bucket, Capabilities, probe_image, probe_key
 from cdn2s3.destinations.s3.iam import Identity, Policy, identity
+from cdn2s3.destinations.s3.objects import Objects
 from cdn2s3.errors import FatalError, MigrationError, TransientError, UsageError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -32,7 +32,6 @@ _WIDTH = 79  # of a terminal's 80 columns
 
 STS = "aws sts get-caller-identity"
 NTP = "sudo chronyc makestep"
-NOTHING_KNOWN = Capabilities(etag_is_md5=False, checksum_refused=False, if_none_match=False, can_read=False)
 
 
 class CheckResult(NamedTuple):
@@ -61,9 +60,9 @@ class CheckContext:
         return S3Client(self.settings, self._adapter)
 
     @cached_property
-    def bucket(self) -> Bucket:
-        """The bucket, of which nothing is known yet; raise FatalError without credentials."""
-        return Bucket(self.settings, self.client, NOTHING_KNOWN)
+    def objects(self) -> Objects:
+        """The bucket's objects; raise FatalError without credentials."""
+        return Objects(self.settings, self.client)
 
     @cached_property
     def identity(self) -> Identity:
@@ -87,15 +86,15 @@ class CheckContext:
     def first_put(self) -> S3Response:
         """The answer to a plain PUT of the probe object; raise TransientError or FatalError."""
         image = probe_image() if self.settings.integrity == "md5" else probe_image()._replace(md5=b"")
-        return self.bucket.put(probe_key(self.settings), image, self.deadline(), False)
+        return self.objects.put(probe_key(self.settings), image, self.deadline(), False)
 
     @cached_property
-    def probed(self) -> capabilities.ProbeResult:
+    def probed(self) -> Capabilities:
         """What the guard probe found out; raise TransientError or FatalError."""
-        return capabilities.probe_capabilities(self.settings, self.client)
+        return probe_capabilities(self.settings, self.objects)
 
     @property
-    def probed_or_none(self) -> capabilities.ProbeResult | None:
+    def probed_or_none(self) -> Capabilities | None:
         """The same, None where the probe cannot be put (check_permissions has named why)."""
         try:
             return self.probed if self.can_sign and self.first_put.status == 200 else None

@@ -20,6 +20,7 @@ from cdn2s3.errors import (
     MigrationError,
     PermanentError,
     TransientError,
+    UsageError,
 )
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -201,6 +202,10 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
     """Create the bucket and print the setting that names it; return the exit code."""
+    if settings.destination != "s3":
+        raise UsageError(
+            "--create-bucket creates a bucket, and DESTINATION=local names a folder. Set DESTINATION=s3."
+        )
     with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
         created = create(settings, lambda chosen: S3Client(chosen, adapter))
     show(with_env_file("\n".join(text(settings, created))))

@@ -120,9 +120,8 @@ def _no_size(answers: Iterable[Head]) -> str:
 def counts_text(settings: MigrationSettings, survey: Survey) -> list[str]:
     """Return the lines that say what is in the input."""
     work = survey.work
-    place = f"s3://{settings.destination_bucket}/{settings.destination_prefix}"
     lines = [
-        f"plan: {settings.source_urls_file} -> {place} ({settings.aws_region})",
+        f"plan: {settings.source_urls_file} -> {settings.destination_text}{_region(settings)}",
         "",
         row("lines", f"{work.lines:,}"),
         row("blank", f"{work.blank:,}"),
@@ -138,6 +137,10 @@ def counts_text(settings: MigrationSettings, survey: Survey) -> list[str]:
     if work.unstripped:
         lines.append(row("unstripped", f"{work.unstripped:,}", "lack STRIP_PATH_PREFIX, keep their path"))
     return lines
+
+
+def _region(settings: MigrationSettings) -> str:
+    return f" ({settings.aws_region})" if settings.destination == "s3" else ""
 
 
 def keys_text(settings: MigrationSettings, work: UrlSurvey) -> list[str]:
@@ -163,11 +166,10 @@ def collisions_text(settings: MigrationSettings, survey: Survey) -> list[str]:
 
 
 def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> list[str]:
-    """Return the lines that say how long it takes and what it costs."""
+    """Return the lines that say how long it takes and what it costs in a bucket."""
     share = 100 * speed.files_per_second / PREFIX_PUTS
     return [
-        row("bytes", bytes_text(found.size), f"{bytes_text(size.mean)} a file, {size.source}"),
-        row("time", duration(found.seconds), f"{speed.files_per_second:,.0f} files/s, {speed.source}"),
+        *time_text(size, speed, found),
         row(
             "requests", dollars(found.puts), f"{found.files:,} PUT at ${table.put_per_thousand:g} a thousand"
         ),
@@ -184,6 +186,14 @@ def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> l
         row(
             "prices", f"of {table.date}", f"{table.source}; yours: {cost_estimate.PRICES_FILE} in this folder"
         ),
+    ]
+
+
+def time_text(size: Sizes, speed: Rate, found: Estimate) -> list[str]:
+    """Return the lines that say how much it is and how long it takes."""
+    return [
+        row("bytes", bytes_text(found.size), f"{bytes_text(size.mean)} a file, {size.source}"),
+        row("time", duration(found.seconds), f"{speed.files_per_second:,.0f} files/s, {speed.source}"),
     ]
 
 
@@ -226,6 +236,10 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
     size = asked_sizes(settings, survey.work, random.Random())  # noqa: S311  # no secret
     speed = cost_estimate.rate(settings, size.mean)
     found = cost_estimate.estimate(survey.todo, size.mean, speed.files_per_second, table)
-    print("\n".join(["", *forecast_text(size, speed, found, table)]))
+    if settings.destination == "local":
+        forecast = time_text(size, speed, found)
+    else:
+        forecast = forecast_text(size, speed, found, table)
+    print("\n".join(["", *forecast]))
     print(with_env_file(f"\nnext: {next_step(settings, survey)}"))
     return EXIT_DONE

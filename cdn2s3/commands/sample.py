@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import os
 import random
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -23,8 +25,7 @@ from cdn2s3.commands.plan import drawn, looked_through, row
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.console.signals import Signals
-from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.destinations.s3.destination import Bucket, probe_key
+from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import (
     CAUSES,
     EXIT_DONE,
@@ -44,7 +45,7 @@ from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.text import MB, duration, redact
 from cdn2s3.transfer.outcome import Result
 from cdn2s3.transfer.pipeline import Transfer
-from cdn2s3.transfer.wiring import equip, probe_patiently
+from cdn2s3.transfer.wiring import equip
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,6 @@ class Sample:
         self,
         settings: MigrationSettings,
         transfer: Transfer,
-        bucket: Bucket,
         asked_to_stop: Callable[[], bool],
     ) -> None:
         """settings are those of rehearsal()."""
@@ -106,7 +106,7 @@ class Sample:
         self._timeout = settings.upload_timeout
         self._workers = settings.concurrency
         self._transfer = transfer
-        self._bucket = bucket
+        self._destination = transfer.destination
         self._asked_to_stop = asked_to_stop
 
     def go(self, urls: Sequence[str]) -> Outcomes:
@@ -125,7 +125,7 @@ class Sample:
                 self._each(self._compared, stored, comparisons)
         finally:
             self._each(self._deleted, results, left, whatever_happens=True)
-            left.append(self._gone(probe_key(self._settings)))
+            left.append(self._gone(self._destination.probe_key))
             for key in filter(None, left):
                 log.debug("left in the bucket: %s", key)
         same = sum(compared.are_equal is True for compared in comparisons)
@@ -169,7 +169,7 @@ class Sample:
         """Let no worker begin anything more; downloads are dropped, uploads end."""
         self._transfer.stop.set()
         for side in self._transfer.endpoints:
-            side.wake()
+            side.notify()
 
     def _moved(self, url: str) -> Result:
         if self._transfer.stop.is_set():
@@ -186,7 +186,7 @@ class Sample:
             raise Cancelled
         assert result.stored is not None
         try:
-            theirs = self._bucket.md5_at(result.key, Deadline(self._timeout))
+            theirs = self._destination.md5(result.key, Deadline(self._timeout))
             ours = result.stored.md5 if result.stored.md5 != "-" else self._md5_at_source(result.url)
         except (PermanentError, TransientError) as error:
             return Comparison(result.key, None, error.message)
@@ -213,7 +213,7 @@ class Sample:
         """Delete what is at key, with further attempts; return key where it stays, else ""."""
         try:
             deleted = with_retries(
-                lambda: self._bucket.delete(key, Deadline(self._timeout)),
+                lambda: self._destination.delete(key, Deadline(self._timeout)),
                 self._transfer.policy.retry,
                 self._sleep_unless_asked_to_stop,
             )
@@ -242,7 +242,7 @@ def text(settings: MigrationSettings, outcomes: Outcomes, pending: int) -> list[
     lines += [row("different", "", key) for key in outcomes.different[:_SHOWN]]
     lines += [row("not read", "", why) for why in outcomes.unread[:_SHOWN]]
     lines += _left(settings, outcomes.left)
-    if outcomes.unread or outcomes.left:
+    if settings.destination == "s3" and (outcomes.unread or outcomes.left):
         lines += [
             "      a sample needs s3:PutObject, s3:GetObject and s3:DeleteObject on",
             f"      arn:aws:s3:::{settings.destination_bucket}/{PREFIX}*",
@@ -268,8 +268,15 @@ def _left(settings: MigrationSettings, left: Sequence[str]) -> list[str]:
     lines += [f"      {key}" for key in left[:_SHOWN]]
     if len(left) > _SHOWN:
         lines.append(f"      and {len(left) - _SHOWN:,} more")
-    lines.append(f"      -> aws s3 rm --recursive s3://{settings.destination_bucket}/{PREFIX}")
+    lines.append(f"      -> {_removal(settings)}")
     return lines
+
+
+def _removal(settings: MigrationSettings) -> str:
+    """Return the command that removes what a sample has left."""
+    if settings.destination == "local":
+        return f"rm -r {shlex.quote(os.path.join(str(settings.local_root), PREFIX))}"  # noqa: PTH118  # keeps the slash
+    return f"aws s3 rm --recursive s3://{settings.destination_bucket}/{PREFIX}"
 
 
 def _forecast(speed: float, seconds: float, pending: int) -> list[str]:
@@ -300,20 +307,17 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
         )
         return EXIT_DONE
     there = rehearsal(settings)
-    show(
-        f"sample: {len(urls):,} of {work.pending:,} pending URLs, to "
-        f"s3://{there.destination_bucket}/{there.destination_prefix}"
-    )
+    show(f"sample: {len(urls):,} of {work.pending:,} pending URLs, to {there.destination_text}")
     refused = bool(work.collisions) and settings.on_collision == "refuse"
     if refused:
         collide = f"{work.collisions:,} URLs collide"
         log.warning("%s: a run would not start; see python migrate.py --plan", collide)
     with closing(PooledAdapter(there.concurrency, there.ca_bundle)) as adapter:
-        client = S3Client(there, adapter)
-        probed = probe_patiently(there, client)
-        transfer, bucket = equip(there, client, probed), Bucket(there, client, probed.guard)
+        destination = open_destination(there, adapter)
+        destination.prepare()
+        transfer = equip(there, destination)
         with closing(transfer), signals.noted():
-            outcomes = Sample(there, transfer, bucket, lambda: bool(signals.received)).go(urls)
+            outcomes = Sample(there, transfer, lambda: bool(signals.received)).go(urls)
     show("\n".join(text(settings, outcomes, work.pending)))
     if signals.received:
         return 128 + signals.received

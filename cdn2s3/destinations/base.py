@@ -1,29 +1,117 @@
-"""What a destination is: where images are stored, once, whole, and never over something else.
+"""What a destination is: images are stored there once, whole, and never over something else.
 
-S3 (bucket.py) is the one there is. Another kind (a local folder, a share of both) implements Destination.
+s3/ and local_folder.py implement Destination; factory.py opens the one that the settings name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from contextlib import AbstractContextManager
+from hashlib import md5
+from typing import NamedTuple, Protocol
 
+from cdn2s3.errors import PermanentError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image, Stored
+
+PART_BYTES = 8 << 20  # of a body too large for memory; S3 takes parts from 5 MiB on, and 10,000 of them
+PROBE_NAME = ".cdn2s3-probe"  # after DESTINATION_PREFIX: the key of the one object that is not an image
+PROBE_BODY = b"cdn2s3 writes and deletes this object to see what the bucket checks.\n"
+
+
+class Content(NamedTuple):
+    """What a body is."""
+
+    size: int  # bytes
+    md5: bytes  # 16 bytes
+
+
+class Found(NamedTuple):
+    """An object as the destination shows it."""
+
+    key: str
+    size: int  # bytes
+    etag: str  # without quotes; "" where the store gives none
+
+
+class ReadRefused(Exception):
+    """Tell that we may not look at an object.
+
+    On S3, without s3:ListBucket, that is also the answer for a key where nothing is. remedy is one imperative
+    clause.
+    """
+
+    def __init__(self, action: str, remedy: str) -> None:
+        super().__init__(action, remedy)
+        self.action = action  # HEAD or GET
+        self.remedy = remedy
+
+    def as_failure(self) -> PermanentError:
+        """Return the failure that it is for a URL whose object has to be looked at."""
+        return PermanentError("unverified", f"{self.action} was refused: {self.remedy}")
+
+
+class ObjectBody(Protocol):
+    """The bytes of one object, read once, from one thread."""
+
+    @property
+    def etag(self) -> str:
+        """The object's ETag, without quotes; may be asked for after the bytes were read."""
+
+    def read_into(self, block: memoryview) -> int:
+        """Read into block and return how many bytes; 0 at the end. Raise TransientError, Cancelled or FatalError."""
 
 
 class Upload(Protocol):
     """The storing of one image, attempt by attempt, from one worker."""
 
     def attempt(self, deadline: Deadline) -> Stored:
-        """Store the image; raise TransientError, PermanentError (conflict, unverified, destination) or FatalError."""
+        """Store the image; raise TransientError, PermanentError (conflict, unverified, destination) or FatalError.
+
+        May be called again after a TransientError.
+        """
 
     def give_up(self) -> None:
         """Take back what a failed attempt of ours may have left; never raises."""
 
 
 class Destination(Protocol):
-    """Where images are stored; shared by all workers."""
+    """Where images are stored. One for each process, shared by all its threads.
+
+    Every method but prepare(), handover() and close() may be called from any thread, several at once.
+    """
+
+    @property
+    def probe_key(self) -> str:
+        """The key that prepare() and is_up() write to: never an image's, and ignored in listings."""
+
+    @property
+    def endpoint(self) -> str:
+        """The address that answers, for reports; "" where there is none."""
+
+    @property
+    def integrity(self) -> str:
+        """What images must carry, md5 or crc32; after prepare()."""
+
+    def describe(self) -> str:
+        """Return where images go, as a person would write it: `s3://bucket/prefix`, or a folder."""
+
+    def prepare(self) -> None:
+        """Find out what the destination proves, once, from the main thread, before the first upload.
+
+        Take as many attempts as MAX_RETRIES allows. Raise FatalError when it does not answer, or refuses us.
+        """
+
+    def log_capabilities(self) -> None:
+        """Log what the destination lacks and what that costs; after prepare().
+
+        Raise FatalError where an existing object could be overwritten unseen.
+        """
+
+    def handover(self) -> object:
+        """Return what prepare() has found out, picklable, for factory.open_destination() in another process."""
+
+    # --- storing
 
     def upload(self, key: str, image: Image) -> Upload:
         """Return the storing of image at key, not begun."""
@@ -33,7 +121,8 @@ class Destination(Protocol):
     ) -> Stored:
         """Store a body too large for memory, part by part, and complete it only after its last part.
 
-        parts raises when the body turns out not to be whole; then nothing is left at key.
+        parts raises when the body turns out not to be whole; then nothing is left at key. limit_seconds is for
+        each part. Raise as Upload.attempt().
         """
 
     def is_up(self) -> bool:
@@ -42,5 +131,45 @@ class Destination(Protocol):
         Raise FatalError where waiting would not help; never TransientError.
         """
 
+    # --- looking
+
+    def head(self, key: str, deadline: Deadline) -> Found | None:
+        """Return what is at key, None when nothing is; raise ReadRefused, TransientError or FatalError."""
+
+    def read(self, key: str, deadline: Deadline) -> AbstractContextManager[ObjectBody | None]:
+        """Give the object at key to read, None when nothing is there.
+
+        Entering it, or read_into(), raises ReadRefused, PermanentError, TransientError, Cancelled or FatalError.
+        """
+
+    def md5(self, key: str, deadline: Deadline) -> str:
+        """Return the MD5 of the bytes at key, 32 hex digits.
+
+        Raise PermanentError (unverified) when they may not be read, TransientError when nothing is there.
+        """
+
+    def list_pages(self) -> Iterator[list[Found]]:
+        """Yield all objects under DESTINATION_PREFIX in pages, sorted by the UTF-8 bytes of their keys.
+
+        For one thread. Raise FatalError unless it comes to a proper end: a list cut short is never the whole.
+        """
+
+    # --- removing
+
+    def delete(self, key: str, deadline: Deadline) -> bool:
+        """Delete the object at key, or find none there; return False when that is refused.
+
+        Raise TransientError, PermanentError or FatalError.
+        """
+
     def close(self) -> None:
         """Take away what is_up() has left, at the end of a run; never raises."""
+
+
+def hash_all(parts: Iterator[memoryview]) -> Content:
+    """Read all parts and return what they are together."""
+    digest, size = md5(usedforsecurity=False), 0
+    for part in parts:
+        digest.update(part)
+        size += len(part)
+    return Content(size, digest.digest())

@@ -87,7 +87,7 @@ class ThreadExecutor:
         """Probe the endpoints that the last failures leave in doubt, once each; yield nothing every TICK meanwhile."""
         in_doubt = self._attribution.endpoints_in_doubt()
         with ThreadPoolExecutor(len(self._transfer.endpoints), thread_name_prefix="probe") as pool:
-            asked = [pool.submit(_unless_stopped, endpoint.ask) for endpoint in in_doubt]
+            asked = [pool.submit(_unless_stopped, endpoint.probe_now) for endpoint in in_doubt]
             while not all(future.done() for future in asked):
                 yield []
                 time.sleep(TICK)
@@ -135,7 +135,7 @@ class ThreadExecutor:
     def stop(self) -> None:
         self._transfer.stop.set()
         for endpoint in self._transfer.endpoints:
-            endpoint.wake()
+            endpoint.notify()
 
     def note(self) -> str:
         return note_on(self._transfer.endpoints)

@@ -14,9 +14,7 @@ from typing import Any, Callable, NamedTuple
 
 from cdn2s3.console.logging_setup import set_level
 from cdn2s3.console.signals import STOPPING
-from cdn2s3.destinations.s3.capabilities import ProbeResult
-from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.destinations.s3.endpoint import Address
+from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import FatalError
 from cdn2s3.executors.base import InFlight, TaskQueue
 from cdn2s3.executors.threads import ThreadExecutor
@@ -171,11 +169,13 @@ def run_share(
     channel: WorkerChannel,
     stop: threading.Event,
     settings: MigrationSettings,
-    probed: ProbeResult,
+    known: object,
     count: int,
-    address: Address,
 ) -> None:
-    """Be one of count processes: move what channel hands out, with this process's share of the workers."""
+    """Be one of count processes: move what channel hands out, with this process's share of the workers.
+
+    known is what the run's first process knows of the destination.
+    """
     set_level(settings.log_level)
     part = Share(channel.number, count)
     keep_to_its_cores(part)
@@ -184,7 +184,7 @@ def run_share(
     with ExitStack() as stack:
         stack.enter_context(synced_every_second(ledger.completed, ledger.failed))
         adapter = stack.enter_context(closing(PooledAdapter(workers, settings.ca_bundle)))
-        transfer = equip(settings, S3Client(settings, adapter, address), probed, part, stop)
+        transfer = equip(settings, open_destination(settings, adapter, known), part, stop)
         stack.callback(transfer.close)
         pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="worker"))
         executor = ThreadExecutor(pool, workers, key_maker(settings), transfer, ledger)

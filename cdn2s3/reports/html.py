@@ -182,7 +182,10 @@ def _validation_figures(report: Mapping[str, Any]) -> list[Figure]:
             for name in gaps
         ),
         Figure(count(counts["listed"]), "objects listed"),
-        Figure(bytes_text(report["bytes"]["listed"]), "in the bucket"),
+        Figure(
+            bytes_text(report["bytes"]["listed"]),
+            "in the folder" if report["destination"].get("folder") else "in the bucket",
+        ),
     ]
 
 

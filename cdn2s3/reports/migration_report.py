@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
 from collections import Counter
 from collections.abc import Mapping
@@ -117,11 +118,7 @@ def migration(
         "exit_code": ending.exit_code,
         "ended_by": redact(ending.why),
         "next": ending.next_command,
-        "destination": {
-            "endpoint": settings.aws_endpoint_url or "",
-            "bucket": settings.destination_bucket,
-            "prefix": settings.destination_prefix,
-        },
+        "destination": destination(settings, settings.aws_endpoint_url or ""),
         "lines": {**audit._asdict(), "add_up": audit.holds},
         "run": {
             "stored": tally.stored,
@@ -152,6 +149,18 @@ def migration(
         ],
         "settings": {name: redact(value) for name, value in redacted_values(settings).items()},
         "versions": versions(),
+    }
+
+
+def destination(settings: MigrationSettings, endpoint: str) -> dict[str, str]:
+    """Return where the images go, as it stands in reports."""
+    if settings.destination == "local":
+        folder = os.path.realpath(str(settings.local_root))
+        return {"endpoint": "", "bucket": "", "prefix": settings.destination_prefix, "folder": folder}
+    return {
+        "endpoint": endpoint,
+        "bucket": settings.destination_bucket,
+        "prefix": settings.destination_prefix,
     }
 
 

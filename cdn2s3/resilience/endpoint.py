@@ -175,7 +175,7 @@ class Endpoint:
         with self._changed:
             self._left(permit)
 
-    def ask(self) -> None:
+    def probe_now(self) -> None:
         """Probe the endpoint while nobody is at work on it; when it does not answer, that is an outage.
 
         For the last failures of a run: too few to open the circuit, and nothing comes after them that could
@@ -246,7 +246,7 @@ class Endpoint:
         """How many attempts are being made."""
         return self._limiter.in_flight
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Let everybody who waits here look at the stop flag now."""
         with self._changed:
             self._changed.notify_all()

@@ -6,6 +6,7 @@ A field's name in lower case is the setting's name in the file. All bad values a
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from cdn2s3.text import MB
 def setting(default: str, parse: Parser, meaning: str, example: str = "") -> Any:
     """Declare a setting: default as it would stand in the file, parser, meaning for docs/settings.md."""
     return dataclasses.field(
-        default=parse(default) if default is not REQUIRED else None,
+        default=parse(default) if default is not REQUIRED else "",
         metadata={"default": default, "parse": parse, "meaning": meaning, "example": example},
     )
 
@@ -143,6 +144,12 @@ class MigrationSettings:
     """What migrate.py and validate.py are told, from migration.env."""
 
     source_urls_file: Path = setting("urls.txt", file_path, "the URLs to move, one a line")
+    destination: str = setting(
+        "s3", one_of("s3", "local"), "where the images go: a bucket, or a folder of this machine"
+    )
+    local_root: Path | None = setting(
+        "", empty_or(path), "the folder to move them to (DESTINATION=local); it must exist", "/mnt/images"
+    )
     destination_bucket: str = setting(REQUIRED, _BUCKET, "the bucket to move them to", "my-auction-images")
     destination_bucket_fallback: str = setting(
         "", empty_or(_BUCKET), "name for --create-bucket when the first is taken"
@@ -217,6 +224,13 @@ class MigrationSettings:
     @property
     def max_buffer_bytes(self) -> int:
         return self.max_buffer_mb * MB
+
+    @property
+    def destination_text(self) -> str:
+        """Where images go, as a person would write it."""
+        if self.local_root is not None and self.destination == "local":
+            return f"{os.path.realpath(self.local_root)}/{self.destination_prefix}"
+        return f"s3://{self.destination_bucket}/{self.destination_prefix}"
 
 
 def key_maker(settings: MigrationSettings) -> KeyMaker:

@@ -50,8 +50,9 @@ def build(
     bad: set[str] = set()
     for name, spec in specs.items():
         given = environment.get(name, file.get(name))
+        is_needed = spec.metadata["default"] is REQUIRED and values.get("destination") != "local"
         if given is None or (given == "" and spec.metadata["default"] is REQUIRED):
-            if spec.metadata["default"] is REQUIRED:
+            if is_needed:
                 problems.append(f"{name} is not set: {spec.metadata['meaning']}")
                 bad.add(name)
             continue
@@ -145,10 +146,37 @@ def _contradictions(
             ("SOURCE_URLS_FILE", "STATE_DIR"),
             f"SOURCE_URLS_FILE={str(urls)!r}: the scripts write that file themselves. Copy it to another name first",
         )
+    yield from _local_contradictions(settings)
     if settings.sse_kms_key_id and not settings.server_side_encryption.startswith("aws:kms"):
         yield (
             ("SSE_KMS_KEY_ID", "SERVER_SIDE_ENCRYPTION"),
             "SSE_KMS_KEY_ID is set: it needs SERVER_SIDE_ENCRYPTION=aws:kms",
+        )
+
+
+def _local_contradictions(settings: MigrationSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield what is wrong with a folder as the destination."""
+    if settings.destination != "local":
+        return
+    if settings.local_root is None:
+        yield (
+            ("DESTINATION", "LOCAL_ROOT"),
+            "LOCAL_ROOT is not set: DESTINATION=local needs the folder to move the images to",
+        )
+        return
+    root = os.path.realpath(settings.local_root)
+    for name, path in (("STATE_DIR", settings.state_dir), ("SOURCE_URLS_FILE", settings.source_urls_file)):
+        if os.path.commonpath([root, os.path.realpath(path)]) == root:
+            yield (
+                ("LOCAL_ROOT", name),
+                f"LOCAL_ROOT={str(settings.local_root)!r}: holds {name}={str(path)!r}, so images and state files "
+                "would mix. Choose a folder that holds nothing else",
+            )
+    if not {"", ".", ".."}.isdisjoint(settings.destination_prefix.split("/")[:-1]):
+        yield (
+            ("DESTINATION_PREFIX",),
+            f"DESTINATION_PREFIX={settings.destination_prefix!r}: must not begin with / nor hold an empty, . or .. "
+            "segment, which no folder has (DESTINATION=local)",
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 
 from cdn2s3.atomic_file import cannot_write, replacing, sync_folder
@@ -23,8 +24,10 @@ LOCK = "migration.lock"
 RUN = "run.json"
 _BOUND = (
     "AWS_ENDPOINT_URL", "DESTINATION_BUCKET", "DESTINATION_PREFIX",
-    "PRESERVE_PATH_STRUCTURE", "STRIP_PATH_PREFIX", "URL_PREFIX",
+    "PRESERVE_PATH_STRUCTURE", "STRIP_PATH_PREFIX", "URL_PREFIX", "DESTINATION", "LOCAL_ROOT",
 )  # fmt: skip
+_WHEN_ABSENT = {"DESTINATION": "s3", "LOCAL_ROOT": ""}  # in a run.json that is older than these settings
+_OF_BUCKETS = ("AWS_ENDPOINT_URL", "DESTINATION_BUCKET")
 
 
 def bind(settings: MigrationSettings) -> None:
@@ -39,9 +42,8 @@ def bind(settings: MigrationSettings) -> None:
             return
         _forget_failures(settings.state_dir)
         log.info(
-            "nothing was stored yet: this state now belongs to s3://%s/%s (changed: %s)",
-            settings.destination_bucket,
-            settings.destination_prefix,
+            "nothing was stored yet: this state now belongs to %s (changed: %s)",
+            settings.destination_text,
             ", ".join(changed),
         )
     with replacing(settings.state_dir / RUN) as file:
@@ -94,7 +96,12 @@ def _forget_failures(state_dir: Path) -> None:
 
 
 def _destination(settings: MigrationSettings) -> dict[str, str]:
-    return {name: redacted_values(settings)[name] for name in _BOUND}
+    """Return what run.json says of settings: "" for those that this kind of destination does not use."""
+    bound = {name: redacted_values(settings)[name] for name in _BOUND}
+    if settings.destination == "local":
+        unused = dict.fromkeys(_OF_BUCKETS, "")
+        return {**bound, **unused, "LOCAL_ROOT": os.path.realpath(bound["LOCAL_ROOT"])}
+    return {**bound, "LOCAL_ROOT": ""}
 
 
 def _read(path: Path) -> dict[str, str]:
@@ -109,7 +116,7 @@ def _read(path: Path) -> dict[str, str]:
             f"{path} cannot be read as JSON. It says which destination the state files belong to: restore it "
             "from a copy, or remove it when you are sure that the settings are those of the first run."
         )
-    return content
+    return {**_WHEN_ABSENT, **content}
 
 
 def refuse_while_collecting(urls: Path) -> None:

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from cdn2s3.destinations.s3.listing import Found
+from cdn2s3.destinations.base import Found
 from cdn2s3.errors import CAUSES, FatalError
 from cdn2s3.state import ledger
 from cdn2s3.state.ledger import Completed

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cdn2s3.console.progress import log_progress
-from cdn2s3.destinations.s3.listing import Found
+from cdn2s3.destinations.base import Found
 from cdn2s3.errors import CAUSES, FatalError
 from cdn2s3.keys import InvalidUrl, KeyMaker
 from cdn2s3.planning import survey
@@ -151,7 +151,7 @@ class Expected:
         Its state says DIFFERS where the object is not the one recorded, to the letter; clear() takes that back.
         Raise FatalError when the object was seen before: a listing that repeats itself proves nothing.
         """
-        number = self._line_with.get(found.key.encode("utf-8"))
+        number = self._line_with.get(found.key.encode("utf-8", "surrogateescape"))
         if number is None:
             return None
         state = self.states[number]

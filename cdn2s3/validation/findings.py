@@ -33,12 +33,12 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from cdn2s3.console import rerun_hint
-from cdn2s3.destinations.s3.listing import Found
+from cdn2s3.destinations.base import Found
 from cdn2s3.errors import CAUSES
 from cdn2s3.planning.survey import UrlSurvey
 from cdn2s3.reports.contact_sheet import MOST, SHEET_BYTES, Pictures
 from cdn2s3.reports.metrics import EXAMPLES
-from cdn2s3.reports.migration_report import versions
+from cdn2s3.reports.migration_report import destination, versions
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import redacted_values
 from cdn2s3.state.ledger import timestamp
@@ -179,11 +179,7 @@ def finished(
         "verdict": verdict(counts),
         "exit_code": exit_code,
         "ended_by": "",
-        "destination": {
-            "endpoint": findings.endpoint,
-            "bucket": settings.destination_bucket,
-            "prefix": settings.destination_prefix,
-        },
+        "destination": destination(settings, findings.endpoint),
         "success_rate": success_rate(counts),
         "promised": PROMISED,
         "promise_kept": success_rate(counts) >= PROMISED,

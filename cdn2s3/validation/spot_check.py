@@ -7,21 +7,23 @@ import random
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from hashlib import md5
 from itertools import islice
 from typing import NamedTuple
 
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
-from cdn2s3.cdn.buffer_pool import BufferLease, BufferPool
+from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferLease, BufferPool
 from cdn2s3.cdn.client import CdnClient
-from cdn2s3.destinations.s3.client import S3Client, S3Response
-from cdn2s3.errors import FatalError, PermanentError, TransientError
+from cdn2s3.destinations.base import PART_BYTES, Destination, ObjectBody, ReadRefused
+from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
-from cdn2s3.http.response import Response
+from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
 from cdn2s3.records import Image
 from cdn2s3.reports.contact_sheet import BoundedCapture, Pictures
-from cdn2s3.resilience.retry import FailedAttempt, unless_stopped, with_retries
+from cdn2s3.resilience.retry import FailedAttempt, RetryPolicy, unless_stopped, with_retries
+from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state.ledger import Completed
 from cdn2s3.transfer.pipeline import TransferPolicy
 from cdn2s3.validation.expected import ADOPTED, COMPLETED, SEEN, UNKNOWN
@@ -99,7 +101,7 @@ class SpotCheck:
     def __init__(
         self,
         source: CdnClient,
-        client: S3Client,
+        destination: Destination,
         reader: BodyReader,
         keys: KeyMaker,
         budget: BufferPool,
@@ -107,7 +109,7 @@ class SpotCheck:
         stop: threading.Event,
     ) -> None:
         self._source = source
-        self._client = client
+        self._destination = destination
         self._reader = reader
         self._keys = keys
         self._budget = budget
@@ -145,11 +147,11 @@ class SpotCheck:
                 body.start()
             parts = body.parts() if isinstance(body, LargeBody) else _whole(body)
             object_limit = Deadline(self._policy.upload_timeout, self._stop)
-            with self._client.open("GET", blank.key, object_limit) as theirs:
-                if theirs.status != 200:
-                    return _not_read(blank, theirs)
+            with self._read(blank, object_limit) as theirs:
+                if isinstance(theirs, Check):
+                    return theirs
                 bodies = _read_both(parts, theirs, object_limit, self._policy.upload_timeout)
-                etag = theirs.headers.get("etag", "").strip('"')
+                etag = theirs.etag
         return blank._replace(
             outcome=IDENTICAL if bodies.are_equal else DIFFERENT,
             media_type=body.media_type,
@@ -159,22 +161,42 @@ class SpotCheck:
             pictures=bodies.pictures,
         )
 
+    @contextmanager
+    def _read(self, blank: Check, deadline: Deadline) -> Iterator[ObjectBody | Check]:
+        """Give the object of blank to read, or the outcome where it cannot be; raise TransientError or FatalError."""
+        with ExitStack() as stack:
+            try:
+                body = stack.enter_context(self._destination.read(blank.key, deadline))
+            except ReadRefused as refused:
+                yield blank._replace(outcome=REFUSED, message=refused.remedy)
+                return
+            except PermanentError as error:
+                yield blank._replace(message=error.message)
+                return
+            yield body or blank._replace(outcome=OBJECT_GONE, message="nothing is at the key")
+
+
+def checker(
+    settings: MigrationSettings,
+    adapter: PooledAdapter,
+    destination: Destination,
+    keys: KeyMaker,
+    stop: threading.Event,
+) -> SpotCheck:
+    """Return a SpotCheck that reads the CDN over adapter and the objects from destination."""
+    return SpotCheck(
+        CdnClient(settings.url_prefix, adapter, stop),
+        destination,
+        BodyReader(settings.content_check, settings.max_buffer_bytes, "md5", PART_BYTES),
+        keys,
+        BufferPool(POOL_BYTES, stop),
+        TransferPolicy(RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout),
+        stop,
+    )
+
 
 def _whole(image: Image) -> Iterator[memoryview]:
     yield image.body
-
-
-def _not_read(blank: Check, theirs: Response) -> Check:
-    """Return the outcome that an answer of S3 other than 200 is; raise TransientError or FatalError."""
-    reply = S3Response(theirs.status, theirs.headers, theirs.body())
-    if reply.status == 404 and reply.code != "NoSuchBucket":
-        return blank._replace(outcome=OBJECT_GONE, message="the bucket answered 404")
-    if reply.status == 403 and reply.code in ("", "AccessDenied"):
-        return blank._replace(outcome=REFUSED, message="the bucket answered 403")
-    error = reply.error("GET")
-    if isinstance(error, (TransientError, FatalError)):
-        raise error
-    return blank._replace(message=f"the bucket answered {reply.status} {reply.code}".rstrip())
 
 
 class _Bodies(NamedTuple):
@@ -207,7 +229,9 @@ class _Reading:
         return self._capture.body()
 
 
-def _read_both(parts: Iterator[memoryview], theirs: Response, deadline: Deadline, timeout: float) -> _Bodies:
+def _read_both(
+    parts: Iterator[memoryview], theirs: ObjectBody, deadline: Deadline, timeout: float
+) -> _Bodies:
     """Read both sides to their ends, the object in blocks beside the source's, and compare them.
 
     The object has timeout seconds for each part: the time that the CDN needs is not the bucket's.
@@ -231,7 +255,7 @@ def _read_both(parts: Iterator[memoryview], theirs: Response, deadline: Deadline
     return _Bodies(are_equal, source.body(), found.body(), pictures)
 
 
-def _filled(room: memoryview, answer: Response) -> memoryview:
+def _filled(room: memoryview, answer: ObjectBody) -> memoryview:
     """Return room filled from answer: all of it, or as much as the body still had."""
     filled = 0
     while filled < len(room) and (got := answer.read_into(room[filled:])):

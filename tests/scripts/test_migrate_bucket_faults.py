@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from cdn2s3.destinations.s3.destination import PROBE_NAME
+from cdn2s3.destinations.base import PROBE_NAME
 from tests.fakes.rules import Rule
 from tests.running import assert_consistent, assert_moved
 from tests.scripts.world import NewWorld

@@ -7,11 +7,14 @@ and deleted. S3-compatible stores differ in all of it, and a store that ignores 
 from __future__ import annotations
 
 import logging
+from hashlib import md5
 from typing import Callable, NamedTuple
+from zlib import crc32
 
-from cdn2s3.destinations.s3.client import S3Client, S3Response
-from cdn2s3.destinations.s3.destination import Bucket, Capabilities, probe_image, probe_key
+from cdn2s3.destinations.base import PROBE_BODY, PROBE_NAME, ReadRefused
+from cdn2s3.destinations.s3.client import S3Response
 from cdn2s3.destinations.s3.iam import policy
+from cdn2s3.destinations.s3.objects import Objects
 from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image
@@ -21,30 +24,33 @@ log = logging.getLogger(__name__)
 
 _NOT_IMPLEMENTED = 501  # some stores' answer to If-None-Match
 _TIMES = 4  # that an unlikely answer is asked for again before it is believed
-_UNKNOWN = Capabilities(etag_is_md5=False, checksum_refused=False, if_none_match=False, can_read=False)
 
 
-class ProbeResult(NamedTuple):
-    """What the guard probe found out."""
+class Capabilities(NamedTuple):
+    """What the store checks and lets us do, found out by the probe."""
 
-    guard: Capabilities
-    encrypted_by_kms: bool  # the store says that it encrypts with KMS
-    can_delete: bool  # s3:DeleteObject is granted
+    etag_is_md5: bool  # the ETag of a PUT is the MD5 of its body
+    checksum_refused: bool  # a body that does not fit its checksum is refused
+    if_none_match: bool  # `If-None-Match: *` protects an existing object
+    can_read: bool  # s3:GetObject is granted: HEAD and GET work
+    md5_refused: bool = True  # a body that does not fit its Content-MD5 is refused: parts always have one
+    takes_if_none_match: bool = True  # it may be sent: no PUT is refused for it, whether it protects or not
+    encrypted_by_kms: bool = False  # the store says that it encrypts with KMS
+    can_delete: bool = True  # s3:DeleteObject is granted
 
 
-def probe_capabilities(settings: MigrationSettings, client: S3Client) -> ProbeResult:
+def probe_capabilities(settings: MigrationSettings, objects: Objects) -> Capabilities:
     """Put, compare and delete the probe object; return what was found out.
 
     Raise FatalError (credentials, permission, bucket, region), TransientError when the store does not answer.
     """
-    bucket = Bucket(settings, client, _UNKNOWN)
     key, image = probe_key(settings), probe_image()
 
     right = image if settings.integrity == "md5" else image._replace(md5=b"")
     wrong = right._replace(md5=bytes(16)) if right.md5 else right._replace(crc32=right.crc32 ^ 1)
 
     def put(sent: Image, guarded: bool = False) -> S3Response:
-        reply = bucket.put(key, sent, Deadline(settings.upload_timeout), guarded)
+        reply = objects.put(key, sent, Deadline(settings.upload_timeout), guarded)
         if reply.status == 429 or (reply.status >= 500 and reply.status != _NOT_IMPLEMENTED):
             raise reply.error(f"PUT {key}")  # it tells nothing of what the store checks
         if reply.status == 200 and not reply.etag:
@@ -55,22 +61,23 @@ def probe_capabilities(settings: MigrationSettings, client: S3Client) -> ProbeRe
 
     first = put(right)
     if first.status != 200:
-        error = bucket.put_error(first, f"PUT {key}")
+        error = objects.put_error(first, f"PUT {key}")
         if first.code == "NoSuchBucket":
             raise FatalError(f"DESTINATION_BUCKET={settings.destination_bucket} does not exist: {error}")
         raise error if isinstance(error, (FatalError, TransientError)) else FatalError(_refusal(error, first))
     kms = first.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
     again = _first_not(200, lambda: put(right, guarded=True))
     refused = 400 <= put(wrong).status < 500
-    guard = Capabilities(
+    return Capabilities(
         etag_is_md5=first.etag == image.md5.hex() and not kms,
         checksum_refused=refused,
         md5_refused=refused if right.md5 else 400 <= put(image._replace(md5=bytes(16))).status < 500,
         if_none_match=again in (412, 304),
-        can_read=_can_read(bucket, key, settings, lambda: put(right)),
+        can_read=_can_read(objects, key, settings, lambda: put(right)),
         takes_if_none_match=again in (200, 412, 304),
+        encrypted_by_kms=kms,
+        can_delete=_can_delete(objects, key, settings),  # the last request: it ends the probe
     )
-    return ProbeResult(guard, kms, _can_delete(bucket, key, settings))
 
 
 def _first_not(usual: int, ask: Callable[[], S3Response]) -> int:
@@ -86,57 +93,66 @@ def _refusal(error: MigrationError, answer: S3Response) -> str:
     return f"{error.args[-1]}." + ("" if answer.code else " Is AWS_ENDPOINT_URL an S3 store?")
 
 
-def _can_read(bucket: Bucket, key: str, settings: MigrationSettings, put: Callable[[], S3Response]) -> bool:
+def _can_read(objects: Objects, key: str, settings: MigrationSettings, put: Callable[[], S3Response]) -> bool:
     """Tell whether the probe object may be read; where it is gone, as another run may delete it, put it again."""
     try:
         for _ in range(_TIMES):
-            if bucket.head(key, Deadline(settings.upload_timeout)) is not None:
+            if objects.head(key, Deadline(settings.upload_timeout)) is not None:
                 return True
             put()
-    except PermanentError:
+    except (ReadRefused, PermanentError):
         pass
     return False
 
 
-def _can_delete(bucket: Bucket, key: str, settings: MigrationSettings) -> bool:
+def _can_delete(objects: Objects, key: str, settings: MigrationSettings) -> bool:
     try:
-        return bucket.delete(key, Deadline(settings.upload_timeout))
+        return objects.delete(key, Deadline(settings.upload_timeout))
     except PermanentError:
         return False
 
 
-def integrity(probed: ProbeResult, settings: MigrationSettings) -> str:
+def integrity(found: Capabilities, settings: MigrationSettings) -> str:
     """Return what the run computes of each body: INTEGRITY, or md5 where the store checks no CRC."""
-    return settings.integrity if probed.guard.checksum_refused else "md5"
+    return settings.integrity if found.checksum_refused else "md5"
 
 
-def log_capabilities(probed: ProbeResult, settings: MigrationSettings) -> None:
+def log_capabilities(found: Capabilities, settings: MigrationSettings) -> None:
     """Log what the store lacks and its cost; raise FatalError where objects could be overwritten."""
-    guard = probed.guard
-    if settings.on_existing == "verify" and not guard.if_none_match:
-        if not guard.can_read:
+    if settings.on_existing == "verify" and not found.if_none_match:
+        if not found.can_read:
             raise FatalError(
                 "the store ignores If-None-Match and refuses s3:GetObject, so an existing object could be "
                 f"overwritten unseen: set ON_EXISTING=overwrite, or grant\n  {policy(settings, 'GetObject')}"
             )
         log.warning("the store ignores If-None-Match: a HEAD comes before each PUT (slower)")
-    if not guard.etag_is_md5:
-        log.warning("the store's ETag is no MD5%s", " (KMS encryption)" if probed.encrypted_by_kms else "")
-    if not guard.checksum_refused and guard.etag_is_md5 and settings.integrity == "md5":
+    if not found.etag_is_md5:
+        log.warning("the store's ETag is no MD5%s", " (KMS encryption)" if found.encrypted_by_kms else "")
+    if not found.checksum_refused and found.etag_is_md5 and settings.integrity == "md5":
         log.info(
             "the store does not check the MD5 of an upload: its ETag is compared instead, which proves as much"
         )
-    elif not guard.checksum_refused:
+    elif not found.checksum_refused:
         log.warning("the store does not refuse a wrong %s checksum", settings.integrity)
         log.warning(
             "nothing on the store's side proves the bytes: a HEAD compares the size after each PUT, and "
             "`python validate.py --spot-check 1000` is advised"
         )
-    if not guard.can_read:
+    if not found.can_read:
         log.warning(
             "s3:GetObject is not granted: an object that is already there cannot be compared and ends as "
             "`unverified`. To change that, grant %s",
             policy(settings, "GetObject"),
         )
-    if not probed.can_delete:
+    if not found.can_delete:
         log.info("s3:DeleteObject is not granted: the probe object stays")
+
+
+def probe_key(settings: MigrationSettings) -> str:
+    return settings.destination_prefix + PROBE_NAME
+
+
+def probe_image() -> Image:
+    """Return the body of the probe as an image with its MD5."""
+    digest = md5(PROBE_BODY, usedforsecurity=False).digest()
+    return Image(memoryview(PROBE_BODY), "text/plain", digest, crc32(PROBE_BODY))

@@ -1,6 +1,6 @@
 """The S3 bucket as a destination: objects are created, never replaced unasked, and each is proven.
 
-What the store can prove is found out by the guard probe before anything is moved (`Guard`). After a PUT at
+What the store can prove is found out by prepare() before anything is moved (`Capabilities`). After a PUT at
 least one of these holds: the server refused wrong checksums when tried and was given the right one; the ETag
 it answered is the MD5 of the bytes sent; a HEAD showed the size (and the run has said that this is all).
 """
@@ -8,276 +8,237 @@ it answered is the MD5 of the bytes sent; a HEAD showed the size (and the run ha
 from __future__ import annotations
 
 import logging
-import re
 import time
-from base64 import b64encode
 from collections.abc import Iterator
-from hashlib import md5
+from contextlib import AbstractContextManager
 from typing import NamedTuple
-from zlib import crc32
 
+from cdn2s3.destinations.base import Content, Found, ObjectBody, ReadRefused, hash_all
+from cdn2s3.destinations.s3 import capabilities as probing
+from cdn2s3.destinations.s3.capabilities import Capabilities, probe_capabilities, probe_image
 from cdn2s3.destinations.s3.client import S3Client, S3Response
-from cdn2s3.destinations.s3.iam import policy, policy_to_put
-from cdn2s3.destinations.s3.multipart import PartsUpload, store_parts
+from cdn2s3.destinations.s3.endpoint import Address
+from cdn2s3.destinations.s3.listing import Listing
+from cdn2s3.destinations.s3.multipart import MultipartUpload
 from cdn2s3.destinations.s3.multipart_cleanup import MultipartCleanup
-from cdn2s3.destinations.s3.objects import ObjectInfo, Refused, head
-from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError
+from cdn2s3.destinations.s3.objects import Objects
+from cdn2s3.errors import FatalError, MigrationError, TransientError
 from cdn2s3.http.deadline import Deadline
+from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.records import Image, Stored
+from cdn2s3.resilience.retry import RetryPolicy, with_retries
 from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
 
 _PAUSE = 0.5  # seconds between two attempts to delete the probe at the end
-PROBE_NAME = ".cdn2s3-probe"
-PROBE_BODY = b"cdn2s3 writes and deletes this object to see what the bucket checks.\n"
-_MD5_LIKE = re.compile(r"[0-9a-f]{32}")
+_NOT_IMPLEMENTED = 501  # the store is well, and does not know the request
 _EXISTS = frozenset({412, 304})  # 304: an older MinIO
 
 
-class Capabilities(NamedTuple):
-    """What the store does, found out by the guard probe."""
+class S3Handover(NamedTuple):
+    """What the processes of a run need not find out again."""
 
-    etag_is_md5: bool  # the ETag of a PUT is the MD5 of its body
-    checksum_refused: bool  # a body that does not fit its checksum is refused
-    if_none_match: bool  # `If-None-Match: *` protects an existing object
-    can_read: bool  # s3:GetObject is granted: HEAD and GET work
-    md5_refused: bool = True  # a body that does not fit its Content-MD5 is refused: parts always have one
-    takes_if_none_match: bool = True  # it may be sent: no PUT is refused for it, whether it protects or not
+    capabilities: Capabilities
+    address: Address
 
 
-class Bucket:
-    """Store images in one bucket under one guard; shared by all workers."""
+def open_bucket(
+    settings: MigrationSettings, adapter: PooledAdapter, known: S3Handover | None = None
+) -> S3Destination:
+    """Return the bucket of settings; known is the handover() of another process's. Raise FatalError."""
+    client = S3Client(settings, adapter, known.address if known else None)
+    return S3Destination(settings, client, known.capabilities if known else None)
 
-    def __init__(self, settings: MigrationSettings, client: S3Client, guard: Capabilities) -> None:
+
+class S3Destination:
+    """Store images in one bucket; a Destination."""
+
+    def __init__(
+        self, settings: MigrationSettings, client: S3Client, capabilities: Capabilities | None = None
+    ) -> None:
+        """capabilities are what another process's prepare() has found out."""
         self._settings = settings
-        self._client = client
-        self._guard = guard
-        self._overwrite = settings.on_existing == "overwrite"
-        self._fixed_headers = _fixed_headers(settings)
-        self._unfinished = MultipartCleanup(settings, client)
-        self._probe_was_put = False  # since the guard probe, by is_up()
+        self.client = client
+        self.objects = Objects(settings, client)
+        self.overwrites = settings.on_existing == "overwrite"
+        self._known = capabilities
+        self._cleanup = MultipartCleanup(settings, client)
+        self._probe_was_put = False  # since prepare(), by is_up()
+
+    # --- what it is
+
+    @property
+    def probe_key(self) -> str:
+        return probing.probe_key(self._settings)
+
+    @property
+    def endpoint(self) -> str:
+        return self.client.endpoint
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What prepare() has found out."""
+        assert self._known is not None, "prepare() comes first"
+        return self._known
+
+    @property
+    def integrity(self) -> str:
+        return probing.integrity(self.capabilities, self._settings)
+
+    def describe(self) -> str:
+        return self._settings.destination_text
+
+    def prepare(self) -> None:
+        policy = RetryPolicy(self._settings.max_retries)
+        try:
+            self._known = with_retries(
+                lambda: probe_capabilities(self._settings, self.objects),
+                policy,
+                on_failure=lambda failed: log.warning(
+                    "the bucket at %s: %s", self.client.endpoint, failed.error.message
+                ),
+            )
+        except TransientError as error:
+            raise _no_bucket(self.client.endpoint, error, policy.max_attempts) from error
+
+    def log_capabilities(self) -> None:
+        probing.log_capabilities(self.capabilities, self._settings)
+
+    def handover(self) -> S3Handover:
+        return S3Handover(self.capabilities, self.client.address)
+
+    # --- storing
 
     def upload(self, key: str, image: Image) -> ObjectUpload:
         return ObjectUpload(self, key, image)
+
+    def store_parts(
+        self, key: str, media_type: str, parts: Iterator[memoryview], limit_seconds: float
+    ) -> Stored:
+        found = self.capabilities
+        protect = not self.overwrites
+        must_look = protect and not found.if_none_match
+        if must_look and self.objects.exists(key, Deadline(limit_seconds), found.can_read):
+            content = hash_all(parts)
+            return self.objects.verify_existing(key, content, found.etag_is_md5, Deadline(limit_seconds))
+        upload = MultipartUpload(self.objects, self._cleanup, found, key, limit_seconds)
+        return upload.store(media_type, parts, guarded=protect and found.takes_if_none_match)
 
     def is_up(self) -> bool:
         """Tell whether the bucket takes the probe object now; raise FatalError where it would take no other either."""
         self._probe_was_put = True
         try:
-            reply = self.put(probe_key(self._settings), probe_image(), self._short_limit(), False)
+            reply = self.objects.put(self.probe_key, probe_image(), self._short_deadline(), False)
         except TransientError:
             return False
         if reply.status != 200:
-            error = self.put_error(reply)
+            error = self.objects.put_error(reply)
             if isinstance(error, FatalError):
                 raise error
         return reply.status == 200 and bool(reply.etag)  # a proxy's own page has none
+
+    # --- looking
+
+    def head(self, key: str, deadline: Deadline) -> Found | None:
+        return self.objects.look(key, deadline)
+
+    def read(self, key: str, deadline: Deadline) -> AbstractContextManager[ObjectBody | None]:
+        return self.objects.get(key, deadline)
+
+    def md5(self, key: str, deadline: Deadline) -> str:
+        return self.objects.md5(key, deadline)
+
+    def list_pages(self) -> Iterator[list[Found]]:
+        return iter(Listing(self.client, self._settings))
+
+    # --- removing
+
+    def delete(self, key: str, deadline: Deadline) -> bool:
+        return self.objects.delete(key, deadline)
 
     def close(self) -> None:
         """Delete the probe object where is_up() has put it; never raises."""
         if not self._probe_was_put:
             return
         try:
-            deleted = self._deleted_at_last(probe_key(self._settings), self._short_limit())
+            deleted = self._delete_with_retries(self.probe_key, self._short_deadline())
         except MigrationError as error:
             log.debug("deleting the probe failed: %s", error)
             deleted = False
         if not deleted:
-            log.info("the probe object stays at %s", probe_key(self._settings))
+            log.info("the probe object stays at %s", self.probe_key)
 
-    def _deleted_at_last(self, key: str, deadline: Deadline) -> bool:
-        """Delete the object at key, with further attempts until limit; return and raise as delete()."""
+    def _delete_with_retries(self, key: str, deadline: Deadline) -> bool:
+        """Delete the object at key, with further attempts until deadline; return and raise as delete()."""
         while True:
             try:
                 return self.delete(key, deadline)
             except TransientError:
                 time.sleep(min(_PAUSE, deadline.remaining()))
 
-    def _short_limit(self) -> Deadline:
+    def _short_deadline(self) -> Deadline:
         return Deadline(min(10.0, self._settings.upload_timeout))
-
-    def put(self, key: str, image: Image, deadline: Deadline, guarded: bool) -> S3Response:
-        """PUT image once and return the store's answer; guarded sends `If-None-Match: *`."""
-        if self._settings.upload_method == "put_object":
-            return self._put_by_boto3(key, image, deadline, guarded)
-        headers = {"content-type": image.media_type, **self._fixed_headers}
-        if image.md5:
-            headers["content-md5"] = b64encode(image.md5).decode()
-        else:
-            headers["x-amz-checksum-crc32"] = b64encode(image.crc32.to_bytes(4, "big")).decode()
-        if guarded:
-            headers["if-none-match"] = "*"
-        return self._client.request("PUT", key, deadline, headers=headers, body=(image.body,))
-
-    def _put_by_boto3(self, key: str, image: Image, deadline: Deadline, guarded: bool) -> S3Response:
-        params = _boto3_params(self._settings)
-        if image.md5:
-            params["ContentMD5"] = b64encode(image.md5).decode()
-        else:
-            params["ChecksumCRC32"] = b64encode(image.crc32.to_bytes(4, "big")).decode()
-        if guarded:
-            params["IfNoneMatch"] = "*"
-        body = bytes(image.body)  # botocore takes no memoryview
-        return self._client.call(
-            "put_object", deadline, Key=key, Body=body, ContentType=image.media_type, **params
-        )[0]
-
-    def put_error(self, reply: S3Response, action: str = "PUT") -> MigrationError:
-        """Return what an answer to put() that is no success means; a missing permission has its policy line."""
-        error = reply.error(action)
-        if reply.code != "AccessDenied":
-            return error
-        return FatalError(f"{error}\n  {policy_to_put(self._settings)}")
-
-    def head(self, key: str, deadline: Deadline) -> ObjectInfo | None:
-        """Return what is at key, None when nothing is; raise PermanentError (unverified) when HEAD is refused."""
-        try:
-            return head(self._client, key, deadline)
-        except Refused:
-            raise self._unread("HEAD was refused") from None
-
-    def exists(self, key: str, deadline: Deadline) -> bool:
-        """Tell whether something is at key, before a write that `If-None-Match` does not protect.
-
-        Where the guard probe was read, 403 is S3's way to say "absent" without s3:ListBucket. Raise as head().
-        """
-        try:
-            return head(self._client, key, deadline) is not None
-        except Refused:
-            if self._guard.can_read:
-                return False
-            raise self._unread("HEAD was refused") from None
-
-    def md5_at(self, key: str, deadline: Deadline) -> str:
-        """Return the MD5 of the object at key as hex digits, from its bytes; raise as head() does."""
-        digest = md5(usedforsecurity=False)
-        room = memoryview(bytearray(1 << 18))
-        with self._client.open("GET", key, deadline) as answer:
-            if answer.status == 403:
-                raise self._unread("GET was refused")
-            if answer.status != 200:
-                raise S3Response(answer.status, answer.headers, answer.body()).error("GET")
-            while got := answer.read_into(room):
-                digest.update(room[:got])
-        return digest.hexdigest()
-
-    def _unread(self, what: str) -> PermanentError:
-        return PermanentError("unverified", f"{what}: grant {policy(self._settings, 'GetObject')}")
-
-    def delete(self, key: str, deadline: Deadline) -> bool:
-        """Delete the object at key; return False when that is refused, or not offered; raise what else it means."""
-        reply = self._client.request("DELETE", key, deadline)
-        if reply.status in (200, 204) or (reply.status == 404 and reply.code in ("", "NoSuchKey")):
-            return True
-        if reply.status in (405, 501) or (reply.status == 403 and reply.code in ("", "AccessDenied")):
-            return False
-        raise reply.error("DELETE")
-
-    def compared(self, key: str, size: int, digest: bytes, deadline: Deadline) -> Stored:
-        """Return the object that is already at key when its content is that of size and digest (MD5).
-
-        Raise PermanentError: conflict when it is other content, unverified when it may not be read; TransientError when
-        there is nothing at key after all.
-        """
-        found = self.head(key, deadline)
-        if found is None:
-            raise TransientError("server_error", "the bucket said that the key exists, but there is nothing")
-        if found.size != size:
-            raise PermanentError("conflict", f"the key holds {found.size} bytes, the CDN has {size}")
-        etag_tells = (
-            self._guard.etag_is_md5 and not found.encrypted_by_kms and _MD5_LIKE.fullmatch(found.etag)
-        )
-        theirs = found.etag if etag_tells else self.md5_at(key, deadline)
-        if theirs != digest.hex():
-            raise PermanentError("conflict", f"the key holds other content of the same size (MD5 {theirs})")
-        return Stored(found.etag, size, digest.hex(), already_there=True)
-
-    def store_parts(
-        self, key: str, media_type: str, parts: Iterator[memoryview], limit_seconds: float
-    ) -> Stored:
-        protect = not self.overwrites
-        if protect and not self.guard.if_none_match and self.exists(key, Deadline(limit_seconds)):
-            size, digest = hash_all(parts)
-            return self.compared(key, size, digest, Deadline(limit_seconds))
-        upload = PartsUpload(
-            self._client,
-            key,
-            {"ContentType": media_type, **_boto3_params(self._settings)},
-            protect and self.guard.takes_if_none_match,
-            self.guard.etag_is_md5,
-            self.guard.md5_refused,
-            limit_seconds,
-            self._unfinished,
-        )
-        return store_parts(upload, parts, self)
-
-    # what an upload of either kind needs to know
-
-    @property
-    def guard(self) -> Capabilities:
-        return self._guard
-
-    @property
-    def overwrites(self) -> bool:
-        return self._overwrite
-
-
-def hash_all(parts: Iterator[memoryview]) -> tuple[int, bytes]:
-    """Read all parts and return their length in bytes and their MD5."""
-    digest, size = md5(usedforsecurity=False), 0
-    for part in parts:
-        digest.update(part)
-        size += len(part)
-    return size, digest.digest()
 
 
 class ObjectUpload:
     """Store one image with a PUT, attempt by attempt."""
 
-    def __init__(self, bucket: Bucket, key: str, image: Image) -> None:
-        self._bucket = bucket
+    def __init__(self, destination: S3Destination, key: str, image: Image) -> None:
+        self._objects = destination.objects
+        self._capabilities = destination.capabilities
+        self._overwrites = destination.overwrites
         self._key = key
         self._image = image
-        self._ours_is_wrong = False  # True: our own PUT left an object that is not the image
+        self._wrote_bad_object = False  # True: our own PUT left an object that is not the image
 
     def attempt(self, deadline: Deadline) -> Stored:
-        bucket, key, image = self._bucket, self._key, self._image
-        protect = not (bucket.overwrites or self._ours_is_wrong)
-        if protect and not bucket.guard.if_none_match and bucket.exists(key, deadline):
-            return bucket.compared(key, len(image.body), image.digest(), deadline)
-        reply = bucket.put(key, image, deadline, guarded=protect and bucket.guard.takes_if_none_match)
+        objects, found, key = self._objects, self._capabilities, self._key
+        protect = not (self._overwrites or self._wrote_bad_object)
+        if protect and not found.if_none_match and objects.exists(key, deadline, found.can_read):
+            return self._verify_existing(deadline)
+        reply = objects.put(key, self._image, deadline, guarded=protect and found.takes_if_none_match)
         if protect and reply.status in _EXISTS:
-            return bucket.compared(key, len(image.body), image.digest(), deadline)
+            return self._verify_existing(deadline)
         if reply.status != 200:
-            raise bucket.put_error(reply)
+            raise objects.put_error(reply)
         self._prove(reply, deadline)
-        self._ours_is_wrong = False
-        return Stored(reply.etag, len(image.body), image.md5.hex() or "-", already_there=False)
+        self._wrote_bad_object = False
+        return Stored(reply.etag, len(self._image.body), self._image.md5.hex() or "-", already_there=False)
+
+    def _verify_existing(self, deadline: Deadline) -> Stored:
+        content = Content(len(self._image.body), self._image.digest())
+        return self._objects.verify_existing(self._key, content, self._capabilities.etag_is_md5, deadline)
 
     def _prove(self, reply: S3Response, deadline: Deadline) -> None:
         """Raise TransientError when the answer to our PUT does not prove that the object is the image."""
-        guard, image = self._bucket.guard, self._image
+        found, image = self._capabilities, self._image
         if not reply.etag:
             raise TransientError("server_error", "the answer has no ETag: it may not come from the store")
         by_kms = reply.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
-        if guard.etag_is_md5 and image.md5 and not by_kms:
+        if found.etag_is_md5 and image.md5 and not by_kms:
             if reply.etag != image.md5.hex():
-                self._ours_is_wrong = True
+                self._wrote_bad_object = True
                 raise TransientError(
                     "server_error", f"the ETag {reply.etag} is not the MD5 {image.md5.hex()}"
                 )
-        elif not guard.checksum_refused:
-            found = self._bucket.head(self._key, deadline)
-            if found is None or found.size != len(image.body):
-                self._ours_is_wrong = True
-                raise TransientError("server_error", "the object stored has another size")
+        elif not found.checksum_refused and self._stored_size(deadline) != len(image.body):
+            self._wrote_bad_object = True
+            raise TransientError("server_error", "the object stored has another size")
+
+    def _stored_size(self, deadline: Deadline) -> int | None:
+        """Return the size in bytes of the object at the key; None when there is none."""
+        try:
+            info = self._objects.head(self._key, deadline)
+        except ReadRefused as refused:
+            raise refused.as_failure() from None
+        return None if info is None else info.size
 
     def give_up(self) -> None:
-        if not self._ours_is_wrong:
+        if not self._wrote_bad_object:
             return
         try:
-            deleted = self._bucket.delete(self._key, Deadline(10))
+            deleted = self._objects.delete(self._key, Deadline(10))
         except MigrationError as error:
             log.debug("delete failed: %s", error)
             deleted = False
@@ -285,38 +246,20 @@ class ObjectUpload:
             log.error("an object that is not its image is left at key %r: delete it by hand", self._key)
 
 
-def _fixed_headers(settings: MigrationSettings) -> dict[str, str]:
-    """Return the headers that every object of the run gets."""
-    headers = {
-        "x-amz-acl": settings.object_acl,
-        "x-amz-storage-class": settings.storage_class,
-        "x-amz-server-side-encryption": settings.server_side_encryption,
-        "x-amz-server-side-encryption-aws-kms-key-id": settings.sse_kms_key_id,
-        "cache-control": settings.cache_control,
-    }
-    return {name: value for name, value in headers.items() if value}
-
-
-def _boto3_params(settings: MigrationSettings) -> dict[str, str]:
-    """Return the same as parameters of boto3's put_object and create_multipart_upload."""
-    params = {
-        "ACL": settings.object_acl,
-        "StorageClass": settings.storage_class,
-        "ServerSideEncryption": settings.server_side_encryption,
-        "SSEKMSKeyId": settings.sse_kms_key_id,
-        "CacheControl": settings.cache_control,
-    }
-    return {name: value for name, value in params.items() if value}
-
-
-def probe_key(settings: MigrationSettings) -> str:
-    return settings.destination_prefix + PROBE_NAME
-
-
-def probe_image() -> Image:
-    return image_of(PROBE_BODY, "text/plain")
-
-
-def image_of(body: bytes, media_type: str) -> Image:
-    """Return body as an image with its MD5."""
-    return Image(memoryview(body), media_type, md5(body, usedforsecurity=False).digest(), crc32(body))
+def _no_bucket(endpoint: str, error: TransientError, attempts: int) -> FatalError:
+    """Return the error for a bucket that could not be probed in so many attempts, the last of which was error."""
+    if error.cause in ("connection", "timeout"):
+        return FatalError(
+            f"the bucket at {endpoint} cannot be reached: {error.message}. Check the network, "
+            "AWS_ENDPOINT_URL and AWS_REGION, then run it again."
+        )
+    is_of_a_store = error.code != "" and error.status != _NOT_IMPLEMENTED
+    if error.cause == "throttled" or (is_of_a_store and (error.status or 0) >= 500):
+        return FatalError(
+            f"the bucket at {endpoint} answers, but not well ({attempts} attempts): {error.message}. It asks to "
+            "slow down, or its service is disturbed: run it again later (AWS Health Dashboard)."
+        )
+    return FatalError(
+        f"the bucket at {endpoint} answers, but not as a store does ({attempts} attempts): {error.message}. "
+        "Is AWS_ENDPOINT_URL an S3 store, with no proxy in between?"
+    )

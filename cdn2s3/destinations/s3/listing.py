@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from typing import Callable, NamedTuple
 from urllib.parse import unquote_plus
 
+from cdn2s3.destinations.base import Found
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.iam import policy
-from cdn2s3.destinations.s3.objects import head
 from cdn2s3.errors import FatalError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.resilience.retry import RetryPolicy, with_retries
@@ -24,14 +24,6 @@ from cdn2s3.settings.declarations import MigrationSettings
 _ROOT = "ListBucketResult"
 _MOST_EMPTY_PAGES = 100  # in a row, each with a token for more: a listing that does not come forward
 _LIST = "the listing (ListObjectsV2)"
-
-
-class Found(NamedTuple):
-    """An object as the store shows it."""
-
-    key: str
-    size: int  # bytes
-    etag: str  # without quotes; "" where the store gives none
 
 
 class Page(NamedTuple):
@@ -185,12 +177,3 @@ def _decoded(key: str) -> str:
         return unquote_plus(key, errors="strict")  # S3 writes a blank as +, as in a form
     except UnicodeDecodeError as error:
         raise TransientError("server_error", f"the key {key!r} is not UTF-8") from error
-
-
-def look(client: S3Client, key: str, deadline: Deadline) -> Found | None:
-    """Return what HEAD shows at key, None when nothing is there; raise Refused, TransientError or FatalError."""
-    try:
-        info = head(client, key, deadline)
-    except PermanentError as error:
-        raise FatalError(error.message) from error
-    return None if info is None else Found(key, info.size, info.etag)

@@ -1,12 +1,28 @@
-"""What HEAD shows of an object in the bucket."""
+"""The requests on one object of the bucket: put, head, get, delete, and what their answers say.
+
+An Objects knows nothing of what the store can prove (capabilities.py): whoever needs that passes it.
+"""
 
 from __future__ import annotations
 
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import md5
 from typing import NamedTuple
 
-from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.errors import TransientError
+from cdn2s3.destinations.base import Content, Found, ObjectBody, ReadRefused
+from cdn2s3.destinations.s3.client import S3Client, S3Response
+from cdn2s3.destinations.s3.iam import policy, policy_to_put
+from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
+from cdn2s3.http.response import Response
+from cdn2s3.records import Image, Stored
+from cdn2s3.settings.declarations import MigrationSettings
+
+_BLOCK = 1 << 18  # bytes read at a time
+_MD5_LIKE = re.compile(r"[0-9a-f]{32}")
 
 
 class ObjectInfo(NamedTuple):
@@ -14,27 +30,187 @@ class ObjectInfo(NamedTuple):
 
     size: int  # bytes
     etag: str  # without quotes
-    encrypted_by_kms: bool  # then the ETag is no MD5 even where it looks like one
+    encrypted_by_kms: bool  # then the ETag is not an MD5 even where it looks like one
 
 
-class Refused(Exception):
-    """Tell that the store does not let us look at an object (403).
+class Objects:
+    """Make single requests on the objects of one bucket; shared by all workers."""
 
-    Without s3:ListBucket that is also S3's answer for a key where nothing is.
-    """
+    def __init__(self, settings: MigrationSettings, client: S3Client) -> None:
+        self._settings = settings
+        self.client = client
+        self._headers = _common_headers(settings)
+        self.boto3_params = _boto3_params(settings)  # what boto3 calls that create an object get
+
+    def put(self, key: str, image: Image, deadline: Deadline, guarded: bool) -> S3Response:
+        """PUT image once and return the store's answer; guarded sends `If-None-Match: *`."""
+        if self._settings.upload_method == "put_object":
+            return self._put_by_boto3(key, image, deadline, guarded)
+        headers = {"content-type": image.media_type, **self._headers}
+        if image.md5:
+            headers["content-md5"] = b64encode(image.md5).decode()
+        else:
+            headers["x-amz-checksum-crc32"] = b64encode(image.crc32.to_bytes(4, "big")).decode()
+        if guarded:
+            headers["if-none-match"] = "*"
+        return self.client.request("PUT", key, deadline, headers=headers, body=(image.body,))
+
+    def _put_by_boto3(self, key: str, image: Image, deadline: Deadline, guarded: bool) -> S3Response:
+        params = dict(self.boto3_params)
+        if image.md5:
+            params["ContentMD5"] = b64encode(image.md5).decode()
+        else:
+            params["ChecksumCRC32"] = b64encode(image.crc32.to_bytes(4, "big")).decode()
+        if guarded:
+            params["IfNoneMatch"] = "*"
+        body = bytes(image.body)  # botocore takes no memoryview
+        return self.client.call(
+            "put_object", deadline, Key=key, Body=body, ContentType=image.media_type, **params
+        )[0]
+
+    def put_error(self, reply: S3Response, action: str = "PUT") -> MigrationError:
+        """Return what an answer to put() other than a success means; a missing permission has its policy line."""
+        error = reply.error(action)
+        if reply.code != "AccessDenied":
+            return error
+        return FatalError(f"{error}\n  {policy_to_put(self._settings)}")
+
+    def head(self, key: str, deadline: Deadline) -> ObjectInfo | None:
+        """Return what is at key, None when nothing is; raise ReadRefused, or what another answer means."""
+        reply = self.client.request("HEAD", key, deadline)
+        if reply.status == 404:
+            return None
+        if reply.status == 403:
+            raise self._refused("HEAD")
+        if reply.status != 200:
+            raise reply.error("HEAD")
+        size = reply.headers.get("content-length", "")
+        if not (size.isascii() and size.isdigit()):
+            raise TransientError("server_error", "the bucket's answer to HEAD tells no size")
+        kms = reply.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
+        return ObjectInfo(int(size), reply.etag, kms)
+
+    def exists(self, key: str, deadline: Deadline, can_read: bool) -> bool:
+        """Tell whether something is at key, before a write that `If-None-Match` does not protect.
+
+        Where reading is granted (can_read), 403 is S3's way to say "absent" without s3:ListBucket; elsewhere
+        raise PermanentError (unverified). Raise otherwise as head().
+        """
+        try:
+            return self.head(key, deadline) is not None
+        except ReadRefused as refused:
+            if can_read:
+                return False
+            raise refused.as_failure() from None
+
+    @contextmanager
+    def get(self, key: str, deadline: Deadline) -> Iterator[ObjectBody | None]:
+        """Give the object at key to read, None when nothing is there; raise ReadRefused, or what the answer means."""
+        with self.client.open("GET", key, deadline) as answer:
+            if answer.status == 200:
+                yield _Body(answer)
+                return
+            reply = S3Response(answer.status, answer.headers, answer.body())
+        if reply.status == 404 and reply.code != "NoSuchBucket":
+            yield None
+        elif reply.status == 403 and reply.code in ("", "AccessDenied"):
+            raise self._refused("GET")
+        else:
+            raise reply.error("GET")
+
+    def md5(self, key: str, deadline: Deadline) -> str:
+        """Return the MD5 of the object at key as hex digits, from its bytes.
+
+        Raise PermanentError (unverified) when it may not be read, TransientError when nothing is there, or what
+        the answer means.
+        """
+        digest = md5(usedforsecurity=False)
+        block = memoryview(bytearray(_BLOCK))
+        try:
+            with self.get(key, deadline) as body:
+                if body is None:
+                    raise TransientError("server_error", "the object at the key has gone")
+                while got := body.read_into(block):
+                    digest.update(block[:got])
+        except ReadRefused as refused:
+            raise refused.as_failure() from None
+        return digest.hexdigest()
+
+    def delete(self, key: str, deadline: Deadline) -> bool:
+        """Delete the object at key; return False when that is refused, or not offered; raise what else it means."""
+        reply = self.client.request("DELETE", key, deadline)
+        if reply.status in (200, 204) or (reply.status == 404 and reply.code in ("", "NoSuchKey")):
+            return True
+        if reply.status in (405, 501) or (reply.status == 403 and reply.code in ("", "AccessDenied")):
+            return False
+        raise reply.error("DELETE")
+
+    def verify_existing(self, key: str, content: Content, etag_is_md5: bool, deadline: Deadline) -> Stored:
+        """Return the object that is already at key when it is content.
+
+        Its ETag proves that where etag_is_md5 (what the store's ETags are); elsewhere its bytes are read. Raise
+        PermanentError: conflict when it is other content, unverified when it may not be read; TransientError when
+        there is nothing at key after all.
+        """
+        try:
+            found = self.head(key, deadline)
+        except ReadRefused as refused:
+            raise refused.as_failure() from None
+        if found is None:
+            raise TransientError("server_error", "the bucket said that the key exists, but there is nothing")
+        if found.size != content.size:
+            raise PermanentError("conflict", f"the key holds {found.size} bytes, the CDN has {content.size}")
+        etag_tells = etag_is_md5 and not found.encrypted_by_kms and _MD5_LIKE.fullmatch(found.etag)
+        theirs = found.etag if etag_tells else self.md5(key, deadline)
+        if theirs != content.md5.hex():
+            raise PermanentError("conflict", f"the key holds other content of the same size (MD5 {theirs})")
+        return Stored(found.etag, content.size, content.md5.hex(), already_there=True)
+
+    def look(self, key: str, deadline: Deadline) -> Found | None:
+        """Return what is at key, None when nothing is; raise ReadRefused, TransientError or FatalError."""
+        try:
+            info = self.head(key, deadline)
+        except PermanentError as error:
+            raise FatalError(error.message) from error
+        return None if info is None else Found(key, info.size, info.etag)
+
+    def _refused(self, method: str) -> ReadRefused:
+        return ReadRefused(method, f"grant {policy(self._settings, 'GetObject')}")
 
 
-def head(client: S3Client, key: str, deadline: Deadline) -> ObjectInfo | None:
-    """Return what is at key, None when nothing is; raise Refused, or what another answer means."""
-    reply = client.request("HEAD", key, deadline)
-    if reply.status == 404:
-        return None
-    if reply.status == 403:
-        raise Refused
-    if reply.status != 200:
-        raise reply.error("HEAD")
-    size = reply.headers.get("content-length", "")
-    if not (size.isascii() and size.isdigit()):
-        raise TransientError("server_error", "the bucket's answer to HEAD tells no size")
-    kms = reply.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
-    return ObjectInfo(int(size), reply.etag, kms)
+class _Body:
+    """The body of an answer to GET."""
+
+    def __init__(self, answer: Response) -> None:
+        self._answer = answer
+
+    @property
+    def etag(self) -> str:
+        return self._answer.headers.get("etag", "").strip('"')
+
+    def read_into(self, block: memoryview) -> int:
+        return self._answer.read_into(block)
+
+
+def _common_headers(settings: MigrationSettings) -> dict[str, str]:
+    """Return the headers that every object of the run gets."""
+    headers = {
+        "x-amz-acl": settings.object_acl,
+        "x-amz-storage-class": settings.storage_class,
+        "x-amz-server-side-encryption": settings.server_side_encryption,
+        "x-amz-server-side-encryption-aws-kms-key-id": settings.sse_kms_key_id,
+        "cache-control": settings.cache_control,
+    }
+    return {name: value for name, value in headers.items() if value}
+
+
+def _boto3_params(settings: MigrationSettings) -> dict[str, str]:
+    """Return the same as parameters of boto3's put_object and create_multipart_upload."""
+    params = {
+        "ACL": settings.object_acl,
+        "StorageClass": settings.storage_class,
+        "ServerSideEncryption": settings.server_side_encryption,
+        "SSEKMSKeyId": settings.sse_kms_key_id,
+        "CacheControl": settings.cache_control,
+    }
+    return {name: value for name, value in params.items() if value}

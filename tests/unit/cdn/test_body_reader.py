@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
 from cdn2s3.cdn.buffer_pool import SMALL, BufferExhausted, BufferLease, BufferPool
-from cdn2s3.destinations.s3.multipart import PART_BYTES
+from cdn2s3.destinations.base import PART_BYTES
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image

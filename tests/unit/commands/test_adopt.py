@@ -9,7 +9,7 @@ from typing import Callable
 import pytest
 
 from cdn2s3.commands import adopt, plan
-from cdn2s3.destinations.s3.listing import Found
+from cdn2s3.destinations.base import Found
 from cdn2s3.errors import FatalError
 from cdn2s3.settings import declarations
 from cdn2s3.settings.declarations import MigrationSettings

@@ -186,7 +186,7 @@ def test_success_of_an_older_attempt_brings_the_side_up_and_the_probe_of_then_co
 def test_side_that_is_asked_is_down_only_where_it_does_not_answer(answer: bool | None, outages: int) -> None:
     world = World(probe=lambda: answer)
     world.fail(3)
-    world.endpoint.ask()
+    world.endpoint.probe_now()
     health = world.endpoint.health()
     assert (health.times_opened, health.outages, health.down_for is None) == (outages, outages, outages == 0)
     assert len(world.probed_at) == 1
@@ -195,7 +195,7 @@ def test_side_that_is_asked_is_down_only_where_it_does_not_answer(answer: bool |
 def test_side_that_did_not_answer_when_asked_is_probed_until_it_does() -> None:
     world = World(probe=lambda: len(world.probed_at) > 3)
     world.fail(3)
-    world.endpoint.ask()
+    world.endpoint.probe_now()
     world.endpoint.acquire()
     assert world.probed_at == pytest.approx([0, 10, 30, 70], abs=0.1)
     assert world.endpoint.health().down_for is None

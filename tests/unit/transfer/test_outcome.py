@@ -151,7 +151,7 @@ def test_failures_of_a_side_that_did_not_answer_when_asked_are_done_again_as_if_
     endpoint = Endpoint("source", 500, 1e9, threading.Event(), probe=lambda: False, clock=Clock())
     attribution = FailureAttribution({"source": endpoint})
     attribution.defer(failed(endpoint, "u"))
-    endpoint.ask()
+    endpoint.probe_now()
     assert attribution.resolve_all() == ([], [Task("u")])
 
 

@@ -13,10 +13,8 @@ import pytest
 from cdn2s3.cdn.body_reader import BodyReader
 from cdn2s3.cdn.buffer_pool import BufferPool
 from cdn2s3.cdn.client import CdnClient
-from cdn2s3.destinations.s3.capabilities import probe_capabilities
-from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.destinations.s3.destination import Bucket
-from cdn2s3.destinations.s3.multipart import PART_BYTES
+from cdn2s3.destinations.base import PART_BYTES
+from cdn2s3.destinations.s3.destination import open_bucket
 from cdn2s3.errors import Cancelled, FatalError
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.resilience.endpoint import Endpoint
@@ -84,10 +82,9 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         settings = build(MigrationSettings, given, {}, Path("migration.env"))
         adapter = PooledAdapter(4)
         closing.extend([source.close, bucket.close, adapter.close])
-        client = S3Client(settings, adapter)
-        guard = probe_capabilities(settings, client).guard
         images = CdnClient(source.url_prefix, adapter, stop)
-        store = Bucket(settings, client, guard)
+        store = open_bucket(settings, adapter)
+        store.prepare()
         endpoints = Endpoints(
             Endpoint("source", 4, 60, stop, images.probe), Endpoint("bucket", 4, 60, stop, store.is_up)
         )
@@ -235,7 +232,7 @@ def test_object_that_cannot_be_looked_for_is_not_overwritten(
 ) -> None:
     world = make({"ignore_if_none_match": True}, MAX_BUFFER_MB="1")
     bucket: Any = world.transfer.destination
-    bucket._guard = bucket.guard._replace(can_read=readable)
+    bucket._known = bucket.capabilities._replace(can_read=readable)
     world.s3.rules.add(Rule(fault, operation="HeadObject"))
     world.s3.put("bucket", "images/a.jpg", b"theirs")
     assert world.move("a.jpg", size=size).cause == cause

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from cdn2s3.cdn.buffer_pool import POOL_BYTES
-from cdn2s3.destinations.s3.capabilities import ProbeResult
+from cdn2s3.destinations.s3.capabilities import Capabilities
 from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.destinations.s3.destination import Capabilities
-from cdn2s3.errors import FatalError, PermanentError, TransientError
+from cdn2s3.destinations.s3.destination import S3Destination
+from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.records import WHOLE, Share
 from cdn2s3.resilience.circuit_breaker import FAILURES_TO_OPEN
@@ -19,9 +19,9 @@ from cdn2s3.resilience.endpoint import Endpoint
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
 from cdn2s3.transfer.pipeline import Endpoints
-from cdn2s3.transfer.wiring import equip, note_on, probe_patiently
+from cdn2s3.transfer.wiring import equip, note_on
 
-PROBED = ProbeResult(Capabilities(True, True, True, True), encrypted_by_kms=False, can_delete=True)
+CAPABILITIES = Capabilities(True, True, True, True)
 
 
 def settings_with(**values: str) -> MigrationSettings:
@@ -46,8 +46,8 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pools_and_paces_are_the_share_of_the_process(process: Share, workers: int) -> None:
     settings = settings_with(CONCURRENCY="150", BANDWIDTH_LIMIT_MBPS="80")
     stop = threading.Event()
-    client = S3Client(settings, PooledAdapter(1))
-    transfer = equip(settings, client, PROBED, process, stop)
+    destination = S3Destination(settings, S3Client(settings, PooledAdapter(1)), CAPABILITIES)
+    transfer = equip(settings, destination, process, stop)
     assert [endpoint.workers for endpoint in transfer.endpoints] == [workers, workers]
     assert transfer.source._wire._most_idle == workers
     assert transfer.stop is stop
@@ -79,28 +79,3 @@ def test_note_says_in_short_why_an_endpoint_is_down(
     error: TransientError | PermanentError, short: str
 ) -> None:
     assert note_on(opened(error)) == f"source down 0 s ({short}), probe in 5 s"
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (TransientError("connection", "refused"), "cannot be reached: refused"),
-        (TransientError("timeout", "late"), "cannot be reached: late"),
-        (TransientError("throttled", "slow down", None, 503, "SlowDown"), "answers, but not well"),
-        (TransientError("server_error", "oops", None, 500, "InternalError"), "answers, but not well"),
-        (TransientError("server_error", "what?", None, 501, "NotImplemented"), "not as a store does"),
-        (TransientError("server_error", "a proxy's page", None, 502), "not as a store does"),
-        (TransientError("server_error", "no ETag"), "not as a store does"),
-    ],
-    ids=["refused", "timeout", "throttled", "a store's 500", "501", "a proxy's 502", "no status"],
-)
-def test_bucket_that_cannot_be_probed_is_described_by_status_and_code(
-    error: TransientError, said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def probe(settings: MigrationSettings, client: S3Client) -> ProbeResult:
-        raise error
-
-    monkeypatch.setattr("cdn2s3.destinations.s3.capabilities.probe_capabilities", probe)
-    settings = settings_with(MAX_RETRIES="0")
-    with pytest.raises(FatalError, match=said):
-        probe_patiently(settings, S3Client(settings, PooledAdapter(1)))

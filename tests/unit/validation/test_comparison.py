@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from cdn2s3.destinations.s3.listing import Found
+from cdn2s3.destinations.base import Found
 from cdn2s3.errors import CAUSES, FatalError
 from cdn2s3.keys import KeyMaker, Naming
 from cdn2s3.planning import survey

@@ -15,8 +15,8 @@ import pytest
 from cdn2s3.cdn.body_reader import BodyReader
 from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
 from cdn2s3.cdn.client import CdnClient
-from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.destinations.s3.multipart import PART_BYTES
+from cdn2s3.destinations.base import PART_BYTES
+from cdn2s3.destinations.s3.destination import open_bucket
 from cdn2s3.errors import Cancelled, FatalError
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker, Naming
@@ -46,7 +46,7 @@ class Both:
         self.adapter = PooledAdapter(4)
         self.checker = SpotCheck(
             CdnClient(source.url_prefix, self.adapter, self.stop),
-            S3Client(build(MigrationSettings, values, {}, Path("migration.env")), self.adapter),
+            open_bucket(build(MigrationSettings, values, {}, Path("migration.env")), self.adapter),
             BodyReader("image", MAX_BUFFER, "md5", PART_BYTES),
             KeyMaker(Naming(source.url_prefix, "images/", preserve=False)),
             BufferPool(POOL_BYTES, self.stop),

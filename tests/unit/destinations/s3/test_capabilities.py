@@ -10,9 +10,9 @@ from typing import Any, Callable
 import pytest
 
 from cdn2s3.destinations.s3 import capabilities
-from cdn2s3.destinations.s3.capabilities import ProbeResult
+from cdn2s3.destinations.s3.capabilities import Capabilities
 from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.destinations.s3.destination import Capabilities
+from cdn2s3.destinations.s3.objects import Objects
 from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecat
 PROBE = "images/.cdn2s3-probe"
 AMAZON = Capabilities(etag_is_md5=True, checksum_refused=True, if_none_match=True, can_read=True)
 READER = frozenset({"PutObject", "GetObject"})
-Probe = Callable[..., ProbeResult]
+Probe = Callable[..., Capabilities]
 
 
 def settings_with(**values: str) -> MigrationSettings:
@@ -37,9 +37,9 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
         monkeypatch.setenv(name, value)
     adapter = PooledAdapter(2)
 
-    def probed(server: S3Server, **values: str) -> ProbeResult:
+    def probed(server: S3Server, **values: str) -> Capabilities:
         settings = settings_with(AWS_ENDPOINT_URL=server.url, **values)
-        return capabilities.probe_capabilities(settings, S3Client(settings, adapter))
+        return capabilities.probe_capabilities(settings, Objects(settings, S3Client(settings, adapter)))
 
     yield probed
     adapter.close()
@@ -49,21 +49,18 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
 def test_probe_object_that_another_run_deletes_meanwhile_misleads_nobody(
     probe: Probe, s3_server: Any, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    server, puts = s3_server(), 0
+    server, puts, put = s3_server(), 0, Objects.put
 
-    class Disturbed(capabilities.Bucket):
-        """A bucket in which the object is deleted once, after so many PUTs."""
+    def deleted_once_after_so_many(*arguments: Any, **more: Any) -> Any:
+        nonlocal puts
+        reply = put(*arguments, **more)
+        puts += 1
+        if puts == after:
+            server.store.delete("bucket", PROBE)
+        return reply
 
-        def put(self, *arguments: Any, **more: Any) -> Any:
-            nonlocal puts
-            reply = super().put(*arguments, **more)
-            puts += 1
-            if puts == after:
-                server.store.delete("bucket", PROBE)
-            return reply
-
-    monkeypatch.setattr(capabilities, "Bucket", Disturbed)
-    assert probe(server).guard == AMAZON
+    monkeypatch.setattr(Objects, "put", deleted_once_after_so_many)
+    assert probe(server) == AMAZON
 
 
 @pytest.mark.parametrize("integrity", ["md5", "crc32"])
@@ -93,16 +90,15 @@ def test_what_the_store_does_is_found_out(
 ) -> None:
     server = s3_server(**store)
     probed = probe(server, INTEGRITY=integrity)
-    assert probed.guard == found
-    assert probed.encrypted_by_kms == bool(store.get("kms_default"))
-    assert probed.can_delete == ("allow" not in store)
+    kms, can_delete = bool(store.get("kms_default")), "allow" not in store
+    assert probed == found._replace(encrypted_by_kms=kms, can_delete=can_delete)
     assert set(server.objects("bucket")) == (set() if probed.can_delete else {PROBE})
 
 
 @pytest.mark.parametrize("ignored", ["md5", "crc32"])
 def test_checks_of_both_digests_are_told_apart(probe: Probe, s3_server: Any, ignored: str) -> None:
     ignore = {"md5": "ignore_content_md5", "crc32": "ignore_checksums"}[ignored]
-    guard = probe(s3_server(**{ignore: True}), INTEGRITY="crc32").guard
+    guard = probe(s3_server(**{ignore: True}), INTEGRITY="crc32")
     assert (guard.md5_refused, guard.checksum_refused) == (ignored != "md5", ignored != "crc32")
 
 
@@ -111,7 +107,7 @@ def test_probe_object_stays_where_it_may_not_be_deleted_and_the_next_probe_finds
 ) -> None:
     server = s3_server(allow=READER)
     first = probe(server)
-    assert (first.guard, first.can_delete) == (AMAZON, False)
+    assert first == AMAZON._replace(can_delete=False)
     assert probe(server) == first
 
 
@@ -129,7 +125,7 @@ def test_fault_on_the_way_is_never_taken_for_what_the_store_does(
         return Rule(fault) if len(puts) == at + 1 else None
 
     try:
-        found = probe(s3_server(hook=hook)).guard
+        found = probe(s3_server(hook=hook))
     except TransientError:
         return
     assert found == AMAZON
@@ -151,7 +147,7 @@ def test_store_that_deletes_nothing_for_us_is_probed_all_the_same(
 ) -> None:
     server = s3_server()
     server.rules.add(Rule(fault, operation="DeleteObject"))
-    assert probe(server) == (AMAZON, False, False)
+    assert probe(server) == AMAZON._replace(can_delete=False)
 
 
 def test_delete_that_nobody_may_ask_for_stops_the_run(probe: Probe, s3_server: Any) -> None:
@@ -176,7 +172,7 @@ def test_refusal_is_named_with_its_remedy(probe: Probe, s3_server: Any, code: st
     [("md5", True, "md5"), ("md5", False, "md5"), ("crc32", True, "crc32"), ("crc32", False, "md5")],
 )
 def test_bodies_are_hashed_with_what_the_store_checks(wanted: str, refused: bool, computed: str) -> None:
-    probed = ProbeResult(AMAZON._replace(checksum_refused=refused), False, True)
+    probed = AMAZON._replace(checksum_refused=refused)
     assert capabilities.integrity(probed, settings_with(INTEGRITY=wanted)) == computed
 
 
@@ -207,25 +203,21 @@ def test_what_the_store_lacks_is_said(
     caplog: pytest.LogCaptureFixture, lacks: dict[str, bool], values: dict[str, str], said: list[str]
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        capabilities.log_capabilities(
-            ProbeResult(AMAZON._replace(**lacks), False, True), settings_with(**values)
-        )
+        capabilities.log_capabilities(AMAZON._replace(**lacks), settings_with(**values))
     assert len(caplog.messages) == len(said), caplog.messages
     assert all(words in message for words, message in zip(said, caplog.messages))
 
 
 def test_checksum_that_the_etag_replaces_is_no_reason_to_warn(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        capabilities.log_capabilities(
-            ProbeResult(AMAZON._replace(checksum_refused=False), False, True), settings_with()
-        )
+        capabilities.log_capabilities(AMAZON._replace(checksum_refused=False), settings_with())
     [record] = caplog.records
     assert record.levelname == "INFO"
     assert "does not check the MD5 of an upload: its ETag is compared instead" in record.getMessage()
 
 
 def test_store_that_could_overwrite_unseen_stops_the_run() -> None:
-    blind = ProbeResult(AMAZON._replace(if_none_match=False, can_read=False), False, True)
+    blind = AMAZON._replace(if_none_match=False, can_read=False)
     with pytest.raises(
         FatalError, match=r"(?s)overwritten unseen.*ON_EXISTING=overwrite.*s3:GetObject.*bucket/images/\*"
     ):

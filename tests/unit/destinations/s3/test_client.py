@@ -14,9 +14,9 @@ from typing import Any, Callable
 import botocore.exceptions
 import pytest
 
-from cdn2s3.destinations.s3.capabilities import ProbeResult, probe_capabilities
+from cdn2s3.destinations.s3.capabilities import Capabilities, probe_capabilities
 from cdn2s3.destinations.s3.client import S3Client, S3Response, aws_session, credentials_of
-from cdn2s3.destinations.s3.destination import Bucket, Capabilities
+from cdn2s3.destinations.s3.objects import Objects
 from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -170,18 +170,17 @@ def test_head_without_a_length_is_no_size(
     make: Make, s3_server: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, settings = make(s3_server())
-    bucket = Bucket(settings, client, probe_capabilities(settings, client).guard)
+    objects = Objects(settings, client)
     for headers in ({}, {"content-length": "abc"}, {"content-length": "\u00b2"}):
         monkeypatch.setattr(client, "request", lambda *a, found=headers, **b: S3Response(200, found, b""))
         with pytest.raises(TransientError, match="no size"):
-            bucket.head("k", Deadline(5))
+            objects.head("k", Deadline(5))
 
 
 def test_probe_learns_what_a_strict_store_checks(make: Make, s3_server: Make) -> None:
     client, settings = make(s3_server())
-    found: ProbeResult = probe_capabilities(settings, client)
-    assert found.guard == Capabilities(True, True, True, True, md5_refused=True, takes_if_none_match=True)
-    assert found.can_delete and not found.encrypted_by_kms
+    found = probe_capabilities(settings, Objects(settings, client))
+    assert found == Capabilities(True, True, True, True, True, True, encrypted_by_kms=False, can_delete=True)
 
 
 @pytest.mark.parametrize(
@@ -199,8 +198,10 @@ def test_probe_learns_what_a_strict_store_checks(make: Make, s3_server: Make) ->
 )
 def test_probe_learns_what_a_lesser_store_lacks(make: Make, s3_server: Make, store: Any, guard: Any) -> None:
     client, settings = make(s3_server(**store))
-    assert probe_capabilities(settings, client).guard == Capabilities(
+    assert probe_capabilities(settings, Objects(settings, client)) == Capabilities(
         *guard,
+        encrypted_by_kms="kms_default" in store,
+        can_delete="allow" not in store,
         md5_refused="ignore_content_md5" not in store,
         takes_if_none_match=store.get("if_none_match_status") != 501,
     )
@@ -213,5 +214,5 @@ def test_probe_that_is_throttled_learns_nothing(make: Make, s3_server: Make, num
     seen = iter(range(1, 9))
     server.hook = lambda operation, key, request: Rule("SlowDown") if next(seen) == number else None
     with pytest.raises(TransientError) as caught:
-        probe_capabilities(settings, client)
+        probe_capabilities(settings, Objects(settings, client))
     assert caught.value.cause == "throttled"

@@ -8,9 +8,10 @@ from typing import Any, Callable
 
 import pytest
 
+from cdn2s3.destinations.base import Found, ReadRefused
 from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.destinations.s3.listing import Found, Listing, Page, look, parsed
-from cdn2s3.destinations.s3.objects import Refused
+from cdn2s3.destinations.s3.listing import Listing, Page, parsed
+from cdn2s3.destinations.s3.objects import Objects
 from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -289,17 +290,17 @@ def test_listing_refused(
 def test_look_at_a_key(s3_server: Factory, connect: Connect) -> None:
     server = s3_server()
     server.put("bucket", "images/a b", b"1234")
-    client, _ = connect(server)
-    assert look(client, "images/a b", Deadline(5)) == Found(
+    objects = Objects(*reversed(connect(server)))
+    assert objects.look("images/a b", Deadline(5)) == Found(
         "images/a b", 4, "81dc9bdb52d04dc20036dbd8313ed055"
     )
-    assert look(client, "images/b", Deadline(5)) is None
+    assert objects.look("images/b", Deadline(5)) is None
 
 
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        pytest.param("AccessDenied", Refused, id="not allowed"),
+        pytest.param("AccessDenied", ReadRefused, id="not allowed"),
         pytest.param("InternalError", TransientError, id="server error"),
         pytest.param("InvalidRequest", TransientError, id="a 400, which may be expired credentials"),
         pytest.param("MethodNotAllowed", FatalError, id="refused for good"),
@@ -311,4 +312,4 @@ def test_look_that_tells_nothing(
     server = s3_server()
     server.rules.add(Rule(fault, operation="HeadObject"))
     with pytest.raises(error):
-        look(connect(server)[0], "images/a", Deadline(5))
+        Objects(*reversed(connect(server))).look("images/a", Deadline(5))

@@ -9,9 +9,10 @@ from typing import Any, Callable
 
 import pytest
 
+from cdn2s3.destinations.base import PART_BYTES
+from cdn2s3.destinations.s3.capabilities import Capabilities
 from cdn2s3.destinations.s3.client import S3Client, S3Response
-from cdn2s3.destinations.s3.destination import Bucket, Capabilities
-from cdn2s3.destinations.s3.multipart import PART_BYTES
+from cdn2s3.destinations.s3.destination import S3Destination
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -39,7 +40,7 @@ class World:
         self.s3 = s3
         self.settings = build(MigrationSettings, given, {}, Path("migration.env"))
         self.client = S3Client(self.settings, adapter)
-        self.bucket = Bucket(self.settings, self.client, guard)
+        self.bucket = S3Destination(self.settings, self.client, guard)
 
     def store(self) -> Stored:
         parts = (memoryview(BODY)[at : at + PART_BYTES] for at in range(0, len(BODY), PART_BYTES))

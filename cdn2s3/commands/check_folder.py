@@ -1,0 +1,41 @@
+"""The checks of `migrate.py --check` with DESTINATION=local: the folder, its file system and its free space."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import closing
+
+from cdn2s3.commands.check_context import FAILED, OK, WARNING, CheckContext, CheckResult
+from cdn2s3.destinations.local_folder import open_folder
+from cdn2s3.errors import FatalError, UsageError
+from cdn2s3.planning.cost_estimate import ASSUMED_BYTES
+from cdn2s3.text import bytes_text
+
+
+def check_folder(context: CheckContext) -> list[CheckResult]:
+    """Store a probe twice, as a run does, and delete it."""
+    try:
+        with closing(open_folder(context.settings)) as folder:
+            folder.prepare()
+    except FatalError as error:
+        return [CheckResult(FAILED, "folder", str(error), f"ls -ld {context.settings.local_root}")]
+    said = f"{context.settings.destination_text} was written to; no existing file is replaced"
+    if context.settings.on_existing == "overwrite":
+        said = (
+            f"{context.settings.destination_text} was written to; ON_EXISTING=overwrite: files are replaced"
+        )
+    return [CheckResult(OK, "folder", said)]
+
+
+def check_free_space(context: CheckContext) -> list[CheckResult]:
+    """Compare what is free below LOCAL_ROOT with what the pending images need, at an assumed size."""
+    root = context.settings.local_root
+    try:
+        needed = context.pending * ASSUMED_BYTES
+        free = shutil.disk_usage(str(root)).free
+    except (UsageError, OSError):
+        return []  # the checks of the input and of the folder name it
+    said = f"{bytes_text(free)} free in {root}, about {bytes_text(needed)} are needed for the images"
+    if free < needed:
+        return [CheckResult(WARNING, "free space", said, "make room, or set LOCAL_ROOT to a larger disk")]
+    return [CheckResult(OK, "free space", said)]

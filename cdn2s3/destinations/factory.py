@@ -1,0 +1,23 @@
+"""Open the destination that the settings name."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from cdn2s3.destinations.base import Destination
+from cdn2s3.destinations.local_folder import open_folder
+from cdn2s3.destinations.s3.destination import S3Handover, open_bucket
+from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.settings.declarations import MigrationSettings
+
+
+def open_destination(
+    settings: MigrationSettings, adapter: PooledAdapter, known: object = None
+) -> Destination:
+    """Return the destination of settings, which sends its requests over adapter.
+
+    known is what handover() of the run's first process gave: then prepare() is done. Raise FatalError.
+    """
+    if settings.destination == "local":
+        return open_folder(settings)
+    return open_bucket(settings, adapter, cast("S3Handover | None", known))

@@ -1,0 +1,312 @@
+"""A folder as the destination: another disk, NFS, a staging area. A key is the path of a file below LOCAL_ROOT.
+
+An image is written to a temporary file, synced, and only then given its name, by a hard link (or renameat2) that
+never replaces a file; the folder is synced too. Its ETag is the MD5 of its bytes, in listings from the bytes.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import md5
+from pathlib import Path
+
+from cdn2s3.destinations.base import PROBE_BODY, PROBE_NAME, Content, Found, hash_all
+from cdn2s3.destinations.local_files import KeyNotHeld, LocalFiles, NotOffered
+from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError, UsageError
+from cdn2s3.http.deadline import Deadline
+from cdn2s3.records import Image, Stored
+from cdn2s3.settings.declarations import MigrationSettings
+
+log = logging.getLogger(__name__)
+
+_BLOCK = 1 << 20  # bytes read at a time
+_TIMES = 4  # that an unlikely answer is asked for again before it is believed
+_PAGE = 1000  # objects of a page of the listing
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NOT_A_NAME = frozenset({
+    errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EILSEQ, errno.EINVAL, errno.EXDEV,
+    errno.EFBIG,
+})  # fmt: skip
+
+
+def open_folder(settings: MigrationSettings) -> LocalFolder:
+    """Return the folder of settings; raise UsageError when it is absent, FatalError when it cannot be opened."""
+    assert settings.local_root is not None, "DESTINATION=local has a LOCAL_ROOT"
+    root = settings.local_root
+    try:
+        return LocalFolder(settings, LocalFiles(root))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(
+            f"LOCAL_ROOT {root} is not a folder. Mount the disk, or create the folder (`mkdir -p {root}`), "
+            "then run it again: a missing folder isn't created, since its disk may only be missing."
+        ) from None
+    except OSError as error:
+        raise _fatal(root, "", error) from error
+
+
+class LocalFolder:
+    """Store images as files below LOCAL_ROOT; a Destination."""
+
+    integrity = "md5"
+    endpoint = ""
+
+    def __init__(self, settings: MigrationSettings, files: LocalFiles) -> None:
+        assert settings.local_root is not None
+        self._settings = settings
+        self._root = settings.local_root
+        self.files = files
+        self.overwrites = settings.on_existing == "overwrite"
+
+    @property
+    def probe_key(self) -> str:
+        return self._settings.destination_prefix + PROBE_NAME
+
+    def describe(self) -> str:
+        return self._settings.destination_text
+
+    def prepare(self) -> None:
+        """Remove what a killed run has left; store the probe twice and delete it."""
+        try:
+            with self.translated(self.probe_key):
+                removed = self.files.remove_leftovers()
+                if not any(self._protects() for _ in range(_TIMES)):
+                    raise FatalError(
+                        f"LOCAL_ROOT {self._root} cannot be used: a file there is replaced when another gets its "
+                        "name. Choose a folder on another file system."
+                    )
+        except (PermanentError, TransientError) as error:
+            raise FatalError(f"LOCAL_ROOT {self._root} cannot be used: {error.message}.") from error
+        if removed:
+            log.info("%d temporary files of an earlier run removed", removed)
+
+    def _protects(self) -> bool:
+        """Tell whether a second file does not get the name of the first; another run may disturb that."""
+        self.files.delete(self.probe_key)
+        protects = self._put_probe() and not self._put_probe()
+        self.files.delete(self.probe_key)
+        return protects
+
+    def _put_probe(self) -> bool:
+        with self.files.temporary() as file:
+            file.write(memoryview(PROBE_BODY))
+            file.sync()
+            return self.files.place(file, self.probe_key, replace=False)
+
+    def log_capabilities(self) -> None:
+        """Do nothing: a file system without what a run needs was refused by prepare()."""
+
+    def handover(self) -> None:
+        """Return None: another process opens the folder itself."""
+
+    # --- storing
+
+    def upload(self, key: str, image: Image) -> FileUpload:
+        return FileUpload(self, key, image)
+
+    def store_parts(
+        self, key: str, media_type: str, parts: Iterator[memoryview], limit_seconds: float
+    ) -> Stored:
+        if not self.overwrites and self.head_size(key) is not None:
+            return self.verify_existing(key, hash_all(parts))
+        with self.translated(key), self.files.temporary() as file:
+            digest, size = md5(usedforsecurity=False), 0
+            for part in parts:
+                file.write(part)
+                digest.update(part)
+                size += len(part)
+            file.sync()
+            content = Content(size, digest.digest())
+            if self.files.place(file, key, self.overwrites):
+                return _stored(content, already_there=False)
+        return self.verify_existing(key, content)
+
+    def verify_existing(self, key: str, content: Content, deadline: Deadline | None = None) -> Stored:
+        """Return the object that is already at key when it is content; raise PermanentError (conflict) when not.
+
+        Raise TransientError when nothing is there after all.
+        """
+        size = self.head_size(key)
+        if size is None:
+            raise TransientError("server_error", "the folder said that the file exists, but there is nothing")
+        if size != content.size:
+            raise PermanentError("conflict", f"the key holds {size} bytes, the CDN has {content.size}")
+        theirs = self.md5(key, deadline)
+        if theirs != content.md5.hex():
+            raise PermanentError("conflict", f"the key holds other content of the same size (MD5 {theirs})")
+        return _stored(content, already_there=True)
+
+    def head_size(self, key: str) -> int | None:
+        """Return the size of the file of key in bytes; None when there is none."""
+        with self.translated(key):
+            return self.files.size(key)
+
+    def is_up(self) -> bool:
+        try:
+            with self.translated(self.probe_key), self.files.temporary() as file:
+                file.write(memoryview(PROBE_BODY))
+                file.sync()
+        except (TransientError, PermanentError):
+            return False
+        return True
+
+    # --- looking
+
+    def head(self, key: str, deadline: Deadline) -> Found | None:
+        """Return what is at key; its ETag is from its bytes."""
+        with self.read(key, deadline) as body:
+            return None if body is None else body.found(key)
+
+    @contextmanager
+    def read(self, key: str, deadline: Deadline) -> Iterator[_FileBody | None]:
+        with self.translated(key), self.files.reading(key) as fd:
+            yield None if fd is None else _FileBody(self, fd, key, deadline)
+
+    def md5(self, key: str, deadline: Deadline | None = None) -> str:
+        with self.translated(key), self.files.reading(key) as fd:
+            if fd is None:
+                raise TransientError("server_error", "the file at the key has gone")
+            return _md5_of(fd, deadline)[1]
+
+    def list_pages(self) -> Iterator[list[Found]]:
+        """Yield what Destination.list_pages() does; every file is read, since its ETag is the MD5 of its bytes."""
+        page: list[Found] = []
+        try:
+            with self.translated(self._settings.destination_prefix):
+                for key, fd in self.files.listed(self._settings.destination_prefix):
+                    page.append(Found(key, *_md5_of(fd)))
+                    if len(page) == _PAGE:
+                        yield page
+                        page = []
+        except (PermanentError, TransientError) as error:
+            raise FatalError(
+                f"could not list LOCAL_ROOT {self._root}: {error.message}. Nothing is known about what is there or "
+                "missing: check the disk, then run it again."
+            ) from error
+        yield page
+
+    # --- removing
+
+    def delete(self, key: str, deadline: Deadline) -> bool:
+        with self.translated(key):
+            self.files.delete(key)
+        return True
+
+    def close(self) -> None:
+        self.files.close()
+
+    @contextmanager
+    def translated(self, key: str) -> Iterator[None]:
+        """Raise what an error of the file system means for key and for the run."""
+        try:
+            yield
+        except KeyNotHeld as error:
+            raise PermanentError("destination", f"{key!r} cannot be a file: {error}") from error
+        except NotOffered as error:
+            raise FatalError(
+                f"LOCAL_ROOT {self._root}: the file system has neither hard links nor renameat2(2), so a file there "
+                "could be replaced unseen. Choose a folder on another file system."
+            ) from error
+        except OSError as error:
+            raise _meaning(self._root, key, error) from error
+
+
+class FileUpload:
+    """Store one image as a file, attempt by attempt."""
+
+    def __init__(self, folder: LocalFolder, key: str, image: Image) -> None:
+        self._folder = folder
+        self._key = key
+        self._image = image
+
+    def attempt(self, deadline: Deadline) -> Stored:
+        folder, key, body = self._folder, self._key, self._image.body
+        content = Content(len(body), self._image.digest())
+        if not folder.overwrites and folder.head_size(key) is not None:
+            return folder.verify_existing(key, content, deadline)
+        with folder.translated(key), folder.files.temporary() as file:
+            for at in range(0, len(body), _BLOCK):
+                deadline.remaining()
+                file.write(body[at : at + _BLOCK])
+            file.sync()
+            if folder.files.place(file, key, folder.overwrites):
+                return _stored(content, already_there=False)
+        return folder.verify_existing(key, content, deadline)
+
+    def give_up(self) -> None:
+        """Do nothing: a failed attempt leaves nothing."""
+
+
+class _FileBody:
+    """A file that is being read; its ETag is found out when it is asked for."""
+
+    def __init__(self, folder: LocalFolder, fd: int, key: str, deadline: Deadline) -> None:
+        self._folder = folder
+        self._fd = fd
+        self._key = key
+        self._deadline = deadline
+        self._at = 0
+
+    @property
+    def etag(self) -> str:
+        with self._folder.translated(self._key):
+            return _md5_of(self._fd, self._deadline)[1]
+
+    def found(self, key: str) -> Found:
+        with self._folder.translated(key):
+            return Found(key, *_md5_of(self._fd, self._deadline))
+
+    def read_into(self, block: memoryview) -> int:
+        self._deadline.remaining()
+        with self._folder.translated(self._key):
+            got = os.preadv(self._fd, [block], self._at)
+        self._at += got
+        return got
+
+
+def _stored(content: Content, already_there: bool) -> Stored:
+    return Stored(content.md5.hex(), content.size, content.md5.hex(), already_there)
+
+
+def _md5_of(fd: int, deadline: Deadline | None = None) -> tuple[int, str]:
+    """Return the size in bytes and the MD5 in hex digits of an open file, wherever it was read to."""
+    digest, block, size = md5(usedforsecurity=False), memoryview(bytearray(_BLOCK)), 0
+    while got := os.preadv(fd, [block], size):
+        if deadline is not None:
+            deadline.remaining()
+        digest.update(block[:got])
+        size += got
+    return size, digest.hexdigest()
+
+
+def _meaning(root: Path, key: str, error: OSError) -> MigrationError:
+    """Return what an error of the file system means: for this key, for this attempt or for the run."""
+    why = error.strerror or str(error)
+    if error.errno in _FULL or error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return _fatal(root, key, error)
+    if error.errno in (errno.ENOTDIR, errno.ELOOP):
+        return PermanentError(
+            "destination", f"{key!r} cannot be a file: a folder in it is a file or a symbolic link"
+        )
+    if error.errno in _NOT_A_NAME:
+        return PermanentError("destination", f"{key!r} cannot be a file: {why}")
+    return TransientError("server_error", f"the file system answered: {why}")
+
+
+def _fatal(root: Path, key: str, error: OSError) -> FatalError:
+    """Return the error that stops the run, with its remedy."""
+    if error.errno in _FULL:
+        return FatalError(
+            f"the disk of LOCAL_ROOT {root} is full. Make room there, then run it again: it resumes."
+        )
+    if error.errno == errno.EROFS:
+        return FatalError(
+            f"LOCAL_ROOT {root} is read-only. Mount it writable, then run it again: it resumes."
+        )
+    return FatalError(
+        f"LOCAL_ROOT {root}: {error.strerror or error}{f', at {key!r}' if key else ''}. Correct the permissions "
+        "there (chmod, chown), then run it again: it resumes."
+    )

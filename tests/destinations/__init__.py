@@ -1,0 +1,1 @@
+"""What every destination promises: the same cases on each of them (stores.py)."""

@@ -1,0 +1,188 @@
+"""The stores that the conformance suite runs on: each with the Destination under test, and a look behind its back."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from cdn2s3.destinations.base import Destination
+from cdn2s3.destinations.factory import open_destination
+from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.loading import build
+from tests.fakes.s3 import S3Server
+
+REAL_BUCKET = (
+    "CONFORMANCE_BUCKET"  # the environment names a bucket of one's own, with credentials and AWS_REGION
+)
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secret"}
+
+
+class Behind(Protocol):
+    """What is in the store, without the Destination."""
+
+    def put(self, key: str, body: bytes) -> None: ...
+
+    def objects(self, prefix: str) -> dict[str, bytes]: ...
+
+
+class Store:
+    """A store with room of its own under a prefix."""
+
+    def __init__(self, behind: Behind, prefix: str, stack: ExitStack, **settings: str) -> None:
+        self.behind = behind
+        self.prefix = prefix
+        self._stack = stack
+        self._settings = {"DESTINATION_PREFIX": prefix, "MAX_RETRIES": "0", **settings}
+
+    def open(self, prepared: bool = True, **changed: str) -> Destination:
+        """Return the destination under changed settings."""
+        given = {**self._settings, **changed}
+        settings = build(MigrationSettings, given, {}, Path("migration.env"))
+        adapter = self._stack.enter_context(closing(PooledAdapter(8)))
+        destination = self._stack.enter_context(closing(open_destination(settings, adapter)))
+        if prepared:
+            destination.prepare()
+        return destination
+
+    def key(self, name: str) -> str:
+        return self.prefix + name
+
+    def put(self, name: str, body: bytes) -> None:
+        """Let somebody else put an object there."""
+        self.behind.put(self.key(name), body)
+
+    def objects(self) -> dict[str, bytes]:
+        """Return what is under the prefix, by its name after that."""
+        return {key[len(self.prefix) :]: body for key, body in self.behind.objects(self.prefix).items()}
+
+
+class BehindS3:
+    """A bucket seen through boto3."""
+
+    def __init__(self, bucket: str, endpoint: str | None = None) -> None:
+        self._bucket = bucket
+        self.client: Any = boto3.client("s3", endpoint_url=endpoint)
+
+    def put(self, key: str, body: bytes) -> None:
+        self.client.put_object(Bucket=self._bucket, Key=key, Body=body)
+
+    def objects(self, prefix: str) -> dict[str, bytes]:
+        return {
+            key: self.client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            for key in self._keys(prefix)
+        }
+
+    def _keys(self, prefix: str) -> Iterator[str]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        return (item["Key"] for page in pages for item in page.get("Contents", ()))
+
+    def remove_all(self, prefix: str) -> None:
+        """Leave nothing under prefix, unfinished uploads included."""
+        for key in list(self._keys(prefix)):
+            self.client.delete_object(Bucket=self._bucket, Key=key)
+        uploads = self.client.list_multipart_uploads(Bucket=self._bucket, Prefix=prefix).get("Uploads", ())
+        for upload in uploads:
+            self.client.abort_multipart_upload(
+                Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+            )
+
+
+class BehindFolder:
+    """A folder seen through the file system."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, key: str, body: bytes) -> None:
+        path = self._root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+
+    def objects(self, prefix: str) -> dict[str, bytes]:
+        files = (path for path in self._root.rglob("*") if path.is_file())
+        found = {path.relative_to(self._root).as_posix(): path.read_bytes() for path in files}
+        return {key: body for key, body in found.items() if key.startswith(prefix)}
+
+
+def _given_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        **KEYS,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_DEFAULT_REGION": "us-west-2",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@contextmanager
+def strict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """The local S3 that refuses what AWS refuses."""
+    _given_keys(monkeypatch)
+    with ExitStack() as stack:
+        server = stack.enter_context(S3Server())
+        settings = {"DESTINATION_BUCKET": "bucket", "AWS_ENDPOINT_URL": server.url}
+        yield Store(BehindS3("bucket", server.url), "images/", stack, **settings)
+
+
+@contextmanager
+def moto(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """Somebody else's idea of S3."""
+    _given_keys(monkeypatch)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    url = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+    try:
+        with ExitStack() as stack:
+            behind = BehindS3("bucket", url)
+            where = {"LocationConstraint": "us-west-2"}
+            behind.client.create_bucket(Bucket="bucket", CreateBucketConfiguration=where)
+            settings = {"DESTINATION_BUCKET": "bucket", "AWS_ENDPOINT_URL": url}
+            yield Store(behind, "images/", stack, **settings)
+            behind.client.delete_objects(
+                Bucket="bucket",
+                Delete={"Objects": [{"Key": key} for key in behind._keys("")] or [{"Key": "-"}]},
+            )
+            behind.client.delete_bucket(Bucket="bucket")
+    finally:
+        server.stop()
+
+
+@contextmanager
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A folder of this machine."""
+    root = tmp_path / "root"
+    root.mkdir()
+    settings = {"DESTINATION": "local", "LOCAL_ROOT": str(root), "STATE_DIR": str(tmp_path / "state")}
+    with ExitStack() as stack:
+        yield Store(BehindFolder(root), "images/", stack, **settings)
+
+
+@contextmanager
+def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """The bucket that the environment names, under a prefix that nobody else has; skipped where it names none."""
+    bucket = os.environ.get(REAL_BUCKET)
+    if not bucket:
+        pytest.skip(f"{REAL_BUCKET} names no bucket: make conformance BUCKET=…")
+    behind, prefix = (
+        BehindS3(bucket, os.environ.get("AWS_ENDPOINT_URL")),
+        f"conformance-{secrets.token_hex(8)}/",
+    )
+    settings = {"DESTINATION_BUCKET": bucket, "AWS_REGION": os.environ.get("AWS_REGION", "us-west-2")}
+    if "AWS_ENDPOINT_URL" in os.environ:
+        settings["AWS_ENDPOINT_URL"] = os.environ["AWS_ENDPOINT_URL"]
+    try:
+        with ExitStack() as stack:
+            yield Store(behind, prefix, stack, **settings)
+    finally:
+        behind.remove_all(prefix)
+
+
+STORES = {"strict S3": strict, "moto": moto, "folder": folder, "real bucket": real}
