@@ -351,7 +351,7 @@ def _notes(folder: Path, kind: type, content: str, environment: dict[str, str]) 
 def test_misspelled_variable_of_the_environment_is_a_warning(name: str, meant: str, tmp_path: Path) -> None:
     notes = _notes(tmp_path, MigrationSettings, "DESTINATION_BUCKET=my-images\n", {name: CANARY})
     assert notes.warnings == (
-        f"{name}is set in the environment, but isn't a setting and has no effect; did you mean {meant}?",
+        f"{name} is set in the environment, but isn't a setting and has no effect; did you mean {meant}?",
     )
 
 
