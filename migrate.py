@@ -45,21 +45,12 @@ from cdn2s3.executors.threads import ThreadExecutor
 from cdn2s3.executors.worker_process import process_count, run_share
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
-from cdn2s3.planning.run_plan import (
-    Job,
-    forget_completed,
-    kept_input,
-    look_through,
-    plan_job,
-    refuse_strangers,
-    to_redo,
-    urls_of,
-)
+from cdn2s3.planning.run_plan import choose, kept_input, prepare_run
 from cdn2s3.records import Share, Task
 from cdn2s3.reports.accounting import RunAccounting
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
-from cdn2s3.state import files, ledger, run_binding
+from cdn2s3.state import files, run_binding
 from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.text import duration
 from cdn2s3.transfer.wiring import equip
@@ -107,27 +98,14 @@ def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals:
         log.warning("%s", warning)
     keys = key_maker(settings)
     with kept_input(settings) as kept:
-        job = planned(kept, keys, arguments)
+        choice = choose(kept, arguments.redo, arguments.retry_failed, arguments.limit)
+        plan = prepare_run(kept, keys, choice, time.time())
         ledger = Ledger(settings.state_dir)
         with files.synced_every_second(ledger.completed, ledger.failed):
-            run = Run(settings, RunAccounting(settings, job, ledger), signals, arguments.retry_failed is None)
+            run = Run(
+                settings, RunAccounting(settings, plan, ledger), signals, arguments.retry_failed is None
+            )
             return run.go(lambda: executor(settings, keys, ledger, lock), warning)
-
-
-def planned(settings: MigrationSettings, keys: KeyMaker, arguments: argparse.Namespace) -> Job:
-    """Look through the input; once it is fit to run, change the state: its destination, its records."""
-    chosen = redone = None
-    if arguments.redo:
-        chosen = redone = urls_of(arguments.redo, "--redo")
-        refuse_strangers(arguments.redo, redone, settings.source_urls_file)
-    elif arguments.retry_failed is not None:
-        chosen = ledger.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
-    looked = look_through(settings, keys, redone)
-    run_binding.bind(settings)
-    if redone is not None:
-        forgotten = forget_completed(settings.state_dir, to_redo(looked, settings.source_urls_file, redone))
-        log.info("%s completed rows forgotten", f"{forgotten:,}")
-    return plan_job(settings, keys, looked, chosen, arguments.limit, time.time())
 
 
 class Run:

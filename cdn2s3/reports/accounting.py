@@ -9,7 +9,7 @@ from cdn2s3.console.logging_setup import show
 from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, FatalError
-from cdn2s3.planning.run_plan import Job
+from cdn2s3.planning.run_plan import RunPlan
 from cdn2s3.records import Task
 from cdn2s3.reports import migration_report
 from cdn2s3.reports.metrics import Example, Tally
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 class RunAccounting:
     """Count what one run does; used by its main thread alone."""
 
-    def __init__(self, settings: MigrationSettings, job: Job, ledger: Ledger) -> None:
+    def __init__(self, settings: MigrationSettings, job: RunPlan, ledger: Ledger) -> None:
         self.job = job
         self.tally = Tally(time.time())
         self.to_do_again = 0  # URLs that the second pass has still to do
@@ -40,7 +40,7 @@ class RunAccounting:
 
     def count(self, done: Done) -> None:
         """Count what became of a task; the second pass takes back what the first counted."""
-        result, url = done.result, done.result.url.encode("utf-8", "surrogateescape")
+        result, url = done.result, ledger.encode_line(done.result.url)
         first_in_run = not done.task.cause
         if first_in_run:
             self._tried += 1
@@ -117,7 +117,7 @@ class RunAccounting:
     def _audit(self) -> migration_report.Audit:
         """Count where every line of the input is now, from the files wherever they tell."""
         work, path = self.job.work, self._settings.state_dir / FAILED
-        causes = ledger.rebuild(path, lambda url: url.encode("utf-8", "surrogateescape") in self._recovered)
+        causes = ledger.rebuild(path, self._recovered.__contains__)
         appended = sum(1 for _ in lines.whole_lines(self._ledger.completed.path, self._completed_began))
         return migration_report.Audit(
             work.lines,

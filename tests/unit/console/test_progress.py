@@ -302,7 +302,7 @@ def test_progress_lines_are_shown_where_there_is_no_terminal(monkeypatch: pytest
     assert console.getvalue() == "10,000 URLs\n"
 
 
-LINES = [(number, b"line") for number in range(100_000)]
+LINES = [(place, b"line") for place in range(16_384, 100_000, 16_384)]
 
 
 @pytest.mark.parametrize(

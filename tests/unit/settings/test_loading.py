@@ -404,10 +404,15 @@ def test_region_that_aws_does_not_have_is_refused(region: str, hint: str) -> Non
     assert hint in problem
 
 
+def test_region_is_of_no_matter_to_a_folder(tmp_path: Path) -> None:
+    content = f"DESTINATION=local\nLOCAL_ROOT={tmp_path}/images\nAWS_REGION=us-wset-2\n"
+    assert "not a region of AWS" not in _notes(tmp_path, MigrationSettings, content, {}).effective
+
+
 def test_region_that_aws_does_not_have_is_only_noted_for_another_store(tmp_path: Path) -> None:
     content = "DESTINATION_BUCKET=my-images\nAWS_REGION=auto\nAWS_ENDPOINT_URL=https://store.test\n"
     notes = _notes(tmp_path, MigrationSettings, content, {})
-    assert "not a region of AWS: the store at AWS_ENDPOINT_URL has to know it" in notes.effective
+    assert "auto is not a region of AWS: the store at AWS_ENDPOINT_URL has to know it" in notes.effective
 
 
 @pytest.mark.parametrize(

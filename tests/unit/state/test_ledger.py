@@ -17,11 +17,11 @@ from cdn2s3.state.ledger import (
     Failed,
     Ledger,
     completed,
+    completed_fields,
     decode_line,
     failed,
     failed_line,
     timestamp,
-    url_and_key,
 )
 from cdn2s3.state.lines import encode, field
 from cdn2s3.transfer.outcome import Result
@@ -45,14 +45,14 @@ def test_completed_row_is_read_back(url: str, key: str, size: int, etag: str) ->
     )
     line = encode(row)[:-1]
     assert completed(line) == row
-    assert url_and_key(line) == (row.url.encode(), row.key.encode())
+    assert completed_fields(line) == [part.encode() for part in row]
 
 
 @examples(500)
 @given(_LINES)
 def test_any_line_is_a_record_or_none_and_what_is_taken_is_reproduced(line: bytes) -> None:
     row, failure = completed(line), failed(line)
-    assert (url_and_key(line) is not None) == (row is not None)
+    assert completed_fields(line) == ([] if row is None else line.split(b"\t"))
     for record, size in ((row, row and row.size), (failure, failure and failure.attempts)):
         if record is None:
             continue
@@ -81,7 +81,7 @@ def test_any_line_is_a_record_or_none_and_what_is_taken_is_reproduced(line: byte
 def test_line_that_is_no_completed_row(line: bytes) -> None:
     if line.count(b"\t") != 6 or not line.startswith(b"https://h/a b.jpg\tk"):
         assert completed(line) is None
-        assert url_and_key(line) is None
+        assert completed_fields(line) == []
     elif completed(line) is not None:  # a torn last field cannot be seen; AppendFile cuts torn lines off
         assert line == encode(ROW)[:-20]
 
@@ -151,9 +151,13 @@ def test_rebuild_is_a_dict_of_the_last_records(
             naive[step[0]] = (step[1], str(step[2]))
     expected = {url: record for url, record in naive.items() if url not in settled}
 
-    causes = ledger.rebuild(path, settled.__contains__)
+    kept: list[str] = []
+    causes = ledger.rebuild(
+        path, {url.encode() for url in settled}.__contains__, lambda record: kept.append(record.url)
+    )
     got = [(record.url, (record.cause, record.attempts)) for record in ledger.records(path)]
     assert got == list(expected.items())
+    assert kept == list(expected)
     assert sum(causes.values()) == len(expected)
     assert causes["timeout"] == sum(cause == "timeout" for cause, _ in expected.values())
     before = path.read_bytes()
