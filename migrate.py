@@ -109,29 +109,29 @@ def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals:
 
 
 class Run:
-    """One run: two passes over its URLs, then the books."""
+    """One run: two passes over its URLs, then the accounting."""
 
     def __init__(
-        self, settings: MigrationSettings, books: RunAccounting, signals: Signals, watch_errors: bool
+        self, settings: MigrationSettings, accounting: RunAccounting, signals: Signals, watch_errors: bool
     ) -> None:
         self.settings = settings
-        self.books = books
+        self.accounting = accounting
         self.signals = signals
         self.watch_errors = watch_errors
 
     def go(self, equipped: Callable[[], AbstractContextManager[Executor]], warning: str | None) -> int:
-        """Do both passes; bring the books in order whatever happens; return the exit code."""
-        self.signals.note()  # one that is raised might pass the books by
-        log.info("%s", self.books.job.text())
+        """Do both passes; close the accounting whatever happens; return the exit code."""
+        self.signals.note()  # one that is raised might skip the accounting
+        log.info("%s", self.accounting.plan.text())
         error: FatalError | None = None
         try:
-            if self.books.job.todo:
+            if self.accounting.plan.todo:
                 self._equipped_passes(equipped)
         except FatalError as stopped_by:
             error = stopped_by
         except Interrupted:
             log.warning("stopped by %s before anything was moved", self.signals.name)
-        return self.books.close(error, self.signals.received, warning)
+        return self.accounting.close(error, self.signals.received, warning)
 
     def _equipped_passes(self, equipped: Callable[[], AbstractContextManager[Executor]]) -> None:
         """Do both passes; raise FatalError, or Interrupted before the first: a bucket may take long to answer."""
@@ -141,10 +141,10 @@ class Run:
             self._both_passes(executor)
 
     def _both_passes(self, executor: Executor) -> None:
-        progress = Progress(self.books.job.todo)
+        progress = Progress(self.accounting.plan.todo)
         try:
-            self._pass(self.books.job.tasks(), executor, progress, self.watch_errors)
-            again = self.books.tasks_to_try_again() if not self.signals.received else []
+            self._pass(self.accounting.plan.tasks(), executor, progress, self.watch_errors)
+            again = self.accounting.tasks_to_try_again() if not self.signals.received else []
             if again:
                 log.info(
                     "second pass over %s URLs, %.0f s after the first", f"{len(again):,}", SECOND_PASS_AFTER
@@ -165,8 +165,8 @@ class Run:
         with closing(executor.run(tasks)) as batches:
             for batch in batches:
                 for done in batch:
-                    self.books.count(done)
-                progress.show(self.books.progress(), self._note(executor, stopping))
+                    self.accounting.count(done)
+                progress.show(self.accounting.progress(), self._note(executor, stopping))
                 if stopping:
                     continue
                 too_many = self._too_many_failed() if watch_errors else None
@@ -184,7 +184,7 @@ class Run:
 
     def _too_many_failed(self) -> FatalError | None:
         """Return the error that stops the run where more failed lately than MAX_ERROR_RATE allows."""
-        rate = self.books.tally.error_rate
+        rate = self.accounting.tally.error_rate
         if rate <= self.settings.max_error_rate:
             return None
         return FatalError(
@@ -196,9 +196,9 @@ class Run:
         """Return what is to be known of this moment: what is waited for, which side limits."""
         if stopping:
             return f"stopping, {executor.in_flight().uploads} uploads in flight"
-        again = f"second pass, {self.books.to_do_again:,} left" if self.books.to_do_again else ""
+        again = f"second pass, {self.accounting.to_do_again:,} left" if self.accounting.to_do_again else ""
         notes = [again, executor.note()]
-        if self.books.job.todo - self.books.tally.ended <= self.settings.concurrency:
+        if self.accounting.plan.todo - self.accounting.tally.ended <= self.settings.concurrency:
             slowest = str(executor.in_flight())
             notes.append(f"slowest: {slowest}" if slowest else "")
         return "; ".join(note for note in notes if note)
@@ -206,7 +206,7 @@ class Run:
     def _wait_for_second_pass(self, progress: Progress) -> None:
         due = time.monotonic() + SECOND_PASS_AFTER
         while time.monotonic() < due and not self.signals.received:
-            progress.show(self.books.progress(), f"second pass in {due - time.monotonic():.0f} s")
+            progress.show(self.accounting.progress(), f"second pass in {due - time.monotonic():.0f} s")
             time.sleep(TICK)
 
 

@@ -36,8 +36,8 @@ def _hours(minutes: int) -> str:
 
 
 def percentage(share: float) -> str:
-    """Return a share from 0 to 1 as a percentage, rounded down: 99.97 %; 100 % is all of it, never nearly all."""
-    return f"{int(share * 10_000) / 100:g} %"
+    """Return a share from 0 to 1 as a percentage, rounded down: 99.97%; 100% is all of it, never nearly all."""
+    return f"{int(share * 10_000) / 100:g}%"
 
 
 def pluralize(number: int, one: str, many: str = "") -> str:

@@ -58,7 +58,7 @@ def progress_line(counts: Counts, per_second: float | None) -> str:
     parts = [pluralize(counts.urls, "URL")]
     if counts.api_total:
         percent = 100 * counts.items / counts.api_total
-        parts.append(f"{counts.items:,} of {counts.api_total:,} items ({percent:.1f} %)")
+        parts.append(f"{counts.items:,} of {counts.api_total:,} items ({percent:.1f}%)")
     if per_second is not None:
         parts.append(f"{per_second:,.0f} URLs/s")
         left = time_left(counts, None, per_second)
@@ -81,11 +81,11 @@ def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
     if expected is not None and abs(counts.urls - expected) > expected * TOTAL_TOLERANCE:
         found.append(
             f"{pluralize(counts.urls, 'URL was', 'URLs were')} collected, but EXPECTED_TOTAL is {expected:,}: off "
-            "by more than 0.1 %."
+            "by more than 0.1%."
         )
     if counts.rejected > given * REJECTED_TOLERANCE:
         found.append(
-            f"{counts.rejected:,} of {given:,} URLs were rejected, more than 0.1 %. "
+            f"{counts.rejected:,} of {given:,} URLs were rejected, more than 0.1%. "
             f"Read {rejected_file(settings.output_file)}; is URL_PREFIX right?"
         )
     if counts.unreadable:
@@ -103,7 +103,7 @@ def _doubt_total(counts: Counts, what: str) -> list[str]:
     if abs(counts.items - total) <= total * TOTAL_TOLERANCE:
         return []
     return [
-        f"{counts.items:,} {what} were seen, but the API says there are {total:,}: off by more than 0.1 %. "
+        f"{counts.items:,} {what} were seen, but the API says there are {total:,}: off by more than 0.1%. "
         "Collect again with --restart when the API is quiet, or ask its owner."
     ]
 

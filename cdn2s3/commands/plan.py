@@ -25,7 +25,7 @@ from cdn2s3.text import bytes_text, duration, printable, redact
 
 log = logging.getLogger(__name__)
 
-HEADS = 200  # of files drawn at random: the mean of log-normal sizes is then known to about 15 %
+HEADS = 200  # of files drawn at random: the mean of log-normal sizes is then known to about 15%
 HEAD_SECONDS = 20.0  # for all of them
 _WIDTH = 79  # of a terminal's 80 columns
 _INDENT = 27  # where the words of a row begin
@@ -116,7 +116,7 @@ def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> l
             "(docs/ec2-setup.md)",
         ),
         row("once", dollars(found.once), "requests and machine"),
-        row("S3 limit", f"{share:.0f} %", f"of the {PREFIX_PUTS:,} PUT/s that S3 takes under one prefix"),
+        row("S3 limit", f"{share:.0f}%", f"of the {PREFIX_PUTS:,} PUT/s that S3 takes under one prefix"),
         row(
             "prices", f"of {table.date}", f"{table.source}; yours: {cost_estimate.PRICES_FILE} in this folder"
         ),

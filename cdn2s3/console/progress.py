@@ -133,10 +133,10 @@ class Progress:
         figures = [figure.text for figure in _figures(count, self._rate.now(), self._total, note)]
         if count.for_good:
             failed = figures.index(f"failed {count.failed:,}")
-            figures[failed] += f" ({count.for_good:,} of them for good)"
-        name = "error rate without these" if count.for_good else "error rate"
-        figures.insert(-1 if note else len(figures), f"{name} {100 * count.error_rate:.1f} %")
-        log.info("%s of %s (%.1f %%), %s", f"{count.ended:,}", f"{self._total:,}", share, ", ".join(figures))
+            figures[failed] += f" ({count.for_good:,} permanent)"
+        name = "transient error rate" if count.for_good else "error rate"
+        figures.insert(-1 if note else len(figures), f"{name} {100 * count.error_rate:.1f}%")
+        log.info("%s of %s (%.1f%%), %s", f"{count.ended:,}", f"{self._total:,}", share, ", ".join(figures))
 
     def close(self) -> None:
         """Leave the bar as it stands; log records go their usual way again."""
@@ -227,7 +227,7 @@ def log_progress(
         now = clock()
         if now - said_at >= SAY_EVERY:
             said_at = now
-            log.info("%s: %.0f %%", step, min(100.0, 100 * pair[0] / max(end, 1)))
+            log.info("%s: %.0f%%", step, min(100.0, 100 * pair[0] / max(end, 1)))
         yield pair
 
 

@@ -22,7 +22,7 @@ ASSUMED_SECONDS = 0.25  # a worker needs for one transfer when nothing limits: C
 PREFIX_PUTS = 3500  # PUT/s that S3 takes under one prefix before it answers 503 SlowDown and splits it
 PRICES_FILE = "prices.json"
 
-_GB = 1e9  # AWS bills storage by 2^30 bytes; the 7 % are within what is estimated here
+_GB = 1e9  # AWS bills storage by 2^30 bytes; the 7% are within what is estimated here
 _RATE_MEANS_SOMETHING = (100, 1.0)  # files and seconds that a run must have had for its rate to count
 
 
@@ -139,7 +139,7 @@ def sizes(measured: Sequence[int], asked: int, why_not: str = "") -> Sizes:
     if len(measured) > 1:
         variance = sum((size - mean) ** 2 for size in measured) / (len(measured) - 1)
         off = 2 * math.sqrt(variance / len(measured)) / mean if mean else 0.0
-        said += f", ±{100 * off:.0f} %"
+        said += f", ±{100 * off:.0f}%"
     return Sizes(mean, said)
 
 

@@ -15,7 +15,7 @@ EXAMPLES = 10  # of each cause
 _SLOWEST = 10
 _MOST_STEPS = 600  # of the timeline; then two neighbours become one
 _RECENT = 1000  # URLs that MAX_ERROR_RATE looks at
-_GRAIN = 1.05  # ratio of two neighbouring classes of a Distribution: quantiles are true to 5 %
+_GRAIN = 1.05  # ratio of two neighbouring classes of a Distribution: quantiles are true to 5%
 
 
 class Example(NamedTuple):
@@ -26,7 +26,7 @@ class Example(NamedTuple):
 
 
 class Distribution:
-    """Count positive values in classes of 5 %."""
+    """Count positive values in classes of 5%."""
 
     def __init__(self) -> None:
         self._classes: Counter[int] = Counter()

@@ -38,22 +38,22 @@ from cdn2s3.text import MB
 
 
 def setting(default: str, parse: Parser, meaning: str, example: str = "") -> Any:
-    """Declare a setting: default as it would stand in the file, parser, meaning for docs/settings.md."""
+    """Declare a setting: its default as written in the file, its parser, its meaning for docs/settings.md."""
     return dataclasses.field(
         default=parse(default) if default is not REQUIRED else "",
         metadata={"default": default, "parse": parse, "meaning": meaning, "example": example},
     )
 
 
-REQUIRED = "\0required"  # no default: the user has to say
+REQUIRED = "\0required"  # no default: the user must set it
 
 _LOG_LEVELS = one_of("DEBUG", "INFO", "WARNING", "ERROR")
-_CA_MEANING = "PEM file of the certificate authorities to trust instead of the public ones"
+_CA_MEANING = "PEM file of certificate authorities to trust instead of the public ones"
 
 
 @dataclasses.dataclass(frozen=True)
 class CollectionSettings:
-    """What collect_urls.py is told, from collection.env."""
+    """The settings of collect_urls.py, from collection.env."""
 
     source: str = setting(
         "api", one_of("api", "lots"), "where the URLs come from: a JSON API or local lot files"
@@ -61,29 +61,29 @@ class CollectionSettings:
     api_base_url: str = setting(
         "",
         empty_or(http_url),
-        "first page's URL, without the paging parameters",
+        "URL of the first page, without the paging parameters",
         "https://api.example.com/v1/images",
     )
     api_auth_token: Secret = setting("", secret, "token sent with every API request; empty = none")
     api_auth_header: str = setting("Authorization", header_name, "header that carries the token", "X-Api-Key")
     api_auth_scheme: str = setting("Bearer", header_text, "word before the token; empty = the token alone")
-    api_rate_limit: float = setting("10", number(0.01, 10000), "API requests a second, at most")
-    results_per_page: int = setting("100", whole(1, 100000), "page size asked for")
-    output_file: Path = setting("urls.txt", file_path, "where the URLs go, one a line")
-    checkpoint_file: Path = setting("checkpoint.json", file_path, "where a later run resumes")
-    checkpoint_interval: int = setting("10000", whole(1, 10_000_000), "URLs between two checkpoints")
+    api_rate_limit: float = setting("10", number(0.01, 10000), "maximum API requests per second")
+    results_per_page: int = setting("100", whole(1, 100000), "page size to request")
+    output_file: Path = setting("urls.txt", file_path, "file for the URLs, one per line")
+    checkpoint_file: Path = setting("checkpoint.json", file_path, "file that a later run resumes from")
+    checkpoint_interval: int = setting("10000", whole(1, 10_000_000), "URLs between checkpoints")
     api_pagination: str = setting(
         "page",
         one_of("page", "offset", "cursor", "next_url", "link_header"),
         "how the API pages (docs/api-integration.md)",
     )
-    api_page_param: str = setting("page", text, "query parameter of the page number (page)")
+    api_page_param: str = setting("page", text, "query parameter for the page number (page)")
     api_first_page: int = setting("1", whole(0, 1), "number of the first page (page)")
     api_per_page_param: str = setting(
-        "per_page", text, "query parameter of the page size; empty = not sent", "limit"
+        "per_page", text, "query parameter for the page size; empty = not sent", "limit"
     )
-    api_offset_param: str = setting("offset", text, "query parameter of the offset (offset)")
-    api_cursor_param: str = setting("cursor", text, "query parameter of the cursor (cursor)")
+    api_offset_param: str = setting("offset", text, "query parameter for the offset (offset)")
+    api_cursor_param: str = setting("cursor", text, "query parameter for the cursor (cursor)")
     api_cursor_field: str = setting(
         "next_cursor", expression, "JMESPath of the next cursor in a page (cursor)"
     )
@@ -98,16 +98,16 @@ class CollectionSettings:
         "", expression, "JMESPath of the items in a page; empty = URLs are counted", "items"
     )
     api_total_field: str = setting(
-        "", expression, "JMESPath of the API's total of items; empty = no check", "total"
+        "", expression, "JMESPath of the API's total item count; empty = no check", "total"
     )
-    api_timeout: float = setting("30", number(0.1, 3600), "seconds an API request may take in all")
-    max_retries: int = setting("3", whole(0, 20), "further attempts after a request that failed")
+    api_timeout: float = setting("30", number(0.1, 3600), "total seconds an API request may take")
+    max_retries: int = setting("3", whole(0, 20), "retries after a failed request")
     lot_files: str = setting("data/lots/**/lot_*_images.json", text, "glob of the lot files (SOURCE=lots)")
     lot_url_keys: tuple[str, ...] = setting(
         "image_url,thumb_url", names, "JSON keys whose values are URLs, at any depth"
     )
     url_prefix: str = setting(
-        "https://d278yjzsv5tla9.cloudfront.net/", url_prefix, "what each URL must begin with"
+        "https://d278yjzsv5tla9.cloudfront.net/", url_prefix, "what every URL must start with"
     )
     expected_total: int | None = setting(
         "", empty_or(whole(1, 10**12)), "lines expected in OUTPUT_FILE; empty = no check", "4000000"
@@ -115,10 +115,10 @@ class CollectionSettings:
     default_region: str = setting(
         "us-west-2",
         matching(r"[a-z]{2}(-[a-z]+)+-\d", "an AWS region"),
-        "region to recommend when the edge location tells none",
+        "region to recommend when the CDN's edge location is unknown",
     )
     ca_bundle: Path | None = setting("", empty_or(path), _CA_MEANING)
-    log_level: str = setting("INFO", _LOG_LEVELS, "what goes to the log: DEBUG, INFO, WARNING or ERROR")
+    log_level: str = setting("INFO", _LOG_LEVELS, "least severe level to log: DEBUG, INFO, WARNING or ERROR")
 
 
 _ACLS = (
@@ -135,91 +135,103 @@ _STORAGE_CLASSES = (
     "GLACIER", "DEEP_ARCHIVE", "OUTPOSTS", "GLACIER_IR", "SNOW", "EXPRESS_ONEZONE",
 )  # fmt: skip
 _BUCKET = matching(
-    r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket's name: 3 to 63 of a-z, 0-9, dots and hyphens"
+    r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket name: 3 to 63 characters of a-z, 0-9, dots and hyphens"
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class MigrationSettings:
-    """What migrate.py and validate.py are told, from migration.env."""
+    """The settings of migrate.py and validate.py, from migration.env."""
 
-    source_urls_file: Path = setting("urls.txt", file_path, "the URLs to move, one a line")
+    source_urls_file: Path = setting("urls.txt", file_path, "the URLs to move, one per line")
     destination: str = setting(
-        "s3", one_of("s3", "local"), "where the images go: a bucket, or a folder of this machine"
+        "s3", one_of("s3", "local"), "where the images go: a bucket, or a folder on this machine"
     )
     local_root: Path | None = setting(
-        "", empty_or(path), "the folder to move them to (DESTINATION=local); it must exist", "/mnt/images"
+        "",
+        empty_or(path),
+        "the folder to move the images to (DESTINATION=local); it must exist",
+        "/mnt/images",
     )
-    destination_bucket: str = setting(REQUIRED, _BUCKET, "the bucket to move them to", "my-auction-images")
+    destination_bucket: str = setting(
+        REQUIRED, _BUCKET, "the bucket to move the images to", "my-auction-images"
+    )
     destination_bucket_fallback: str = setting(
-        "", empty_or(_BUCKET), "name for --create-bucket when the first is taken"
+        "", empty_or(_BUCKET), "name for --create-bucket to try if the first one is taken"
     )
     expected_bucket_owner: str = setting(
         "",
-        matching(r"(\d{12})?", "an account id of 12 digits, or empty"),
+        matching(r"(\d{12})?", "a 12-digit account ID, or empty"),
         "account that must own the bucket",
         "123456789012",
     )
-    destination_prefix: str = setting("images/", key_part, "what every key begins with; may be empty")
+    destination_prefix: str = setting("images/", key_part, "what every key starts with; may be empty")
     preserve_path_structure: bool = setting(
-        "false", flag, "true = key is the URL's path, false = only its last segment"
+        "false", flag, "true = the key is the URL's path, false = only its last segment"
     )
-    strip_path_prefix: str = setting(
-        "", key_part, "start of the path to leave out of the key", "auctionimages/"
-    )
+    strip_path_prefix: str = setting("", key_part, "start of the path to omit from the key", "auctionimages/")
     on_collision: str = setting(
-        "refuse", one_of("refuse", "first"), "two URLs with one key: refuse to start, or the first URL wins"
+        "refuse",
+        one_of("refuse", "first"),
+        "when two URLs have the same key: refuse to start, or let the first URL win",
     )
     url_prefix: str = setting(
-        "https://d278yjzsv5tla9.cloudfront.net/", url_prefix, "what each URL must begin with"
+        "https://d278yjzsv5tla9.cloudfront.net/", url_prefix, "what every URL must start with"
     )
-    aws_region: str = setting("us-west-2", matching(r"[a-z0-9-]+", "a region's name"), "the bucket's region")
+    aws_region: str = setting("us-west-2", matching(r"[a-z0-9-]+", "a region name"), "the bucket's region")
     aws_endpoint_url: str | None = setting(
         "", empty_or(endpoint), "an S3-compatible store instead of AWS", "https://s3.example.com"
     )
     concurrency: int = setting("150", whole(1, 2000), "workers (threads), each with one transfer at a time")
-    processes: int | str = setting("1", processes, "processes that share the workers; auto = one a core")
-    max_retries: int = setting("3", whole(0, 20), "further attempts after one that failed (waits 1, 2, 4 s)")
-    download_timeout: float = setting("30", number(0.1, 3600), "seconds a download attempt may take in all")
-    upload_timeout: float = setting("60", number(0.1, 3600), "seconds an upload attempt may take in all")
+    processes: int | str = setting("1", processes, "processes that share the workers; auto = one per core")
+    max_retries: int = setting("3", whole(0, 20), "retries after a failed attempt (waits 1, 2, 4 s)")
+    download_timeout: float = setting("30", number(0.1, 3600), "total seconds a download attempt may take")
+    upload_timeout: float = setting("60", number(0.1, 3600), "total seconds an upload attempt may take")
     outage_limit: float = setting(
-        "1800", number(1, 86400), "seconds a side may be down before the run stops (exit 3)"
+        "1800", number(1, 86400), "seconds the CDN or the bucket may be down before the run stops (exit 3)"
     )
-    max_buffer_mb: int = setting("10", whole(1, 1000), "MB; a larger body is moved in parts (multipart)")
+    max_buffer_mb: int = setting(
+        "10", whole(1, 1000), "MB; a larger body is moved in parts (multipart upload)"
+    )
     max_error_rate: float = setting(
-        "0.5", number(0, 1), "share of the last 1,000 URLs that may fail before the run stops"
+        "0.5", number(0, 1), "fraction of the last 1,000 URLs that may fail before the run stops"
     )
     bandwidth_limit_mbps: float = setting(
-        "0", number(0, 1_000_000), "megabits a second of downloads, at most; 0 = no limit", "500"
+        "0", number(0, 1_000_000), "maximum download rate in megabits per second; 0 = no limit", "500"
     )
     content_check: str = setting(
-        "image", one_of("image", "not_html", "none"), "what a body must be to be stored"
+        "image", one_of("image", "not_html", "none"), "what a body must be before it is stored"
     )
     on_existing: str = setting(
-        "verify", one_of("verify", "overwrite"), "an object is already there: compare, or replace it"
+        "verify", one_of("verify", "overwrite"), "when an object already exists: compare, or replace it"
     )
     integrity: str = setting("md5", one_of("md5", "crc32"), "what the server checks each body against")
     upload_method: str = setting(
-        "signed", one_of("signed", "put_object"), "who sends the upload: the pooled session, or boto3"
+        "signed", one_of("signed", "put_object"), "what sends the upload: the pooled session, or boto3"
     )
     object_acl: str = setting(
         "", one_of("", *_ACLS), "canned ACL of each object; empty = none is sent", "bucket-owner-full-control"
     )
     storage_class: str = setting(
-        "", one_of("", *_STORAGE_CLASSES), "storage class of each object; empty = the bucket's", "STANDARD_IA"
+        "",
+        one_of("", *_STORAGE_CLASSES),
+        "storage class of each object; empty = the bucket's default",
+        "STANDARD_IA",
     )
     server_side_encryption: str = setting(
-        "", one_of("", "AES256", "aws:kms", "aws:kms:dsse"), "encryption asked for; empty = the bucket's"
+        "",
+        one_of("", "AES256", "aws:kms", "aws:kms:dsse"),
+        "encryption to request; empty = the bucket's default",
     )
     sse_kms_key_id: str = setting(
-        "", header_text, "KMS key for aws:kms; empty = the bucket's", "alias/images"
+        "", header_text, "KMS key for aws:kms; empty = the bucket's default", "alias/images"
     )
     cache_control: str = setting(
         "", header_text, "Cache-Control of each object; empty = none", "public, max-age=31536000"
     )
     ca_bundle: Path | None = setting("", empty_or(path), _CA_MEANING)
-    state_dir: Path = setting(".", path, "folder of all state files, logs and reports")
-    log_level: str = setting("INFO", _LOG_LEVELS, "what goes to the log: DEBUG, INFO, WARNING or ERROR")
+    state_dir: Path = setting(".", path, "folder for all state files, logs and reports")
+    log_level: str = setting("INFO", _LOG_LEVELS, "least severe level to log: DEBUG, INFO, WARNING or ERROR")
 
     @property
     def max_buffer_bytes(self) -> int:
@@ -234,7 +246,7 @@ class MigrationSettings:
 
 
 def key_maker(settings: MigrationSettings) -> KeyMaker:
-    """Return how URLs become keys under settings."""
+    """Return the mapping from URLs to keys under settings."""
     return KeyMaker(
         Naming(
             settings.url_prefix,

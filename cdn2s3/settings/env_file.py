@@ -1,4 +1,4 @@
-"""Read an `.env` file: NAME=value lines, taken literally, with every doubtful line refused."""
+"""Read an `.env` file: NAME=value lines, taken literally, and refuse every ambiguous line."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def read_env_file(path: Path) -> dict[str, str]:
     """Return the names and values in an env file, without `${}` interpolation.
 
     Raise UsageError when the file is missing, unreadable or not UTF-8, has a line that cannot be understood
-    (an unterminated quote would swallow the lines after it, so no value spans lines) or says a name twice.
+    (an unterminated quote would swallow the lines after it, so no value spans lines) or sets a name twice.
     """
     try:
         content = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UsageError(
             f"cannot read the settings file {path}: {error.strerror}. "
-            "Run in the folder that has it, or name it with --env-file."
+            "Run the command in the folder that has it, or pass its path with --env-file."
         ) from error
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
@@ -38,7 +38,7 @@ def read_env_file(path: Path) -> dict[str, str]:
         if binding.error or over_lines or (binding.key is not None and binding.value is None):
             raise UsageError(f"{path}, line {line}: not a NAME=value line (is a quote open?)")
         if "\0" in taken:
-            raise UsageError(f"{path}, line {line}: a NUL character. Save the file as UTF-8 text.")
+            raise UsageError(f"{path}, line {line}: contains a NUL character. Save the file as UTF-8 text.")
         if binding.key is None:
             continue
         if binding.key in values:

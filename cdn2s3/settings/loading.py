@@ -40,9 +40,9 @@ _ONE_IDENTITY = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SE
 def build(
     kind: type[Settings], file: Mapping[str, str], environment: Mapping[str, str], where: Path
 ) -> Settings:
-    """Build settings of kind from the file's values, over which the environment wins.
+    """Build settings of kind from the file's values; the environment overrides them.
 
-    where is the file's path, for messages. Raise UsageError that names every bad value at once.
+    where is the file's path, for messages. Raise one UsageError that names every bad value.
     """
     specs = _declared(kind)
     problems = [_unknown(name, kind) for name in file if name not in specs and name not in AWS_NAMES]
@@ -81,7 +81,7 @@ def _half_a_key_pair(given: Mapping[str, str]) -> list[str]:
     if len(is_set) != 1:
         return []
     lacking = next(name for name in pair if name not in is_set)
-    return [f"{is_set[0]} is set and {lacking} is not: set both or neither"]
+    return [f"{is_set[0]} is set, but {lacking} is not: set both or neither"]
 
 
 def _declared(kind: type[CollectionSettings | MigrationSettings]) -> dict[str, dataclasses.Field[Any]]:
@@ -93,10 +93,10 @@ _FILES = {CollectionSettings: "collection.env", MigrationSettings: "migration.en
 
 
 def _unknown(name: str, kind: type[CollectionSettings | MigrationSettings]) -> str:
-    """Return what to say of a name that is not a setting of kind."""
+    """Return the message for a name that isn't a setting of kind."""
     for other, file in _FILES.items():
         if name in _declared(other):
-            return f"{name} isn't a setting of this file; move it to {file}"
+            return f"{name} isn't a setting in this file; move it to {file}"
     return f"{printable(name)} isn't a setting; {suggestion(nearest(name.upper(), _known(kind)))}"
 
 
@@ -107,7 +107,7 @@ def _known(kind: type[CollectionSettings | MigrationSettings]) -> list[str]:
 def _contradictions(
     settings: CollectionSettings | MigrationSettings,
 ) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield the settings that do not go together: their names, and what to tell."""
+    """Yield the settings that contradict each other: their names, and the message."""
     if settings.ca_bundle and not settings.ca_bundle.is_file():
         yield ("CA_BUNDLE",), f"CA_BUNDLE={str(settings.ca_bundle)!r}: must be a file that exists"
     if isinstance(settings, CollectionSettings):
@@ -130,7 +130,7 @@ def _contradictions(
         if scheme and token.lower().startswith(f"{scheme.lower()} "):
             yield (
                 ("API_AUTH_TOKEN", "API_AUTH_SCHEME"),
-                f"API_AUTH_TOKEN begins with {scheme}, which API_AUTH_SCHEME={scheme} sends before it anyway: "
+                f"API_AUTH_TOKEN begins with {scheme}, which API_AUTH_SCHEME={scheme} already adds: "
                 "remove that word from API_AUTH_TOKEN",
             )
         return
@@ -144,7 +144,7 @@ def _contradictions(
     ):
         yield (
             ("SOURCE_URLS_FILE", "STATE_DIR"),
-            f"SOURCE_URLS_FILE={str(urls)!r}: the scripts write that file themselves. Copy it to another name first",
+            f"SOURCE_URLS_FILE={str(urls)!r}: the scripts write to that file. Copy it to another name first",
         )
     yield from _local_contradictions(settings)
     if settings.sse_kms_key_id and not settings.server_side_encryption.startswith("aws:kms"):
@@ -181,9 +181,9 @@ def _local_contradictions(settings: MigrationSettings) -> Iterator[tuple[tuple[s
 
 
 class StartNotes(NamedTuple):
-    """What the log of a run begins with, kept until there is a log."""
+    """What a run's log begins with, kept until the log is open."""
 
-    effective: str  # the settings that differ from their defaults, a line each
+    effective: str  # the settings that differ from their defaults, one per line
     warnings: tuple[str, ...]
 
 
@@ -200,7 +200,7 @@ def load(
     prefix = "API_" if kind is CollectionSettings else None
     warnings = tuple(misspelled(environment, _known(kind), others, prefix))
     notes = StartNotes(_effective(settings, env_file, environment), warnings)
-    # Keys and token belong together: half of them from the file would make a signature that no store takes.
+    # Keys and token belong together: a mix of file and environment would make a signature that no store accepts.
     kept = frozenset() if _ONE_IDENTITY.isdisjoint(environment) else _ONE_IDENTITY
     for name in (AWS_NAMES - kept) & file.keys():
         if file[name]:
@@ -223,7 +223,7 @@ def _effective(
         and unknown_region(settings.aws_region)
     ):
         lines.append(
-            f"{settings.aws_region} is not a region of AWS: the store at AWS_ENDPOINT_URL has to know it"
+            f"{settings.aws_region} isn't an AWS region; the store at AWS_ENDPOINT_URL must recognize it"
         )
     return "\n".join(["Settings that differ from the defaults:", *lines])
 

@@ -1,4 +1,4 @@
-"""From a setting's text to its value: a parser returns it, or raises ValueError that says what is allowed."""
+"""Parsers of settings: each returns the value of a text, or raises ValueError that says what is allowed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Parser = Callable[[str], Any]
 
 
 class Secret:
-    """Hold a value that no log, repr or report may show; `.reveal()` gives it."""
+    """Hold a value that no log, repr or report may show; `.reveal()` returns it."""
 
     def __init__(self, value: str) -> None:
         self._value = value
@@ -80,7 +80,7 @@ def matching(pattern: str, allowed: str) -> Parser:
 
 
 def http_url(value: str) -> str:
-    allowed = "an http:// or https:// URL in printable ASCII, without user, password or blanks"
+    allowed = "an http:// or https:// URL in printable ASCII, without user, password or spaces"
     if not re.fullmatch(r"https?://[\x21-\x7e]+", value):  # urlsplit would drop or fold the rest
         raise ValueError(allowed)
     try:
@@ -115,14 +115,15 @@ def expression(value: str) -> str:
 
 
 def header_name(value: str) -> str:
-    return str(matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "a header's name")(value))
+    return str(matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "a header name")(value))
 
 
 def header_text(value: str) -> str:
     return str(
-        matching(r"[\x21-\x7e]?|[\x21-\x7e][\x20-\x7e]*[\x21-\x7e]", "printable ASCII, no blank at its ends")(
-            value
-        )
+        matching(
+            r"[\x21-\x7e]?|[\x21-\x7e][\x20-\x7e]*[\x21-\x7e]",
+            "printable ASCII, no leading or trailing spaces",
+        )(value)
     )
 
 
@@ -138,14 +139,14 @@ def path(value: str) -> Path:
 
 def file_path(value: str) -> Path:
     if "\0" in value or not Path(value).name:
-        raise ValueError("a file's path")
+        raise ValueError("a file path")
     return Path(value)
 
 
 def names(value: str) -> tuple[str, ...]:
     result = tuple(name.strip() for name in value.split(","))
     if not all(result):
-        raise ValueError("names with commas between them")
+        raise ValueError("names separated by commas")
     return result
 
 

@@ -9,7 +9,7 @@ from cdn2s3.settings.spelling import nearest
 
 def known_regions() -> frozenset[str]:
     """Return every region of every partition, without the pseudo-regions such as aws-global."""
-    from botocore.loaders import Loader  # not before it is needed: collect_urls.py does without botocore
+    from botocore.loaders import Loader  # imported only when needed: collect_urls.py works without botocore
 
     partitions = Loader().load_data("partitions")["partitions"]
     return frozenset(
@@ -18,7 +18,7 @@ def known_regions() -> frozenset[str]:
 
 
 def unknown_region(region: str) -> str:
-    """Return what to say of a region that botocore does not know, empty where it knows it."""
+    """Return the message for a region that botocore does not know, empty if it knows it."""
     known = known_regions()
     if region in known:
         return ""
@@ -27,5 +27,5 @@ def unknown_region(region: str) -> str:
     version = importlib.metadata.version("botocore")
     return (
         f"AWS_REGION={region!r} isn't a region that botocore {version} knows; {hint}"
-        "A region opened since needs a newer one: pip install -U boto3"
+        "A newer region needs a newer boto3: pip install -U boto3"
     )

@@ -44,7 +44,7 @@ def test_plan_counts_every_line_and_writes_nothing(tmp_path: Path, source_server
         "lines": "13", "blank": "1", "duplicates": "1", "malformed": "1", "pending": "10", "done": "0",
     }  # fmt: skip
     assert "ftp://x/a.jpg: not an http or https URL" in ran.out
-    assert "200 KB  20 KB a file, mean of 10 of 10 HEADs, ±0 %" in ran.out
+    assert "200 KB  20 KB a file, mean of 10 of 10 HEADs, ±0%" in ran.out
     assert ran.out.endswith("next: python migrate.py --check\n")
     assert names_in(tmp_path) == {"migration.env", "urls.txt"}
     assert {entry.method for entry in source.log} == {"HEAD"}

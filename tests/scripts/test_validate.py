@@ -303,7 +303,7 @@ def test_validate_finds_what_is_planted_and_its_own_commands_repair_it(world: tu
     code, out, _ = job.validate("--spot-check 1000")
 
     assert (code, out.splitlines()[0]) == (0, "verdict: complete")
-    assert "33 of 33 URLs complete: 100 % reaches the target of 99.9 %" in out
+    assert "33 of 33 URLs complete: 100% reaches the target of 99.9%" in out
     assert job.report()["spot_check"]["outcomes"] == {"identical": 33}
     assert job.rows("missing.txt") == job.rows("mismatched.txt") == set()
     assert job.rows("unexpected.txt") == {(key("nobody's + file.jpg"), "3", md5(b"123"))}

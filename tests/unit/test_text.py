@@ -26,11 +26,11 @@ def test_bytes_as_text(size: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("share", "text"),
     [
-        pytest.param(1, "100 %", id="all"),
-        pytest.param(0.9999999, "99.99 %", id="all but one of millions"),
-        pytest.param(0.999, "99.9 %", id="the target"),
-        pytest.param(1986 / 1997, "99.44 %", id="rounded down"),
-        pytest.param(0, "0 %", id="none"),
+        pytest.param(1, "100%", id="all"),
+        pytest.param(0.9999999, "99.99%", id="all but one of millions"),
+        pytest.param(0.999, "99.9%", id="the target"),
+        pytest.param(1986 / 1997, "99.44%", id="rounded down"),
+        pytest.param(0, "0%", id="none"),
     ],
 )
 def test_share_is_never_rounded_up(share: float, text: str) -> None:

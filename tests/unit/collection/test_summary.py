@@ -25,7 +25,7 @@ DOUBTS = [
     pytest.param(Counts(urls=1000, items=1000, api_total=1000), TOTAL, "", id="total-exact"),
     pytest.param(Counts(urls=1000, items=1000, api_total=1001), TOTAL, "", id="total-off-by-0.1"),
     pytest.param(
-        Counts(urls=1000, items=998, api_total=1000), TOTAL, "off by more than 0.1 %", id="total-off"
+        Counts(urls=1000, items=998, api_total=1000), TOTAL, "off by more than 0.1%", id="total-off"
     ),
     pytest.param(
         Counts(urls=1000, items=1002, api_total=1000), TOTAL, "1,002 URLs were seen", id="total-over"
@@ -33,7 +33,7 @@ DOUBTS = [
     pytest.param(Counts(urls=1000, items=1000), TOTAL, "never gave the total", id="total-not-given"),
     pytest.param(Counts(urls=999), {"EXPECTED_TOTAL": "1000"}, "", id="expected-off-by-0.1"),
     pytest.param(Counts(urls=998), {"EXPECTED_TOTAL": "1000"}, "EXPECTED_TOTAL is 1,000", id="expected-off"),
-    pytest.param(Counts(urls=1002), {"EXPECTED_TOTAL": "1000"}, "off by more than 0.1 %", id="expected-over"),
+    pytest.param(Counts(urls=1002), {"EXPECTED_TOTAL": "1000"}, "off by more than 0.1%", id="expected-over"),
     pytest.param(Counts(urls=500, duplicates=499, rejected=1), {}, "", id="rejected-0.1"),
     pytest.param(
         Counts(urls=500, duplicates=497, rejected=2), {}, "2 of 999 URLs were rejected", id="rejected"
@@ -53,7 +53,7 @@ def test_doubts(counts: Counts, values: dict[str, str], said: str) -> None:
 def test_progress_line_has_the_share_of_the_total() -> None:
     counts = Counts(urls=20_000, duplicates=3, rejected=1, items=10_002, api_total=40_008)
     assert progress_line(counts, 812.4) == (
-        "20,000 URLs, 10,002 of 40,008 items (25.0 %), 812 URLs/s, ETA 1 min, 3 duplicates, 1 rejected"
+        "20,000 URLs, 10,002 of 40,008 items (25.0%), 812 URLs/s, ETA 1 min, 3 duplicates, 1 rejected"
     )
 
 

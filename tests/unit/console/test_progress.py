@@ -200,7 +200,7 @@ def test_log_line_tells_failures_that_the_error_rate_leaves_out(caplog: pytest.L
     progress = Progress(2000, io.StringIO())
     with caplog.at_level(logging.INFO):
         progress.show(Count(1000, 0, failed=555, error_rate=0.0, for_good=552), "note")
-    assert "failed 555 (552 of them for good), error rate without these 0.0 %, note" in caplog.text
+    assert "failed 555 (552 permanent), transient error rate 0.0%, note" in caplog.text
 
 
 def test_progress_lines_stay_out_of_the_terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +214,7 @@ def test_progress_lines_stay_out_of_the_terminal(terminal: Terminal, monkeypatch
     progress = Progress(2000, terminal.console)
     progress.show(BUSY._replace(ended=1000), "source throttled to 75 of 150")
     progress.close()
-    line = "1,000 of 2,000 (50.0 %), failed 12, error rate 1.0 %, source throttled to 75 of 150"
+    line = "1,000 of 2,000 (50.0%), failed 12, error rate 1.0%, source throttled to 75 of 150"
     assert line in file.getvalue()
     assert line not in terminal.shown()
 
@@ -227,8 +227,8 @@ def test_progress_without_a_terminal_logs_a_line_every_1000_files(caplog: pytest
         progress.show(BUSY._replace(ended=ended))
     progress.close()
     assert [record.getMessage().partition(", ")[0] for record in caplog.records] == [
-        "1,000 of 5,000 (20.0 %)",
-        "2,000 of 5,000 (40.0 %)",
+        "1,000 of 5,000 (20.0%)",
+        "2,000 of 5,000 (40.0%)",
     ]
     assert console.getvalue() == ""
 
@@ -247,7 +247,7 @@ def test_progress_without_a_terminal_logs_a_line_a_minute_also_while_nothing_end
         said += [(second, record.getMessage()) for record in caplog.records]
     assert [second for second, _ in said] == [60, 120, 180, 240, 300]
     assert {line for _, line in said[1:]} == {
-        "900 of 5,000 (18.0 %), 0 files/s, 0.0 MB/s, failed 12, error rate 1.0 %, source is down"
+        "900 of 5,000 (18.0%), 0 files/s, 0.0 MB/s, failed 12, error rate 1.0%, source is down"
     }
 
 
@@ -309,8 +309,8 @@ LINES = [(place, b"line") for place in range(16_384, 100_000, 16_384)]
     ("seconds_a_look", "said"),
     [
         pytest.param(0.5, [], id="a short step"),
-        pytest.param(3.0, ["reading a: 33 %", "reading a: 66 %", "reading a: 98 %"], id="a long one"),
-        pytest.param(60.0, [f"reading a: {n} %" for n in (16, 33, 49, 66, 82, 98)], id="a very long one"),
+        pytest.param(3.0, ["reading a: 33%", "reading a: 66%", "reading a: 98%"], id="a long one"),
+        pytest.param(60.0, [f"reading a: {n}%" for n in (16, 33, 49, 66, 82, 98)], id="a very long one"),
     ],
 )
 def test_step_tells_how_far_it_is(
@@ -327,4 +327,4 @@ def test_step_is_never_beyond_its_end(end: int, caplog: pytest.LogCaptureFixture
     ticks = itertools.count(0, 10)
     with caplog.at_level(logging.INFO):
         assert list(log_progress("s", LINES, end, lambda: next(ticks))) == LINES
-    assert set(caplog.messages) == {"s: 100 %"}
+    assert set(caplog.messages) == {"s: 100%"}

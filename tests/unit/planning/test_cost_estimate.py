@@ -59,7 +59,7 @@ def test_sizes_measured_give_their_mean_and_how_sure_it_is() -> None:
     size = cost_estimate.sizes([100_000, 300_000], 5)
     assert size.mean == 200_000
     assert "2 of 5 HEADs" in size.source
-    assert "±100 %" in size.source
+    assert "±100%" in size.source
 
 
 def test_sizes_unknown_are_assumed_and_say_so() -> None:

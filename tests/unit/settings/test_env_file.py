@@ -79,7 +79,7 @@ def test_env_file_without_settings(tmp_path: Path) -> None:
         pytest.param(b"A=1\nB=2\n\nA=1\n", "line 4: A is set twice", id="twice the same"),
         pytest.param(b"A=1\nB=\xe9\n", "line 2: not UTF-8", id="latin-1"),
         pytest.param(b"\xef\xbb\xbfA=1\nB=\xe9\n", "line 2: not UTF-8", id="BOM and latin-1"),
-        pytest.param(b"A=1\nB=a\0b\n", "line 2: a NUL", id="NUL"),
+        pytest.param(b"A=1\nB=a\0b\n", "line 2: contains a NUL", id="NUL"),
         pytest.param("A=1\n".encode("utf-16"), "line 1: not UTF-8", id="UTF-16"),
     ],
 )

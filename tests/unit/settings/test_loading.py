@@ -201,7 +201,7 @@ def test_bad_value_draws_no_second_complaint_about_what_it_decides() -> None:
 )
 def test_unknown_setting_is_refused_with_the_name_that_was_meant(name: str, meant: str | None) -> None:
     (problem,) = _problems(MigrationSettings, {**BUCKET, name: "1"})
-    hint = f"did you mean {meant}?" if meant else "docs/settings.md lists them all"
+    hint = f"did you mean {meant}?" if meant else "see docs/settings.md for the list"
     assert problem == f"  - {name} isn't a setting; {hint}"
 
 
@@ -216,7 +216,7 @@ def test_unknown_setting_is_refused_with_the_name_that_was_meant(name: str, mean
 def test_setting_of_the_other_file_is_told_where_it_belongs(kind: type, name: str, file: str) -> None:
     values = {"API_BASE_URL": "https://api.test/"} if kind is CollectionSettings else BUCKET
     (problem,) = _problems(kind, {**values, name: "1"})
-    assert problem == f"  - {name} isn't a setting of this file; move it to {file}"
+    assert problem == f"  - {name} isn't a setting in this file; move it to {file}"
 
 
 def test_unknown_setting_with_control_characters_is_shown_escaped() -> None:
@@ -351,7 +351,7 @@ def _notes(folder: Path, kind: type, content: str, environment: dict[str, str]) 
 def test_misspelled_variable_of_the_environment_is_a_warning(name: str, meant: str, tmp_path: Path) -> None:
     notes = _notes(tmp_path, MigrationSettings, "DESTINATION_BUCKET=my-images\n", {name: CANARY})
     assert notes.warnings == (
-        f"{name}, set in the environment, isn't a setting and has no effect; did you mean {meant}?",
+        f"{name}is set in the environment, but isn't a setting and has no effect; did you mean {meant}?",
     )
 
 
@@ -360,7 +360,7 @@ def test_misspelled_variable_of_the_environment_is_a_warning(name: str, meant: s
     [
         ("API_TOKEN", "did you mean API_AUTH_TOKEN?"),
         ("API_RATELIMIT", "did you mean API_RATE_LIMIT?"),
-        ("API_XYZ123", "docs/settings.md lists them all"),
+        ("API_XYZ123", "see docs/settings.md for the list"),
     ],
 )
 def test_variable_that_begins_with_api_is_a_warning_where_the_api_is_asked(
@@ -396,7 +396,7 @@ def test_region_that_aws_has_is_taken(region: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("region", "hint"), [("us-wset-2", "; did you mean us-west-2? A region"), ("aws-global", "; ")]
+    ("region", "hint"), [("us-wset-2", "; did you mean us-west-2? A newer region"), ("aws-global", "; ")]
 )
 def test_region_that_aws_does_not_have_is_refused(region: str, hint: str) -> None:
     (problem,) = _problems(MigrationSettings, {**BUCKET, "AWS_REGION": region})
@@ -412,7 +412,7 @@ def test_region_is_of_no_matter_to_a_folder(tmp_path: Path) -> None:
 def test_region_that_aws_does_not_have_is_only_noted_for_another_store(tmp_path: Path) -> None:
     content = "DESTINATION_BUCKET=my-images\nAWS_REGION=auto\nAWS_ENDPOINT_URL=https://store.test\n"
     notes = _notes(tmp_path, MigrationSettings, content, {})
-    assert "auto is not a region of AWS: the store at AWS_ENDPOINT_URL has to know it" in notes.effective
+    assert "auto isn't an AWS region; the store at AWS_ENDPOINT_URL must recognize it" in notes.effective
 
 
 @pytest.mark.parametrize(
@@ -441,16 +441,16 @@ def test_aws_names_are_no_settings_of_ours() -> None:
 @pytest.mark.parametrize(
     ("content", "environment", "said"),
     [
-        ("AWS_ACCESS_KEY_ID=A\n", {}, "AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not"),
+        ("AWS_ACCESS_KEY_ID=A\n", {}, "AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not"),
         (
             "AWS_ACCESS_KEY_ID=\nAWS_SECRET_ACCESS_KEY=s\n",
             {},
-            "AWS_SECRET_ACCESS_KEY is set and AWS_ACCESS_KEY_ID is not",
+            "AWS_SECRET_ACCESS_KEY is set, but AWS_ACCESS_KEY_ID is not",
         ),
         (
             "AWS_SECRET_ACCESS_KEY=s\n",
             {"AWS_ACCESS_KEY_ID": "A"},
-            "AWS_ACCESS_KEY_ID is set and AWS_SECRET_ACCESS_KEY is not",
+            "AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not",
         ),
     ],
     ids=["no secret", "no key", "half from each"],

@@ -123,7 +123,7 @@ def test_parsers_of_any_text_raise_nothing_but_value_error(text: str) -> None:
         pytest.param(parsers.number(0.01, 1_000_000), "a number from 0.01 to 1000000", id="number"),
         pytest.param(parsers.whole(1, 10**12), "a whole number from 1 to 1000000000000", id="whole"),
         pytest.param(parsers.one_of("", "a"), "one of (empty), a", id="one of"),
-        pytest.param(parsers.file_path, "a file's path", id="file's path"),
+        pytest.param(parsers.file_path, "a file path", id="file's path"),
         pytest.param(parsers.processes, "auto, or a whole number from 1 to 64", id="processes"),
     ],
 )
