@@ -291,7 +291,7 @@ class Validation:
             return with_retries(attempt, RetryPolicy(self.settings.max_retries), unless_stopped(stop))
         except TransientError as error:
             raise FatalError(
-                f"the bucket does not tell whether {row.key!r} is there: {error.message}. "
+                f"the {self.destination.name} does not tell whether {row.key!r} is there: {error.message}. "
                 "Run `python validate.py` again later."
             ) from error
 

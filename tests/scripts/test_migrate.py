@@ -313,7 +313,9 @@ def test_error_rate_over_the_limit_stops_and_the_lines_add_up(world: World) -> N
     assert figures["not_tried"] > 0
 
 
-@pytest.mark.parametrize(("arguments", "code"), [([], 3), (["--retry-failed"], 1)], ids=["run", "retry"])
+@pytest.mark.parametrize(
+    ("arguments", "code"), [slow([], 3, id="run"), pytest.param(["--retry-failed"], 1, id="retry")]
+)
 def test_error_rate_is_not_looked_at_when_what_failed_is_retried(
     world: World, arguments: list[str], code: int
 ) -> None:

@@ -54,6 +54,8 @@ def open_bucket(
 class S3Destination:
     """Store images in one bucket; a Destination."""
 
+    name = "bucket"
+
     def __init__(
         self, settings: MigrationSettings, client: S3Client, capabilities: Capabilities | None = None
     ) -> None:
