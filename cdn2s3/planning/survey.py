@@ -6,6 +6,7 @@ Four million lines: a byte each for the status and the index of keys while they 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 from collections.abc import Iterator
 from enum import IntEnum
@@ -18,10 +19,13 @@ from cdn2s3.keys import InvalidUrl, KeyMaker
 from cdn2s3.state.files import cannot_read, size_of
 from cdn2s3.state.key_index import NEW, Fingerprints, KeyIndex, Owner
 from cdn2s3.state.ledger import completed_fields, decode_line
-from cdn2s3.state.lines import NumberedLines, field, numbered_input, numbered_records
+from cdn2s3.state.lines import NumberedLines, field, numbered_input, numbered_records, whole_lines
 from cdn2s3.text import printable, redact
 
 log = logging.getLogger(__name__)
+
+_AHEAD = 1000  # records of completed.txt that are looked at before their turn: more than there are workers
+_HELD = 4 * _AHEAD
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how such a file begins
 
@@ -128,11 +132,13 @@ def completed_before(
             if redone is not None and url in redone:
                 continue
             try:
-                todays_key, _, reversible = keys.known(url, are_plain)
+                todays_key, stripped, reversible = keys.known(url, are_plain)
             except InvalidUrl:
                 continue
             if key == todays_key:
                 index.add_record(url, key, number, reversible)
+                if not stripped:  # the survey counts such lines
+                    index.close(number)
     if unreadable:
         log.warning("%s has %s lines that are no records: their URLs are done again", path, f"{unreadable:,}")
     return CompletedBefore(lines, index, unreadable, observer)
@@ -182,6 +188,33 @@ def _unfit(urls: Path, lines: int, url_prefix: str, malformed: tuple[str, Invali
     )
 
 
+class _NextRecords:
+    """Find the record of a line among the next ones of completed.txt, which is nearly in the input's order.
+
+    That takes a fifth of the time of a search in the index.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._urls = (line.partition(b"\t")[0] for line in whole_lines(path))
+        self._numbers: dict[bytes, int] = {}
+        self._read = 0  # records
+        self._read_on(_AHEAD)
+
+    def take(self, url: bytes) -> int | None:
+        """Return the number of the record of url, once; None where it is none of the next ones."""
+        number = self._numbers.pop(url, None)
+        if number is not None and number + _AHEAD > self._read:
+            self._read_on(_AHEAD)
+        return number
+
+    def _read_on(self, count: int) -> None:
+        for url in itertools.islice(self._urls, count):
+            self._numbers[url] = self._read
+            self._read += 1
+        while len(self._numbers) > _HELD:
+            del self._numbers[next(iter(self._numbers))]
+
+
 class _Surveyor:
     """Find out the status of one line after the other."""
 
@@ -197,6 +230,7 @@ class _Surveyor:
         self._keys = keys
         self._index = completed.index
         self._records = completed.lines
+        self._next_records = _NextRecords(completed.lines.path)
         self._observer = completed.observer
         self._on_malformed = on_malformed
         self._on_collision = on_collision
@@ -216,6 +250,9 @@ class _Surveyor:
         self._fix_respelled()
 
     def _status(self, number: int, line: bytes, is_plain: bool) -> LineStatus:
+        record = self._next_records.take(line)
+        if record is not None and self._index.claim_record(record, number):
+            return self._done(line, record)
         try:
             key, stripped, reversible = self._keys.known(line, is_plain)
         except InvalidUrl as error:
@@ -225,14 +262,21 @@ class _Surveyor:
             return self._repeated(line, key, claimed)
         if not stripped:
             self._work.unstripped += 1
-        if self._faulty and line in self._faulty:
-            self._respelled.add(line)
-        if claimed == NEW:
-            return LineStatus.PENDING
+        if claimed != NEW:
+            return self._done(line, claimed)
+        self._note_respelled(line)
+        return LineStatus.PENDING
+
+    def _done(self, line: bytes, record: int) -> LineStatus:
+        self._note_respelled(line)
         if self._observer is not None:
-            self._observer.on_done(claimed)
+            self._observer.on_done(record)
         self._work.done += 1
         return LineStatus.DONE
+
+    def _note_respelled(self, line: bytes) -> None:
+        if self._faulty and line in self._faulty:
+            self._respelled.add(line)
 
     def _malformed(self, line: bytes, why: InvalidUrl) -> LineStatus:
         if not line.strip():

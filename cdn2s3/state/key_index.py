@@ -92,6 +92,9 @@ _IS_LINE = 1  # the number is that of a line of the input; else that of a record
 _REVERSED = 2  # the URL that can be told from the key is completed
 _REPEATED = 4  # the key has several records
 
+# What KeyIndex notes of a record, unless that is the number of the line that has claimed it, plus _CLAIMED.
+_CLOSED, _OPEN, _CLAIMED = range(3)
+
 
 class Owner(NamedTuple):
     """What has a key."""
@@ -112,10 +115,16 @@ class KeyIndex(_Entries):
     def __init__(self) -> None:
         super().__init__()
         self._others = Fingerprints()  # `url⇥key` of completed records that no bit tells
-        self.repeated = array("L")  # the numbers of all records of keys that have several
+        self.repeated = array("I")  # the numbers of all records of keys that have several
+        self._line_of = array("I")  # for each record, which line has claimed it, as below, or its state
 
     def add_record(self, url: bytes, key: bytes, number: int, reversible: bool) -> None:
-        """Note that url is completed under key, by the record with that number; records come before claims."""
+        """Note that url is completed under key, by the record with that number; numbers go up.
+
+        Records come before claims.
+        """
+        self._line_of.extend([_CLOSED] * (number - len(self._line_of)))
+        self._line_of.append(_OPEN)
         flags = _REVERSED if reversible else 0
         bucket, at, rest = self._find(key)
         if at < 0:
@@ -126,6 +135,7 @@ class KeyIndex(_Entries):
             if not value & _REPEATED:
                 self.repeated.append(value >> 8)
             self.repeated.append(number)
+            self._line_of[value >> 8] = self._line_of[number] = _CLOSED
             bucket[at + self._size - 1] = value & 0xFF | flags | _REPEATED
         if not reversible:
             self._others.add(url + b"\t" + key)
@@ -142,31 +152,54 @@ class KeyIndex(_Entries):
             self._count += 1
             return NEW
         value = self._value_at(bucket, at)
-        if value & _IS_LINE or not self._is_completed(value, url, key, reversible):
-            return Owner(bool(value & _IS_LINE), value >> 8)
+        owner = self._owner(value)
+        if owner.is_line or not self._is_completed(value, url, key, reversible):
+            return owner
         bucket[at + REST : at + self._size] = _value(number, value & 0xFF | _IS_LINE)
-        return value >> 8
+        self._line_of[owner.number] = _CLOSED
+        return owner.number
+
+    def claim_record(self, record: int, number: int) -> bool:
+        """Let the line with that number, whose URL is that of record, have its key; tell whether it has it now.
+
+        This is claim() without a search, for a record that is the only one with its key and is not claimed yet;
+        False for any other.
+        """
+        if record >= len(self._line_of) or self._line_of[record] != _OPEN:
+            return False
+        self._line_of[record] = number + _CLAIMED
+        return True
+
+    def close(self, record: int) -> None:
+        """Leave record to claim(): claim_record() refuses it from now on."""
+        self._line_of[record] = _CLOSED
 
     def owner(self, key: bytes) -> Owner | None:
         """Return what has key, None for nothing."""
         bucket, at, _ = self._find(key)
         if at < 0:
             return None
-        value = self._value_at(bucket, at)
-        return Owner(bool(value & _IS_LINE), value >> 8)
+        return self._owner(self._value_at(bucket, at))
 
     def line_with(self, key: bytes) -> int | None:
         """Return the number of the line that has key, None where none has it."""
         bucket, at, _ = self._find(key)
         if at < 0:
             return None
-        value = self._value_at(bucket, at)
-        return value >> 8 if value & _IS_LINE else None
+        owner = self._owner(self._value_at(bucket, at))
+        return owner.number if owner.is_line else None
 
     def is_completed(self, url: bytes, key: bytes, reversible: bool) -> bool:
         """Tell whether a record says that url is completed under key."""
         bucket, at, _ = self._find(key)
         return at >= 0 and self._is_completed(self._value_at(bucket, at), url, key, reversible)
+
+    def _owner(self, value: int) -> Owner:
+        number = value >> 8
+        if value & _IS_LINE:
+            return Owner(True, number)
+        line = self._line_of[number]
+        return Owner(True, line - _CLAIMED) if line >= _CLAIMED else Owner(False, number)
 
     def _is_completed(self, value: int, url: bytes, key: bytes, reversible: bool) -> bool:
         return bool(value & _REVERSED) if reversible else url + b"\t" + key in self._others

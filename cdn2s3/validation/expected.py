@@ -88,7 +88,7 @@ class RecordedObjects:
         # it is keyed anew in each process
         self.right = array("q")
         self.adopted = bytearray()  # 1 where the object was adopted from a listing
-        self.of_lines = array("L")  # the record of each completed line, in the order of the lines
+        self.of_lines = array("I")  # the record of each completed line, in the order of the lines
 
     def on_record(self, fields: list[bytes]) -> None:
         """Take the fields of the next line of completed.txt, none where it is no record."""
@@ -122,7 +122,7 @@ class Expected:
         self._right = recorded.right
         self._adopted = recorded.adopted
         self._record_of = array(
-            "L", bytes(array("L").itemsize * work.lines)
+            "I", bytes(array("I").itemsize * work.lines)
         )  # its record's number in its file
         self.elsewhere = 0  # records of URLs, or of keys, that urls.txt does not lead to (any more)
         self._note_completed(completed, recorded)

@@ -22,6 +22,7 @@ _STEPS = st.tuples(
 @examples(300)
 @given(st.lists(_STEPS, max_size=30))
 def test_index_is_what_a_naive_reading_gives(steps: list[tuple[str, bytes, bytes, int]]) -> None:
+    steps = [(*step[:3], n if step[0] == "record" else step[3]) for n, step in enumerate(steps)]
     steps.sort(key=lambda step: step[0], reverse=True)  # records come before claims
     index = KeyIndex()
     first: dict[bytes, Owner] = {}
@@ -55,6 +56,23 @@ def test_index_is_what_a_naive_reading_gives(steps: list[tuple[str, bytes, bytes
         )
     several = [number for numbers in records.values() if len(numbers) > 1 for number in numbers]
     assert sorted(index.repeated) == sorted(several)
+
+
+def test_record_is_claimed_once_and_only_where_its_key_has_no_other() -> None:
+    index = KeyIndex()
+    for number, key in ((1, b"a"), (2, b"b"), (3, b"b"), (5, b"c"), (6, b"d")):
+        index.add_record(b"u%d" % number, key, number, reversible=False)
+    index.close(6)
+    assert index.claim(b"u5", b"c", 9, reversible=False) == 5
+    assert [number for number in range(9) if index.claim_record(number, number + 70)] == [1]
+    assert not index.claim_record(1, 80)
+    assert index.owner(b"a") == Owner(True, 71)
+    assert index.line_with(b"a") == 71
+    assert index.claim(b"u1", b"a", 90, reversible=False) == Owner(True, 71)
+    assert index.is_completed(b"u1", b"a", reversible=False)
+    assert (index.owner(b"b"), index.owner(b"c"), index.owner(b"d")) == (
+        Owner(False, 2), Owner(True, 9), Owner(False, 6)
+    )  # fmt: skip
 
 
 def test_keys_that_share_a_bucket_are_kept_apart() -> None:
