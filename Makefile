@@ -7,6 +7,8 @@
 # make bench  beside rclone and the plain loop, to benchmarks/results.md (an hour; root, nginx, rclone, iperf3)
 # make scale  time and memory with four million URLs, to benchmarks/scale.md (ten minutes)
 # make quick-bench  CPU ms per file, in under a minute
+# make conformance BUCKET=NAME  what every destination promises, tried on a bucket of your own too, under a prefix that
+#               is removed afterwards (credentials, AWS_REGION and AWS_ENDPOINT_URL from the environment)
 # make torture  the three scripts over faulty servers with 20,000 URLs and fifty kill -9; prints its seed and figures
 #               (four minutes; make torture PROCESSES=2 SEED=7 KILLS=100 for another one)
 
@@ -36,10 +38,13 @@ export NEED_PYTHON
 INSTALL_PYTHON = Install one (apt install python3 python3-venv; on Amazon Linux: dnf install python3.11), \
 then: make clean $(MAKECMDGOALS) PYTHON=python3.11
 
-.PHONY: torture demo test test-all test-lowest check constraints bench scale quick-bench clean
+.PHONY: torture conformance demo test test-all test-lowest check constraints bench scale quick-bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m demo.run
+
+conformance: $(VENV)/.installed
+	CONFORMANCE_BUCKET=$(BUCKET) $(BIN)/python -m pytest tests/destinations
 
 torture: $(VENV)/.installed
 	$(BIN)/python -m tests.torture.run --processes $(PROCESSES) --kills $(KILLS) $(if $(SEED),--seed $(SEED))

@@ -45,21 +45,12 @@ from cdn2s3.executors.threads import ThreadExecutor
 from cdn2s3.executors.worker_process import process_count, run_share
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
-from cdn2s3.planning.run_plan import (
-    Job,
-    forget_completed,
-    kept_input,
-    look_through,
-    plan_job,
-    refuse_strangers,
-    to_redo,
-    urls_of,
-)
+from cdn2s3.planning.run_plan import choose, kept_input, prepare_run
 from cdn2s3.records import Share, Task
 from cdn2s3.reports.accounting import RunAccounting
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
-from cdn2s3.state import files, ledger, run_binding
+from cdn2s3.state import files, run_binding
 from cdn2s3.state.ledger import FAILED, Ledger
 from cdn2s3.text import duration
 from cdn2s3.transfer.wiring import equip
@@ -107,53 +98,40 @@ def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals:
         log.warning("%s", warning)
     keys = key_maker(settings)
     with kept_input(settings) as kept:
-        job = planned(kept, keys, arguments)
+        choice = choose(kept, arguments.redo, arguments.retry_failed, arguments.limit)
+        plan = prepare_run(kept, keys, choice, time.time())
         ledger = Ledger(settings.state_dir)
         with files.synced_every_second(ledger.completed, ledger.failed):
-            run = Run(settings, RunAccounting(settings, job, ledger), signals, arguments.retry_failed is None)
+            run = Run(
+                settings, RunAccounting(settings, plan, ledger), signals, arguments.retry_failed is None
+            )
             return run.go(lambda: executor(settings, keys, ledger, lock), warning)
 
 
-def planned(settings: MigrationSettings, keys: KeyMaker, arguments: argparse.Namespace) -> Job:
-    """Look through the input; once it is fit to run, change the state: its destination, its records."""
-    chosen = redone = None
-    if arguments.redo:
-        chosen = redone = urls_of(arguments.redo, "--redo")
-        refuse_strangers(arguments.redo, redone, settings.source_urls_file)
-    elif arguments.retry_failed is not None:
-        chosen = ledger.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
-    looked = look_through(settings, keys, redone)
-    run_binding.bind(settings)
-    if redone is not None:
-        forgotten = forget_completed(settings.state_dir, to_redo(looked, settings.source_urls_file, redone))
-        log.info("%s completed rows forgotten", f"{forgotten:,}")
-    return plan_job(settings, keys, looked, chosen, arguments.limit, time.time())
-
-
 class Run:
-    """One run: two passes over its URLs, then the books."""
+    """One run: two passes over its URLs, then the accounting."""
 
     def __init__(
-        self, settings: MigrationSettings, books: RunAccounting, signals: Signals, watch_errors: bool
+        self, settings: MigrationSettings, accounting: RunAccounting, signals: Signals, watch_errors: bool
     ) -> None:
         self.settings = settings
-        self.books = books
+        self.accounting = accounting
         self.signals = signals
         self.watch_errors = watch_errors
 
     def go(self, equipped: Callable[[], AbstractContextManager[Executor]], warning: str | None) -> int:
-        """Do both passes; bring the books in order whatever happens; return the exit code."""
-        self.signals.note()  # one that is raised might pass the books by
-        log.info("%s", self.books.job.text())
+        """Do both passes; close the accounting whatever happens; return the exit code."""
+        self.signals.note()  # one that is raised might skip the accounting
+        log.info("%s", self.accounting.plan.text())
         error: FatalError | None = None
         try:
-            if self.books.job.todo:
+            if self.accounting.plan.todo:
                 self._equipped_passes(equipped)
         except FatalError as stopped_by:
             error = stopped_by
         except Interrupted:
             log.warning("stopped by %s before anything was moved", self.signals.name)
-        return self.books.close(error, self.signals.received, warning)
+        return self.accounting.close(error, self.signals.received, warning)
 
     def _equipped_passes(self, equipped: Callable[[], AbstractContextManager[Executor]]) -> None:
         """Do both passes; raise FatalError, or Interrupted before the first: a bucket may take long to answer."""
@@ -163,10 +141,10 @@ class Run:
             self._both_passes(executor)
 
     def _both_passes(self, executor: Executor) -> None:
-        progress = Progress(self.books.job.todo)
+        progress = Progress(self.accounting.plan.todo)
         try:
-            self._pass(self.books.job.tasks(), executor, progress, self.watch_errors)
-            again = self.books.tasks_to_try_again() if not self.signals.received else []
+            self._pass(self.accounting.plan.tasks(), executor, progress, self.watch_errors)
+            again = self.accounting.tasks_to_try_again() if not self.signals.received else []
             if again:
                 log.info(
                     "second pass over %s URLs, %.0f s after the first", f"{len(again):,}", SECOND_PASS_AFTER
@@ -187,8 +165,8 @@ class Run:
         with closing(executor.run(tasks)) as batches:
             for batch in batches:
                 for done in batch:
-                    self.books.count(done)
-                progress.show(self.books.progress(), self._note(executor, stopping))
+                    self.accounting.count(done)
+                progress.show(self.accounting.progress(), self._note(executor, stopping))
                 if stopping:
                     continue
                 too_many = self._too_many_failed() if watch_errors else None
@@ -206,7 +184,7 @@ class Run:
 
     def _too_many_failed(self) -> FatalError | None:
         """Return the error that stops the run where more failed lately than MAX_ERROR_RATE allows."""
-        rate = self.books.tally.error_rate
+        rate = self.accounting.tally.error_rate
         if rate <= self.settings.max_error_rate:
             return None
         return FatalError(
@@ -218,9 +196,9 @@ class Run:
         """Return what is to be known of this moment: what is waited for, which side limits."""
         if stopping:
             return f"stopping, {executor.in_flight().uploads} uploads in flight"
-        again = f"second pass, {self.books.to_do_again:,} left" if self.books.to_do_again else ""
+        again = f"second pass, {self.accounting.to_do_again:,} left" if self.accounting.to_do_again else ""
         notes = [again, executor.note()]
-        if self.books.job.todo - self.books.tally.ended <= self.settings.concurrency:
+        if self.accounting.plan.todo - self.accounting.tally.ended <= self.settings.concurrency:
             slowest = str(executor.in_flight())
             notes.append(f"slowest: {slowest}" if slowest else "")
         return "; ".join(note for note in notes if note)
@@ -228,7 +206,7 @@ class Run:
     def _wait_for_second_pass(self, progress: Progress) -> None:
         due = time.monotonic() + SECOND_PASS_AFTER
         while time.monotonic() < due and not self.signals.received:
-            progress.show(self.books.progress(), f"second pass in {due - time.monotonic():.0f} s")
+            progress.show(self.accounting.progress(), f"second pass in {due - time.monotonic():.0f} s")
             time.sleep(TICK)
 
 

@@ -47,7 +47,6 @@ from cdn2s3.errors import (
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.planning import survey
-from cdn2s3.planning.survey import UrlSurvey
 from cdn2s3.reports import html, migration_report
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import RetryPolicy, unless_stopped, with_retries
@@ -68,7 +67,7 @@ from cdn2s3.validation.comparison import (
     repairs,
     verdict,
 )
-from cdn2s3.validation.expected import DIFFERS, SEEN, Counts, Expected, Missing
+from cdn2s3.validation.expected import DIFFERS, SEEN, Counts, Expected, Missing, RecordedObjects
 from cdn2s3.validation.findings import Findings, Spot, Steps
 from cdn2s3.validation.report_paths import report_paths
 from cdn2s3.validation.summary import summary
@@ -178,18 +177,15 @@ class Validation:
     def go(self) -> tuple[Findings, Counts]:
         """Do it all; raise FatalError and leave the three files as they were when that is not possible."""
         before = self._stamps()
-        work = self._survey()
-        self.findings = Findings(work, self.spot)
-        self.expected = self._expected(work)
+        self.expected = self._expected()
+        self.findings = Findings(self.expected.work, self.spot, elsewhere=self.expected.elsewhere)
+        self.records = Records(self.expected)
         with ExitStack() as stack:
             adapter = PooledAdapter(WORKERS, self.settings.ca_bundle)
             stack.callback(adapter.close)
             self.destination = open_destination(self.settings, adapter)
             stack.callback(self.destination.close)
             self.findings.endpoint = self.destination.endpoint
-            self.records = stack.enter_context(
-                Records(self.expected, self.state / COMPLETED, self.state / FAILED)
-            )
             self.unexpected_file, self.mismatched_file, missing_file = (
                 stack.enter_context(replacing(self.state / name))
                 for name in ("unexpected.txt", "mismatched.txt", "missing.txt")
@@ -213,28 +209,21 @@ class Validation:
             stamps.append((known.st_size, known.st_mtime_ns) if known else (0, 0))
         return stamps
 
-    def _survey(self) -> UrlSurvey:
-        """Find out which lines are URLs with keys of their own; raise UsageError when that is not possible."""
-        urls = self.settings.source_urls_file
-        log.info("reading %s", urls)
-        owners = survey.completed_before(self.state / COMPLETED, self.keys)
-        work = survey.survey(urls, self.keys, owners, _said_by_migrate, _said_by_migrate)
+    def _expected(self) -> Expected:
+        """Read what is expected; raise UsageError when that is not possible."""
+        urls, recorded = self.settings.source_urls_file, RecordedObjects()
+        completed = survey.completed_before(self.state / COMPLETED, self.keys, observer=recorded)
+        work = survey.survey(urls, self.keys, completed, _said_by_migrate, _said_by_migrate)
         if work.collisions and self.settings.on_collision == "refuse":
             raise UsageError(
                 f"{work.collisions:,} URLs of {urls} have the key of another URL: no migration has begun with this "
                 "list. `python migrate.py` shows them, and the setting that helps."
             )
-        return work
-
-    def _expected(self, work: UrlSurvey) -> Expected:
-        expected = Expected(self.settings.source_urls_file, self.keys, work)
-        log.info("reading %s", self.state / COMPLETED)
+        expected = Expected(self.keys, work, completed, recorded)
         if not run_binding.is_taken_over(self.settings):
             expected.read_failed(self.state / FAILED)
-        expected.read_completed(self.state / COMPLETED)
         if expected.unreadable:
             log.warning("%s lines of the ledger in %s are no records", f"{expected.unreadable:,}", self.state)
-        self.findings.elsewhere = expected.elsewhere
         return expected
 
     # --- the bucket, key by key ---
@@ -302,7 +291,7 @@ class Validation:
             return with_retries(attempt, RetryPolicy(self.settings.max_retries), unless_stopped(stop))
         except TransientError as error:
             raise FatalError(
-                f"the bucket does not tell whether {row.key!r} is there: {error.message}. "
+                f"the {self.destination.name} does not tell whether {row.key!r} is there: {error.message}. "
                 "Run `python validate.py` again later."
             ) from error
 

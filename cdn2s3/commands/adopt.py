@@ -21,21 +21,19 @@ from cdn2s3.destinations.base import Found
 from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import EXIT_DONE, FatalError
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.keys import KeyMaker
-from cdn2s3.planning.run_plan import look_through
-from cdn2s3.planning.survey import PENDING, UrlSurvey
+from cdn2s3.planning.run_plan import Choice, admitted_plan
+from cdn2s3.planning.survey import LineStatus, UrlSurvey
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, run_binding
 from cdn2s3.state.files import AppendFile, held_lock, synced_every_second
-from cdn2s3.state.key_index import Fingerprints, Numbered
+from cdn2s3.state.key_index import Fingerprints, KeyIndex
 from cdn2s3.state.ledger import COMPLETED, FAILED, Completed, decode_line, timestamp
-from cdn2s3.state.lines import encode, input_line, placed_lines
+from cdn2s3.state.lines import encode
 from cdn2s3.text import pluralize
 
 log = logging.getLogger(__name__)
 
 _SAY_EVERY = 100_000  # objects listed
-_TAKEN = 0  # in place of a line's place: its object has been seen
 
 
 class Adopted(NamedTuple):
@@ -48,24 +46,21 @@ class Adopted(NamedTuple):
 
 
 def adopt(
-    settings: MigrationSettings, keys: KeyMaker, work: UrlSurvey, pages: Iterable[Iterable[Found]]
+    settings: MigrationSettings, work: UrlSurvey, index: KeyIndex, pages: Iterable[Iterable[Found]]
 ) -> Adopted:
     """Append a row for each pending URL at whose key pages have an object; say how many.
 
-    For the holder of the state's lock. Rows are appended as the listing comes: stopped, it is begun again and
+    index is what has which key after work, the survey of the input; the lines that are adopted are DONE in work
+    then. For the holder of the state's lock. Rows are appended as the listing comes: stopped, it is begun again and
     goes on with what is left. Raise FatalError when the listing fails or a row cannot be written.
     """
     failed = settings.state_dir / FAILED
     settled = Fingerprints()  # URLs with a record of failure that are completed now
     completed = AppendFile(settings.state_dir / COMPLETED)
     with synced_every_second(completed):
-        adopter = _Adopter(settings.source_urls_file, keys, work, completed, failed, settled)
-        try:
-            adopted = adopter.take(_with_advice(pages))
-        finally:
-            adopter.close()
-    if len(settled):
-        ledger.rebuild(failed, lambda url: url.encode("utf-8", "surrogateescape") in settled)
+        adopted = _Adopter(work, index, completed, failed, settled).take(_with_advice(pages))
+    if settled:
+        ledger.rebuild(failed, settled.__contains__)
     return adopted
 
 
@@ -73,23 +68,14 @@ class _Adopter:
     """Match listed objects with lines of the input."""
 
     def __init__(
-        self,
-        urls: Path,
-        keys: KeyMaker,
-        work: UrlSurvey,
-        completed: AppendFile,
-        failed: Path,
-        settled: Fingerprints,
+        self, work: UrlSurvey, index: KeyIndex, completed: AppendFile, failed: Path, settled: Fingerprints
     ) -> None:
-        self._places = _places(urls, keys, work)
+        self._work = work
+        self._index = index
         self._completed = completed
         self._failed = ledger.urls_in(failed)
         self._conflicts = ledger.urls_in(failed, "conflict")
         self._settled = settled
-        self._urls = urls.open("rb")
-
-    def close(self) -> None:
-        self._urls.close()
 
     def take(self, pages: Iterable[Iterable[Found]]) -> Adopted:
         rows = listed = empty = conflicts = 0
@@ -111,13 +97,11 @@ class _Adopter:
 
     def _line_of(self, found: Found) -> bytes | None:
         """Return the pending line whose object found is, the first time; else None."""
-        key = found.key.encode("utf-8", "surrogateescape")
-        place = self._places.get(key)
-        if not place:
+        number = self._index.line_with(found.key.encode("utf-8", "surrogateescape"))
+        if number is None or self._work.statuses[number] != LineStatus.PENDING:
             return None
-        self._places[key] = _TAKEN
-        self._urls.seek(place - 1)
-        return input_line(self._urls.readline())
+        self._work.statuses[number] = LineStatus.DONE
+        return self._work.line(number)
 
     def _record(self, line: bytes, found: Found) -> None:
         url = decode_line(line)
@@ -125,15 +109,6 @@ class _Adopter:
         self._completed.append(encode(row))
         if line in self._failed:
             self._settled.add(line)
-
-
-def _places(urls: Path, keys: KeyMaker, work: UrlSurvey) -> Numbered:
-    """Return where in urls the pending line of each key begins, plus 1."""
-    places = Numbered()
-    for number, (at, line) in enumerate(placed_lines(urls)):
-        if number < work.lines and work.statuses[number] == PENDING:
-            places.setdefault(keys.address(decode_line(line)).key.encode("utf-8"), at + 1)
-    return places
 
 
 def _with_advice(pages: Iterable[Iterable[Found]]) -> Iterator[Iterable[Found]]:
@@ -180,11 +155,10 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
 def _adopted(settings: MigrationSettings) -> int:
     run_binding.refuse_while_collecting(settings.source_urls_file)
     run_binding.check(settings)
-    keys = key_maker(settings)
-    work = look_through(settings, keys).work
+    plan, index = admitted_plan(settings, key_maker(settings), Choice())
     run_binding.bind(settings)
     adapter = PooledAdapter(1, settings.ca_bundle)
     with closing(adapter), closing(open_destination(settings, adapter)) as destination:
-        adopted = adopt(settings, keys, work, destination.list_pages())
-    show(with_env_file("\n".join(text(adopted, work.pending))))
+        adopted = adopt(settings, plan.work, index, destination.list_pages())
+    show(with_env_file("\n".join(text(adopted, plan.work.pending))))
     return EXIT_DONE

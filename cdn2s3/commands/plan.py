@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import logging
 import random
 import textwrap
@@ -11,92 +10,39 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cdn2s3.cdn.client import Head, heads
-from cdn2s3.console.rerun_hint import settings_file, with_env_file
+from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.console.signals import Signals
 from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE
 from cdn2s3.planning import cost_estimate
-from cdn2s3.planning import survey as survey_module
-from cdn2s3.planning.collisions import Collision, remedies, warn_of_naming
+from cdn2s3.planning.collisions import collisions_text
 from cdn2s3.planning.cost_estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, dollars
-from cdn2s3.planning.run_plan import refuse_strangers, urls_of
-from cdn2s3.planning.survey import DONE, NOT_CHOSEN, PENDING, UrlSurvey
+from cdn2s3.planning.run_plan import RunPlan, choose, plan_run
+from cdn2s3.planning.survey import LineStatus, UrlSurvey
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
-from cdn2s3.state import ledger, run_binding
-from cdn2s3.state.key_index import Fingerprints
-from cdn2s3.state.ledger import COMPLETED, FAILED
-from cdn2s3.text import bytes_text, duration, pluralize, printable, redact
+from cdn2s3.state import run_binding
+from cdn2s3.state.ledger import decode_line
+from cdn2s3.text import bytes_text, duration, printable, redact
 
 log = logging.getLogger(__name__)
 
 HEADS = 200  # of files drawn at random: the mean of log-normal sizes is then known to about 15%
 HEAD_SECONDS = 20.0  # for all of them
-_SHOWN = 10
 _WIDTH = 79  # of a terminal's 80 columns
 _INDENT = 27  # where the words of a row begin
 
 
-@dataclasses.dataclass
-class Survey:
-    """The input of a run, looked through."""
-
-    work: UrlSurvey
-    malformed: list[str]  # examples, as `url: why`
-    collisions: list[Collision]  # the first ones
-    todo: int  # URLs that the run would try
-
-
-def looked_through(
-    settings: MigrationSettings,
-    chosen: Fingerprints | None = None,
-    redo: bool = False,
-    limit: int | None = None,
-) -> Survey:
-    """Find out the fate of every line of the input, reading only.
-
-    chosen are the URLs that the run is restricted to (None: all); with redo their completed ones run again.
-    Raise UsageError for input that cannot be used, or for a state that belongs to another destination.
-    """
-    run_binding.check(settings)
-    malformed: list[str] = []
-    collisions: list[Collision] = []
-
-    def on_malformed(url: str, why: str) -> None:
-        if len(malformed) < _SHOWN:
-            malformed.append(f"{redact(printable(url))}: {why}")
-
-    def on_collision(key: str, first: str, url: str) -> None:
-        if len(collisions) < _SHOWN:
-            collisions.append(Collision(key, first, url))
-
-    keys = key_maker(settings)
-    owners = survey_module.completed_before(settings.state_dir / COMPLETED, keys)
-    work = survey_module.survey(settings.source_urls_file, keys, owners, on_malformed, on_collision)
-    warn_of_naming(settings, work)
-    if chosen is not None:
-        _choose(settings, work, chosen, redo)
-    todo = work.statuses.count(PENDING)
-    return Survey(work, malformed, collisions, min(todo, limit or todo))
-
-
-def _choose(settings: MigrationSettings, work: UrlSurvey, chosen: Fingerprints, redo: bool) -> None:
-    for fate, becomes in ((PENDING, PENDING), (DONE, PENDING if redo else DONE)):
-        for number, url in survey_module.lines_with(fate, settings.source_urls_file, work):
-            is_chosen = url.encode("utf-8", "surrogateescape") in chosen
-            work.statuses[number] = becomes if is_chosen else (NOT_CHOSEN if fate == PENDING else DONE)
-
-
-def drawn(settings: MigrationSettings, work: UrlSurvey, count: int, draw: random.Random) -> list[str]:
+def drawn(work: UrlSurvey, count: int, draw: random.Random) -> list[str]:
     """Return count pending URLs drawn at random, each with the same chance, in the order of the input."""
-    pending = work.statuses.count(PENDING)
+    pending = work.statuses.count(LineStatus.PENDING)
     places = set(draw.sample(range(pending), min(count, pending)))
-    lines = survey_module.lines_with(PENDING, settings.source_urls_file, work)
-    return [url for place, (_, url) in enumerate(lines) if place in places]
+    lines = work.lines_with(LineStatus.PENDING)
+    return [decode_line(line) for place, (_, line) in enumerate(lines) if place in places]
 
 
 def asked_sizes(settings: MigrationSettings, work: UrlSurvey, draw: random.Random) -> Sizes:
     """Return how large the images are, after HEAD requests for some of the pending ones."""
     keys = key_maker(settings)
-    targets = [keys.address(url).target for url in drawn(settings, work, HEADS, draw)]
+    targets = [keys.address(url).target for url in drawn(work, HEADS, draw)]
     if not targets:
         return Sizes(0.0, "nothing is pending")
     first = heads(settings, targets[:3], HEAD_SECONDS)
@@ -117,9 +63,9 @@ def _no_size(answers: Iterable[Head]) -> str:
 # --- what a person sees ---
 
 
-def counts_text(settings: MigrationSettings, survey: Survey) -> list[str]:
+def counts_text(settings: MigrationSettings, plan: RunPlan) -> list[str]:
     """Return the lines that say what is in the input."""
-    work = survey.work
+    work = plan.work
     lines = [
         f"plan: {settings.source_urls_file} -> {settings.destination_text}{_region(settings)}",
         "",
@@ -127,7 +73,7 @@ def counts_text(settings: MigrationSettings, survey: Survey) -> list[str]:
         row("blank", f"{work.blank:,}"),
         row("duplicates", f"{work.duplicates:,}"),
         row("malformed", f"{work.malformed:,}", "never fetched" if work.malformed else ""),
-        *(f"    {example}" for example in survey.malformed),
+        *(f"    {redact(printable(url))}: {why}" for url, why in plan.malformed),
         row(
             "collisions",
             f"{work.collisions:,}",
@@ -136,8 +82,8 @@ def counts_text(settings: MigrationSettings, survey: Survey) -> list[str]:
         row("done", f"{work.done:,}", "in completed.txt"),
         row("pending", f"{work.pending:,}"),
     ]
-    if survey.todo != work.pending:
-        lines.append(row("this run", f"{survey.todo:,}", "as limited by --limit, --retry-failed or --redo"))
+    if plan.todo != work.pending:
+        lines.append(row("this run", f"{plan.todo:,}", "as limited by --limit, --retry-failed or --redo"))
     if work.unstripped:
         lines.append(
             row("unstripped", f"{work.unstripped:,}", "without STRIP_PATH_PREFIX, keep their whole path")
@@ -151,24 +97,12 @@ def _region(settings: MigrationSettings) -> str:
 
 def keys_text(settings: MigrationSettings, work: UrlSurvey) -> list[str]:
     """Return the lines that show which keys URLs get: the first, one in the middle and the last of the pending."""
-    keys, pending = key_maker(settings), work.statuses.count(PENDING)
+    keys, pending = key_maker(settings), work.statuses.count(LineStatus.PENDING)
     places = {0, pending // 2, pending - 1}
-    lines = survey_module.lines_with(PENDING, settings.source_urls_file, work)
-    shown = [url for place, (_, url) in enumerate(lines) if place in places]
+    lines = work.lines_with(LineStatus.PENDING)
+    shown = [decode_line(line) for place, (_, line) in enumerate(lines) if place in places]
     rows = [[f"  {redact(url)}", f"    -> {keys.address(url).key}"] for url in shown]
     return ["", "keys, for example:", *(line for row in rows for line in row)] if rows else []
-
-
-def collisions_text(settings: MigrationSettings, survey: Survey) -> list[str]:
-    """Return the lines that show collisions, with both URLs and what ends them."""
-    collide = pluralize(survey.work.collisions, "URL collides", "URLs collide")
-    lines = [f"{collide} with another one. The first few:"]
-    for pair in survey.collisions:
-        lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
-    lines += ["", f"change one of these lines in {settings_file()}:"]
-    for line, meaning in remedies(settings, survey.collisions):
-        lines += [f"  {line}", f"      ({meaning})"]
-    return lines
 
 
 def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> list[str]:
@@ -214,9 +148,9 @@ def row(name: str, value: str, said: str = "") -> str:
     return "\n".join(lines)
 
 
-def next_step(settings: MigrationSettings, survey: Survey) -> str:
+def next_step(plan: RunPlan) -> str:
     """Return what to do after a plan whose URLs do not collide."""
-    if survey.todo:
+    if plan.todo:
         return "python migrate.py --check"
     return "python validate.py"
 
@@ -229,29 +163,25 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
     """Print what a run would do, take and cost; move nothing, write nothing; return the exit code."""
-    chosen = None
-    if arguments.redo:
-        chosen = urls_of(arguments.redo, "--redo")
-        refuse_strangers(arguments.redo, chosen, settings.source_urls_file)
-    elif arguments.retry_failed is not None:
-        chosen = ledger.urls_in(settings.state_dir / FAILED, arguments.retry_failed)
+    choice = choose(settings, arguments.redo, arguments.retry_failed, arguments.limit)
     table = cost_estimate.prices(Path(cost_estimate.PRICES_FILE), settings.storage_class)
-    survey = looked_through(settings, chosen, bool(arguments.redo), arguments.limit)
-    print("\n".join(counts_text(settings, survey) + keys_text(settings, survey.work)))
+    run_binding.check(settings)
+    plan, _ = plan_run(settings, key_maker(settings), choice)
+    print("\n".join(counts_text(settings, plan) + keys_text(settings, plan.work)))
     warning = run_binding.unfinished_collection(settings.source_urls_file)
     if warning:
         log.warning("%s", warning)
-    if survey.work.collisions and settings.on_collision == "refuse":
-        print("\n".join(["", *collisions_text(settings, survey)]))
+    if plan.work.collisions and settings.on_collision == "refuse":
+        print("\n".join(["", *collisions_text(settings, plan.work.collisions, plan.collisions)]))
         print(with_env_file("\nnext: correct the settings, then run: python migrate.py --plan"))
         return EXIT_FIXABLE
-    size = asked_sizes(settings, survey.work, random.Random())  # noqa: S311  # no secret
+    size = asked_sizes(settings, plan.work, random.Random())  # noqa: S311  # no secret
     speed = cost_estimate.rate(settings, size.mean)
-    found = cost_estimate.estimate(survey.todo, size.mean, speed.files_per_second, table)
+    found = cost_estimate.estimate(plan.todo, size.mean, speed.files_per_second, table)
     if settings.destination == "local":
         forecast = time_text(size, speed, found)
     else:
         forecast = forecast_text(size, speed, found, table)
     print("\n".join(["", *forecast]))
-    print(with_env_file(f"\nnext: {next_step(settings, survey)}"))
+    print(with_env_file(f"\nnext: {next_step(plan)}"))
     return EXIT_DONE

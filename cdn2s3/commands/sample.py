@@ -21,7 +21,7 @@ from typing import Callable, NamedTuple, TypeVar
 
 from cdn2s3.bootstrap import allow_open_files
 from cdn2s3.commands.arguments import positive
-from cdn2s3.commands.plan import drawn, looked_through, row
+from cdn2s3.commands.plan import drawn, row
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.console.signals import Signals
@@ -39,9 +39,11 @@ from cdn2s3.errors import (
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import Address, InvalidUrl
+from cdn2s3.planning.run_plan import Choice, plan_run
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import with_retries
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
+from cdn2s3.state import run_binding
 from cdn2s3.text import MB, duration, redact
 from cdn2s3.transfer.outcome import Result
 from cdn2s3.transfer.pipeline import Transfer
@@ -302,8 +304,9 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
     if arguments.sample > MOST:
         raise UsageError(f"--sample takes {MOST} URLs at most, because each is read back whole.")
     allow_open_files(settings.concurrency)
-    work = looked_through(settings).work
-    urls = drawn(settings, work, arguments.sample, random.Random())  # noqa: S311  # no secret
+    run_binding.check(settings)
+    work = plan_run(settings, key_maker(settings), Choice())[0].work
+    urls = drawn(work, arguments.sample, random.Random())  # noqa: S311  # no secret
     if not urls:
         show(
             with_env_file("nothing is pending, so there is nothing to sample\nnext: python migrate.py --plan")

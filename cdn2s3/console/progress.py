@@ -212,27 +212,22 @@ _KEYS_A_LINE = 100_000  # keys between two log lines of a listing
 SAY_EVERY = 5.0  # seconds; a step that takes less says nothing
 
 
-_LOOK_EVERY = 1 << 14  # lines between two looks at the clock: some ten milliseconds
-
-
 Line = TypeVar("Line")
 
 
 def log_progress(
     step: str, placed: Iterable[tuple[int, Line]], end: int, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[tuple[int, Line]]:
-    """Yield placed, pairs of a place and a line, and log every few seconds how far the step is.
+    """Yield placed, pairs of a place and what is there, and log every few seconds how far the step is.
 
     Places go from 0 to end, in whatever unit: bytes of a file, or numbers of its lines.
     """
-    said_at, look = clock(), _LOOK_EVERY
+    said_at = clock()
     for pair in placed:
-        look -= 1
-        if not look:
-            look, now = _LOOK_EVERY, clock()
-            if now - said_at >= SAY_EVERY:
-                said_at = now
-                log.info("%s: %.0f%%", step, min(100.0, 100 * pair[0] / max(end, 1)))
+        now = clock()
+        if now - said_at >= SAY_EVERY:
+            said_at = now
+            log.info("%s: %.0f%%", step, min(100.0, 100 * pair[0] / max(end, 1)))
         yield pair
 
 

@@ -82,6 +82,10 @@ class Destination(Protocol):
     """
 
     @property
+    def name(self) -> str:
+        """What it is, in one word for messages: bucket or folder."""
+
+    @property
     def probe_key(self) -> str:
         """The key that prepare() and is_up() write to: never an image's, and ignored in listings."""
 

@@ -51,6 +51,7 @@ def open_folder(settings: MigrationSettings) -> LocalFolder:
 class LocalFolder:
     """Store images as files below LOCAL_ROOT; a Destination."""
 
+    name = "folder"
     integrity = "md5"
     endpoint = ""
 

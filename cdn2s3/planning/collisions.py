@@ -19,7 +19,6 @@ from cdn2s3.state.run_binding import is_bound
 from cdn2s3.text import redact
 
 COLLISIONS = "collisions.txt"
-SHOWN = 10  # on a screen; the file has them all
 
 
 class Collision(NamedTuple):
@@ -31,36 +30,40 @@ class Collision(NamedTuple):
 
 
 @contextmanager
-def collisions_file(path: Path, shown: list[Collision]) -> Iterator[OnCollision]:
-    """Give what writes a collision to path and the first ten to shown; without any, path is removed."""
+def collisions_file(path: Path) -> Iterator[OnCollision]:
+    """Give what writes a collision to path; without any, path is removed."""
+    any_found = False
     with replacing(path) as file:
 
         def on_collision(key: str, first: str, url: str) -> None:
+            nonlocal any_found
+            any_found = True
             file.write(encode((key, first, url)))
-            if len(shown) < SHOWN:
-                shown.append(Collision(key, first, url))
 
         yield on_collision
-    if not shown:
+    if not any_found:
         path.unlink()
 
 
-def refusal(settings: MigrationSettings, work: UrlSurvey, shown: list[Collision]) -> str:
-    """Return what a person needs to end the collisions; the settings stand so that they can be pasted."""
+def collisions_text(
+    settings: MigrationSettings, count: int, shown: list[Collision], file: Path | None = None
+) -> list[str]:
+    """Return the lines a person needs to end count collisions; the settings stand so that they can be pasted.
+
+    shown are some of the collisions, file is where all of them stand, if anywhere.
+    """
     lines = [
-        f"{work.collisions:,} URLs would overwrite another one: different URLs, the same key. Nothing was moved."
+        f"{count:,} URLs would overwrite another one: different URLs with the same key. Nothing was moved."
     ]
     for pair in shown:
         lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
-    lines.append(
-        f"All of them stand in {settings.state_dir / COLLISIONS}. "
-        f"Change one of these lines in {settings_file()}:"
-    )
+    all_of_them = f"All of them stand in {file}. " if file else ""
+    lines.append(f"{all_of_them}Change one of these lines in {settings_file()}:")
     for setting, meaning in remedies(settings, shown):
         lines += ["", f"# {meaning}", setting]
         if is_bound(settings) and not setting.startswith("ON_COLLISION"):
             lines += ["# and, as this state belongs to the old keys, a new one", "STATE_DIR=state2"]
-    return "\n".join(lines)
+    return lines
 
 
 def remedies(settings: MigrationSettings, collisions: Iterable[Collision]) -> list[tuple[str, str]]:

@@ -14,39 +14,42 @@ from typing import NamedTuple
 from cdn2s3.atomic_file import replacing
 from cdn2s3.errors import UsageError
 from cdn2s3.keys import InvalidUrl, KeyMaker
-from cdn2s3.planning import survey
-from cdn2s3.planning.collisions import COLLISIONS, Collision, collisions_file, refusal, warn_of_naming
-from cdn2s3.planning.survey import UrlSurvey
+from cdn2s3.planning.collisions import COLLISIONS, Collision, collisions_file, collisions_text, warn_of_naming
+from cdn2s3.planning.survey import LineStatus, OnCollision, UrlSurvey, completed_before, survey
 from cdn2s3.records import Task
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.state import ledger
+from cdn2s3.state import ledger, run_binding
 from cdn2s3.state.files import AppendFile, cannot_read
-from cdn2s3.state.key_index import Fingerprints, Owners
-from cdn2s3.state.ledger import COMPLETED, FAILED, failed_line
+from cdn2s3.state.key_index import Fingerprints, KeyIndex
+from cdn2s3.state.ledger import COMPLETED, FAILED, decode_line, encode_line, failed_line
 from cdn2s3.state.lines import input_lines, whole_lines
 from cdn2s3.text import printable
 
 log = logging.getLogger(__name__)
 
-_SHOWN = 10  # malformed lines
+SHOWN = 10  # malformed lines, and collisions
 
 
-class Looked(NamedTuple):
-    """The input of a run, looked through; owners take memory, so they are not kept for longer than the plan."""
+class Choice(NamedTuple):
+    """Which part of the pending URLs a run is restricted to."""
+
+    urls: Fingerprints | None = None  # None: all of them
+    redo: bool = False  # True: urls are done again where they are completed
+    limit: int | None = None  # how many at most
+
+
+@dataclasses.dataclass
+class RunPlan:
+    """What a run does: --plan prints it, a run executes it."""
 
     work: UrlSurvey
-    owners: Owners
-
-
-class Job(NamedTuple):
-    """The input of a run, and which part of it this run does."""
-
-    urls: Path
-    work: UrlSurvey
-    todo: int  # URLs that this run will try
-    failed_before: Fingerprints  # URLs in failed_transfers.txt when the run began
-    failed_pending: int  # how many of these are pending lines of the input
-    failed_elsewhere: int  # how many records there are besides, of URLs outside the input
+    malformed: list[tuple[str, str]]  # the first such lines, each with what is wrong
+    collisions: list[Collision]  # the first ones
+    todo: int = 0  # URLs that the run will try
+    # What failed_transfers.txt holds when a run begins:
+    failed_before: Fingerprints = dataclasses.field(default_factory=Fingerprints)  # its URLs
+    failed_pending: int = 0  # how many of these are pending lines of the input
+    failed_elsewhere: int = 0  # how many records there are besides, of URLs outside the input
 
     def text(self) -> str:
         """Return in one line what there is and what this run does."""
@@ -59,8 +62,144 @@ class Job(NamedTuple):
 
     def tasks(self) -> Iterator[Task]:
         """Yield the URLs to try, in the order of the input; raise FatalError when it cannot be read any more."""
-        pending = survey.lines_with(survey.PENDING, self.urls, self.work)
-        return (Task(url) for _, url in itertools.islice(pending, self.todo))
+        pending = itertools.islice(self.work.lines_with(LineStatus.PENDING), self.todo)
+        return (Task(decode_line(line)) for _, line in pending)
+
+
+def choose(
+    settings: MigrationSettings, redo: Path | None, retry_failed: str | None, limit: int | None
+) -> Choice:
+    """Return what --redo FILE, --retry-failed [CAUSE] ("" for all) and --limit N restrict a run to.
+
+    Raise UsageError where FILE cannot be read, or names no URL of the input.
+    """
+    if redo is not None:
+        urls = urls_of(redo, "--redo")
+        refuse_strangers(redo, urls, settings.source_urls_file)
+        return Choice(urls, True, limit)
+    if retry_failed is not None:
+        return Choice(ledger.urls_in(settings.state_dir / FAILED, retry_failed), False, limit)
+    return Choice(limit=limit)
+
+
+def plan_run(
+    settings: MigrationSettings, keys: KeyMaker, choice: Choice, on_collision: OnCollision | None = None
+) -> tuple[RunPlan, KeyIndex]:
+    """Look through the input, reading only; return the plan, and what has which key.
+
+    The index takes memory: do not keep it for longer than it is needed. Warn of settings that are seldom meant.
+    Raise UsageError for input that cannot be used.
+    """
+    redone = choice.urls if choice.redo else None
+    completed = completed_before(settings.state_dir / COMPLETED, keys, redone)
+    malformed: list[tuple[str, str]] = []
+    collisions: list[Collision] = []
+
+    def note_malformed(url: str, why: str) -> None:
+        if len(malformed) < SHOWN:
+            malformed.append((url, why))
+
+    def note_collision(key: str, first: str, url: str) -> None:
+        if len(collisions) < SHOWN:
+            collisions.append(Collision(key, first, url))
+        if on_collision is not None:
+            on_collision(key, first, url)
+
+    work = survey(settings.source_urls_file, keys, completed, note_malformed, note_collision)
+    warn_of_naming(settings, work)
+    todo = _leave_out(work, choice.urls)
+    return RunPlan(work, malformed, collisions, min(todo, choice.limit or todo)), completed.index
+
+
+def _leave_out(work: UrlSurvey, chosen: Fingerprints | None) -> int:
+    """Mark the pending lines that are none of chosen (None: all are); return how many stay."""
+    if chosen is None:
+        return work.pending
+    todo = 0
+    for number, line in work.lines_with(LineStatus.PENDING):
+        if line in chosen:
+            todo += 1
+        else:
+            work.statuses[number] = LineStatus.NOT_CHOSEN
+    return todo
+
+
+def admitted_plan(settings: MigrationSettings, keys: KeyMaker, choice: Choice) -> tuple[RunPlan, KeyIndex]:
+    """Return what plan_run returns; raise UsageError on collisions that are not allowed.
+
+    Writes collisions.txt where there are any.
+    """
+    path = settings.state_dir / COLLISIONS
+    with collisions_file(path) as on_collision:
+        plan, index = plan_run(settings, keys, choice, on_collision)
+    if plan.malformed:
+        log.warning(
+            "%s malformed lines in %s, among them:\n%s",
+            f"{plan.work.malformed:,}",
+            settings.source_urls_file,
+            "\n".join(f"  '{printable(url)}': {why}" for url, why in plan.malformed),
+        )
+    if plan.work.collisions and settings.on_collision == "refuse":
+        lines = collisions_text(settings, plan.work.collisions, plan.collisions, path)
+        raise UsageError("\n".join(lines))
+    return plan, index
+
+
+def prepare_run(settings: MigrationSettings, keys: KeyMaker, choice: Choice, now: float) -> RunPlan:
+    """Plan a run, and bring the state up to date with the plan: its destination, its records.
+
+    now is in seconds since the epoch. Raise UsageError for input that is not fit to run, before the state
+    changes; FatalError when the disk does not take it.
+    """
+    plan, index = admitted_plan(settings, keys, choice)
+    run_binding.bind(settings)
+    if choice.redo:
+        forgotten = forget_completed(settings.state_dir, _pending_urls(plan.work))
+        log.info("%s completed rows forgotten", f"{forgotten:,}")
+    _update_failures(settings.state_dir / FAILED, plan, keys, index, now)
+    return plan
+
+
+def _pending_urls(work: UrlSurvey) -> Fingerprints:
+    urls = Fingerprints()
+    for _, line in work.lines_with(LineStatus.PENDING):
+        urls.add(line)
+    return urls
+
+
+def _update_failures(path: Path, plan: RunPlan, keys: KeyMaker, index: KeyIndex, now: float) -> None:
+    """Record malformed and colliding lines in path as failed, forget what is completed, count the rest."""
+    work, before = plan.work, plan.failed_before
+
+    def is_completed(url: bytes) -> bool:
+        try:
+            key, _, reversible = keys.known(url)
+        except InvalidUrl:
+            return False
+        return index.is_completed(url, key, reversible)
+
+    _record_faults(keys, work, path, now)
+    kept = ledger.rebuild(path, is_completed, lambda record: before.add(encode_line(record.url)))
+    if before:
+        for status in (LineStatus.PENDING, LineStatus.NOT_CHOSEN):
+            plan.failed_pending += sum(line in before for _, line in work.lines_with(status))
+    plan.failed_elsewhere = sum(kept.values()) - plan.failed_pending - work.malformed - work.collisions
+
+
+def _record_faults(keys: KeyMaker, work: UrlSurvey, path: Path, now: float) -> None:
+    """Append the malformed and the colliding lines to path as failed; older records of them give way."""
+    file = AppendFile(path)
+    try:
+        for _, line in work.lines_with(LineStatus.MALFORMED):
+            try:
+                keys.known(line)
+            except InvalidUrl as error:
+                file.append(failed_line(decode_line(line), "malformed", 0, str(error), now))
+        for _, line in work.lines_with(LineStatus.COLLISION):
+            message = f"another URL has the key {keys.known(line)[0].decode()}"
+            file.append(failed_line(decode_line(line), "collision", 0, message, now))
+    finally:
+        file.close()
 
 
 def urls_of(path: Path, option: str) -> Fingerprints:
@@ -86,16 +225,6 @@ def refuse_strangers(path: Path, chosen: Fingerprints, urls: Path) -> None:
         f"none of the {len(chosen):,} lines of {path} is a URL of {urls}. Correct the path after --redo, or "
         "SOURCE_URLS_FILE."
     )
-
-
-def to_redo(looked: Looked, urls: Path, redone: Fingerprints) -> Fingerprints:
-    """Return those of redone that this run will do again: the pending lines of its input among them."""
-    found = Fingerprints()
-    for _, url in survey.lines_with(survey.PENDING, urls, looked.work):
-        line = url.encode("utf-8", "surrogateescape")
-        if line in redone:
-            found.add(line)
-    return found
 
 
 def forget_completed(state_dir: Path, urls: Fingerprints) -> int:
@@ -137,88 +266,3 @@ def kept_input(settings: MigrationSettings) -> Iterator[MigrationSettings]:
         yield dataclasses.replace(settings, source_urls_file=copy)
     finally:
         copy.unlink(missing_ok=True)
-
-
-def look_through(settings: MigrationSettings, keys: KeyMaker, redone: Fingerprints | None = None) -> Looked:
-    """Find out the fate of every line of the input; raise UsageError on collisions that are not allowed.
-
-    What is on record as completed of the URLs in redone does not count. Writes collisions.txt where there are any.
-    """
-    state, urls = settings.state_dir, settings.source_urls_file
-    owners = survey.completed_before(state / COMPLETED, keys, redone)
-    examples: list[str] = []
-
-    def on_malformed(url: str, why: str) -> None:
-        if len(examples) < _SHOWN:
-            examples.append(f"  '{printable(url)}': {why}")
-
-    shown: list[Collision] = []
-    with collisions_file(state / COLLISIONS, shown) as on_collision:
-        work = survey.survey(urls, keys, owners, on_malformed, on_collision)
-    if work.malformed:
-        log.warning(
-            "%s malformed lines in %s, among them:\n%s", f"{work.malformed:,}", urls, "\n".join(examples)
-        )
-    warn_of_naming(settings, work)
-    if work.collisions and settings.on_collision == "refuse":
-        raise UsageError(refusal(settings, work, shown))
-    return Looked(work, owners)
-
-
-def plan_job(
-    settings: MigrationSettings,
-    keys: KeyMaker,
-    looked: Looked,
-    chosen: Fingerprints | None,
-    limit: int | None,
-    now: float,
-) -> Job:
-    """Bring failed_transfers.txt up to date with the input, and choose what this run does.
-
-    chosen are the URLs that the run is restricted to (None: all that are pending). Raise FatalError when
-    the disk does not take it.
-    """
-    urls = settings.source_urls_file
-    path = settings.state_dir / FAILED
-    work, owners = looked
-    _record_faults(keys, urls, work, path, now)
-    records = sum(ledger.rebuild(path, lambda url: _is_completed(url, keys, owners)).values())
-    failed_before = ledger.urls_in(path)
-    failed_pending = 0
-    todo = work.pending
-    if failed_before or chosen is not None:
-        for number, url in survey.lines_with(survey.PENDING, urls, work):
-            line = url.encode("utf-8", "surrogateescape")
-            failed_pending += line in failed_before
-            if chosen is not None and line not in chosen:
-                work.statuses[number] = survey.NOT_CHOSEN
-                todo -= 1
-    elsewhere = records - failed_pending - work.malformed - work.collisions
-    return Job(urls, work, min(todo, limit or todo), failed_before, failed_pending, elsewhere)
-
-
-def _is_completed(url: str, keys: KeyMaker, owners: Owners) -> bool:
-    line = url.encode("utf-8", "surrogateescape")
-    try:
-        known = keys.known(line)
-    except InvalidUrl:
-        return False
-    return owners.is_completed(line, known.key, known.told)
-
-
-def _record_faults(keys: KeyMaker, urls: Path, work: UrlSurvey, path: Path, now: float) -> None:
-    """Append the malformed and the colliding lines to path as failed; older records of them give way."""
-    file = AppendFile(path)
-    try:
-        if work.malformed:
-            for _, url in survey.lines_with(survey.MALFORMED, urls, work):
-                try:
-                    keys.address(url)
-                except InvalidUrl as error:
-                    file.append(failed_line(url, "malformed", 0, str(error), now))
-        if work.collisions:
-            for _, url in survey.lines_with(survey.COLLISION, urls, work):
-                message = f"another URL has the key {keys.address(url).key}"
-                file.append(failed_line(url, "collision", 0, message, now))
-    finally:
-        file.close()

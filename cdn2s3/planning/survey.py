@@ -1,29 +1,31 @@
-"""What a run has to do: each line of urls.txt has one fate, found out before a byte moves.
+"""What a run has to do: each line of urls.txt has one status, found out before a byte moves.
 
-Four million lines: a byte each for the fate and compact fingerprints while they are found out, nothing else.
+Four million lines: a byte each for the status and the index of keys while they are found out, nothing else.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack
+from enum import IntEnum
 from pathlib import Path
-from typing import BinaryIO, Callable
+from typing import Callable, Protocol
 
 from cdn2s3.console.progress import log_progress
 from cdn2s3.errors import FatalError, UsageError
-from cdn2s3.keys import InvalidUrl, KeyMaker, Known
+from cdn2s3.keys import InvalidUrl, KeyMaker
 from cdn2s3.state.files import cannot_read, size_of
-from cdn2s3.state.key_index import Fingerprints, Owner, Owners
-from cdn2s3.state.ledger import decode_line, url_and_key
-from cdn2s3.state.lines import field, input_line, input_lines, placed_lines, placed_records
+from cdn2s3.state.key_index import NEW, Fingerprints, KeyIndex, Owner
+from cdn2s3.state.ledger import completed_fields, decode_line
+from cdn2s3.state.lines import NumberedLines, field, numbered_input, numbered_records, whole_lines
 from cdn2s3.text import printable, redact
 
 log = logging.getLogger(__name__)
 
-PENDING, DONE, BLANK, DUPLICATE, MALFORMED, COLLISION, NOT_CHOSEN = range(7)
+_AHEAD = 1000  # records of completed.txt that are looked at before their turn: more than there are workers
+_HELD = 4 * _AHEAD
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how such a file begins
 
@@ -31,16 +33,39 @@ OnInvalidUrl = Callable[[str, str], None]  # url, why
 OnCollision = Callable[[str, str, str], None]  # key, first url, this url
 
 
+class RecordObserver(Protocol):
+    """What wants to know the records of completed.txt and whose they are."""
+
+    def on_record(self, fields: list[bytes]) -> None:
+        """Take the fields of the next line, none where it is no record."""
+
+    def on_done(self, record: int) -> None:
+        """Take, for the next line of the input that is done, the number of the first record with its key."""
+
+
+class LineStatus(IntEnum):
+    """What a line of the input is to a run."""
+
+    PENDING = 0
+    DONE = 1  # completed before, under today's key
+    BLANK = 2
+    DUPLICATE = 3  # the same URL is on an earlier line
+    MALFORMED = 4
+    COLLISION = 5  # another URL has its key: that of an earlier line, or one completed before
+    NOT_CHOSEN = 6  # pending, but left out of this run
+
+
 @dataclasses.dataclass
 class UrlSurvey:
-    """The fate of each line of the input, and how many there are of each."""
+    """The status of each line of the input, and how many there are of each."""
 
-    statuses: bytearray  # one of PENDING … NOT_CHOSEN for each line
+    urls: NumberedLines
+    statuses: bytearray = dataclasses.field(default_factory=bytearray)  # a LineStatus for each line
     blank: int = 0
-    done: int = 0  # completed before, under today's key
-    duplicates: int = 0  # lines that are there already
+    done: int = 0
+    duplicates: int = 0
     malformed: int = 0
-    collisions: int = 0  # lines whose key another URL has: of an earlier line, or one completed before
+    collisions: int = 0
     unstripped: int = 0  # pending and done lines that lack STRIP_PATH_PREFIX and keep their path
 
     @property
@@ -51,56 +76,94 @@ class UrlSurvey:
     def pending(self) -> int:
         return self.lines - self.blank - self.done - self.duplicates - self.malformed - self.collisions
 
+    def lines_with(self, status: LineStatus) -> Iterator[tuple[int, bytes]]:
+        """Yield the number (from 0) and the text of each line whose status is status now.
 
-def completed_before(path: Path, keys: KeyMaker, redone: Fingerprints | None = None) -> Owners:
+        Raise FatalError when the input cannot be read any more.
+        """
+        number = self.statuses.find(status)
+        while number >= 0:
+            yield number, self.line(number)
+            number = self.statuses.find(status, number + 1)
+
+    def line(self, number: int) -> bytes:
+        """Return the text of a line; raise FatalError when the input cannot be read any more."""
+        try:
+            return self.urls[number]
+        except OSError as error:
+            raise FatalError(
+                f"cannot read {self.urls.path} any more: {error.strerror or error}. Look after the file and its "
+                "disk, then run the same command again."
+            ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class CompletedBefore:
+    """The records of completed.txt, read once."""
+
+    lines: NumberedLines
+    index: KeyIndex
+    unreadable: int = 0  # lines that are no records
+    observer: RecordObserver | None = None
+
+
+def completed_before(
+    path: Path,
+    keys: KeyMaker,
+    redone: Fingerprints | None = None,
+    observer: RecordObserver | None = None,
+) -> CompletedBefore:
     """Return who has which key by the records of completed.txt, but for those of URLs in redone.
 
     A record counts only while its key is today's key of its URL. Say how many lines are no records.
     """
-    owners, plain_key, unreadable = Owners(path), keys.plain_key, 0
-    for at, line in log_progress(f"reading {path}", placed_records(path), size_of(path)):
-        what = url_and_key(line)
-        if what is None:
-            unreadable += 1
-            continue
-        url, key = what
-        if redone is not None and url in redone:
-            continue
-        if plain_key(url) == key:
-            owners.add_record(url, key, at, keys.tells)
-        elif (known := _known(keys, url)) is not None and known.key == key:
-            owners.add_record(url, key, at, known.told)
+    lines, index = numbered_records(path), KeyIndex()
+    unreadable = 0
+    for _, batch in log_progress(f"reading {path}", lines.batches(), size_of(path)):
+        rows = [(number, completed_fields(line)) for number, line in batch]
+        are_plain = keys.are_plain([fields[0] for _, fields in rows if fields])
+        for number, fields in rows:
+            if observer is not None:
+                observer.on_record(fields)
+            if not fields:
+                unreadable += 1
+                continue
+            url, key = fields[:2]
+            if redone is not None and url in redone:
+                continue
+            try:
+                todays_key, stripped, reversible = keys.known(url, are_plain)
+            except InvalidUrl:
+                continue
+            if key == todays_key:
+                index.add_record(url, key, number, reversible)
+                if not stripped:  # the survey counts such lines
+                    index.close(number)
     if unreadable:
         log.warning("%s has %s lines that are no records: their URLs are done again", path, f"{unreadable:,}")
-    return owners
-
-
-def _known(keys: KeyMaker, url: bytes) -> Known | None:
-    try:
-        return keys.known(url)
-    except InvalidUrl:
-        return None
+    return CompletedBefore(lines, index, unreadable, observer)
 
 
 def survey(
-    urls: Path, keys: KeyMaker, owners: Owners, on_malformed: OnInvalidUrl, on_collision: OnCollision
+    urls: Path,
+    keys: KeyMaker,
+    completed: CompletedBefore,
+    on_malformed: OnInvalidUrl,
+    on_collision: OnCollision,
 ) -> UrlSurvey:
-    """Find out the fate of each line of urls; report the malformed and the collisions as they are found.
+    """Find out the status of each line of urls; report the malformed and the collisions as they are found.
 
-    owners are the records of completed.txt; lines without one become owners of their keys here.
-    Raise UsageError when urls cannot be read or holds no URL that may be fetched.
+    Lines without a record become owners of their keys in the index of completed. Raise UsageError when urls
+    cannot be read or holds no URL that may be fetched.
     """
-    work = UrlSurvey(bytearray())
+    work = UrlSurvey(numbered_input(urls))
+    surveyor = _Surveyor(work, keys, completed, on_malformed, on_collision)
     try:
-        with urls.open("rb") as again, ExitStack() as stack:
-            records = stack.enter_context(owners.records.open("rb")) if len(owners) else again
-            surveyor = _Surveyor(work, keys, owners, (again, records), on_malformed, on_collision)
-            work.statuses.extend(surveyor.statuses(urls))
-            surveyor.fix_respelled(urls)
+        surveyor.read()
     except OSError as error:
         raise cannot_read(urls, error, "SOURCE_URLS_FILE") from error
     if work.lines == work.blank:
-        raise UsageError(f"{urls} (SOURCE_URLS_FILE) holds no URL. Run `python collect_urls.py` first.")
+        raise UsageError(f"{urls} (SOURCE_URLS_FILE) contains no URL. Run `python collect_urls.py` first.")
     if work.lines == work.blank + work.duplicates + work.malformed:
         raise _unfit(urls, work.lines - work.blank, keys.url_prefix, surveyor.first_malformed)
     return work
@@ -125,125 +188,146 @@ def _unfit(urls: Path, lines: int, url_prefix: str, malformed: tuple[str, Invali
     )
 
 
+class _NextRecords:
+    """Find the record of a line among the next ones of completed.txt, which is nearly in the input's order.
+
+    That takes a fifth of the time of a search in the index.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._urls = (line.partition(b"\t")[0] for line in whole_lines(path))
+        self._numbers: dict[bytes, int] = {}
+        self._read = 0  # records
+        self._read_on(_AHEAD)
+
+    def take(self, url: bytes) -> int | None:
+        """Return the number of the record of url, once; None where it is none of the next ones."""
+        number = self._numbers.pop(url, None)
+        if number is not None and number + _AHEAD > self._read:
+            self._read_on(_AHEAD)
+        return number
+
+    def _read_on(self, count: int) -> None:
+        for url in itertools.islice(self._urls, count):
+            self._numbers[url] = self._read
+            self._read += 1
+        while len(self._numbers) > _HELD:
+            del self._numbers[next(iter(self._numbers))]
+
+
 class _Surveyor:
-    """Find out the fate of one line after the other."""
+    """Find out the status of one line after the other."""
 
     def __init__(
         self,
         work: UrlSurvey,
         keys: KeyMaker,
-        owners: Owners,
-        files: tuple[BinaryIO, BinaryIO],
+        completed: CompletedBefore,
         on_malformed: OnInvalidUrl,
         on_collision: OnCollision,
     ) -> None:
         self._work = work
         self._keys = keys
-        self._owners = owners
-        self._lines, self._records = files  # the input once more and completed.txt, to look at owners
+        self._index = completed.index
+        self._records = completed.lines
+        self._next_records = _NextRecords(completed.lines.path)
+        self._observer = completed.observer
         self._on_malformed = on_malformed
         self._on_collision = on_collision
-        # InvalidUrl and colliding lines as their records spell them: each has one record.
+        # Malformed and colliding lines as their records spell them: each has one record.
         self._faulty = Fingerprints()
-        self._twins = Fingerprints()  # those of them that came again as good lines
+        self._respelled = Fingerprints()  # those of them that came again as good lines
         self.first_malformed = ("", InvalidUrl(""))  # the first malformed line, and why it is
 
-    def statuses(self, urls: Path) -> Iterator[int]:
-        """Yield the fate of each line of urls; plain URLs that are new, nearly all, are settled right here."""
-        plain_key, tells = self._keys.plain_key, self._keys.tells
-        claim, work = self._owners.claim, self._work
-        for at, line in log_progress(f"reading {urls}", placed_lines(urls), size_of(urls)):
-            key = plain_key(line)
-            if key is None:
-                yield self._fate(at, line)
-                continue
-            claimed = claim(line, key, at, tells)
-            if claimed is True:
-                work.done += 1
-                yield DONE
-            elif claimed is False:
-                yield PENDING
-            else:
-                yield self._repeated(line, key, claimed)
+    def read(self) -> None:
+        """Note the status of each line of the input."""
+        urls, statuses = self._work.urls, self._work.statuses
+        for _, batch in log_progress(f"reading {urls.path}", urls.batches(), size_of(urls.path)):
+            lines = list(batch)
+            are_plain = self._keys.are_plain([line for _, line in lines])
+            for number, line in lines:
+                statuses.append(self._status(number, line, are_plain))
+        self._fix_respelled()
 
-    def _fate(self, at: int, line: bytes) -> int:
+    def _status(self, number: int, line: bytes, is_plain: bool) -> LineStatus:
+        record = self._next_records.take(line)
+        if record is not None and self._index.claim_record(record, number):
+            return self._done(line, record)
+        try:
+            key, stripped, reversible = self._keys.known(line, is_plain)
+        except InvalidUrl as error:
+            return self._malformed(line, error)
+        claimed = self._index.claim(line, key, number, reversible)
+        if isinstance(claimed, Owner):
+            return self._repeated(line, key, claimed)
+        if not stripped:
+            self._work.unstripped += 1
+        if claimed != NEW:
+            return self._done(line, claimed)
+        self._note_respelled(line)
+        return LineStatus.PENDING
+
+    def _done(self, line: bytes, record: int) -> LineStatus:
+        self._note_respelled(line)
+        if self._observer is not None:
+            self._observer.on_done(record)
+        self._work.done += 1
+        return LineStatus.DONE
+
+    def _note_respelled(self, line: bytes) -> None:
+        if self._faulty and line in self._faulty:
+            self._respelled.add(line)
+
+    def _malformed(self, line: bytes, why: InvalidUrl) -> LineStatus:
         if not line.strip():
             self._work.blank += 1
-            return BLANK
-        try:
-            known = self._keys.known(line)
-        except InvalidUrl as error:
-            return self._malformed(decode_line(line), error)
-        claimed = self._owners.claim(line, known.key, at, known.told)
-        if isinstance(claimed, Owner):
-            return self._repeated(line, known.key, claimed)
-        self._work.unstripped += not known.stripped
-        if len(self._faulty) and line in self._faulty:
-            self._twins.add(line)
-        self._work.done += claimed
-        return DONE if claimed else PENDING
-
-    def _malformed(self, url: str, why: InvalidUrl) -> int:
-        recorded = field(url)
-        if not self._faulty.add(_bytes(recorded)) or (recorded != url and self._is_first(recorded)):
+            return LineStatus.BLANK
+        recorded = _as_recorded(line)
+        if not self._faulty.add(recorded) or (recorded != line and self._is_first(recorded)):
             self._work.duplicates += 1
-            return DUPLICATE
+            return LineStatus.DUPLICATE
+        url = decode_line(line)
         if not self._work.malformed:
             self.first_malformed = (url, why)
         self._work.malformed += 1
         self._on_malformed(url, str(why))
-        return MALFORMED
+        return LineStatus.MALFORMED
 
-    def _is_first(self, url: str) -> bool:
+    def _is_first(self, url: bytes) -> bool:
         """Tell whether url has come as a good line, the first with its key."""
-        known = _known(self._keys, _bytes(url))
-        owner = known and self._owners.owner(known.key)
-        return bool(owner and owner.is_line and self._line_at(owner.at) == _bytes(url))
+        try:
+            number = self._index.line_with(self._keys.known(url)[0])
+        except InvalidUrl:
+            return False
+        return number is not None and self._work.urls[number] == url
 
-    def _line_at(self, at: int) -> bytes:
-        self._lines.seek(at)
-        return input_line(self._lines.readline())
+    def _repeated(self, line: bytes, key: bytes, owner: Owner) -> LineStatus:
+        first = self._work.urls[owner.number] if owner.is_line else self._completed_url(owner.number)
+        if (owner.is_line and first == line) or not self._faulty.add(line):
+            self._work.duplicates += 1
+            return LineStatus.DUPLICATE
+        self._work.collisions += 1
+        self._on_collision(decode_line(key), decode_line(first), decode_line(line))
+        return LineStatus.COLLISION
 
-    def fix_respelled(self, urls: Path) -> None:
-        """Make a duplicate of each malformed line whose record would name a good line that came later."""
-        if not len(self._twins):
+    def _completed_url(self, number: int) -> bytes:
+        return self._records[number].partition(b"\t")[0]
+
+    def _fix_respelled(self) -> None:
+        """Make a duplicate of each malformed line whose record would name a good line that came later.
+
+        A record cannot hold every byte that a line can: `\\xe9.jpg` is recorded as `%E9.jpg`, which may itself
+        be a line. The audit counts one record for each malformed line, so such a pair is one URL.
+        """
+        if not self._respelled:
             return
-        for number, url in lines_with(MALFORMED, urls, self._work):
-            if _bytes(field(url)) in self._twins:
-                self._work.statuses[number] = DUPLICATE
+        for number, line in self._work.lines_with(LineStatus.MALFORMED):
+            if _as_recorded(line) in self._respelled:
+                self._work.statuses[number] = LineStatus.DUPLICATE
                 self._work.malformed -= 1
                 self._work.duplicates += 1
 
-    def _repeated(self, line: bytes, key: bytes, owner: Owner) -> int:
-        first = self._line_at(owner.at) if owner.is_line else self._completed_at(owner.at)
-        if (owner.is_line and first == line) or not self._faulty.add(line):
-            self._work.duplicates += 1
-            return DUPLICATE
-        self._work.collisions += 1
-        self._on_collision(decode_line(key), decode_line(first), decode_line(line))
-        return COLLISION
 
-    def _completed_at(self, at: int) -> bytes:
-        """Return the URL of the record at offset at of completed.txt."""
-        self._records.seek(at)
-        return self._records.readline().partition(b"\t")[0]
-
-
-def _bytes(url: str) -> bytes:
-    return url.encode("utf-8", "surrogateescape")
-
-
-def lines_with(fate: int, urls: Path, work: UrlSurvey) -> Iterator[tuple[int, str]]:
-    """Yield the number (from 0) and the text of each line of urls whose fate is fate now.
-
-    Raise FatalError when urls cannot be read any more.
-    """
-    try:
-        for number, line in enumerate(input_lines(urls)):
-            if number < work.lines and work.statuses[number] == fate:
-                yield number, decode_line(line)
-    except OSError as error:
-        raise FatalError(
-            f"cannot read {urls} any more: {error.strerror or error}. Look after the file and its disk, "
-            "then run the same command again."
-        ) from error
+def _as_recorded(line: bytes) -> bytes:
+    """Return line as its record in failed_transfers.txt spells it."""
+    return field(decode_line(line)).encode("utf-8", "surrogateescape")

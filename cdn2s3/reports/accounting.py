@@ -1,4 +1,4 @@
-"""The books of a run: every result counted once, and at the end every line of the input accounted for."""
+"""The accounting of a run: every result counted once, and at the end every line of the input accounted for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cdn2s3.console.logging_setup import show
 from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, FatalError
-from cdn2s3.planning.run_plan import Job
+from cdn2s3.planning.run_plan import RunPlan
 from cdn2s3.records import Task
 from cdn2s3.reports import migration_report
 from cdn2s3.reports.metrics import Example, Tally
@@ -26,29 +26,29 @@ log = logging.getLogger(__name__)
 class RunAccounting:
     """Count what one run does; used by its main thread alone."""
 
-    def __init__(self, settings: MigrationSettings, job: Job, ledger: Ledger) -> None:
-        self.job = job
+    def __init__(self, settings: MigrationSettings, plan: RunPlan, ledger: Ledger) -> None:
+        self.plan = plan
         self.tally = Tally(time.time())
         self.to_do_again = 0  # URLs that the second pass has still to do
         self._settings = settings
         self._ledger = ledger
         self._recovered = Fingerprints()  # URLs that failed once and are completed now
-        self._failed_pending = job.failed_pending  # pending lines that only an earlier run tried
+        self._failed_pending = plan.failed_pending  # pending lines that only an earlier run tried
         self._tried = 0
         self._completed_began = ledger.completed.size()
         self._failed_began = ledger.failed.size()
 
     def count(self, done: Done) -> None:
         """Count what became of a task; the second pass takes back what the first counted."""
-        result, url = done.result, done.result.url.encode("utf-8", "surrogateescape")
+        result, url = done.result, ledger.encode_line(done.result.url)
         first_in_run = not done.task.cause
         if first_in_run:
             self._tried += 1
-            self._failed_pending -= url in self.job.failed_before
+            self._failed_pending -= url in self.plan.failed_before
         else:
             self.to_do_again -= 1
             self.tally.take_back(result.url, done.task.cause)
-        if result.stored is not None and (not first_in_run or url in self.job.failed_before):
+        if result.stored is not None and (not first_in_run or url in self.plan.failed_before):
             self._recovered.add(url)
         self.tally.add(result, time.time())
 
@@ -97,7 +97,7 @@ class RunAccounting:
 
     def _faults(self) -> dict[str, tuple[int, Example]]:
         """Return how many lines of the input are malformed or collide, each with an example."""
-        work, path = self.job.work, self._settings.state_dir / FAILED
+        work, path = self.plan.work, self._settings.state_dir / FAILED
         found: dict[str, tuple[int, Example]] = {}
         for cause, count in (("malformed", work.malformed), ("collision", work.collisions)):
             first = next((record for record in ledger.records(path) if record.cause == cause), None)
@@ -116,15 +116,15 @@ class RunAccounting:
 
     def _audit(self) -> migration_report.Audit:
         """Count where every line of the input is now, from the files wherever they tell."""
-        work, path = self.job.work, self._settings.state_dir / FAILED
-        causes = ledger.rebuild(path, lambda url: url.encode("utf-8", "surrogateescape") in self._recovered)
+        work, path = self.plan.work, self._settings.state_dir / FAILED
+        causes = ledger.rebuild(path, self._recovered.__contains__)
         appended = sum(1 for _ in lines.whole_lines(self._ledger.completed.path, self._completed_began))
         return migration_report.Audit(
             work.lines,
             work.blank,
             work.duplicates,
             work.done + appended,
-            sum(causes.values()) - self.job.failed_elsewhere,
+            sum(causes.values()) - self.plan.failed_elsewhere,
             work.pending - self._tried - self._failed_pending,
         )
 

@@ -58,8 +58,8 @@ class EndpointState(NamedTuple):
 class Endpoint:
     """Admit attempts at one endpoint; shared by all workers.
 
-    name is "source" or "bucket"; workers is how many there are; probe asks the endpoint for something it gave
-    before, in the thread of a worker that waits.
+    name is "source", or what the destination is (bucket, folder); workers is how many there are;
+    probe asks the endpoint for something it gave before, in the thread of a worker that waits.
     """
 
     def __init__(

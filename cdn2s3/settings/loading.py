@@ -134,10 +134,10 @@ def _contradictions(
                 "remove that word from API_AUTH_TOKEN",
             )
         return
-    if not settings.aws_endpoint_url:
+    if settings.destination == "s3" and not settings.aws_endpoint_url:
         unknown = unknown_region(settings.aws_region)
         if unknown:
-            yield ("AWS_REGION", "AWS_ENDPOINT_URL"), unknown
+            yield ("DESTINATION", "AWS_REGION", "AWS_ENDPOINT_URL"), unknown
     urls = settings.source_urls_file
     if os.path.realpath(urls.parent) == os.path.realpath(settings.state_dir) and is_kept(
         urls, WRITTEN - LISTS
@@ -215,11 +215,16 @@ def _effective(
     lines = []
     for name, field in _declared(type(settings)).items():
         value = _as_text(getattr(settings, field.name))
-        if value == _as_text(field.default):
-            continue
-        lines.append(f"{name}={value} ({'environment' if name in environment else env_file})")
-        if name == "AWS_REGION" and unknown_region(value):
-            lines.append("  isn't an AWS region; the store at AWS_ENDPOINT_URL must recognize it")
+        if value != _as_text(field.default):
+            lines.append(f"{name}={value} ({'environment' if name in environment else env_file})")
+    if (
+        isinstance(settings, MigrationSettings)
+        and settings.aws_endpoint_url
+        and unknown_region(settings.aws_region)
+    ):
+        lines.append(
+            f"{settings.aws_region} isn't an AWS region; the store at AWS_ENDPOINT_URL must recognize it"
+        )
     return "\n".join(["Settings that differ from the defaults:", *lines])
 
 

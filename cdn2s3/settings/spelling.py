@@ -23,7 +23,7 @@ def misspelled(
         near = next((right for right in known if is_one_edit_away(name.upper(), right)), None)
         if near is not None or (prefix and name.startswith(prefix)):
             hint = suggestion(near or nearest(name, known))
-            yield f"{printable(name)}is set in the environment, but isn't a setting and has no effect; {hint}"
+            yield f"{printable(name)} is set in the environment, but isn't a setting and has no effect; {hint}"
 
 
 def suggestion(meant: str | None) -> str:

@@ -1,56 +1,23 @@
-"""Sets of millions of lines, and numbers for them, in little memory.
+"""Sets and tables of millions of lines in little memory, and the index of what has which key.
 
 A line is kept as 128 bits of BLAKE2b: the chance that any two of 4 million different lines look the same is
-2e-26. Four million lines take about 75 MB in Fingerprints, 100 MB in Numbered; about 600 MB in a set of str.
+2e-26. Four million lines take about 75 MB in Fingerprints, 90 MB in KeyIndex; about 600 MB in a set of str.
 """
 
 from __future__ import annotations
 
+from array import array
 from hashlib import blake2b
-from pathlib import Path
 from typing import NamedTuple, Union
 
 BUCKETS = 1 << 16
 REST = 14  # bytes kept of a fingerprint; its first two are the bucket's number
-_NUMBER = 5  # bytes of a number
 
 
-class Fingerprints:
-    """Hold a set of lines; not for several threads at once."""
+class _Entries:
+    """Entries of one size, each found by its line; not for several threads at once."""
 
-    def __init__(self) -> None:
-        self._buckets: list[bytearray | None] = [None] * BUCKETS
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def add(self, line: bytes) -> bool:
-        """Add line; return True when it was not in the set before."""
-        digest = blake2b(line, digest_size=16).digest()
-        place = digest[0] << 8 | digest[1]
-        rest = digest[2:]
-        bucket = self._buckets[place]
-        if bucket is None:
-            self._buckets[place] = bytearray(rest)
-        elif bucket.find(rest) >= 0 and position(bucket, rest, REST) >= 0:
-            return False
-        else:
-            bucket += rest
-        self._count += 1
-        return True
-
-    def __contains__(self, line: bytes) -> bool:
-        digest = blake2b(line, digest_size=16).digest()
-        bucket = self._buckets[digest[0] << 8 | digest[1]]
-        if bucket is None:
-            return False
-        at = bucket.find(digest[2:])
-        return at >= 0 and (at % REST == 0 or position(bucket, digest[2:], REST) >= 0)
-
-
-class Numbered:
-    """Hold a number, 0 to 2^40 - 1, for each of a set of lines; not for several threads at once."""
+    _size = REST  # bytes of an entry; it begins with what is kept of its line's fingerprint
 
     def __init__(self) -> None:
         self._buckets: list[bytearray | None] = [None] * BUCKETS
@@ -59,40 +26,17 @@ class Numbered:
     def __len__(self) -> int:
         return self._count
 
-    def setdefault(self, line: bytes, number: int) -> int:
-        """Return the number of line, which becomes number where it had none."""
+    def _find(self, line: bytes) -> tuple[bytearray, int, bytes]:
+        """Return the bucket of line, where its entry begins there (-1: it has none), and what is kept of it."""
         digest = blake2b(line, digest_size=16).digest()
-        place = digest[0] << 8 | digest[1]
-        rest = digest[2:]
+        place, rest = digest[0] << 8 | digest[1], digest[2:]
         bucket = self._buckets[place]
         if bucket is None:
             bucket = self._buckets[place] = bytearray()
-        else:
-            at = bucket.find(rest)
-            if at >= 0 and at % (REST + _NUMBER):
-                at = position(bucket, rest, REST + _NUMBER)
-            if at >= 0:
-                return int.from_bytes(bucket[at + REST : at + REST + _NUMBER], "big")
-        bucket += rest + number.to_bytes(_NUMBER, "big")
-        self._count += 1
-        return number
-
-    def __setitem__(self, line: bytes, number: int) -> None:
-        if self.setdefault(line, number) != number:
-            digest = blake2b(line, digest_size=16).digest()
-            bucket = self._buckets[digest[0] << 8 | digest[1]]
-            assert bucket is not None
-            at = position(bucket, digest[2:], REST + _NUMBER) + REST
-            bucket[at : at + _NUMBER] = number.to_bytes(_NUMBER, "big")
-
-    def get(self, line: bytes) -> int | None:
-        """Return the number of line, None where it has none."""
-        digest = blake2b(line, digest_size=16).digest()
-        bucket = self._buckets[digest[0] << 8 | digest[1]]
-        if bucket is None:
-            return None
-        at = position(bucket, digest[2:], REST + _NUMBER)
-        return int.from_bytes(bucket[at + REST : at + REST + _NUMBER], "big") if at >= 0 else None
+        at = bucket.find(rest)
+        if at > 0 and at % self._size:
+            at = position(bucket, rest, self._size)
+        return bucket, at, rest
 
 
 def position(bucket: bytearray, rest: bytes, step: int) -> int:
@@ -103,98 +47,166 @@ def position(bucket: bytearray, rest: bytes, step: int) -> int:
     return at
 
 
-# An entry: the rest of the key's fingerprint, a byte of these, and an offset in a file.
-_LINE = 1  # the offset is that of a line of the input; else that of a record
+class Fingerprints(_Entries):
+    """Hold a set of lines; not for several threads at once."""
+
+    def add(self, line: bytes) -> bool:
+        """Add line; return True when it was not in the set before."""
+        bucket, at, rest = self._find(line)
+        if at >= 0:
+            return False
+        bucket += rest
+        self._count += 1
+        return True
+
+    def __contains__(self, line: bytes) -> bool:
+        return self._find(line)[1] >= 0
 
 
-_TOLD = 2  # the URL that can be told from the key is completed
+_VALUE = 5  # bytes after the fingerprint in an entry of a table
 
 
-_OTHER = 4  # another URL is
+class Numbered(_Entries):
+    """Hold a number, 0 to 2^40 - 1, for each of a set of lines; not for several threads at once."""
+
+    _size = REST + _VALUE
+
+    def __setitem__(self, line: bytes, number: int) -> None:
+        bucket, at, rest = self._find(line)
+        if at < 0:
+            bucket += rest + number.to_bytes(_VALUE, "big")
+            self._count += 1
+        else:
+            bucket[at + REST : at + self._size] = number.to_bytes(_VALUE, "big")
+
+    def get(self, line: bytes) -> int | None:
+        """Return the number of line, None where it has none."""
+        bucket, at, _ = self._find(line)
+        return int.from_bytes(bucket[at + REST : at + self._size], "big") if at >= 0 else None
 
 
-_OFFSET = 5  # bytes
+NEW = -1  # what has no owner yet
 
+# Flags in the last byte of a value in KeyIndex; the others are a number.
+_IS_LINE = 1  # the number is that of a line of the input; else that of a record
+_REVERSED = 2  # the URL that can be told from the key is completed
+_REPEATED = 4  # the key has several records
 
-_ENTRY = REST + 1 + _OFFSET
+# What KeyIndex notes of a record, unless that is the number of the line that has claimed it, plus _CLAIMED.
+_CLOSED, _OPEN, _CLAIMED = range(3)
 
 
 class Owner(NamedTuple):
     """What has a key."""
 
     is_line: bool  # True: a line of the input; False: a record in completed.txt
-    at: int  # byte offset of its beginning in its file
+    number: int  # of that line or record, from 0
 
 
-class Owners:
-    """Hold the owner of each key; not for several threads at once."""
+class KeyIndex(_Entries):
+    """Hold what has each key, a line of the input or a record of completed.txt; for one thread.
 
-    def __init__(self, records: Path) -> None:
-        self.records = records  # completed.txt
-        self._buckets = [bytearray() for _ in range(BUCKETS)]
+    A URL is reversible when it can be told from its key (keys.Known): then one bit says that it is completed.
+    Other URLs are kept as fingerprints. Numbers are below 2^32.
+    """
+
+    _size = REST + _VALUE
+
+    def __init__(self) -> None:
+        super().__init__()
         self._others = Fingerprints()  # `url⇥key` of completed records that no bit tells
-        self._count = 0
+        self.repeated = array("I")  # the numbers of all records of keys that have several
+        self._line_of = array("I")  # for each record, which line has claimed it, as below, or its state
 
-    def __len__(self) -> int:
-        """Return how many keys have an owner."""
-        return self._count
+    def add_record(self, url: bytes, key: bytes, number: int, reversible: bool) -> None:
+        """Note that url is completed under key, by the record with that number; numbers go up.
 
-    def add_record(self, url: bytes, key: bytes, at: int, told: bool) -> None:
-        """Note a record of completed.txt that begins at offset at; told: url can be told from key."""
-        flag = _TOLD if told else _OTHER
-        bucket, rest, found = self._find(key)
-        if found < 0:
-            self._add(bucket, rest, flag, at)
+        Records come before claims.
+        """
+        self._line_of.extend([_CLOSED] * (number - len(self._line_of)))
+        self._line_of.append(_OPEN)
+        flags = _REVERSED if reversible else 0
+        bucket, at, rest = self._find(key)
+        if at < 0:
+            bucket += rest + _value(number, flags)
+            self._count += 1
         else:
-            bucket[found + REST] |= flag
-        if not told:
+            value = self._value_at(bucket, at)
+            if not value & _REPEATED:
+                self.repeated.append(value >> 8)
+            self.repeated.append(number)
+            self._line_of[value >> 8] = self._line_of[number] = _CLOSED
+            bucket[at + self._size - 1] = value & 0xFF | flags | _REPEATED
+        if not reversible:
             self._others.add(url + b"\t" + key)
 
-    def claim(self, url: bytes, key: bytes, at: int, told: bool) -> Union[bool, Owner]:  # noqa: UP007  # 3.9
-        """Let the line url, which begins at offset at of the input, have key; tell whether it is completed.
+    def claim(self, url: bytes, key: bytes, number: int, reversible: bool) -> Union[int, Owner]:  # noqa: UP007  # 3.9
+        """Let the line url, which has that number in the input, have key; tell whether it is completed.
 
-        Return the owner instead where another line has the key, or the record of another URL.
+        Return NEW where it is not; where it is, the number of the first record with its key. Return the owner
+        instead where another line has the key, or the record of another URL.
         """
-        bucket, rest, found = self._find(key)
-        if found < 0:
-            self._add(bucket, rest, _LINE, at)
+        bucket, at, rest = self._find(key)
+        if at < 0:
+            bucket += rest + _value(number, _IS_LINE)
+            self._count += 1
+            return NEW
+        value = self._value_at(bucket, at)
+        owner = self._owner(value)
+        if owner.is_line or not self._is_completed(value, url, key, reversible):
+            return owner
+        bucket[at + REST : at + self._size] = _value(number, value & 0xFF | _IS_LINE)
+        self._line_of[owner.number] = _CLOSED
+        return owner.number
+
+    def claim_record(self, record: int, number: int) -> bool:
+        """Let the line with that number, whose URL is that of record, have its key; tell whether it has it now.
+
+        This is claim() without a search, for a record that is the only one with its key and is not claimed yet;
+        False for any other.
+        """
+        if record >= len(self._line_of) or self._line_of[record] != _OPEN:
             return False
-        flags = bucket[found + REST]
-        if flags & _LINE or not self._completed(flags, url, key, told):
-            return _owner(bucket, found)
-        bucket[found + REST] = flags | _LINE
-        bucket[found + REST + 1 : found + _ENTRY] = at.to_bytes(_OFFSET, "big")
+        self._line_of[record] = number + _CLAIMED
         return True
+
+    def close(self, record: int) -> None:
+        """Leave record to claim(): claim_record() refuses it from now on."""
+        self._line_of[record] = _CLOSED
 
     def owner(self, key: bytes) -> Owner | None:
         """Return what has key, None for nothing."""
-        bucket, _, found = self._find(key)
-        return _owner(bucket, found) if found >= 0 else None
+        bucket, at, _ = self._find(key)
+        if at < 0:
+            return None
+        return self._owner(self._value_at(bucket, at))
 
-    def is_completed(self, url: bytes, key: bytes, told: bool) -> bool:
+    def line_with(self, key: bytes) -> int | None:
+        """Return the number of the line that has key, None where none has it."""
+        bucket, at, _ = self._find(key)
+        if at < 0:
+            return None
+        owner = self._owner(self._value_at(bucket, at))
+        return owner.number if owner.is_line else None
+
+    def is_completed(self, url: bytes, key: bytes, reversible: bool) -> bool:
         """Tell whether a record says that url is completed under key."""
-        bucket, _, found = self._find(key)
-        return found >= 0 and self._completed(bucket[found + REST], url, key, told)
+        bucket, at, _ = self._find(key)
+        return at >= 0 and self._is_completed(self._value_at(bucket, at), url, key, reversible)
 
-    def _completed(self, flags: int, url: bytes, key: bytes, told: bool) -> bool:
-        if told:
-            return bool(flags & _TOLD)
-        return bool(flags & _OTHER) and url + b"\t" + key in self._others
+    def _owner(self, value: int) -> Owner:
+        number = value >> 8
+        if value & _IS_LINE:
+            return Owner(True, number)
+        line = self._line_of[number]
+        return Owner(True, line - _CLAIMED) if line >= _CLAIMED else Owner(False, number)
 
-    def _find(self, key: bytes) -> tuple[bytearray, bytes, int]:
-        """Return the bucket of key, what stands there for it, and where its entry begins; -1: it has none."""
-        digest = blake2b(key, digest_size=16).digest()
-        bucket, rest = self._buckets[digest[0] << 8 | digest[1]], digest[2:]
-        found = bucket.find(rest)
-        if found > 0 and found % _ENTRY:
-            found = position(bucket, rest, _ENTRY)
-        return bucket, rest, found
+    def _is_completed(self, value: int, url: bytes, key: bytes, reversible: bool) -> bool:
+        return bool(value & _REVERSED) if reversible else url + b"\t" + key in self._others
 
-    def _add(self, bucket: bytearray, rest: bytes, flags: int, at: int) -> None:
-        bucket += rest + (flags << 8 * _OFFSET | at).to_bytes(1 + _OFFSET, "big")
-        self._count += 1
+    def _value_at(self, bucket: bytearray, at: int) -> int:
+        return int.from_bytes(bucket[at + REST : at + self._size], "big")
 
 
-def _owner(bucket: bytearray, found: int) -> Owner:
-    offset = int.from_bytes(bucket[found + REST + 1 : found + _ENTRY], "big")
-    return Owner(bool(bucket[found + REST] & _LINE), offset)
+def _value(number: int, flags: int) -> bytes:
+    return (number << 8 | flags).to_bytes(_VALUE, "big")

@@ -53,6 +53,11 @@ def decode_line(line: bytes) -> str:
     return line.decode("utf-8", "surrogateescape")
 
 
+def encode_line(url: str) -> bytes:
+    """Return the line whose text decode_line gives."""
+    return url.encode("utf-8", "surrogateescape")
+
+
 def completed(line: bytes) -> Completed | None:
     """Return the record that a line of completed.txt holds, or None when it holds none."""
     fields = decode_line(line).split("\t")
@@ -69,15 +74,12 @@ def failed(line: bytes) -> Failed | None:
     return Failed(*fields)
 
 
-def url_and_key(line: bytes) -> tuple[bytes, bytes] | None:
-    """Return the first two fields of a completed line; None when it is no record.
-
-    This is what makes a URL done: its own line and the key that it has today.
-    """
+def completed_fields(line: bytes) -> list[bytes]:
+    """Return the fields of a line of completed.txt as completed() takes them, undecoded; [] when it is no record."""
     fields = line.split(b"\t")
     if len(fields) != len(Completed._fields) or not fields[0]:
-        return None
-    return (fields[0], fields[1]) if fields[2].isdigit() and len(fields[2]) <= _DIGITS else None
+        return []
+    return fields if fields[2].isdigit() and len(fields[2]) <= _DIGITS else []
 
 
 def timestamp(seconds: float) -> str:
@@ -117,11 +119,13 @@ def records(path: Path, start: int = 0) -> Iterator[Failed]:
             yield record
 
 
-def rebuild(path: Path, is_settled: Callable[[str], bool]) -> Counter[str]:
+def rebuild(
+    path: Path, is_settled: Callable[[bytes], bool], on_kept: Callable[[Failed], object] | None = None
+) -> Counter[str]:
     """Write path anew with the last record of each URL that is not settled; return how many of each cause.
 
-    is_settled tells of a URL whether it has been completed or will be recorded anew. Raise FatalError when
-    the disk does not take it; path is as it was then.
+    is_settled tells of a URL whether it has been completed or will be recorded anew; on_kept gets each record
+    that stays. Raise FatalError when the disk does not take it; path is as it was then.
     """
     causes: Counter[str] = Counter()
     if not path.exists():
@@ -129,15 +133,21 @@ def rebuild(path: Path, is_settled: Callable[[str], bool]) -> Counter[str]:
     last = Numbered()
     for number, line in enumerate(whole_lines(path)):
         if failed(line) is not None:
-            last[line[: line.find(b"\t")]] = number
+            last[_url_of(line)] = number
     with replacing(path) as file:
         for number, line in enumerate(whole_lines(path)):
             record = failed(line)
-            if record is None or last.get(line[: line.find(b"\t")]) != number or is_settled(record.url):
+            if record is None or last.get(_url_of(line)) != number or is_settled(_url_of(line)):
                 continue
             file.write(line + b"\n")
             causes[record.cause] += 1
+            if on_kept is not None:
+                on_kept(record)
     return causes
+
+
+def _url_of(line: bytes) -> bytes:
+    return line[: line.find(b"\t")]
 
 
 def urls_in(path: Path, cause: str = "") -> Fingerprints:
@@ -145,7 +155,7 @@ def urls_in(path: Path, cause: str = "") -> Fingerprints:
     urls = Fingerprints()
     for record in records(path):
         if not cause or record.cause == cause:
-            urls.add(record.url.encode("utf-8", "surrogateescape"))
+            urls.add(encode_line(record.url))
     return urls
 
 

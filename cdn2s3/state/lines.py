@@ -5,10 +5,14 @@ Control characters and what is not UTF-8 are percent-encoded on the way in; noth
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-from collections.abc import Iterator
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Callable
 
 from cdn2s3.errors import FatalError
 
@@ -36,9 +40,8 @@ def encode(fields: tuple[str, ...]) -> bytes:
     return ("\t".join(map(field, fields)) + "\n").encode()
 
 
-_BLOCK = 1 << 20
-
-
+_TAIL_BLOCK = 1 << 20  # bytes read at a time from a file's end
+_BLOCK = 1 << 14  # bytes read at a time: some hundred lines, which is what one line found by its number costs
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -48,7 +51,7 @@ def end_of_last_line(path: Path) -> int:
         with path.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
             while end > 0:
-                start = max(0, end - _BLOCK)
+                start = max(0, end - _TAIL_BLOCK)
                 file.seek(start)
                 newline = file.read(end - start).rfind(b"\n")
                 if newline >= 0:
@@ -65,12 +68,100 @@ def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
     A file that does not exist has no lines. Raise FatalError for one that cannot be read: taken for empty, it
     would have everything done again.
     """
+    for _, block in _record_blocks(path, start):
+        yield from _records(block)
+
+
+def input_lines(path: Path) -> Iterator[bytes]:
+    """Yield each line of a file that somebody else wrote.
+
+    BOM, CR and a missing last newline are accepted, and the text from the first tab on is dropped, so that
+    our own state files are input too.
+
+    Raise OSError when it cannot be read; `cannot_read` makes that a message, with the setting's name.
+    """
+    for _, block in _blocks(path):
+        yield from _input_lines(block)
+
+
+class NumberedLines:
+    """The lines of a file, read once from its beginning to its end, and single ones again by their numbers.
+
+    Numbers begin at 0. Remembers where each block begins: 16 bytes for some hundred lines. For one thread.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        blocks: Iterable[tuple[int, bytes]],
+        split: Callable[[bytes], list[bytes]],
+    ) -> None:
+        self.path = path
+        self._blocks = blocks
+        self._split = split
+        self._first = array("Q")  # the number of the first line of each block
+        self._at = array("Q", [0])  # the byte offset where each block begins, and where the last one ends
+        self._held: list[bytes] = []  # the lines that were read again last
+        self._held_from = 0  # the number of the first of them
+
+    def batches(self) -> Iterator[tuple[int, Iterator[tuple[int, bytes]]]]:
+        """Yield all lines with their numbers, some hundred at a time, after the byte offset of each such batch.
+
+        A line is found by its number from when it is yielded.
+        """
+        number = 0
+        for at, block in self._blocks:
+            lines = self._split(block)
+            self._first.append(number)
+            self._at.append(at + len(block))
+            yield at, enumerate(lines, number)
+            number += len(lines)
+
+    def __getitem__(self, number: int) -> bytes:
+        """Return a line of those that batches() has yielded, read again.
+
+        Raise OSError when the file cannot be read any more, or has become shorter.
+        """
+        if not 0 <= number - self._held_from < len(self._held):
+            self._hold(bisect_right(self._first, number) - 1)
+        try:
+            return self._held[number - self._held_from]
+        except IndexError:
+            raise OSError(errno.EIO, "it has become shorter") from None
+
+    def _hold(self, place: int) -> None:
+        begin, end = self._at[place], self._at[place + 1]
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(begin)
+            self._held = self._split(file.read(end - begin))
+        self._held_from = self._first[place]
+
+
+def numbered_records(path: Path) -> NumberedLines:
+    """Return the lines of path as whole_lines yields them, with its errors, to be found by number as well."""
+    return NumberedLines(path, _record_blocks(path), _records)
+
+
+def numbered_input(path: Path) -> NumberedLines:
+    """Return the lines of path as input_lines yields them, with its errors, to be found by number as well."""
+    return NumberedLines(path, _blocks(path), _input_lines)
+
+
+def _blocks(path: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Yield path from byte offset start in blocks of whole lines, each after the offset where it begins."""
+    with path.open("rb", buffering=_TAIL_BLOCK) as file:
+        file.seek(start)
+        while block := file.read(_BLOCK):
+            if not block.endswith(b"\n"):
+                block += file.readline()
+            yield start, block
+            start += len(block)
+
+
+def _record_blocks(path: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Yield what _blocks yields, nothing where there is no file; raise FatalError for one that cannot be read."""
     try:
-        with path.open("rb", buffering=_BLOCK) as file:
-            file.seek(start)
-            for line in file:
-                if line.endswith(b"\n"):
-                    yield line[:-1]
+        yield from _blocks(path, start)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -80,27 +171,20 @@ def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
         ) from error
 
 
-def placed_records(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines that whole_lines yields, each after the byte offset where it begins."""
-    at = 0
-    for line in whole_lines(path):
-        yield at, line
-        at += len(line) + 1
+def _records(block: bytes) -> list[bytes]:
+    """Return the lines of block that have their newline, without it."""
+    lines = block.split(b"\n")
+    del lines[-1]  # a torn line, or nothing after the last newline
+    return lines
 
 
-def placed_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield each line of a file that somebody else wrote, after the byte offset where it begins.
-
-    BOM, CR and a missing last newline are accepted, and the text from the first tab on is dropped, so that
-    our own state files are input too.
-
-    Raise OSError when it cannot be read; `cannot_read` makes that a message, with the setting's name.
-    """
-    with path.open("rb", buffering=_BLOCK) as file:
-        at = 0
-        for raw in file:
-            yield at, input_line(raw)
-            at += len(raw)
+def _input_lines(block: bytes) -> list[bytes]:
+    lines = block.split(b"\n")
+    if not lines[-1]:
+        del lines[-1]
+    if b"\r" in block or b"\t" in block or _BOM in block:
+        return [input_line(line) for line in lines]
+    return lines
 
 
 def input_line(raw: bytes) -> bytes:
@@ -109,8 +193,3 @@ def input_line(raw: bytes) -> bytes:
     if b"\t" in line:
         line = line[: line.index(b"\t")]
     return line[len(_BOM) :] if line.startswith(_BOM) else line
-
-
-def input_lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines that placed_lines yields, without their places."""
-    return (line for _, line in placed_lines(path))

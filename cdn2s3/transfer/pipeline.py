@@ -104,10 +104,11 @@ class TransferAttempts:
         self._url = url
         self._address = address
         # Attempts that failed, but for those that an outage made vain: to download, to upload.
-        self._failures = {"source": 0, "bucket": 0}
+        names = [endpoint.name for endpoint in transfer.endpoints]
+        self._failures = dict.fromkeys(names, 0)
         self._retried: list[str] = []  # causes of the attempts that were made again
-        self._seconds = {"source": 0.0, "bucket": 0.0}  # of the latest attempt at each endpoint
-        self._started_after = {"source": 0, "bucket": 0}  # each endpoint's newest attempt before our first
+        self._seconds = dict.fromkeys(names, 0.0)  # of the latest attempt at each endpoint
+        self._started_after = dict.fromkeys(names, 0)  # each endpoint's newest attempt before our first
 
     def result(self) -> Result:
         """Move the URL and return what became of it; raise Cancelled or FatalError."""
@@ -130,8 +131,8 @@ class TransferAttempts:
             media_type,
             attempts=sum(self._failures.values()) + 1,
             retried=tuple(self._retried),
-            download_seconds=self._seconds["source"],
-            upload_seconds=self._seconds["bucket"],
+            download_seconds=self._seconds[self._run.endpoints.source.name],
+            upload_seconds=self._seconds[self._run.endpoints.bucket.name],
         )
 
     def _failure(

@@ -33,7 +33,7 @@ def equip(
     source = CdnClient(settings.url_prefix, PooledAdapter(workers, settings.ca_bundle, stop), stop)
     endpoints = Endpoints(
         Endpoint("source", workers, settings.outage_limit, stop, source.probe),
-        Endpoint("bucket", workers, settings.outage_limit, stop, destination.is_up),
+        Endpoint(destination.name, workers, settings.outage_limit, stop, destination.is_up),
     )
     return Transfer(
         source,

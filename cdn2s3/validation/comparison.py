@@ -8,17 +8,16 @@ unverified objects are no known gaps, although nobody retries them unasked: a pe
 
 from __future__ import annotations
 
-import os
 import shlex
-from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from cdn2s3.destinations.base import Found
 from cdn2s3.errors import CAUSES, FatalError
 from cdn2s3.state import ledger
 from cdn2s3.state.ledger import Completed
-from cdn2s3.validation.expected import FAILED, UNKNOWN, Counts, Expected
+from cdn2s3.state.lines import NumberedLines
+from cdn2s3.validation.expected import FAILED_FOR, UNKNOWN, Counts, Expected
 
 PROMISED = 0.999  # share of complete URLs that the migration is meant to reach
 KNOWN = frozenset(
@@ -28,8 +27,6 @@ KNOWN = frozenset(
 COMPLETE = "complete"
 COMPLETE_EXCEPT_KNOWN = "complete_except_known"
 INCOMPLETE = "incomplete"
-
-_LONGEST_RECORD = 1 << 16  # bytes
 
 
 class Mismatch(NamedTuple):
@@ -51,26 +48,17 @@ class Repair(NamedTuple):
 
 
 class Records:
-    """Read single records of the ledger again. Use it as a context; for one thread."""
+    """Read single records of the ledger again; for one thread."""
 
-    def __init__(self, expected: Expected, completed: Path, failed: Path) -> None:
+    def __init__(self, expected: Expected) -> None:
         self._expected = expected
-        self._completed_path = completed
-        self._failed_path = failed
-        self._files: dict[Path, BinaryIO] = {}
-        self._open = ExitStack()
-
-    def __enter__(self) -> Records:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._open.close()
 
     def completed(self, number: int) -> Completed:
         """Return the completed record of a line that has one; raise FatalError when the file has changed."""
-        record = ledger.completed(self._line(number, self._completed_path))
+        lines = self._expected.completed_records
+        record = ledger.completed(self._line(number, lines))
         if record is None:
-            raise self._changed(self._completed_path)
+            raise _changed(lines)
         return record
 
     def mismatch(self, number: int, found: Found) -> Mismatch | None:
@@ -79,25 +67,26 @@ class Records:
         None where no more differs than an ETag that one side does not know.
         """
         etag = found.etag or UNKNOWN
-        if self._expected.record_of(number) == FAILED["conflict"]:
-            failed = ledger.failed(self._line(number, self._failed_path))
+        lines = self._expected.failed_records
+        if lines is not None and self._expected.record_of(number) == FAILED_FOR["conflict"]:
+            failed = ledger.failed(self._line(number, lines))
             if failed is None:
-                raise self._changed(self._failed_path)
+                raise _changed(lines)
             return Mismatch(failed.url, found.key, UNKNOWN, str(found.size), UNKNOWN, etag)
         record = self.completed(number)
         if int(record.size) == found.size and UNKNOWN in (record.etag, etag):
             return None
         return Mismatch(record.url, record.key, record.size, str(found.size), record.etag, etag)
 
-    def _line(self, number: int, path: Path) -> bytes:
-        file = self._files.get(path)
-        if file is None:
-            file = self._files[path] = self._open.enter_context(path.open("rb", buffering=0))
-        read = os.pread(file.fileno(), _LONGEST_RECORD, self._expected.record_at(number))
-        return read[: read.find(b"\n")]
+    def _line(self, number: int, lines: NumberedLines) -> bytes:
+        try:
+            return lines[self._expected.record_number(number)]
+        except OSError as error:
+            raise _changed(lines) from error
 
-    def _changed(self, path: Path) -> FatalError:
-        return FatalError(f"{path} was changed while it was validated. Run `python validate.py` again.")
+
+def _changed(lines: NumberedLines) -> FatalError:
+    return FatalError(f"{lines.path} was changed while it was validated. Run `python validate.py` again.")
 
 
 def known(counts: Counts) -> int:

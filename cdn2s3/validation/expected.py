@@ -1,13 +1,12 @@
 """What urls.txt and the ledger lead one to expect in the bucket, and which of it has been seen there.
 
 One byte of state for each line of urls.txt, which says what is recorded of it and whether its object was
-seen; with what finds a line by its key and tells a right object from a wrong one, about 50 bytes a line. The
+seen; with what finds a line by its key and tells a right object from a wrong one, about 40 bytes a line. The
 details of the few lines where something is wrong are read from the files again.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,33 +16,39 @@ from cdn2s3.console.progress import log_progress
 from cdn2s3.destinations.base import Found
 from cdn2s3.errors import CAUSES, FatalError
 from cdn2s3.keys import InvalidUrl, KeyMaker
-from cdn2s3.planning import survey
-from cdn2s3.planning.survey import UrlSurvey
+from cdn2s3.planning.survey import CompletedBefore, LineStatus, UrlSurvey
 from cdn2s3.state import ledger
 from cdn2s3.state.files import size_of
-from cdn2s3.state.key_index import Numbered
-from cdn2s3.state.lines import input_lines, placed_records
+from cdn2s3.state.lines import NumberedLines, numbered_records
 
 UNKNOWN = "-"
 
 # What is recorded of a line: the low five bits of its state.
-IRRELEVANT, MALFORMED, COLLISION, NOT_TRIED, COMPLETED, ADOPTED = range(6)
+IRRELEVANT, MALFORMED_LINE, COLLIDING_LINE, NOT_TRIED, RECORDED, ADOPTED = range(6)
 _FIRST_CAUSE = 8
 _CAUSE_NAMES = tuple(CAUSES)
-FAILED = {name: _FIRST_CAUSE + number for number, name in enumerate(_CAUSE_NAMES)}
+FAILED_FOR = {name: _FIRST_CAUSE + number for number, name in enumerate(_CAUSE_NAMES)}
 _RECORD = 0x1F
 # What the bucket showed.
 SEEN = 0x20  # an object is at the line's key
 DIFFERS = 0x40  # and it is not the one that was recorded, or a conflict
 
-_OF_FATE = {
-    survey.PENDING: NOT_TRIED,
-    survey.DONE: NOT_TRIED,  # until its record is read
-    survey.BLANK: IRRELEVANT,
-    survey.DUPLICATE: IRRELEVANT,
-    survey.MALFORMED: MALFORMED,
-    survey.COLLISION: COLLISION,
-}
+_OF_STATUS = bytes.maketrans(
+    bytes(LineStatus),
+    bytes({
+        LineStatus.PENDING: NOT_TRIED,
+        LineStatus.DONE: RECORDED,
+        LineStatus.BLANK: IRRELEVANT,
+        LineStatus.DUPLICATE: IRRELEVANT,
+        LineStatus.MALFORMED: MALFORMED_LINE,
+        LineStatus.COLLISION: COLLIDING_LINE,
+        LineStatus.NOT_CHOSEN: NOT_TRIED,
+    }[status] for status in LineStatus),
+)  # fmt: skip
+
+
+_IS_MISSING = bytes(not state & SEEN and state != IRRELEVANT for state in range(256))
+_UNKNOWN_FIELD = UNKNOWN.encode()
 
 
 class Missing(NamedTuple):
@@ -75,73 +80,106 @@ class Counts(NamedTuple):
         return self.lost + self.not_tried + sum(self.failed.values())
 
 
+class RecordedObjects:
+    """What a right object shows, by the number of its record in completed.txt."""
+
+    def __init__(self) -> None:
+        # hash() of size and ETag: equal for unequal ones once in 2^64, and nobody can bring it about, since
+        # it is keyed anew in each process
+        self.right = array("q")
+        self.adopted = bytearray()  # 1 where the object was adopted from a listing
+        self.of_lines = array("I")  # the record of each completed line, in the order of the lines
+
+    def on_record(self, fields: list[bytes]) -> None:
+        """Take the fields of the next line of completed.txt, none where it is no record."""
+        if not fields:
+            self.right.append(0)
+            self.adopted.append(0)
+            return
+        _, _, size, etag, md5, media_type, _ = fields
+        self.right.append(hash((size, etag)))
+        self.adopted.append(md5 == media_type == _UNKNOWN_FIELD)
+
+    def on_done(self, record: int) -> None:
+        """Take the number of the record of the next completed line."""
+        self.of_lines.append(record)
+
+
 class Expected:
     """The lines of urls.txt with their records and what was seen of their objects; for one thread."""
 
-    def __init__(self, urls: Path, keys: KeyMaker, work: UrlSurvey) -> None:
-        """work is the survey of urls."""
-        self.states = bytearray(
-            work.statuses.translate(bytes(_OF_FATE.get(i, IRRELEVANT) for i in range(256)))
-        )
-        self.elsewhere = 0  # records of URLs, or of keys, that urls.txt does not lead to (any more)
-        self.unreadable = 0  # lines of the ledger that are no records
-        self._urls = urls
+    def __init__(
+        self, keys: KeyMaker, work: UrlSurvey, completed: CompletedBefore, recorded: RecordedObjects
+    ) -> None:
+        """completed is the index that work, the survey of urls.txt, has left; recorded goes with its records."""
+        self.work = work
+        self.states = work.statuses.translate(_OF_STATUS)
+        self.unreadable = completed.unreadable  # lines of the ledger that are no records
+        self.completed_records = completed.lines
+        self.failed_records: NumberedLines | None = None  # None: not read
         self._keys = keys
-        self._line_with = Numbered()  # the line's number, by its key
-        # hash() of the line, and of what a right object shows: equal for unequal ones once in 2^64, and
-        # nobody can bring it about, since it is keyed anew in each process
-        self._line_hash = _numbers(work.lines)
-        self._right = _numbers(work.lines)
-        self._record_at = _numbers(work.lines)  # byte offset of the record in its file
-        # What is done and what is pending: both have a key of their own.
-        statuses = work.statuses.replace(bytes([survey.DONE]), bytes([survey.PENDING]))
-        lines = survey.lines_with(survey.PENDING, urls, dataclasses.replace(work, statuses=statuses))
-        for number, url in log_progress(f"{urls} to keys", lines, work.lines):
-            self._line_with.setdefault(keys.address(url).key.encode("utf-8"), number)
-            self._line_hash[number] = hash(url)
+        self._line_with = completed.index.line_with
+        self._right = recorded.right
+        self._adopted = recorded.adopted
+        self._record_of = array(
+            "I", bytes(array("I").itemsize * work.lines)
+        )  # its record's number in its file
+        self.elsewhere = 0  # records of URLs, or of keys, that urls.txt does not lead to (any more)
+        self._note_completed(completed, recorded)
 
     # --- what is recorded ---
 
+    def _note_completed(self, completed: CompletedBefore, recorded: RecordedObjects) -> None:
+        """Give each completed line its record, the last one where it has several."""
+        for number, record in zip(self._completed_lines(), recorded.of_lines):
+            self._note_record(number, record)
+        several = bytearray(self.work.lines)
+        matched = 0
+        for record in completed.index.repeated:
+            fields = completed.lines[record].split(b"\t", 2)
+            line = self._line_of(fields[0], fields[1])
+            if line is not None:
+                self._note_record(line, record)
+                several[line] = 1
+                matched += 1
+        records = len(self._right) - self.unreadable
+        self.elsewhere = records - (self.work.done - several.count(1)) - matched
+
+    def _completed_lines(self) -> Iterator[int]:
+        number = self.states.find(RECORDED)
+        while number >= 0:
+            yield number
+            number = self.states.find(RECORDED, number + 1)
+
+    def _note_record(self, number: int, record: int) -> None:
+        self._record_of[number] = record
+        if self._adopted[record]:
+            self.states[number] = ADOPTED
+
     def read_failed(self, path: Path) -> None:
-        """Note the records of failed_transfers.txt; raise FatalError when it cannot be read."""
-        for at, line in log_progress(f"reading {path}", placed_records(path), size_of(path)):
-            record = ledger.failed(line)
-            if record is None or record.cause not in FAILED:
-                self.unreadable += 1
-                continue
-            number = self._number(record.url, self._key_of(record.url))
-            if number is not None:
-                self.states[number] = FAILED[record.cause]
-                self._record_at[number] = at
+        """Note the records of failed_transfers.txt, below completed ones; raise FatalError when it cannot be read."""
+        self.failed_records = numbered_records(path)
+        for _, batch in log_progress(f"reading {path}", self.failed_records.batches(), size_of(path)):
+            for number, line in batch:
+                record = ledger.failed(line)
+                if record is None or record.cause not in FAILED_FOR:
+                    self.unreadable += 1
+                    continue
+                self._note_failed(line.partition(b"\t")[0], record.cause, number)
 
-    def read_completed(self, path: Path) -> None:
-        """Note the records of completed.txt, which win; raise FatalError when it cannot be read."""
-        for at, line in log_progress(f"reading {path}", placed_records(path), size_of(path)):
-            record = ledger.completed(line)
-            if record is None:
-                self.unreadable += 1
-                continue
-            number = self._number(record.url, record.key)
-            if number is None:
-                self.elsewhere += 1
-                continue
-            adopted = record.md5 == UNKNOWN and record.media_type == UNKNOWN
-            self.states[number] = ADOPTED if adopted else COMPLETED
-            self._right[number] = hash((record.size, record.etag))
-            self._record_at[number] = at
-
-    def _key_of(self, url: str) -> str | None:
+    def _note_failed(self, url: bytes, cause: str, record: int) -> None:
         try:
-            return self._keys.address(url).key
+            number = self._line_of(url, self._keys.known(url)[0])
         except InvalidUrl:
-            return None
+            return
+        if number is not None and self.states[number] not in (RECORDED, ADOPTED):
+            self.states[number] = FAILED_FOR[cause]
+            self._record_of[number] = record
 
-    def _number(self, url: str, key: str | None) -> int | None:
+    def _line_of(self, url: bytes, key: bytes) -> int | None:
         """Return the number of the line that is url and has key; None when there is none."""
-        if key is None:
-            return None
-        number = self._line_with.get(key.encode("utf-8", "surrogateescape"))
-        return number if number is not None and self._line_hash[number] == hash(url) else None
+        number = self._line_with(key)
+        return number if number is not None and self.work.line(number) == url else None
 
     # --- what is there ---
 
@@ -151,7 +189,7 @@ class Expected:
         Its state says DIFFERS where the object is not the one recorded, to the letter; clear() takes that back.
         Raise FatalError when the object was seen before: a listing that repeats itself proves nothing.
         """
-        number = self._line_with.get(found.key.encode("utf-8", "surrogateescape"))
+        number = self._line_with(found.key.encode("utf-8", "surrogateescape"))
         if number is None:
             return None
         state = self.states[number]
@@ -160,10 +198,11 @@ class Expected:
                 f"the bucket's listing holds {found.key!r} twice: it cannot be relied upon. Ask the store's owner."
             )
         state |= SEEN
-        if state & _RECORD in (COMPLETED, ADOPTED):
-            if self._right[number] != hash((str(found.size), found.etag)):
+        if state & _RECORD in (RECORDED, ADOPTED):
+            right = self._right[self._record_of[number]]
+            if right != hash((b"%d" % found.size, found.etag.encode("utf-8", "surrogateescape"))):
                 state |= DIFFERS
-        elif state & _RECORD == FAILED["conflict"]:
+        elif state & _RECORD == FAILED_FOR["conflict"]:
             state |= DIFFERS
         self.states[number] = state
         return number
@@ -175,13 +214,13 @@ class Expected:
     def counts(self) -> Counts:
         """Count the lines by what is recorded and what was seen."""
         count = self.states.count
-        failed = {name: count(code) for name, code in FAILED.items()}
-        failed["malformed"] += count(MALFORMED)
-        failed["collision"] += count(COLLISION)
-        unproven = {name: count(code | SEEN) for name, code in FAILED.items()}
+        failed = {name: count(code) for name, code in FAILED_FOR.items()}
+        failed["malformed"] += count(MALFORMED_LINE)
+        failed["collision"] += count(COLLIDING_LINE)
+        unproven = {name: count(code | SEEN) for name, code in FAILED_FOR.items()}
         return Counts(
-            complete=count(COMPLETED | SEEN) + count(ADOPTED | SEEN),
-            lost=count(COMPLETED) + count(ADOPTED),
+            complete=count(RECORDED | SEEN) + count(ADOPTED | SEEN),
+            lost=count(RECORDED) + count(ADOPTED),
             mismatched=sum(count(value) for value in range(DIFFERS, 256)),
             not_tried=count(NOT_TRIED),
             unrecorded=count(NOT_TRIED | SEEN),
@@ -192,7 +231,7 @@ class Expected:
     def absent(self, most: int) -> set[int]:
         """Return the numbers of up to most lines without an object at their key; lost ones come first."""
         chosen: set[int] = set()
-        for code in (COMPLETED, ADOPTED, NOT_TRIED, *FAILED.values()):
+        for code in (RECORDED, ADOPTED, NOT_TRIED, *FAILED_FOR.values()):
             at = self.states.find(code)
             while at >= 0 and len(chosen) < most:
                 chosen.add(at)
@@ -201,34 +240,39 @@ class Expected:
 
     def missing(self) -> Iterator[tuple[int, Missing]]:
         """Yield the lines without an object of their own, with their numbers, in the order of urls.txt."""
-        lines = enumerate(input_lines(self._urls))
-        for number, line in log_progress("looking for what is missing", lines, len(self.states)):
-            if number >= len(self.states):
-                return
-            state = self.states[number]
-            if state & SEEN or state == IRRELEVANT:
-                continue
-            url = ledger.decode_line(line)
-            yield number, Missing(url, self._key_of(url) or UNKNOWN, _why(state))
+        numbers = ((number, number) for number in self._missing_numbers())
+        for number, _ in log_progress("looking for what is missing", numbers, len(self.states)):
+            line = self.work.line(number)
+            yield number, Missing(ledger.decode_line(line), self._key_text(line), _why(self.states[number]))
+
+    def _missing_numbers(self) -> Iterator[int]:
+        is_missing = self.states.translate(_IS_MISSING)
+        number = is_missing.find(1)
+        while number >= 0:
+            if _IS_MISSING[self.states[number]]:  # still: it may have been seen since
+                yield number
+            number = is_missing.find(1, number + 1)
+
+    def _key_text(self, line: bytes) -> str:
+        try:
+            return self._keys.known(line)[0].decode()
+        except InvalidUrl:
+            return UNKNOWN
 
     def record_of(self, number: int) -> int:
         """Return what is recorded of a line: its state without what the bucket showed."""
         return self.states[number] & _RECORD
 
-    def record_at(self, number: int) -> int:
-        """Return the byte offset of the record of a line, in the file that its state tells."""
-        return int(self._record_at[number])
+    def record_number(self, number: int) -> int:
+        """Return the number of the record of a line, in the file that its state tells."""
+        return self._record_of[number]
 
 
 def _why(state: int) -> str:
-    if state in (COMPLETED, ADOPTED):
+    if state in (RECORDED, ADOPTED):
         return "lost"
     if state == NOT_TRIED:
         return "not tried"
-    if state in (MALFORMED, COLLISION):
-        return "failed:malformed" if state == MALFORMED else "failed:collision"
+    if state in (MALFORMED_LINE, COLLIDING_LINE):
+        return "failed:malformed" if state == MALFORMED_LINE else "failed:collision"
     return f"failed:{_CAUSE_NAMES[state - _FIRST_CAUSE]}"
-
-
-def _numbers(count: int) -> array[int]:
-    return array("q", bytes(8 * count))

@@ -26,7 +26,7 @@ from cdn2s3.resilience.retry import FailedAttempt, RetryPolicy, unless_stopped, 
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state.ledger import Completed
 from cdn2s3.transfer.pipeline import TransferPolicy
-from cdn2s3.validation.expected import ADOPTED, COMPLETED, SEEN, UNKNOWN
+from cdn2s3.validation.expected import ADOPTED, RECORDED, SEEN, UNKNOWN
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Check(NamedTuple):
     )
 
 
-_CHECKABLE = (ADOPTED | SEEN, COMPLETED | SEEN)  # states of a line whose object is the recorded one
+_CHECKABLE = (ADOPTED | SEEN, RECORDED | SEEN)  # states of a line whose object is the recorded one
 
 
 def checkable(states: bytearray) -> int:

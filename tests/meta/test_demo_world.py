@@ -1,4 +1,4 @@
-"""The demo's world by itself: the plan, the pictures, and its servers on the wire."""
+"""The demo's world by itself: the plan, the pictures, and its API."""
 
 from __future__ import annotations
 
@@ -7,23 +7,17 @@ import http.client
 import json
 import os
 import re
-import struct
 import subprocess
 import sys
-import zlib
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
 
 from demo.api import STYLES, TOKEN, ApiServer
-from demo.cdn import CdnServer
 from demo.children import ROOT
 from demo.planted import planted
-from demo.stamp import stamp
-from demo.world import AUCTIONS, FAULTS, FOREIGN_URLS, PICTURES, Image, World, build_small_world, build_world
+from demo.world import FAULTS, FOREIGN_URLS, PICTURES, World, build_small_world, build_world
 
 CDN_URL = "http://cdn.example"
 
@@ -36,12 +30,6 @@ def world() -> World:
 @pytest.fixture(scope="module")
 def plan(world: World) -> dict[str, Any]:
     return planted(world, CDN_URL, "images/", "auctionimages/")
-
-
-@pytest.fixture
-def cdn(world: World) -> Iterator[CdnServer]:
-    with CdnServer(world) as server:
-        yield server
 
 
 def test_in_the_small_world_every_fault_heals() -> None:
@@ -65,11 +53,6 @@ def ask(url: str, method: str = "GET", **headers: str) -> tuple[int, http.client
         connection.close()
 
 
-def with_fault(world: World, name: str) -> Image:
-    """Return the first image in which the fault is planted."""
-    return next(image for image in world.images.values() if image.fault and image.fault.name == name)
-
-
 # The plan
 
 
@@ -80,15 +63,6 @@ def test_world_of_one_seed_is_the_same_in_another_process(world: World) -> None:
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True
     )
     assert other.stdout.decode("utf-8").strip() == repr((world.lots, list(world.images.items())))
-
-
-def test_world_has_the_production_shape(world: World) -> None:
-    shape = re.compile(r"/auctionimages/(\d{4})/1\d{9}/[it]01\d\d[^/]*\.(jpg|png|gif|webp|avif)")
-    matches = [shape.fullmatch(image.path) for image in world.images.values()]
-    assert all(matches)
-    assert 1900 <= len(matches) <= 2100
-    assert {int(match.group(1)) for match in matches if match} == set(AUCTIONS)
-    assert {match.group(2) for match in matches if match} == {"jpg", "png", "gif", "webp", "avif"}
 
 
 def test_planted_has_each_fault_once_per_url(world: World, plan: dict[str, Any]) -> None:
@@ -120,76 +94,13 @@ def test_planted_objects_have_keys_and_bytes_of_their_own(plan: dict[str, Any]) 
 # The pictures
 
 
-def jpeg_is_whole(body: bytes) -> bool:
-    place = 2
-    while body[place + 1] != 0xDA:  # segments, until the scan begins
-        assert body[place] == 0xFF
-        place += 2 + struct.unpack(">H", body[place + 2 : place + 4])[0]
-    return body.startswith(b"\xff\xd8") and body.endswith(b"\xff\xd9")
-
-
-def png_is_whole(body: bytes) -> bool:
-    place, kinds = 8, []
-    while place < len(body):
-        length, kind = struct.unpack(">I4s", body[place : place + 8])
-        content = body[place + 4 : place + 8 + length]
-        kinds.append(kind)
-        assert struct.unpack(">I", body[place + 8 + length : place + 12 + length])[0] == zlib.crc32(content)
-        place += length + 12
-    return [kinds[0], kinds[-1]] == [b"IHDR", b"IEND"]
-
-
-def gif_is_whole(body: bytes) -> bool:
-    return body.startswith(b"GIF89a") and body.endswith(b"\0;")
-
-
-def webp_is_whole(body: bytes) -> bool:
-    return body[8:12] == b"WEBP" and body[4:8] == struct.pack("<I", len(body) - 8)
-
-
-def avif_is_whole(body: bytes) -> bool:
-    place = 0
-    while place < len(body):
-        place += struct.unpack(">I", body[place : place + 4])[0]
-    return body[4:12] == b"ftypavif" and place == len(body)
-
-
-IS_WHOLE = {
-    ".jpg": jpeg_is_whole,
-    ".png": png_is_whole,
-    ".gif": gif_is_whole,
-    ".webp": webp_is_whole,
-    ".avif": avif_is_whole,
-}
-KEPT = sorted(path for path in PICTURES.iterdir() if path.suffix in IS_WHOLE)
-
-
-@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.name)
-def test_picture_stays_whole_with_a_stamp(path: Path) -> None:
-    body = path.read_bytes()
-    stamped = stamp(body, "/auctionimages/3483/x%20y.jpg")
-    assert IS_WHOLE[path.suffix](body)
-    assert IS_WHOLE[path.suffix](stamped)
-    assert b"/auctionimages/3483/x%20y.jpg" in stamped
-    assert len(body) < 60_000
+KEPT = sorted(path for path in PICTURES.iterdir() if path.suffix != ".md")
 
 
 def test_pictures_are_all_in_the_provenance_list() -> None:
     listed = re.findall(r"^\| (\S+) \|.*`([0-9a-f]{64})` \|$", (PICTURES / "PROVENANCE.md").read_text(), re.M)
     assert listed
     assert dict(listed) == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in KEPT}
-
-
-# The CDN
-
-
-def test_cdn_truncated_body_heals_at_the_second_download(world: World, cdn: CdnServer) -> None:
-    image = with_fault(world, "truncated")
-    assert ask(cdn.url + image.path, "HEAD")[0] == 200  # a look does not heal it
-    with pytest.raises(http.client.IncompleteRead) as raised:
-        ask(cdn.url + image.path)
-    assert raised.value.partial == world.body(image)[: len(raised.value.partial)]
-    assert ask(cdn.url + image.path)[2] == world.body(image)
 
 
 # The API
@@ -253,6 +164,3 @@ def test_api_walk_gives_every_lot_in_order(world: World, style: str) -> None:
     assert urls == {CDN_URL + image.path for image in world.images.values()} | set(FOREIGN_URLS)
     assert 30 in sizes[:-3]  # a short page in the middle
     assert (sizes[-1] == 0) == (style in ("page", "offset"))
-
-
-# As processes

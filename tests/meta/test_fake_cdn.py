@@ -132,15 +132,6 @@ def test_fault_chosen_by_path_so_many_times(source_server: Factory) -> None:
     assert server.rules.struck == {"500": 2}
 
 
-def test_fault_named_in_path_but_unknown() -> None:
-    server = SourceServer()
-    get_fails = pytest.raises((ConnectionError, IndexError, ValueError))
-    with get_fails:
-        get(server, server.url_of("a.jpg", fault="nonsense"))
-    with pytest.raises(KeyError, match="nonsense"):
-        server.close()
-
-
 # -- rules --------------------------------------------------------------------------------------------------
 
 
@@ -166,13 +157,6 @@ def test_rule_first_that_strikes_wins_and_removal() -> None:
     book.remove("two")
     assert book.pick("GET", "b") is None
     book.clear()
-    assert book.pick("GET", "a") is None
-
-
-def test_rule_window_of_time() -> None:
-    book = RuleBook(NAMES)
-    book.add(Rule("404", until=0.0))
-    book.add(Rule("500", after=3600.0))
     assert book.pick("GET", "a") is None
 
 

@@ -17,9 +17,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
-from tests.fakes.tls import TlsMaterial
 
 BODY = b"\xff\xd8" + b"image" * 4000 + b"\xff\xd9"
 MD5_64 = base64.b64encode(hashlib.md5(BODY).digest()).decode()
@@ -293,20 +291,6 @@ def start_upload(s3: Any, *sizes: int) -> tuple[str, list[dict[str, Any]]]:
     return upload, parts
 
 
-def test_multipart_upload_completed(s3_tls_server: Factory, tls_material: TlsMaterial) -> None:
-    server = s3_tls_server(min_part=1000)
-    s3 = client(server, verify=str(tls_material.ca_bundle))
-    upload, parts = start_upload(s3, 1000, 1000, 5)
-    assert server.objects("bucket") == {}
-    s3.complete_multipart_upload(Bucket="bucket", Key="k", UploadId=upload, MultipartUpload={"Parts": parts})
-    item = server.objects("bucket")["k"]
-    body = b"\x01" * 1000 + b"\x02" * 1000 + b"\x03" * 5
-    digests = b"".join(hashlib.md5(part).digest() for part in (body[:1000], body[1000:2000], body[2000:]))
-    assert (item.read(), item.etag) == (body, f'"{hashlib.md5(digests).hexdigest()}-3"')
-    assert item.headers["content-type"] == "image/png"
-    assert server.store.uploads("bucket") == []
-
-
 def test_multipart_upload_refused(s3_server: Factory) -> None:
     server = s3_server(min_part=1000)
     s3 = client(server)
@@ -334,11 +318,6 @@ def test_multipart_upload_if_none_match(s3_server: Factory) -> None:
 
 
 # -- faults -------------------------------------------------------------------------------------------------
-
-
-def test_fault_unknown_name(s3_server: Factory) -> None:
-    with pytest.raises(ValueError, match="unknown fault 'SlowUp'"):
-        s3_server().rules.add(Rule("SlowUp"))
 
 
 # -- as a process -------------------------------------------------------------------------------------------

@@ -352,7 +352,7 @@ def test_repeated_page_is_an_error(collection: Collection, server: ApiServer) ->
     server.fault = lambda number, query: Answer(200, last) if int(query["page"]) > 10 else None
     ended = collection.run()
     assert ended.returncode == 3
-    assert "page 11 repeats the previous page" in ended.stderr
+    assert "page 11 repeats the page before it" in ended.stderr
     assert collection.lines() == expected(server)
 
 
@@ -372,19 +372,19 @@ def test_moved_token_is_put_right_and_the_run_resumes(collection: Collection, se
 
 
 FIXABLE = [
-    pytest.param({"API_BASE_URL": ""}, "API_BASE_URL is not set", id="no-base-url"),
+    slow({"API_BASE_URL": ""}, "API_BASE_URL is not set", id="no-base-url"),
     pytest.param({"API_PAGNATION": "page"}, "did you mean API_PAGINATION?", id="unknown-setting"),
     pytest.param(
         {"API_RATE_LIMIT": "fast", "MAX_RETRIES": "-1"}, "2 settings to correct", id="two-bad-values"
     ),
-    pytest.param({"OUTPUT_FILE": "taken"}, "is a folder", id="output-a-folder"),
+    slow({"OUTPUT_FILE": "taken"}, "is a folder", id="output-a-folder"),
     pytest.param({"OUTPUT_FILE": "collection.env"}, "for something else", id="output-the-settings"),
-    pytest.param({"OUTPUT_FILE": "./collection.log"}, "for something else", id="output-the-log"),
-    pytest.param({"CHECKPOINT_FILE": "completed.txt"}, "for something else", id="checkpoint-the-ledger"),
-    pytest.param({"CHECKPOINT_FILE": "taken"}, "is a folder", id="checkpoint-a-folder"),
+    slow({"OUTPUT_FILE": "./collection.log"}, "for something else", id="output-the-log"),
+    slow({"CHECKPOINT_FILE": "completed.txt"}, "for something else", id="checkpoint-the-ledger"),
+    slow({"CHECKPOINT_FILE": "taken"}, "is a folder", id="checkpoint-a-folder"),
     pytest.param({"OUTPUT_FILE": "nowhere/urls.txt"}, "no folder nowhere", id="no-folder"),
-    pytest.param({"OUTPUT_FILE": "checkpoint.json"}, "two different files", id="one-file-for-both"),
-    pytest.param({"CHECKPOINT_FILE": "rejected.txt"}, "two different files", id="checkpoint-is-rejected"),
+    slow({"OUTPUT_FILE": "checkpoint.json"}, "two different files", id="one-file-for-both"),
+    slow({"CHECKPOINT_FILE": "rejected.txt"}, "two different files", id="checkpoint-is-rejected"),
     pytest.param({"SOURCE": "lots"}, "matches no file", id="no-lots"),
 ]
 

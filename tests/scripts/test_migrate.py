@@ -313,7 +313,9 @@ def test_error_rate_over_the_limit_stops_and_the_lines_add_up(world: World) -> N
     assert figures["not_tried"] > 0
 
 
-@pytest.mark.parametrize(("arguments", "code"), [([], 3), (["--retry-failed"], 1)], ids=["run", "retry"])
+@pytest.mark.parametrize(
+    ("arguments", "code"), [slow([], 3, id="run"), pytest.param(["--retry-failed"], 1, id="retry")]
+)
 def test_error_rate_is_not_looked_at_when_what_failed_is_retried(
     world: World, arguments: list[str], code: int
 ) -> None:
@@ -422,7 +424,7 @@ def test_signal_in_a_command_before_a_run_names_that_command(world: World, argum
 
 def test_signal_before_a_run_names_the_run_as_it_was_given(world: World) -> None:
     interrupt = (
-        "import os, signal, cdn2s3.planning.survey as module\n"
+        "import os, signal, cdn2s3.planning.run_plan as module\n"
         "module.survey = lambda *given: os.kill(os.getpid(), signal.SIGINT)\n"
     )
     env_file = world.job.folder / "it is another.env"
@@ -511,14 +513,13 @@ def test_input_that_becomes_unreadable_on_the_way_stops_and_the_lines_add_up(
     world: World, processes: int
 ) -> None:
     patch = (
-        "import cdn2s3.planning.survey as module\n"
-        "whole = module.input_lines\n"
-        "def breaking(path):\n"
-        "    for number, line in enumerate(whole(path)):\n"
-        "        if number == 40:\n"
-        "            raise OSError(5, 'Input/output error')\n"
-        "        yield line\n"
-        "module.input_lines = breaking\n"
+        "from cdn2s3.state.lines import NumberedLines\n"
+        "whole = NumberedLines.__getitem__\n"
+        "def breaking(lines, number):\n"
+        "    if number == 40:\n"
+        "        raise OSError(5, 'Input/output error')\n"
+        "    return whole(lines, number)\n"
+        "NumberedLines.__getitem__ = breaking\n"
     )
     ran = world.job.run(before=patch, PROCESSES=processes, CONCURRENCY=2)
     assert ran.code == 3, ran.said

@@ -17,7 +17,7 @@ import migrate
 from cdn2s3.console.signals import Signals
 from cdn2s3.errors import FatalError
 from cdn2s3.executors.base import InFlight
-from cdn2s3.planning.run_plan import look_through, plan_job
+from cdn2s3.planning.run_plan import Choice, prepare_run
 from cdn2s3.records import Stored, Task
 from cdn2s3.reports.accounting import RunAccounting
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
@@ -100,7 +100,7 @@ class World:
             Path("migration.env"),
         )
         keys = key_maker(settings)
-        job = plan_job(settings, keys, look_through(settings, keys), None, None, 0)
+        job = prepare_run(settings, keys, Choice(), 0)
         ledger = Ledger(self.folder)
         give = equipped or (lambda ledger: nullcontext(FakeExecutor(ledger, result_of)))
         try:

@@ -110,7 +110,7 @@ def test_plan_shows_collisions_and_lines_that_end_them(
     ran = planned(tmp_path, urls, NOWHERE, **settings)
     assert ran.code == 2, ran.said
     assert all(f"    {url.partition('?')[0]}" in ran.out for url in urls)
-    offered = [line.strip() for line in ran.out.splitlines() if re.match(r"  [A-Z_]+=", line)]
+    offered = [line.strip() for line in ran.out.splitlines() if re.match(r"[A-Z_]+=", line)]
     assert offered == remedies
     for line in offered:  # each of them, typed as it stands, is a remedy
         name, _, value = line.partition("=")
@@ -153,7 +153,7 @@ def test_plan_counts_what_the_run_would_do(arguments: list[str], todo: str, tmp_
     before = {name: (tmp_path / name).read_bytes() for name in names_in(tmp_path)}
     ran = planned(tmp_path, urls, NOWHERE, *arguments)
     assert ran.code == 0, ran.said
-    assert figure(ran, "done") == "3"
+    assert figure(ran, "done") == ("2" if "--redo" in arguments else "3")
     assert f"{todo} PUT at" in ran.out
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
 

@@ -42,7 +42,7 @@ def test_log_begins_with_settings_and_misspelled_variables(
     assert first.endswith(" INFO    Settings that differ from the defaults:")
     settings = file[1].replace("s3cret-canary", "***").splitlines()
     assert sorted(further[: len(settings)]) == sorted(f"  {line} ({file[0]})" for line in settings)
-    assert f" WARNING {misspelled}, set in the environment, isn't a setting" in further[len(settings)]
-    assert f" WARNING {misspelled}, set in the environment, isn't a setting" in ended.stderr
+    assert f" WARNING {misspelled} is set in the environment, but isn't a setting" in further[len(settings)]
+    assert f" WARNING {misspelled} is set in the environment, but isn't a setting" in ended.stderr
     assert "Settings that differ" not in ended.stderr
     assert "s3cret" not in ended.stderr + "".join(further)

@@ -268,7 +268,7 @@ def test_target_asks_the_same_host_for_the_same_octets(naming: Naming, path: str
 )
 def test_address_of_a_plain_url_is_the_same_both_ways(naming: Naming, path: str) -> None:
     careful = KeyMaker(naming)
-    careful._is_plain = lambda url: None  # type: ignore[assignment, method-assign]
+    careful.are_plain = lambda lines: False  # type: ignore[method-assign]
     outcomes = []
     for keys in (KeyMaker(naming), careful):
         try:
@@ -276,6 +276,21 @@ def test_address_of_a_plain_url_is_the_same_both_ways(naming: Naming, path: str)
         except InvalidUrl as error:
             outcomes.append(f"malformed: {error}")
     assert outcomes[0] == outcomes[1]
+
+
+@examples(500)
+@given(
+    _NAMINGS,
+    st.lists(st.one_of(_PATHS, st.sampled_from(["a.jpg", "b/c.jpg", "\n", "a\nb"])), min_size=1, max_size=4),
+)
+def test_lines_are_plain_together_where_each_is_so(naming: Naming, paths: list[str]) -> None:
+    keys = KeyMaker(naming)
+    lines = [(naming.url_prefix + path).encode("utf-8", "surrogateescape") for path in paths]
+    lines += [line.replace(b"\n", b"\n" + naming.url_prefix.encode()) for line in lines]
+    assert keys.are_plain(lines) is all(keys.are_plain([line]) for line in lines)
+    for line in lines:
+        if keys.are_plain([line]):
+            assert b"\n" not in line
 
 
 @examples(500)
@@ -291,20 +306,16 @@ def test_what_is_known_of_a_line_is_what_its_address_says(naming: Naming, path: 
     try:
         address = keys.address(line.decode())
     except InvalidUrl:
-        assert keys.plain_key(line) is None
         with pytest.raises(InvalidUrl):
             keys.known(line)
         return
-    key = address.key.encode()
-    known = keys.known(line)
-    assert (known.key, known.stripped) == (key, address.stripped)
-    assert keys.plain_key(line) in (None, key)
-    if keys.plain_key(line) is not None:
-        assert (known.stripped, known.told) == (True, naming.preserve)
+    key, stripped, reversible = keys.known(line)
+    assert (key.decode(), stripped) == (address.key, address.stripped)
     base = urlsplit(naming.url_prefix)
     beginning = f"{base.scheme}://{base.netloc}/{naming.strip}".encode()
-    told = naming.preserve and line == beginning + key[len(naming.destination_prefix.encode()) :]
-    assert known.told is told
+    assert reversible is (
+        naming.preserve and line == beginning + key[len(naming.destination_prefix.encode()) :]
+    )
 
 
 # Few pieces, so that two paths are often two spellings of one, or nearly so.

@@ -25,7 +25,7 @@ from urllib3 import HTTPResponse
 from cdn2s3.destinations.s3.endpoint import Address, address_of, moved, named_in
 from cdn2s3.destinations.s3.errors import code_in, meaning, region_in
 from cdn2s3.destinations.s3.signing import NO_CREDENTIALS, Signer, not_renewed, query_string, quoted_key
-from cdn2s3.errors import FatalError, MigrationError
+from cdn2s3.errors import FatalError, MigrationError, TransientError
 from cdn2s3.http.connection import Buffer
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.pool import ConnectionPool, host_header, request_head
@@ -122,6 +122,22 @@ class _Route(NamedTuple):
 
 class _SendAgain(Exception):
     """Tell call() that its request was answered with a redirect that is followed."""
+
+
+# What an operation of the boto3 client raises, beside our own errors; RuntimeError is botocore's word for new
+# credentials that are expired already.
+_SDK_ERRORS = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, RuntimeError)
+
+
+def _not_sent(error: Exception, operation: str) -> FatalError:
+    """Return what an error of the SDK means before it sent a request to the bucket."""
+    if isinstance(
+        error, (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError)
+    ):
+        return FatalError(NO_CREDENTIALS)
+    if isinstance(error, botocore.exceptions.ParamValidationError):
+        return FatalError(f"boto3 refuses the request ({operation}): {error}")
+    return not_renewed(error)  # of the service that gives the credentials
 
 
 class S3Client:
@@ -226,23 +242,20 @@ class S3Client:
             params["ExpectedBucketOwner"] = self._owner
         try:
             parsed = getattr(self._client(), operation)(Bucket=self._settings.destination_bucket, **params)
-            return self._own.reply, parsed
         except _SendAgain:
             return self.call(operation, deadline, **params)
-        except botocore.exceptions.ClientError as error:
-            if self._own.reply is None:  # it comes from the service that gives the credentials
-                raise not_renewed(error) from error
-            return self._own.reply, {}
-        except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
-            raise FatalError(NO_CREDENTIALS) from error
-        except botocore.exceptions.ParamValidationError as error:
-            raise FatalError(f"boto3 refuses the request ({operation}): {error}") from error
-        except botocore.exceptions.BotoCoreError as error:
-            if self._own.reply is not None:  # an answer that boto3 cannot read
-                return S3Response(502, {}, b""), {}
-            raise not_renewed(error) from error
-        except RuntimeError as error:  # botocore's word for new credentials that are expired already
-            raise not_renewed(error) from error
+        except _SDK_ERRORS as error:
+            reply: S3Response | None = self._own.reply
+            if reply is None:
+                raise _not_sent(error, operation) from error
+            if isinstance(error, botocore.exceptions.ClientError):
+                return reply, {}
+            raise TransientError(
+                "server_error",
+                f"the bucket's answer to {operation} cannot be read ({type(error).__name__})",
+                status=reply.status,
+            ) from error
+        return self._own.reply, parsed
 
     def _follows(self, asked: str, named: str) -> bool:
         """Tell whether to send again what the host asked has answered with a 307, which names the host named.

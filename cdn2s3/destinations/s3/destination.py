@@ -31,7 +31,7 @@ from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
 
-_PAUSE = 0.5  # seconds between two attempts to delete the probe at the end
+_UNTIL_DEADLINE = RetryPolicy(10)  # for deleting the probe at the end: the deadline comes first
 _NOT_IMPLEMENTED = 501  # the store is well, and does not know the request
 _EXISTS = frozenset({412, 304})  # 304: an older MinIO
 
@@ -53,6 +53,8 @@ def open_bucket(
 
 class S3Destination:
     """Store images in one bucket; a Destination."""
+
+    name = "bucket"
 
     def __init__(
         self, settings: MigrationSettings, client: S3Client, capabilities: Capabilities | None = None
@@ -171,11 +173,11 @@ class S3Destination:
 
     def _delete_with_retries(self, key: str, deadline: Deadline) -> bool:
         """Delete the object at key, with further attempts until deadline; return and raise as delete()."""
-        while True:
-            try:
-                return self.delete(key, deadline)
-            except TransientError:
-                time.sleep(min(_PAUSE, deadline.remaining()))
+
+        def sleep(seconds: float) -> None:
+            time.sleep(min(seconds, deadline.remaining()))
+
+        return with_retries(lambda: self.delete(key, deadline), _UNTIL_DEADLINE, sleep)
 
     def _short_deadline(self) -> Deadline:
         return Deadline(min(10.0, self._settings.upload_timeout))

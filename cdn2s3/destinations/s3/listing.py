@@ -7,6 +7,7 @@ and IsTruncated, and a new token where more follows; anything else is asked for 
 
 from __future__ import annotations
 
+import re
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -24,6 +25,14 @@ from cdn2s3.settings.declarations import MigrationSettings
 _ROOT = "ListBucketResult"
 _MOST_EMPTY_PAGES = 100  # in a row, each with a token for more: a listing that does not come forward
 _LIST = "the listing (ListObjectsV2)"
+
+
+class _Row(NamedTuple):
+    """An object as the page has it."""
+
+    key: str | None
+    size: str | None
+    etag: str | None
 
 
 class Page(NamedTuple):
@@ -120,16 +129,30 @@ class _NoDoctype(ET.TreeBuilder):
         raise TransientError("server_error", "the page has a DTD, which no listing has")
 
 
+# An object as AWS writes it, when its key is ASCII and needs no escaping, as it is with encoding-type=url.
+_PLAIN_OBJECT = (
+    rb"<Contents><Key>([!-%'-;=?-~]+)</Key>"
+    rb"(?:<LastModified>[0-9TZ:.-]*</LastModified>)?"
+    rb"<ETag>(?:&quot;|\")?([0-9A-Za-z-]*)(?:&quot;|\")?</ETag>"
+    rb"(?:<ChecksumAlgorithm>[0-9A-Z]*</ChecksumAlgorithm>)?(?:<ChecksumType>[A-Z_]*</ChecksumType>)?"
+    rb"<Size>([0-9]+)</Size>"
+    rb"(?:<StorageClass>[A-Z_]*</StorageClass>)?</Contents>"
+)
+_plain_objects = re.compile(_PLAIN_OBJECT).findall
+_without_plain_objects = re.compile(rb"(?:%b)+" % _PLAIN_OBJECT).subn
+
+
 def parsed(body: bytes, bucket: str, prefix: str) -> Page:
     """Return the page that body holds; raise TransientError saying what is wrong with it."""
-    root = _tree(body)
+    root, rows = _tree_and_rows(body)
     space = root.tag[: -len(_ROOT)]
     if root.tag != space + _ROOT or (space and not space.startswith("{")):
         raise TransientError("server_error", f"the answer is no {_ROOT} but {root.tag[:100]!r}")
     name = root.findtext(space + "Name")
     if name != bucket:
         raise TransientError("server_error", f"the page is one of another bucket ({name!r})")
-    objects = _objects(root, space, prefix)
+    rows = rows or _rows(root, space)
+    objects = _objects(rows, root.findtext(space + "EncodingType") == "url", prefix)
     count, more = root.findtext(space + "KeyCount"), root.findtext(space + "IsTruncated")
     if count != str(len(objects)):
         raise TransientError("server_error", f"the page holds {len(objects)} keys and says KeyCount {count}")
@@ -156,19 +179,43 @@ def _tree(body: bytes) -> ET.Element:
         raise TransientError("server_error", f"the answer is no whole XML ({error})") from error
 
 
-def _objects(root: ET.Element, space: str, prefix: str) -> list[Found]:
-    encoded = root.findtext(space + "EncodingType") == "url"  # some stores do not know encoding-type
+def _tree_and_rows(body: bytes) -> tuple[ET.Element, list[_Row]]:
+    """Return the tree of body, and its objects where all are plain; else no rows, and the objects in the tree.
+
+    A tree of all objects takes five times as long as finding plain ones. These are whole elements, so what is
+    left of body is well-formed where body is, and shows whether they are the root's own.
+    """
+    rest, runs = _without_plain_objects(b"<plain-objects/>", body)
+    if runs == 1:
+        root = _tree(rest)
+        space = root.tag[: -len(_ROOT)]
+        if root.find(space + "plain-objects") is not None and root.find(space + "Contents") is None:
+            rows = [
+                _Row(key.decode(), size.decode(), etag.decode()) for key, etag, size in _plain_objects(body)
+            ]
+            return root, rows
+    return _tree(body), []
+
+
+def _rows(root: ET.Element, space: str) -> list[_Row]:
     key_tag, size_tag, etag_tag = space + "Key", space + "Size", space + "ETag"
+    return [
+        _Row(item.findtext(key_tag), item.findtext(size_tag), item.findtext(etag_tag))
+        for item in root.iterfind(space + "Contents")
+    ]
+
+
+def _objects(rows: list[_Row], encoded: bool, prefix: str) -> list[Found]:
+    """Return the objects of rows; encoded: the store knows encoding-type, as not all do."""
     objects = []
-    for item in root.iterfind(space + "Contents"):
-        key, size = item.findtext(key_tag), item.findtext(size_tag)
+    for key, size, etag in rows:
         if not key or size is None or not (size.isascii() and size.isdigit()):
             raise TransientError("server_error", f"an object without key or size ({key!r}, {size!r})")
         if encoded and ("%" in key or "+" in key):
             key = _decoded(key)
         if not key.startswith(prefix):
             raise TransientError("server_error", f"the key {key!r} is not under the prefix {prefix!r}")
-        objects.append(Found(key, int(size), (item.findtext(etag_tag) or "").strip('"')))
+        objects.append(Found(key, int(size), (etag or "").strip('"')))
     return objects
 
 

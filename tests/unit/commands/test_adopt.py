@@ -8,9 +8,10 @@ from typing import Callable
 
 import pytest
 
-from cdn2s3.commands import adopt, plan
+from cdn2s3.commands import adopt
 from cdn2s3.destinations.base import Found
 from cdn2s3.errors import FatalError
+from cdn2s3.planning.run_plan import Choice, plan_run
 from cdn2s3.settings import declarations
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import files, ledger
@@ -41,8 +42,8 @@ def adopted(
         state_dir=folder,
         on_collision="first",
     )
-    work = plan.looked_through(settings).work
-    result = adopt.adopt(settings, declarations.key_maker(settings), work, pages)
+    plan, index = plan_run(settings, declarations.key_maker(settings), Choice())
+    result = adopt.adopt(settings, plan.work, index, pages)
     rows = [ledger.completed(line) for line in whole_lines(folder / "completed.txt")]
     assert None not in rows
     return result, [row for row in rows if row is not None]

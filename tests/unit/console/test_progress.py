@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import io
+import itertools
 import logging
 import os
 import pty
@@ -24,6 +25,7 @@ from cdn2s3.console.progress import (
     _figures,
     above_a_bar,
     fitting,
+    log_progress,
     say,
 )
 
@@ -298,3 +300,31 @@ def test_progress_lines_are_shown_where_there_is_no_terminal(monkeypatch: pytest
     with above_a_bar(console):
         say("10,000 URLs")
     assert console.getvalue() == "10,000 URLs\n"
+
+
+LINES = [(place, b"line") for place in range(16_384, 100_000, 16_384)]
+
+
+@pytest.mark.parametrize(
+    ("seconds_a_look", "said"),
+    [
+        pytest.param(0.5, [], id="a short step"),
+        pytest.param(3.0, ["reading a: 33%", "reading a: 66%", "reading a: 98%"], id="a long one"),
+        pytest.param(60.0, [f"reading a: {n}%" for n in (16, 33, 49, 66, 82, 98)], id="a very long one"),
+    ],
+)
+def test_step_tells_how_far_it_is(
+    seconds_a_look: float, said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    ticks = itertools.count(0, seconds_a_look)
+    with caplog.at_level(logging.INFO):
+        assert list(log_progress("reading a", LINES, 100_000, lambda: next(ticks))) == LINES
+    assert caplog.messages == said
+
+
+@pytest.mark.parametrize("end", [0, 10], ids=["unknown", "grown since"])
+def test_step_is_never_beyond_its_end(end: int, caplog: pytest.LogCaptureFixture) -> None:
+    ticks = itertools.count(0, 10)
+    with caplog.at_level(logging.INFO):
+        assert list(log_progress("s", LINES, end, lambda: next(ticks))) == LINES
+    assert set(caplog.messages) == {"s: 100%"}

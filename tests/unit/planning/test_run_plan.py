@@ -9,13 +9,13 @@ import pytest
 
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.planning.run_plan import (
-    Job,
+    Choice,
+    RunPlan,
     forget_completed,
     kept_input,
-    look_through,
-    plan_job,
+    plan_run,
+    prepare_run,
     refuse_strangers,
-    to_redo,
     urls_of,
 )
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
@@ -72,11 +72,11 @@ class State:
         records = [ledger.failed(line[:-1]) for line in self.lines("failed_transfers.txt")]
         return {record.url: record.cause for record in records if record is not None}
 
-    def job(self, chosen: list[str] | None = None, limit: int | None = None, **values: str) -> Job:
+    def job(self, chosen: list[str] | None = None, limit: int | None = None, **values: str) -> RunPlan:
         settings = self.settings(**values)
         keys = key_maker(settings)
-        looked = look_through(settings, keys)
-        return plan_job(settings, keys, looked, None if chosen is None else these(*chosen), limit, NOW)
+        choice = Choice(None if chosen is None else these(*chosen), limit=limit)
+        return prepare_run(settings, keys, choice, NOW)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def these(*urls: str) -> Fingerprints:
     return found
 
 
-def todo(job: Job) -> list[str]:
+def todo(job: RunPlan) -> list[str]:
     return [task.url for task in job.tasks()]
 
 
@@ -225,8 +225,8 @@ def test_records_of_urls_to_redo_do_not_count_and_stay(state: State) -> None:
     state.urls(url("a"), url("b"))
     state.write("completed.txt", completed("a"), completed("b"))
     settings = state.settings()
-    looked = look_through(settings, key_maker(settings), these(url("b")))
-    assert (looked.work.done, looked.work.pending) == (1, 1)
+    plan, _ = plan_run(settings, key_maker(settings), Choice(these(url("b")), redo=True))
+    assert (plan.work.done, plan.work.pending, plan.todo) == (1, 1, 1)
     assert state.lines("completed.txt") == [completed("a"), completed("b")]
 
 
@@ -332,7 +332,7 @@ def test_run_over_its_own_failures_does_each_of_them(state: State) -> None:
     keys = key_maker(settings)
     with kept_input(settings) as kept:
         assert kept.source_urls_file != settings.source_urls_file
-        job = plan_job(kept, keys, look_through(kept, keys), None, None, NOW)
+        job = prepare_run(kept, keys, Choice(), NOW)
         assert todo(job) == [url("b")]
         assert state.failed() == {
             url("x/a"): "collision",
@@ -356,7 +356,5 @@ def test_only_rows_of_urls_that_are_done_again_are_forgotten(state: State) -> No
     state.write("completed.txt", completed("a"), completed("b"), completed("elsewhere"))
     settings = state.settings()
     redone = these(url("b"), url("elsewhere"))
-    looked = look_through(settings, key_maker(settings), redone)
-    chosen = to_redo(looked, settings.source_urls_file, redone)
-    assert forget_completed(state.folder, chosen) == 1
+    prepare_run(settings, key_maker(settings), Choice(redone, redo=True), NOW)
     assert state.lines("completed.txt") == [completed("a"), completed("elsewhere")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Callable
 
 import pytest
 from hypothesis import given
@@ -10,23 +11,15 @@ from hypothesis import strategies as st
 
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.keys import InvalidUrl, KeyMaker, Naming
-from cdn2s3.planning.survey import (
-    BLANK,
-    COLLISION,
-    DONE,
-    DUPLICATE,
-    MALFORMED,
-    PENDING,
-    UrlSurvey,
-    completed_before,
-    lines_with,
-    survey,
-)
-from cdn2s3.state.key_index import Owners
+from cdn2s3.planning.survey import CompletedBefore, LineStatus, UrlSurvey, completed_before, survey
 from cdn2s3.state.ledger import Completed
 from cdn2s3.state.lines import encode, field
 from tests.properties import examples
 
+BLANK, COLLISION, DONE, DUPLICATE = (
+    LineStatus.BLANK, LineStatus.COLLISION, LineStatus.DONE, LineStatus.DUPLICATE
+)  # fmt: skip
+MALFORMED, PENDING = LineStatus.MALFORMED, LineStatus.PENDING
 PREFIX = "https://h/i/"
 FLAT = KeyMaker(Naming(PREFIX, "images/", preserve=False))
 NAMINGS = (
@@ -42,6 +35,10 @@ LINES = [
     "https://h/i/ä.jpg".encode(), b"https://h/i/%C3%A4.jpg", b"\xef\xbb\xbfhttps://h/i/2.jpg", b"https://h/i/a\x01.jpg",
     b"https://h/i/a%01.jpg", b"https://h/i/b/%E9.jpg",
 ]  # fmt: skip
+
+
+def none(folder: Path) -> CompletedBefore:
+    return completed_before(folder / "none", FLAT)
 
 
 def row(url: str, key: str) -> bytes:
@@ -111,12 +108,12 @@ def test_survey_is_what_a_naive_reading_gives(
     malformed: list[str] = []
     collisions: list[tuple[str, str, str]] = []
     expected = naive(lines, keys, rows)
-    owners = completed_before(completed, keys)
+    before = completed_before(completed, keys)
     try:
         work = survey(
             urls,
             keys,
-            owners,
+            before,
             lambda url, why: malformed.append(url),
             lambda *what: collisions.append(what),
         )
@@ -135,11 +132,11 @@ def test_survey_is_what_a_naive_reading_gives(
     assert len(collisions) == work.collisions
     assert all(first != other for _, first, other in collisions)
     assert all(keys.address(first).key == key == keys.address(other).key for key, first, other in collisions)
-    pending = [url for _, url in lines_with(PENDING, urls, work)]
+    pending = [line for _, line in work.lines_with(PENDING)]
     assert len(pending) == len(set(pending)) == work.pending
     for url in DONE_URLS:  # what is completed is so after the survey too, whoever claims its key
-        known = keys.known(url)
-        assert owners.is_completed(url, known.key, known.told) is ((url, known.key) in rows)
+        key, _, reversible = keys.known(url)
+        assert before.index.is_completed(url, key, reversible) is ((url, key) in rows)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b" \r\n\t\n"], ids=["empty", "blank lines", "blanks"])
@@ -147,7 +144,7 @@ def test_input_without_a_url_is_fixable(tmp_path: Path, content: bytes) -> None:
     urls = tmp_path / "urls.txt"
     urls.write_bytes(content)
     with pytest.raises(UsageError, match="contains no URL"):
-        survey(urls, FLAT, Owners(tmp_path / "none"), lambda *a: None, lambda *a: None)
+        survey(urls, FLAT, none(tmp_path), lambda *a: None, lambda *a: None)
 
 
 LINE = "https://other.example/a.jpg"
@@ -174,23 +171,36 @@ def test_input_without_a_line_that_may_be_fetched_is_fixable(
     urls = tmp_path / "urls.txt"
     urls.write_bytes(content)
     with pytest.raises(UsageError, match=said):
-        survey(urls, FLAT, Owners(tmp_path / "none"), lambda *a: None, lambda *a: None)
+        survey(urls, FLAT, none(tmp_path), lambda *a: None, lambda *a: None)
 
 
 def test_input_that_is_not_there_is_fixable(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="SOURCE_URLS_FILE"):
-        survey(tmp_path / "none", FLAT, Owners(tmp_path / "none"), lambda *a: None, lambda *a: None)
+        survey(tmp_path / "none", FLAT, none(tmp_path), lambda *a: None, lambda *a: None)
+
+
+def surveyed(urls: Path) -> UrlSurvey:
+    return survey(urls, FLAT, none(urls.parent), lambda *a: None, lambda *a: None)
 
 
 def test_lines_added_after_the_survey_are_left_for_the_next_run(tmp_path: Path) -> None:
     urls = tmp_path / "urls.txt"
+    urls.write_bytes(b"https://h/i/1.jpg\n")
+    work = surveyed(urls)
     urls.write_bytes(b"https://h/i/1.jpg\nhttps://h/i/2.jpg\n")
-    assert list(lines_with(PENDING, urls, UrlSurvey(bytearray([PENDING])))) == [(0, "https://h/i/1.jpg")]
+    assert list(work.lines_with(PENDING)) == [(0, b"https://h/i/1.jpg")]
 
 
-def test_input_that_cannot_be_read_again_stops_the_run(tmp_path: Path) -> None:
-    with pytest.raises(FatalError, match=r"none any more.*run the same command again") as caught:
-        list(lines_with(PENDING, tmp_path / "none", UrlSurvey(bytearray([PENDING]))))
+@pytest.mark.parametrize("change", [Path.unlink, lambda urls: urls.write_bytes(b"")], ids=["gone", "shorter"])
+def test_input_that_cannot_be_read_again_stops_the_run(
+    tmp_path: Path, change: Callable[[Path], object]
+) -> None:
+    urls = tmp_path / "urls.txt"
+    urls.write_bytes(b"https://h/i/1.jpg\n")
+    work = surveyed(urls)
+    change(urls)
+    with pytest.raises(FatalError, match=r"urls.txt any more.*run the same command again") as caught:
+        list(work.lines_with(PENDING))
     assert caught.value.exit_code == 3
 
 
@@ -198,7 +208,7 @@ def test_lines_without_the_strip_prefix_are_counted(tmp_path: Path) -> None:
     urls = tmp_path / "urls.txt"
     urls.write_bytes(b"https://h/i/s/1.jpg\nhttps://h/i/2.jpg\n")
     keys = KeyMaker(Naming(PREFIX, "", preserve=True, strip="i/s/"))
-    assert survey(urls, keys, Owners(tmp_path / "none"), lambda *a: None, lambda *a: None).unstripped == 1
+    assert survey(urls, keys, none(tmp_path), lambda *a: None, lambda *a: None).unstripped == 1
 
 
 def test_only_records_are_done_and_a_torn_one_is_not(
@@ -207,9 +217,9 @@ def test_only_records_are_done_and_a_torn_one_is_not(
     path = tmp_path / "completed.txt"
     rows = row(PREFIX + "1.jpg", "images/1.jpg") + b"junk\n" + b"u2\tk2\tx\te\t-\t-\tt\n"
     path.write_bytes(rows + row(PREFIX + "3.jpg", "images/3.jpg")[:-1])
-    done = completed_before(path, FLAT)
+    done = completed_before(path, FLAT).index
     assert len(done) == 1
-    assert done.is_completed(PREFIX.encode() + b"1.jpg", b"images/1.jpg", told=False)
+    assert done.is_completed(PREFIX.encode() + b"1.jpg", b"images/1.jpg", reversible=False)
     assert "2 lines that are no records" in caplog.text
 
 
@@ -230,6 +240,6 @@ def test_lines_with_one_spelling_in_the_records_count_once(
 ) -> None:
     urls = tmp_path / "urls.txt"
     urls.write_bytes(b"".join(PREFIX.encode() + line + b"\n" for line in lines))
-    work = survey(urls, FLAT, Owners(tmp_path / "none"), lambda *a: None, lambda *a: None)
+    work = survey(urls, FLAT, none(tmp_path), lambda *a: None, lambda *a: None)
     assert list(work.statuses) == statuses
     assert (work.malformed, work.duplicates) == (statuses.count(MALFORMED), statuses.count(DUPLICATE))

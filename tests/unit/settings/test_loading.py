@@ -43,7 +43,7 @@ API_NEXT_FIELD=next API_URLS_FIELD= API_ITEMS_FIELD= API_TOTAL_FIELD= API_TIMEOU
 LOT_FILES=data/lots/**/lot_*_images.json LOT_URL_KEYS=image_url,thumb_url
 URL_PREFIX=https://d278yjzsv5tla9.cloudfront.net/ EXPECTED_TOTAL= DEFAULT_REGION=us-west-2 CA_BUNDLE=
 LOG_LEVEL=INFO"""
-MIGRATION = """SOURCE_URLS_FILE=urls.txt DESTINATION_BUCKET=! DESTINATION_BUCKET_FALLBACK=
+MIGRATION = """SOURCE_URLS_FILE=urls.txt DESTINATION=s3 LOCAL_ROOT= DESTINATION_BUCKET=! DESTINATION_BUCKET_FALLBACK=
 EXPECTED_BUCKET_OWNER= DESTINATION_PREFIX=images/ PRESERVE_PATH_STRUCTURE=false STRIP_PATH_PREFIX=
 ON_COLLISION=refuse
 URL_PREFIX=https://d278yjzsv5tla9.cloudfront.net/ AWS_REGION=us-west-2 AWS_ENDPOINT_URL= CONCURRENCY=150
@@ -351,7 +351,7 @@ def _notes(folder: Path, kind: type, content: str, environment: dict[str, str]) 
 def test_misspelled_variable_of_the_environment_is_a_warning(name: str, meant: str, tmp_path: Path) -> None:
     notes = _notes(tmp_path, MigrationSettings, "DESTINATION_BUCKET=my-images\n", {name: CANARY})
     assert notes.warnings == (
-        f"{name}is set in the environment, but isn't a setting and has no effect; did you mean {meant}?",
+        f"{name} is set in the environment, but isn't a setting and has no effect; did you mean {meant}?",
     )
 
 
@@ -404,10 +404,15 @@ def test_region_that_aws_does_not_have_is_refused(region: str, hint: str) -> Non
     assert hint in problem
 
 
+def test_region_is_of_no_matter_to_a_folder(tmp_path: Path) -> None:
+    content = f"DESTINATION=local\nLOCAL_ROOT={tmp_path}/images\nAWS_REGION=us-wset-2\n"
+    assert "not a region of AWS" not in _notes(tmp_path, MigrationSettings, content, {}).effective
+
+
 def test_region_that_aws_does_not_have_is_only_noted_for_another_store(tmp_path: Path) -> None:
     content = "DESTINATION_BUCKET=my-images\nAWS_REGION=auto\nAWS_ENDPOINT_URL=https://store.test\n"
     notes = _notes(tmp_path, MigrationSettings, content, {})
-    assert "isn't an AWS region; the store at AWS_ENDPOINT_URL must recognize it" in notes.effective
+    assert "auto isn't an AWS region; the store at AWS_ENDPOINT_URL must recognize it" in notes.effective
 
 
 @pytest.mark.parametrize(
@@ -455,3 +460,63 @@ def test_half_a_key_pair_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=f"{said}: set both or neither"):
         _load(tmp_path, content, environment)
+
+
+# --- a folder as the destination
+
+
+def test_folder_needs_nothing_of_a_bucket() -> None:
+    file = {"DESTINATION": "local", "LOCAL_ROOT": "/mnt/images", "AWS_REGION": "nowhere-at-all-9"}
+    settings = build(MigrationSettings, file, {}, WHERE)
+    assert settings.destination_bucket == ""
+    assert settings.destination_text == "/mnt/images/images/"
+    assert build(MigrationSettings, {**file, "DESTINATION_BUCKET": ""}, {}, WHERE).destination == "local"
+
+
+def test_folder_has_to_be_named() -> None:
+    [problem] = _problems(MigrationSettings, {"DESTINATION": "local"})
+    assert "LOCAL_ROOT is not set" in problem
+    [problem] = _problems(MigrationSettings, {"LOCAL_ROOT": "/mnt/images"})
+    assert "DESTINATION_BUCKET is not set" in problem
+
+
+@pytest.mark.parametrize(
+    ("root", "state_dir", "urls", "named"),
+    [
+        (".", ".", "elsewhere/urls.txt", ["STATE_DIR"]),
+        (".", "state", "../urls.txt", ["STATE_DIR"]),
+        ("images", "images/state", "urls.txt", ["STATE_DIR"]),
+        ("link", "images", "urls.txt", ["STATE_DIR"]),
+        ("images", ".", "images/urls.txt", ["SOURCE_URLS_FILE"]),
+        ("images", ".", "urls.txt", []),
+        ("images", "images-state", "urls.txt", []),
+    ],
+)
+def test_images_and_state_files_do_not_mix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str, state_dir: str, urls: str, named: list[str]
+) -> None:
+    (tmp_path / "work" / "images").mkdir(parents=True)
+    (tmp_path / "work" / "link").symlink_to(tmp_path / "work" / "images")
+    monkeypatch.chdir(tmp_path / "work")
+    file = {"DESTINATION": "local", "LOCAL_ROOT": root, "STATE_DIR": state_dir, "SOURCE_URLS_FILE": urls}
+    if urls == "elsewhere/urls.txt":
+        file["SOURCE_URLS_FILE"] = str(tmp_path / "urls.txt")
+    if not named:
+        assert build(MigrationSettings, file, {}, WHERE)
+        return
+    problems = _problems(MigrationSettings, file)
+    assert [name for name in named if any(f"holds {name}=" in problem for problem in problems)] == named
+
+
+@pytest.mark.parametrize("prefix", ["/", "/images/", "a//", "../", "a/../b/", "./"])
+def test_prefix_that_no_folder_has_is_refused(prefix: str) -> None:
+    file = {"DESTINATION": "local", "LOCAL_ROOT": "/mnt/images", "DESTINATION_PREFIX": prefix}
+    [problem] = _problems(MigrationSettings, file)
+    assert "which no folder has" in problem
+    assert build(MigrationSettings, {**BUCKET, "DESTINATION_PREFIX": prefix}, {}, WHERE)
+
+
+@pytest.mark.parametrize("prefix", ["", "a/", "a/b/", "a/b-", "..a/"])
+def test_prefix_that_a_folder_has_is_taken(prefix: str) -> None:
+    file = {"DESTINATION": "local", "LOCAL_ROOT": "/mnt/images", "DESTINATION_PREFIX": prefix}
+    assert build(MigrationSettings, file, {}, WHERE).destination_prefix == prefix

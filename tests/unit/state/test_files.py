@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from cdn2s3.atomic_file import cannot_write, replacing
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.state.files import AppendFile, cannot_read, held_lock, lock_holder, synced_every_second
-from cdn2s3.state.lines import end_of_last_line, input_lines, placed_lines, whole_lines
+from cdn2s3.state.lines import end_of_last_line, input_lines, numbered_input, numbered_records, whole_lines
 from tests import ROOT
 from tests.properties import examples
 
@@ -53,6 +53,7 @@ def path(tmp_path: Path) -> Path:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read backwards in blocks so small that a short file has several."""
     monkeypatch.setattr("cdn2s3.state.lines._BLOCK", 4)
+    monkeypatch.setattr("cdn2s3.state.lines._TAIL_BLOCK", 4)
 
 
 # Reading
@@ -82,9 +83,39 @@ def test_input_lines(path: Path, content: bytes, lines: list[bytes]) -> None:
     assert list(input_lines(path)) == lines
 
 
-def test_placed_lines_begin_where_they_say(path: Path) -> None:
-    path.write_bytes(b"\xef\xbb\xbfa\r\n\nb\tfailed\nc")
-    assert list(placed_lines(path)) == [(0, b"a"), (6, b""), (7, b"b"), (16, b"c")]
+@pytest.mark.usefixtures("small_blocks")
+@examples(300)
+@given(
+    st.lists(st.sampled_from([b"\n", b"a", b"bcd", b"\r", b"\t", b"\xef\xbb\xbf"]), max_size=20).map(
+        b"".join
+    ),
+    st.lists(st.integers(0, 20), max_size=6),
+)
+def test_lines_are_found_again_by_their_numbers(tmp_path: Path, content: bytes, numbers: list[int]) -> None:
+    file = tmp_path / "any"
+    file.write_bytes(content)
+    for numbered, lines in (
+        (numbered_input(file), list(input_lines(file))),
+        (numbered_records(file), list(whole_lines(file))),
+    ):
+        read = []
+        for at, batch in numbered.batches():
+            assert at == 0 or content[at - 1 : at] == b"\n"
+            for number, line in batch:
+                assert (number, line) == (len(read), lines[number])
+                assert numbered[number] == line  # from when it is yielded
+                read.append(line)
+        assert read == lines
+        assert all(numbered[number] == lines[number] for number in numbers if number < len(lines))
+
+
+def test_line_of_a_file_that_has_become_shorter_is_not_found(path: Path) -> None:
+    path.write_bytes(b"a\nb\n")
+    lines = numbered_input(path)
+    assert [line for _, batch in lines.batches() for _, line in batch] == [b"a", b"b"]
+    path.write_bytes(b"a\n")
+    with pytest.raises(OSError, match="shorter"):
+        lines[1]
 
 
 def test_input_lines_of_a_missing_file_raise_what_the_caller_can_name(path: Path) -> None:

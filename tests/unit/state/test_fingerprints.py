@@ -29,18 +29,12 @@ def test_fingerprints_behave_as_a_set(steps: list[tuple[bool, bytes]]) -> None:
 
 
 @examples(200)
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["default", "set", "get"]), _LINES, st.integers(0, 2**40 - 1)), max_size=80
-    )
-)
+@given(st.lists(st.tuples(st.sampled_from(["set", "get"]), _LINES, st.integers(0, 2**40 - 1)), max_size=80))
 def test_numbered_behaves_as_a_dict(steps: list[tuple[str, bytes, int]]) -> None:
     real: dict[bytes, int] = {}
     lines = Numbered()
     for step, line, number in steps:
-        if step == "default":
-            assert lines.setdefault(line, number) == real.setdefault(line, number)
-        elif step == "set":
+        if step == "set":
             lines[line] = real[line] = number
         assert lines.get(line) == real.get(line)
         assert len(lines) == len(real)

@@ -2,58 +2,88 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.state.key_index import Owner, Owners
+from cdn2s3.state.key_index import NEW, KeyIndex, Owner
 from tests.properties import examples
 
 KEYS = [b"a", b"b", b"images/1.jpg"]
 URLS = [b"u", b"v", b"w"]
-TOLD = b"u"  # for each key, the URL that can be told from it
+REVERSIBLE = b"u"  # for each key, the URL that can be told from it
 _STEPS = st.tuples(
-    st.sampled_from(["record", "claim"]), st.sampled_from(URLS), st.sampled_from(KEYS), st.integers(0, 2**37)
+    st.sampled_from(["record", "claim"]),
+    st.sampled_from(URLS),
+    st.sampled_from(KEYS),
+    st.integers(0, 2**32 - 1),
 )
 
 
 @examples(300)
 @given(st.lists(_STEPS, max_size=30))
-def test_owners_are_what_a_naive_reading_gives(steps: list[tuple[str, bytes, bytes, int]]) -> None:
-    owners = Owners(Path("completed.txt"))
+def test_index_is_what_a_naive_reading_gives(steps: list[tuple[str, bytes, bytes, int]]) -> None:
+    steps = [(*step[:3], n if step[0] == "record" else step[3]) for n, step in enumerate(steps)]
+    steps.sort(key=lambda step: step[0], reverse=True)  # records come before claims
+    index = KeyIndex()
     first: dict[bytes, Owner] = {}
     completed: set[tuple[bytes, bytes]] = set()
-    for step, url, key, at in steps:
+    records: dict[bytes, list[int]] = {}
+    for step, url, key, number in steps:
         if step == "record":
-            owners.add_record(url, key, at, told=url == TOLD)
+            index.add_record(url, key, number, url == REVERSIBLE)
             completed.add((url, key))
-            first.setdefault(key, Owner(False, at))
+            first.setdefault(key, Owner(False, number))
+            records.setdefault(key, []).append(number)
         else:
-            claimed = owners.claim(url, key, at, told=url == TOLD)
+            claimed = index.claim(url, key, number, url == REVERSIBLE)
             known = first.get(key)
-            if known is None or (not known.is_line and (url, key) in completed):
-                assert claimed is ((url, key) in completed)
-                first[key] = Owner(True, at)
+            if known is None:
+                assert claimed == NEW
+                first[key] = Owner(True, number)
+            elif not known.is_line and (url, key) in completed:
+                assert claimed == records[key][0]
+                first[key] = Owner(True, number)
             else:
                 assert claimed == known
-        assert owners.owner(key) == first.get(key)
-        assert len(owners) == len(first)
+        owner = first.get(key)
+        assert index.owner(key) == owner
+        assert index.line_with(key) == (owner.number if owner and owner.is_line else None)
+        assert len(index) == len(first)
         assert all(
-            owners.is_completed(url, key, told=url == TOLD) is ((url, key) in completed)
+            index.is_completed(url, key, url == REVERSIBLE) is ((url, key) in completed)
             for url in URLS
             for key in KEYS
         )
+    several = [number for numbers in records.values() if len(numbers) > 1 for number in numbers]
+    assert sorted(index.repeated) == sorted(several)
+
+
+def test_record_is_claimed_once_and_only_where_its_key_has_no_other() -> None:
+    index = KeyIndex()
+    for number, key in ((1, b"a"), (2, b"b"), (3, b"b"), (5, b"c"), (6, b"d")):
+        index.add_record(b"u%d" % number, key, number, reversible=False)
+    index.close(6)
+    assert index.claim(b"u5", b"c", 9, reversible=False) == 5
+    assert [number for number in range(9) if index.claim_record(number, number + 70)] == [1]
+    assert not index.claim_record(1, 80)
+    assert index.owner(b"a") == Owner(True, 71)
+    assert index.line_with(b"a") == 71
+    assert index.claim(b"u1", b"a", 90, reversible=False) == Owner(True, 71)
+    assert index.is_completed(b"u1", b"a", reversible=False)
+    assert (index.owner(b"b"), index.owner(b"c"), index.owner(b"d")) == (
+        Owner(False, 2), Owner(True, 9), Owner(False, 6)
+    )  # fmt: skip
 
 
 def test_keys_that_share_a_bucket_are_kept_apart() -> None:
-    owners = Owners(Path("completed.txt"))
+    index = KeyIndex()
     for number in range(200_000):
-        owners.add_record(b"", b"%d" % number, number, told=number % 2 == 0)
+        index.add_record(b"", b"%d" % number, number, reversible=number % 2 == 0)
     for number in range(0, 200_000, 3):
-        claimed = owners.claim(b"", b"%d" % number, number + 1, told=number % 2 == 0)
-        assert claimed is True
+        claimed = index.claim(b"", b"%d" % number, number + 1, reversible=number % 2 == 0)
+        assert claimed == number
     for number in range(200_000):
         line = number % 3 == 0
-        assert owners.owner(b"%d" % number) == Owner(line, number + line)
-    assert owners.owner(b"200000") is None
+        assert index.owner(b"%d" % number) == Owner(line, number + line)
+    assert index.owner(b"200000") is None
+    assert not index.repeated

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Optional
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdn2s3.errors import CAUSES
 from cdn2s3.records import Stored
+from cdn2s3.state import ledger
 from cdn2s3.state.ledger import (
     Completed,
     Failed,
     Ledger,
     completed,
+    completed_fields,
     decode_line,
     failed,
     failed_line,
     timestamp,
-    url_and_key,
 )
 from cdn2s3.state.lines import encode, field
 from cdn2s3.transfer.outcome import Result
@@ -42,14 +45,14 @@ def test_completed_row_is_read_back(url: str, key: str, size: int, etag: str) ->
     )
     line = encode(row)[:-1]
     assert completed(line) == row
-    assert url_and_key(line) == (row.url.encode(), row.key.encode())
+    assert completed_fields(line) == [part.encode() for part in row]
 
 
 @examples(500)
 @given(_LINES)
 def test_any_line_is_a_record_or_none_and_what_is_taken_is_reproduced(line: bytes) -> None:
     row, failure = completed(line), failed(line)
-    assert (url_and_key(line) is not None) == (row is not None)
+    assert completed_fields(line) == ([] if row is None else line.split(b"\t"))
     for record, size in ((row, row and row.size), (failure, failure and failure.attempts)):
         if record is None:
             continue
@@ -78,7 +81,7 @@ def test_any_line_is_a_record_or_none_and_what_is_taken_is_reproduced(line: byte
 def test_line_that_is_no_completed_row(line: bytes) -> None:
     if line.count(b"\t") != 6 or not line.startswith(b"https://h/a b.jpg\tk"):
         assert completed(line) is None
-        assert url_and_key(line) is None
+        assert completed_fields(line) == []
     elif completed(line) is not None:  # a torn last field cannot be seen; AppendFile cuts torn lines off
         assert line == encode(ROW)[:-20]
 
@@ -106,3 +109,91 @@ def test_ledger_appends_results_to_their_files(tmp_path: Path) -> None:
     assert (tmp_path / "failed_transfers.txt").read_bytes() == (
         b"u3\tnot_found\t1\tthe CDN answered 404\t1970-01-01T00:00:02Z\n"
     )
+
+
+_URLS = [f"https://h/{n}.jpg" for n in range(6)]
+_JUNK = st.one_of(
+    st.binary(max_size=20).map(lambda line: line.replace(b"\n", b"")),
+    st.sampled_from(
+        [b"https://h/1.jpg", b"https://h/1.jpg\r", b"https://h/1.jpgX", b"https://h/1.jpg\ttimeout", b""]
+    ),
+)
+_Record = Optional[tuple]  # type: ignore[type-arg]
+_STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(_URLS), st.sampled_from(["timeout", "not_found"]), st.integers(0, 9)),
+        _JUNK,
+    ),
+    max_size=25,
+)
+
+
+def lines_of(steps: list[object]) -> bytes:
+    content = b""
+    for step in steps:
+        content += (
+            failed_line(step[0], step[1], step[2], "m", 0) if isinstance(step, tuple) else bytes(step) + b"\n"
+        )  # type: ignore[call-overload]
+    return content
+
+
+@examples(300)
+@given(_STEPS, st.sets(st.sampled_from(_URLS)), st.booleans())
+def test_rebuild_is_a_dict_of_the_last_records(
+    tmp_path: Path, steps: list[object], settled: set[str], torn: bool
+) -> None:
+    path = tmp_path / "failed_transfers.txt"
+    path.write_bytes(lines_of(steps) + (b"https://h/2.jpg\ttim" if torn else b""))
+    naive: dict[str, tuple[str, str]] = {}
+    for step in steps:
+        if isinstance(step, tuple):
+            naive.pop(step[0], None)
+            naive[step[0]] = (step[1], str(step[2]))
+    expected = {url: record for url, record in naive.items() if url not in settled}
+
+    kept: list[str] = []
+    causes = ledger.rebuild(
+        path, {url.encode() for url in settled}.__contains__, lambda record: kept.append(record.url)
+    )
+    got = [(record.url, (record.cause, record.attempts)) for record in ledger.records(path)]
+    assert got == list(expected.items())
+    assert kept == list(expected)
+    assert sum(causes.values()) == len(expected)
+    assert causes["timeout"] == sum(cause == "timeout" for cause, _ in expected.values())
+    before = path.read_bytes()
+    assert ledger.rebuild(path, settled.__contains__) == causes
+    assert path.read_bytes() == before
+
+
+def test_rebuild_without_a_file_makes_none(tmp_path: Path) -> None:
+    path = tmp_path / "failed_transfers.txt"
+    assert not ledger.rebuild(path, lambda url: False)
+    assert not path.exists()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "failed_transfers.txt"
+    path.write_bytes(
+        b"".join(failed_line(f"https://h/{cause}.jpg", cause, 1, "m", 0) for cause in CAUSES) + b"junk\n"
+    )
+    return path
+
+
+def test_urls_of_one_cause_or_of_all(path: Path) -> None:
+    assert len(ledger.urls_in(path)) == len(CAUSES)
+    one = ledger.urls_in(path, "timeout")
+    assert (len(one), b"https://h/timeout.jpg" in one) == (1, True)
+
+
+def test_transient_records_are_those_that_may_pass(path: Path) -> None:
+    causes = [record.cause for record in ledger.transient(path, 0)]
+    assert causes == [name for name, cause in CAUSES.items() if cause.transient]
+    assert list(ledger.transient(path, path.stat().st_size)) == []
+
+
+def test_record_of_a_cause_from_another_version_is_kept_and_not_transient(tmp_path: Path) -> None:
+    path = tmp_path / "failed_transfers.txt"
+    path.write_bytes(failed_line("https://h/1.jpg", "gremlins", 1, "m", 0))
+    assert ledger.rebuild(path, lambda url: False) == {"gremlins": 1}
+    assert list(ledger.transient(path, 0)) == []

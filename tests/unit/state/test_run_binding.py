@@ -98,6 +98,32 @@ def test_another_destination_is_refused_with_old_and_new(tmp_path: Path, name: s
     assert name.upper() in str(caught.value)
 
 
+def test_run_json_without_a_kind_of_destination_is_of_a_bucket(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    bind(settings)
+    store_something(tmp_path)
+    old = json.loads((tmp_path / RUN).read_bytes())
+    del old["DESTINATION"], old["LOCAL_ROOT"]
+    (tmp_path / RUN).write_text(json.dumps(old))
+    check(settings)
+    check(dataclasses.replace(settings, local_root=tmp_path))  # not used with a bucket
+    with pytest.raises(UsageError, match="DESTINATION: was 's3', is 'local'"):
+        check(dataclasses.replace(settings, destination="local", local_root=tmp_path))
+
+
+def test_state_of_a_folder_is_bound_to_it_however_it_is_spelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = dataclasses.replace(settings_in(tmp_path), destination="local", local_root=Path("images"))
+    bind(settings)
+    store_something(tmp_path)
+    check(dataclasses.replace(settings, local_root=tmp_path / "x" / ".." / "images"))
+    check(dataclasses.replace(settings, destination_bucket="", aws_endpoint_url="https://s3.example"))
+    with pytest.raises(UsageError, match=r"LOCAL_ROOT: was '.*/images', is '.*/others'"):
+        check(dataclasses.replace(settings, local_root=tmp_path / "others"))
+
+
 @examples(150)
 @given(
     st.one_of(

@@ -1,4 +1,4 @@
-"""Tasks handed out once each, and doubts settled as a plain reading of the side's history would."""
+"""Whose failure it is: settled as a plain reading of the endpoint's history would."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.errors import PermanentError
-from cdn2s3.executors.base import TaskQueue
 from cdn2s3.records import Task
 from cdn2s3.resilience.circuit_breaker import FAILURES_TO_OPEN
 from cdn2s3.resilience.endpoint import Endpoint
@@ -18,37 +17,6 @@ from cdn2s3.transfer.outcome import Done, FailureAttribution, FailureEvidence, R
 from tests.properties import examples
 
 REFUSED = PermanentError("forbidden", "the CDN answered 403", doubtful=True, status=403)
-
-
-def test_feed_hands_out_what_was_put_in_before_the_list() -> None:
-    queue = TaskQueue([Task("a"), Task("b")])
-    first = next(queue)
-    queue.requeue(Task("x"), Task("y"))
-    assert queue.has_more
-    assert [first.url, *(task.url for task in queue)] == ["a", "x", "y", "b"]
-    assert not queue.has_more
-    queue.requeue(Task("z"))  # a feed that has ended goes on when something is put back
-    assert [task.url for task in queue] == ["z"]
-
-
-def test_open_feed_waits_until_it_is_closed() -> None:
-    queue, got = TaskQueue(is_open=True), []
-    worker = threading.Thread(target=lambda: got.extend(task.url for task in queue))
-    worker.start()
-    queue.requeue(Task("a"), Task("b"))
-    queue.close()
-    worker.join(10)
-    assert got == ["a", "b"]
-
-
-def test_threads_share_a_feed_without_a_task_twice() -> None:
-    queue, got = TaskQueue(Task(str(number)) for number in range(2000)), []
-    threads = [threading.Thread(target=lambda: got.extend(task.url for task in queue)) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert sorted(got, key=int) == [str(number) for number in range(2000)]
 
 
 class Clock:

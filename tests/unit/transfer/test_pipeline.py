@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -275,6 +276,17 @@ def test_probe_is_deleted_when_the_transfer_is_closed(make: Make) -> None:
     assert "images/.cdn2s3-probe" in world.s3.objects("bucket")
     world.transfer.close()
     assert world.s3.objects("bucket") == {}
+
+
+@pytest.mark.parametrize("failures", [2, None], ids=["that passes", "that lasts"])
+def test_probe_is_deleted_after_a_failure(make: Make, failures: int | None) -> None:
+    world = make(UPLOAD_TIMEOUT="1")
+    world.transfer.destination.is_up()
+    world.s3.rules.add(Rule("InternalError", operation="DeleteObject", count=failures))
+    began = time.monotonic()
+    world.transfer.close()  # never raises
+    assert bool(world.s3.objects("bucket")) == (failures is None)
+    assert time.monotonic() - began < 30
 
 
 class Counted(Bandwidth):

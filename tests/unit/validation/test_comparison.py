@@ -10,8 +10,7 @@ import pytest
 from cdn2s3.destinations.base import Found
 from cdn2s3.errors import CAUSES, FatalError
 from cdn2s3.keys import KeyMaker, Naming
-from cdn2s3.planning import survey
-from cdn2s3.state.key_index import Owners
+from cdn2s3.planning.survey import completed_before, survey
 from cdn2s3.state.ledger import Completed, Failed
 from cdn2s3.state.lines import encode
 from cdn2s3.validation.comparison import (
@@ -27,7 +26,7 @@ from cdn2s3.validation.comparison import (
     success_rate,
     verdict,
 )
-from cdn2s3.validation.expected import DIFFERS, Counts, Expected, Missing
+from cdn2s3.validation.expected import DIFFERS, Counts, Expected, Missing, RecordedObjects
 
 PREFIX = "https://cdn.example/"
 KEYS = KeyMaker(Naming(PREFIX, "images/", preserve=False))
@@ -76,11 +75,16 @@ def world(folder: Path, urls: str, done: list[bytes] = [], lost: list[bytes] = [
     path.write_bytes("".join(line + "\n" for line in lines).encode())
     (folder / "completed.txt").write_bytes(b"".join(done))
     (folder / "failed_transfers.txt").write_bytes(b"".join(lost))
-    work = survey.survey(path, KEYS, Owners(path), lambda *_: None, lambda *_: None)
-    expected = Expected(path, KEYS, work)
+    return read(folder)
+
+
+def read(folder: Path) -> World:
+    path, recorded = folder / "urls.txt", RecordedObjects()
+    before = completed_before(folder / "completed.txt", KEYS, observer=recorded)
+    work = survey(path, KEYS, before, lambda *_: None, lambda *_: None)
+    expected = Expected(KEYS, work, before, recorded)
     expected.read_failed(folder / "failed_transfers.txt")
-    expected.read_completed(folder / "completed.txt")
-    return World(expected, Records(expected, folder / "completed.txt", folder / "failed_transfers.txt"))
+    return World(expected, Records(expected))
 
 
 # --- objects that are there ---
@@ -102,8 +106,7 @@ def test_completed_compared_with_its_object(
     files: Path, record: tuple[str, str], found: tuple[int, str], mismatch: tuple[str, ...] | None
 ) -> None:
     w = world(files, "a b", [completed("b"), completed("a", *record)])
-    with w.records:
-        row = w.see("a", *found)
+    row = w.see("a", *found)
     assert row == (mismatch and Mismatch(PREFIX + "a", "images/a", *mismatch))
     counts = w.expected.counts()
     assert (counts.complete, counts.mismatched, counts.lost) == (int(row is None), int(row is not None), 1)
@@ -111,16 +114,14 @@ def test_completed_compared_with_its_object(
 
 def test_adopted_compared_with_its_object(files: Path) -> None:
     w = world(files, "a b", [completed("a", md5="-"), completed("b", md5="-")])
-    with w.records:
-        assert w.see("a") is None
-        assert w.see("b", 8) == Mismatch(PREFIX + "b", "images/b", "7", "8", "abc", "abc")
+    assert w.see("a") is None
+    assert w.see("b", 8) == Mismatch(PREFIX + "b", "images/b", "7", "8", "abc", "abc")
     assert w.expected.counts() == NOTHING._replace(complete=1, mismatched=1)
 
 
 def test_conflict_whose_object_is_there(files: Path) -> None:
     w = world(files, "a", lost=[failed("a", "conflict")])
-    with w.records:
-        assert w.see("a") == Mismatch(PREFIX + "a", "images/a", "-", "7", "-", "abc")
+    assert w.see("a") == Mismatch(PREFIX + "a", "images/a", "-", "7", "-", "abc")
     assert w.expected.counts() == NOTHING._replace(mismatched=1)
 
 
@@ -160,7 +161,7 @@ def test_object_listed_twice(files: Path) -> None:
 def test_records_of_a_file_that_changed(files: Path) -> None:
     w = world(files, "a", [completed("a")])
     (files / "completed.txt").write_bytes(b"")
-    with w.records, pytest.raises(FatalError, match="was changed"):
+    with pytest.raises(FatalError, match="was changed"):
         w.see("a", 8)
 
 
@@ -224,16 +225,18 @@ def test_last_record_of_a_url_counts(files: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "record",
+    ("record", "why"),
     [
-        pytest.param(completed("a", key="old/a"), id="yesterday's key"),
-        pytest.param(completed("x/a", key="images/a"), id="another url with the same key"),
-        pytest.param(completed("b"), id="url that is not in the list"),
+        pytest.param(completed("a", key="old/a"), "not tried", id="yesterday's key"),
+        pytest.param(
+            completed("x/a", key="images/a"), "failed:collision", id="another url with the same key"
+        ),
+        pytest.param(completed("b"), "not tried", id="url that is not in the list"),
     ],
 )
-def test_completed_record_that_does_not_count(files: Path, record: bytes) -> None:
+def test_completed_record_that_does_not_count(files: Path, record: bytes, why: str) -> None:
     w = world(files, "a", [record])
-    assert w.missing() == [Missing(PREFIX + "a", "images/a", "not tried")]
+    assert w.missing() == [Missing(PREFIX + "a", "images/a", why)]
     assert (w.expected.elsewhere, w.expected.unreadable) == (1, 0)
 
 
@@ -248,10 +251,15 @@ def test_lines_of_the_list_are_read_as_migrate_reads_them(files: Path) -> None:
     (files / "urls.txt").write_bytes(
         b"\xef\xbb\xbfhttps://cdn.example/a\r\n\r\nhttps://cdn.example/b\tnot_found\t1"
     )
-    path = files / "urls.txt"
-    work = survey.survey(path, KEYS, Owners(path), lambda *_: None, lambda *_: None)
-    expected = Expected(path, KEYS, work)
-    assert [row.url for _, row in expected.missing()] == [PREFIX + "a", PREFIX + "b"]
+    assert [row.url for row in read(files).missing()] == [PREFIX + "a", PREFIX + "b"]
+
+
+def test_line_has_its_own_record_where_several_urls_were_completed_under_its_key(files: Path) -> None:
+    done = [completed("x/a", size="5", key="images/a"), completed("a"), completed("b"), completed("a", "9")]
+    w = world(files, "a b", done)
+    assert w.see("a", 9) is None
+    assert w.see("b") is None
+    assert (w.expected.counts().complete, w.expected.elsewhere) == (2, 1)
 
 
 # --- the verdict ---

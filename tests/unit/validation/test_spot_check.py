@@ -25,7 +25,7 @@ from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
 from cdn2s3.state.ledger import Completed
 from cdn2s3.transfer.pipeline import TransferPolicy
-from cdn2s3.validation.expected import ADOPTED, COMPLETED, DIFFERS, SEEN
+from cdn2s3.validation.expected import ADOPTED, DIFFERS, RECORDED, SEEN
 from cdn2s3.validation.spot_check import Body, Check, SpotCheck, drawn
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
@@ -214,8 +214,8 @@ def test_check_of_an_adopted_record(both: Callable[..., Both]) -> None:
 
 
 STATES = bytearray(
-    [COMPLETED | SEEN, ADOPTED | SEEN, COMPLETED, COMPLETED | SEEN | DIFFERS, ADOPTED, 0, ADOPTED | SEEN]
-    + 5 * [COMPLETED | SEEN]
+    [RECORDED | SEEN, ADOPTED | SEEN, RECORDED, RECORDED | SEEN | DIFFERS, ADOPTED, 0, ADOPTED | SEEN]
+    + 5 * [RECORDED | SEEN]
 )
 
 

@@ -81,6 +81,26 @@ def test_error_answer_has_its_code_and_retry_after(make: Make, s3_server: Make) 
         )
 
 
+def test_answer_that_boto3_cannot_read_is_worth_another_attempt(make: Make, s3_server: Make) -> None:
+    client, _ = make(s3_server())
+
+    def broken(**unused: Any) -> None:
+        raise botocore.exceptions.BotoCoreError
+
+    client._boto3.meta.events.register("after-call.s3.PutObject", broken)
+    with pytest.raises(TransientError, match="answer to put_object cannot be read") as caught:
+        client.call("put_object", Deadline(5), Key="k", Body=b"x")
+    assert (caught.value.cause, caught.value.status) == ("server_error", 200)
+
+
+def test_request_that_boto3_refuses_is_not_sent(make: Make, s3_server: Make) -> None:
+    server = s3_server()
+    client, _ = make(server)
+    with pytest.raises(FatalError, match=r"boto3 refuses the request \(put_object\)"):
+        client.call("put_object", Deadline(5), Key="a", Metadata=7)
+    assert not server.log
+
+
 @pytest.mark.parametrize(
     "error",
     [

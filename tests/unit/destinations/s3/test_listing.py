@@ -9,6 +9,7 @@ from typing import Any, Callable
 import pytest
 
 from cdn2s3.destinations.base import Found, ReadRefused
+from cdn2s3.destinations.s3 import listing
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.listing import Listing, Page, parsed
 from cdn2s3.destinations.s3.objects import Objects
@@ -45,6 +46,50 @@ def page(keys: str, count: int, end: str = LAST, head: str = HEAD) -> bytes:
 
 
 # --- one page ---
+
+
+def aws_entry(key: str, size: int, etag: str) -> str:
+    return (
+        f"<Contents><Key>{key}</Key><LastModified>2026-11-20T09:00:00.000Z</LastModified><ETag>&quot;{etag}&quot;"
+        f"</ETag><ChecksumAlgorithm>CRC64NVME</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType><Size>{size}"
+        "</Size><StorageClass>STANDARD</StorageClass></Contents>"
+    )
+
+
+AWS = [aws_entry("p/a+b%20c", 7, "ab"), aws_entry("p/d", 8, "x-2"), aws_entry("p/e;f=g?h", 0, "")]
+
+
+@pytest.mark.parametrize(
+    ("keys", "count", "is_plain"),
+    [
+        pytest.param("".join(AWS), 3, True, id="plain"),
+        pytest.param(AWS[0] + "<CommonPrefixes/>" + AWS[1], 2, False, id="two runs"),
+        pytest.param(AWS[0] + AWS[1].replace("p/d", "p/&amp;"), 2, False, id="an escaped key"),
+        pytest.param(AWS[0] + "<!--" + AWS[1] + "-->", 1, False, id="one in a comment"),
+        pytest.param(
+            "<!--" + AWS[1] + "-->" + AWS[0].replace("<Size>", " <Size>"), 1, False, id="run in a comment"
+        ),
+        pytest.param("<Other>" + AWS[1] + "</Other>", 0, False, id="not the root's own"),
+    ],
+)
+def test_plain_objects_are_what_the_tree_holds(
+    keys: str, count: int, is_plain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = page(keys, count)
+    assert bool(listing._tree_and_rows(body)[1]) is is_plain
+    found = parsed(body, "bucket", "p/")
+    monkeypatch.setattr(listing, "_without_plain_objects", lambda marker, text: (text, 0))
+    assert parsed(body, "bucket", "p/") == found
+    assert len(found.objects) == count
+
+
+def test_plain_objects_of_a_page_that_is_cut_off_or_has_a_dtd_are_not_believed() -> None:
+    for body in (
+        page("".join(AWS), 3)[:-20],
+        page("".join(AWS), 3).replace(b"<List", b"<!DOCTYPE a><List", 1),
+    ):
+        with pytest.raises(TransientError):
+            parsed(body, "bucket", "p/")
 
 
 @pytest.mark.parametrize(

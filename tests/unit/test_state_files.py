@@ -23,7 +23,7 @@ from cdn2s3.settings.loading import build
 from cdn2s3.state import ledger
 from cdn2s3.state.files import lock_holder
 from cdn2s3.state.run_binding import unfinished_collection
-from cdn2s3.validation.expected import Expected
+from cdn2s3.validation.expected import Expected, RecordedObjects
 from tests.properties import examples
 
 PREFIX = "https://cdn.example/"
@@ -163,12 +163,13 @@ def test_completed_records_are_those_of_whole_lines(folder: Path, content: bytes
     path.write_bytes(content)
     lines = content.split(b"\n")[:-1]
     keys = KeyMaker(Naming(PREFIX, "images/", preserve=False))
-    pairs = {pair for pair in map(ledger.url_and_key, lines) if pair is not None and is_todays(keys, *pair)}
-    owners = completed_before(path, keys)
-    assert len(owners) == len({key for _, key in pairs})
-    assert all(owners.is_completed(url, key, told=False) for url, key in pairs)
+    rows = [fields[:2] for fields in map(ledger.completed_fields, lines) if fields]
+    pairs = {(url, key) for url, key in rows if is_todays(keys, url, key)}
+    index = completed_before(path, keys).index
+    assert len(index) == len({key for _, key in pairs})
+    assert all(index.is_completed(url, key, reversible=False) for url, key in pairs)
     # no line of it is of the other kind
-    assert len(completed_before(path, keys, ledger.urls_in(path))) == len(owners)
+    assert len(completed_before(path, keys, ledger.urls_in(path)).index) == len(index)
 
 
 @examples(300)
@@ -195,12 +196,11 @@ def test_validation_counts_each_url_whatever_the_ledger_holds(
     urls.write_text(f"{URL}\n{PREFIX}c.jpg\n")
     (folder / "completed.txt").write_bytes(completed)
     (folder / "failed_transfers.txt").write_bytes(failed)
-    work = survey(
-        urls, keys, completed_before(folder / "completed.txt", keys), lambda *_: None, lambda *_: None
-    )
-    expected = Expected(urls, keys, work)
+    recorded = RecordedObjects()
+    before = completed_before(folder / "completed.txt", keys, observer=recorded)
+    work = survey(urls, keys, before, lambda *_: None, lambda *_: None)
+    expected = Expected(keys, work, before, recorded)
     expected.read_failed(folder / "failed_transfers.txt")
-    expected.read_completed(folder / "completed.txt")
     assert expected.counts().urls == 2
 
 
