@@ -352,7 +352,7 @@ def test_repeated_page_is_an_error(collection: Collection, server: ApiServer) ->
     server.fault = lambda number, query: Answer(200, last) if int(query["page"]) > 10 else None
     ended = collection.run()
     assert ended.returncode == 3
-    assert "page 11 repeats the page before it" in ended.stderr
+    assert "page 11 repeats the previous page" in ended.stderr
     assert collection.lines() == expected(server)
 
 
