@@ -147,7 +147,7 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 
 
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
-    """Record what lies in the bucket already as completed, under the lock; return the exit code."""
+    """Record what is already in the bucket as completed, under the lock; return the exit code."""
     with held_lock(settings.state_dir / run_binding.LOCK, "migrate.py"):
         return _adopted(settings)
 

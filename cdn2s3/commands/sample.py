@@ -170,8 +170,8 @@ class Sample:
     def _stop(self) -> None:
         """Let no worker start anything else; downloads are dropped, uploads end."""
         self._transfer.stop.set()
-        for side in self._transfer.endpoints:
-            side.notify()
+        for endpoint in self._transfer.endpoints:
+            endpoint.notify()
 
     def _moved(self, url: str) -> Result:
         if self._transfer.stop.is_set():

@@ -113,8 +113,8 @@ def _whole_steps(timeline: Sequence[Sequence[float]], seconds: float) -> list[li
 def _latencies(report: Mapping[str, Any]) -> str:
     names = ("p50", "p95", "p99")
     series = [
-        charts.Series(side, [report[f"{side}_seconds"][name] or 0 for name in names])
-        for side in ("download", "upload")
+        charts.Series(direction, [report[f"{direction}_seconds"][name] or 0 for name in names])
+        for direction in ("download", "upload")
     ]
     return charts.columns(names, series, ["var(--accent)", "var(--second)"])
 

@@ -314,7 +314,7 @@ REFUSALS = [
     slow(answering(500), {}, "500 Internal Server Error", id="500"),
     slow(answering(200, b"<html>"), {}, "not with JSON", id="html"),
     pytest.param(
-        answering(200, b'{"error": "x"}'), {}, "page 4 is not of the expected shape", id="error-page"
+        answering(200, b'{"error": "x"}'), {}, "page 4 does not have the expected shape", id="error-page"
     ),
     slow(answering(200, b'{"items": null}'), {}, "expected shape", id="null-items"),
     slow(
