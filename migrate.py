@@ -1,20 +1,20 @@
 """Phase 1: move every URL of urls.txt to the bucket.
 
-    python migrate.py --plan                  what there is to do, hours and dollars; moves nothing
+    python migrate.py --plan                  counts, collisions, hours and dollars; moves nothing
     python migrate.py --check                 credentials, bucket, permissions, network, disk
     python migrate.py --sample 100            move a hundred under _test/, compare, delete
     python migrate.py                         move what is pending; a later run resumes
     python migrate.py --retry-failed          only what failed
     python migrate.py --redo missing.txt      what validate.py found missing
 
-The settings stand in migration.env (docs/settings.md).
+The settings are in migration.env (docs/settings.md).
 """
 
 from __future__ import annotations
 
 from cdn2s3 import bootstrap
 
-bootstrap.start()  # before the other imports: it says which packages are missing
+bootstrap.start()  # before the other imports: it reports which packages are missing
 
 # isort: split
 import argparse
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings, notes = load(MigrationSettings, arguments.env_file)
         if arguments.plan:
-            set_up_logs(Path(os.devnull), settings.log_level)  # a plan leaves nothing behind
+            set_up_logs(Path(os.devnull), settings.log_level)  # a plan writes nothing
         else:
             run_binding.make_state_dir(settings.state_dir)
             set_up_logs(settings.state_dir / "migration.log", settings.log_level)
@@ -120,7 +120,7 @@ class Run:
         self.watch_errors = watch_errors
 
     def go(self, equipped: Callable[[], AbstractContextManager[Executor]], warning: str | None) -> int:
-        """Do both passes; close the accounting whatever happens; return the exit code."""
+        """Do both passes; close the accounting in any case; return the exit code."""
         self.signals.note()  # one that is raised might skip the accounting
         log.info("%s", self.accounting.plan.text())
         error: FatalError | None = None
@@ -151,7 +151,7 @@ class Run:
                 )
                 self._wait_for_second_pass(progress)
             if again and not self.signals.received:
-                # Nearly all fail here, since they are chosen by that: it says nothing of the run.
+                # Nearly all fail here, since failures were selected: that shows nothing about the run.
                 self._pass(iter(again), executor, progress, watch_errors=False)
         finally:
             progress.close()
@@ -183,7 +183,7 @@ class Run:
             raise too_many
 
     def _too_many_failed(self) -> FatalError | None:
-        """Return the error that stops the run where more failed lately than MAX_ERROR_RATE allows."""
+        """Return the error that stops the run if more URLs failed recently than MAX_ERROR_RATE allows."""
         rate = self.accounting.tally.error_rate
         if rate <= self.settings.max_error_rate:
             return None
@@ -193,7 +193,7 @@ class Run:
         )
 
     def _note(self, executor: Executor, stopping: bool) -> str:
-        """Return what is to be known of this moment: what is waited for, which side limits."""
+        """Return a note on the current state: what the run waits for, which endpoint limits it."""
         if stopping:
             return f"stopping, {executor.in_flight().uploads} uploads in flight"
         again = f"second pass, {self.accounting.to_do_again:,} left" if self.accounting.to_do_again else ""
@@ -210,12 +210,12 @@ class Run:
             time.sleep(TICK)
 
 
-# --- who runs the transfers, and what they share ---
+# --- what runs the transfers, and what the workers share ---
 
 
 @contextmanager
 def executor(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int) -> Iterator[Executor]:
-    """Contact the destination, find out what it checks, and give the executor; raise FatalError.
+    """Contact the destination, find out what it checks, and return the executor; raise FatalError.
 
     All workers share the pooled connections to the CDN and to the bucket, the one destination and the ledger,
     which appends under its own lock.
@@ -288,7 +288,7 @@ def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Names
 
 
 def commands() -> dict[str, ModuleType]:
-    """Return the commands that are no run: the module of each, by its option."""
+    """Return the commands other than a run: the module of each, by its option."""
     # Worker processes import this script too, and need none of them.
     from cdn2s3.commands import adopt, check, create_bucket, plan, sample
 
@@ -301,7 +301,7 @@ def command_of(arguments: argparse.Namespace) -> ModuleType | None:
 
 
 def cause(text: str) -> str:
-    """Return the name of a cause; empty, which stands for all, as it is."""
+    """Return the name of a cause; empty, which means all, unchanged."""
     if text and text not in CAUSES:
         raise argparse.ArgumentTypeError(
             f"{text!r} isn't a cause of failure; choose from {', '.join(CAUSES)}"

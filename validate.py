@@ -1,17 +1,17 @@
-"""Phase 2: prove that nothing is missing in the bucket and that nothing differs.
+"""Phase 2: prove that nothing in the bucket is missing or different.
 
     python validate.py                        list the bucket, compare, check 100 images byte for byte
     python validate.py --spot-check 1000      check more of them
 
 Writes missing.txt, mismatched.txt, unexpected.txt (migrate.py --redo takes the first two) and
-validation_report.html and .json (docs/reports.md). The settings stand in migration.env.
+validation_report.html and .json (docs/reports.md). The settings are in migration.env.
 """
 
 from __future__ import annotations
 
 from cdn2s3 import bootstrap
 
-bootstrap.start()  # before the other imports: it says which packages are missing
+bootstrap.start()  # before the other imports: it reports which packages are missing
 
 # isort: split
 import argparse
@@ -75,9 +75,9 @@ from cdn2s3.validation.summary import summary
 log = logging.getLogger("validate")
 
 LOCK = "validation.lock"
-WORKERS = 16  # for HEAD and the spot check: a validation is no load test
-MOST_LOOKS = 1000  # keys that are asked for one by one before they are called missing
-UNANSWERED_LIMIT = 2 * WORKERS  # spot checks in a row without an answer: that side is away
+WORKERS = 16  # for HEAD and the spot check: a validation is not a load test
+MOST_LOOKS = 1000  # keys that are looked up one by one before they count as missing
+UNANSWERED_LIMIT = 2 * WORKERS  # spot checks in a row without a response: the CDN or the bucket is down
 
 
 @ending_in_the_log
@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
-    """Validate, write the reports, say the verdict; return the exit code."""
+    """Validate, write the reports, print the verdict; return the exit code."""
     began = time.time()
     json_path, page_path = report_paths(settings, arguments)
     refuse_to_start(settings)
@@ -126,7 +126,7 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     try:
         findings, counts = validation.go()
     except UsageError:
-        raise  # nothing was contacted, nothing is to be told of the bucket
+        raise  # nothing was contacted, so there is nothing to report about the bucket
     except FatalError as error:
         write_or_say(findings_module.stopped(settings, rerun_hint.with_env_file(str(error)), error.exit_code))
         raise
@@ -234,7 +234,7 @@ class Validation:
     # --- the bucket, key by key ---
 
     def _list(self) -> None:
-        """Compare every object that the listing shows; raise FatalError unless it comes to a proper end."""
+        """Compare every object in the listing; raise FatalError unless the listing ends properly."""
         log.info("listing %s", self.destination.describe())
         ignored = self.destination.probe_key
         total = self.expected.counts().urls
@@ -246,7 +246,7 @@ class Validation:
                     self._take(found)
 
     def _take(self, found: Found) -> None:
-        """Compare one object with what is recorded of its key, and write it down where it does not fit."""
+        """Compare one object with the record of its key, and write it to a file if it does not match."""
         number = self.expected.see(found)
         if number is None:
             self.findings.add_unexpected(found)
@@ -263,7 +263,7 @@ class Validation:
         self.mismatched_file.write(encode(row))
 
     def _look_again(self) -> None:
-        """Ask with HEAD for keys that the listing does not show, before they are called missing."""
+        """Look up with HEAD the keys that are not in the listing, before they count as missing."""
         wanted = self.expected.absent(MOST_LOOKS)
         rows = (row for number, row in self.expected.missing() if number in wanted)
         stop = threading.Event()
@@ -303,7 +303,7 @@ class Validation:
     # --- a few images, byte by byte ---
 
     def _check_spots(self, adapter: PooledAdapter) -> None:
-        """Compare some images of both sides; what differs or is gone is a mismatch or missing from now on."""
+        """Compare some images of CDN and bucket; those that differ or are gone count as mismatched or missing."""
         if not self.spot.asked:
             return
         log.info("spot check of %s images, seed %d", f"{self.spot.asked:,}", self.spot.seed)
@@ -348,7 +348,7 @@ class Validation:
 
 
 def _said_by_migrate(*what: str) -> None:
-    """Do nothing: missing.txt names malformed lines and collisions, migrate.py says why they are."""
+    """Do nothing: missing.txt lists malformed lines and collisions, and migrate.py explains them."""
 
 
 # --- the command line ---

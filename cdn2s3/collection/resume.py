@@ -132,7 +132,7 @@ def begin_afresh(settings: CollectionSettings, position: Position) -> Checkpoint
     for path in _lists(settings):
         if _has_bytes(path):
             raise UsageError(
-                f"{path} is there, but no checkpoint {settings.checkpoint_file} that records its progress. "
+                f"{path} exists, but no checkpoint {settings.checkpoint_file} that records its progress. "
                 "Put the checkpoint back, move the file away, or start over with "
                 "`python collect_urls.py --restart` (which keeps the file as *.bak)."
             )

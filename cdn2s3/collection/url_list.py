@@ -151,7 +151,7 @@ class UrlList:
         return ""
 
     def save_is_due(self) -> bool:
-        """Tell whether CHECKPOINT_INTERVAL URLs or CHECKPOINT_SECONDS have passed since the last save."""
+        """Return whether CHECKPOINT_INTERVAL URLs or CHECKPOINT_SECONDS have passed since the last save."""
         return (
             self.counts.urls - self._saved_urls >= self._settings.checkpoint_interval
             or time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS

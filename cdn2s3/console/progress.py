@@ -218,7 +218,7 @@ Line = TypeVar("Line")
 def log_progress(
     step: str, placed: Iterable[tuple[int, Line]], end: int, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[tuple[int, Line]]:
-    """Yield placed, pairs of a place and what is there, and log the progress of the step every few seconds.
+    """Yield placed, pairs of a place and its content, and log the progress of the step every few seconds.
 
     Places go from 0 to end, in whatever unit: bytes of a file, or numbers of its lines.
     """

@@ -1,6 +1,6 @@
-"""What a destination is: images are stored there once, whole, and never over something else.
+"""The contract of a destination: images are stored once, completely, and never over something else.
 
-s3/ and local_folder.py implement Destination; factory.py opens the one that the settings name.
+s3/ and local_folder.py implement Destination; factory.py opens the one that the settings select.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class Found(NamedTuple):
 
     key: str
     size: int  # bytes
-    etag: str  # without quotes; "" where the store gives none
+    etag: str  # without quotes; "" if the store returns none
 
 
 class ReadRefused(Exception):
-    """Tell that we may not look at an object.
+    """We may not read an object.
 
-    On S3, without s3:ListBucket, that is also the answer for a key where nothing is. remedy is one imperative
+    On S3, without s3:ListBucket, that is also the response for a missing object. remedy is one imperative
     clause.
     """
 
@@ -56,7 +56,7 @@ class ObjectBody(Protocol):
 
     @property
     def etag(self) -> str:
-        """The object's ETag, without quotes; may be asked for after the bytes were read."""
+        """The object's ETag, without quotes; available after the bytes were read."""
 
     def read_into(self, block: memoryview) -> int:
         """Read into block and return how many bytes; 0 at the end. Raise TransientError, Cancelled or FatalError."""
@@ -72,7 +72,7 @@ class Upload(Protocol):
         """
 
     def give_up(self) -> None:
-        """Take back what a failed attempt of ours may have left; never raises."""
+        """Remove what a failed attempt of ours may have left; never raises."""
 
 
 class Destination(Protocol):
@@ -83,7 +83,7 @@ class Destination(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is, in one word for messages: bucket or folder."""
+        """The kind, as one word for messages: bucket or folder."""
 
     @property
     def probe_key(self) -> str:
@@ -91,23 +91,23 @@ class Destination(Protocol):
 
     @property
     def endpoint(self) -> str:
-        """The address that answers, for reports; "" where there is none."""
+        """The address that responds, for reports; "" if there is none."""
 
     @property
     def integrity(self) -> str:
-        """What images must carry, md5 or crc32; after prepare()."""
+        """The digest that images must have, md5 or crc32; after prepare()."""
 
     def describe(self) -> str:
-        """Return where images go, as a person would write it: `s3://bucket/prefix`, or a folder."""
+        """Return where images go, for people: `s3://bucket/prefix`, or a folder."""
 
     def prepare(self) -> None:
         """Find out what the destination proves, once, from the main thread, before the first upload.
 
-        Take as many attempts as MAX_RETRIES allows. Raise FatalError when it does not answer, or refuses us.
+        Make as many attempts as MAX_RETRIES allows. Raise FatalError when it does not respond, or refuses us.
         """
 
     def log_capabilities(self) -> None:
-        """Log what the destination lacks and what that costs; after prepare().
+        """Log what the destination lacks and what that means; after prepare().
 
         Raise FatalError where an existing object could be overwritten unseen.
         """
@@ -130,18 +130,18 @@ class Destination(Protocol):
         """
 
     def is_up(self) -> bool:
-        """Tell whether the destination takes a small object now: one short attempt.
+        """Return whether the destination accepts a small object now: one short attempt.
 
         Raise FatalError where waiting would not help; never TransientError.
         """
 
-    # --- looking
+    # --- reading
 
     def head(self, key: str, deadline: Deadline) -> Found | None:
         """Return what is at key, None when nothing is; raise ReadRefused, TransientError or FatalError."""
 
     def read(self, key: str, deadline: Deadline) -> AbstractContextManager[ObjectBody | None]:
-        """Give the object at key to read, None when nothing is there.
+        """Yield the object at key to read, None if there is none.
 
         Entering it, or read_into(), raises ReadRefused, PermanentError, TransientError, Cancelled or FatalError.
         """
@@ -155,19 +155,19 @@ class Destination(Protocol):
     def list_pages(self) -> Iterator[list[Found]]:
         """Yield all objects under DESTINATION_PREFIX in pages, sorted by the UTF-8 bytes of their keys.
 
-        For one thread. Raise FatalError unless it comes to a proper end: a list cut short is never the whole.
+        For one thread. Raise FatalError unless the listing ends properly: a truncated list never counts as complete.
         """
 
     # --- removing
 
     def delete(self, key: str, deadline: Deadline) -> bool:
-        """Delete the object at key, or find none there; return False when that is refused.
+        """Delete the object at key, if there is one; return False when that is refused.
 
         Raise TransientError, PermanentError or FatalError.
         """
 
     def close(self) -> None:
-        """Take away what is_up() has left, at the end of a run; never raises."""
+        """Remove what is_up() has left, at the end of a run; never raises."""
 
 
 def hash_all(parts: Iterator[memoryview]) -> Content:

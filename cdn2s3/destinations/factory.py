@@ -1,4 +1,4 @@
-"""Open the destination that the settings name."""
+"""The factory of destinations: opens the one that the settings select."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def open_destination(
 ) -> Destination:
     """Return the destination of settings, which sends its requests over adapter.
 
-    known is what handover() of the run's first process gave: then prepare() is done. Raise FatalError.
+    known is what handover() of the run's first process returned: then prepare() is done. Raise FatalError.
     """
     if settings.destination == "local":
         return open_folder(settings)

@@ -1,4 +1,4 @@
-"""Files below one folder, named by keys: written whole, never replaced unasked, never outside that folder.
+"""Files below one folder, named by keys: written atomically, never replaced unasked, never outside that folder.
 
 Each folder of a key is opened in the one before it, and no symbolic link is followed: so no key, and nobody who
 puts a link there, leads out of the root. What a file system cannot hold as the key says is refused (KeyNotHeld).
@@ -33,11 +33,11 @@ _NO_RENAMEAT2 = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPN
 
 
 class KeyNotHeld(Exception):
-    """Tell why no file below the root can have this key."""
+    """No file below the root can have this key."""
 
 
 class NotOffered(Exception):
-    """Tell that the file system can give a file its name only by replacing what has it."""
+    """The file system can give a file its name only by replacing an existing one."""
 
 
 class TemporaryFile:
@@ -141,7 +141,7 @@ class LocalFiles:
         return replace
 
     def remove_leftovers(self) -> int:
-        """Remove temporary files that no process is writing any more, as after kill -9; return how many."""
+        """Remove temporary files that no process is still writing,  as after kill -9; return how many."""
         removed = 0
         try:
             folder = os.open(TEMPORARY, _FOLDER, dir_fd=self._root)
@@ -356,7 +356,7 @@ def _regular(folder: int, name: bytes) -> os.stat_result | None:
 
 
 def _is_exact(folder: int, name: bytes) -> bool:
-    """Tell whether what name opens in folder has that name, and not one that only the file system takes for it."""
+    """Return whether what name opens in folder really has that name, not one that the file system treats as equal."""
     here = os.stat(name, dir_fd=folder, follow_symlinks=False)
     text = _as_text(name)
     forms = {text.swapcase(), *(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))}
@@ -368,7 +368,7 @@ def _is_exact(folder: int, name: bytes) -> bool:
 
 
 def _sorted_names(folder: int, is_root: bool) -> Iterator[bytes]:
-    """Return the names in folder as they stand in keys: a folder with its slash, which is where it is sorted."""
+    """Return the names in folder as they appear in keys: a folder with its slash, which determines its order."""
     names, others = [], 0
     with os.scandir(folder) as entries:
         for entry in entries:

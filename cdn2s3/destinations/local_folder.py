@@ -85,7 +85,7 @@ class LocalFolder:
             log.info("%d temporary files of an earlier run removed", removed)
 
     def _protects(self) -> bool:
-        """Tell whether a second file does not get the name of the first; another run may disturb that."""
+        """Return whether a second file is refused the name of the first; another run may disturb that."""
         self.files.delete(self.probe_key)
         protects = self._put_probe() and not self._put_probe()
         self.files.delete(self.probe_key)
@@ -98,7 +98,7 @@ class LocalFolder:
             return self.files.place(file, self.probe_key, replace=False)
 
     def log_capabilities(self) -> None:
-        """Do nothing: a file system without what a run needs was refused by prepare()."""
+        """Do nothing: prepare() refuses a file system that lacks what a run needs."""
 
     def handover(self) -> None:
         """Return None: another process opens the folder itself."""
@@ -156,7 +156,7 @@ class LocalFolder:
             return False
         return True
 
-    # --- looking
+    # --- reading
 
     def head(self, key: str, deadline: Deadline) -> Found | None:
         """Return what is at key; its ETag is from its bytes."""
@@ -186,7 +186,7 @@ class LocalFolder:
                         page = []
         except (PermanentError, TransientError) as error:
             raise FatalError(
-                f"could not list LOCAL_ROOT {self._root}: {error.message}. Nothing is known about what is there or "
+                f"could not list LOCAL_ROOT {self._root}: {error.message}. Nothing is known about what exists or is "
                 "missing: check the disk, then run it again."
             ) from error
         yield page

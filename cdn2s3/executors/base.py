@@ -1,4 +1,4 @@
-"""What an executor is, the queue that feeds its workers, and what is in flight at a moment."""
+"""The contract of an executor, the queue that feeds its workers, and the transfers in flight."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from cdn2s3.transfer.outcome import Done
 TICK = 0.05  # seconds between two looks at what the workers have done
 
 _SHOWN = 3  # of the slowest
-_SLOW = 5.0  # seconds after which a transfer is worth a word
+_SLOW = 5.0  # seconds after which a transfer is reported as slow
 
 
 class Executor(Protocol):
     """What runs the transfers of a run: the threads of this process, or those of several."""
 
     def run(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
-        """Move tasks; yield what is done and recorded every TICK, also when it is nothing.
+        """Move tasks; yield what is done and recorded every TICK, even if that is nothing.
 
         Called from the main thread, once a pass. Raise FatalError after all workers have ended. When the
         generator is closed, it lets all workers end.
         """
 
     def stop(self) -> None:
-        """Let no worker begin anything more; downloads are dropped, uploads end."""
+        """Let no worker start anything else; downloads are dropped, uploads end."""
 
     def note(self) -> str:
-        """Return what holds the run back at this moment, "" for nothing."""
+        """Return what limits the run at the moment, "" for nothing."""
 
     def in_flight(self) -> InFlight:
-        """Return what is on its way at this moment."""
+        """Return what is in flight at the moment."""
 
 
 class TaskQueue:
@@ -68,30 +68,30 @@ class TaskQueue:
             self._changed.notify(len(tasks))
 
     def close(self) -> None:
-        """Let the queue end when it has nothing more."""
+        """Close the queue: it ends when it is empty."""
         with self._changed:
             self._is_open = False
             self._changed.notify_all()
 
     @property
     def has_more(self) -> bool:
-        """Tell whether something has been requeued that nobody has taken yet."""
+        """Return whether something has been requeued that nobody has taken yet."""
         return bool(self._requeued)
 
 
 class InFlight(NamedTuple):
-    """What is on its way at this moment."""
+    """What is in flight at the moment."""
 
-    uploads: int = 0  # attempts that the bucket is at
+    uploads: int = 0  # uploads in flight
     slowest: tuple[tuple[float, str], ...] = ()  # seconds and URL of those over _SLOW, the slowest first
 
     def __str__(self) -> str:
-        """Say which transfers are slow, "" for none."""
+        """Return the slow transfers as text, "" for none."""
         return ", ".join(f"{seconds:.0f} s {_name(url)}" for seconds, url in self.slowest)
 
 
 def together(parts: Iterable[InFlight]) -> InFlight:
-    """Add up what is on its way in several processes."""
+    """Add up what is in flight in several processes."""
     parts = list(parts)
     slowest = sorted((one for part in parts for one in part.slowest), reverse=True)
     return InFlight(sum(part.uploads for part in parts), tuple(slowest[:_SHOWN]))
@@ -119,6 +119,6 @@ class TransferTimes:
 
 
 def _name(url: str) -> str:
-    """Return the end of a URL's path, which tells images apart."""
+    """Return the end of a URL's path, which distinguishes images."""
     path = url.partition("?")[0].partition("#")[0]
     return "/".join(path.rstrip("/").rsplit("/", 2)[-2:])

@@ -1,7 +1,7 @@
-"""PROCESSES above 1: the same work in several processes, which share nothing but the append-only files.
+"""The process executor (PROCESSES above 1): the same work in several processes, which share only the append-only files.
 
-The parent hands out tasks, adds up what is done and passes orders on; each process is fed as it goes, so one
-that dies leaves only what it was at, and a new one goes on with that.
+The parent hands out tasks, adds up what is done and passes on orders; each process gets tasks as it goes, so one
+that dies leaves only its current tasks, and a new one takes them over.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from cdn2s3.transfer.outcome import Done, Result
 log = logging.getLogger(__name__)
 
 _AHEAD = 4  # tasks handed to a process for each of its workers: a tick's worth and more
-_MOST_DEATHS = 10  # in one pass; then something is wrong that a new process does not mend
+_MOST_DEATHS = 10  # in one pass; then something is wrong that a new process does not fix
 _FORK_SAFE = multiprocessing.get_context("spawn")  # never fork after threads or clients exist
 
 
@@ -97,7 +97,7 @@ class ProcessPool:
         self._handles = [self._start(number) for number in range(self._count)]
 
     def equip(self, *arguments: Any) -> None:
-        """Let the processes, and those that replace them, begin with body(desk, stop, *arguments)."""
+        """Let the processes, and those that replace them, begin with body(channel, stop, *arguments)."""
         self._arguments = arguments
         for handle in self._handles:
             handle.send(arguments)
@@ -121,7 +121,7 @@ class ProcessPool:
         return handle
 
     def _heard(self, handle: WorkerHandle, queue: TaskQueue, begin: dict[str, int]) -> list[Done]:
-        """Take one report of a process; when it has ended, see to what it leaves behind."""
+        """Take one report of a process; if it has ended, handle what it leaves behind."""
         try:
             report: Report = handle.pipe.recv()
         except (EOFError, OSError):
@@ -139,7 +139,7 @@ class ProcessPool:
         return report.done
 
     def _is_news(self, handle: WorkerHandle, warning: str) -> bool:
-        """Tell whether no other process has given this warning as often: what meets all of them is said once."""
+        """Return whether no other process has given this warning as often: a warning common to all is logged once."""
         handle.warned[warning] += 1
         if handle.warned[warning] <= self._warned[warning]:
             return False
@@ -153,9 +153,9 @@ class ProcessPool:
         if not handle.at:
             return []
         recorded = self._recorded(handle.at, begin)
-        told = list(recorded.values())
+        reported = list(recorded.values())
         if self._stopping:
-            return told
+            return reported
         code = handle.process.exitcode or 0
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         self._deaths += 1
@@ -166,15 +166,15 @@ class ProcessPool:
                     "PROCESSES, then run it again."
                 )
             )
-            return told
+            return reported
         left = [task for url, task in handle.at.items() if url not in recorded]
         log.error("a worker process died (%s): a new one takes over its %d URLs", how, len(left))
         queue.requeue(*left)
         self._handles.append(self._start(handle.number))
-        return told
+        return reported
 
     def _recorded(self, at: dict[str, Task], begin: dict[str, int]) -> dict[str, Done]:
-        """Return what a dead process had recorded of the tasks at, and not told.
+        """Return what a dead process had recorded of its tasks, but not reported.
 
         The records do not say whether an object was already there: these count as stored anew.
         """
@@ -191,9 +191,9 @@ class ProcessPool:
         return found
 
     def _hand_out(self, queue: TaskQueue) -> None:
-        """Give each process enough to do; tell all that there is no more when nobody has anything left to do.
+        """Give each process enough to do; tell all of them when there is nothing left.
 
-        In turns, a task for each worker at a time: what does not suffice for all is shared. One that was told
+        In turns, a task for each worker at a time: if there is not enough for all, it is shared. One that was told
         the end takes nothing more: what a process leaves behind then is for the new one.
         """
         ahead = self._ahead if not self._stopping else 0
@@ -201,7 +201,9 @@ class ProcessPool:
         try:
             while takers:
                 takers = [m for m in takers if m.take(queue, min(self._workers, ahead - m.busy))]
-        except FatalError as error:  # the list cannot be read any more; what is on its way is heard still
+        except (
+            FatalError
+        ) as error:  # the list can no longer be read; reports of what is in flight still count
             self._stop_for(error)
         if not any(handle.busy for handle in self._handles):
             for handle in self._handles:
@@ -219,17 +221,17 @@ class ProcessPool:
             handle.send("stop")
 
     def note(self) -> str:
-        """Return what holds the processes back, "" for nothing."""
+        """Return what limits the processes, "" for nothing."""
         notes = {handle.note for handle in self._handles if handle.note}
         return "; ".join(sorted(notes)[:2])
 
     def in_flight(self) -> InFlight:
-        """Return what is on its way, as far as the processes have told."""
+        """Return what is in flight, as far as the processes have reported."""
         return together(handle.in_flight for handle in self._handles)
 
 
 class WorkerHandle:
-    """One process, as its parent sees it."""
+    """The parent's handle on one process."""
 
     def __init__(self, process: Any, pipe: multiprocessing.connection.Connection, number: int) -> None:
         self.process = process
@@ -244,7 +246,7 @@ class WorkerHandle:
 
     @property
     def busy(self) -> int:
-        """How many tasks the process has to do: those whose failure is in doubt wait for others."""
+        """How many tasks the process has to do, without those whose failure is deferred."""
         return len(self.at) - self.held
 
     def take(self, queue: TaskQueue, most: int) -> bool:
@@ -256,7 +258,7 @@ class WorkerHandle:
         return bool(tasks)
 
     def wait_for_end(self) -> None:
-        """Wait until the process has ended; what it still tells is heard, or it would wait for a listener."""
+        """Wait until the process has ended, reading its last reports, since it would otherwise block."""
         while True:
             try:
                 self.pipe.recv()

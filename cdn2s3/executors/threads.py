@@ -1,6 +1,6 @@
 """The thread executor: the workers of one process, fed one URL at a time.
 
-A worker records a success itself; a failure is recorded by the main thread, once it is certain whose fault it was.
+A worker records a success itself; the main thread records a failure, once it is attributed.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class ThreadExecutor:
             _raise_what_ended(worker)
 
     def _endpoints_probed(self) -> Iterator[list[Done]]:
-        """Probe the endpoints that the last failures leave in doubt, once each; yield nothing every TICK meanwhile."""
+        """Probe the endpoints that the last failures leave in doubt, once each; meanwhile yield nothing every TICK."""
         in_doubt = self._attribution.endpoints_in_doubt()
         with ThreadPoolExecutor(len(self._transfer.endpoints), thread_name_prefix="probe") as pool:
             asked = [pool.submit(_unless_stopped, endpoint.probe_now) for endpoint in in_doubt]
@@ -95,7 +95,7 @@ class ThreadExecutor:
             _raise_what_ended(future)
 
     def _work(self, queue: TaskQueue) -> None:
-        """Be a worker: move one URL after the other until there is none, or the run is stopped."""
+        """Run a worker: move one URL after the other until there is none, or the run is stopped."""
         for task in queue:
             self._times.begin(task.url)
             try:
@@ -145,7 +145,7 @@ class ThreadExecutor:
 
     @property
     def deferred(self) -> int:
-        """How many failures wait until it is known whose fault they were."""
+        """How many failures are deferred."""
         return len(self._attribution)
 
 

@@ -1,4 +1,4 @@
-"""A worker process as it sees itself: where its tasks come from, what it reports, its share of the run."""
+"""The child's side of a worker process: its channel to the parent, its reports, its share of the run."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from cdn2s3.transfer.wiring import equip
 
 
 class Report(NamedTuple):
-    """What a process tells its parent."""
+    """A report of a process to its parent."""
 
     done: list[Done]
-    note: str  # what holds it back, "" for nothing
+    note: str  # what limits it, "" for nothing
     records: list[tuple[int, str]]  # log records: level and message
     in_flight: InFlight = InFlight()
-    held: int = 0  # tasks whose failure is in doubt: not reported, and nobody is at work on them
+    held: int = 0  # tasks whose failure is deferred: not reported, and nobody is working on them
     error: tuple[str, int] | None = None  # message and exit code of what stopped it
 
 
 class WorkerChannel:
-    """Where a process gets its tasks and hands in what is done; made in the child's main thread."""
+    """The channel through which a process gets tasks and reports results; created in the child's main thread."""
 
     def __init__(
         self, pipe: multiprocessing.connection.Connection, stop: threading.Event, number: int
@@ -65,11 +65,11 @@ class WorkerChannel:
                 self.queue.close()
 
     def report(self, done: list[Done], note: str, in_flight: InFlight, held: int) -> None:
-        """Tell the parent what is done, what holds us back, what is on its way, how many failures are in doubt."""
+        """Report to the parent what is done, what limits us, what is in flight, how many failures are deferred."""
         self._send(Report(done, note, [], in_flight, held))
 
     def give_up(self, error: FatalError) -> None:
-        """Tell the parent what stops us."""
+        """Report to the parent what stops us."""
         self._send(Report([], "", [], error=(str(error), error.exit_code)))
 
     def _send(self, report: Report) -> None:
@@ -105,7 +105,7 @@ def _kept(handle: Any) -> InheritedFd:
 def in_child(
     pipe: multiprocessing.connection.Connection, lock: InheritedFd, body: Callable[..., None], number: int
 ) -> None:
-    """Run body in a new process. Signals are the parent's business: it passes the order on."""
+    """Run body in a new process. The parent handles signals and passes on the order to stop."""
     for ignored in STOPPING:
         signal.signal(ignored, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
@@ -129,7 +129,7 @@ _LEAST_WORKERS = 16  # of a process that PROCESSES=auto starts; fewer do not fil
 
 
 def cores_of(share: Share, usable: list[int]) -> set[int]:
-    """Return share's part of the cores usable: all of them where they cannot be divided evenly.
+    """Return share's part of the usable cores: all of them if they cannot be divided evenly.
 
     Every of-th one: on an EC2 instance the two halves of a hyperthreaded core are numbered half of all
     apart, and one process gets both where that divides evenly too.
@@ -138,16 +138,16 @@ def cores_of(share: Share, usable: list[int]) -> set[int]:
 
 
 def keep_to_its_cores(share: Share) -> None:
-    """Let the threads that are started from now on run on share's cores alone, where Linux allows it.
+    """Pin the threads that are started from now on to share's cores, if Linux allows it.
 
     Pinning keeps the GIL from bouncing between cores. Measured with two processes on two cores, the servers
-    there too, medians of 3: 14 to 22 % more files a second.
+    there too, medians of 3: 14 to 22% more files per second.
     """
     if share.of == 1 or not hasattr(os, "sched_setaffinity"):
         return
     try:
         os.sched_setaffinity(0, cores_of(share, usable_cores()))
-    except OSError as error:  # a container's rules: it costs speed only
+    except OSError as error:  # a container's rules: this only costs speed
         log.debug("cannot pin this process to its cores: %s", error)
 
 
@@ -159,7 +159,7 @@ def usable_cores() -> list[int]:
 
 
 def process_count(settings: MigrationSettings) -> int:
-    """Return how many processes PROCESSES asks for; auto is one a core, with 16 workers each at least."""
+    """Return how many processes PROCESSES asks for; auto is one per core, with 16 workers each at least."""
     if settings.processes == "auto":
         return max(1, min(len(usable_cores()), settings.concurrency // _LEAST_WORKERS))
     return min(int(settings.processes), settings.concurrency)
@@ -172,9 +172,9 @@ def run_share(
     known: object,
     count: int,
 ) -> None:
-    """Be one of count processes: move what channel hands out, with this process's share of the workers.
+    """Run as one of count processes: move what channel hands out, with this process's share of the workers.
 
-    known is what the run's first process knows of the destination.
+    known is what the run's first process knows about the destination.
     """
     set_level(settings.log_level)
     part = Share(channel.number, count)

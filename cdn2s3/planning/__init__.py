@@ -1,4 +1,4 @@
-"""Before a byte moves: the status of each line of urls.txt, key collisions, what a run does, takes and costs.
+"""Planning, before a byte moves: the status of each line of urls.txt, key collisions, the run plan, time and cost.
 
 May import state, cdn, destinations and below. Begin with run_plan.py.
 """

@@ -1,4 +1,4 @@
-"""Different URLs with one key: all of them on file, a few of them shown, and what ends them."""
+"""Collisions, different URLs with one key: a file of all of them, a few to show, and the settings that end them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Collision(NamedTuple):
 
 @contextmanager
 def collisions_file(path: Path) -> Iterator[OnCollision]:
-    """Give what writes a collision to path; without any, path is removed."""
+    """Yield a function that writes a collision to path; without any, path is removed."""
     any_found = False
     with replacing(path) as file:
 
@@ -48,9 +48,9 @@ def collisions_file(path: Path) -> Iterator[OnCollision]:
 def collisions_text(
     settings: MigrationSettings, count: int, shown: list[Collision], file: Path | None = None
 ) -> list[str]:
-    """Return the lines a person needs to end count collisions; the settings stand so that they can be pasted.
+    """Return the lines that show how to end count collisions, with settings that can be pasted.
 
-    shown are some of the collisions, file is where all of them stand, if anywhere.
+    shown are some of the collisions; file lists all of them, if there is one.
     """
     lines = [
         f"{count:,} URLs would overwrite another one: different URLs with the same key. Nothing was moved."
@@ -100,7 +100,7 @@ log = logging.getLogger(__name__)
 
 
 def warn_of_naming(settings: MigrationSettings, work: UrlSurvey) -> None:
-    """Warn of settings that are allowed, and give keys that hardly anybody wants."""
+    """Warn of settings that are allowed, but give keys that hardly anybody wants."""
     prefix, strip = settings.destination_prefix, settings.strip_path_prefix
     if prefix and not prefix.endswith("/"):
         log.warning(

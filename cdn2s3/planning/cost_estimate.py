@@ -1,6 +1,6 @@
-"""What a migration will take: bytes, hours and dollars, from counts and a few measured or assumed figures. Pure.
+"""The cost estimate of a migration: bytes, hours and dollars, from counts and a few measured or assumed figures. Pure.
 
-Nothing here is a promise. Each figure comes with where it comes from, so that a person can doubt the right one.
+Nothing here is a promise. Each figure has its source, so that people can question the right one.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from cdn2s3.errors import UsageError
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state.files import cannot_read
 
-ASSUMED_BYTES = 390_000  # of an image, where the CDN cannot be asked
-ASSUMED_MBPS = 1250.0  # megabits a second: half of what a c5.2xlarge sustains (2.5 Gbit/s)
-ASSUMED_SECONDS = 0.25  # a worker needs for one transfer when nothing limits: CDN, S3 and what lies between
-PREFIX_PUTS = 3500  # PUT/s that S3 takes under one prefix before it answers 503 SlowDown and splits it
+ASSUMED_BYTES = 390_000  # of an image, if the CDN does not respond
+ASSUMED_MBPS = 1250.0  # megabits per second: half of what a c5.2xlarge sustains (2.5 Gbit/s)
+ASSUMED_SECONDS = 0.25  # per transfer of a worker when nothing limits it: CDN, S3 and the network between
+PREFIX_PUTS = 3500  # PUT/s that S3 accepts under one prefix before it answers 503 SlowDown and splits it
 PRICES_FILE = "prices.json"
 
 _GB = 1e9  # AWS bills storage by 2^30 bytes; the 7% are within what is estimated here
-_RATE_MEANS_SOMETHING = (100, 1.0)  # files and seconds that a run must have had for its rate to count
+_RATE_MEANS_SOMETHING = (100, 1.0)  # fewest files and seconds of a run whose rate counts
 
 
 @dataclasses.dataclass(frozen=True)
 class Prices:
     """Dollars, without tax. Any of them can be set in prices.json in the current folder.
 
-    Compared in 2026-11 with what others quote of these lists (for us-east-1 and us-east-2, which cost the same).
+    Compared in 2026-11 with what others quote from these lists (for us-east-1 and us-east-2, which cost the same).
     """
 
     date: str = "2025-11"  # of the price lists
@@ -59,26 +59,26 @@ class Sizes(NamedTuple):
     """How large an image is on average."""
 
     mean: float  # bytes
-    source: str  # one clause: where that comes from
+    source: str  # one clause: its source
 
 
 class Rate(NamedTuple):
     """How fast images move."""
 
     files_per_second: float
-    source: str  # one clause: where that comes from
+    source: str  # one clause: its source
 
 
 class Estimate(NamedTuple):
     """What moving a number of files will take."""
 
     files: int
-    size: float  # bytes in all
+    size: float  # total bytes
     seconds: float
     puts: float  # dollars, once
     machine: float  # dollars, once
-    storage: float  # dollars a month
-    nat: float  # dollars, once, only where uploads pass a NAT gateway
+    storage: float  # dollars per month
+    nat: float  # dollars, once, only if uploads go through a NAT gateway
 
     @property
     def once(self) -> float:
@@ -89,7 +89,7 @@ class Estimate(NamedTuple):
 def prices(path: Path, storage_class: str = "") -> Prices:
     """Return the table, with the class's own prices, then what the JSON object in path sets (if it exists).
 
-    Raise UsageError for a file that is no such object.
+    Raise UsageError for any other content.
     """
     table = Prices()
     if storage_class in CLASS_PRICES:
@@ -131,7 +131,7 @@ def _is_price(value: Any) -> bool:
 
 
 def sizes(measured: Sequence[int], asked: int, why_not: str = "") -> Sizes:
-    """Return the mean size after asked HEADs of which measured told a size; why_not: why none did."""
+    """Return the mean size after asked HEADs, of which measured are the sizes; why_not: why there are none."""
     if not measured:
         return Sizes(ASSUMED_BYTES, f"assumed: {why_not or 'no HEAD response had a size'}")
     mean = sum(measured) / len(measured)
@@ -144,13 +144,13 @@ def sizes(measured: Sequence[int], asked: int, why_not: str = "") -> Sizes:
 
 
 def measured_rate(report: Path) -> Rate | None:
-    """Return the rate of the run that report (migration_report.json) tells of; None when it means nothing."""
+    """Return the rate of the run in report (migration_report.json); None if it is meaningless."""
     try:
         content = json.loads(report.read_bytes())
         stored = int(content["run"]["stored"])
         seconds, began = float(content["seconds"]), str(content["began_at"])
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # none yet, or no report of ours: there is nothing to learn from it
+        return None  # none yet, or not one of our reports
     if stored < _RATE_MEANS_SOMETHING[0] or seconds < _RATE_MEANS_SOMETHING[1]:
         return None
     return Rate(stored / seconds, f"measured: the run of {began}")
@@ -189,5 +189,5 @@ def estimate(files: int, mean: float, files_per_second: float, table: Prices) ->
 
 
 def dollars(amount: float) -> str:
-    """Return dollars as text; under a cent it says so."""
+    """Return dollars as text, "under $0.01" for less than a cent."""
     return "under $0.01" if 0 < amount < 0.01 else f"${amount:,.2f}"

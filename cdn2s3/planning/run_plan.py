@@ -1,4 +1,4 @@
-"""What one run of migrate.py has to do: its input looked through, before anything is contacted."""
+"""The plan of one run of migrate.py, made from its input before anything is contacted."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class RunPlan:
     malformed: list[tuple[str, str]]  # the first such lines, each with what is wrong
     collisions: list[Collision]  # the first ones
     todo: int = 0  # URLs that the run will try
-    # What failed_transfers.txt holds when a run begins:
+    # The content of failed_transfers.txt when a run begins:
     failed_before: Fingerprints = dataclasses.field(default_factory=Fingerprints)  # its URLs
     failed_pending: int = 0  # how many of these are pending lines of the input
     failed_elsewhere: int = 0  # how many records there are besides, of URLs outside the input
 
     def text(self) -> str:
-        """Return in one line what there is and what this run does."""
+        """Return in one line the state of the input and what this run does."""
         work = self.work
         return (
             f"{work.lines:,} lines: {work.blank:,} blank, {work.duplicates:,} duplicates, "
@@ -61,7 +61,7 @@ class RunPlan:
         )
 
     def tasks(self) -> Iterator[Task]:
-        """Yield the URLs to try, in the order of the input; raise FatalError when it cannot be read any more."""
+        """Yield the URLs to try, in the order of the input; raise FatalError when it can no longer be read."""
         pending = itertools.islice(self.work.lines_with(LineStatus.PENDING), self.todo)
         return (Task(decode_line(line)) for _, line in pending)
 
@@ -71,7 +71,7 @@ def choose(
 ) -> Choice:
     """Return what --redo FILE, --retry-failed [CAUSE] ("" for all) and --limit N restrict a run to.
 
-    Raise UsageError where FILE cannot be read, or names no URL of the input.
+    Raise UsageError if FILE cannot be read, or has no URL of the input.
     """
     if redo is not None:
         urls = urls_of(redo, "--redo")
@@ -85,9 +85,9 @@ def choose(
 def plan_run(
     settings: MigrationSettings, keys: KeyMaker, choice: Choice, on_collision: OnCollision | None = None
 ) -> tuple[RunPlan, KeyIndex]:
-    """Look through the input, reading only; return the plan, and what has which key.
+    """Read the input; return the plan, and the key index.
 
-    The index takes memory: do not keep it for longer than it is needed. Warn of settings that are seldom meant.
+    The index takes memory: do not keep it longer than needed. Warn of settings that are rarely intended.
     Raise UsageError for input that cannot be used.
     """
     redone = choice.urls if choice.redo else None
@@ -127,7 +127,7 @@ def _leave_out(work: UrlSurvey, chosen: Fingerprints | None) -> int:
 def admitted_plan(settings: MigrationSettings, keys: KeyMaker, choice: Choice) -> tuple[RunPlan, KeyIndex]:
     """Return what plan_run returns; raise UsageError on collisions that are not allowed.
 
-    Writes collisions.txt where there are any.
+    Write collisions.txt if there are any.
     """
     path = settings.state_dir / COLLISIONS
     with collisions_file(path) as on_collision:
@@ -148,7 +148,7 @@ def admitted_plan(settings: MigrationSettings, keys: KeyMaker, choice: Choice) -
 def prepare_run(settings: MigrationSettings, keys: KeyMaker, choice: Choice, now: float) -> RunPlan:
     """Plan a run, and bring the state up to date with the plan: its destination, its records.
 
-    now is in seconds since the epoch. Raise UsageError for input that is not fit to run, before the state
+    now is in seconds since the epoch. Raise UsageError for unusable input, before the state
     changes; FatalError when the disk does not take it.
     """
     plan, index = admitted_plan(settings, keys, choice)
@@ -168,7 +168,7 @@ def _pending_urls(work: UrlSurvey) -> Fingerprints:
 
 
 def _update_failures(path: Path, plan: RunPlan, keys: KeyMaker, index: KeyIndex, now: float) -> None:
-    """Record malformed and colliding lines in path as failed, forget what is completed, count the rest."""
+    """Record malformed and colliding lines in path as failed, drop records of completed URLs, count the rest."""
     work, before = plan.work, plan.failed_before
 
     def is_completed(url: bytes) -> bool:
@@ -187,7 +187,7 @@ def _update_failures(path: Path, plan: RunPlan, keys: KeyMaker, index: KeyIndex,
 
 
 def _record_faults(keys: KeyMaker, work: UrlSurvey, path: Path, now: float) -> None:
-    """Append the malformed and the colliding lines to path as failed; older records of them give way."""
+    """Append the malformed and the colliding lines to path as failed, replacing older records of them."""
     file = AppendFile(path)
     try:
         for _, line in work.lines_with(LineStatus.MALFORMED):
@@ -228,12 +228,12 @@ def refuse_strangers(path: Path, chosen: Fingerprints, urls: Path) -> None:
 
 
 def forget_completed(state_dir: Path, urls: Fingerprints) -> int:
-    """Take the completed rows of urls away and return their number; the old file is kept as .bak."""
+    """Remove the completed rows of urls and return their number; the old file is kept as .bak."""
     path = state_dir / COMPLETED
     forgotten = 0
     if not path.exists():
         return 0
-    # the one named last is in its place first: no row is taken away that is not kept
+    # .bak is in place first: no row is removed without a backup
     with replacing(path) as file, replacing(path.with_name(COMPLETED + ".bak")) as backup:
         for line in whole_lines(path):
             backup.write(line + b"\n")
@@ -246,9 +246,9 @@ def forget_completed(state_dir: Path, urls: Fingerprints) -> int:
 
 @contextmanager
 def kept_input(settings: MigrationSettings) -> Iterator[MigrationSettings]:
-    """Give settings whose list of URLs stays as it is during the run, which knows its lines by their numbers.
+    """Yield settings whose list of URLs does not change during the run, which refers to lines by number.
 
-    That is a copy where SOURCE_URLS_FILE is this state's own failed_transfers.txt: a run writes that anew.
+    That is a copy if SOURCE_URLS_FILE is this state's own failed_transfers.txt, which a run rewrites.
     """
     urls, failed = settings.source_urls_file, settings.state_dir / FAILED
     try:

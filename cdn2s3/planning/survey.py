@@ -1,6 +1,6 @@
-"""What a run has to do: each line of urls.txt has one status, found out before a byte moves.
+"""The survey of urls.txt: the status of each line, found before a byte moves.
 
-Four million lines: a byte each for the status and the index of keys while they are found out, nothing else.
+Memory: one byte per line for the status, and the key index during the survey.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ log = logging.getLogger(__name__)
 _AHEAD = 1000  # records of completed.txt that are looked at before their turn: more than there are workers
 _HELD = 4 * _AHEAD
 
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how such a file begins
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how a UTF-16 file begins
 
 OnInvalidUrl = Callable[[str, str], None]  # url, why
 OnCollision = Callable[[str, str, str], None]  # key, first url, this url
 
 
 class RecordObserver(Protocol):
-    """What wants to know the records of completed.txt and whose they are."""
+    """An observer of the records of completed.txt and of the lines that they belong to."""
 
     def on_record(self, fields: list[bytes]) -> None:
-        """Take the fields of the next line, none where it is no record."""
+        """Take the fields of the next line, none if it isn't a record."""
 
     def on_done(self, record: int) -> None:
         """Take, for the next line of the input that is done, the number of the first record with its key."""
 
 
 class LineStatus(IntEnum):
-    """What a line of the input is to a run."""
+    """The status of an input line in a run."""
 
     PENDING = 0
-    DONE = 1  # completed before, under today's key
+    DONE = 1  # already completed, under its current key
     BLANK = 2
     DUPLICATE = 3  # the same URL is on an earlier line
     MALFORMED = 4
-    COLLISION = 5  # another URL has its key: that of an earlier line, or one completed before
+    COLLISION = 5  # another URL has its key: that of an earlier line, or a completed one
     NOT_CHOSEN = 6  # pending, but left out of this run
 
 
@@ -79,7 +79,7 @@ class UrlSurvey:
     def lines_with(self, status: LineStatus) -> Iterator[tuple[int, bytes]]:
         """Yield the number (from 0) and the text of each line whose status is status now.
 
-        Raise FatalError when the input cannot be read any more.
+        Raise FatalError when the input can no longer be read.
         """
         number = self.statuses.find(status)
         while number >= 0:
@@ -87,7 +87,7 @@ class UrlSurvey:
             number = self.statuses.find(status, number + 1)
 
     def line(self, number: int) -> bytes:
-        """Return the text of a line; raise FatalError when the input cannot be read any more."""
+        """Return the text of a line; raise FatalError when the input can no longer be read."""
         try:
             return self.urls[number]
         except OSError as error:
@@ -103,7 +103,7 @@ class CompletedBefore:
 
     lines: NumberedLines
     index: KeyIndex
-    unreadable: int = 0  # lines that are no records
+    unreadable: int = 0  # lines that are not records
     observer: RecordObserver | None = None
 
 
@@ -113,9 +113,9 @@ def completed_before(
     redone: Fingerprints | None = None,
     observer: RecordObserver | None = None,
 ) -> CompletedBefore:
-    """Return who has which key by the records of completed.txt, but for those of URLs in redone.
+    """Return the key index of the records of completed.txt, except those of URLs in redone.
 
-    A record counts only while its key is today's key of its URL. Say how many lines are no records.
+    A record counts only while its key is its URL's current key. Log how many lines are not records.
     """
     lines, index = numbered_records(path), KeyIndex()
     unreadable = 0
@@ -156,7 +156,7 @@ def survey(
     """Find out the status of each line of urls; report the malformed and the collisions as they are found.
 
     Lines without a record become owners of their keys in the index of completed. Raise UsageError when urls
-    cannot be read or holds no URL that may be fetched.
+    cannot be read or contains no valid URL.
     """
     work = UrlSurvey(numbered_input(urls))
     surveyor = _Surveyor(work, keys, completed, on_malformed, on_collision)
@@ -172,7 +172,7 @@ def survey(
 
 
 def _unfit(urls: Path, lines: int, url_prefix: str, malformed: tuple[str, InvalidUrl]) -> UsageError:
-    """Return the error for a list none of whose lines may be fetched: a setting is wrong, or the file."""
+    """Return the error for a list without a valid URL: a setting or the file is wrong."""
     with urls.open("rb") as file:
         head = file.read(64)
     if head.startswith(_UTF_16) or b"\0" in head:
@@ -296,7 +296,7 @@ class _Surveyor:
         return LineStatus.MALFORMED
 
     def _is_first(self, url: bytes) -> bool:
-        """Tell whether url has come as a good line, the first with its key."""
+        """Return whether url has appeared as a valid line, the first with its key."""
         try:
             number = self._index.line_with(self._keys.known(url)[0])
         except InvalidUrl:
@@ -316,7 +316,7 @@ class _Surveyor:
         return self._records[number].partition(b"\t")[0]
 
     def _fix_respelled(self) -> None:
-        """Make a duplicate of each malformed line whose record would name a good line that came later.
+        """Mark each malformed line as a duplicate if its record would name a valid line that came later.
 
         A record cannot hold every byte that a line can: `\\xe9.jpg` is recorded as `%E9.jpg`, which may itself
         be a line. The audit counts one record for each malformed line, so such a pair is one URL.

@@ -1,4 +1,4 @@
-"""What keeps a run going: retry with backoff, rate limits, the circuit breaker of each endpoint.
+"""Resilience: retry with backoff, rate limits, the circuit breaker of each endpoint.
 
 May import the ground floor only. Begin with retry.py, the one retry loop.
 """

@@ -1,4 +1,4 @@
-"""Circuit breaker: stop asking an endpoint that keeps failing, and find out when it works again."""
+"""The circuit breaker: stop using an endpoint that keeps failing, and find out when it works again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class CircuitState(Enum):
 
 
 class CircuitBreaker:
-    """Decide from the results of attempts whether an endpoint is asked at all.
+    """Decide from the results of attempts whether an endpoint is used at all.
 
     | state     | what is admitted | what ends it                                                             |
     |-----------|------------------|--------------------------------------------------------------------------|

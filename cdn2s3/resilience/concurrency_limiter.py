@@ -1,4 +1,4 @@
-"""How many attempts an endpoint gets at once: halved when it throttles, then raised step by step."""
+"""The concurrency limit of an endpoint: halved when it throttles, then raised step by step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ConcurrencyLimiter:
         return self.in_flight < self.limit
 
     def pause_left(self, now: float) -> float:
-        """Return the seconds for which nothing may begin, since the server asked for them; 0 or less: none."""
+        """Return the seconds for which nothing may begin, because the server asked for it; 0 or less: none."""
         return self._paused_until - now
 
     def succeeded(self) -> bool:

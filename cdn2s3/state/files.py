@@ -1,7 +1,7 @@
 """The only place that writes a state file: appending whole lines, replacing whole files, holding locks.
 
-Crash rules, for every file: a line is there whole or (only the last one, after a crash) torn; a replaced file
-is the old one or the new one. Files are created for their owner alone (0600). A write that fails stops the
+Crash rules, for every file: a line is complete or (only the last one, after a crash) torn; a replaced file
+is the old one or the new one. Only the owner can read the files (0600). A write that fails stops the
 run: what is not on disk has not happened.
 """
 
@@ -38,7 +38,7 @@ def cannot_read(path: Path, error: OSError, setting: str = "") -> UsageError:
 
 
 def size_of(path: Path) -> int:
-    """Return the size of path in bytes, 0 where it cannot be told."""
+    """Return the size of path in bytes, 0 if unknown."""
     try:
         return path.stat().st_size
     except OSError:
@@ -46,7 +46,7 @@ def size_of(path: Path) -> int:
 
 
 def cut_back(path: Path, length: int) -> int:
-    """Shorten path to length bytes, on disk; return how many bytes that took away.
+    """Truncate path to length bytes, on disk; return how many bytes that removed.
 
     A file that does not exist is 0 bytes long. Raise ValueError when path is shorter than length, FatalError
     when it cannot be shortened.
@@ -67,10 +67,10 @@ def cut_back(path: Path, length: int) -> int:
 class AppendFile:
     """Append whole lines to path: one write each, on disk within SYNC_SECONDS.
 
-    A torn last line (a crash left it) is cut off, and this is said: on opening, and before an append, because
+    A torn last line (left by a crash) is cut off and logged: on opening, and before an append, because
     another process that appends here may have been killed meanwhile. Threads and processes may append to one
     file at the same time: each write happens under a lock on the file, so that a short one (a full disk) can
-    be taken back without touching a neighbour's line.
+    be removed again without touching another writer's line.
     """
 
     def __init__(self, path: Path) -> None:
@@ -89,7 +89,7 @@ class AppendFile:
             raise cannot_write(path, error) from error
 
     def _write_whole(self, line: bytes) -> None:
-        """Cut off a torn tail and write line (b"": no more than that); raise OSError unless it is whole."""
+        """Cut off a torn tail and write line (b"": no more than that); raise OSError unless it is complete."""
         if self._fd == _CLOSED:
             raise OSError(errno.EBADF, "it is closed")
         fcntl.flock(self._fd, fcntl.LOCK_EX)
@@ -102,7 +102,7 @@ class AppendFile:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def _cut_torn_tail(self) -> int:
-        """Leave whole lines only; return the file's length. For the holder of the file's lock."""
+        """Keep only complete lines; return the file's length. For the holder of the file's lock."""
         size = os.fstat(self._fd).st_size
         if size == 0 or os.pread(self._fd, 1, size - 1) == b"\n":
             return size
@@ -112,7 +112,7 @@ class AppendFile:
         return whole
 
     def append(self, line: bytes) -> None:
-        """Write line, which ends in its only newline; raise FatalError unless it is written whole."""
+        """Write line, which ends in its only newline; raise FatalError unless it is written completely."""
         with self._lock:
             if self._sync_error is not None:
                 raise cannot_write(self.path, self._sync_error)
@@ -123,7 +123,7 @@ class AppendFile:
             self._unsynced = True
 
     def sync(self) -> None:
-        """Bring what was appended to the disk; a failure is raised by the next append."""
+        """Sync what was appended; the next append raises a failure."""
         if not self._unsynced:
             return
         self._unsynced = False
@@ -133,7 +133,7 @@ class AppendFile:
             self._sync_error = error
 
     def sync_now(self) -> None:
-        """Bring what was appended to the disk; raise FatalError unless all of it is there."""
+        """Sync what was appended; raise FatalError unless all of it is on disk."""
         self.sync()
         if self._sync_error is not None:
             raise cannot_write(self.path, self._sync_error)
@@ -148,7 +148,10 @@ class AppendFile:
             return
         self.sync()
         with self._lock:
-            fd, self._fd = self._fd, _CLOSED  # a late append fails, and reaches no file that got this number
+            fd, self._fd = (
+                self._fd,
+                _CLOSED,
+            )  # a late append fails, and cannot reach another file with this number
             os.close(fd)
         if self._sync_error is not None:
             raise cannot_write(self.path, self._sync_error)
@@ -156,7 +159,7 @@ class AppendFile:
 
 @contextmanager
 def synced_every_second(*files: AppendFile) -> Iterator[None]:
-    """Sync files from a thread of their own once a SYNC_SECONDS while the block runs, then close them all.
+    """Sync files from a separate thread every SYNC_SECONDS while the block runs, then close them all.
 
     Raise FatalError when one of them may lack its last lines on disk.
     """
@@ -179,7 +182,7 @@ def synced_every_second(*files: AppendFile) -> Iterator[None]:
 
 @contextmanager
 def held_lock(path: Path, holder: str) -> Iterator[int]:
-    """Hold the lock file path while the block runs; give its file descriptor.
+    """Hold the lock file path while the block runs; yield its file descriptor.
 
     Raise FatalError, naming the holder's PID, when somebody else holds it. The file itself is never replaced
     or removed, so a lock always means the same file; a crash frees it.

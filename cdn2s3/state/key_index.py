@@ -1,4 +1,4 @@
-"""Sets and tables of millions of lines in little memory, and the index of what has which key.
+"""Compact sets and tables of millions of lines, and the key index.
 
 A line is kept as 128 bits of BLAKE2b: the chance that any two of 4 million different lines look the same is
 2e-26. Four million lines take about 75 MB in Fingerprints, 90 MB in KeyIndex; about 600 MB in a set of str.
@@ -27,7 +27,7 @@ class _Entries:
         return self._count
 
     def _find(self, line: bytes) -> tuple[bytearray, int, bytes]:
-        """Return the bucket of line, where its entry begins there (-1: it has none), and what is kept of it."""
+        """Return the bucket of line, the offset of its entry (-1: none), and the stored part of its fingerprint."""
         digest = blake2b(line, digest_size=16).digest()
         place, rest = digest[0] << 8 | digest[1], digest[2:]
         bucket = self._buckets[place]
@@ -89,7 +89,7 @@ NEW = -1  # what has no owner yet
 
 # Flags in the last byte of a value in KeyIndex; the others are a number.
 _IS_LINE = 1  # the number is that of a line of the input; else that of a record
-_REVERSED = 2  # the URL that can be told from the key is completed
+_REVERSED = 2  # the URL that the key determines is completed
 _REPEATED = 4  # the key has several records
 
 # What KeyIndex notes of a record, unless that is the number of the line that has claimed it, plus _CLAIMED.
@@ -97,16 +97,16 @@ _CLOSED, _OPEN, _CLAIMED = range(3)
 
 
 class Owner(NamedTuple):
-    """What has a key."""
+    """The owner of a key."""
 
     is_line: bool  # True: a line of the input; False: a record in completed.txt
     number: int  # of that line or record, from 0
 
 
 class KeyIndex(_Entries):
-    """Hold what has each key, a line of the input or a record of completed.txt; for one thread.
+    """Map each key to its owner, a line of the input or a record of completed.txt; for one thread.
 
-    A URL is reversible when it can be told from its key (keys.Known): then one bit says that it is completed.
+    A URL is reversible when its key determines it (see keys): then one bit records that it is completed.
     Other URLs are kept as fingerprints. Numbers are below 2^32.
     """
 
@@ -114,7 +114,7 @@ class KeyIndex(_Entries):
 
     def __init__(self) -> None:
         super().__init__()
-        self._others = Fingerprints()  # `url⇥key` of completed records that no bit tells
+        self._others = Fingerprints()  # `url⇥key` of completed records without such a bit
         self.repeated = array("I")  # the numbers of all records of keys that have several
         self._line_of = array("I")  # for each record, which line has claimed it, as below, or its state
 
@@ -141,7 +141,7 @@ class KeyIndex(_Entries):
             self._others.add(url + b"\t" + key)
 
     def claim(self, url: bytes, key: bytes, number: int, reversible: bool) -> Union[int, Owner]:  # noqa: UP007  # 3.9
-        """Let the line url, which has that number in the input, have key; tell whether it is completed.
+        """Claim key for the line url, which has that number in the input; return whether it is completed.
 
         Return NEW where it is not; where it is, the number of the first record with its key. Return the owner
         instead where another line has the key, or the record of another URL.
@@ -160,7 +160,7 @@ class KeyIndex(_Entries):
         return owner.number
 
     def claim_record(self, record: int, number: int) -> bool:
-        """Let the line with that number, whose URL is that of record, have its key; tell whether it has it now.
+        """Claim the key of record for the line with that number, which has its URL; return whether that succeeded.
 
         This is claim() without a search, for a record that is the only one with its key and is not claimed yet;
         False for any other.
@@ -175,7 +175,7 @@ class KeyIndex(_Entries):
         self._line_of[record] = _CLOSED
 
     def owner(self, key: bytes) -> Owner | None:
-        """Return what has key, None for nothing."""
+        """Return the owner of key, None if it has none."""
         bucket, at, _ = self._find(key)
         if at < 0:
             return None
@@ -190,7 +190,7 @@ class KeyIndex(_Entries):
         return owner.number if owner.is_line else None
 
     def is_completed(self, url: bytes, key: bytes, reversible: bool) -> bool:
-        """Tell whether a record says that url is completed under key."""
+        """Return whether a record shows that url is completed under key."""
         bucket, at, _ = self._find(key)
         return at >= 0 and self._is_completed(self._value_at(bucket, at), url, key, reversible)
 

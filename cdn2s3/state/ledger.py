@@ -1,6 +1,6 @@
-"""The lines of the ledger, completed.txt and failed_transfers.txt: what a line says, and back.
+"""The ledger, completed.txt and failed_transfers.txt: its records, and their lines.
 
-The first field is the exact line of urls.txt; what a field may contain is in `fields`.
+The first field is the exact line of urls.txt; lines.py defines what a field may contain.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Completed(NamedTuple):
     key: str
     size: str  # bytes
     etag: str  # without quotes
-    md5: str  # 32 hex digits; "-" where nobody computed it
+    md5: str  # 32 hex digits; "-" if not computed
     media_type: str  # "-" where unknown (an adopted object)
     finished_at: str  # UTC, ISO 8601
 
@@ -59,7 +59,7 @@ def encode_line(url: str) -> bytes:
 
 
 def completed(line: bytes) -> Completed | None:
-    """Return the record that a line of completed.txt holds, or None when it holds none."""
+    """Return the record in a line of completed.txt, or None if there is none."""
     fields = decode_line(line).split("\t")
     if len(fields) != len(Completed._fields) or not fields[0] or not _COUNT.fullmatch(fields[2]):
         return None
@@ -67,7 +67,7 @@ def completed(line: bytes) -> Completed | None:
 
 
 def failed(line: bytes) -> Failed | None:
-    """Return the record that a line of failed_transfers.txt holds, or None when it holds none."""
+    """Return the record in a line of failed_transfers.txt, or None if there is none."""
     fields = decode_line(line).split("\t")
     if len(fields) != len(Failed._fields) or not fields[0] or not _COUNT.fullmatch(fields[2]):
         return None
@@ -75,7 +75,7 @@ def failed(line: bytes) -> Failed | None:
 
 
 def completed_fields(line: bytes) -> list[bytes]:
-    """Return the fields of a line of completed.txt as completed() takes them, undecoded; [] when it is no record."""
+    """Return the fields of a line of completed.txt as completed() takes them, undecoded; [] if it isn't a record."""
     fields = line.split(b"\t")
     if len(fields) != len(Completed._fields) or not fields[0]:
         return []
@@ -106,13 +106,13 @@ class Ledger:
         self.failed = AppendFile(state_dir / FAILED)
 
     def record(self, record: Completed | Failed) -> None:
-        """Append record to its file; raise FatalError when it is not written whole."""
+        """Append record to its file; raise FatalError unless it is written completely."""
         file = self.completed if isinstance(record, Completed) else self.failed
         file.append(encode(record))
 
 
 def records(path: Path, start: int = 0) -> Iterator[Failed]:
-    """Yield the records of path from byte offset start; a line that is none is left out."""
+    """Yield the records of path from byte offset start; skip lines that are not records."""
     for line in whole_lines(path, start):
         record = failed(line)
         if record is not None:
@@ -122,10 +122,10 @@ def records(path: Path, start: int = 0) -> Iterator[Failed]:
 def rebuild(
     path: Path, is_settled: Callable[[bytes], bool], on_kept: Callable[[Failed], object] | None = None
 ) -> Counter[str]:
-    """Write path anew with the last record of each URL that is not settled; return how many of each cause.
+    """Rewrite path with the last record of each URL that is not settled; return the count of each cause.
 
-    is_settled tells of a URL whether it has been completed or will be recorded anew; on_kept gets each record
-    that stays. Raise FatalError when the disk does not take it; path is as it was then.
+    is_settled returns whether a URL has been completed or will be recorded again; on_kept gets each record
+    that stays. Raise FatalError when the disk does not take it; path is then unchanged.
     """
     causes: Counter[str] = Counter()
     if not path.exists():
@@ -160,7 +160,7 @@ def urls_in(path: Path, cause: str = "") -> Fingerprints:
 
 
 def transient(path: Path, start: int) -> Iterator[Failed]:
-    """Yield the records of path from byte offset start whose cause may have passed."""
+    """Yield the records of path from byte offset start whose cause is transient."""
     return (
         record for record in records(path, start) if record.cause in CAUSES and CAUSES[record.cause].transient
     )

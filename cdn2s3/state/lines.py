@@ -1,6 +1,6 @@
-"""A field of a line in a state file: it never contains a tab or a line break. Pure.
+"""Lines and fields of state files: a field never contains a tab or a line break.
 
-Control characters and what is not UTF-8 are percent-encoded on the way in; nothing decodes them again.
+Control characters and bytes that are not UTF-8 are percent-encoded when written, and never decoded again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def field(text: str) -> str:
-    """Return text as it may stand in a field; a surrogate that stands for a byte (\\udc80 …) becomes that byte."""
+    """Return text encoded for a field; a surrogate that represents a byte (\\udc80 …) becomes that byte."""
     if text.isascii() and text.isprintable():
         return text
     return _UNSAFE.sub(_percent_encoded, text)
@@ -63,9 +63,9 @@ def end_of_last_line(path: Path) -> int:
 
 
 def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
-    """Yield each line of path from byte offset start, without its newline; leave out a torn last one.
+    """Yield each line of path from byte offset start, without its newline; skip a torn last one.
 
-    A file that does not exist has no lines. Raise FatalError for one that cannot be read: taken for empty, it
+    A missing file has no lines. Raise FatalError for one that cannot be read: treated as empty, it
     would have everything done again.
     """
     for _, block in _record_blocks(path, start):
@@ -73,12 +73,12 @@ def whole_lines(path: Path, start: int = 0) -> Iterator[bytes]:
 
 
 def input_lines(path: Path) -> Iterator[bytes]:
-    """Yield each line of a file that somebody else wrote.
+    """Yield each line of a user's file.
 
     BOM, CR and a missing last newline are accepted, and the text from the first tab on is dropped, so that
     our own state files are input too.
 
-    Raise OSError when it cannot be read; `cannot_read` makes that a message, with the setting's name.
+    Raise OSError when it cannot be read; `cannot_read` turns that into a message with the setting's name.
     """
     for _, block in _blocks(path):
         yield from _input_lines(block)
@@ -120,7 +120,7 @@ class NumberedLines:
     def __getitem__(self, number: int) -> bytes:
         """Return a line of those that batches() has yielded, read again.
 
-        Raise OSError when the file cannot be read any more, or has become shorter.
+        Raise OSError when the file can no longer be read, or has become shorter.
         """
         if not 0 <= number - self._held_from < len(self._held):
             self._hold(bisect_right(self._first, number) - 1)
@@ -159,7 +159,7 @@ def _blocks(path: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:
 
 
 def _record_blocks(path: Path, start: int = 0) -> Iterator[tuple[int, bytes]]:
-    """Yield what _blocks yields, nothing where there is no file; raise FatalError for one that cannot be read."""
+    """Yield what _blocks yields, nothing if there is no file; raise FatalError for one that cannot be read."""
     try:
         yield from _blocks(path, start)
     except FileNotFoundError:
@@ -188,7 +188,7 @@ def _input_lines(block: bytes) -> list[bytes]:
 
 
 def input_line(raw: bytes) -> bytes:
-    """Return what counts of a raw line of an input file."""
+    """Return the relevant part of a raw line of an input file."""
     line = raw.rstrip(b"\r\n")
     if b"\t" in line:
         line = line[: line.index(b"\t")]

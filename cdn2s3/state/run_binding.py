@@ -1,6 +1,6 @@
-"""Whose state this is: run.json binds a STATE_DIR to one destination, and a collection to its end.
+"""The run binding: run.json binds a STATE_DIR to one destination. Also: whether a collection is complete.
 
-What binds is that something was stored: while completed.txt has no row, another destination takes the state over.
+A stored object binds: while completed.txt has no row, the state is rebound to another destination.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ def check(settings: MigrationSettings) -> None:
 
 
 def is_bound(settings: MigrationSettings) -> bool:
-    """Tell whether an earlier run has stored something: what it did belongs to its destination."""
+    """Return whether an earlier run has stored something, which binds the state to its destination."""
     stored = next(whole_lines(settings.state_dir / COMPLETED), None) is not None
     return stored and (settings.state_dir / RUN).exists()
 
 
 def is_taken_over(settings: MigrationSettings) -> bool:
-    """Tell whether the records of failures are those of another destination, at which nothing was stored."""
+    """Return whether the records of failures belong to another destination, where nothing was stored."""
     return not is_bound(settings) and (settings.state_dir / RUN).exists() and bool(_changed(settings))
 
 
@@ -81,7 +81,7 @@ def _changed(settings: MigrationSettings) -> list[str]:
 
 
 def _forget_failures(state_dir: Path) -> None:
-    """Put the records of failures aside: they tell of keys, of a bucket, of a URL_PREFIX that are no more.
+    """Move the records of failures aside: their keys, bucket and URL_PREFIX are obsolete.
 
     Before run.json is written: stopped in between, the next run does both again.
     """
@@ -96,7 +96,7 @@ def _forget_failures(state_dir: Path) -> None:
 
 
 def _destination(settings: MigrationSettings) -> dict[str, str]:
-    """Return what run.json says of settings: "" for those that this kind of destination does not use."""
+    """Return the values of settings for run.json: "" for those that this kind of destination does not use."""
     bound = {name: redacted_values(settings)[name] for name in _BOUND}
     if settings.destination == "local":
         unused = dict.fromkeys(_OF_BUCKETS, "")
@@ -141,7 +141,7 @@ def unfinished_collection(urls: Path) -> str | None:
 
 
 def make_state_dir(folder: Path) -> None:
-    """Make STATE_DIR where it is not there yet; raise UsageError when that is not possible."""
+    """Create STATE_DIR if it does not exist; raise UsageError when that is not possible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What became of a URL, and whether a failure is the URL's own or its endpoint's."""
+"""The outcome of a URL, and whether a failure is attributed to the URL or to its endpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cdn2s3.state.ledger import Completed, Failed, failure, timestamp
 
 
 class FailureEvidence(NamedTuple):
-    """What must be known before a failure is attributed to its URL and not to its endpoint."""
+    """The evidence needed to attribute a failure to its URL or to its endpoint."""
 
     endpoint: str  # its name
     state: EndpointState  # the endpoint's, when the last attempt failed
@@ -25,7 +25,7 @@ class FailureEvidence(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What became of one URL."""
+    """The outcome of one URL."""
 
     url: str
     key: str
@@ -34,13 +34,13 @@ class Result(NamedTuple):
     cause: str = ""  # a name in errors.CAUSES; "" when stored
     message: str = ""  # why it failed; "" when stored
     attempts: int = 1  # downloads and uploads that failed, and the one that did not
-    retried: tuple[str, ...] = ()  # causes of the attempts that failed and were made again
+    retried: tuple[str, ...] = ()  # causes of the attempts that failed and were retried
     download_seconds: float = 0.0  # of the attempt that succeeded
     upload_seconds: float = 0.0  # likewise
     evidence: FailureEvidence | None = None  # None: the cause is certain
 
     def record(self, now: float) -> Completed | Failed:
-        """Return what the ledger keeps of it; now is in seconds since the epoch."""
+        """Return its ledger record; now is in seconds since the epoch."""
         if self.stored is None:
             return failure(self.url, self.cause, self.attempts, self.message, now)
         return Completed(
@@ -55,7 +55,7 @@ class Result(NamedTuple):
 
 
 class Done(NamedTuple):
-    """A task and what became of it."""
+    """A task and its outcome."""
 
     task: Task
     result: Result
@@ -83,7 +83,7 @@ class FailureAttribution:
     | (a burst of failures that all URLs met)                       | nearly all URLs fail: certain            |
     | one has, and others did meanwhile                             | certain: the failure is the URL's own    |
 
-    When nobody is at work any more, undecided is certain where the circuit is closed, and untried or once more,
+    When no worker is busy anymore, undecided is certain if the circuit is closed, and untried or once more,
     as above, where it is open. At most as many failures are deferred as open a circuit, and one for each worker.
     """
 
@@ -107,10 +107,10 @@ class FailureAttribution:
         return self._resolve(nobody_at_work=False)
 
     def resolve_all(self) -> tuple[list[Done], list[Task]]:
-        """Return the same of all that is deferred: nobody is at work any more.
+        """Return the same for everything deferred: no worker is busy anymore.
 
-        Where the circuit is open the task is to be done again, which waits for the endpoint; otherwise the
-        failure is certain. So ask endpoints_in_doubt() before.
+        If the circuit is open, the task is repeated, which waits for the endpoint; otherwise the
+        failure is certain. So call endpoints_in_doubt() first.
         """
         return self._resolve(nobody_at_work=True)
 

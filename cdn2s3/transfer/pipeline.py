@@ -1,4 +1,4 @@
-"""Move one URL: download, check, upload, prove, with the one layer of retries there is."""
+"""The transfer of one URL: download, check, upload, prove, with the only layer of retries."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Endpoints(NamedTuple):
 
 
 class TransferPolicy(NamedTuple):
-    """How long and how often a URL is tried."""
+    """The deadlines and retries of a URL."""
 
     retry: RetryPolicy  # of the download and of the upload each
-    download_timeout: float  # seconds of a download attempt in all
-    upload_timeout: float  # seconds of an upload attempt in all
+    download_timeout: float  # total seconds of a download attempt
+    upload_timeout: float  # total seconds of an upload attempt
 
 
 class Transfer:
@@ -74,13 +74,13 @@ class Transfer:
         self.sleep = unless_stopped(stop)
 
     def move(self, url: str, address: Address) -> Result:
-        """Move url to its key; raise Cancelled, or FatalError when no URL would fare better."""
+        """Move url to its key; raise Cancelled, or FatalError when every URL would fail."""
         return TransferAttempts(self, url, address).result()
 
     def close(self) -> None:
-        """Leave both sides as they are to be left, when no worker is at work any more."""
+        """Clean up both endpoints, when no worker is busy anymore."""
         self.source.close()
-        if self.endpoints.bucket.health().down_for is None:  # else it is asked in vain
+        if self.endpoints.bucket.health().down_for is None:  # otherwise the request would be futile
             self.destination.close()
 
     @property
@@ -97,21 +97,21 @@ class _PartsFailedError(Exception):
 
 
 class TransferAttempts:
-    """One URL on its way, in one worker."""
+    """The attempts of one URL, in one worker."""
 
     def __init__(self, transfer: Transfer, url: str, address: Address) -> None:
         self._run = transfer
         self._url = url
         self._address = address
-        # Attempts that failed, but for those that an outage made vain: to download, to upload.
+        # Failed attempts to download and to upload, without those that an outage excuses.
         names = [endpoint.name for endpoint in transfer.endpoints]
         self._failures = dict.fromkeys(names, 0)
-        self._retried: list[str] = []  # causes of the attempts that were made again
+        self._retried: list[str] = []  # causes of the attempts that were retried
         self._seconds = dict.fromkeys(names, 0.0)  # of the latest attempt at each endpoint
         self._started_after = dict.fromkeys(names, 0)  # each endpoint's newest attempt before our first
 
     def result(self) -> Result:
-        """Move the URL and return what became of it; raise Cancelled or FatalError."""
+        """Move the URL and return its outcome; raise Cancelled or FatalError."""
         with BufferLease(self._run.buffer_pool) as lease:
             try:
                 stored, media_type = self._moved(lease)
@@ -177,7 +177,7 @@ class TransferAttempts:
         return stored, downloaded.media_type
 
     def _download(self, lease: BufferLease) -> Image | tuple[Stored, str]:
-        """Return the image, or, where it is too large for memory, the object that it has become."""
+        """Return the image or, if it is too large for memory, the stored object."""
         source = self._run.endpoints.source
 
         def attempt() -> Image | tuple[Stored, str]:
@@ -214,7 +214,7 @@ class TransferAttempts:
     def _retrying(self, endpoint: Endpoint, attempt: Callable[[], Returned]) -> Returned:
         """Make attempts until one succeeds; raise the TransientError of the last one that is allowed.
 
-        An outage of either endpoint makes the failures before its end vain.
+        An outage of either endpoint excuses the failures before its end.
         """
         run = self._run
         outages = run.outages
@@ -249,7 +249,7 @@ class TransferAttempts:
             ) from error
 
     def _attempt_once(self, endpoint: Endpoint, attempt: Callable[[], Returned]) -> Returned:
-        """Make one attempt, and report to endpoint how it answered."""
+        """Make one attempt, and report its result to endpoint."""
         permit = endpoint.acquire()
         began = time.monotonic()
         try:
@@ -263,7 +263,7 @@ class TransferAttempts:
 
 
 def _report_failure(endpoint: Endpoint, permit: Permit, error: BaseException) -> None:
-    """Report to endpoint what error shows about it: that it failed, that it answered, or nothing."""
+    """Report to endpoint what error shows about it: that it failed, that it responded, or nothing."""
     if isinstance(error, PermanentError):
         if error.doubtful:
             endpoint.failed(permit, error, _REFUSED if error.cause == "forbidden" else "")

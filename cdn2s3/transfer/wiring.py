@@ -1,4 +1,4 @@
-"""Put together what the workers of a process share."""
+"""The wiring of what the workers of a process share."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def equip(
 
 
 def note_on(endpoints: Endpoints) -> str:
-    """Return which side holds the run back at this moment and why, "" for neither."""
+    """Return which endpoint limits the run now and why, "" for neither."""
     notes = []
     for endpoint in endpoints:
         health = endpoint.health()
@@ -63,7 +63,7 @@ def note_on(endpoints: Endpoints) -> str:
 
 
 def _in_short(failure: LastFailure | None) -> str:
-    """Return why an attempt failed, short enough for a bar; the log has said it in full."""
+    """Return why an attempt failed, short enough for a bar; the log has it in full."""
     if failure is None:
         return ""
     if failure.status is not None:

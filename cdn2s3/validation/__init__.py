@@ -1,4 +1,4 @@
-"""Phase 2: what should be at the destination, what is there, how they differ, and the verdict.
+"""Phase 2: the expected objects, the objects found, how they differ, and the verdict.
 
 May import executors, reports and below. Begin with expected.py, then comparison.py.
 """

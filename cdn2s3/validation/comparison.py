@@ -1,9 +1,9 @@
-"""Expected against found, object by object, and the verdict that comes of it.
+"""The comparison of expected and found objects, and the verdict.
 
-A URL is complete when an object is at its key that is, by size and ETag, the one that completed.txt records.
+A URL is complete when the object at its key has the size and ETag that completed.txt records.
 Every other URL is a gap. A gap is known when failed_transfers.txt names a cause that running the tool again
 cannot change (KNOWN): the CDN does not have the image, refuses it, or has something else there. Conflicts and
-unverified objects are no known gaps, although nobody retries them unasked: a person can resolve them.
+unverified objects are not known gaps, although they are not retried automatically: a person can resolve them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cdn2s3.state.ledger import Completed
 from cdn2s3.state.lines import NumberedLines
 from cdn2s3.validation.expected import FAILED_FOR, UNKNOWN, Counts, Expected
 
-PROMISED = 0.999  # share of complete URLs that the migration is meant to reach
+PROMISED = 0.999  # target fraction of complete URLs
 KNOWN = frozenset(
     name for name, cause in CAUSES.items() if not cause.transient and name not in ("conflict", "unverified")
 )
@@ -30,7 +30,7 @@ INCOMPLETE = "incomplete"
 
 
 class Mismatch(NamedTuple):
-    """A line of mismatched.txt; a field is UNKNOWN where it is not known."""
+    """A line of mismatched.txt; a field may be UNKNOWN."""
 
     url: str
     key: str
@@ -44,7 +44,7 @@ class Repair(NamedTuple):
     """A command that closes gaps."""
 
     command: str
-    replaces_objects: bool = False  # True: a person looks at its file first
+    replaces_objects: bool = False  # True: a person must look at its file first
 
 
 class Records:
@@ -62,9 +62,9 @@ class Records:
         return record
 
     def mismatch(self, number: int, found: Found) -> Mismatch | None:
-        """Return how the object found differs from what is recorded of a line whose state says DIFFERS.
+        """Return how the object found differs from the record of a line whose state is DIFFERS.
 
-        None where no more differs than an ETag that one side does not know.
+        None if only an ETag differs that one of the two does not have.
         """
         etag = found.etag or UNKNOWN
         lines = self._expected.failed_records
@@ -104,7 +104,7 @@ def verdict(counts: Counts) -> str:
 
 
 def success_rate(counts: Counts) -> float:
-    """Return the share of the expected URLs that are complete, rounded down to a thousandth of a percent."""
+    """Return the fraction of the expected URLs that are complete, rounded down to a thousandth of a percent."""
     return 100_000 * counts.complete // counts.urls / 100_000 if counts.urls else 0.0
 
 
@@ -127,7 +127,7 @@ def repairs(counts: Counts, state_dir: Path) -> list[Repair]:
 
 
 def advice(counts: Counts, state_dir: Path) -> str:
-    """Return what a person does where no command repairs anything."""
+    """Return what to do if no command repairs anything."""
     found = verdict(counts)
     if found == COMPLETE:
         return "keep urls.txt, completed.txt and the reports elsewhere; then docs/runbook.md, After"

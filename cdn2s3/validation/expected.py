@@ -1,7 +1,7 @@
-"""What urls.txt and the ledger lead one to expect in the bucket, and which of it has been seen there.
+"""The objects that urls.txt and the ledger lead to expect in the bucket, and which of them have been seen.
 
-One byte of state for each line of urls.txt, which says what is recorded of it and whether its object was
-seen; with what finds a line by its key and tells a right object from a wrong one, about 40 bytes a line. The
+One byte of state per line of urls.txt has what is recorded of it and whether its object was
+seen; with the key index and the data to check objects, about 40 bytes per line. The
 details of the few lines where something is wrong are read from the files again.
 """
 
@@ -29,9 +29,9 @@ _FIRST_CAUSE = 8
 _CAUSE_NAMES = tuple(CAUSES)
 FAILED_FOR = {name: _FIRST_CAUSE + number for number, name in enumerate(_CAUSE_NAMES)}
 _RECORD = 0x1F
-# What the bucket showed.
+# What was found in the bucket.
 SEEN = 0x20  # an object is at the line's key
-DIFFERS = 0x40  # and it is not the one that was recorded, or a conflict
+DIFFERS = 0x40  # and it is not the recorded one, or a conflict
 
 _OF_STATUS = bytes.maketrans(
     bytes(LineStatus),
@@ -60,15 +60,15 @@ class Missing(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How many different lines there are of each kind; together they are all that are expected."""
+    """How many unique lines there are of each kind; together they are all expected lines."""
 
     complete: int  # the object is the one that was recorded
     lost: int  # completed, and no object is there
     mismatched: int  # another object than the recorded one, or a conflict
     not_tried: int  # no record and no object
-    unrecorded: int  # an object is there that no record proves
+    unrecorded: int  # an object exists that no record proves
     failed: dict[str, int]  # by cause: failed, and no object is there (malformed and collisions among them)
-    unproven: dict[str, int]  # by cause: failed, and an object is there all the same
+    unproven: dict[str, int]  # by cause: failed, but an object exists anyway
 
     @property
     def urls(self) -> int:
@@ -81,7 +81,7 @@ class Counts(NamedTuple):
 
 
 class RecordedObjects:
-    """What a right object shows, by the number of its record in completed.txt."""
+    """The size and ETag of correct objects, by the number of their record in completed.txt."""
 
     def __init__(self) -> None:
         # hash() of size and ETag: equal for unequal ones once in 2^64, and nobody can bring it about, since
@@ -91,7 +91,7 @@ class RecordedObjects:
         self.of_lines = array("I")  # the record of each completed line, in the order of the lines
 
     def on_record(self, fields: list[bytes]) -> None:
-        """Take the fields of the next line of completed.txt, none where it is no record."""
+        """Take the fields of the next line of completed.txt, none if it isn't a record."""
         if not fields:
             self.right.append(0)
             self.adopted.append(0)
@@ -114,7 +114,7 @@ class Expected:
         """completed is the index that work, the survey of urls.txt, has left; recorded goes with its records."""
         self.work = work
         self.states = work.statuses.translate(_OF_STATUS)
-        self.unreadable = completed.unreadable  # lines of the ledger that are no records
+        self.unreadable = completed.unreadable  # lines of the ledger that are not records
         self.completed_records = completed.lines
         self.failed_records: NumberedLines | None = None  # None: not read
         self._keys = keys
@@ -124,7 +124,7 @@ class Expected:
         self._record_of = array(
             "I", bytes(array("I").itemsize * work.lines)
         )  # its record's number in its file
-        self.elsewhere = 0  # records of URLs, or of keys, that urls.txt does not lead to (any more)
+        self.elsewhere = 0  # records of URLs, or of keys, that urls.txt does not (or no longer) have
         self._note_completed(completed, recorded)
 
     # --- what is recorded ---
@@ -181,10 +181,10 @@ class Expected:
         number = self._line_with(key)
         return number if number is not None and self.work.line(number) == url else None
 
-    # --- what is there ---
+    # --- what is found ---
 
     def see(self, found: Found) -> int | None:
-        """Note that an object is there; return its line's number, None where no line has its key.
+        """Note that an object exists; return its line's number, None if no line has its key.
 
         Its state says DIFFERS where the object is not the one recorded, to the letter; clear() takes that back.
         Raise FatalError when the object was seen before: a listing that repeats itself proves nothing.
@@ -208,7 +208,7 @@ class Expected:
         return number
 
     def clear(self, number: int) -> None:
-        """Take DIFFERS back: what differs tells nothing (an ETag that the store does not give)."""
+        """Undo DIFFERS: the difference is meaningless (an ETag that the store does not return)."""
         self.states[number] &= ~DIFFERS
 
     def counts(self) -> Counts:
@@ -264,7 +264,7 @@ class Expected:
         return self.states[number] & _RECORD
 
     def record_number(self, number: int) -> int:
-        """Return the number of the record of a line, in the file that its state tells."""
+        """Return the number of the record of a line, in the file that its state selects."""
         return self._record_of[number]
 
 

@@ -1,4 +1,4 @@
-"""validation_report.json: what a validation found, for scripts.
+"""The findings of a validation, and validation_report.json for scripts.
 
 format                     1; grows when a field changes its meaning
 verdict                    complete, complete_except_known or incomplete; null when it came to none
@@ -57,7 +57,7 @@ _COMPARED = (IDENTICAL, DIFFERENT)
 
 @dataclasses.dataclass
 class Spot:
-    """What the spot check showed."""
+    """The results of the spot check."""
 
     asked: int  # URLs to check; there may be fewer that can be
     seed: int  # of the draw
@@ -82,30 +82,30 @@ class Spot:
             self.checks.append(check._replace(pictures=None))
 
     def _keep(self, key: str, pictures: Pictures, identical: bool) -> None:
-        """Keep pictures where there is room: as much for identical pairs as for others, which are shown first."""
+        """Keep pictures while there is room: as much for identical pairs as for others, which are shown first."""
         if 0 < pictures.size <= self.room[identical]:
             self.room[identical] -= pictures.size
             self.pictures[key] = pictures
 
     @property
     def compared(self) -> int:
-        """Return how many images were compared to their ends."""
+        """Return how many images were compared completely."""
         return sum(self.outcomes[outcome] for outcome in _COMPARED)
 
     @property
     def holds(self) -> bool:
-        """Tell whether at least half of the images drawn could be compared; where none was, nothing is wrong."""
+        """Return whether at least half of the images drawn could be compared; if none was drawn, nothing is wrong."""
         return 2 * self.compared >= self.drawn
 
     @property
     def why_not(self) -> str:
-        """Return the reason that most of those have which were not compared, "" where all were."""
+        """Return the most frequent reason why images were not compared, "" if all were."""
         if self.outcomes[REFUSED]:
             return self.not_done
         return next((reason for reason, _ in self.reasons.most_common(1)), "")
 
     def text(self) -> str:
-        """Return in a line how many images were compared, and what came of it."""
+        """Return in one line how many images were compared, and the results."""
         if not self.asked:
             return "none requested"
         if not self.drawn:
@@ -127,7 +127,7 @@ class Spot:
 
 @dataclasses.dataclass
 class Findings:
-    """What a validation has found so far; its size does not grow with the migration's."""
+    """The findings of a validation so far; their size does not grow with the migration."""
 
     work: UrlSurvey
     spot: Spot
@@ -142,8 +142,8 @@ class Findings:
     missing_examples: dict[str, list[Missing]] = dataclasses.field(default_factory=dict)
     looked_at: int = 0  # keys that HEAD was asked about
     look_refused: bool = False
-    omitted: int = 0  # objects that HEAD found and the listing left out
-    elsewhere: int = 0  # completed records that belong to no line
+    omitted: int = 0  # objects that HEAD found but the listing omitted
+    elsewhere: int = 0  # completed records that do not belong to a line
 
     def add_unexpected(self, found: Found) -> None:
         self.unexpected += 1
@@ -166,13 +166,13 @@ class Steps(NamedTuple):
     """What to do after a validation."""
 
     repairs: list[Repair]  # in the order to type them
-    advice: str  # where there is none
+    advice: str  # if there is none
 
 
 def finished(
     settings: MigrationSettings, findings: Findings, counts: Counts, steps: Steps, exit_code: int
 ) -> dict[str, Any]:
-    """Return the report of a validation that came to a verdict, but for its times."""
+    """Return the report of a validation with a verdict, without its times."""
     work = findings.work
     return {
         "format": FORMAT,
@@ -226,7 +226,7 @@ def finished(
 
 
 def stopped(settings: MigrationSettings, why: str, exit_code: int) -> dict[str, Any]:
-    """Return the report of a validation that came to no verdict, but for its times."""
+    """Return the report of a validation without a verdict, without its times."""
     return {
         "format": FORMAT,
         "verdict": None,
@@ -266,7 +266,7 @@ def _counts(findings: Findings, counts: Counts) -> dict[str, int]:
 
 
 def _causes(counts: Counts) -> list[str]:
-    """Return the causes, those that another run may mend first, and the most frequent of them before others."""
+    """Return the causes: first those that another run may fix, the most frequent first."""
     return sorted(
         {*counts.failed, *counts.unproven},
         key=lambda cause: (cause in KNOWN, -counts.failed.get(cause, 0), cause),

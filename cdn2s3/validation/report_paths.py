@@ -1,4 +1,4 @@
-"""Where the reports of a validation go, checked before it begins."""
+"""The paths of a validation's reports, checked before it begins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cdn2s3.settings.declarations import MigrationSettings
 
 
 def report_paths(settings: MigrationSettings, arguments: argparse.Namespace) -> tuple[Path, Path]:
-    """Return where the JSON and the page go; raise UsageError now, not after hours, where they cannot."""
+    """Return where the JSON and the page go; raise UsageError now, not after hours, if they are unusable."""
     for option, path in (("--json", arguments.json), ("--report", arguments.report)):
         if path is not None:
             _check_path(option, path)

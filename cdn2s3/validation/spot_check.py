@@ -32,38 +32,36 @@ log = logging.getLogger(__name__)
 
 IDENTICAL = "identical"
 DIFFERENT = "different"
-SOURCE_GONE = "source gone"  # the CDN has no such file any more (404, 410)
-SOURCE_FAILED = "source failed"  # the CDN refuses it, or has no image there now
+SOURCE_GONE = "source gone"  # the CDN no longer has the file (404, 410)
+SOURCE_FAILED = "source failed"  # the CDN refuses it, or now sends something that isn't an image
 OBJECT_GONE = "object gone"  # it was listed, and is not there
 REFUSED = "refused"  # s3:GetObject is not granted
-UNANSWERED = "unanswered"  # one of the sides did not answer, after all attempts
+UNANSWERED = "unanswered"  # the CDN or the bucket did not respond, after all attempts
 PLURAL = {SOURCE_GONE: "sources gone", SOURCE_FAILED: "sources failed", OBJECT_GONE: "objects gone"}
 
 _BLOCK = 1 << 18  # bytes of an object compared at a time
 
 
 class Body(NamedTuple):
-    """What one side sent."""
+    """A body as the CDN or the bucket sent it."""
 
     size: int  # bytes
     md5: str  # 32 hex digits
 
 
 class Check(NamedTuple):
-    """What the check of one URL showed."""
+    """The result of checking one URL."""
 
     url: str
     key: str
     adopted: bool  # True: nobody had compared it with the CDN before
     outcome: str  # IDENTICAL … UNANSWERED
-    message: str = ""  # why, for a person; "" where the outcome says all
-    media_type: str = ""  # as sniffed from the CDN's bytes; "" when there are none
+    message: str = ""  # why, for people; "" if the outcome is clear
+    media_type: str = ""  # detected from the CDN's bytes; "" if there are none
     source: Body | None = None  # None: it was not read to its end
     object: Body | None = None  # likewise
     etag: str = ""  # of the object, without quotes
-    pictures: Pictures | None = (
-        None  # the bytes of both sides, where they are small; None: they were not read
-    )
+    pictures: Pictures | None = None  # both bodies, if they are small; None: they were not read
 
 
 _CHECKABLE = (ADOPTED | SEEN, RECORDED | SEEN)  # states of a line whose object is the recorded one
@@ -117,7 +115,7 @@ class SpotCheck:
         self._stop = stop
 
     def check(self, record: Completed) -> Check:
-        """Compare the two sides of record; raise Cancelled, or FatalError when no other would fare better."""
+        """Compare both bodies of record; raise Cancelled, or FatalError when every other check would fail too."""
         blank = Check(record.url, record.key, record.md5 == record.media_type == UNKNOWN, UNANSWERED)
 
         def note(failed: FailedAttempt) -> None:
@@ -139,7 +137,7 @@ class SpotCheck:
                 return blank._replace(message=error.message)
 
     def _compared(self, blank: Check, room: BufferLease) -> Check:
-        """Make one attempt; raise PermanentError for what the source says, TransientError, BufferExhausted."""
+        """Make one attempt; raise PermanentError if the source refuses, TransientError, BufferExhausted."""
         deadline = Deadline(self._policy.download_timeout, self._stop)
         with self._source.get(self._keys.address(blank.url).target, deadline) as answer:
             body = self._reader.read(answer, room, deadline)
@@ -200,16 +198,16 @@ def _whole(image: Image) -> Iterator[memoryview]:
 
 
 class _Bodies(NamedTuple):
-    """Both sides, read to their ends."""
+    """Both bodies, read to their ends."""
 
     are_equal: bool
     source: Body
     object: Body
-    pictures: Pictures  # where they are small
+    pictures: Pictures  # if they are small
 
 
 class _Reading:
-    """What one side has sent so far."""
+    """A body read so far."""
 
     def __init__(self) -> None:
         self._size = 0
@@ -225,16 +223,16 @@ class _Reading:
         return Body(self._size, self._md5.hexdigest())
 
     def picture(self) -> bytes:
-        """Return the bytes themselves where they are few, else b""."""
+        """Return the bytes themselves if they are few, else b""."""
         return self._capture.body()
 
 
 def _read_both(
     parts: Iterator[memoryview], theirs: ObjectBody, deadline: Deadline, timeout: float
 ) -> _Bodies:
-    """Read both sides to their ends, the object in blocks beside the source's, and compare them.
+    """Read both bodies to their ends, the object in blocks next to the source's, and compare them.
 
-    The object has timeout seconds for each part: the time that the CDN needs is not the bucket's.
+    The object has timeout seconds for each part, not counting the time that the CDN needs.
     """
     source, found = _Reading(), _Reading()
     are_equal = True

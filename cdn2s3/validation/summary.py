@@ -1,4 +1,4 @@
-"""The last screen of a validation: the verdict and what it rests upon."""
+"""The summary of a validation: the verdict and what it is based on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cdn2s3.validation.findings import Findings, Steps
 
 
 def summary(settings: MigrationSettings, findings: Findings, counts: Counts, steps: Steps) -> str:
-    """Return the verdict and what it rests upon, in ten lines or so."""
+    """Return the verdict and what it is based on, in about ten lines."""
     rate = success_rate(counts)
     kept = "reaches" if rate >= PROMISED else "is below"
     missing = "".join(f", {number:,} {why}" for why, number in findings.missing.most_common())

@@ -1,7 +1,7 @@
-"""The guard probe: find out, before anything is moved, what this store checks and what we may do.
+"""The capability probe: find out, before anything is moved, what this store checks and what we may do.
 
 One fixed key with a fixed body is put, put again under `If-None-Match: *`, put with a wrong checksum, read
-and deleted. S3-compatible stores differ in all of it, and a store that ignores a check answers 200 to it.
+and deleted. S3-compatible stores differ in all of this, and a store that ignores a check answers 200 to it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
 
-_NOT_IMPLEMENTED = 501  # some stores' answer to If-None-Match
+_NOT_IMPLEMENTED = 501  # some stores' response to If-None-Match
 _TIMES = 4  # that an unlikely answer is asked for again before it is believed
 
 
 class Capabilities(NamedTuple):
-    """What the store checks and lets us do, found out by the probe."""
+    """What the store checks and allows, as found out by the probe."""
 
     etag_is_md5: bool  # the ETag of a PUT is the MD5 of its body
     checksum_refused: bool  # a body that does not fit its checksum is refused
@@ -52,7 +52,7 @@ def probe_capabilities(settings: MigrationSettings, objects: Objects) -> Capabil
     def put(sent: Image, guarded: bool = False) -> S3Response:
         reply = objects.put(key, sent, Deadline(settings.upload_timeout), guarded)
         if reply.status == 429 or (reply.status >= 500 and reply.status != _NOT_IMPLEMENTED):
-            raise reply.error(f"PUT {key}")  # it tells nothing of what the store checks
+            raise reply.error(f"PUT {key}")  # it shows nothing about what the store checks
         if reply.status == 200 and not reply.etag:
             raise TransientError(
                 "server_error", "its response to a PUT has no ETag: there may be a proxy in between"
@@ -89,12 +89,12 @@ def _first_not(usual: int, ask: Callable[[], S3Response]) -> int:
 
 
 def _refusal(error: MigrationError, answer: S3Response) -> str:
-    """Return what to say of a refusal that s3errors knows no remedy for; an answer without a code is no store's."""
+    """Return the message for a refusal without a known remedy; a response without a code is not from a store."""
     return f"{error.args[-1]}." + ("" if answer.code else " Is AWS_ENDPOINT_URL an S3 store?")
 
 
 def _can_read(objects: Objects, key: str, settings: MigrationSettings, put: Callable[[], S3Response]) -> bool:
-    """Tell whether the probe object may be read; where it is gone, as another run may delete it, put it again."""
+    """Return whether the probe object may be read; if it is gone (another run may delete it), put it again."""
     try:
         for _ in range(_TIMES):
             if objects.head(key, Deadline(settings.upload_timeout)) is not None:
@@ -113,12 +113,12 @@ def _can_delete(objects: Objects, key: str, settings: MigrationSettings) -> bool
 
 
 def integrity(found: Capabilities, settings: MigrationSettings) -> str:
-    """Return what the run computes of each body: INTEGRITY, or md5 where the store checks no CRC."""
+    """Return the digest that the run computes of each body: INTEGRITY, or md5 if the store checks no CRC."""
     return settings.integrity if found.checksum_refused else "md5"
 
 
 def log_capabilities(found: Capabilities, settings: MigrationSettings) -> None:
-    """Log what the store lacks and its cost; raise FatalError where objects could be overwritten."""
+    """Log what the store lacks and what that means; raise FatalError where objects could be overwritten."""
     if settings.on_existing == "verify" and not found.if_none_match:
         if not found.can_read:
             raise FatalError(

@@ -1,6 +1,6 @@
 """Requests to the bucket: signed here, or built and signed by the one boto3 client; sent over one transport.
 
-boto3's client asks its `before-send` handlers for an answer before it opens a connection of its own. Ours
+boto3's client asks its `before-send` handlers for a response before it opens its own connection. Ours
 sends the request over the pooled connections, within the caller's deadline: so one pool, one TLS context and
 one layer of retries (none of botocore's) serve both ways of uploading.
 """
@@ -43,7 +43,7 @@ _WRONG_REGION = frozenset({"AuthorizationHeaderMalformed"})
 
 
 class S3Response(NamedTuple):
-    """A whole answer of the store."""
+    """A complete response of the store."""
 
     status: int
     headers: Mapping[str, str]  # names in lower case
@@ -59,7 +59,7 @@ class S3Response(NamedTuple):
         return self.headers.get("etag", "").strip('"')
 
     def error(self, action: str) -> MigrationError:
-        """Return what this error answer to action means for the run."""
+        """Return what this error response to action means for the run."""
         asked = retry_after(self.headers.get("retry-after"), time.time())
         region = self.headers.get("x-amz-bucket-region") or region_in(self.body)
         return meaning(self.status, self.code, action, asked, region)
@@ -121,7 +121,7 @@ class _Route(NamedTuple):
 
 
 class _SendAgain(Exception):
-    """Tell call() that its request was answered with a redirect that is followed."""
+    """The request of call() was answered with a redirect that is followed."""
 
 
 # What an operation of the boto3 client raises, beside our own errors; RuntimeError is botocore's word for new
@@ -194,7 +194,7 @@ class S3Client:
 
     @property
     def endpoint(self) -> str:
-        """The store's address as a person would name it: scheme, host and port."""
+        """The store's address for people: scheme, host and port."""
         return f"{self._route.wire.origin.scheme}://{self._route.host}"
 
     def open(
@@ -206,7 +206,7 @@ class S3Client:
         body: Sequence[Buffer] = (),
         query: Mapping[str, str] | None = None,
     ) -> Response:
-        """Send a signed request and return its answer with the body unread; key "" is the bucket itself.
+        """Send a signed request and return its response with the body unread; key "" is the bucket itself.
 
         headers have lower-case names; body is given in pieces. A 307 to the bucket's regional host is followed.
         Raise TransientError, Cancelled or FatalError.
@@ -227,14 +227,14 @@ class S3Client:
             answer.close()
 
     def request(self, method: str, key: str, deadline: Deadline, **more: Any) -> S3Response:
-        """Send a signed request and return its whole answer; more as for open()."""
+        """Send a signed request and return its complete response; otherwise like open()."""
         with self.open(method, key, deadline, **more) as answer:
             return S3Response(answer.status, answer.headers, answer.body())
 
     def call(self, operation: str, deadline: Deadline, **params: Any) -> tuple[S3Response, dict[str, Any]]:
-        """Call an operation of the boto3 client on the bucket; return the answer and boto3's reading of it.
+        """Call an operation of the boto3 client on the bucket; return the response and boto3's parsing of it.
 
-        The reading is empty where the answer is an error. Raise TransientError, Cancelled or FatalError.
+        The parsing is empty if the response is an error. Raise TransientError, Cancelled or FatalError.
         """
         self._own.limit = deadline
         self._own.reply = None
@@ -258,9 +258,9 @@ class S3Client:
         return self._own.reply, parsed
 
     def _follows(self, asked: str, named: str) -> bool:
-        """Tell whether to send again what the host asked has answered with a 307, which names the host named.
+        """Return whether to resend a request that the host asked answered with a 307 to the host named.
 
-        Where that is a regional host of the bucket all requests go there from now on; another 307 is an error.
+        If that is a regional host of the bucket, all requests go there from now on; another 307 is an error.
         """
         with self._moving:
             address = self._route.address

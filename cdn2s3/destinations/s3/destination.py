@@ -1,8 +1,8 @@
 """The S3 bucket as a destination: objects are created, never replaced unasked, and each is proven.
 
-What the store can prove is found out by prepare() before anything is moved (`Capabilities`). After a PUT at
-least one of these holds: the server refused wrong checksums when tried and was given the right one; the ETag
-it answered is the MD5 of the bytes sent; a HEAD showed the size (and the run has said that this is all).
+prepare() finds out what the store can prove before anything is moved (`Capabilities`). After a PUT, at
+least one of these is true: the server refused wrong checksums when tried and got the right one; the ETag
+that it returned is the MD5 of the bytes sent; a HEAD returned the size (and the run has logged that this is all).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from cdn2s3.settings.declarations import MigrationSettings
 log = logging.getLogger(__name__)
 
 _UNTIL_DEADLINE = RetryPolicy(10)  # for deleting the probe at the end: the deadline comes first
-_NOT_IMPLEMENTED = 501  # the store is well, and does not know the request
+_NOT_IMPLEMENTED = 501  # the store works, but does not support the request
 _EXISTS = frozenset({412, 304})  # 304: an older MinIO
 
 
@@ -68,7 +68,7 @@ class S3Destination:
         self._cleanup = MultipartCleanup(settings, client)
         self._probe_was_put = False  # since prepare(), by is_up()
 
-    # --- what it is
+    # --- identity
 
     @property
     def probe_key(self) -> str:
@@ -128,7 +128,7 @@ class S3Destination:
         return upload.store(media_type, parts, guarded=protect and found.takes_if_none_match)
 
     def is_up(self) -> bool:
-        """Tell whether the bucket takes the probe object now; raise FatalError where it would take no other either."""
+        """Return whether the bucket accepts the probe object; raise FatalError if it would accept no other either."""
         self._probe_was_put = True
         try:
             reply = self.objects.put(self.probe_key, probe_image(), self._short_deadline(), False)
@@ -140,7 +140,7 @@ class S3Destination:
                 raise error
         return reply.status == 200 and bool(reply.etag)  # a proxy's own page has none
 
-    # --- looking
+    # --- reading
 
     def head(self, key: str, deadline: Deadline) -> Found | None:
         return self.objects.look(key, deadline)
@@ -213,7 +213,7 @@ class ObjectUpload:
         return self._objects.verify_existing(self._key, content, self._capabilities.etag_is_md5, deadline)
 
     def _prove(self, reply: S3Response, deadline: Deadline) -> None:
-        """Raise TransientError when the answer to our PUT does not prove that the object is the image."""
+        """Raise TransientError when the response to our PUT does not prove that the object is the image."""
         found, image = self._capabilities, self._image
         if not reply.etag:
             raise TransientError("server_error", "the response has no ETag: it may not come from the store")

@@ -1,6 +1,6 @@
-"""Where requests to the bucket go: to the address that botocore would use, until a 307 names a nearer one.
+"""The address of the bucket: the one that botocore would use, until a 307 names a regional host.
 
-Region, FIPS, dual-stack, accelerate, virtual-hosted or path style: botocore's rules decide, none is written here.
+Region, FIPS, dual-stack, accelerate, virtual-hosted or path style: botocore's rules decide, not this module.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an error answer of S3 means for the run: one table, by error code, then by status.
+"""The meaning of S3 error responses for the run: one table, by error code, then by status.
 
 Source: S3 API Reference, "Error responses"; botocore's own list of what is worth another attempt is shorter.
 """
@@ -17,7 +17,7 @@ _KMS = "check SSE_KMS_KEY_ID and the key's policy (kms:GenerateDataKey, and kms:
 _ACL = "the bucket has ACLs disabled: leave OBJECT_ACL empty"
 _SETTING = "the store refuses a setting: check STORAGE_CLASS, OBJECT_ACL, SERVER_SIDE_ENCRYPTION"
 
-# Codes after which no other object would fare better, with the remedy.
+# Codes that every other object would get too, with the remedy.
 FATAL = {
     "AccessDenied": "grant the missing permission (docs/ec2-setup.md has the policy), check "
     "EXPECTED_BUCKET_OWNER, then run it again",
@@ -58,8 +58,8 @@ FATAL = {
     "KMS.InvalidKeyUsageException": _KMS,
 }
 
-# Codes with a 4xx status after which another attempt may well succeed (a multipart upload begins anew). An answer
-# to HEAD has no code: 400 and 403 may then be expired credentials, which the next PUT is told.
+# Codes with a 4xx status after which another attempt may succeed (a multipart upload starts over). A response
+# to HEAD has no code: 400 and 403 may then be expired credentials, which the next PUT reveals.
 _AGAIN = frozenset({
     "BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch",
     "ConditionalRequestConflict", "OperationAborted", "NoSuchUpload", "InvalidPart",
@@ -76,13 +76,13 @@ _BUCKETS_REGION = re.compile(rb"<Region>([a-z0-9-]{1,40})</Region>")
 
 
 def code_in(body: bytes) -> str:
-    """Return the error code in the XML body of an answer, or "" where it has none (a HEAD, a middlebox)."""
+    """Return the error code in the XML body of a response, or "" if it has none (a HEAD, a middlebox)."""
     found = _CODE.search(body)
     return found[1].decode("ascii") if found else ""
 
 
 def region_in(body: bytes) -> str:
-    """Return the bucket's region in the XML body of an answer to one who asked in another, or ""."""
+    """Return the bucket's region in the XML body of a response from the wrong region, or ""."""
     found = _BUCKETS_REGION.search(body)
     return found[1].decode("ascii") if found else ""
 
@@ -90,10 +90,10 @@ def region_in(body: bytes) -> str:
 def meaning(
     status: int, code: str, action: str, retry_after: float | None = None, region: str = ""
 ) -> MigrationError:
-    """Return the error that an S3 answer is for the run.
+    """Return the error that an S3 response means for the run.
 
-    action is what was asked, for the message; region is the bucket's, "" where the answer does not tell it.
-    cause "throttled" slows the bucket's side down; every other transient failure is "server_error"; both end
+    action is the request, for the message; region is the bucket's, "" if the response does not have it.
+    cause "throttled" slows down the bucket's endpoint; every other transient failure is "server_error"; both end
     as `destination` in failed_transfers.txt.
     """
     said = f"the bucket answered {status}{' ' + code if code else ''} to {action}"
@@ -109,7 +109,7 @@ def meaning(
 
 
 def _named(remedy: str, region: str) -> str:
-    """Return remedy, with the region to set where it is about that and the answer told it."""
+    """Return remedy, with the region to set if that is the problem and the response has it."""
     if remedy != _REGION or not re.fullmatch(r"[a-z0-9-]+", region):
         return remedy
     return f"the bucket is in {region}: set AWS_REGION={region} (and check AWS_ENDPOINT_URL)"

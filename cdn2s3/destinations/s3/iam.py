@@ -1,4 +1,4 @@
-"""Whose credentials a run would use: where they were found, whose they are, how long they last."""
+"""The identity of a run: where its credentials were found, whose they are, how long they last."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cdn2s3.destinations.s3.signing import NO_CREDENTIALS
 from cdn2s3.errors import FatalError
 from cdn2s3.settings.declarations import MigrationSettings
 
-# What botocore calls the places where it finds credentials, in a person's words.
+# botocore's names of the places where it finds credentials, in plain words.
 _SOURCES = {
     "env": "the environment or the settings file",
     "shared-credentials-file": "the shared credentials file",
@@ -37,7 +37,7 @@ class Identity(NamedTuple):
     account: str  # 12 digits; "" where it is not known (not AWS, or STS not asked)
     arn: str  # of the user or role; "" likewise
     refused: str  # why STS refuses them; "" where it does not
-    renews: bool  # they are renewed without a person
+    renews: bool  # they renew themselves
     ends_at: float | None  # seconds since the epoch; None where it is not known
     has_token: bool  # they are temporary
 
@@ -52,7 +52,7 @@ def identity(settings: MigrationSettings) -> Identity:
     except botocore.exceptions.BotoCoreError as error:
         raise FatalError(f"the AWS credentials could not be renewed: {error}") from error
     method = str(credentials.method)
-    expires = getattr(credentials, "_expiry_time", None)  # botocore tells it nowhere else
+    expires = getattr(credentials, "_expiry_time", None)  # botocore has it nowhere else
     account, arn, refused = "", "", ""
     if settings.aws_endpoint_url is None:
         account, arn, refused = _caller(settings, frozen)

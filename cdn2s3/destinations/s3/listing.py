@@ -1,8 +1,8 @@
-"""What lies in the bucket: ListObjectsV2, page by page, and nothing but a whole, plausible page is believed.
+"""The listing of the bucket: ListObjectsV2, page by page, accepting only complete, plausible pages.
 
-An empty answer read as "no objects", or a list cut short read as the whole, would be the worst thing that a
-validation can say. So every page has to be well-formed XML, a ListBucketResult of this bucket, with KeyCount
-and IsTruncated, and a new token where more follows; anything else is asked for again, and then an error.
+An empty response taken for "no objects", or a truncated list taken for the whole, would be the worst result of a
+validation. So every page must be well-formed XML, a ListBucketResult of this bucket, with KeyCount
+and IsTruncated, and a new token if more follows; anything else is retried, and then an error.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cdn2s3.resilience.retry import RetryPolicy, with_retries
 from cdn2s3.settings.declarations import MigrationSettings
 
 _ROOT = "ListBucketResult"
-_MOST_EMPTY_PAGES = 100  # in a row, each with a token for more: a listing that does not come forward
+_MOST_EMPTY_PAGES = 100  # in a row, each with a token for more: a listing that makes no progress
 _LIST = "the listing (ListObjectsV2)"
 
 
@@ -62,7 +62,7 @@ class Listing:
         self.pages = 0  # read so far
 
     def __iter__(self) -> Iterator[list[Found]]:
-        """Yield the objects page by page; raise FatalError unless it comes to a proper end."""
+        """Yield the objects page by page; raise FatalError unless the listing ends properly."""
         tokens: set[str] = set()
         first_keys: set[str] = set()
         token: str | None = None
@@ -115,10 +115,11 @@ class Listing:
         raise error
 
     def _failure(self, why: str) -> FatalError:
-        state = "are as an earlier validation left them" if self._before else "were not written"
+        state = "are unchanged from an earlier validation" if self._before else "were not written"
         return FatalError(
             f"could not list the bucket {self._bucket}: {why}\n"
-            f"Nothing is known about what is there or missing; missing.txt, mismatched.txt and unexpected.txt {state}."
+            "Nothing is known about what exists or is missing; "
+            f"missing.txt, mismatched.txt and unexpected.txt {state}."
         )
 
 
@@ -143,7 +144,7 @@ _without_plain_objects = re.compile(rb"(?:%b)+" % _PLAIN_OBJECT).subn
 
 
 def parsed(body: bytes, bucket: str, prefix: str) -> Page:
-    """Return the page that body holds; raise TransientError saying what is wrong with it."""
+    """Return the page in body; raise TransientError with what is wrong with it."""
     root, rows = _tree_and_rows(body)
     space = root.tag[: -len(_ROOT)]
     if root.tag != space + _ROOT or (space and not space.startswith("{")):

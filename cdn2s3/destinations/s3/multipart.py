@@ -1,7 +1,7 @@
-"""Store a body too large for memory in parts, and complete it only when the whole body has been proven.
+"""Multipart uploads of bodies too large for memory, completed only when the whole body has been proven.
 
-A multipart upload that nobody completes or aborts is invisible in listings and is billed. So it is aborted on
-every failure, and what a crash left for the same key is aborted before a new one begins.
+A multipart upload that nobody completes or aborts is invisible in listings, but billed. So it is aborted on
+every failure, and leftovers of a crash at the same key are aborted before a new one begins.
 """
 
 from __future__ import annotations
@@ -137,14 +137,14 @@ class MultipartUpload:
         return self._proven(sent, etag, _by_kms(parsed))
 
     def _completed_after_all(self, sent: _Sent, failure: MigrationError) -> Stored:
-        """Return the object where an upload is complete whose answer was lost or bad; raise failure elsewhere.
+        """Return the object if its upload is complete despite a lost or invalid response; otherwise raise failure.
 
-        A request that is sent again, as one on a kept-alive connection is, finds no upload any more.
+        A request that is sent again, as one on a kept-alive connection is, no longer finds the upload.
         """
         try:
             stored = self._verify_existing(sent)
         except (TransientError, PermanentError):
-            raise failure from None  # a new upload of the body will be told what is at the key
+            raise failure from None  # a new upload of the body will find out what is at the key
         # Complete, the upload is gone; else the same content was there before.
         self._abort(sent.upload_id)
         return stored._replace(already_there=False)
@@ -229,7 +229,7 @@ def _by_kms(parsed: Mapping[str, Any]) -> bool:
 
 
 def _error(reply: S3Response, action: str) -> MigrationError:
-    """Return the error for an answer that is no success, an error in a 200 among them."""
+    """Return the error for a response that is not a success, including an error in a 200."""
     if reply.status == 200:
         return TransientError("server_error", f"the bucket answered {action} without the fields it promises")
     return reply.error(action)

@@ -1,4 +1,4 @@
-"""Multipart uploads that nobody completes: aborted after a failure, and what a crash left before the next one.
+"""The cleanup of multipart uploads: aborted after a failure, and leftovers of a crash before the next one.
 
 They are in no listing of objects and are billed until they are aborted.
 """
@@ -22,7 +22,7 @@ _LIST, _ABORT = "ListBucketMultipartUploads", "AbortMultipartUpload"  # the acti
 class MultipartCleanup:
     """Look for and abort unfinished uploads; shared by all workers.
 
-    What the store refuses is told once, with what it costs, and not asked for again.
+    What the store refuses is logged once, with its consequences, and not tried again.
     """
 
     def __init__(self, settings: MigrationSettings, client: S3Client) -> None:
@@ -51,7 +51,7 @@ class MultipartCleanup:
                 self.abort(key, left["UploadId"], limit_seconds)
 
     def abort(self, key: str, upload_id: str, limit_seconds: float) -> None:
-        """Abort one upload; say so when it stays. Never raises what the store answers."""
+        """Abort one upload; log it if it stays. Never raises for an error response."""
         if _ABORT in self._refused:
             log.debug("an unfinished multipart upload of %r remains", key)
             return

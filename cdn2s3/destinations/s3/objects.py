@@ -1,6 +1,6 @@
-"""The requests on one object of the bucket: put, head, get, delete, and what their answers say.
+"""The requests on one object of the bucket: put, head, get, delete, and what their responses mean.
 
-An Objects knows nothing of what the store can prove (capabilities.py): whoever needs that passes it.
+Objects knows nothing about what the store can prove (capabilities.py): callers pass that.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Objects:
         self.boto3_params = _boto3_params(settings)  # what boto3 calls that create an object get
 
     def put(self, key: str, image: Image, deadline: Deadline, guarded: bool) -> S3Response:
-        """PUT image once and return the store's answer; guarded sends `If-None-Match: *`."""
+        """PUT image once and return the store's response; guarded sends `If-None-Match: *`."""
         if self._settings.upload_method == "put_object":
             return self._put_by_boto3(key, image, deadline, guarded)
         headers = {"content-type": image.media_type, **self._headers}
@@ -69,14 +69,14 @@ class Objects:
         )[0]
 
     def put_error(self, reply: S3Response, action: str = "PUT") -> MigrationError:
-        """Return what an answer to put() other than a success means; a missing permission has its policy line."""
+        """Return what a response to put() other than a success means; a missing permission has its policy line."""
         error = reply.error(action)
         if reply.code != "AccessDenied":
             return error
         return FatalError(f"{error}\n  {policy_to_put(self._settings)}")
 
     def head(self, key: str, deadline: Deadline) -> ObjectInfo | None:
-        """Return what is at key, None when nothing is; raise ReadRefused, or what another answer means."""
+        """Return what is at key, None when nothing is; raise ReadRefused, or what another response means."""
         reply = self.client.request("HEAD", key, deadline)
         if reply.status == 404:
             return None
@@ -91,7 +91,7 @@ class Objects:
         return ObjectInfo(int(size), reply.etag, kms)
 
     def exists(self, key: str, deadline: Deadline, can_read: bool) -> bool:
-        """Tell whether something is at key, before a write that `If-None-Match` does not protect.
+        """Return whether an object exists at key, before a write that `If-None-Match` does not protect.
 
         Where reading is granted (can_read), 403 is S3's way to say "absent" without s3:ListBucket; elsewhere
         raise PermanentError (unverified). Raise otherwise as head().
@@ -105,7 +105,7 @@ class Objects:
 
     @contextmanager
     def get(self, key: str, deadline: Deadline) -> Iterator[ObjectBody | None]:
-        """Give the object at key to read, None when nothing is there; raise ReadRefused, or what the answer means."""
+        """Yield the object at key to read, None if there is none; raise ReadRefused, or what the response means."""
         with self.client.open("GET", key, deadline) as answer:
             if answer.status == 200:
                 yield _Body(answer)
@@ -122,7 +122,7 @@ class Objects:
         """Return the MD5 of the object at key as hex digits, from its bytes.
 
         Raise PermanentError (unverified) when it may not be read, TransientError when nothing is there, or what
-        the answer means.
+        the response means.
         """
         digest = md5(usedforsecurity=False)
         block = memoryview(bytearray(_BLOCK))
@@ -185,7 +185,7 @@ class Objects:
 
 
 class _Body:
-    """The body of an answer to GET."""
+    """The body of a response to GET."""
 
     def __init__(self, answer: Response) -> None:
         self._answer = answer

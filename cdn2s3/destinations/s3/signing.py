@@ -1,4 +1,4 @@
-"""Sign S3 requests with AWS Signature Version 4, in headers, with the credentials of the shared boto3 client.
+"""The signing of S3 requests: AWS Signature Version 4, in headers, with the credentials of the shared boto3 client.
 
 The rules are those of the S3 API Reference, "Authenticating Requests: Using the Authorization Header"; a test
 compares the result with botocore's own signer. Here it costs 15 µs a request: the day's signing key is kept.
@@ -106,7 +106,7 @@ def not_renewed(error: Exception) -> FatalError:
 
 
 def quoted_key(key: str) -> str:
-    """Return key as it stands in a request's path."""
+    """Return key as it appears in a request's path."""
     return quote(key, safe="/-_.~")
 
 

@@ -199,7 +199,7 @@ def test_input_that_cannot_be_read_again_stops_the_run(
     urls.write_bytes(b"https://h/i/1.jpg\n")
     work = surveyed(urls)
     change(urls)
-    with pytest.raises(FatalError, match=r"urls.txt any more.*run the same command again") as caught:
+    with pytest.raises(FatalError, match=r"urls.txt anymore.*run the same command again") as caught:
         list(work.lines_with(PENDING))
     assert caught.value.exit_code == 3
 
