@@ -2,7 +2,7 @@
 """Collect the URLs of all images into urls.txt, and recommend an AWS region.
 
     python collect_urls.py                 collect; after any stop the same command resumes
-    python collect_urls.py --restart       forget the checkpoint and begin again
+    python collect_urls.py --restart       discard the checkpoint and start over
     python collect_urls.py --region-only   only print the recommended region
 
 The URLs come from a JSON API, page by page, or from local lot files (SOURCE in collection.env). Each batch is
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from cdn2s3 import bootstrap
 
-bootstrap.start()  # before the other imports: it says which packages are missing
+bootstrap.start()  # before the other imports: it reports which packages are missing
 
 # isort: split
 import argparse
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging_setup.say_error("collect_urls.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
-        log.warning("Stopped by a signal. Run `python collect_urls.py` again: it resumes.")
+        log.warning("Stopped by a signal. Run `python collect_urls.py` again to resume.")
         return interrupted.exit_code
 
 
@@ -80,7 +80,7 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
         except ValueError as error:
             raise checkpoint.damaged(settings.checkpoint_file, str(error)) from error
         with UrlList(settings, so_far) as urls:
-            log.info("Collecting from %s on: %s", position, summary.progress_line(urls.counts, None))
+            log.info("Collecting from %s: %s", position, summary.progress_line(urls.counts, None))
             read_all(source, position, urls, settings, signals)
             counts = urls.counts
     doubts = summary.doubts(counts, settings)
@@ -135,7 +135,7 @@ def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
     """Say that there is nothing left to do; raise FatalError when urls.txt is not what was collected."""
     resume.check_files(settings, before)
     logging_setup.show(
-        f"The collection is complete already.\n{summary.counts_table(before.counts, settings.output_file)}"
+        f"The collection is already complete.\n{summary.counts_table(before.counts, settings.output_file)}"
         f"{summary.next_step(before.counts)}"
         + rerun_hint.with_env_file("To collect again: python collect_urls.py --restart\n")
     )
@@ -147,7 +147,7 @@ def print_region(settings: CollectionSettings) -> int:
     url = first_url(settings.output_file, settings.url_prefix)
     if url is None:
         raise UsageError(
-            f"{settings.output_file} has no URL to ask for. Collect first: python collect_urls.py"
+            f"{settings.output_file} has no URL to request. Collect first: python collect_urls.py"
         )
     advice = recommended_region(url, settings)
     log.info("%s: %s %s", advice.region, advice.reason, CAVEAT)
@@ -161,7 +161,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description="Collect the URLs of all images into urls.txt, and recommend an AWS region.",
         epilog="example:\n  python collect_urls.py --env-file collection.env\n\n"
         + EXIT_CODES_HELP
-        + "\nEvery setting is described in docs/settings.md.",
+        + "\ndocs/settings.md describes every setting.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -173,10 +173,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument(
-        "--restart", action="store_true", help="forget the checkpoint and begin again (old files: *.bak)"
+        "--restart",
+        action="store_true",
+        help="discard the checkpoint and start over (old files are kept as *.bak)",
     )
     ways.add_argument(
-        "--region-only", action="store_true", help="only print the region, from the first URL in OUTPUT_FILE"
+        "--region-only",
+        action="store_true",
+        help="only print the recommended region, based on the first URL in OUTPUT_FILE",
     )
     return parser.parse_args(argv)
 

@@ -44,7 +44,7 @@ def too_old(version: tuple[int, ...], python: str) -> str:
     if version[:2] >= OLDEST:
         return ""
     needed, found = (".".join(map(str, numbers)) for numbers in (OLDEST, version[:3]))
-    return f"Python {needed} or newer is needed, {python} is Python {found}"
+    return f"Python {needed} or newer is needed, but {python} is Python {found}"
 
 
 def remedy(folder: Path, current: Path, environment: str) -> str:
@@ -70,7 +70,7 @@ def check() -> None:
             return
         folder, current = Path(__file__).resolve().parents[1], Path.cwd()
         what = remedy(folder, current, sys.executable if sys.prefix != sys.base_prefix else "")
-        why = f"Python packages are missing for {sys.executable} ({', '.join(lacking)}). First type: {what}"
+        why = f"Python packages are missing for {sys.executable} ({', '.join(lacking)}). First run: {what}"
     sys.stderr.write(f"{Path(sys.argv[0]).name}: {why}\n")
     raise SystemExit(EXIT_FIXABLE)
 
@@ -104,6 +104,6 @@ def allow_open_files(workers: int) -> None:
         return
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise UsageError(
-            f"CONCURRENCY needs {needed} open files, {hard} are allowed: lower it, or raise ulimit -n."
+            f"CONCURRENCY needs {needed} open files, but only {hard} are allowed. Lower it, or raise ulimit -n."
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

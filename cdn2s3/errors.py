@@ -28,9 +28,9 @@ EXIT_SIGTERM = 128 + signal.SIGTERM
 EXIT_CODES_HELP = """\
 exit codes:
   0  all done and nothing wrong
-  1  finished, but some items failed or some checks did not hold
-  2  fixable by editing, nothing contacted (settings, arguments, input, collisions)
-  3  cannot go on (credentials, bucket, disk, outage, another run); state saved, a re-run resumes
+  1  finished, but some items or checks failed
+  2  you can fix it with an edit; nothing was contacted (settings, arguments, input, collisions)
+  3  cannot continue (credentials, bucket, disk, outage, another run); state saved, a rerun resumes
   129 / 130 / 143  stopped by SIGHUP / SIGINT / SIGTERM, state saved
 """
 
@@ -48,31 +48,43 @@ class Cause(NamedTuple):
 CAUSES: dict[str, Cause] = {
     cause.name: cause
     for cause in (
-        Cause("malformed", False, False, "not a URL this run may fetch", "correct the line in urls.txt"),
+        Cause("malformed", False, False, "not a valid URL under URL_PREFIX", "correct the line in urls.txt"),
         Cause("collision", False, False, "another URL has the same key", "set PRESERVE_PATH_STRUCTURE=true"),
         Cause("not_found", False, False, "the CDN has no such file (404, 410)", "ask the owner of the CDN"),
         Cause(
             "forbidden", False, False, "the CDN refuses this file (401, 403, 451)", "ask the owner of the CDN"
         ),
-        Cause(
-            "throttled", True, True, "the CDN kept asking to slow down (429, 503)", "retry with fewer workers"
-        ),
-        Cause("server_error", True, True, "the CDN kept failing (5xx or an odd answer)", "retry later"),
+        Cause("throttled", True, True, "the CDN kept throttling (429, 503)", "retry with fewer workers"),
+        Cause("server_error", True, True, "the CDN kept failing (5xx or an invalid response)", "retry later"),
         Cause(
             "timeout",
             True,
             True,
-            "no whole answer within DOWNLOAD_TIMEOUT",
+            "no complete response within DOWNLOAD_TIMEOUT",
             "retry, or raise DOWNLOAD_TIMEOUT",
         ),
-        Cause("connection", True, True, "the connection failed or broke", "retry when the network is well"),
+        Cause(
+            "connection", True, True, "the connection failed or broke", "retry when the network works again"
+        ),
         Cause(
             "truncated", True, True, "the body ended early each time", "retry; then ask the owner of the CDN"
         ),
         Cause("empty", False, False, "the CDN sent no bytes", "ask the owner of the CDN"),
         Cause("not_an_image", False, False, "the body is not an image", "open the URL; see CONTENT_CHECK"),
-        Cause("conflict", False, False, "the key holds other content", "compare, then ON_EXISTING=overwrite"),
-        Cause("unverified", False, True, "could not be proven whole", "grant s3:GetObject, then retry"),
+        Cause(
+            "conflict",
+            False,
+            False,
+            "an object with other content exists",
+            "compare, then ON_EXISTING=overwrite",
+        ),
+        Cause(
+            "unverified",
+            False,
+            True,
+            "an object exists that could not be compared",
+            "grant s3:GetObject, then retry",
+        ),
         Cause("destination", True, True, "the bucket kept failing", "retry later"),
     )
 }

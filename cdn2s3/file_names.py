@@ -42,8 +42,8 @@ def refuse_reports(given: Mapping[str, Path], defaults: Mapping[str, str], input
         names = (WRITTEN | COLLECTED | READ | {FAILED}) - {defaults[option]}
         if is_kept(path, names, inputs):
             raise UsageError(
-                f"{option} {path}: that is a file which the scripts read or keep, and the report would replace "
+                f"{option} {path}: the scripts use that file for something else, and the report would replace "
                 "it. Choose another name."
             )
     if len({*map(os.path.realpath, given.values())}) < len(given):
-        raise UsageError(f"{' and '.join(given)} name one file. Give each report its own.")
+        raise UsageError(f"{' and '.join(given)} name the same file. Give each report its own.")

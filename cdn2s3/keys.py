@@ -126,7 +126,7 @@ class KeyMaker:
             raise InvalidUrl("not UTF-8") from None
         if not url.startswith(_SCHEMES):
             if url.strip().startswith(_SCHEMES):
-                raise InvalidUrl("blanks around the URL")
+                raise InvalidUrl("spaces around the URL")
             raise InvalidUrl("not an http or https URL")
         if not url.startswith(self.url_prefix):
             raise InvalidUrl(f"not under URL_PREFIX {self.url_prefix}", is_elsewhere=True)

@@ -121,12 +121,12 @@ class BodyReader:
         coding = answer.headers.get("content-encoding", "identity").lower()
         if coding not in ("identity", "") and sniffed is None:
             raise PermanentError(
-                "not_an_image", f"the body is encoded ({coding}) though that was not asked for"
+                "not_an_image", f"the body is encoded ({coding}) though the request did not ask for it"
             )
         if sniffed is None and self._content_check == "image":
             said = answer.headers.get("content-type", "no type")
             raise PermanentError(
-                "not_an_image", f"the body does not begin like an image (labelled {said}){_beginning(start)}"
+                "not_an_image", f"the body does not start like an image (labeled {said}){_beginning(start)}"
             )
         if sniffed is None and self._content_check == "not_html" and image_type.is_html(start):
             raise PermanentError("not_an_image", f"the body is an HTML page{_beginning(start)}")
@@ -141,14 +141,14 @@ class BodyReader:
         """Raise TransientError (truncated) where nothing tells that the body has come to its end."""
         no_length = answer.length is None and not answer.chunked
         if not image_type.is_whole(start, tail, size, media_type) and (no_length or answer.has_surplus):
-            why = "no Content-Length" if no_length else "more bytes came than Content-Length said"
-            raise TransientError("truncated", f"{why}, and the image's own end is missing")
+            why = "no Content-Length" if no_length else "more bytes arrived than Content-Length announced"
+            raise TransientError("truncated", f"{why}, and the image's end marker is missing")
 
 
 def _beginning(start: memoryview) -> str:
     """Return how a body begins, for a person: what is no text escaped, the query of a URL left out."""
     text = redact(printable(bytes(start[:_SHOWN]).decode("utf-8", "backslashreplace")))
-    return f", it begins with {text}{'…' if len(start) > _SHOWN else ''}"
+    return f", it starts with {text}{'…' if len(start) > _SHOWN else ''}"
 
 
 class _Md5:

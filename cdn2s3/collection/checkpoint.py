@@ -104,7 +104,7 @@ def load(path: Path) -> Checkpoint | None:
     try:
         return _checked(json.loads(content))
     except (ValueError, RecursionError) as error:
-        raise damaged(path, str(error) if type(error) is _NotOurs else "it is not whole JSON") from error
+        raise damaged(path, str(error) if type(error) is _NotOurs else "it is not complete JSON") from error
 
 
 class _NotOurs(ValueError):
@@ -114,7 +114,7 @@ class _NotOurs(ValueError):
 def _checked(found: Any) -> Checkpoint:
     """Return the checkpoint in parsed JSON, or raise _NotOurs."""
     if not isinstance(found, dict):
-        raise _NotOurs("it holds no object")
+        raise _NotOurs("it is not a JSON object")
     for name in (*Counts._fields, "bytes", "rejected_bytes"):
         value = found.get(name)
         is_unknown = name == "api_total" and name in found and value is None
@@ -124,7 +124,7 @@ def _checked(found: Any) -> Checkpoint:
     if type(found.get("complete")) is not bool:
         raise _NotOurs("`complete` is not true or false")
     if not isinstance(settings, dict) or not all(isinstance(value, str) for value in settings.values()):
-        raise _NotOurs("`settings` are not texts")
+        raise _NotOurs("`settings` are not all text")
     if not (isinstance(position, dict) or (position is None and found["complete"])):
         raise _NotOurs("`position` is missing")
     counts = Counts(**{name: found[name] for name in Counts._fields})
@@ -134,7 +134,7 @@ def _checked(found: Any) -> Checkpoint:
 def damaged(path: Path, why: str) -> FatalError:
     """Return the error for a checkpoint that cannot be gone on from."""
     return FatalError(
-        f"the checkpoint {path} is damaged: {why}. Put a good copy in its place, or begin again with "
+        f"the checkpoint {path} is damaged: {why}. Restore a good copy, or start over with "
         "`python collect_urls.py --restart` (the files so far are kept as *.bak)."
     )
 
@@ -142,13 +142,13 @@ def damaged(path: Path, why: str) -> FatalError:
 def check_settings(path: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
     """Raise UsageError, naming old and new, when a checkpoint belongs to another source than today's."""
     changed = [
-        f"  - {name}: {before.get(name, '(not there)')} before, {now.get(name, '(not there)')} now"
+        f"  - {name}: {before.get(name, '(not set)')} before, {now.get(name, '(not set)')} now"
         for name in [*now, *(name for name in before if name not in now)]
         if before.get(name) != now.get(name)
     ]
     if changed:
         raise UsageError(
-            f"the checkpoint {path} belongs to other settings:\n" + "\n".join(changed) + "\n"
-            "Restore them to go on, or begin again with `python collect_urls.py --restart` "
-            "(the files so far are kept as *.bak)."
+            f"the checkpoint {path} belongs to different settings:\n" + "\n".join(changed) + "\n"
+            "Restore them to continue, or start over with `python collect_urls.py --restart` "
+            "(which keeps the current files as *.bak)."
         )

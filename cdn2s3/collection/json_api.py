@@ -72,7 +72,7 @@ class Api:
         def note(failed: FailedAttempt) -> None:
             if failed.wait is not None:
                 log.warning(
-                    "%s: %s. Attempt %d of %d; the next one in %.1f s",
+                    "%s: %s. Attempt %d of %d; next attempt in %.1f s",
                     *(page, failed.error, failed.failures, self._policy.max_attempts, failed.wait),
                 )
 
@@ -81,8 +81,8 @@ class Api:
         except TransientError as error:
             attempts = pluralize(self._policy.max_attempts, "attempt")
             raise FatalError(
-                f"the API gave no {page} in {attempts}; the last one: {error}. "
-                "Try again when the API is well, or correct API_BASE_URL or API_TIMEOUT."
+                f"the API did not return {page} in {attempts}; the last error: {error}. "
+                "Try again later, or correct API_BASE_URL or API_TIMEOUT."
             ) from error
 
     def _attempt(self, url: str, page: str) -> ApiResponse:
@@ -91,7 +91,7 @@ class Api:
             content = answer.content
         except (requests.RequestException, ValueError) as error:  # an odd Location, a body not as encoded
             raise TransientError(
-                "server_error", f"the answer cannot be read ({type(error).__name__})"
+                "server_error", f"the response cannot be read ({type(error).__name__})"
             ) from error
         if answer.status_code != HTTPStatus.OK:
             raise _refusal(answer, url, page, self._token)
@@ -131,8 +131,8 @@ class ApiSource:
         """
         if stale > STALE_PAGES + position.pages * 3 // 4:
             raise FatalError(
-                f"the last {stale} pages gave only URLs that were there before: the API goes round in "
-                "circles. Correct API_PAGINATION and its settings, or ask the API's owner."
+                f"the last {stale} pages had only URLs that are already in the list: the API repeats itself in a "
+                "loop. Correct API_PAGINATION and its settings, or ask the API's owner."
             )
 
 
@@ -146,7 +146,7 @@ def _refusal(answer: requests.Response, url: str, page: str, token: str) -> Tran
     words = _one_line(answer.content, token) if status >= 400 else ""  # a redirect's hold its address
     return FatalError(
         f"the API answered {status}{_phrase(status)} to {page} ({redact(url)}){_remedy(answer, url, bool(token))}"
-        + (f" The API's own words: {words}" if words else "")
+        + (f" The API's response begins: {words}" if words else "")
     )
 
 
@@ -156,20 +156,20 @@ def _remedy(answer: requests.Response, url: str, has_token: bool) -> str:
     if status in (401, 403) and not has_token:
         return (
             f": API_AUTH_TOKEN is empty, and the API {'wants' if status == 401 else 'may want'} a token. "
-            "Set it (and API_AUTH_HEADER, API_AUTH_SCHEME: how it is sent)."
+            "Set it (and API_AUTH_HEADER and API_AUTH_SCHEME for how it is sent)."
         )
     if status in (401, 403):
         return (
-            ": it does not accept the token. Correct API_AUTH_TOKEN (and API_AUTH_HEADER, "
-            "API_AUTH_SCHEME: how it is sent)."
+            ": it does not accept the token. Correct API_AUTH_TOKEN (and API_AUTH_HEADER and "
+            "API_AUTH_SCHEME for how it is sent)."
         )
     if 300 <= status < 400:
         return (
-            f", a redirect to {_origin_of_redirect(answer, url)}. Redirects are not followed, since "
-            "the token would go along. Set API_BASE_URL to the address that answers."
+            f", a redirect to {_origin_of_redirect(answer, url)}. Redirects are not followed, because "
+            "the token would be sent along. Set API_BASE_URL to the final address."
         )
     return (
-        ". Correct API_BASE_URL and the settings of the pagination; "
+        ". Correct API_BASE_URL and the pagination settings; "
         "an API that answers 404 after its last page needs API_PAGINATION=next_url or cursor."
     )
 
@@ -180,7 +180,7 @@ def _origin_of_redirect(answer: requests.Response, url: str) -> str:
         parts = urlsplit(urljoin(url, answer.headers.get("location", "")))
         return f"{parts.scheme}://{parts.hostname}"
     except ValueError:
-        return "an address that is no URL"
+        return "an address that isn't a URL"
 
 
 def _beginning(content: bytes, token: str) -> str:

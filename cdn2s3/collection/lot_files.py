@@ -42,8 +42,8 @@ class LotFiles:
         self._paths = sorted({os.fsencode(path) for path in found if not Path(path).is_dir()})
         if not self._paths:
             raise UsageError(
-                f"LOT_FILES={self._glob} finds no file. It is relative to the current folder; `**` stands "
-                "for any number of folders."
+                f"LOT_FILES={self._glob} matches no file. The pattern is relative to the current folder; `**` matches "
+                "any number of folders."
             )
         self._hash = hashlib.sha256(b"\0".join(self._paths)).hexdigest()
 
@@ -60,15 +60,15 @@ class LotFiles:
         """
         files, list_hash = stored.get("files"), stored.get("list_hash")
         if type(files) is not int or not isinstance(list_hash, str):
-            raise ValueError("its position is not one of SOURCE=lots")
+            raise ValueError("its position is not for SOURCE=lots")
         if list_hash != self._hash:
             raise UsageError(
-                f"the list of files that LOT_FILES={self._glob} finds has changed since the checkpoint "
-                f"({len(self)} files now). Put it back as it was, or begin again with "
+                f"the list of files that LOT_FILES={self._glob} matches has changed since the checkpoint "
+                f"({len(self)} files now). Restore it, or start over with "
                 "`python collect_urls.py --restart` (the files so far are kept as *.bak)."
             )
         if not 0 <= files < len(self):
-            raise ValueError("its position is beyond the last lot file")
+            raise ValueError("its position is past the last lot file")
         return LotPosition(files, list_hash)
 
     def read(self, position: LotPosition) -> Batch:
@@ -81,14 +81,14 @@ class LotFiles:
         except OSError as error:
             return self._unreadable(path, error.strerror or type(error).__name__, following)
         except (ValueError, RecursionError):
-            return self._unreadable(path, "it is not whole JSON in UTF-8", following)
+            return self._unreadable(path, "it is not complete JSON in UTF-8", following)
         return Batch(urls, following, items=len(urls), without_url=urls.count(None))
 
     def check_circle(self, position: LotPosition, stale: int) -> None:
         """Do nothing: each file is read once."""
 
     def _unreadable(self, path: Path, why: str, following: LotPosition | None) -> Batch:
-        log.error("the lot file %s cannot be read: %s. It is left out", path, why)
+        log.error("the lot file %s cannot be read: %s. It is skipped", path, why)
         return Batch([], following, unreadable=1)
 
 

@@ -52,10 +52,10 @@ class Shape:
     def _urls(self, page: object) -> list[Any]:
         urls = found(self._urls_field or "@", page, "API_URLS_FIELD")
         if not isinstance(urls, list):
-            raise UnexpectedShape(f"{self._named()} should give a list of URLs, not {kind(urls)}")
+            raise UnexpectedShape(f"{self._named()} should return a list of URLs, not {kind(urls)}")
         if urls and not any(isinstance(url, str) or url is None for url in urls):
             raise UnexpectedShape(
-                f"{self._named()} should give a list of URLs, not a list with {kind(urls[0])}"
+                f"{self._named()} should return a list of URLs, not a list with {kind(urls[0])}"
             )
         return urls
 
@@ -64,7 +64,7 @@ class Shape:
             items = found(self._items_field, page, "API_ITEMS_FIELD")
             if not isinstance(items, list):
                 raise UnexpectedShape(
-                    f"API_ITEMS_FIELD={self._items_field} should give a list of items, not {kind(items)}"
+                    f"API_ITEMS_FIELD={self._items_field} should return a list of items, not {kind(items)}"
                 )
             return items
         try:
@@ -97,7 +97,7 @@ class Shape:
             return None
         if type(total) is not int:
             raise UnexpectedShape(
-                f"API_TOTAL_FIELD={self._total_field} should give a whole number, not {kind(total)}"
+                f"API_TOTAL_FIELD={self._total_field} should return a whole number, not {kind(total)}"
             )
         return total if total >= 0 else None
 

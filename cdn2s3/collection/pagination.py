@@ -68,16 +68,16 @@ class Paging:
         asked, pages, empty = (stored.get(name) for name in PagePosition._fields)
         allowed = (int,) if isinstance(self._style.first, int) else (str, type(None))
         if type(asked) not in allowed:
-            raise ValueError("its position is not one of this API_PAGINATION")
+            raise ValueError("its position is not for this API_PAGINATION")
         if type(pages) is not int or type(empty) is not int or min(pages, empty) < 0:
-            raise ValueError("its position has no number of pages")
+            raise ValueError("its position has no page count")
         if isinstance(self._style, _ByLink) and asked is not None:
             try:
                 whole = self._style.resolved(str(asked), self._style.url(None))
             except (FatalError, UnexpectedShape) as error:
                 raise ValueError("its position is not a URL of the API") from error
             if whole != asked:
-                raise ValueError("its position is not a whole URL")
+                raise ValueError("its position is not a complete URL")
         return PagePosition(asked, pages, empty)
 
     def url(self, position: PagePosition) -> str:
@@ -94,13 +94,13 @@ class Paging:
             asked = self._style.following(reply, position.asked, len(content.items))
         except UnexpectedShape as error:
             raise FatalError(
-                f"{position} is not of the expected shape: {error}. The page is {outline(reply.content)}. "
+                f"{position} does not have the expected shape: {error}. The page is {outline(reply.content)}. "
                 "Correct the setting, or ask the API's owner."
             ) from error
         if content.items and content.items == self._items_before:
             raise FatalError(
-                f"{position} repeats the page before it: the API does not page as API_PAGINATION and its "
-                "parameters say. Correct them, or ask the API's owner."
+                f"{position} repeats the previous page: the API does not page the way API_PAGINATION and its "
+                "parameters describe. Correct them, or ask the API's owner."
             )
         self._items_before = content.items
         after = PagePosition(asked, position.pages + 1, 0 if content.items else position.empty + 1)
@@ -122,8 +122,8 @@ class Paging:
         if after.empty:
             return True
         raise FatalError(
-            f"page {after.pages} names a next page that was read before (a repeated cursor or link): the API "
-            "goes round in circles. Correct API_PAGINATION and its settings, or ask the API's owner."
+            f"page {after.pages} names a next page that was already read (a repeated cursor or link): the API "
+            "repeats itself in a loop. Correct API_PAGINATION and its settings, or ask the API's owner."
         )
 
 
@@ -207,7 +207,7 @@ class _ByCursor(_Base):
             return None
         if type(cursor) not in (str, int):
             raise UnexpectedShape(
-                f"API_CURSOR_FIELD={self._field} should give text or null, not {kind(cursor)}"
+                f"API_CURSOR_FIELD={self._field} should return text or null, not {kind(cursor)}"
             )
         return str(cursor)
 
@@ -227,7 +227,9 @@ class _ByLink(_Base):
         if link is None or link is False or link == "":
             return None
         if not isinstance(link, str):
-            raise UnexpectedShape(f"API_NEXT_FIELD={self._field} should give a URL or null, not {kind(link)}")
+            raise UnexpectedShape(
+                f"API_NEXT_FIELD={self._field} should return a URL or null, not {kind(link)}"
+            )
         return self.resolved(link, reply.url)
 
     def resolved(self, link: str, current: str) -> str:
@@ -236,7 +238,7 @@ class _ByLink(_Base):
         Raise FatalError when it leads to another origin, UnexpectedShape when it leads nowhere.
         """
         if re.search(r"[\x00-\x20\x7f-\x9f\\]", link):
-            raise UnexpectedShape("the next page's link has characters that no URL has")
+            raise UnexpectedShape("the next page's link has characters that are not allowed in a URL")
         try:
             url = urljoin(current, link)
             there = origin_of(url)
@@ -245,8 +247,8 @@ class _ByLink(_Base):
             raise UnexpectedShape("the next page's link is not an http or https URL") from None
         if not same:
             raise FatalError(
-                f"the API's next page is at another origin, {there.scheme}://{there}: refused, since the "
-                "token would be sent there. If that address is right, set API_BASE_URL to it."
+                f"the API's next page is at another origin, {there.scheme}://{there}: refused, because the "
+                "token would be sent there. If that address is correct, set API_BASE_URL to it."
             )
         return urlsplit(url)._replace(fragment="").geturl()
 

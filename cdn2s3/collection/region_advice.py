@@ -113,12 +113,14 @@ def nearest_region(edge: str) -> str | None:
 def advise(edge: str | None, default: str) -> Advice:
     """Return the region to recommend; edge is x-amz-cf-pop of an answer, None when it had none."""
     if edge is None:
-        return Advice(default, "The answer names no CloudFront edge location: this is DEFAULT_REGION.")
+        return Advice(default, "The response names no CloudFront edge location, so this is DEFAULT_REGION.")
     region = nearest_region(edge)
     if region is None:
-        return Advice(default, f"The edge location {edge[:20]} is not in the table: this is DEFAULT_REGION.")
-    opt_in = " It has to be enabled in the account first." if region in parsed(OPT_IN_REGIONS) else ""
-    return Advice(region, f"The nearest one to the CloudFront edge location {edge[:20]}.{opt_in}")
+        return Advice(
+            default, f"The edge location {edge[:20]} is not in the table, so this is DEFAULT_REGION."
+        )
+    opt_in = " You have to enable it in your account first." if region in parsed(OPT_IN_REGIONS) else ""
+    return Advice(region, f"The region nearest to the CloudFront edge location {edge[:20]}.{opt_in}")
 
 
 def recommended_region(url: str | None, settings: CollectionSettings) -> Advice:
@@ -127,11 +129,13 @@ def recommended_region(url: str | None, settings: CollectionSettings) -> Advice:
     url has been checked to lie under URL_PREFIX; None: there is none to ask for.
     """
     if url is None:
-        return Advice(settings.default_region, "There is no URL to ask for: this is DEFAULT_REGION.")
+        return Advice(settings.default_region, "There is no URL to request, so this is DEFAULT_REGION.")
     with new_session(PooledAdapter(1, settings.ca_bundle)) as session:
         try:
             answer = session.head(url, timeout=HEAD_TIMEOUT, allow_redirects=False)
         except (MigrationError, requests.RequestException, ValueError) as error:
             why = getattr(error, "message", None) or type(error).__name__
-            return Advice(settings.default_region, f"The CDN did not answer ({why}): this is DEFAULT_REGION.")
+            return Advice(
+                settings.default_region, f"The CDN did not answer ({why}), so this is DEFAULT_REGION."
+            )
     return advise(answer.headers.get("x-amz-cf-pop"), settings.default_region)

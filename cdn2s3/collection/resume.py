@@ -29,19 +29,19 @@ def check_places(settings: CollectionSettings, env_file: Path) -> None:
     output, state = settings.output_file, settings.checkpoint_file
     for name, path in (("OUTPUT_FILE", output), ("CHECKPOINT_FILE", state)):
         if path.is_dir():
-            raise UsageError(f"{name}={path} is a folder. Name a file.")
+            raise UsageError(f"{name}={path} is a folder, not a file.")
         if not path.parent.is_dir():
             raise UsageError(
                 f"{name}={path}: there is no folder {path.parent}. Create it, or correct the path."
             )
         if is_kept(path, WRITTEN | READ | {FAILED, "collection.log"}, [env_file]):
             raise UsageError(
-                f"{name}={path}: that is a file which the scripts read or keep for another use. Name another one."
+                f"{name}={path}: the scripts use that file for something else. Choose another name."
             )
     places = [output, state, rejected_file(output), lock_file(output)]
     if len({path.resolve() for path in places}) < len(places):
         raise UsageError(
-            f"OUTPUT_FILE={output} and CHECKPOINT_FILE={state} must be two files, neither of them "
+            f"OUTPUT_FILE={output} and CHECKPOINT_FILE={state} must be two different files, and neither may be "
             f"{rejected_file(output).name} or {lock_file(output).name}."
         )
 
@@ -56,7 +56,7 @@ def last_checkpoint(settings: CollectionSettings) -> Checkpoint | None:
         return None
     now = checkpoint.source_settings(settings)
     if found.settings != now and found.is_blank and not any(map(_has_bytes, _lists(settings))):
-        log.info("the checkpoint %s has nothing in it: begun anew", settings.checkpoint_file)
+        log.info("the checkpoint %s is empty: starting over", settings.checkpoint_file)
         return None
     checkpoint.check_settings(settings.checkpoint_file, found.settings, now)
     return found
@@ -76,7 +76,9 @@ def check_files(settings: CollectionSettings, complete: Checkpoint) -> None:
     output = settings.output_file
     size = size_of(output)
     if size < complete.bytes:
-        raise does_not_fit(output, f"it is {size} bytes long, the complete collection was {complete.bytes}")
+        raise does_not_fit(
+            output, f"it is {size} bytes long, but the complete collection was {complete.bytes}"
+        )
 
 
 def move_aside(settings: CollectionSettings) -> None:
@@ -130,9 +132,9 @@ def begin_afresh(settings: CollectionSettings, position: Position) -> Checkpoint
     for path in _lists(settings):
         if _has_bytes(path):
             raise UsageError(
-                f"{path} is there, but no checkpoint {settings.checkpoint_file} that tells how far it is. "
-                "Put the checkpoint back, move the file away, or begin again with "
-                "`python collect_urls.py --restart` (the file is kept as *.bak)."
+                f"{path} is there, but no checkpoint {settings.checkpoint_file} that records its progress. "
+                "Put the checkpoint back, move the file away, or start over with "
+                "`python collect_urls.py --restart` (which keeps the file as *.bak)."
             )
     begun = Checkpoint(
         complete=False,

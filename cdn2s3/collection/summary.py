@@ -74,7 +74,7 @@ def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
     given = counts.urls + counts.duplicates + counts.rejected
     found = []
     if counts.urls == 0:
-        found.append("there is no URL at all. Look at the settings of the source.")
+        found.append("there are no URLs. Check the settings of the source.")
     if settings.source == "api" and settings.api_total_field:
         found += _doubt_total(counts, "items" if settings.api_items_field else "URLs")
     expected = settings.expected_total
@@ -90,8 +90,8 @@ def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
         )
     if counts.unreadable:
         found.append(
-            f"{pluralize(counts.unreadable, 'lot file')} could not be read: their URLs are missing. They are named in "
-            "collection.log; mend them, then begin again with --restart."
+            f"{pluralize(counts.unreadable, 'lot file')} could not be read, so their URLs are missing. collection.log "
+            "names them; fix them, then start over with --restart."
         )
     return found
 
@@ -99,11 +99,11 @@ def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
 def _doubt_total(counts: Counts, what: str) -> list[str]:
     total = counts.api_total
     if total is None:
-        return ["the API never gave the total that API_TOTAL_FIELD asks for: the count is not checked."]
+        return ["the API never returned the total (API_TOTAL_FIELD), so the count was not checked."]
     if abs(counts.items - total) <= total * TOTAL_TOLERANCE:
         return []
     return [
-        f"{counts.items:,} {what} were seen, but the API says there are {total:,}: off by more than 0.1%. "
+        f"{counts.items:,} {what} were seen, but the API reports {total:,}: off by more than 0.1%. "
         "Collect again with --restart when the API is quiet, or ask its owner."
     ]
 
@@ -113,19 +113,19 @@ def counts_table(counts: Counts, output: Path) -> str:
     rows = [
         (f"{counts.urls:,}", f"URLs in {output}"),
         (f"{counts.duplicates:,}", "duplicates skipped"),
-        (f"{counts.rejected:,}", f"rejected, with the reason in {rejected_file(output)}"),
+        (f"{counts.rejected:,}", f"rejected; reasons in {rejected_file(output)}"),
     ]
     if counts.without_url:
         rows.append((f"{counts.without_url:,}", "items without a URL"))
     if counts.unreadable:
-        rows.append((f"{counts.unreadable:,}", "lot files unreadable"))
+        rows.append((f"{counts.unreadable:,}", "unreadable lot files"))
     width = max(len(number) for number, _ in rows)
     return "".join(f"  {number:>{width}}  {what}\n" for number, what in rows)
 
 
 def last_screen(counts: Counts, settings: CollectionSettings, found: list[str], advice: Advice) -> str:
     """Return the answer of a complete collection: counts, doubts, region, what to type next."""
-    verdict = "The collection is complete" + (", but look at this first:" if found else ".")
+    verdict = "The collection is complete" + (", but check this first:" if found else ".")
     return (
         f"\n{verdict}\n"
         + "".join(f"  ! {doubt}\n" for doubt in found)

@@ -42,8 +42,8 @@ def rejected_file(output: Path) -> Path:
 def does_not_fit(path: Path, why: str) -> FatalError:
     """Return the error for a file that is not as the checkpoint says."""
     return FatalError(
-        f"{path} is not the file that the checkpoint belongs to ({why}): lines are lost or were changed. Put "
-        "that file back, or begin again with `python collect_urls.py --restart` (the old files are kept as "
+        f"{path} is not the file that the checkpoint describes ({why}): lines were lost or changed. Restore "
+        "that file back, or start over with `python collect_urls.py --restart` (which keeps the old files as "
         "*.bak)."
     )
 
@@ -85,7 +85,7 @@ class UrlList:
         if lines != self.counts.urls or len(self._seen) != lines:
             raise does_not_fit(
                 output,
-                f"it has {lines:,} lines, {len(self._seen):,} different ones, not {self.counts.urls:,}",
+                f"it has {lines:,} lines, {len(self._seen):,} of them unique, not {self.counts.urls:,}",
             )
 
     def add(self, batch: Batch) -> int:
@@ -134,8 +134,8 @@ class UrlList:
         self._said_all_rejected = True
         url, _, why = lines[0].decode().rstrip("\n").partition("\t")
         log.warning(
-            "nothing but rejected URLs in what was read last (%d), for example %s: %s. If they are to be "
-            "migrated, stop (Ctrl-C), correct URL_PREFIX and what finds the URLs, then begin again with "
+            "all %d URLs that were read last were rejected, for example %s: %s. If you want to "
+            "migrate them, stop (Ctrl-C), correct URL_PREFIX and the settings that find the URLs, then start over with "
             "`python collect_urls.py --restart`",
             *(len(lines), url[:_SHOWN], why),
         )
@@ -213,4 +213,6 @@ def _cut_back(path: Path, length: int) -> None:
     except ValueError as error:
         raise does_not_fit(path, str(error)) from error
     if cut:
-        log.info("%s: the last %d bytes came after the checkpoint: cut off, collected again", path, cut)
+        log.info(
+            "%s: cut off the last %d bytes, written after the checkpoint; they are collected again", path, cut
+        )

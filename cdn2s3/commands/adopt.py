@@ -117,8 +117,8 @@ def _with_advice(pages: Iterable[Iterable[Found]]) -> Iterator[Iterable[Found]]:
         yield from pages
     except FatalError as error:
         raise FatalError(
-            f"{error}\nWithout a listing, a plain `python migrate.py` comes to the same end, slower: it downloads "
-            "every file again, and compares (s3:GetObject) and records what is already there."
+            f"{error}\nWithout a listing, a plain `python migrate.py` gets the same result more slowly: it downloads "
+            "every file again, compares it (s3:GetObject) and records what is already in the bucket."
         ) from error
 
 
@@ -129,15 +129,21 @@ def text(adopted: Adopted, pending: int) -> list[str]:
         f"{pluralize(pending - adopted.rows, 'URL is', 'URLs are')} pending"
     ]
     if adopted.empty:
-        lines.append(f"{adopted.empty:,} of them are empty: `python validate.py` shows whether that is right")
+        lines.append(
+            f"{adopted.empty:,} of them are empty: `python validate.py` checks whether that is correct"
+        )
     if adopted.conflicts:
-        lines.append(f"{adopted.conflicts:,} not adopted: an earlier run found other content (conflict)")
+        lines.append(
+            f"{adopted.conflicts:,} not adopted, because an earlier run found other content (conflict)"
+        )
     command = "migrate.py" if pending > adopted.rows else "validate.py"
     return [*lines, f"next: python {command}"]
 
 
 def add_arguments(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--adopt", action="store_true", help="the state is lost: record what the bucket has")
+    parser.add_argument(
+        "--adopt", action="store_true", help="after the state was lost: record what is already in the bucket"
+    )
 
 
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:

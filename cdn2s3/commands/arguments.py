@@ -8,12 +8,12 @@ import argparse
 def positive(text: str) -> int:
     """Return the whole number that text is, 1 or more; raise ArgumentTypeError for another text."""
     if not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise argparse.ArgumentTypeError("a whole number from 1 on")
+        raise argparse.ArgumentTypeError("must be a whole number, 1 or more")
     return int(text)
 
 
 def not_negative(text: str) -> int:
     """Return the whole number that text is, 0 or more; raise ArgumentTypeError for another text."""
     if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError("a whole number from 0 on")
+        raise argparse.ArgumentTypeError("must be a whole number, 0 or more")
     return int(text)

@@ -44,7 +44,7 @@ _EXIT_CODES = {
 
 
 def add_arguments(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--check", action="store_true", help="look at credentials, bucket, network, disk")
+    parser.add_argument("--check", action="store_true", help="check credentials, bucket, network and disk")
 
 
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:

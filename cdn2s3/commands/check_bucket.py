@@ -55,7 +55,7 @@ def _get(context: CheckContext, probed: Capabilities) -> list[CheckResult]:
     if probed.can_read:
         return [CheckResult(OK, "get", "the probe was read back")]
     said = (
-        "s3:GetObject is refused: what is already there cannot be compared and ends as `unverified`; "
+        "s3:GetObject is refused: an existing object cannot be compared, so its URL ends as `unverified`; "
         "--sample and the spot check of validate.py need it"
     )
     return [CheckResult(WARNING, "get", said, policy(context.settings, "GetObject"))]
@@ -64,7 +64,7 @@ def _get(context: CheckContext, probed: Capabilities) -> list[CheckResult]:
 def _delete(context: CheckContext, probed: Capabilities) -> list[CheckResult]:
     if probed.can_delete:
         return [CheckResult(OK, "delete", "the probe was deleted")]
-    said = f"s3:DeleteObject is refused: the probe stays at {probe_key(context.settings)}; --sample leaves its files"
+    said = f"s3:DeleteObject is refused: the probe stays at {probe_key(context.settings)}; --sample leaves its objects"
     return [CheckResult(WARNING, "delete", said, policy(context.settings, "DeleteObject"))]
 
 
@@ -86,29 +86,31 @@ def check_guard(context: CheckContext) -> list[CheckResult]:
         return []
     found, settings = probed, context.settings
     if found.if_none_match:
-        overwrite = CheckResult(OK, "overwrite", "If-None-Match is honoured: no existing object is replaced")
+        overwrite = CheckResult(OK, "overwrite", "If-None-Match is honored: no existing object is replaced")
     elif settings.on_existing == "overwrite":
         overwrite = CheckResult(OK, "overwrite", "ON_EXISTING=overwrite: existing objects are replaced")
     elif found.can_read:
-        said = "the store ignores If-None-Match: a HEAD comes before each PUT instead, which is slower"
+        said = "the store ignores If-None-Match: migrate.py sends a HEAD before each PUT instead, which is slower"
         overwrite = CheckResult(
-            WARNING, "overwrite", said, "nothing else may write under the prefix meanwhile"
+            WARNING, "overwrite", said, "let nothing else write under the prefix during the migration"
         )
     else:
-        said = "the store ignores If-None-Match and refuses s3:GetObject: a run would not start"
+        said = "the store ignores If-None-Match and refuses s3:GetObject: a run cannot start"
         overwrite = CheckResult(FAILED, "overwrite", said, policy(settings, "GetObject"))
     return [overwrite, _checksum(settings, probed)]
 
 
 def _checksum(settings: MigrationSettings, probed: Capabilities) -> CheckResult:
     found = probed
-    etag = "the ETag is the MD5" if found.etag_is_md5 else "the ETag is no MD5"
+    etag = "the ETag is the MD5" if found.etag_is_md5 else "the ETag is not the MD5"
     if probed.encrypted_by_kms:
         etag += " (KMS)"
     if found.checksum_refused:
         return CheckResult(OK, "checksum", f"a wrong {settings.integrity} is refused; {etag}")
     if found.etag_is_md5:
-        said = f"a wrong {settings.integrity} is not refused; {etag}, so each answer is compared with it"
+        said = (
+            f"a wrong {settings.integrity} is not refused; {etag}, so the ETag of each response is compared"
+        )
         return CheckResult(OK if settings.integrity == "md5" else WARNING, "checksum", said, "INTEGRITY=md5")
     said = f"a wrong {settings.integrity} is not refused and {etag}: only the size is compared after each PUT"
     return CheckResult(WARNING, "checksum", said, "afterwards: python validate.py --spot-check 1000")
@@ -120,7 +122,7 @@ def check_acl(context: CheckContext) -> list[CheckResult]:
     if context.probed_or_none is None:
         return []
     if settings.object_acl:
-        return [CheckResult(OK, "ACL", f"OBJECT_ACL={settings.object_acl} is taken")]
+        return [CheckResult(OK, "ACL", f"OBJECT_ACL={settings.object_acl} is accepted")]
     try:
         reply = context.client.request(
             "PUT",
@@ -147,14 +149,12 @@ def _left_by_acl(context: CheckContext) -> list[CheckResult]:
 
 def _acl(context: CheckContext, reply: S3Response) -> CheckResult:
     if reply.code == "AccessControlListNotSupported":
-        return CheckResult(OK, "ACL", "ACLs are disabled in the bucket: none is needed")
+        return CheckResult(OK, "ACL", "ACLs are disabled in the bucket; none is needed")
     if reply.status != 200:
-        said = "whether the bucket takes ACLs could not be learned; none is sent, which suits a bucket of one's own"
+        said = "could not find out whether the bucket accepts ACLs; none is sent, which is right for your own bucket"
         return CheckResult(OK, "ACL", said)
     account = context.account
     if account and not context.is_ours(account):
-        said = (
-            "ACLs are enabled, the bucket is another account's: without one its owner cannot read the objects"
-        )
+        said = "ACLs are enabled and another account owns the bucket: without an ACL, its owner cannot read the objects"
         return CheckResult(WARNING, "ACL", said, "OBJECT_ACL=bucket-owner-full-control")
-    return CheckResult(OK, "ACL", "ACLs are enabled, none is sent: the objects belong to this account")
+    return CheckResult(OK, "ACL", "ACLs are enabled, but none is sent: this account owns the objects")

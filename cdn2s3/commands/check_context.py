@@ -213,7 +213,7 @@ def worst(findings: Sequence[CheckResult]) -> str:
 def next_step(findings: Sequence[CheckResult]) -> str:
     """Return what to do after all checks."""
     if worst(findings) == FAILED:
-        return "correct what failed, then python migrate.py --check"
+        return "fix what failed, then run: python migrate.py --check"
     if any(finding.what == "input" and finding.level != OK for finding in findings):
         return "python collect_urls.py"
     return "python migrate.py --sample 100"

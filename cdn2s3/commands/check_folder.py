@@ -19,11 +19,9 @@ def check_folder(context: CheckContext) -> list[CheckResult]:
             folder.prepare()
     except FatalError as error:
         return [CheckResult(FAILED, "folder", str(error), f"ls -ld {context.settings.local_root}")]
-    said = f"{context.settings.destination_text} was written to; no existing file is replaced"
+    said = f"{context.settings.destination_text} is writable; no existing file is replaced"
     if context.settings.on_existing == "overwrite":
-        said = (
-            f"{context.settings.destination_text} was written to; ON_EXISTING=overwrite: files are replaced"
-        )
+        said = f"{context.settings.destination_text} is writable; ON_EXISTING=overwrite: existing files are replaced"
     return [CheckResult(OK, "folder", said)]
 
 
@@ -35,7 +33,7 @@ def check_free_space(context: CheckContext) -> list[CheckResult]:
         free = shutil.disk_usage(str(root)).free
     except (UsageError, OSError):
         return []  # the checks of the input and of the folder name it
-    said = f"{bytes_text(free)} free in {root}, about {bytes_text(needed)} are needed for the images"
+    said = f"{bytes_text(free)} free in {root}, about {bytes_text(needed)} needed for the images"
     if free < needed:
         return [CheckResult(WARNING, "free space", said, "make room, or set LOCAL_ROOT to a larger disk")]
     return [CheckResult(OK, "free space", said)]

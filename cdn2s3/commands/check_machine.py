@@ -42,9 +42,11 @@ def check_open_files(context: CheckContext) -> list[CheckResult]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
         remedy = f"ulimit -n {needed}   (root raises the hard limit), or lower CONCURRENCY"
-        return [CheckResult(FAILED, "open files", f"{needed} are needed, {hard} are allowed", remedy)]
-    raised = "" if soft == resource.RLIM_INFINITY or soft >= needed else f" (raised from {soft} by itself)"
-    return [CheckResult(OK, "open files", f"{needed} are needed, and allowed{raised}")]
+        return [CheckResult(FAILED, "open files", f"{needed} needed, {hard} allowed", remedy)]
+    raised = (
+        "" if soft == resource.RLIM_INFINITY or soft >= needed else f" (raised from {soft} automatically)"
+    )
+    return [CheckResult(OK, "open files", f"{needed} needed and allowed{raised}")]
 
 
 def check_disk(context: CheckContext) -> list[CheckResult]:
@@ -54,9 +56,9 @@ def check_disk(context: CheckContext) -> list[CheckResult]:
     except UsageError:
         needed = 4_000_000 * BYTES_A_URL
     if not os.access(folder, os.W_OK | os.X_OK):
-        return [CheckResult(FAILED, "disk", f"{folder.resolve()} cannot be written", f"chmod u+rwx {folder}")]
+        return [CheckResult(FAILED, "disk", f"{folder.resolve()} is not writable", f"chmod u+rwx {folder}")]
     free = shutil.disk_usage(folder).free
-    said = f"{bytes_text(free)} free in {folder.resolve()}, about {bytes_text(needed)} are needed"
+    said = f"{bytes_text(free)} free in {folder.resolve()}, about {bytes_text(needed)} needed"
     if free < needed:
         return [CheckResult(FAILED, "disk", said, "make room, or set STATE_DIR to a larger disk")]
     if free < 3 * needed:
@@ -70,7 +72,7 @@ def check_input(context: CheckContext) -> list[CheckResult]:
     except FatalError as error:
         return [CheckResult(WARNING, "input", str(error), "python collect_urls.py")]
     if not lines:
-        said = f"{context.settings.source_urls_file} holds no URL"
+        said = f"{context.settings.source_urls_file} contains no URL"
         return [CheckResult(WARNING, "input", said, "python collect_urls.py")]
     return [CheckResult(OK, "input", f"{pluralize(lines, 'URL')}, about {pending:,} pending")]
 
@@ -91,16 +93,16 @@ def check_credentials(context: CheckContext) -> list[CheckResult]:
 
 
 def _expiry(found: Identity, hours: float) -> CheckResult:
-    about = f"about {duration(hours * 3600)} are needed"
+    about = f"about {duration(hours * 3600)} needed"
     if found.renews:
         return CheckResult(OK, "expiry", "they renew themselves")
     if found.ends_at is not None:
         left = found.ends_at - time.time()
-        said = f"they end in {duration(max(0.0, left))}, {about}"
+        said = f"they expire in {duration(max(0.0, left))}, {about}"
         level = OK if left > 1.5 * hours * 3600 else WARNING
         return CheckResult(level, "expiry", said, _ROLE if level == WARNING else "")
     if found.has_token:
-        said = f"a session token that nobody renews: it ends within 1 to 12 hours, {about}"
+        said = f"a session token that does not renew itself: it expires within 1 to 12 hours, {about}"
         return CheckResult(WARNING, "expiry", said, _ROLE)
     return CheckResult(OK, "expiry", "a long-lived access key")
 
@@ -125,9 +127,11 @@ def check_address(context: CheckContext) -> list[CheckResult]:
     missed = ignored(aws_session(context.settings)) if context.settings.aws_endpoint_url else []
     if not missed:
         return [CheckResult(OK, "address", said)]
-    said += f". With AWS_ENDPOINT_URL set, botocore ignores what the AWS configuration asks for: {', '.join(missed)}"
+    said += (
+        f". With AWS_ENDPOINT_URL set, botocore ignores these AWS configuration options: {', '.join(missed)}"
+    )
     return [
-        CheckResult(WARNING, "address", said, "leave AWS_ENDPOINT_URL empty, or name such an endpoint in it")
+        CheckResult(WARNING, "address", said, "leave AWS_ENDPOINT_URL empty, or set it to such an endpoint")
     ]
 
 
@@ -148,15 +152,15 @@ def check_bucket(context: CheckContext) -> list[CheckResult]:
         return [CheckResult(FAILED, "bucket", said, f"AWS_REGION={region}")]
     if 300 <= head.status < 400 or head.status == 400:
         said = f"the store answered {head.status} to HeadBucket: expired credentials, or another region"
-        remedy = "read the line put; else set AWS_REGION and AWS_ENDPOINT_URL to the bucket's own"
+        remedy = "read the `put` line; otherwise set AWS_REGION and AWS_ENDPOINT_URL to those of the bucket"
         return [CheckResult(FAILED, "bucket", said, remedy)]
     if head.status == 403:  # s3:ListBucket is not needed to migrate
-        said = f"{name}: HeadBucket is refused, which is no error by itself"
-        return [CheckResult(OK, "bucket", f"{said}; region {region or 'not told'}")]
+        said = f"{name}: HeadBucket is refused, which is not an error in itself"
+        return [CheckResult(OK, "bucket", f"{said}; region {region or 'unknown'}")]
     if head.status != 200:
         return [CheckResult(FAILED, "bucket", f"the store answered {head.status} to HeadBucket", "try again")]
     return [
-        CheckResult(OK, "bucket", f"{name} in {region or settings.aws_region + ' (as set)'}"),
+        CheckResult(OK, "bucket", f"{name} in {region or settings.aws_region + ' (as configured)'}"),
         *_owner(context),
     ]
 
@@ -169,8 +173,8 @@ def _owner(context: CheckContext) -> list[CheckResult]:
     if not account:
         return []
     if context.is_ours(account):
-        return [CheckResult(OK, "owner", f"account {account}, whose credentials these are")]
-    said = f"another account than {account}: its bucket policy has to allow ours (docs/ec2-setup.md)"
+        return [CheckResult(OK, "owner", f"account {account}, to which these credentials belong")]
+    said = f"another account than {account}: its bucket policy must allow your role (docs/ec2-setup.md)"
     return [CheckResult(WARNING, "owner", said, "EXPECTED_BUCKET_OWNER=<the account that should own it>")]
 
 
@@ -183,15 +187,22 @@ def check_clock(context: CheckContext) -> list[CheckResult]:
     except (TransientError, FatalError, TypeError, ValueError, IndexError):
         return [
             CheckResult(
-                WARNING, "clock", "the store told no date to compare with", "date -u; chronyc tracking"
+                WARNING,
+                "clock",
+                "the S3 response had no Date header, so the clock was not checked",
+                "date -u; chronyc tracking",
             )
         ]
     said = f"{abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} the store's"
     if abs(offset) >= _CLOCK_FAILED:
-        return [CheckResult(FAILED, "clock", f"{said}: S3 refuses what is over 15 minutes off", NTP)]
+        return [
+            CheckResult(
+                FAILED, "clock", f"{said}: S3 refuses requests that are more than 15 minutes off", NTP
+            )
+        ]
     if abs(offset) >= _CLOCK_WARNING:
         return [CheckResult(WARNING, "clock", said, NTP)]
-    return [CheckResult(OK, "clock", said if abs(offset) >= 2 else "as the store's")]
+    return [CheckResult(OK, "clock", said if abs(offset) >= 2 else "matches the store's")]
 
 
 # --- the CDN ---
@@ -203,7 +214,7 @@ def check_source(context: CheckContext) -> list[CheckResult]:
         said = f"no line of {context.settings.source_urls_file} is under {context.settings.url_prefix}"
         return [CheckResult(FAILED, "source", said, "correct URL_PREFIX")]
     if not answers:
-        return [CheckResult(WARNING, "source", "there is no URL to ask for", "python collect_urls.py")]
+        return [CheckResult(WARNING, "source", "there is no URL to request", "python collect_urls.py")]
     last = answers[-1]
     if last.status == 200:
         size = "" if last.size is None else f", {last.size:,} bytes"
@@ -213,9 +224,9 @@ def check_source(context: CheckContext) -> list[CheckResult]:
         return [CheckResult(FAILED, "source", f"the CDN cannot be reached: {last.why}", remedy)]
     said = f"the CDN answered {', '.join(str(head.status) for head in answers)} to HEAD for the first URLs"
     if all(head.status in (401, 403) for head in answers):
-        remedy = "open one of them in a browser; ask the CDN's owner whether it refuses this address"
+        remedy = "open one in a browser; ask the CDN's owner whether it refuses this address"
         return [CheckResult(FAILED, "source", said, remedy)]
-    return [CheckResult(WARNING, "source", said, "open one of them in a browser; check URL_PREFIX")]
+    return [CheckResult(WARNING, "source", said, "open one in a browser; check URL_PREFIX")]
 
 
 def check_edge(context: CheckContext) -> list[CheckResult]:
@@ -227,8 +238,8 @@ def check_edge(context: CheckContext) -> list[CheckResult]:
     mine = context.settings.aws_region
     if region is None:
         return [CheckResult(OK, "edge", f"{edge[:20]}, which is not in the table of edge locations")]
-    said = f"{edge[:20]} answers here; the nearest region is {region}"
+    said = f"{edge[:20]} responds here; the nearest region is {region}"
     if region == mine or context.settings.aws_endpoint_url:
         return [CheckResult(OK, "edge", said)]
-    said += f", AWS_REGION is {mine}. It tells only where this machine is"
+    said += f", AWS_REGION is {mine}. It shows only where this machine is"
     return [CheckResult(WARNING, "edge", said, f"run this on an instance in the bucket's region, {mine}")]

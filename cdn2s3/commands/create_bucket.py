@@ -63,7 +63,7 @@ def create(
         return created
     if not fallback or fallback == first:
         raise FatalError(
-            f"the name {first} is taken by another account (bucket names are worldwide). Choose another "
+            f"the name {first} is taken by another account (bucket names are global). Choose another "
             "DESTINATION_BUCKET, or set DESTINATION_BUCKET_FALLBACK, then run it again."
         )
     created = _created(dataclasses.replace(settings, destination_bucket=fallback), make_client, pause)
@@ -111,14 +111,15 @@ def _asked(
     try:
         return with_retries(attempt, policy, pause)
     except TransientError as error:
-        raise FatalError(f"{error.message}, {policy.max_attempts} times. Run it again later.") from error
+        raise FatalError(f"{error.message}, {policy.max_attempts} times. Try again later.") from error
 
 
 def _error(settings: MigrationSettings, reply: S3Response, operation: str) -> MigrationError:
     if reply.code == _DENIED:
         return FatalError(
-            f"the credentials may not create buckets. Grant this, or have {settings.destination_bucket} created "
-            f"by somebody who may:\n  {policy(settings, 'CreateBucket', 'PutBucketPublicAccessBlock')}"
+            "the credentials are not allowed to create buckets. Grant this, or have "
+            f"{settings.destination_bucket} created by somebody who is:\n"
+            f"  {policy(settings, 'CreateBucket', 'PutBucketPublicAccessBlock')}"
         )
     error = reply.error(operation)
     return FatalError(f"{error}.") if isinstance(error, PermanentError) else error
@@ -136,7 +137,7 @@ def _closed(settings: MigrationSettings, client: S3Client, pause: Callable[[floa
             return ""
         why = "s3:PutBucketPublicAccessBlock is not granted"
     return (
-        f"public access could not be blocked ({why}). AWS blocks it in new buckets by "
+        f"public access could not be blocked ({why}). AWS blocks it in new buckets by default; "
         f"itself; to see it: aws s3api get-public-access-block --bucket {settings.destination_bucket}"
     )
 
@@ -168,7 +169,7 @@ def _elsewhere(settings: MigrationSettings, client: S3Client) -> str:
     try:
         head = client.request("HEAD", "", Deadline(settings.upload_timeout))
     except (TransientError, FatalError) as error:
-        return f"its region could not be learned ({error}): run python migrate.py --check"
+        return f"its region is unknown ({error}): run python migrate.py --check"
     region = head.headers.get("x-amz-bucket-region", settings.aws_region)
     if region == settings.aws_region:
         return ""
@@ -181,7 +182,7 @@ def text(settings: MigrationSettings, created: Created) -> list[str]:
         closed = "" if created.warning else ", public access blocked"
         lines = [f"created s3://{created.name} in {settings.aws_region}{closed}"]
     else:
-        lines = [f"s3://{created.name} is there already, and it is yours"]
+        lines = [f"s3://{created.name} already exists, and you own it"]
     if created.taken:
         lines.append(f"(the name {created.taken} is taken by another account)")
     if created.warning:
@@ -204,7 +205,7 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
     """Create the bucket and print the setting that names it; return the exit code."""
     if settings.destination != "s3":
         raise UsageError(
-            "--create-bucket creates a bucket, and DESTINATION=local names a folder. Set DESTINATION=s3."
+            "--create-bucket creates a bucket, but DESTINATION=local uses a folder. Set DESTINATION=s3."
         )
     with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
         created = create(settings, lambda chosen: S3Client(chosen, adapter))

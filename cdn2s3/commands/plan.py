@@ -74,14 +74,20 @@ def counts_text(settings: MigrationSettings, plan: RunPlan) -> list[str]:
         row("duplicates", f"{work.duplicates:,}"),
         row("malformed", f"{work.malformed:,}", "never fetched" if work.malformed else ""),
         *(f"    {redact(printable(url))}: {why}" for url, why in plan.malformed),
-        row("collisions", f"{work.collisions:,}", "different URLs, the same key" if work.collisions else ""),
+        row(
+            "collisions",
+            f"{work.collisions:,}",
+            "different URLs with the same key" if work.collisions else "",
+        ),
         row("done", f"{work.done:,}", "in completed.txt"),
         row("pending", f"{work.pending:,}"),
     ]
     if plan.todo != work.pending:
-        lines.append(row("this run", f"{plan.todo:,}", "as --limit, --retry-failed or --redo ask"))
+        lines.append(row("this run", f"{plan.todo:,}", "as limited by --limit, --retry-failed or --redo"))
     if work.unstripped:
-        lines.append(row("unstripped", f"{work.unstripped:,}", "lack STRIP_PATH_PREFIX, keep their path"))
+        lines.append(
+            row("unstripped", f"{work.unstripped:,}", "without STRIP_PATH_PREFIX, keep their whole path")
+        )
     return lines
 
 
@@ -96,7 +102,7 @@ def keys_text(settings: MigrationSettings, work: UrlSurvey) -> list[str]:
     lines = work.lines_with(LineStatus.PENDING)
     shown = [decode_line(line) for place, (_, line) in enumerate(lines) if place in places]
     rows = [[f"  {redact(url)}", f"    -> {keys.address(url).key}"] for url in shown]
-    return ["", "the keys, for example:", *(line for row in rows for line in row)] if rows else []
+    return ["", "keys, for example:", *(line for row in rows for line in row)] if rows else []
 
 
 def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> list[str]:
@@ -105,20 +111,24 @@ def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> l
     return [
         *time_text(size, speed, found),
         row(
-            "requests", dollars(found.puts), f"{found.files:,} PUT at ${table.put_per_thousand:g} a thousand"
+            "requests",
+            dollars(found.puts),
+            f"{found.files:,} PUT at ${table.put_per_thousand:g} per thousand",
         ),
-        row("machine", dollars(found.machine), f"EC2 at ${table.ec2_hour:g} an hour"),
-        row("storage", dollars(found.storage), f"a month, at ${table.storage_gb_month:g} a GB"),
+        row("machine", dollars(found.machine), f"EC2 at ${table.ec2_hour:g} per hour"),
+        row("storage", dollars(found.storage), f"per month, at ${table.storage_gb_month:g} per GB"),
         row(
             "NAT",
             dollars(found.nat),
-            "more, only if uploads pass a NAT gateway: an S3 gateway endpoint costs nothing "
+            "extra, only if uploads go through a NAT gateway; an S3 gateway endpoint is free "
             "(docs/ec2-setup.md)",
         ),
         row("once", dollars(found.once), "requests and machine"),
-        row("S3 limit", f"{share:.0f}%", f"of the {PREFIX_PUTS:,} PUT/s that S3 takes under one prefix"),
+        row("S3 limit", f"{share:.0f}%", f"of the {PREFIX_PUTS:,} PUT/s that S3 accepts under one prefix"),
         row(
-            "prices", f"of {table.date}", f"{table.source}; yours: {cost_estimate.PRICES_FILE} in this folder"
+            "prices",
+            f"of {table.date}",
+            f"{table.source}; to use your own: {cost_estimate.PRICES_FILE} in this folder",
         ),
     ]
 
@@ -126,7 +136,7 @@ def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> l
 def time_text(size: Sizes, speed: Rate, found: Estimate) -> list[str]:
     """Return the lines that say how much it is and how long it takes."""
     return [
-        row("bytes", bytes_text(found.size), f"{bytes_text(size.mean)} a file, {size.source}"),
+        row("bytes", bytes_text(found.size), f"{bytes_text(size.mean)} per file, {size.source}"),
         row("time", duration(found.seconds), f"{speed.files_per_second:,.0f} files/s, {speed.source}"),
     ]
 
@@ -146,7 +156,9 @@ def next_step(plan: RunPlan) -> str:
 
 
 def add_arguments(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--plan", action="store_true", help="count, find collisions, estimate; move nothing")
+    parser.add_argument(
+        "--plan", action="store_true", help="count, find collisions, estimate time and cost; move nothing"
+    )
 
 
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
@@ -161,7 +173,7 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
         log.warning("%s", warning)
     if plan.work.collisions and settings.on_collision == "refuse":
         print("\n".join(["", *collisions_text(settings, plan.work.collisions, plan.collisions)]))
-        print(with_env_file("\nnext: correct the settings, then python migrate.py --plan"))
+        print(with_env_file("\nnext: correct the settings, then run: python migrate.py --plan"))
         return EXIT_FIXABLE
     size = asked_sizes(settings, plan.work, random.Random())  # noqa: S311  # no secret
     speed = cost_estimate.rate(settings, size.mean)

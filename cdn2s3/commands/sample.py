@@ -240,7 +240,7 @@ def text(settings: MigrationSettings, outcomes: Outcomes, pending: int) -> list[
     speed = len(moved) / seconds
     mbps = f"{size / MB:,.1f} MB in {duration(seconds)}: {speed:,.0f} files/s, {size / MB / seconds:.1f} MB/s"
     lines = [row("moved", f"{len(moved):,}", mbps), *_failures(outcomes.results)]
-    lines.append(row("compared", f"{outcomes.same:,}", "read back, the same bytes as the CDN's"))
+    lines.append(row("compared", f"{outcomes.same:,}", "read back; the same bytes as on the CDN"))
     lines += [row("different", "", key) for key in outcomes.different[:_SHOWN]]
     lines += [row("not read", "", why) for why in outcomes.unread[:_SHOWN]]
     lines += _left(settings, outcomes.left)
@@ -266,7 +266,7 @@ def _failures(results: Sequence[Result]) -> list[str]:
 def _left(settings: MigrationSettings, left: Sequence[str]) -> list[str]:
     if not left:
         return [row("deleted", "all")]
-    lines = [row("left", f"{len(left):,}", "could not be deleted, or lay there before:")]
+    lines = [row("left", f"{len(left):,}", "could not be deleted, or existed before:")]
     lines += [f"      {key}" for key in left[:_SHOWN]]
     if len(left) > _SHOWN:
         lines.append(f"      and {len(left) - _SHOWN:,} more")
@@ -283,30 +283,33 @@ def _removal(settings: MigrationSettings) -> str:
 
 def _forecast(speed: float, seconds: float, pending: int) -> list[str]:
     if not speed:
-        return ["no forecast: nothing was moved"]
+        return ["no forecast, because nothing was moved"]
     lines = [f"forecast: {pending:,} pending files at {speed:,.0f} files/s: {duration(pending / speed)}"]
     if seconds < _RATE_SECONDS:
-        lines.append(f"          (from less than {_RATE_SECONDS:.0f} s: a larger sample tells it better)")
+        lines.append(f"          (from less than {_RATE_SECONDS:.0f} s: a larger sample is more accurate)")
     return lines
 
 
 def add_arguments(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--sample", type=positive, metavar="N", help="try N URLs under _test/, then delete")
+    parser.add_argument(
+        "--sample",
+        type=positive,
+        metavar="N",
+        help="move N random images to _test/, compare, then delete them",
+    )
 
 
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
     """Move a few files under _test/, read them back, compare and delete them; return the exit code."""
     if arguments.sample > MOST:
-        raise UsageError(f"--sample takes {MOST} URLs at most: each is read back whole.")
+        raise UsageError(f"--sample takes {MOST} URLs at most, because each is read back whole.")
     allow_open_files(settings.concurrency)
     run_binding.check(settings)
     work = plan_run(settings, key_maker(settings), Choice())[0].work
     urls = drawn(work, arguments.sample, random.Random())  # noqa: S311  # no secret
     if not urls:
         show(
-            with_env_file(
-                "nothing is pending, so there is nothing to draw from\nnext: python migrate.py --plan"
-            )
+            with_env_file("nothing is pending, so there is nothing to sample\nnext: python migrate.py --plan")
         )
         return EXIT_DONE
     there = rehearsal(settings)
@@ -314,7 +317,7 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
     refused = bool(work.collisions) and settings.on_collision == "refuse"
     if refused:
         collide = f"{work.collisions:,} URLs collide"
-        log.warning("%s: a run would not start; see python migrate.py --plan", collide)
+        log.warning("%s: a run would refuse to start; see python migrate.py --plan", collide)
     with closing(PooledAdapter(there.concurrency, there.ca_bundle)) as adapter:
         destination = open_destination(there, adapter)
         destination.prepare()

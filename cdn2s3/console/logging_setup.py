@@ -115,7 +115,7 @@ def ending_in_the_log(main: Main) -> Main:
         try:
             code = main(argv)
         except Exception:
-            _into_file(f"ended by a fault of this tool:\n{traceback.format_exc().rstrip()}", logging.ERROR)
+            _into_file(f"ended by a bug in this tool:\n{traceback.format_exc().rstrip()}", logging.ERROR)
             raise
         _into_file(f"ended, exit code {code}")
         return code

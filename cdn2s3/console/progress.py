@@ -245,7 +245,7 @@ def listed_pages(pages: Iterable[list[Line]], total: int) -> Iterator[list[Line]
             bar.update(len(page))
             if keys - said >= _KEYS_A_LINE:
                 said = keys - keys % _KEYS_A_LINE
-                say(f"{keys:,} keys listed, {keys / (time.monotonic() - began):,.0f} a second")
+                say(f"{keys:,} keys listed, {keys / (time.monotonic() - began):,.0f} per second")
     log.info("%s keys listed", f"{keys:,}")
 
 

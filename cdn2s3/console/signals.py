@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_LAST_WORDS = "\nstopped at once: what was completed is recorded. Run it again.\n"
+_LAST_WORDS = "\nstopped immediately; everything completed is recorded. Run it again to resume.\n"
 
 
 class Interrupted(BaseException):

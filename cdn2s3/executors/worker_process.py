@@ -1,4 +1,4 @@
-"""A worker process, as it sees itself: where it gets its tasks, and what it tells its parent (crew)."""
+"""A worker process as it sees itself: where its tasks come from, what it reports, its share of the run."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Deadline:
             raise Cancelled
         left = self.at - time.monotonic()
         if left <= 0:
-            raise TransientError("timeout", "no whole answer within the time limit")
+            raise TransientError("timeout", "no complete response within the time limit")
         return left
 
     def slice_ms(self) -> int:

@@ -32,7 +32,7 @@ def connect(origin: Origin, deadline: Deadline) -> socket.socket:
         addresses = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
     except UnicodeError as error:  # longer than a name may be, or with an empty part
         raise TransientError(
-            "connection", f"{origin.host} cannot be looked up: it is no host name"
+            "connection", f"{origin.host} cannot be looked up: it is not a valid host name"
         ) from error
     except OSError as error:
         raise translated(error, origin) from error
@@ -107,11 +107,12 @@ def translated(error: OSError, origin: Origin) -> TransientError | FatalError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return FatalError(
             f"the TLS certificate of {origin} is not trusted ({error.verify_message}). If it is signed by an "
-            "authority of your own, name its PEM file in CA_BUNDLE; otherwise somebody stands in between."
+            "authority of your own, name its PEM file in CA_BUNDLE; otherwise, something "
+            "is intercepting the connection."
         )
     if getattr(error, "reason", None) == "WRONG_VERSION_NUMBER":  # of OpenSSL
         return TransientError(
-            "connection", f"{origin} was asked with https, but it speaks no TLS: http instead of https?"
+            "connection", f"{origin} was contacted over https, but does not speak TLS: http instead of https?"
         )
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return FatalError(

@@ -54,7 +54,7 @@ class PooledAdapter(HTTPAdapter):
         """Send request and return its answer with the whole body; raise TransientError as Wire.exchange does."""
         timeout = options.get("timeout")
         if not isinstance(timeout, (int, float)) or request.url is None or request.method is None:
-            raise ValueError("a request here needs a timeout in seconds")
+            raise ValueError("a request needs a timeout in seconds")
         if options.get("verify") is False:
             raise ValueError("TLS verification cannot be switched off")
         wire = self.wire(request.url)

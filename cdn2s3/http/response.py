@@ -64,17 +64,17 @@ class Response:
             searched = max(self._start, self._end - 3)
             if self._end == len(self._buffer):
                 if self._end >= _HEAD_LIMIT:
-                    raise TransientError("server_error", "the answer's head is over 64 KB")
+                    raise TransientError("server_error", "the response headers are over 64 KB")
                 self._buffer.extend(bytes(len(self._buffer)))
             if not self._receive():
                 raise TransientError(
-                    "connection", f"{self._connection.origin} closed the connection before its answer"
+                    "connection", f"{self._connection.origin} closed the connection before it responded"
                 )
         lines = bytes(self._buffer[self._start : end]).split(b"\r\n")
         self._start = end + 4
         status = _STATUS_LINE.match(lines[0])
         if not status:
-            raise TransientError("server_error", "the answer is not HTTP")
+            raise TransientError("server_error", "the response is not HTTP")
         self.status = int(status[2])
         self.headers = _parsed(lines[1:])
         options = [option.strip() for option in self.headers.get("connection", "").lower().split(",")]
@@ -90,11 +90,11 @@ class Response:
             self.keep_alive = self.keep_alive and not length  # who says both may mean either (RFC 9112, 6.1)
             return None
         if coding != "identity":
-            raise TransientError("server_error", f"the answer has the transfer coding {coding[:40]!r}")
+            raise TransientError("server_error", f"the response has the transfer coding {coding[:40]!r}")
         if not (length.isascii() and length.isdigit()):
             return None  # unreadable: as good as none
         if len(length) > _LENGTH_DIGITS:
-            raise TransientError("server_error", "the answer's Content-Length is beyond all measure")
+            raise TransientError("server_error", "the response's Content-Length is impossibly large")
         return int(length)
 
     def read_into(self, view: memoryview) -> int:
@@ -120,7 +120,7 @@ class Response:
         if self.chunked:
             self._in_chunk -= got
             if self._in_chunk == 0 and self._line():
-                raise TransientError("truncated", "a chunk is longer than it said")
+                raise TransientError("truncated", "a chunk is longer than announced")
         else:
             self._left = wanted - got
             self._ended = self._left == 0
@@ -142,7 +142,7 @@ class Response:
         """Read the next chunk's length; return False at the last one, whose trailers are skipped."""
         size = self._line().split(b";")[0].strip()
         if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size):
-            raise TransientError("truncated", "a chunk's length cannot be read")
+            raise TransientError("truncated", "a chunk's length is invalid")
         self._in_chunk = int(size, 16)
         if self._in_chunk:
             return True
@@ -160,7 +160,7 @@ class Response:
                 return line
             rest = self._buffer[self._start : self._end]
             if len(rest) > BUFFER_BYTES // 2:
-                raise TransientError("truncated", "a chunk's length cannot be read")
+                raise TransientError("truncated", "a chunk's length is invalid")
             self._buffer[: len(rest)] = rest
             self._start, self._end = 0, len(rest)
             if not self._receive():
@@ -174,7 +174,7 @@ class Response:
         while got := self.read_into(memoryview(room)):
             total += got
             if total > most:
-                raise TransientError("server_error", f"the answer is over {most} bytes")
+                raise TransientError("server_error", f"the response is over {most} bytes")
             parts.append(bytes(room[:got]))
         return b"".join(parts)
 
@@ -219,12 +219,12 @@ def _parsed(lines: Sequence[bytes]) -> dict[str, str]:
             continue
         raw_name, colon, raw_value = line.partition(b":")
         if not colon:
-            raise TransientError("server_error", "the answer has a header without a colon")
+            raise TransientError("server_error", "the response has a header without a colon")
         name, value = raw_name.strip().decode("latin-1").lower(), raw_value.strip().decode("latin-1")
         if name not in headers:
             headers[name] = value
         elif name != "content-length":
             headers[name] += ", " + value
         elif headers[name] != value:
-            raise TransientError("server_error", "the answer has two different Content-Lengths")
+            raise TransientError("server_error", "the response has two different Content-Lengths")
     return headers

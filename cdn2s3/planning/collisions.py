@@ -52,7 +52,9 @@ def collisions_text(
 
     shown are some of the collisions, file is where all of them stand, if anywhere.
     """
-    lines = [f"{count:,} URLs would overwrite another one: different URLs, the same key. Nothing was moved."]
+    lines = [
+        f"{count:,} URLs would overwrite another one: different URLs with the same key. Nothing was moved."
+    ]
     for pair in shown:
         lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
     all_of_them = f"All of them stand in {file}. " if file else ""

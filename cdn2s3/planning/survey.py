@@ -163,7 +163,7 @@ def survey(
     except OSError as error:
         raise cannot_read(urls, error, "SOURCE_URLS_FILE") from error
     if work.lines == work.blank:
-        raise UsageError(f"{urls} (SOURCE_URLS_FILE) holds no URL. Run `python collect_urls.py` first.")
+        raise UsageError(f"{urls} (SOURCE_URLS_FILE) contains no URL. Run `python collect_urls.py` first.")
     if work.lines == work.blank + work.duplicates + work.malformed:
         raise _unfit(urls, work.lines - work.blank, keys.url_prefix, surveyor.first_malformed)
     return work

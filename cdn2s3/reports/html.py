@@ -154,13 +154,13 @@ def _figures(report: Mapping[str, Any]) -> list[Figure]:
             + (f", {count(run['already_there'])} already there" if run["already_there"] else ""),
             "good" if run["stored"] else "",
         ),
-        Figure(count(lines["completed"]), "completed in all"),
+        Figure(count(lines["completed"]), "completed in total"),
         Figure(count(lines["failed"]), "failed", "bad" if lines["failed"] else ""),
         Figure(count(lines["not_tried"]), "not tried", "bad" if lines["not_tried"] else ""),
         Figure(bytes_text(run["bytes"]), "moved"),
         Figure(span(report["seconds"]), "took"),
-        Figure(f"{run['files_per_second']:,.0f}", "files a second"),
-        Figure(f"{run['bytes'] / MB / seconds:,.1f}", "MB a second"),
+        Figure(f"{run['files_per_second']:,.0f}", "files per second"),
+        Figure(f"{run['bytes'] / MB / seconds:,.1f}", "MB per second"),
     ]
 
 

@@ -224,8 +224,8 @@ def summary(
     if audit.not_tried:
         lines.append(f"not tried {audit.not_tried:,}")
     lines.append(f"state, log and report: {settings.state_dir.resolve()}")
-    mend = "mend what stopped it, then " if code == EXIT_CANNOT_GO_ON else ""
-    lines.append(f"next: {mend}{next_command(tally, audit, code)}")
+    fix_first = "fix the problem above, then run: " if code == EXIT_CANNOT_GO_ON else ""
+    lines.append(f"next: {fix_first}{next_command(tally, audit, code)}")
     return with_env_file("\n".join(lines))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Callable, NamedTuple, Optional
 from urllib.parse import parse_qs, urlsplit
 
-from tests.fakes.wire import Connection, Listener, Request, response
+from tests.fakes.wire import BadRequestError, Connection, Listener, Request, response
 
 TOKEN = "s3cret-canary"
 
@@ -82,9 +82,16 @@ class ApiServer:
         return Answer(200, json.dumps(page).encode(), (("Link", link),) if more else ())
 
     def _serve(self, connection: Connection) -> None:
-        request = connection.read_request()
-        while request is not None and self._reply(connection, request):
+        while self._next(connection):
+            pass
+
+    def _next(self, connection: Connection) -> bool:
+        try:
             request = connection.read_request()
+        except BadRequestError:  # a TLS handshake, say
+            connection.send(response(400, [("Connection", "close")]))
+            return False
+        return request is not None and self._reply(connection, request)
 
     def _reply(self, connection: Connection, request: Request) -> bool:
         """Answer a request; return whether the connection goes on."""

@@ -172,7 +172,7 @@ def test_duplicates_and_foreign_urls_are_counted_and_named(collection: Collectio
 
 def test_wrong_prefix_is_told_after_the_first_page(collection: Collection, server: ApiServer) -> None:
     ended = collection.run(URL_PREFIX="https://other.test/")
-    told = "nothing but rejected URLs in what was read last (20)"
+    told = "all 20 URLs that were read last were rejected"
     assert ended.returncode == 1
     assert ended.stderr.count(told) == 1
     assert ended.stderr.index(told) < ended.stderr.index("Complete: ")
@@ -183,8 +183,8 @@ def test_wrong_prefix_is_told_after_the_first_page(collection: Collection, serve
     [
         slow({"EXPECTED_TOTAL": "190"}, 0, ""),
         ({"EXPECTED_TOTAL": "191"}, 1, "EXPECTED_TOTAL is 191"),
-        ({"API_ITEMS_FIELD": ""}, 1, "190 URLs were seen, but the API says there are 95"),
-        slow({"API_TOTAL_FIELD": "absent"}, 1, "never gave the total"),
+        ({"API_ITEMS_FIELD": ""}, 1, "190 URLs were seen, but the API reports 95"),
+        slow({"API_TOTAL_FIELD": "absent"}, 1, "never returned the total"),
         slow({"API_TOTAL_FIELD": "", "API_ITEMS_FIELD": ""}, 0, ""),
     ],
     ids=["expected-near", "expected-off", "total-off", "total-absent", "no-checks"],
@@ -200,7 +200,7 @@ def test_complete_collection_says_so_and_asks_nothing(collection: Collection, se
     asked = len(server.queries)
     ended = collection.run()
     assert (ended.returncode, len(server.queries)) == (0, asked)
-    assert "complete already" in ended.stdout
+    assert "already complete" in ended.stdout
 
 
 def test_complete_collection_whose_urls_are_gone_is_not_called_complete(collection: Collection) -> None:
@@ -378,14 +378,14 @@ FIXABLE = [
         {"API_RATE_LIMIT": "fast", "MAX_RETRIES": "-1"}, "2 settings to correct", id="two-bad-values"
     ),
     slow({"OUTPUT_FILE": "taken"}, "is a folder", id="output-a-folder"),
-    pytest.param({"OUTPUT_FILE": "collection.env"}, "for another use", id="output-the-settings"),
-    slow({"OUTPUT_FILE": "./collection.log"}, "for another use", id="output-the-log"),
-    slow({"CHECKPOINT_FILE": "completed.txt"}, "for another use", id="checkpoint-the-ledger"),
+    pytest.param({"OUTPUT_FILE": "collection.env"}, "for something else", id="output-the-settings"),
+    slow({"OUTPUT_FILE": "./collection.log"}, "for something else", id="output-the-log"),
+    slow({"CHECKPOINT_FILE": "completed.txt"}, "for something else", id="checkpoint-the-ledger"),
     slow({"CHECKPOINT_FILE": "taken"}, "is a folder", id="checkpoint-a-folder"),
     pytest.param({"OUTPUT_FILE": "nowhere/urls.txt"}, "no folder nowhere", id="no-folder"),
-    slow({"OUTPUT_FILE": "checkpoint.json"}, "two files", id="one-file-for-both"),
-    slow({"CHECKPOINT_FILE": "rejected.txt"}, "two files", id="checkpoint-is-rejected"),
-    pytest.param({"SOURCE": "lots"}, "finds no file", id="no-lots"),
+    slow({"OUTPUT_FILE": "checkpoint.json"}, "two different files", id="one-file-for-both"),
+    slow({"CHECKPOINT_FILE": "rejected.txt"}, "two different files", id="checkpoint-is-rejected"),
+    pytest.param({"SOURCE": "lots"}, "matches no file", id="no-lots"),
 ]
 
 
@@ -464,7 +464,7 @@ def test_checkpoint_with_nothing_in_it_binds_where_lines_came_after_it(
 STATES = [
     slow("checkpoint.json", b"", "damaged", id="empty-checkpoint"),
     pytest.param("checkpoint.json", b'{"complete": true}', "damaged", id="half-a-checkpoint"),
-    slow("urls.txt", b"", "not the file that the checkpoint belongs to", id="urls-empty"),
+    slow("urls.txt", b"", "not the file that the checkpoint describes", id="urls-empty"),
     pytest.param("urls.txt", b"https://x.test/a\n" * 999, "not the file", id="urls-of-another-run"),
 ]
 

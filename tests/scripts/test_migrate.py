@@ -380,7 +380,9 @@ def test_second_signal_ends_immediately(world: World) -> None:
         running.send(signal.SIGTERM)
         ran = running.end(1)
     assert ran.code == 143
-    assert ran.err.endswith("\nstopped at once: what was completed is recorded. Run it again.\n")
+    assert ran.err.endswith(
+        "\nstopped immediately; everything completed is recorded. Run it again to resume.\n"
+    )
     world.s3.rules.clear()
     world.s3.network.drop_connections()
     assert world.job.run().code == 0

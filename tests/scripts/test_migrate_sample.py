@@ -80,7 +80,7 @@ def test_sample_of_urls_that_collide_leads_to_the_plan(
     job.settings["PRESERVE_PATH_STRUCTURE"] = "false"
     job.urls(source.url_of(f"{n}/a.jpg") for n in range(3))
     ran = sampled(job, 1)
-    assert "a run would not start" in ran.err
+    assert "a run would refuse to start" in ran.err
     assert ran.out.endswith("next: python migrate.py --plan\n")
 
 
@@ -123,7 +123,7 @@ def test_sample_of_which_nothing_moves_forecasts_nothing(
     job.urls(source.url_of(f"{n}.jpg", "403") for n in range(5))
     ran = sampled(job, 5)
     assert ran.code == 1, ran.said
-    assert "no forecast: nothing was moved" in ran.out
+    assert "no forecast, because nothing was moved" in ran.out
     assert "0 files/s" in ran.out
 
 

@@ -149,7 +149,7 @@ def test_bytes_that_are_not_utf_8_are_shown_as_bytes(folder: Path, arguments: li
     said = (ended.stdout + ended.stderr).decode()
     assert "https://cdn.test/a%FF.jpg" in said
     assert "https://cdn.test/b.jpg" in said
-    assert "blanks around the URL" in said
+    assert "spaces around the URL" in said
     assert "udcff" not in said
     for log in folder.glob("*.log"):
         assert "udcff" not in log.read_text(encoding="utf-8")

@@ -673,7 +673,7 @@ def test_validate_with_a_wrong_option(job: Job, option: str) -> None:
         pytest.param("--report .", "--report . is a folder", id="a folder"),
         pytest.param("--report /proc/r.html", "--report /proc/r.html: cannot write", id="not writable"),
         pytest.param("--json urls.txt/r.json", "there is no folder urls.txt", id="a file for a folder"),
-        pytest.param("--json same --report ./same", "name one file", id="one file for both"),
+        pytest.param("--json same --report ./same", "name the same file", id="one file for both"),
     ],
 )
 def test_validate_refuses_a_place_where_no_report_can_go(

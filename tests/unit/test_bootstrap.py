@@ -28,7 +28,7 @@ def test_script_without_its_packages_says_what_to_type(
     assert ended.stderr.startswith(
         f"{script}: Python packages are missing for {sys.executable} (Jinja2, boto3,"
     )
-    assert f"{ROOT}/" in ended.stderr.partition("First type: ")[2]
+    assert f"{ROOT}/" in ended.stderr.partition("First run: ")[2]
     assert len(ended.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -58,7 +58,7 @@ def test_remedy_in_an_environment_fills_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("version", "said"),
     [
-        ((3, 8, 18), "Python 3.9 or newer is needed, /usr/bin/python3 is Python 3.8.18"),
+        ((3, 8, 18), "Python 3.9 or newer is needed, but /usr/bin/python3 is Python 3.8.18"),
         ((3, 9, 0), ""),
         ((3, 13, 1), ""),
     ],

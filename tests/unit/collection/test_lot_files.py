@@ -85,7 +85,7 @@ def test_glob_is_relative_to_the_current_folder(tmp_path: Path, monkeypatch: pyt
 
 
 def test_empty_glob_is_fixable(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"LOT_FILES.*finds no file"):
+    with pytest.raises(UsageError, match=r"LOT_FILES.*matches no file"):
         lots(f"{tmp_path}/**/lot_*_images.json")
 
 

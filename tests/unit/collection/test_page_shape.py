@@ -85,5 +85,5 @@ def test_total_given(given: Any, total: Any) -> None:
 
 @pytest.mark.parametrize("given", [True, 1.5, "many", [1], {}], ids=str)
 def test_total_of_another_type_is_wrong(given: Any) -> None:
-    with pytest.raises(UnexpectedShape, match="API_TOTAL_FIELD=total should give a whole number"):
+    with pytest.raises(UnexpectedShape, match="API_TOTAL_FIELD=total should return a whole number"):
         shape(API_TOTAL_FIELD="total").read({"items": [], "total": given}, is_first=True)

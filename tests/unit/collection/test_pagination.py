@@ -120,7 +120,7 @@ def test_repeated_cursor_is_an_error(again: str) -> None:
 
 
 def test_next_link_to_the_page_itself_is_an_error() -> None:
-    with pytest.raises(FatalError, match="page 1 names a next page that was read before"):
+    with pytest.raises(FatalError, match="page 1 names a next page that was already read"):
         read(paging("next_url"), page_with(2, next="?per_page=100"))
 
 
@@ -128,7 +128,7 @@ def test_next_link_to_the_page_itself_is_an_error() -> None:
 def test_repeated_page_is_an_error(style: str) -> None:
     walk = paging(style)
     _, second = read(walk, page_with(2))
-    with pytest.raises(FatalError, match="page 2 repeats the page before it"):
+    with pytest.raises(FatalError, match="page 2 repeats the previous page"):
         read(walk, page_with(2), second)
 
 
@@ -162,7 +162,7 @@ def test_next_link_to_another_origin_is_refused(style: str, link: str) -> None:
     ],
 )
 def test_next_link_that_is_no_url_is_an_error(link: str) -> None:
-    with pytest.raises(FatalError, match="not of the expected shape"):
+    with pytest.raises(FatalError, match="does not have the expected shape"):
         read(paging("next_url"), page_with(2, next=link))
 
 

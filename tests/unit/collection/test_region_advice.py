@@ -92,7 +92,7 @@ def test_regions_are_ones_that_the_sdk_knows() -> None:
     ("edge", "region", "said"),
     [
         ("SFO53-P1", "us-west-1", "SFO53-P1"),
-        ("HKG62-C1", "ap-east-1", "enabled in the account first"),
+        ("HKG62-C1", "ap-east-1", "enable it in your account first"),
         ("QQQ1-C1", "eu-west-9", "not in the table"),
         (None, "eu-west-9", "names no CloudFront edge"),
     ],

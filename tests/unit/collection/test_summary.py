@@ -21,7 +21,7 @@ def settings_with(**values: str) -> CollectionSettings:
 TOTAL = {"API_TOTAL_FIELD": "total"}
 DOUBTS = [
     pytest.param(Counts(urls=1000), {}, "", id="nothing-to-compare-with"),
-    pytest.param(Counts(urls=0), {}, "no URL at all", id="no-url"),
+    pytest.param(Counts(urls=0), {}, "there are no URLs", id="no-url"),
     pytest.param(Counts(urls=1000, items=1000, api_total=1000), TOTAL, "", id="total-exact"),
     pytest.param(Counts(urls=1000, items=1000, api_total=1001), TOTAL, "", id="total-off-by-0.1"),
     pytest.param(
@@ -30,7 +30,7 @@ DOUBTS = [
     pytest.param(
         Counts(urls=1000, items=1002, api_total=1000), TOTAL, "1,002 URLs were seen", id="total-over"
     ),
-    pytest.param(Counts(urls=1000, items=1000), TOTAL, "never gave the total", id="total-not-given"),
+    pytest.param(Counts(urls=1000, items=1000), TOTAL, "never returned the total", id="total-not-given"),
     pytest.param(Counts(urls=999), {"EXPECTED_TOTAL": "1000"}, "", id="expected-off-by-0.1"),
     pytest.param(Counts(urls=998), {"EXPECTED_TOTAL": "1000"}, "EXPECTED_TOTAL is 1,000", id="expected-off"),
     pytest.param(Counts(urls=1002), {"EXPECTED_TOTAL": "1000"}, "off by more than 0.1%", id="expected-over"),
@@ -90,9 +90,9 @@ def test_last_screen_says_what_is_there_and_what_to_type() -> None:
     )
     for said in (
         "20  URLs in urls.txt",
-        "1  rejected, with the reason in rejected.txt",
+        "1  rejected; reasons in rejected.txt",
         "2  items without a URL",
-        "4  lot files unreadable",
+        "4  unreadable lot files",
         "! Something is off.",
         "Recommended region: us-west-1",
         "Nearest to SFO53.",

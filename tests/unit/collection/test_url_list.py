@@ -76,7 +76,7 @@ REJECTED: list[Any] = [
     pytest.param(PREFIX + "a\t.jpg", f"{PREFIX}a%09.jpg\ta control character", id="tab"),
     pytest.param(PREFIX + "a%0a.jpg", f"{PREFIX}a%0a.jpg\ta control character", id="encoded-newline"),
     pytest.param(PREFIX + "\ud800.jpg", f"{PREFIX}%ED%A0%80.jpg\tnot UTF-8", id="lone-surrogate"),
-    pytest.param(" " + PREFIX + "a.jpg", f" {PREFIX}a.jpg\tblanks around the URL", id="leading-blank"),
+    pytest.param(" " + PREFIX + "a.jpg", f" {PREFIX}a.jpg\tspaces around the URL", id="leading-blank"),
     pytest.param(
         "https://user:s3cret@cdn.test/a.jpg",
         f"https://***@cdn.test/a.jpg\tnot under URL_PREFIX {PREFIX}",
@@ -120,7 +120,7 @@ def test_first_batch_that_is_rejected_as_a_whole_is_told_once(
         urls.add(batch(*foreign))
     (said,) = warnings(caplog)
     assert said.startswith(
-        "nothing but rejected URLs in what was read last (3), for example "
+        "all 3 URLs that were read last were rejected, for example "
         f"https://***@other.test/0.jpg?t=s3cret: not under URL_PREFIX {PREFIX}. "
     )
     assert "correct URL_PREFIX" in said

@@ -83,7 +83,7 @@ def test_open_files_beyond_the_hard_limit_fail(contexts: Visits, monkeypatch: py
     monkeypatch.setattr(resource, "getrlimit", lambda what: (64, 70))
     (finding,) = check_machine.check_open_files(contexts())
     assert finding.level == FAILED
-    assert "72 are needed, 70 are allowed" in finding.detail
+    assert "72 needed, 70 allowed" in finding.detail
     assert finding.remedy.startswith("ulimit -n 72")
 
 
@@ -112,7 +112,7 @@ def test_disk_is_measured_against_the_pending_urls(
     monkeypatch.setattr(check_machine.shutil, "disk_usage", Usage)
     (finding,) = check_machine.check_disk(contexts())
     assert finding.level == level
-    assert "about 4 KB are needed" in finding.detail or "3.5 KB" in finding.detail
+    assert "about 4 KB needed" in finding.detail or "3.5 KB" in finding.detail
 
 
 @pytest.mark.parametrize("content", [None, "", "\n\n"], ids=["absent", "empty", "blank"])
@@ -157,9 +157,9 @@ def test_credentials_missing_fail_once(contexts: Visits, monkeypatch: pytest.Mon
     ("changed", "ends_in", "level", "said"),
     [
         ({"renews": True}, -600, OK, "renew themselves"),
-        ({"has_token": True}, None, WARNING, "nobody renews"),
-        ({}, 600, WARNING, "they end in 10 min"),
-        ({}, 90_000, OK, "they end in 25 h"),
+        ({"has_token": True}, None, WARNING, "does not renew itself"),
+        ({}, 600, WARNING, "they expire in 10 min"),
+        ({}, 90_000, OK, "they expire in 25 h"),
         ({}, None, OK, "long-lived"),
     ],
     ids=["role", "static-token", "too-short", "long-enough", "key"],
@@ -190,7 +190,7 @@ def test_credentials_that_sts_refuses_fail(contexts: Visits) -> None:
     ("server", "changed", "level", "said", "remedy"),
     [
         ({}, {}, OK, "bucket in us-west-2", ""),
-        ({"allow": frozenset({"PutObject"})}, {}, OK, "no error by itself; region us-west-2", ""),
+        ({"allow": frozenset({"PutObject"})}, {}, OK, "not an error in itself; region us-west-2", ""),
         ({}, {"aws_region": "eu-west-1"}, FAILED, "is in us-west-2, AWS_REGION is eu-west-1", "AWS_REGION=us-west-2"),
         ({}, {"destination_bucket": "absent"}, FAILED, "absent does not exist", "python migrate.py --create-bucket"),
     ],
@@ -322,10 +322,10 @@ def test_guard_says_what_the_store_proves(
     ("server", "account", "changed", "level", "said"),
     [
         ({}, "", {}, OK, "disabled"),
-        ({"acls": True}, "111122223333", {}, OK, "belong to this account"),
-        ({"acls": True}, "999999999999", {}, WARNING, "another account's"),
-        ({"acls": True}, "", {"object_acl": "public-read"}, OK, "public-read is taken"),
-        ({"acls": True, "allow": frozenset({"PutObject"})}, "", {}, OK, "could not be learned"),
+        ({"acls": True}, "111122223333", {}, OK, "this account owns the objects"),
+        ({"acls": True}, "999999999999", {}, WARNING, "another account owns"),
+        ({"acls": True}, "", {"object_acl": "public-read"}, OK, "public-read is accepted"),
+        ({"acls": True, "allow": frozenset({"PutObject"})}, "", {}, OK, "could not find out whether"),
     ],
     ids=["disabled", "ours", "needed", "taken", "unknown"],
 )
@@ -372,7 +372,7 @@ def test_source_that_answers_is_ok_and_its_edge_compared(
     far = contexts(url_prefix=source.url_prefix, aws_region="eu-west-1", aws_endpoint_url=None)
     (finding,) = check_machine.check_edge(far)
     assert finding.level == WARNING
-    assert "SEA19-C2 answers here; the nearest region is us-west-2" in finding.detail
+    assert "SEA19-C2 responds here; the nearest region is us-west-2" in finding.detail
 
 
 def test_source_that_cannot_be_reached_fails(contexts: Visits, tmp_path: Path) -> None:

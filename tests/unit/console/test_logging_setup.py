@@ -188,7 +188,7 @@ def test_log_file_tells_a_fault_of_ours(file: Path) -> None:
     set_up(file, "INFO", io.StringIO())
     with pytest.raises(KeyError):
         ending_in_the_log(main)(None)
-    assert " ERROR   ended by a fault of this tool:\n" in file.read_text()
+    assert " ERROR   ended by a bug in this tool:\n" in file.read_text()
     assert file.read_text().endswith("  KeyError: 'a fault'\n")
 
 

@@ -100,7 +100,9 @@ def test_second_signal_ends_the_process_at_once_without_cleaning_up(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert (ended.returncode, ended.stdout) == (128 + number, "noted\n"), ended.stderr
-    assert ended.stderr == "\nstopped at once: what was completed is recorded. Run it again.\n"
+    assert (
+        ended.stderr == "\nstopped immediately; everything completed is recorded. Run it again to resume.\n"
+    )
 
 
 def test_second_hangup_does_not_hurry() -> None:

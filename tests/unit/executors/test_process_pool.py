@@ -323,7 +323,7 @@ def test_children_of_a_killed_parent_end_within_a_second_and_hold_the_lock_till_
     script = """
         import sys
         from pathlib import Path
-        from cdn2s3.executors.process_pool import Crew
+        from cdn2s3.executors.process_pool import ProcessPool
         from cdn2s3.records import Task
         from cdn2s3.state.files import held_lock
         from tests.unit.executors.test_process_pool import until_stopped
@@ -331,12 +331,12 @@ def test_children_of_a_killed_parent_end_within_a_second_and_hold_the_lock_till_
         if __name__ == "__main__":
             folder = Path(sys.argv[1])
             with held_lock(folder / "migration.lock", "test") as lock:
-                crew = Crew(2, 4, 0.02, folder, lock, until_stopped)
-                crew.equip(folder)
+                pool = ProcessPool(2, 4, 0.02, folder, lock, until_stopped)
+                pool.equip(folder)
                 waiting = False
-                for batch in crew.run(Task(str(n)) for n in range(100)):
-                    if not waiting and all(member.note == "waiting" for member in crew._members):
-                        print(*(member.process.pid for member in crew._members), flush=True)
+                for batch in pool.run(Task(str(n)) for n in range(100)):
+                    if not waiting and all(handle.note == "waiting" for handle in pool._handles):
+                        print(*(handle.process.pid for handle in pool._handles), flush=True)
                         waiting = True
         """
     file = tmp_path / "parent.py"

@@ -542,7 +542,7 @@ def test_server_of_plain_http_is_told_from_one_of_https() -> None:
 
     with (
         listening(serve) as listener,
-        pytest.raises(TransientError, match="speaks no TLS: http instead") as caught,
+        pytest.raises(TransientError, match="does not speak TLS: http instead") as caught,
     ):
         Connection(origin(listener, "https"), tls_context(None), Deadline(5))
     assert caught.value.cause == "connection"

@@ -143,7 +143,7 @@ def test_survey_is_what_a_naive_reading_gives(
 def test_input_without_a_url_is_fixable(tmp_path: Path, content: bytes) -> None:
     urls = tmp_path / "urls.txt"
     urls.write_bytes(content)
-    with pytest.raises(UsageError, match="holds no URL"):
+    with pytest.raises(UsageError, match="contains no URL"):
         survey(urls, FLAT, none(tmp_path), lambda *a: None, lambda *a: None)
 
 

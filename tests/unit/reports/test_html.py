@@ -238,9 +238,9 @@ def test_page_tells_how_many_failures_may_heal() -> None:
         cause: {"urls": urls, "meaning": "", "remedy": "", "examples": []}
         for cause, urls in (("timeout", 30), ("connection", 4), ("not_found", 500))
     }
-    assert "34 of them may heal when tried again" in html.migration(report)
+    assert "34 of them may succeed in another run" in html.migration(report)
     del report["failed_transfers"]["timeout"], report["failed_transfers"]["connection"]
-    assert "Trying again would not change it" in html.migration(report)
+    assert "Another run would not change that" in html.migration(report)
 
 
 def test_page_of_an_incomplete_validation_tells_the_known_gaps_apart() -> None:

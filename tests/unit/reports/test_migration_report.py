@@ -133,7 +133,7 @@ def test_summary_tells_stored_from_already_there_and_names_what_was_never_tried(
     assert "  3 malformed: not an http or https URL, e.g. ftp://h/a.jpg\n" in said
 
 
-MESSAGE = "the body does not begin like an image (labelled image/jpeg), it begins with <html><head><title>"
+MESSAGE = "the body does not start like an image (labeled image/jpeg), it begins with <html><head><title>"
 URL = "https://cdn.example/auctionimages/3483/1713553344/i0178-1.jpg"
 
 

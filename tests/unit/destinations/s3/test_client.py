@@ -97,7 +97,7 @@ def test_request_that_boto3_refuses_is_not_sent(make: Make, s3_server: Make) -> 
     server = s3_server()
     client, _ = make(server)
     with pytest.raises(FatalError, match=r"boto3 refuses the request \(put_object\)"):
-        client.call("put_object", Deadline(5), Key=7)
+        client.call("put_object", Deadline(5), Key="a", Metadata=7)
     assert not server.log
 
 

@@ -353,7 +353,7 @@ def test_check_says_where_requests_go_and_what_is_ignored(
     missed = IGNORING.get(profile, "") if url else ""
     assert finding.level == (WARNING if missed else OK)
     assert ("AWS_ENDPOINT_URL" in finding.remedy) == bool(missed)
-    assert finding.detail.endswith(f"asks for: {missed}" if missed else "signed for us-west-2")
+    assert finding.detail.endswith(f"configuration options: {missed}" if missed else "signed for us-west-2")
 
 
 def test_check_leaves_missing_credentials_to_their_own_line(monkeypatch: pytest.MonkeyPatch) -> None:
