@@ -6,8 +6,8 @@
     python collect_urls.py --region-only   only print the recommended region
 
 The URLs come from a JSON API, page by page, or from local lot files (SOURCE in collection.env). Each batch is
-appended to urls.txt, every URL once. After CHECKPOINT_INTERVAL URLs, after a minute and at a stop the files
-are brought to the disk, and then the checkpoint says how far they are.
+appended to urls.txt, every URL once. After CHECKPOINT_INTERVAL URLs, after a minute and at a stop, the files
+are synced to the disk, and then the checkpoint records how far they are.
 """
 
 from __future__ import annotations

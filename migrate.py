@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as interrupted:
         early = "" if command_of(arguments) else " before anything was moved"
         again = rerun_hint.given("migrate.py", vars(arguments))
-        say_error("migrate.py", f"stopped by {signals.name}{early}. Run `{again}` again.")
+        say_error("migrate.py", f"stopped by {signals.name}{early}. Run `{again}` again to resume.")
         return interrupted.exit_code
 
 
@@ -175,7 +175,7 @@ class Run:
                     executor.stop()
                 if self.signals.received:
                     log.warning(
-                        "stopping: waiting for %d uploads in flight, up to %s (a second signal stops at once)",
+                        "stopping: waiting for %d uploads in flight, up to %s (a second signal stops immediately)",
                         executor.in_flight().uploads,
                         duration(self.settings.upload_timeout),
                     )
@@ -188,7 +188,7 @@ class Run:
         if rate <= self.settings.max_error_rate:
             return None
         return FatalError(
-            f"{100 * rate:.0f} % of the last 1,000 URLs failed, more than MAX_ERROR_RATE. "
+            f"{100 * rate:.0f}% of the last 1,000 URLs failed, more than MAX_ERROR_RATE. "
             f"See {FAILED} for the causes; then run it again: it resumes."
         )
 
@@ -232,7 +232,7 @@ def executor(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: 
         destination.prepare()
         destination.log_capabilities()
         if processes:
-            log.info("%d processes with %d workers in all", count, settings.concurrency)
+            log.info("%d processes with %d workers in total", count, settings.concurrency)
             processes.equip(settings, destination.handover(), count)
             yield processes
             return
@@ -249,7 +249,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="migrate.py",
         description="Move every URL of urls.txt from the CDN to the bucket. Run it again to resume.",
         epilog="example:\n  python migrate.py --env-file migration.env\n\n"
-        f"{EXIT_CODES_HELP}\nsettings: docs/settings.md",
+        f"{EXIT_CODES_HELP}\ndocs/settings.md describes every setting",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--env-file", type=Path, default=Path("migration.env"), metavar="PATH")
@@ -263,10 +263,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         const="",
         type=cause,
         metavar="CAUSE",
-        help="only what is in failed_transfers.txt, or only one cause of it",
+        help="only what failed before, or only what failed for CAUSE",
     )
     parser.add_argument(
-        "--redo", type=Path, metavar="FILE", help="do the URLs of FILE again (missing.txt, mismatched.txt)"
+        "--redo",
+        type=Path,
+        metavar="FILE",
+        help="transfer the URLs of FILE again, such as missing.txt; removes their records first",
     )
     arguments = parser.parse_args(argv)
     refuse_contradictions(parser, arguments)
@@ -276,10 +279,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
     alone = bool(command_of(given)) and not given.plan
     if alone and (given.redo or given.limit or given.retry_failed is not None):
-        parser.error("--limit, --retry-failed and --redo go with a run or with --plan")
+        parser.error("--limit, --retry-failed and --redo work only with a run or with --plan")
     if given.redo and given.retry_failed is not None:
         parser.error(
-            "--redo and --retry-failed each choose the URLs of a run: give one of them, "
+            "--redo and --retry-failed each select the URLs of a run: use one of them, "
             "then the other in a run of its own"
         )
 
@@ -300,7 +303,9 @@ def command_of(arguments: argparse.Namespace) -> ModuleType | None:
 def cause(text: str) -> str:
     """Return the name of a cause; empty, which stands for all, as it is."""
     if text and text not in CAUSES:
-        raise argparse.ArgumentTypeError(f"{text!r} is no cause of failure; choose from {', '.join(CAUSES)}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} isn't a cause of failure; choose from {', '.join(CAUSES)}"
+        )
     return text
 
 

@@ -97,7 +97,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except Interrupted as interrupted:
         name = "Ctrl-C" if interrupted.exit_code == EXIT_SIGINT else signals.name
-        say_error("validate.py", f"stopped by {name} before the end: no verdict. Next: python validate.py")
+        say_error(
+            "validate.py",
+            f"stopped by {name} before the end, so there is no verdict. Next: python validate.py",
+        )
         return interrupted.exit_code
 
 
@@ -154,7 +157,7 @@ def refuse_to_start(settings: MigrationSettings) -> None:
     if holder is not None:
         raise FatalError(
             f"migrate.py is running (process id {holder}): what it is still moving would be called missing. "
-            "Let it end first."
+            "Wait until it ends."
         )
     run_binding.refuse_while_collecting(settings.source_urls_file)
     run_binding.check(settings)
@@ -196,8 +199,8 @@ class Validation:
             self._write_missing(missing_file)
             if self._stamps() != before or lock_holder(self.state / run_binding.LOCK) is not None:
                 raise FatalError(
-                    "the state files or the list of URLs were changed during the validation. Let what changes "
-                    "them end, then run `python validate.py` again."
+                    "the state files or the list of URLs were changed during the validation. Wait until "
+                    "nothing changes them, then run `python validate.py` again."
                 )
         return self.findings, self.expected.counts()
 
@@ -216,14 +219,16 @@ class Validation:
         work = survey.survey(urls, self.keys, completed, _said_by_migrate, _said_by_migrate)
         if work.collisions and self.settings.on_collision == "refuse":
             raise UsageError(
-                f"{work.collisions:,} URLs of {urls} have the key of another URL: no migration has begun with this "
-                "list. `python migrate.py` shows them, and the setting that helps."
+                f"{work.collisions:,} URLs of {urls} have the key of another URL: no migration can have begun "
+                "with this list. `python migrate.py` shows them, and the setting that fixes it."
             )
         expected = Expected(self.keys, work, completed, recorded)
         if not run_binding.is_taken_over(self.settings):
             expected.read_failed(self.state / FAILED)
         if expected.unreadable:
-            log.warning("%s lines of the ledger in %s are no records", f"{expected.unreadable:,}", self.state)
+            log.warning(
+                "%s lines of the ledger in %s are not records", f"{expected.unreadable:,}", self.state
+            )
         return expected
 
     # --- the bucket, key by key ---
@@ -267,7 +272,7 @@ class Validation:
                 if isinstance(answer, ReadRefused):
                     self.findings.look_refused = True
                     log.warning(
-                        "HEAD is refused, so what the listing does not show is missing; to look, %s",
+                        "HEAD is refused, so objects that are not in the listing count as missing; to look them up, %s",
                         answer.remedy,
                     )
                     return
@@ -276,7 +281,7 @@ class Validation:
                     self.findings.omitted += 1
                     self._take(answer)
         if self.findings.omitted:
-            log.warning("the listing left out %s objects that are there", f"{self.findings.omitted:,}")
+            log.warning("the listing omitted %s objects that exist", f"{self.findings.omitted:,}")
 
     def _look(self, row: Missing, stop: threading.Event) -> Found | ReadRefused | None:
         """Return what is at the key of row; called by the pool's threads."""
@@ -291,7 +296,7 @@ class Validation:
             return with_retries(attempt, RetryPolicy(self.settings.max_retries), unless_stopped(stop))
         except TransientError as error:
             raise FatalError(
-                f"the {self.destination.name} does not tell whether {row.key!r} is there: {error.message}. "
+                f"the {self.destination.name} did not show whether {row.key!r} exists: {error.message}. "
                 "Run `python validate.py` again later."
             ) from error
 
@@ -316,14 +321,16 @@ class Validation:
                 if check.outcome == spot_check.REFUSED:
                     self.spot.not_done = f"the bucket refuses GET: {check.message}"
                 elif in_a_row >= UNANSWERED_LIMIT:
-                    self.spot.not_done = f"{in_a_row} in a row without an answer, the last: {check.message}"
+                    self.spot.not_done = (
+                        f"{in_a_row} in a row without a response; the last error: {check.message}"
+                    )
                 if self.spot.not_done:
                     break
         failed = self.spot.outcomes[spot_check.UNANSWERED] + self.spot.outcomes[spot_check.SOURCE_FAILED]
         if failed and not self.spot.not_done:
             self.spot.not_done = f"{failed:,} could not be compared: {self.spot.why_not}"
         if self.spot.not_done:
-            log.warning("the spot check is not whole: %s", self.spot.not_done)
+            log.warning("the spot check is incomplete: %s", self.spot.not_done)
 
     def _note_check(self, number: int, check: spot_check.Check) -> None:
         self.spot.add(check)
@@ -353,7 +360,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         usage="%(prog)s [--env-file PATH] [--spot-check N] [--report PATH] [--json PATH]",
         description="Compare the bucket with urls.txt and completed.txt, and some images byte for byte.",
         epilog="example:\n  python validate.py --spot-check 500\n\n"
-        f"{EXIT_CODES_HELP}\nsettings: docs/settings.md (migration.env)",
+        f"{EXIT_CODES_HELP}\ndocs/settings.md describes every setting (migration.env)",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--env-file", type=Path, default=Path("migration.env"), metavar="PATH")
@@ -362,16 +369,19 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         type=not_negative,
         default=100,
         metavar="N",
-        help="compare N random images with the CDN byte for byte (default 100; 0 = none)",
+        help="compare N random images with the CDN byte for byte (default: 100; 0 = none)",
     )
     parser.add_argument(
-        "--report", type=Path, metavar="PATH", help="the page (default STATE_DIR/validation_report.html)"
+        "--report",
+        type=Path,
+        metavar="PATH",
+        help="path of the HTML report (default: STATE_DIR/validation_report.html)",
     )
     parser.add_argument(
         "--json",
         type=Path,
         metavar="PATH",
-        help="the same for programs (default STATE_DIR/validation_report.json)",
+        help="path of the JSON report (default: STATE_DIR/validation_report.json)",
     )
     return parser.parse_args(argv)
 

@@ -1,4 +1,4 @@
-"""The parts of the three scripts, in rooms; imports point only down this list.
+"""The code of the three scripts, in rooms; imports point only down this list.
 
 errors, text, keys, records, file_names, atomic_file, bootstrap: the ground floor
 settings, console, http, resilience < state, cdn, destinations < collection, planning, transfer

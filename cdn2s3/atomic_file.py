@@ -1,4 +1,4 @@
-"""Replace a file whole: a temporary file beside it, fsync, rename, fsync of the folder."""
+"""Atomic replacement of a file: a temporary file beside it, fsync, rename, fsync of the folder."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def cannot_write(path: Path, error: OSError) -> FatalError:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Give a file to write; at the end of the block it takes the place of path, whole and on disk.
+    """Yield a file to write; at the end of the block it atomically replaces path, synced to the disk.
 
-    When the block raises, path stays as it was. Raise FatalError when the disk does not take it.
+    If the block raises, path stays unchanged. Raise FatalError when the disk does not take it.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, OWNER_ONLY)
         with os.fdopen(fd, "wb", buffering=_BUFFER_BYTES) as file:
-            os.fchmod(fd, OWNER_ONLY)  # one that lay there keeps its own mode
+            os.fchmod(fd, OWNER_ONLY)  # an existing file would keep its own mode
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -47,14 +47,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def _forget(temporary: Path) -> None:
-    with suppress(
-        OSError
-    ):  # a left-over is overwritten by the next run; the reason for stopping matters more
+    with suppress(OSError):  # the next run overwrites a leftover; the original error matters more
         temporary.unlink()
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a rename or a new name in folder to the disk."""
+    """Sync a rename or a new name in folder to the disk."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

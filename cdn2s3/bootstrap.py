@@ -1,8 +1,8 @@
-"""Refuse to start without the Python packages that the scripts need, with the way to get them.
+"""The check of Python and its packages before a script starts, with the command that installs what is missing.
 
-Each script calls start() before it imports anything else: a new login or a reboot leaves the virtual environment, and
-then the first import of a package would end in a traceback. Only the standard library is used here, and nothing
-that Python 3.8 would not understand.
+Each script calls start() before it imports anything else: after a new login or a reboot, the virtual environment is
+not active, and the first import of a package would end in a traceback. This module uses only the standard library,
+and nothing that Python 3.8 would not understand.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cdn2s3.errors import EXIT_FIXABLE, UsageError
 
 SCRIPTS = frozenset({"collect_urls.py", "migrate.py", "validate.py"})
 OLDEST = (3, 9)
-PACKAGES = {  # what the scripts import, and its name in requirements.txt (or of what brings it along)
+PACKAGES = {  # import name: its name in requirements.txt (or of the package that installs it)
     "boto3": "boto3",
     "botocore": "boto3",
     "certifi": "requests",
@@ -35,12 +35,12 @@ _MAKE = "python3 -m venv {0}.venv && . {0}.venv/bin/activate && pip install -r {
 
 
 def missing() -> list[str]:
-    """Return which of PACKAGES this Python does not find, by what is to be installed."""
+    """Return which of PACKAGES this Python does not find, by install name."""
     return sorted({name for module, name in PACKAGES.items() if importlib.util.find_spec(module) is None})
 
 
 def too_old(version: tuple[int, ...], python: str) -> str:
-    """Return what to say to a Python of version, empty where it is new enough."""
+    """Return the message for a Python of version, empty if it is new enough."""
     if version[:2] >= OLDEST:
         return ""
     needed, found = (".".join(map(str, numbers)) for numbers in (OLDEST, version[:3]))
@@ -48,10 +48,10 @@ def too_old(version: tuple[int, ...], python: str) -> str:
 
 
 def remedy(folder: Path, current: Path, environment: str) -> str:
-    """Return what to type when packages are missing.
+    """Return the command to run when packages are missing.
 
     folder is the project's, current the one of the shell; environment is the Python of the virtual environment
-    that lacks them, empty outside of any.
+    that lacks them, empty outside of one.
     """
     prefix = "" if folder == current else shlex.quote(f"{folder}/")
     if environment:
@@ -92,12 +92,12 @@ _FILES_BESIDES = 64  # open files that are neither a download nor an upload
 
 
 def open_files_needed(workers: int) -> int:
-    """Return how many open files so many workers need: a connection to each side, and some besides."""
+    """Return how many open files so many workers need: a connection each to the CDN and the bucket, and some more."""
     return 2 * workers + _FILES_BESIDES
 
 
 def allow_open_files(workers: int) -> None:
-    """Let this process have the open files that so many workers need; raise UsageError when it may not."""
+    """Allow as many open files as so many workers need; raise UsageError if the limit is too low."""
     needed = open_files_needed(workers)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:

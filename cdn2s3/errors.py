@@ -1,11 +1,11 @@
-"""What can go wrong, told apart by type; the causes that failed_transfers.txt knows, in one table.
+"""The error types, and the causes in failed_transfers.txt, in one table.
 
     MigrationError
-    ├── PermanentError      this URL has failed for good: record its cause, go on with the others
+    ├── PermanentError      this URL has failed for good: record its cause, continue with the others
     ├── TransientError      this attempt has failed; another one may work
-    ├── BufferExhausted     (cdn/buffer_pool) no memory is free for the body: wait for it, then try again
+    ├── BufferExhausted     (cdn/buffer_pool) no memory is free for the body: wait, then try again
     ├── Cancelled           the run is stopping: this URL stays as it was, not tried
-    └── FatalError          stop the run, exit 3: the state is saved and a re-run resumes
+    └── FatalError          stop the run, exit 3: the state is saved and a rerun resumes
         └── UsageError      exit 2: an edit fixes it, and nothing was contacted
 
 Foreign exceptions (sockets, TLS, botocore) become one of these at the edge where they appear, by type or
@@ -40,8 +40,8 @@ class Cause(NamedTuple):
 
     name: str
     transient: bool  # True: a later attempt may work, so the second pass takes it
-    unexpected: bool  # True: counts towards MAX_ERROR_RATE (a missing image is no sign of a broken run)
-    meaning: str  # one clause for a person
+    unexpected: bool  # True: counts toward MAX_ERROR_RATE (a missing image is not a sign of a broken run)
+    meaning: str  # one clause for people
     remedy: str  # what to do next, as one imperative clause
 
 
@@ -89,7 +89,7 @@ CAUSES: dict[str, Cause] = {
     )
 }
 
-# An attempt that fails so may be the side's fault and not the URL's: it counts towards an outage.
+# An attempt that fails for one of these may be the endpoint's fault, not the URL's: it counts toward an outage.
 OUTAGE_CAUSES = frozenset({"connection", "timeout", "server_error", "throttled"})
 
 
@@ -98,11 +98,11 @@ class MigrationError(Exception):
 
 
 class PermanentError(MigrationError):
-    """Tell that one URL has failed for good.
+    """One URL has failed for good.
 
-    cause is a name in CAUSES; message is one line for a person, without the URL. doubtful is True when the
-    endpoint may be at fault and not the URL (a 403 for everything), which the attempts after it will show.
-    status is that of the HTTP answer that says so, None where no answer does.
+    cause is a name in CAUSES; message is one line for people, without the URL. doubtful is True when the
+    endpoint may be at fault and not the URL (a 403 for everything); later attempts will show which.
+    status is that of the HTTP response, None if there was none.
     """
 
     def __init__(self, cause: str, message: str, doubtful: bool = False, status: int | None = None) -> None:
@@ -117,11 +117,11 @@ class PermanentError(MigrationError):
 
 
 class TransientError(MigrationError):
-    """Tell that one attempt has failed and another one may work.
+    """One attempt has failed; another one may work.
 
     cause is a name in CAUSES; retry_after is how long the server asked us to wait, in seconds, or None.
-    status is that of the HTTP answer that says so, None where no answer does; code is the error code in an
-    answer of S3, "" where it has none.
+    status is that of the HTTP response, None if there was none; code is the error code in an S3
+    response, "" if it has none.
     """
 
     def __init__(
@@ -144,16 +144,16 @@ class TransientError(MigrationError):
 
 
 class Cancelled(MigrationError):
-    """Tell a worker that the run is being stopped; its URL stays not tried."""
+    """The run is being stopped; the worker's URL stays not tried."""
 
 
 class FatalError(MigrationError):
-    """Stop the run. The message says what, where and what to do next."""
+    """The run must stop. The message says what, where and what to do next."""
 
     exit_code = EXIT_CANNOT_GO_ON
 
 
 class UsageError(FatalError):
-    """Refuse to start: settings, arguments or input that an edit puts right."""
+    """The script refuses to start: an edit of settings, arguments or input fixes it."""
 
     exit_code = EXIT_FIXABLE

@@ -1,4 +1,4 @@
-"""Which names the scripts keep for their files, so that no path that somebody gives replaces one of them."""
+"""The names of all files that the scripts read and write, so that no user's path replaces one of them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 
 from cdn2s3.errors import UsageError
 
-FAILED = "failed_transfers.txt"  # written too, and input as well: SOURCE_URLS_FILE may name it
+FAILED = "failed_transfers.txt"  # written, but also a possible input: SOURCE_URLS_FILE may name it
 WRITTEN = frozenset({
     "completed.txt", "collisions.txt", "missing.txt", "mismatched.txt", "unexpected.txt", "run.json",
     "failed_transfers.txt.input",
     "migration.lock", "migration.log", "migration_report.json", "migration_report.html",
     "validation.lock", "validation.log", "validation_report.json", "validation_report.html",
 })  # fmt: skip
-LISTS = frozenset({"missing.txt", "mismatched.txt"})  # of these, what a run may take as its list of URLs
+LISTS = frozenset({"missing.txt", "mismatched.txt"})  # of these, what a run may use as its list of URLs
 COLLECTED = frozenset({"urls.txt", "urls.txt.lock", "rejected.txt", "checkpoint.json", "collection.log"})
 READ = frozenset({"collection.env", "migration.env", "prices.json"})
 
 
 def is_kept(path: Path, names: Iterable[str], paths: Iterable[Path] = ()) -> bool:
-    """Tell whether path bears one of names, or of the copies that are kept of them, or is one of paths."""
+    """Return whether path has one of names, or of the copies that are kept of them, or is one of paths."""
     taken = {name + end for name in names for end in ("", ".bak", ".tmp")}
     real = os.path.realpath(path)
     return (
@@ -32,7 +32,7 @@ def is_kept(path: Path, names: Iterable[str], paths: Iterable[Path] = ()) -> boo
 
 
 def refuse_reports(given: Mapping[str, Path], defaults: Mapping[str, str], inputs: Iterable[Path]) -> None:
-    """Raise UsageError where a report would replace a file of another use, or the other report.
+    """Raise UsageError if a report would replace a file with another purpose, or the other report.
 
     given are the paths by their options, defaults the name that each has of its own; inputs are files that
     the job reads.

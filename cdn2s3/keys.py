@@ -1,8 +1,8 @@
-"""From a line of urls.txt to what is asked of the CDN and to the object's key. Pure.
+"""The mapping from a line of urls.txt to the CDN request and to the object's key. Pure.
 
-The key is the URL's path, percent-decoded once, strictly as UTF-8, and never normalised: `a%20b.jpg` becomes
-`a b.jpg`, `a+b.jpg` stays, what is not UTF-8 stays percent-encoded. A URL is taken only when it begins, to
-the letter, with URL_PREFIX: no spelling of a URL can make the tool talk to another host.
+The key is the URL's path, percent-decoded once, strictly as UTF-8, and never normalized: `a%20b.jpg` becomes
+`a b.jpg`, `a+b.jpg` stays, bytes that are not UTF-8 stay percent-encoded. A URL is accepted only if it starts
+exactly with URL_PREFIX: no spelling of a URL can make the tool contact another host.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-KEY_BYTES = 1024  # longest key S3 takes, in bytes of UTF-8 (S3 User Guide, "Naming Amazon S3 objects")
+KEY_BYTES = 1024  # longest key that S3 accepts, in bytes of UTF-8 (S3 User Guide, "Naming Amazon S3 objects")
 
 _SCHEMES = ("http://", "https://")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _CONTROL_OCTET = re.compile(b"[\x00-\x1f\x7f]")
 _BARE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
-_SAFE_ON_THE_WIRE = "!$%&'()*+,/:;=?@[]~"  # besides letters, digits and _.-: sent as it stands
+_SAFE_ON_THE_WIRE = "!$%&'()*+,/:;=?@[]~"  # besides letters, digits and _.-: sent unchanged
 
 
-# What nearly every path is made of: nothing of it is decoded, and only a .. segment is refused.
+# The characters of nearly every path: none is decoded, and only a .. segment is refused.
 _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/"
 
 
 class InvalidUrl(ValueError):
-    """Tell why a line is not a URL that this run may fetch.
+    """A line is not a URL that this run may fetch.
 
     is_elsewhere is True for a URL that is well-formed, but not under URL_PREFIX.
     """
@@ -43,10 +43,10 @@ class InvalidUrl(ValueError):
 class Naming(NamedTuple):
     """How URLs become keys."""
 
-    url_prefix: str  # what each URL begins with; ends in /
-    destination_prefix: str  # what each key begins with; may be empty
+    url_prefix: str  # what each URL starts with; ends in /
+    destination_prefix: str  # what each key starts with; may be empty
     preserve: bool  # True: the whole path; False: its last segment
-    strip: str = ""  # start of the path to leave out; only with preserve
+    strip: str = ""  # start of the path to omit; only with preserve
 
 
 class Address(NamedTuple):
@@ -63,27 +63,27 @@ class KeyMaker:
     def __init__(self, naming: Naming) -> None:
         base = urlsplit(naming.url_prefix)
         origin = f"{base.scheme}://{base.netloc}"
-        self.url_prefix = naming.url_prefix  # what each URL begins with
+        self.url_prefix = naming.url_prefix  # what each URL starts with
         self._prefix = naming.url_prefix.encode()
         self._prefix_is_plain = _is_plain(self._prefix[len(origin) :])
         self._origin_length = len(origin)
-        self._path_at = len(origin) + 1  # the path's leading slash belongs to no key
+        self._path_at = len(origin) + 1  # the path's leading slash is not part of the key
         self._preserve = naming.preserve
         self._strip = naming.strip.encode() if naming.preserve else b""
         self._base = f"{origin}/".encode() + self._strip
         self._key_prefix = naming.destination_prefix.encode()
 
     def are_plain(self, lines: Sequence[bytes]) -> bool:
-        """Tell whether each of lines is a URL of which nothing has to be decoded and nothing is refused.
+        """Return whether each of lines is a URL in which nothing must be decoded or refused.
 
-        Millions of lines are looked at before a run begins: a hundred at a time, this takes next to nothing.
+        A run checks millions of lines before it begins: a hundred at a time, this costs almost nothing.
         """
         text = b"\n" + b"\n".join(lines)
         paths = text.replace(b"\n" + self._prefix, b"/")  # where a line begins otherwise its newline stays
         return self._prefix_is_plain and text.count(b"\n") == len(lines) and _is_plain(paths)
 
     def known(self, line: bytes, is_plain: bool = False) -> tuple[bytes, bool, bool]:
-        """Return what is known of line, a URL as bytes: its key, and whether it is stripped and reversible.
+        """Return the key of line, a URL as bytes, and whether it is stripped and reversible.
 
         It is stripped unless STRIP_PATH_PREFIX is set and this path lacks it. It is reversible where it is the
         key with another beginning, so that no other such URL has this key. is_plain says that are_plain() has
@@ -134,7 +134,7 @@ class KeyMaker:
         path, mark, query = before_fragment[self._origin_length :].partition("?")
         if not before_fragment.startswith(self.url_prefix) or len(path) < 1:
             raise InvalidUrl("no file name")
-        octets = unquote_to_bytes(path)  # what the CDN will see, whether or not it is UTF-8
+        octets = unquote_to_bytes(path)  # what the CDN receives, whether or not it is UTF-8
         if (
             _CONTROL.search(url)
             or _CONTROL_OCTET.search(octets)
@@ -147,12 +147,12 @@ class KeyMaker:
 
 
 def _is_plain(path: bytes) -> bool:
-    """Tell whether path has nothing to decode and nothing to refuse, but for its end."""
+    """Return whether path has nothing to decode or refuse, except possibly its end."""
     return not path.translate(None, _PLAIN) and b"/.." not in path
 
 
 def _decoded(path: bytes) -> bytes:
-    """Return path percent-decoded, or as it is where that is not UTF-8."""
+    """Return path percent-decoded, or unchanged if that is not UTF-8."""
     if b"%" not in path:
         return path
     octets = unquote_to_bytes(path)

@@ -1,4 +1,4 @@
-"""What the rooms hand to each other: an image, the object that it became, a task."""
+"""The records that rooms exchange: an image, the object that it became, a task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Image(NamedTuple):
     """A body that has been downloaded and checked."""
 
     body: memoryview  # the bytes; valid until its worker takes the next URL
-    media_type: str  # as sniffed, for the object's Content-Type
+    media_type: str  # detected from the bytes, for the object's Content-Type
     md5: bytes  # 16 bytes; empty under INTEGRITY=crc32, where nobody computed it
     crc32: int  # CRC-32 as in zlib; 0 under INTEGRITY=md5
 
@@ -20,25 +20,25 @@ class Image(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """An object that is proven to hold an image's bytes."""
+    """An object that is proven to contain an image's bytes."""
 
     etag: str  # without quotes
     size: int  # bytes
     md5: str  # 32 hex digits, or "-" where nobody computed it
-    already_there: bool  # True: it was there before, with the same content
+    already_there: bool  # True: it already existed, with the same content
 
 
 class Task(NamedTuple):
-    """A URL to move, and what it went through before."""
+    """A URL to move, and its history."""
 
     url: str
     attempts: int = 0  # made in an earlier pass
     cause: str = ""  # of the failure in an earlier pass; "" in the first
-    retry_after_recovery: bool = False  # True: the next failure while its side is up is its own
+    retry_after_recovery: bool = False  # True: the next failure while its endpoint works is blamed on the URL
 
 
 class Share(NamedTuple):
-    """Which of the run's processes this is, and so which share of the workers and limits it has."""
+    """Which of the run's processes this is, which determines its share of the workers and limits."""
 
     number: int = 0  # from 0
     of: int = 1  # how many there are, no more than workers

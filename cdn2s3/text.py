@@ -1,4 +1,4 @@
-"""Bytes and seconds as a person says them. Pure."""
+"""Numbers and text for people: bytes, durations, redaction of secrets. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ MB = 1_000_000
 def bytes_text(size: float) -> str:
     """Return a number of bytes: 1.56 TB, 390 KB (powers of 1000, three digits)."""
     for unit, power in (("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if size >= 0.9995 * power:  # less would be said as 1000 of the smaller unit
+        if size >= 0.9995 * power:  # less would be rounded to 1000 of the smaller unit
             return f"{size / power:.3g} {unit}"
     return f"{size:.0f} bytes"
 
 
 def duration(seconds: float) -> str:
-    """Return about how long something takes: 45 s, 12 min, 3 h 05 min."""
+    """Return approximately how long something takes: 45 s, 12 min, 3 h 05 min."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -36,20 +36,20 @@ def _hours(minutes: int) -> str:
 
 
 def percentage(share: float) -> str:
-    """Return a share from 0 to 1 as a percentage, rounded down: 99.97%; 100% is all of it, never nearly all."""
+    """Return a share from 0 to 1 as a percentage, rounded down: 99.97%; 100% means all, never almost all."""
     return f"{int(share * 10_000) / 100:g}%"
 
 
 def pluralize(number: int, one: str, many: str = "") -> str:
-    """Return number and what it counts; many is the plural where it is not one with an s."""
+    """Return number and what it counts; many is the plural if it isn't one + s."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 _USERINFO = re.compile(r"(?<=://)[^/\s]*@")  # to the last @: a password may hold one
 
 
-# A path may hold blanks, and stand without its host (urllib3 writes "with url: /a.jpg?token=…").
-# What is redacted already stays as it is: a second time would take the punctuation after it.
+# A path may contain spaces, and appear without its host (urllib3 writes "with url: /a.jpg?token=…").
+# Redacted text stays unchanged: redacting it again would swallow the punctuation after it.
 _QUERY = re.compile(r"(/[^\n?#/]*\?)(?!\*\*\*[^\w\s]*(?:\s|$))[^\s#]+")
 
 
@@ -68,7 +68,7 @@ def escaped(character: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text with every character escaped that a terminal would not show."""
+    """Return text with every character escaped that a terminal would not display."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else escaped(c) for c in text)

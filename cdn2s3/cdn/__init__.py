@@ -1,4 +1,4 @@
-"""The source of the bytes: ask the CDN for one file, read its body into bounded memory, know an image by its bytes.
+"""The source of the bytes: request one file from the CDN, read its body into bounded memory, detect its image type.
 
 May import the ground floor, settings, console, http and resilience. Begin with client.py.
 """

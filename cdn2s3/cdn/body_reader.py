@@ -1,7 +1,7 @@
-"""Read an image's body whole, into memory that is bounded, and refuse what is not the file.
+"""The reader of image bodies: complete, into bounded memory, refusing anything that is not the file.
 
-The bytes are hashed as they come. A body is whole when as many bytes came as Content-Length said; where there
-is none, when the chunked framing ended as it should, or else when the image itself ends with its end mark.
+The bytes are hashed as they arrive. A body is complete when it has as many bytes as Content-Length announced; without
+one, when the chunked framing ended correctly, or else when the image itself ends with its end marker.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from cdn2s3.http.response import Response
 from cdn2s3.records import Image
 from cdn2s3.text import printable, redact
 
-_FALLBACK_TYPE = "binary/octet-stream"  # what S3 itself gives an object without a type
+_FALLBACK_TYPE = "binary/octet-stream"  # S3's own default for an object without a type
 _HASHED_AT_ONCE = (
     1 << 17
 )  # bytes; TLS gives 16 KB at a time, and each call of a digest lets another thread in
 _LONGEST_TYPE = 200  # characters
-_SHOWN = 40  # bytes of a body that is no image
+_SHOWN = 40  # bytes to show of a body that is not an image
 # A label becomes a header of a signed request: what is not a media type to the letter (RFC 9110, 8.3.1) does not.
 _MEDIA_TYPE = re.compile(
     r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?: ?; ?[\w!#$&^.+-]+=(?:[\w!#$&^.+-]+|\"[\w !#$&^.+-]*\"))*", re.ASCII
@@ -34,7 +34,7 @@ _MEDIA_TYPE = re.compile(
 
 
 class LargeBody:
-    """A body that does not fit into max_buffer: its parts, to be read once."""
+    """A body larger than max_buffer: its parts, to be read once."""
 
     def __init__(
         self, reader: BodyReader, answer: Response, lease: memoryview, filled: int, deadline: Deadline
@@ -47,7 +47,7 @@ class LargeBody:
         self.media_type = ""  # known after start()
 
     def start(self) -> None:
-        """Read the first part and check that it begins like an image; raise as Reader.read does."""
+        """Read the first part and check that it starts like an image; raise as Reader.read does."""
         self._fill()
         self.media_type = self._reader.media_type(self._answer, self._lease[: self._filled])
 
@@ -59,9 +59,9 @@ class LargeBody:
             self._filled += got
 
     def parts(self) -> Iterator[memoryview]:
-        """Yield the parts; raise TransientError (truncated) after the last one where the body is not whole.
+        """Yield the parts; raise TransientError (truncated) after the last one if the body is not complete.
 
-        The time that the taker of a part needs is not the CDN's: the download's deadline moves by it.
+        The download's deadline is extended by the time that the consumer of a part needs.
         """
         start = bytes(self._lease[:64])
         size, tail = 0, b""
@@ -79,7 +79,7 @@ class LargeBody:
 class BodyReader:
     """Read bodies under one set of rules; shared by all workers.
 
-    content_check is CONTENT_CHECK; integrity says which digest is computed. A body over max_buffer bytes is
+    content_check is CONTENT_CHECK; integrity selects the digest to compute. A body over max_buffer bytes is
     read in parts of part_bytes or max_buffer, whichever is more.
     """
 
@@ -90,7 +90,7 @@ class BodyReader:
         self._part_size = max(part_bytes, max_buffer)
 
     def read(self, answer: Response, lease: BufferLease, deadline: Deadline) -> Image | LargeBody:
-        """Return the body that answer brings, checked; a LargeBody where it is over max_buffer.
+        """Return the checked body of answer; a LargeBody if it is over max_buffer.
 
         Raise PermanentError (empty, not_an_image), TransientError (truncated, timeout, connection), BufferExhausted.
         """
@@ -101,7 +101,7 @@ class BodyReader:
         view = lease.view(most)[:most]
         digest = _digest_of(self._integrity)
         filled = _fill(answer, view, 0, digest)
-        if length is None and filled == len(view):  # it may go on: move it to the largest buffer there is
+        if length is None and filled == len(view):  # there may be more: move it to the largest buffer
             larger = lease.view(self._part_size)
             larger[:filled] = view[:filled]
             filled = _fill(answer, larger[: self._max_buffer], filled, digest)
@@ -114,7 +114,7 @@ class BodyReader:
         return Image(body, media_type, digest.md5(), digest.crc32())
 
     def media_type(self, answer: Response, start: memoryview) -> str:
-        """Return the media type of a body that begins with start; raise PermanentError if it may not be stored."""
+        """Return the media type of a body that starts with start; raise PermanentError if it must not be stored."""
         if not start:
             raise PermanentError("empty", "the body is empty")
         sniffed = image_type.content_type(start)
@@ -138,7 +138,7 @@ class BodyReader:
     def check_whole(
         self, answer: Response, start: image_type.Bytes, tail: image_type.Bytes, size: int, media_type: str
     ) -> None:
-        """Raise TransientError (truncated) where nothing tells that the body has come to its end."""
+        """Raise TransientError (truncated) if nothing shows that the body has reached its end."""
         no_length = answer.length is None and not answer.chunked
         if not image_type.is_whole(start, tail, size, media_type) and (no_length or answer.has_surplus):
             why = "no Content-Length" if no_length else "more bytes arrived than Content-Length announced"
@@ -146,7 +146,7 @@ class BodyReader:
 
 
 def _beginning(start: memoryview) -> str:
-    """Return how a body begins, for a person: what is no text escaped, the query of a URL left out."""
+    """Return how a body starts, for people: non-text escaped, the query of a URL omitted."""
     text = redact(printable(bytes(start[:_SHOWN]).decode("utf-8", "backslashreplace")))
     return f", it starts with {text}{'…' if len(start) > _SHOWN else ''}"
 

@@ -1,7 +1,7 @@
-"""Memory for bodies, bounded whatever the number of workers and the size of the images.
+"""The memory for bodies, bounded whatever the number of workers and the size of the images.
 
-Each worker keeps one small buffer for good, which fits nearly every image. Larger ones are lent out of one
-budget and lent again: fresh memory costs a page fault for each 4 KB, on some machines more than the bytes do.
+Each worker keeps one small buffer permanently, which fits nearly every image. Larger ones are leased from one
+budget and reused: fresh memory costs a page fault for each 4 KB, on some machines more than the bytes do.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from cdn2s3.errors import Cancelled, MigrationError
 
 Returned = TypeVar("Returned")
 
-SMALL = 1 << 20  # bytes of the buffer that each worker keeps; lent ones are multiples of it
-POOL_BYTES = 400_000_000  # bytes of all buffers of a run together that are lent, or kept to be lent again
-_HUGE_PAGE = 1 << 21  # bytes; where Linux has them
+SMALL = 1 << 20  # bytes of the buffer that each worker keeps; leased ones are multiples of it
+POOL_BYTES = 400_000_000  # total bytes of all buffers of a run that are leased, or kept for reuse
+_HUGE_PAGE = 1 << 21  # bytes; if Linux has them
 
 
 class BufferExhausted(MigrationError):
-    """Tell that a body needs size bytes and the budget has not got them now."""
+    """A body needs size bytes, and the budget does not have them now."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -29,19 +29,19 @@ class BufferExhausted(MigrationError):
 
 
 class BufferPool:
-    """Lend buffers of total bytes at most, those included that have come back; shared by all workers."""
+    """Lease buffers of total bytes at most, including returned ones; shared by all workers."""
 
     def __init__(self, total: int, stop: threading.Event) -> None:
         self._total = total
-        self._free = total  # bytes that are neither lent nor kept
-        self._kept: list[memoryview] = []  # came back, to be lent again
+        self._free = total  # bytes that are neither leased nor kept
+        self._kept: list[memoryview] = []  # returned, for reuse
         self._stop = stop
         self._changed = threading.Condition()
 
     def acquire(self, size: int, wait: bool) -> memoryview | None:
-        """Return a buffer of at least size bytes; None when there is no room and wait is False. Raise Cancelled.
+        """Return a buffer of at least size bytes; None if there is no room and wait is False. Raise Cancelled.
 
-        What is larger than the whole budget gets it alone.
+        A request larger than the whole budget gets all of it, alone.
         """
         with self._changed:
             while (found := self._found(size)) is None:
@@ -53,7 +53,7 @@ class BufferPool:
         return found
 
     def _found(self, size: int) -> memoryview | None:
-        """Return a kept buffer that fits well, or a new one, for which kept ones give way; None without room."""
+        """Return a kept buffer that fits well, or a new one in place of kept ones; None if there is no room."""
         fitting = [view for view in self._kept if size <= len(view) <= 2 * size]
         if fitting:
             best = min(fitting, key=len)
@@ -68,7 +68,7 @@ class BufferPool:
         return _buffer(size)
 
     def take_back(self, view: memoryview) -> None:
-        """Keep a buffer that was lent, for the next who needs one like it."""
+        """Keep a returned buffer for reuse."""
         with self._changed:
             self._kept.append(view)
             self._changed.notify_all()
@@ -78,7 +78,7 @@ class BufferPool:
 
 
 class BufferLease:
-    """The buffer of one URL on its way: the worker's own, or one that is lent. Use it as a context."""
+    """The buffer of one URL: the worker's own, or a leased one. Use it as a context manager."""
 
     _own = threading.local()
 
@@ -87,7 +87,7 @@ class BufferLease:
         self._lent: memoryview | None = None
 
     def view(self, size: int) -> memoryview:
-        """Return a buffer of at least size bytes; raise BufferExhausted where the budget has not got them now."""
+        """Return a buffer of at least size bytes; raise BufferExhausted if the budget does not have them now."""
         if size <= SMALL:
             return self._small()
         if self._lent is not None and len(self._lent) >= size:
@@ -108,7 +108,7 @@ class BufferLease:
             self.wait_for(size)
 
     def wait_for(self, size: int) -> None:
-        """Wait until size bytes are lent to this URL; raise Cancelled."""
+        """Wait until size bytes are leased to this URL; raise Cancelled."""
         self.release()
         self._lent = self._budget.acquire(_rounded(size), wait=True)
 
@@ -119,7 +119,7 @@ class BufferLease:
         return view
 
     def release(self) -> None:
-        """Give a lent buffer back."""
+        """Return a leased buffer."""
         if self._lent is not None:
             lent, self._lent = self._lent, None
             self._budget.take_back(lent)
@@ -132,14 +132,14 @@ class BufferLease:
 
 
 def _rounded(size: int) -> int:
-    """Return the size of the buffer for size bytes: few different ones, so that one serves many images."""
+    """Return the buffer size for size bytes: there are few different ones, so that buffers can be reused."""
     return -(-size // SMALL) * SMALL
 
 
 def _buffer(size: int) -> memoryview:
-    """Return size bytes of memory, of which only what is written to is really taken (a bytearray fills it)."""
+    """Return size bytes of memory that is allocated only as it is written (a bytearray would fill it)."""
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if size >= _HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):  # a kernel without them
+        with suppress(OSError):  # a kernel without huge pages
             memory.madvise(mmap.MADV_HUGEPAGE)
     return memoryview(memory)

@@ -1,4 +1,4 @@
-"""The CDN: ask for one file and take nothing but a whole answer of exactly status 200 for one."""
+"""The CDN client: request one file, and accept only a complete response with status 200."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CdnClient:
     """Fetch files from under URL_PREFIX; shared by all workers.
 
     Nothing else is ever contacted: the server is that of url_prefix, and a redirect is followed only to a URL
-    that begins, to the letter, with url_prefix.
+    that starts exactly with url_prefix.
     """
 
     def __init__(self, url_prefix: str, adapter: PooledAdapter, stop: threading.Event) -> None:
@@ -46,12 +46,12 @@ class CdnClient:
             "Accept-Encoding": "identity",
         }
         self._rest_of_head = request_head("", "", self._headers).split(b"\r\n", 1)[1]
-        self._worked: str | None = None  # a target that was received whole, for the probe
+        self._worked: str | None = None  # a target that was received completely, for the probe
 
     def get(self, target: str, deadline: Deadline) -> Response:
-        """Ask for target (path and query) and return the answer, its body unread; close it.
+        """Request target (path and query) and return the response, its body unread; close it.
 
-        Raise PermanentError where another attempt would not help, else TransientError; Cancelled; FatalError.
+        Raise PermanentError if another attempt would not help, else TransientError; Cancelled; FatalError.
         """
         asked = target
         for _ in range(_MOST_REDIRECTS + 1):
@@ -70,7 +70,7 @@ class CdnClient:
         return self._wire.request("GET", (head,), deadline)
 
     def _redirected(self, target: str, location: str) -> str:
-        """Return the target that a redirect leads to; raise PermanentError where it leaves URL_PREFIX."""
+        """Return the target that a redirect leads to; raise PermanentError if it leaves URL_PREFIX."""
         if location.isascii() and location.isprintable() and location and " " not in location:
             url = urljoin(self._base + target, location).partition("#")[0]
             if url.startswith(self._prefix) and ".." not in url.split("?")[0].split("/"):
@@ -78,7 +78,7 @@ class CdnClient:
         raise PermanentError("forbidden", "a redirect to a place outside URL_PREFIX", doubtful=True)
 
     def gave(self, target: str) -> None:
-        """Note that target has been received whole: the probe asks for it."""
+        """Note that target has been received completely: the probe requests it."""
         self._worked = target
 
     def close(self) -> None:
@@ -86,9 +86,9 @@ class CdnClient:
         self._wire.close()
 
     def probe(self) -> bool | None:
-        """Tell whether a file that could be fetched before can be fetched now.
+        """Return whether a file that could be fetched before can be fetched now.
 
-        When there was none: None where the server answers at all, which tells nothing of its files.
+        If there was none: None if the server responds at all, which shows nothing about its files.
         """
         target = self._worked
         try:
@@ -103,7 +103,7 @@ class CdnClient:
 
 
 def _refusal(answer: Response) -> PermanentError | TransientError:
-    """Return what an answer that is neither 200 nor a redirect means for its URL."""
+    """Return what a response that is neither 200 nor a redirect means for its URL."""
     status = answer.status
     said = f"the CDN answered {status}"
     if status in _NOT_FOUND:
@@ -123,16 +123,16 @@ _SECONDS_EACH = 5.0
 
 
 class Head(NamedTuple):
-    """What a HEAD request for one file brought."""
+    """The result of a HEAD request for one file."""
 
-    status: int | None  # None: no answer
-    size: int | None  # bytes, of a 200; None where it is not told
-    edge: str  # CloudFront's edge location (x-amz-cf-pop); "" where it is not told
-    why: str  # why there is no answer; "" when there is
+    status: int | None  # None: no response
+    size: int | None  # bytes, of a 200; None if unknown
+    edge: str  # CloudFront's edge location (x-amz-cf-pop); "" if unknown
+    why: str  # why there is no response; "" if there is one
 
 
 def heads(settings: MigrationSettings, targets: Sequence[str], seconds: float) -> list[Head]:
-    """Ask for all targets (path and query, as keys.Address has them), in seconds in all; answers in order."""
+    """Request all targets (path and query, as in keys.Address) within seconds in total; results in order."""
     adapter = PooledAdapter(_WORKERS, settings.ca_bundle)
     wire = adapter.wire(settings.url_prefix)
     stop = threading.Event()
@@ -159,5 +159,5 @@ def _head(wire: ConnectionPool, target: str, whole: Deadline) -> Head:
             return Head(answer.status, int(length) if known else None, edge, "")
     except TransientError as error:
         return Head(None, None, "", error.message)
-    except FatalError as error:  # a certificate that is not trusted: a finding, not the end of a plan
+    except FatalError as error:  # an untrusted certificate: a result, not the end of a plan
         return Head(None, None, "", str(error))

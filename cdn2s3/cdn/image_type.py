@@ -1,4 +1,4 @@
-"""Tell an image from an error page by its first bytes, and a whole image from a cut one by its last. Pure."""
+"""Image types: an image is recognized by its first bytes, and a complete one by its last. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Union
 
 Bytes = Union[bytes, bytearray, memoryview]
 
-SNIFF_BYTES = 1024  # the start of a body that content_type() looks at
+SNIFF_BYTES = 1024  # the bytes of a body that content_type() needs
 
 _SIGNATURES = (
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -44,7 +44,7 @@ _HTML = re.compile(
 
 
 def content_type(body: Bytes) -> str | None:
-    """Return the media type of the image that body begins with, or None when it is no image."""
+    """Return the media type of the image that body starts with, or None if it isn't an image."""
     start = bytes(body[:SNIFF_BYTES])
     for signature, media_type in _SIGNATURES:
         if start.startswith(signature):
@@ -70,15 +70,15 @@ def _of_brands(start: bytes) -> str | None:
 
 
 def is_html(body: Bytes) -> bool:
-    """Tell whether body begins like an HTML page."""
+    """Return whether body starts like an HTML page."""
     return bool(_HTML.match(bytes(body[:SNIFF_BYTES])))
 
 
 def is_whole(start: Bytes, end: Bytes, size: int, media_type: str | None) -> bool:
-    """Tell whether a body can be seen to reach its own end; False also where the format has no end mark.
+    """Return whether a body visibly reaches its own end; False also if the format has no end marker.
 
     start and end are its first and last bytes (the whole body, or parts of at least 64 bytes where it has as
-    many), size its length in bytes. Needed for a body whose end nothing else tells: no length and no chunks, or
+    many), size its length in bytes. Needed if nothing else marks the end of a body: no length and no chunks, or
     more bytes than its length.
     """
     tail = bytes(end[-64:])
@@ -99,7 +99,7 @@ def is_whole(start: Bytes, end: Bytes, size: int, media_type: str | None) -> boo
 
 
 def _boxes_fit(body: Bytes) -> bool:
-    """Tell whether the boxes of an ISO base media file (ISO/IEC 14496-12) end exactly where body ends."""
+    """Return whether the boxes of an ISO base media file (ISO/IEC 14496-12) end exactly where body ends."""
     at = 0
     while at + 8 <= len(body):
         size = struct.unpack_from(">I", body, at)[0]

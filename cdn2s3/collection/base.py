@@ -1,4 +1,4 @@
-"""What a source of URLs gives at a time: a page of the API, or a lot file."""
+"""The interface of a source of URLs, which returns one batch at a time: a page of the API, or a lot file."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from typing import Any, NamedTuple, Protocol
 
 
 class Position(Protocol):
-    """Where a source stands: what to read next. `str()` names it for people."""
+    """A position in a source: what to read next. `str()` describes it for people."""
 
     def _asdict(self) -> dict[str, Any]:
-        """Return what the checkpoint keeps of it."""
+        """Return the fields that the checkpoint stores."""
 
 
 class Batch(NamedTuple):
-    """What a source gave."""
+    """One batch from a source."""
 
-    urls: list[Any]  # as they came: not validated; None where there is an item without a URL
+    urls: list[Any]  # unmodified and not validated; None for an item without a URL
     following: Any  # the Position after it; None: this was the last one
     items: int = 0  # what is compared with the API's total
-    without_url: int = 0  # items that gave no URL
-    total: int | None = None  # how many items there are, says the API; None where it does not say
+    without_url: int = 0  # items without a URL
+    total: int | None = None  # the API's total number of items; None if it reports none
     unreadable: int = 0  # lot files that could not be read
 
 
 class UrlSource(Protocol):
-    """Gives URLs batch by batch, from any Position on."""
+    """Return URLs batch by batch, from any Position on."""
 
     def first(self) -> Any:
-        """Return the Position to begin at."""
+        """Return the Position to start at."""
 
     def resume(self, stored: Mapping[str, Any]) -> Any:
         """Return the Position in a checkpoint.
 
-        Raise ValueError when it holds none, UsageError when the source is not what it was then.
+        Raise ValueError if it has none, UsageError if the source has changed since then.
         """
 
     def read(self, position: Any) -> Batch:
-        """Return what is at position; raise FatalError when the source does not give it."""
+        """Return the batch at position; raise FatalError when the source does not deliver it."""
 
     def check_circle(self, position: Any, stale: int) -> None:
-        """Raise FatalError when it goes on for ever: the last `stale` batches gave only known URLs."""
+        """Raise FatalError when the source loops forever: the last `stale` batches had only known URLs."""

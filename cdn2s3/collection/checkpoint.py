@@ -1,7 +1,7 @@
-"""checkpoint.json: how far a collection is, so that a later run goes on from there.
+"""checkpoint.json: how far a collection has got, so that a later run resumes from there.
 
-It is written after urls.txt and rejected.txt are on disk, and says how long they were then; a resumed run
-cuts them back to that. So a crash at any moment neither loses a URL nor leaves one twice.
+It is written after urls.txt and rejected.txt are on disk, and records how long they were then; a resumed run
+cuts them back to that length. So a crash at any moment neither loses nor duplicates a URL.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.state.files import cannot_read
 from cdn2s3.text import redact
 
-# What decides which URLs a position in the source stands for, by the source.
+# The settings that decide which URLs a position refers to, by source.
 _EVERY_SOURCE = ("SOURCE", "URL_PREFIX", "OUTPUT_FILE")
 _OF_SOURCE = {
     "lots": ("LOT_FILES", "LOT_URL_KEYS"),
@@ -37,27 +37,27 @@ class Counts(NamedTuple):
     """What a collection has seen so far."""
 
     urls: int = 0  # lines of urls.txt
-    duplicates: int = 0  # URLs that were there already
+    duplicates: int = 0  # URLs that were already in urls.txt
     rejected: int = 0  # lines of rejected.txt
-    without_url: int = 0  # items that gave no URL
+    without_url: int = 0  # items without a URL
     items: int = 0  # what is compared with the API's total
-    api_total: int | None = None  # the API's latest word; None: it has not said
+    api_total: int | None = None  # the latest total from the API; None: it has reported none
     unreadable: int = 0  # lot files that could not be read
 
 
 class Checkpoint(NamedTuple):
-    """How far a collection is."""
+    """How far a collection has got."""
 
     complete: bool
     counts: Counts
     bytes: int  # length of urls.txt
     rejected_bytes: int  # length of rejected.txt
-    position: Mapping[str, Any] | None  # where the source stands; None: at its end
-    settings: Mapping[str, str]  # what all this belongs to
+    position: Mapping[str, Any] | None  # what to read next; None: at the end of the source
+    settings: Mapping[str, str]  # the settings that all this belongs to
 
     @property
     def is_blank(self) -> bool:
-        """Whether the collection has nothing yet; the API may have told its total."""
+        """Whether the collection has nothing yet; the API may have reported its total."""
         return self.counts._replace(api_total=None) == Counts()
 
 
@@ -74,7 +74,7 @@ def _text(value: Any) -> str:
 
 
 def _without_query(value: str) -> str:
-    """Return value with the query of a URL, which may hold a key, replaced by its fingerprint."""
+    """Return value with the query of a URL, which may contain a key, replaced by its fingerprint."""
     if "://" not in value or redact(value) == value:
         return value
     hidden = redact(value)
@@ -93,7 +93,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
 def load(path: Path) -> Checkpoint | None:
     """Return the checkpoint in path, None when there is no such file.
 
-    Raise UsageError when it cannot be read, FatalError when it is not a whole checkpoint.
+    Raise UsageError when it cannot be read, FatalError when it is not a complete checkpoint.
     """
     try:
         content = path.read_bytes()
@@ -132,7 +132,7 @@ def _checked(found: Any) -> Checkpoint:
 
 
 def damaged(path: Path, why: str) -> FatalError:
-    """Return the error for a checkpoint that cannot be gone on from."""
+    """Return the error for a checkpoint that a run cannot resume from."""
     return FatalError(
         f"the checkpoint {path} is damaged: {why}. Restore a good copy, or start over with "
         "`python collect_urls.py --restart` (the files so far are kept as *.bak)."
@@ -140,7 +140,7 @@ def damaged(path: Path, why: str) -> FatalError:
 
 
 def check_settings(path: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Raise UsageError, naming old and new, when a checkpoint belongs to another source than today's."""
+    """Raise UsageError with the old and new values when a checkpoint belongs to a different source."""
     changed = [
         f"  - {name}: {before.get(name, '(not set)')} before, {now.get(name, '(not set)')} now"
         for name in [*now, *(name for name in before if name not in now)]

@@ -1,7 +1,7 @@
-"""One page of the API: a GET at a steady rate, within a total time, repeated while that may help.
+"""The JSON API as a source of URLs: one GET per page, rate-limited, with a total deadline and retries.
 
-The token is a header of this session alone. It stands in no URL, and neither log nor message shows a header, a
-query, or more of a body than the beginning of one that is no JSON, from which the token is taken out.
+The token is a header of this session alone. No URL contains it, and neither log nor message shows a header, a
+query, or more of a body than the start of one that is not JSON, with the token removed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from cdn2s3.text import pluralize, redact
 
 log = logging.getLogger(__name__)
 
-STALE_PAGES = 100  # pages with known URLs only, one after the other, that never mean anything
-_SHOWN = 80  # characters of an answer that is no page of URLs
-_READ = 1 << 16  # bytes of it that are looked at for them
+STALE_PAGES = 100  # pages in a row with only known URLs that are always tolerated
+_SHOWN = 80  # characters to show of a response that is not a page of URLs
+_READ = 1 << 16  # bytes of it to read for them
 _TRY_AGAIN = {408: "timeout", 425: "server_error", 429: "throttled", 503: "throttled"}  # besides 5xx
 
 
@@ -43,7 +43,7 @@ def api_session(settings: CollectionSettings) -> requests.Session:
 
 
 class Api:
-    """Get pages, one at a time."""
+    """Get pages one at a time."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Api:
         self._bucket = TokenBucket(settings.api_rate_limit, sleep=sleep)
 
     def get(self, url: str, page: str) -> ApiResponse:
-        """Return what the API answers at url; page names it in messages.
+        """Return the API's response at url; page is its name in messages.
 
         Raise FatalError when it refuses or keeps failing.
         """
@@ -89,7 +89,10 @@ class Api:
         try:
             answer = self._session.get(url, timeout=self._timeout, allow_redirects=False)
             content = answer.content
-        except (requests.RequestException, ValueError) as error:  # an odd Location, a body not as encoded
+        except (
+            requests.RequestException,
+            ValueError,
+        ) as error:  # an invalid Location, a body that does not decode
             raise TransientError(
                 "server_error", f"the response cannot be read ({type(error).__name__})"
             ) from error
@@ -98,7 +101,7 @@ class Api:
         return ApiResponse(url, self._parsed(answer, content, url), answer.headers.get("link"))
 
     def _parsed(self, answer: requests.Response, content: bytes, url: str) -> object:
-        """Return the JSON of an answer, or raise TransientError."""
+        """Return the JSON of a response, or raise TransientError."""
         try:
             return json.loads(content)
         except (ValueError, RecursionError) as error:
@@ -120,14 +123,14 @@ class ApiSource:
         self.resume = self._paging.resume
 
     def read(self, position: PagePosition) -> Batch:
-        """Return the page at position; raise FatalError when there is no getting it."""
+        """Return the page at position; raise FatalError when it cannot be read."""
         reply = self._api.get(self._paging.url(position), str(position))
         return self._paging.read(reply, position)
 
     def check_circle(self, position: PagePosition, stale: int) -> None:
-        """Raise FatalError when the last `stale` pages, with known URLs only, are a circle.
+        """Raise FatalError when the last `stale` pages, with only known URLs, are a loop.
 
-        An API may list everything two or three times; one that does so for ever is found out.
+        An API may list everything two or three times, but not forever.
         """
         if stale > STALE_PAGES + position.pages * 3 // 4:
             raise FatalError(
@@ -137,13 +140,15 @@ class ApiSource:
 
 
 def _refusal(answer: requests.Response, url: str, page: str, token: str) -> TransientError | FatalError:
-    """Return what an answer other than 200 means for the collection."""
+    """Return what a response other than 200 means for the collection."""
     status = answer.status_code
     said = f"the API answered {status}{_phrase(status)}"
     if status in _TRY_AGAIN or status >= 500:
         asked = retry_after(answer.headers.get("retry-after"), time.time())
         return TransientError(_TRY_AGAIN.get(status, "server_error"), said, asked, status)
-    words = _one_line(answer.content, token) if status >= 400 else ""  # a redirect's hold its address
+    words = (
+        _one_line(answer.content, token) if status >= 400 else ""
+    )  # the body of a redirect contains its address
     return FatalError(
         f"the API answered {status}{_phrase(status)} to {page} ({redact(url)}){_remedy(answer, url, bool(token))}"
         + (f" The API's response begins: {words}" if words else "")
@@ -151,7 +156,7 @@ def _refusal(answer: requests.Response, url: str, page: str, token: str) -> Tran
 
 
 def _remedy(answer: requests.Response, url: str, has_token: bool) -> str:
-    """Return what a refusal may mean and what to correct, as the end of a sentence about it."""
+    """Return what a refusal may mean and what to correct, as the end of a sentence."""
     status = answer.status_code
     if status in (401, 403) and not has_token:
         return (
@@ -184,13 +189,13 @@ def _origin_of_redirect(answer: requests.Response, url: str) -> str:
 
 
 def _beginning(content: bytes, token: str) -> str:
-    """Return how content, which is no JSON, begins, and what it may be; without the token, should it hold it."""
+    """Return how content, which is not JSON, begins, and what it may be; without the token, if it contains it."""
     text = _one_line(content, token)
     return f"{': a login page? It' if text.startswith('<') else ': it'} begins with {text}" if text else ""
 
 
 def _one_line(content: bytes, token: str) -> str:
-    """Return the beginning of content as one short line, without the token, should it hold it."""
+    """Return the beginning of content as one short line, without the token, if it contains it."""
     text = " ".join(content[:_READ].decode("utf-8", "replace").split())
     for secret in {token, quote(token, safe=""), quote(token)} - {""}:
         text = text.replace(secret, "***")

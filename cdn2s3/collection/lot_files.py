@@ -1,6 +1,6 @@
-"""The second source: lot files, JSON of any shape, whose image and thumbnail URLs stand at any depth.
+"""Lot files as a source of URLs: JSON of any shape, with image and thumbnail URLs at any depth.
 
-Files come in the order of their path's bytes, one in memory at a time.
+Files are read in the byte order of their paths, one in memory at a time.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class LotFiles:
     def resume(self, stored: Mapping[str, Any]) -> LotPosition:
         """Return the Position in a checkpoint.
 
-        Raise ValueError when it holds none, UsageError when the files are not the ones of that time.
+        Raise ValueError if it has none, UsageError if the files have changed since then.
         """
         files, list_hash = stored.get("files"), stored.get("list_hash")
         if type(files) is not int or not isinstance(list_hash, str):
@@ -72,7 +72,7 @@ class LotFiles:
         return LotPosition(files, list_hash)
 
     def read(self, position: LotPosition) -> Batch:
-        """Return the URLs of the lot file at position; one that cannot be read is named in the log."""
+        """Return the URLs of the lot file at position; log a file that cannot be read."""
         path = Path(os.fsdecode(self._paths[position.files]))
         after = position._replace(files=position.files + 1)
         following = after if after.files < len(self) else None
@@ -95,9 +95,9 @@ class LotFiles:
 def values_of(keys: frozenset[str], found: object) -> Iterator[Any]:
     """Yield the value of each of keys at any depth of parsed JSON, in its order.
 
-    A list under such a key stands for its elements.
+    A list under such a key yields its elements.
     """
-    waiting: list[tuple[bool, Any]] = [(False, found)]  # whether it stands under one of keys, and what
+    waiting: list[tuple[bool, Any]] = [(False, found)]  # whether it is under one of keys, and the value
     while waiting:
         is_wanted, value = waiting.pop()
         if isinstance(value, list):

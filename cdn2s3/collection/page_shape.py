@@ -1,4 +1,4 @@
-"""What a page of JSON holds: its URLs, its items, the API's total, found by JMESPath expressions. Pure."""
+"""The content of a page of JSON: its URLs, its items, the API's total, found by JMESPath expressions. Pure."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _CHAINS = frozenset({"subexpression", "pipe"})
 
 
 class UnexpectedShape(ValueError):
-    """Tell in what way a page is not of the shape that the settings expect."""
+    """A page does not have the shape that the settings expect."""
 
 
 class Content(NamedTuple):
-    """What one page holds."""
+    """The content of one page."""
 
-    urls: list[Any]  # as they came: not validated; None where an item's URL is null
-    items: list[Any]  # what the URLs were taken from; the URLs themselves where that cannot be told
-    total: int | None  # how many items there are in all, says the API; None where it does not say
+    urls: list[Any]  # unmodified and not validated; None if an item's URL is null
+    items: list[Any]  # what the URLs were taken from; the URLs themselves if that is unknown
+    total: int | None  # the API's total number of items; None if it reports none
 
 
 class Shape:
-    """Find a page's content as the settings say."""
+    """Find a page's content according to the settings."""
 
     def __init__(self, settings: CollectionSettings) -> None:
         self._urls_field = settings.api_urls_field
@@ -76,7 +76,7 @@ class Shape:
     def _check_lack_of_urls(self, items: list[Any], is_first: bool) -> None:
         """Raise UnexpectedShape when items without a URL mean that API_URLS_FIELD is wrong.
 
-        An expression with a filter may well leave out all items of a page.
+        An expression with a filter may legitimately skip all items of a page.
         """
         if "[?" not in self._urls_field and (is_first or len(items) >= MANY_ITEMS):
             raise UnexpectedShape(
@@ -125,7 +125,7 @@ def kind(value: object) -> str:
 
 
 def outline(value: object) -> str:
-    """Return the JSON type of a value and, for an object, its keys' names, but nothing that it holds."""
+    """Return the JSON type of a value and, for an object, the names of its keys, but no values."""
     if not isinstance(value, dict) or not value:
         return kind(value)
     return "an object with the keys " + ", ".join(str(key)[:30] for key in list(value)[:8])
@@ -135,10 +135,10 @@ Node = Mapping[str, Any]  # of a parsed JMESPath expression
 
 
 def _list_part(node: Node) -> Any:
-    """Return the part of an expression that gives the list which its outermost projection runs over.
+    """Return the part of an expression that selects the list of its outermost projection.
 
-    `items` in `items[].[image_url, thumb_url][]`: so many items there are on the page, whatever URLs they
-    give. An expression without a projection is returned whole.
+    `items` in `items[].[image_url, thumb_url][]`: its length is the number of items on the page, whatever URLs they
+    have. An expression without a projection is returned whole.
     """
     if node["type"] in _LEFT_IS_THE_LIST:
         return _list_part(node["children"][0])

@@ -1,13 +1,13 @@
-"""How an API pages: which URL to ask for, and where a page says that the next one is. Pure.
+"""The five styles of pagination: which URL to request, and where a page has the next one. Pure.
 
     page         ?page=1, 2, 3 …                              ends at an empty page
     offset       ?offset=0, then plus the items received      ends at an empty page
-    cursor       ?cursor=…, found in the page before          ends where there is no cursor
-    next_url     the next page's URL, found in the page       ends where there is none
-    link_header  the same in the header Link: <…>; rel=next   ends where there is none
+    cursor       ?cursor=…, found in the previous page        ends without a cursor
+    next_url     the next page's URL, found in the page       ends without one
+    link_header  the same in the header Link: <…>; rel=next   ends without one
 
-A page with fewer items than asked for is not the end, nor is the API's total. Where an empty page has a
-cursor or link (APIs that filter after paging do that), it is followed, up to MOST_EMPTY times in a row.
+A page with fewer items than requested is not the end, nor is the API's total. If an empty page has a
+cursor or link (from an API that filters after paging), it is followed, up to MOST_EMPTY times in a row.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from cdn2s3.http.pool import origin_of
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.state.key_index import Fingerprints
 
-MOST_EMPTY = 10  # empty pages in a row, each naming a next one, before that is taken for the end
+MOST_EMPTY = 10  # empty pages in a row, each with a next one, that count as the end
 
 Asked = Union[int, str, None]  # a page's number, offset, cursor or URL; None: the first page
 
 
 class ApiResponse(NamedTuple):
-    """What the API answered."""
+    """A response of the API."""
 
-    url: str  # that was asked for
+    url: str  # that was requested
     content: Any  # the JSON
     link: str | None  # the Link header
 
 
 class PagePosition(NamedTuple):
-    """Which page to ask for next."""
+    """Which page to request next."""
 
     asked: Asked
-    pages: int = 0  # read before this one
-    empty: int = 0  # how many of the last ones held no item
+    pages: int = 0  # pages read before this one
+    empty: int = 0  # how many of the last pages had no item
 
     def __str__(self) -> str:
         return f"page {self.pages + 1}"
 
 
 class Paging:
-    """Walk through the pages of one API; remembers where it was, to notice a circle."""
+    """Walk through the pages of one API; remember the pages seen, to detect a loop."""
 
     def __init__(self, settings: CollectionSettings) -> None:
         self._style = _STYLES[settings.api_pagination](settings)
@@ -64,7 +64,7 @@ class Paging:
         return PagePosition(self._style.first)
 
     def resume(self, stored: Mapping[str, Any]) -> PagePosition:
-        """Return the Position that a checkpoint holds; raise ValueError when it holds none."""
+        """Return the Position in a checkpoint; raise ValueError if it has none."""
         asked, pages, empty = (stored.get(name) for name in PagePosition._fields)
         allowed = (int,) if isinstance(self._style.first, int) else (str, type(None))
         if type(asked) not in allowed:
@@ -81,13 +81,13 @@ class Paging:
         return PagePosition(asked, pages, empty)
 
     def url(self, position: PagePosition) -> str:
-        """Return the URL to ask for."""
+        """Return the URL to request."""
         return self._style.url(position.asked)
 
     def read(self, reply: ApiResponse, position: PagePosition) -> Batch:
-        """Return what reply holds, which is the page at position.
+        """Return the content of reply, which is the page at position.
 
-        Raise FatalError when it is not of the expected shape, or is a page that was there before.
+        Raise FatalError when it does not have the expected shape, or repeats a page.
         """
         try:
             content = self._shape.read(reply.content, is_first=position.pages == 0)
@@ -113,7 +113,7 @@ class Paging:
         )
 
     def _is_end(self, after: PagePosition, url: str) -> bool:
-        """Tell whether nothing follows the page at url; raise FatalError when that was read before."""
+        """Return whether nothing follows the page at url; raise FatalError when that was already read."""
         if after.asked is None or after.empty > MOST_EMPTY:
             return True
         self._asked_before.add(url.encode())
@@ -128,7 +128,7 @@ class Paging:
 
 
 class _Style(Protocol):
-    """One way to page."""
+    """One style of pagination."""
 
     first: Asked
 
@@ -136,9 +136,9 @@ class _Style(Protocol):
         """Return the URL of a page."""
 
     def following(self, reply: ApiResponse, asked: Asked, received: int) -> Asked:
-        """Return the page after the one that was asked for and held `received` items; None: no more.
+        """Return the page after the requested one, which had `received` items; None: there are no more.
 
-        Raise UnexpectedShape when that cannot be told, FatalError when the token must not be sent there.
+        Raise UnexpectedShape when that is unknown, FatalError when the token must not be sent there.
         """
 
 
@@ -151,7 +151,7 @@ class _Base:
         self._base_url = settings.api_base_url or ""
 
     def with_query(self, more: Mapping[str, object]) -> str:
-        """Return the URL with page size and more in its query, in place of parameters of the same name."""
+        """Return the URL with the page size and more in its query, replacing parameters of the same name."""
         new = {**self._size, **more}
         parts = urlsplit(self._base_url)
         pairs = [pair for pair in parts.query.split("&") if pair and _name_in(pair) not in new]
@@ -233,7 +233,7 @@ class _ByLink(_Base):
         return self.resolved(link, reply.url)
 
     def resolved(self, link: str, current: str) -> str:
-        """Return link, relative to the current page's URL, as a whole URL.
+        """Return link, relative to the current page's URL, as a complete URL.
 
         Raise FatalError when it leads to another origin, UnexpectedShape when it leads nowhere.
         """

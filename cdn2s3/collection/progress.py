@@ -1,4 +1,4 @@
-"""The bar of a collection: how much of the source is read, URLs a second, ETA, duplicates, rejected ones."""
+"""The progress bar of a collection: share of the source read, URLs per second, ETA, duplicates, rejected URLs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CollectionBar:
         console: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin at before; expected is EXPECTED_TOTAL, which stands in for the API's total where it gives none."""
+        """Start at before; expected is EXPECTED_TOTAL, used if the API reports no total."""
         self._console = console or sys.stderr
         self._urls_before = before.urls
         self._counts = before
@@ -77,7 +77,7 @@ class CollectionBar:
 
 
 def figures_of(counts: Counts, expected: int | None, per_second: float | None) -> list[Figure]:
-    """Return what stands after the count; per_second is the rate of new URLs, None before it means something."""
+    """Return the text after the count; per_second is the rate of new URLs, None until it is meaningful."""
     figures = []
     if per_second is not None:
         figures.append(Figure(3, f"{per_second:,.0f} URLs/s"))

@@ -1,4 +1,4 @@
-"""Which AWS region is nearest to the CloudFront edge location that answers here.
+"""The AWS region nearest to the CloudFront edge location that responds here.
 
 CloudFront names the edge location in `x-amz-cf-pop`: the IATA code of an airport near it, a number, a suffix
 (SFO53-P1). EDGES are the codes in AWS's list of edge locations with their airports' coordinates, in degrees,
@@ -18,7 +18,7 @@ from cdn2s3.errors import MigrationError
 from cdn2s3.http.requests_adapter import PooledAdapter, new_session
 from cdn2s3.settings.declarations import CollectionSettings
 
-HEAD_TIMEOUT = 15.0  # seconds for the one question; no answer only means DEFAULT_REGION
+HEAD_TIMEOUT = 15.0  # seconds for the one request; no response only means DEFAULT_REGION
 EARTH_RADIUS = 6371.0  # km
 
 CAVEAT = (
@@ -56,7 +56,7 @@ REGIONS = """
     ap-southeast-1 1.3 103.8, ap-southeast-2 -33.9 151.2
 """
 
-# Launched after 20 March 2019: an account has to enable them first (AWS Account Management Reference Guide).
+# Launched after March 20, 2019: an account has to enable them first (AWS Account Management Reference Guide).
 OPT_IN_REGIONS = """
     af-south-1 -33.9 18.4, ap-east-1 22.3 114.2, ap-east-2 25.0 121.6, ap-south-2 17.4 78.5,
     ap-southeast-3 -6.2 106.8, ap-southeast-4 -37.8 145.0, ap-southeast-5 3.1 101.7,
@@ -111,7 +111,7 @@ def nearest_region(edge: str) -> str | None:
 
 
 def advise(edge: str | None, default: str) -> Advice:
-    """Return the region to recommend; edge is x-amz-cf-pop of an answer, None when it had none."""
+    """Return the region to recommend; edge is the response's x-amz-cf-pop, None if it had none."""
     if edge is None:
         return Advice(default, "The response names no CloudFront edge location, so this is DEFAULT_REGION.")
     region = nearest_region(edge)
@@ -126,7 +126,7 @@ def advise(edge: str | None, default: str) -> Advice:
 def recommended_region(url: str | None, settings: CollectionSettings) -> Advice:
     """Return the region to recommend after a HEAD request for url, with a session that has no token.
 
-    url has been checked to lie under URL_PREFIX; None: there is none to ask for.
+    url is known to be under URL_PREFIX; None: there is no URL to request.
     """
     if url is None:
         return Advice(settings.default_region, "There is no URL to request, so this is DEFAULT_REGION.")

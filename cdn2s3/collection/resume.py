@@ -1,4 +1,4 @@
-"""Where a collection begins: afresh, where the last run stopped, or not at all."""
+"""The start of a collection: from the beginning, where the last run stopped, or not at all."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def lock_file(output: Path) -> Path:
 
 
 def check_places(settings: CollectionSettings, env_file: Path) -> None:
-    """Raise UsageError when the files cannot lie where the settings put them; env_file holds the settings."""
+    """Raise UsageError when the settings put the files where they cannot be; env_file is the settings file."""
     output, state = settings.output_file, settings.checkpoint_file
     for name, path in (("OUTPUT_FILE", output), ("CHECKPOINT_FILE", state)):
         if path.is_dir():
@@ -47,7 +47,7 @@ def check_places(settings: CollectionSettings, env_file: Path) -> None:
 
 
 def last_checkpoint(settings: CollectionSettings) -> Checkpoint | None:
-    """Return where the last run stopped, None when there was none, or one with other settings that got nothing.
+    """Return where the last run stopped, None if there was none, or one with other settings that collected nothing.
 
     Raise FatalError when the checkpoint is damaged, UsageError when it belongs to other settings.
     """
@@ -63,7 +63,7 @@ def last_checkpoint(settings: CollectionSettings) -> Checkpoint | None:
 
 
 def _lists(settings: CollectionSettings) -> tuple[Path, Path]:
-    """Return where the URLs go: those to migrate, and those that are not."""
+    """Return the files for the URLs to migrate and for the rejected ones."""
     return settings.output_file, rejected_file(settings.output_file)
 
 
@@ -82,9 +82,9 @@ def check_files(settings: CollectionSettings, complete: Checkpoint) -> None:
 
 
 def move_aside(settings: CollectionSettings) -> None:
-    """Rename the files of the last collection to *.bak, or remove them when there is nothing in them.
+    """Rename the files of the last collection to *.bak, or remove them if they are empty.
 
-    What an earlier call kept stays: then they become *.bak.1 and so on, all with the same ending. Raise FatalError
+    Earlier backups stay: then the files become *.bak.1 and so on, all with the same suffix. Raise FatalError
     when that fails.
     """
     files = [path for path in (settings.checkpoint_file, *_lists(settings)) if path.exists()]
@@ -104,18 +104,18 @@ def move_aside(settings: CollectionSettings) -> None:
 
 
 def _has_anything(settings: CollectionSettings) -> bool:
-    """Tell whether the files of the last collection are worth keeping."""
+    """Return whether the files of the last collection are worth keeping."""
     if any(map(_has_bytes, _lists(settings))):
         return True
     try:
         found = checkpoint.load(settings.checkpoint_file)
     except FatalError:
-        return True  # damaged: a person may still make something of it
+        return True  # damaged: a person may still be able to use it
     return found is not None and not found.is_blank
 
 
 def _free_ending(files: list[Path]) -> str:
-    """Return the first of .bak, .bak.1, .bak.2 … that none of files has been kept with.
+    """Return the first of .bak, .bak.1, .bak.2 … that no backup of these files has.
 
     Of files alone: after a crash between two renames, the rest joins what was kept already.
     """
@@ -126,8 +126,8 @@ def _free_ending(files: list[Path]) -> str:
 def begin_afresh(settings: CollectionSettings, position: Position) -> Checkpoint:
     """Write and return the checkpoint of a collection that has nothing yet.
 
-    It is there before urls.txt, so that a crash at once leaves nothing that looks like somebody else's file.
-    Raise UsageError when files are there that no checkpoint tells about.
+    It exists before urls.txt, so that an early crash leaves nothing that looks like somebody else's file.
+    Raise UsageError when files exist without a checkpoint.
     """
     for path in _lists(settings):
         if _has_bytes(path):

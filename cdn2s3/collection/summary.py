@@ -1,4 +1,4 @@
-"""What a collection came to: the progress line, what is doubtful about it, the last screen. Pure."""
+"""The summary of a collection: progress line, completeness warnings, last screen. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REJECTED_TOLERANCE = 0.001  # of the URLs that the source gave
 
 
 class Ticker:
-    """Tell when a progress line is due: after PROGRESS_URLS URLs or PROGRESS_SECONDS."""
+    """Decide when a progress line is due: after PROGRESS_URLS URLs or PROGRESS_SECONDS."""
 
     def __init__(self, urls: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -38,15 +38,15 @@ class Ticker:
 
 
 def share(counts: Counts, expected: int | None) -> tuple[int, int | None, str]:
-    """Return how many have been read, of how many, and of what: of the API's items where it tells their number,
-    else of the URLs expected (None: that is not known either)."""
+    """Return how many have been read, of how many, and of what: of the API's items if it reports their number,
+    otherwise of the expected URLs (None: that is unknown too)."""
     if counts.api_total:
         return counts.items, counts.api_total, "items"
     return counts.urls, expected, "URLs"
 
 
 def time_left(counts: Counts, expected: int | None, per_second: float) -> float | None:
-    """Return the seconds to the end of the source at per_second new URLs; None where nothing tells its end."""
+    """Return the seconds to the end of the source at per_second new URLs; None if the end is unknown."""
     done, total, _ = share(counts, expected)
     if not total or not 0 < done < total or per_second <= 0:
         return None
@@ -54,7 +54,7 @@ def time_left(counts: Counts, expected: int | None, per_second: float) -> float 
 
 
 def progress_line(counts: Counts, per_second: float | None) -> str:
-    """Return the counts as one line; per_second is the rate of new URLs, None before it means something."""
+    """Return the counts as one line; per_second is the rate of new URLs, None until it is meaningful."""
     parts = [pluralize(counts.urls, "URL")]
     if counts.api_total:
         percent = 100 * counts.items / counts.api_total
@@ -70,7 +70,7 @@ def progress_line(counts: Counts, per_second: float | None) -> str:
 
 
 def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
-    """Return what does not hold of a complete collection, a sentence each; empty when all does."""
+    """Return the completeness warnings of a finished collection, one sentence each; empty if there are none."""
     given = counts.urls + counts.duplicates + counts.rejected
     found = []
     if counts.urls == 0:
@@ -109,7 +109,7 @@ def _doubt_total(counts: Counts, what: str) -> list[str]:
 
 
 def counts_table(counts: Counts, output: Path) -> str:
-    """Return the counts and where the files are, a line each."""
+    """Return the counts and the paths of the files, one per line."""
     rows = [
         (f"{counts.urls:,}", f"URLs in {output}"),
         (f"{counts.duplicates:,}", "duplicates skipped"),
@@ -124,7 +124,7 @@ def counts_table(counts: Counts, output: Path) -> str:
 
 
 def last_screen(counts: Counts, settings: CollectionSettings, found: list[str], advice: Advice) -> str:
-    """Return the answer of a complete collection: counts, doubts, region, what to type next."""
+    """Return the last screen of a finished collection: counts, warnings, region, the next command."""
     verdict = "The collection is complete" + (", but check this first:" if found else ".")
     return (
         f"\n{verdict}\n"

@@ -1,6 +1,6 @@
-"""urls.txt and rejected.txt as they grow, and the checkpoint that tells how far they are.
+"""urls.txt and rejected.txt as they grow, and the checkpoint that records how far they are.
 
-urls.txt has each URL once, in the source's order; rejected.txt has those that are not to migrate, and why.
+urls.txt has each URL once, in the source's order; rejected.txt has the rejected URLs with the reason.
 
 Memory: about 20 bytes per URL (see fingerprints), and the batch at hand.
 """
@@ -40,7 +40,7 @@ def rejected_file(output: Path) -> Path:
 
 
 def does_not_fit(path: Path, why: str) -> FatalError:
-    """Return the error for a file that is not as the checkpoint says."""
+    """Return the error for a file that the checkpoint does not match."""
     return FatalError(
         f"{path} is not the file that the checkpoint describes ({why}): lines were lost or changed. Restore "
         "that file back, or start over with `python collect_urls.py --restart` (which keeps the old files as "
@@ -49,10 +49,10 @@ def does_not_fit(path: Path, why: str) -> FatalError:
 
 
 class UrlList:
-    """The two files, open for appending; from one thread."""
+    """The two files, open for appending; used by one thread."""
 
     def __init__(self, settings: CollectionSettings, so_far: Checkpoint) -> None:
-        """Open the files, cut back to what so_far says; raise FatalError when they do not fit it."""
+        """Open the files, cut back to the lengths in so_far; raise FatalError when they do not match it."""
         output, rejected = settings.output_file, rejected_file(settings.output_file)
         self._settings = settings
         self._address = KeyMaker(Naming(settings.url_prefix, "", preserve=False)).address
@@ -77,7 +77,7 @@ class UrlList:
         self._rejected.close()
 
     def _remember(self, output: Path) -> None:
-        """Fill the set of URLs seen from urls.txt; raise FatalError when it is not the file we wrote."""
+        """Fill the set of URLs seen from urls.txt; raise FatalError if it is not the file that we wrote."""
         lines = 0
         for line in whole_lines(output):
             self._seen.add(line)
@@ -128,7 +128,7 @@ class UrlList:
         return len(new)
 
     def _say_all_rejected(self, lines: list[bytes]) -> None:
-        """Warn, once, of a batch whose URLs were all rejected; lines are theirs in rejected.txt."""
+        """Warn once about a batch whose URLs were all rejected; lines are its lines in rejected.txt."""
         if self._said_all_rejected:
             return
         self._said_all_rejected = True
@@ -141,7 +141,7 @@ class UrlList:
         )
 
     def _why_rejected(self, url: Any) -> str:
-        """Return why url is not one to migrate, empty when it is."""
+        """Return why url is rejected, empty if it isn't."""
         if not isinstance(url, str):
             return "not a string"
         try:
@@ -179,7 +179,7 @@ class UrlList:
 
 
 def first_url(output: Path, url_prefix: str) -> str | None:
-    """Return the first URL in OUTPUT_FILE as it is sent, None when it has no line.
+    """Return the first URL in OUTPUT_FILE as it is sent, None if the file has no line.
 
     Raise UsageError when the file cannot be read or its first line is not a URL under url_prefix.
     """

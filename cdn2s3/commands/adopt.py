@@ -1,6 +1,6 @@
-"""The state is lost, the bucket is not: record what lies in it as completed, from one listing.
+"""`migrate.py --adopt`: after the state was lost, record what is in the bucket as completed, from one listing.
 
-What is adopted has not been compared with the CDN: the listing tells that an object is at a URL's key, its
+Adopted objects have not been compared with the CDN: the listing shows only that an object exists at a URL's key, its
 size and its ETag. The spot check of validate.py takes adopted rows first.
 """
 
@@ -37,18 +37,18 @@ _SAY_EVERY = 100_000  # objects listed
 
 
 class Adopted(NamedTuple):
-    """What a listing brought."""
+    """The result of an adoption."""
 
     rows: int  # appended to completed.txt
     listed: int  # objects in the listing
     empty: int  # of the rows, objects of 0 bytes
-    conflicts: int  # objects that an earlier run found to differ from the CDN: not adopted
+    conflicts: int  # objects that differed from the CDN in an earlier run: not adopted
 
 
 def adopt(
     settings: MigrationSettings, work: UrlSurvey, index: KeyIndex, pages: Iterable[Iterable[Found]]
 ) -> Adopted:
-    """Append a row for each pending URL at whose key pages have an object; say how many.
+    """Append a row for each pending URL whose key is in pages; return how many.
 
     index is what has which key after work, the survey of the input; the lines that are adopted are DONE in work
     then. For the holder of the state's lock. Rows are appended as the listing comes: stopped, it is begun again and
@@ -147,7 +147,7 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 
 
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
-    """Record what lies in the bucket already as completed, under the lock; return the exit code."""
+    """Record what is already in the bucket as completed, under the lock; return the exit code."""
     with held_lock(settings.state_dir / run_binding.LOCK, "migrate.py"):
         return _adopted(settings)
 

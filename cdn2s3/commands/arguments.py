@@ -1,4 +1,4 @@
-"""The kinds of values that several options take."""
+"""Value types that several options share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`migrate.py --check`: look at everything that a migration needs, and say what to correct."""
+"""`migrate.py --check`: check everything that a migration needs, and print how to fix each problem."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 
 
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
-    """Print how everything is that a migration needs; return the exit code."""
+    """Print the result of each check; return the exit code."""
     findings = []
     with closing(check_context.CheckContext(settings)) as context:
         for check in FOLDER_CHECKS if settings.destination == "local" else CHECKS:

@@ -1,6 +1,6 @@
-"""The checks of `migrate.py --check` that write: what we may do in the bucket, and what the store proves.
+"""The checks of `migrate.py --check` that write: permissions in the bucket, and what the store proves.
 
-Each permission that only a feature needs is a warning that names the feature.
+A missing permission that only one feature needs is a warning that names the feature.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _checksum(settings: MigrationSettings, probed: Capabilities) -> CheckResult:
 
 
 def check_acl(context: CheckContext) -> list[CheckResult]:
-    """Tell whether OBJECT_ACL is needed, taken, or refused (check_permissions has named a refusal)."""
+    """Check whether OBJECT_ACL is needed, accepted, or refused (check_permissions reports a refusal)."""
     settings = context.settings
     if context.probed_or_none is None:
         return []
@@ -137,7 +137,7 @@ def check_acl(context: CheckContext) -> list[CheckResult]:
 
 
 def _left_by_acl(context: CheckContext) -> list[CheckResult]:
-    """Delete the probe object once more; return a warning where a failure leaves it (not a refusal: that is said)."""
+    """Delete the probe object once more; return a warning if a failure leaves it (a refusal is reported elsewhere)."""
     key = probe_key(context.settings)
     try:
         context.objects.delete(key, context.deadline())

@@ -1,6 +1,6 @@
-"""A visit of the doctor: what the checks of `migrate.py --check` share, what each finds, how a person sees it.
+"""The context and the results of the checks of `migrate.py --check`, and their text form.
 
-What several checks need is asked once, when the first of them needs it, and kept.
+What several checks need is requested once, when the first of them needs it, and kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cdn2s3.state.lines import input_lines, whole_lines
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 
-_SOURCE_TRIES = 5  # URLs of the input that are asked for; one may be missing
+_SOURCE_TRIES = 5  # URLs of the input to request; one may be missing
 _WIDTH = 79  # of a terminal's 80 columns
 
 STS = "aws sts get-caller-identity"
@@ -35,16 +35,16 @@ NTP = "sudo chronyc makestep"
 
 
 class CheckResult(NamedTuple):
-    """What a check found."""
+    """The result of one check."""
 
     level: str  # OK, WARNING or FAILED
     what: str  # one or two words
     detail: str
-    remedy: str = ""  # a command or a policy snippet; "" where nothing is to be done
+    remedy: str = ""  # a command or a policy snippet; "" if there is nothing to do
 
 
 class CheckContext:
-    """What the checks share; each thing is asked for once, when a check first needs it."""
+    """What the checks share; each item is requested once, when a check first needs it."""
 
     def __init__(self, settings: MigrationSettings) -> None:
         self.settings = settings
@@ -66,17 +66,17 @@ class CheckContext:
 
     @cached_property
     def identity(self) -> Identity:
-        """Whose credentials they are; raise FatalError when there are none."""
+        """The identity behind the credentials; raise FatalError when there are none."""
         return identity(self.settings)
 
     @cached_property
     def bucket_head(self) -> S3Response:
-        """The answer to HeadBucket; raise TransientError or FatalError."""
+        """The response to HeadBucket; raise TransientError or FatalError."""
         return self.client.request("HEAD", "", self.deadline())
 
     @property
     def can_sign(self) -> bool:
-        """Whether there are credentials; where there are none, check_credentials has said all."""
+        """Whether there are credentials; if there are none, check_credentials reports it."""
         try:
             return bool(self.identity)
         except FatalError:
@@ -84,18 +84,18 @@ class CheckContext:
 
     @cached_property
     def first_put(self) -> S3Response:
-        """The answer to a plain PUT of the probe object; raise TransientError or FatalError."""
+        """The response to a plain PUT of the probe object; raise TransientError or FatalError."""
         image = probe_image() if self.settings.integrity == "md5" else probe_image()._replace(md5=b"")
         return self.objects.put(probe_key(self.settings), image, self.deadline(), False)
 
     @cached_property
     def probed(self) -> Capabilities:
-        """What the guard probe found out; raise TransientError or FatalError."""
+        """The result of the capability probe; raise TransientError or FatalError."""
         return probe_capabilities(self.settings, self.objects)
 
     @property
     def probed_or_none(self) -> Capabilities | None:
-        """The same, None where the probe cannot be put (check_permissions has named why)."""
+        """The same, None if the probe cannot be stored (check_permissions reports why)."""
         try:
             return self.probed if self.can_sign and self.first_put.status == 200 else None
         except (TransientError, FatalError):
@@ -120,13 +120,13 @@ class CheckContext:
 
     @cached_property
     def pending(self) -> int:
-        """About how many URLs are to be moved, blank and repeated lines not looked for."""
+        """The approximate number of URLs to move, without checking for blank and repeated lines."""
         done = sum(1 for _ in whole_lines(self.settings.state_dir / COMPLETED))
         return max(0, self.lines - done)
 
     @cached_property
     def heads(self) -> list[Head]:
-        """Answers of the CDN for the first URLs, until one is a 200."""
+        """The CDN's responses for the first URLs, until one is a 200."""
         answers: list[Head] = []
         for target in self._first_targets():
             answers += heads(self.settings, [target], 10.0)
@@ -145,12 +145,12 @@ class CheckContext:
                 if len(targets) == _SOURCE_TRIES:
                     break
         except OSError:
-            return []  # check_input names it
+            return []  # check_input reports it
         return targets
 
     @property
     def hours(self) -> float:
-        """About how long the migration takes; of the whole default job where the input is not there yet."""
+        """The approximate duration of the migration; of the whole default job if there is no input yet."""
         try:
             files = self.pending
         except UsageError:
@@ -162,14 +162,14 @@ class CheckContext:
 
     @property
     def account(self) -> str:
-        """The account of the credentials; "" where it is not known."""
+        """The account of the credentials; "" if unknown."""
         try:
             return self.identity.account
         except FatalError:
             return ""
 
     def is_ours(self, account: str) -> bool:
-        """Tell whether the bucket says that account owns it."""
+        """Return whether the bucket reports that account owns it."""
         owner = {"x-amz-expected-bucket-owner": account}
         try:
             return self.client.request("HEAD", "", self.deadline(), headers=owner).status == 200
@@ -178,15 +178,15 @@ class CheckContext:
 
 
 def failure(what: str, error: MigrationError, remedy: str) -> CheckResult:
-    """Return the finding that error is."""
+    """Return the CheckResult for error."""
     return CheckResult(FAILED, what, str(error), remedy)
 
 
 def text(finding: CheckResult) -> str:
-    """Return a finding as the lines that a person sees; a remedy is on lines of its own, to be copied."""
+    """Return a result as lines for people; a remedy is on lines of its own, to be copied."""
     head = f"{finding.level:<8} {finding.what:<12} "
     lines = _wrapped(finding.detail, head)
-    if isinstance(finding.remedy, Policy):  # JSON may be broken between words, a command may not
+    if isinstance(finding.remedy, Policy):  # JSON may be wrapped between words, a command may not
         lines += _wrapped(finding.remedy, " " * len(head) + "-> ")
     elif finding.remedy:
         lines.append(" " * len(head) + f"-> {finding.remedy}")
@@ -205,7 +205,7 @@ def _wrapped(words: str, head: str) -> list[str]:
 
 
 def worst(findings: Sequence[CheckResult]) -> str:
-    """Return the gravest level among findings."""
+    """Return the most severe level among findings."""
     levels = {finding.level for finding in findings}
     return FAILED if FAILED in levels else WARNING if WARNING in levels else OK
 

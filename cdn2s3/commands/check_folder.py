@@ -26,13 +26,13 @@ def check_folder(context: CheckContext) -> list[CheckResult]:
 
 
 def check_free_space(context: CheckContext) -> list[CheckResult]:
-    """Compare what is free below LOCAL_ROOT with what the pending images need, at an assumed size."""
+    """Compare the free space of LOCAL_ROOT with what the pending images need, at an assumed size."""
     root = context.settings.local_root
     try:
         needed = context.pending * ASSUMED_BYTES
         free = shutil.disk_usage(str(root)).free
     except (UsageError, OSError):
-        return []  # the checks of the input and of the folder name it
+        return []  # the checks of the input and of the folder report it
     said = f"{bytes_text(free)} free in {root}, about {bytes_text(needed)} needed for the images"
     if free < needed:
         return [CheckResult(WARNING, "free space", said, "make room, or set LOCAL_ROOT to a larger disk")]

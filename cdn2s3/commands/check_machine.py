@@ -1,7 +1,7 @@
 """The checks of `migrate.py --check`: this machine, the credentials, the bucket and the CDN.
 
-A check takes the CheckContext and returns Findings; none of them raises for what it finds. migrate.py holds the list
-of checks; what may be done in the bucket is in `permissions`.
+A check takes the CheckContext and returns CheckResults; it does not raise for a problem that it finds. check.py has the
+list of checks; check_bucket.py checks the permissions.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def check_input(context: CheckContext) -> list[CheckResult]:
     return [CheckResult(OK, "input", f"{pluralize(lines, 'URL')}, about {pending:,} pending")]
 
 
-# --- who we are ---
+# --- credentials ---
 
 
 def check_credentials(context: CheckContext) -> list[CheckResult]:
@@ -114,13 +114,13 @@ _ROLE = "use an instance role (docs/ec2-setup.md), or a profile with role_arn; a
 
 
 def check_address(context: CheckContext) -> list[CheckResult]:
-    """Tell where requests go; raise UsageError where botocore has no address for the bucket."""
+    """Report the address of requests; raise UsageError if botocore has none for the bucket."""
     if not context.can_sign:
         return []
     try:
         address = context.client.address
     except UsageError:
-        raise  # as every other setting that an edit puts right
+        raise  # like every other setting that an edit fixes
     except FatalError as error:
         return [failure("address", error, STS)]
     said = f"{address.url}, signed for {address.region}"
@@ -230,7 +230,7 @@ def check_source(context: CheckContext) -> list[CheckResult]:
 
 
 def check_edge(context: CheckContext) -> list[CheckResult]:
-    """Compare AWS_REGION with the region nearest to the edge location that answers here."""
+    """Compare AWS_REGION with the region nearest to the edge location that responds here."""
     edge = next((head.edge for head in context.heads if head.edge), "")
     if not edge:
         return []

@@ -1,4 +1,4 @@
-"""Create the bucket: in AWS_REGION, closed to the public, under the first name or the fallback."""
+"""`migrate.py --create-bucket`: in AWS_REGION, closed to the public, under the first name or the fallback."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ MakeClient = Callable[[MigrationSettings], S3Client]
 
 
 class Created(NamedTuple):
-    """The bucket that there is now."""
+    """The bucket that exists now."""
 
     name: str
-    is_new: bool  # False: it was ours before
-    taken: str  # the first name, where another account has it; "" otherwise
-    warning: str  # what could not be done, with the remedy; "" when all was done
+    is_new: bool  # False: we already owned it
+    taken: str  # the first name if another account has it; "" otherwise
+    warning: str  # what could not be done, with the remedy; "" if everything was done
 
 
 def create(
     settings: MigrationSettings, make_client: MakeClient, pause: Callable[[float], object] = time.sleep
 ) -> Created:
-    """Create DESTINATION_BUCKET, or DESTINATION_BUCKET_FALLBACK where another account has that name.
+    """Create DESTINATION_BUCKET, or DESTINATION_BUCKET_FALLBACK if another account has that name.
 
-    Raise FatalError when there is no bucket in the end.
+    Raise FatalError if there is no bucket at the end.
     """
     first, fallback = settings.destination_bucket, settings.destination_bucket_fallback
     created = _created(settings, make_client, pause)
@@ -99,7 +99,7 @@ def _asked(
     expected: set[str],
     params: dict[str, Any],
 ) -> S3Response:
-    """Return the answer to operation: a success, or one of the expected error codes; raise FatalError."""
+    """Return the response to operation: a success, or one of the expected error codes; raise FatalError."""
 
     def attempt() -> S3Response:
         reply, _ = client.call(operation, Deadline(settings.upload_timeout), **params)
@@ -145,7 +145,7 @@ def _closed(settings: MigrationSettings, client: S3Client, pause: Callable[[floa
 def _of_another_owner(settings: MigrationSettings, make_client: MakeClient) -> str:
     """Return a warning when the bucket, which is ours, is not in the account of EXPECTED_BUCKET_OWNER.
 
-    Asked with and without that setting: a 403 may also mean that s3:ListBucket is not granted.
+    Requested with and without that setting: a 403 may also mean that s3:ListBucket is not granted.
     """
     if not settings.expected_bucket_owner:
         return ""
@@ -165,7 +165,7 @@ def _of_another_owner(settings: MigrationSettings, make_client: MakeClient) -> s
 
 
 def _elsewhere(settings: MigrationSettings, client: S3Client) -> str:
-    """Return a warning when the bucket that we have already is in another region."""
+    """Return a warning when the bucket that already exists is in another region."""
     try:
         head = client.request("HEAD", "", Deadline(settings.upload_timeout))
     except (TransientError, FatalError) as error:
@@ -177,7 +177,7 @@ def _elsewhere(settings: MigrationSettings, client: S3Client) -> str:
 
 
 def text(settings: MigrationSettings, created: Created) -> list[str]:
-    """Return the lines that a person sees."""
+    """Return the text for people."""
     if created.is_new:
         closed = "" if created.warning else ", public access blocked"
         lines = [f"created s3://{created.name} in {settings.aws_region}{closed}"]

@@ -1,4 +1,4 @@
-"""What a run would do, found out without moving a byte, without a lock and without writing a file."""
+"""`migrate.py --plan`: what a run would do, without moving a byte, taking a lock or writing a file."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from cdn2s3.text import bytes_text, duration, printable, redact
 
 log = logging.getLogger(__name__)
 
-HEADS = 200  # of files drawn at random: the mean of log-normal sizes is then known to about 15%
+HEADS = 200  # random files: the mean of log-normal sizes is then accurate to about 15%
 HEAD_SECONDS = 20.0  # for all of them
 _WIDTH = 79  # of a terminal's 80 columns
-_INDENT = 27  # where the words of a row begin
+_INDENT = 27  # where the text of a row begins
 
 
 def drawn(work: UrlSurvey, count: int, draw: random.Random) -> list[str]:
@@ -40,7 +40,7 @@ def drawn(work: UrlSurvey, count: int, draw: random.Random) -> list[str]:
 
 
 def asked_sizes(settings: MigrationSettings, work: UrlSurvey, draw: random.Random) -> Sizes:
-    """Return how large the images are, after HEAD requests for some of the pending ones."""
+    """Return the size of the images, estimated from HEAD requests for some pending ones."""
     keys = key_maker(settings)
     targets = [keys.address(url).target for url in drawn(work, HEADS, draw)]
     if not targets:
@@ -60,11 +60,11 @@ def _no_size(answers: Iterable[Head]) -> str:
     return f"the CDN answered {', '.join(said)} to HEAD, without a size"
 
 
-# --- what a person sees ---
+# --- text for people ---
 
 
 def counts_text(settings: MigrationSettings, plan: RunPlan) -> list[str]:
-    """Return the lines that say what is in the input."""
+    """Return the lines that describe the input."""
     work = plan.work
     lines = [
         f"plan: {settings.source_urls_file} -> {settings.destination_text}{_region(settings)}",
@@ -106,7 +106,7 @@ def keys_text(settings: MigrationSettings, work: UrlSurvey) -> list[str]:
 
 
 def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> list[str]:
-    """Return the lines that say how long it takes and what it costs in a bucket."""
+    """Return the lines that show the time and the cost in a bucket."""
     share = 100 * speed.files_per_second / PREFIX_PUTS
     return [
         *time_text(size, speed, found),
@@ -134,7 +134,7 @@ def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> l
 
 
 def time_text(size: Sizes, speed: Rate, found: Estimate) -> list[str]:
-    """Return the lines that say how much it is and how long it takes."""
+    """Return the lines that show the size and the time."""
     return [
         row("bytes", bytes_text(found.size), f"{bytes_text(size.mean)} per file, {size.source}"),
         row("time", duration(found.seconds), f"{speed.files_per_second:,.0f} files/s, {speed.source}"),
@@ -142,14 +142,14 @@ def time_text(size: Sizes, speed: Rate, found: Estimate) -> list[str]:
 
 
 def row(name: str, value: str, said: str = "") -> str:
-    """Return a row of a table for a terminal: a name, a figure, and words that wrap in their own column."""
+    """Return a row of a table for a terminal: a name, a figure, and text that wraps in its own column."""
     first, *rest = textwrap.wrap(said, _WIDTH - _INDENT) or [""]
     lines = [f"  {name:<11}{value:>12}  {first}".rstrip(), *(" " * _INDENT + line for line in rest)]
     return "\n".join(lines)
 
 
 def next_step(plan: RunPlan) -> str:
-    """Return what to do after a plan whose URLs do not collide."""
+    """Return the next command after a plan without collisions."""
     if plan.todo:
         return "python migrate.py --check"
     return "python validate.py"
@@ -162,7 +162,7 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 
 
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
-    """Print what a run would do, take and cost; move nothing, write nothing; return the exit code."""
+    """Print what a run would do, how long it would take and what it would cost; return the exit code."""
     choice = choose(settings, arguments.redo, arguments.retry_failed, arguments.limit)
     table = cost_estimate.prices(Path(cost_estimate.PRICES_FILE), settings.storage_class)
     run_binding.check(settings)

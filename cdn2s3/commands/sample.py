@@ -1,7 +1,7 @@
-"""A dress rehearsal: move a few files under `_test/`, read them back, compare them, delete them.
+"""`migrate.py --sample`: move a few files under `_test/`, read them back, compare them, delete them.
 
-The files go the way that every file goes. Nothing is recorded: completed.txt and failed_transfers.txt are
-those of real runs.
+The files take the same path as in a run. Nothing is recorded: completed.txt and failed_transfers.txt are only
+for real runs.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ from cdn2s3.transfer.wiring import equip
 log = logging.getLogger(__name__)
 
 PREFIX = "_test/"
-MOST = 10_000  # files of a sample: what it learns does not grow with more
+MOST = 10_000  # files of a sample: more would not tell you more
 _SHOWN = 10
-_RATE_SECONDS = 5.0  # that a sample must have taken for its rate to mean something
+_RATE_SECONDS = 5.0  # shortest sample whose rate is meaningful
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -65,16 +65,16 @@ class Comparison(NamedTuple):
 
     key: str
     are_equal: bool | None  # None: it could not be compared
-    why: str = ""  # why not; "" where it could
+    why: str = ""  # why not; "" if it could
 
 
 class Outcomes(NamedTuple):
-    """What became of a sample."""
+    """The outcome of a sample."""
 
     results: list[Result]
-    seconds: float  # that moving took, without comparing and deleting
-    same: int  # objects that hold the same bytes as the CDN
-    different: list[str]  # keys of those that do not
+    seconds: float  # time to move, without comparing and deleting
+    same: int  # objects with the same bytes as on the CDN
+    different: list[str]  # keys of the other objects
     unread: list[str]  # why objects could not be read back
     left: list[str]  # keys that could not be deleted
 
@@ -88,7 +88,7 @@ class Outcomes(NamedTuple):
 
 
 def rehearsal(settings: MigrationSettings) -> MigrationSettings:
-    """Return settings under which every key begins with `_test/`, and what lies there already stays."""
+    """Return settings with which every key begins with `_test/`, and existing objects stay."""
     prefix = PREFIX + settings.destination_prefix
     return dataclasses.replace(settings, destination_prefix=prefix, on_existing="verify")
 
@@ -112,7 +112,7 @@ class Sample:
         self._asked_to_stop = asked_to_stop
 
     def go(self, urls: Sequence[str]) -> Outcomes:
-        """Move urls, and delete what was stored whatever happens; raise FatalError."""
+        """Move urls, and delete what was stored in any case; raise FatalError."""
         began = time.monotonic()
         results: list[Result] = []
         left: list[str] = []
@@ -142,9 +142,9 @@ class Sample:
         outcomes: list[Outcome],
         whatever_happens: bool = False,
     ) -> None:
-        """Do work for each item in the workers and append what it returns to outcomes; raise what it raises.
+        """Run work for each item in the workers and append its results to outcomes; raise what it raises.
 
-        After a failure, or a signal, what has not begun is left out, unless whatever_happens.
+        After a failure or a signal, items that have not started are skipped, unless whatever_happens.
         """
         failures: list[BaseException] = []
 
@@ -168,17 +168,17 @@ class Sample:
             raise failures[0]
 
     def _stop(self) -> None:
-        """Let no worker begin anything more; downloads are dropped, uploads end."""
+        """Let no worker start anything else; downloads are dropped, uploads end."""
         self._transfer.stop.set()
-        for side in self._transfer.endpoints:
-            side.notify()
+        for endpoint in self._transfer.endpoints:
+            endpoint.notify()
 
     def _moved(self, url: str) -> Result:
         if self._transfer.stop.is_set():
             raise Cancelled
         try:
             address: Address = self._keys.address(url)
-        except InvalidUrl as error:  # with `_test/` before it the key may be too long
+        except InvalidUrl as error:  # with `_test/` the key may be too long
             return Result(url, "", cause="malformed", message=str(error))
         return self._transfer.move(url, address)
 
@@ -195,7 +195,7 @@ class Sample:
         return Comparison(result.key, theirs == ours)
 
     def _md5_at_source(self, url: str) -> str:
-        """Return the MD5 of the file at url, fetched once more: this run computed none (INTEGRITY=crc32)."""
+        """Return the MD5 of the file at url, downloaded again, because this run computed none (INTEGRITY=crc32)."""
         limit = Deadline(self._transfer.policy.download_timeout)
         digest, room = md5(usedforsecurity=False), memoryview(bytearray(1 << 18))
         with self._transfer.source.get(self._keys.address(url).target, limit) as answer:
@@ -204,15 +204,15 @@ class Sample:
         return digest.hexdigest()
 
     def _deleted(self, result: Result) -> str:
-        """Delete the object of result; return its key where it stays, else ""."""
+        """Delete the object of result; return its key if it stays, else ""."""
         if result.stored is None:
             return ""
         if result.stored.already_there:
-            return result.key  # not ours to delete, for all we know
+            return result.key  # it may not be ours to delete
         return self._gone(result.key)
 
     def _gone(self, key: str) -> str:
-        """Delete what is at key, with further attempts; return key where it stays, else ""."""
+        """Delete the object at key, with retries; return key if it stays, else ""."""
         try:
             deleted = with_retries(
                 lambda: self._destination.delete(key, Deadline(self._timeout)),
@@ -230,11 +230,11 @@ class Sample:
         time.sleep(seconds)
 
 
-# --- what a person sees ---
+# --- text for people ---
 
 
 def text(settings: MigrationSettings, outcomes: Outcomes, pending: int) -> list[str]:
-    """Return the lines that tell what became of a sample out of pending URLs; settings are the run's own."""
+    """Return the lines that report on a sample of pending URLs; settings are the run's own."""
     moved, seconds = outcomes.moved, max(outcomes.seconds, 0.001)
     size = sum(result.stored.size for result in moved if result.stored is not None)
     speed = len(moved) / seconds
@@ -275,7 +275,7 @@ def _left(settings: MigrationSettings, left: Sequence[str]) -> list[str]:
 
 
 def _removal(settings: MigrationSettings) -> str:
-    """Return the command that removes what a sample has left."""
+    """Return the command that removes what a sample left behind."""
     if settings.destination == "local":
         return f"rm -r {shlex.quote(os.path.join(str(settings.local_root), PREFIX))}"  # noqa: PTH118  # keeps the slash
     return f"aws s3 rm --recursive s3://{settings.destination_bucket}/{PREFIX}"

@@ -1,4 +1,4 @@
-"""Logging for the three scripts: one file and the console, nothing secret in either."""
+"""Logging for the three scripts: one file and the console, without secrets in either."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ log = logging.getLogger(__name__)
 _FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 # Their DEBUG lines hold URLs with queries and whole headers.
 _TALKATIVE = ("urllib3", "botocore", "boto3", "s3transfer", "requests")
-# It warns with a traceback, request for request, of credentials that cannot be renewed yet or any more. What
-# then stops the run is said by the run.
+# It warns with a traceback, for every request, about credentials that cannot be renewed. The run itself reports
+# what then stops it.
 _ALARMED = "botocore.credentials"
 
 
 class _OneCleanLine(logging.Formatter):
     """Format a record: URLs without user and query, control characters escaped.
 
-    Its first line has the time and the level; the further ones (of a message that has several, of a traceback)
+    Its first line has the time and the level; further lines (of a multi-line message or a traceback)
     are indented, so that none of them can pass for a record.
     """
 
@@ -56,7 +56,7 @@ def _clean(text: str) -> str:
 
 
 class _LogFile(logging.FileHandler):
-    """Append records to the log; when the disk does not take them, say so once and leave it to the console."""
+    """Append records to the log; if the disk does not take them, report it once and rely on the console."""
 
     is_full = False
 
@@ -82,7 +82,7 @@ def set_up(file: Path, level: str, console: TextIO | None = None) -> None:
     for handler in list(root.handlers):
         root.removeHandler(handler)
         handler.close()
-    os.close(fd)  # it was opened to make the file its owner's alone
+    os.close(fd)  # it was opened to set the file's mode
     for handler in (_LogFile(file, encoding="utf-8"), logging.StreamHandler(console)):
         handler.setFormatter(_OneCleanLine(_FORMAT))
         root.addHandler(handler)
@@ -90,7 +90,7 @@ def set_up(file: Path, level: str, console: TextIO | None = None) -> None:
 
 
 def set_level(level: str) -> None:
-    """Let records of level and above through; the libraries' own talk holds secrets and stays out."""
+    """Let records of level and above through; the libraries' own messages contain secrets and stay out."""
     logging.getLogger().setLevel(level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -98,7 +98,7 @@ def set_level(level: str) -> None:
 
 
 def begin(effective: str, warnings: Iterable[str]) -> None:
-    """Begin a run's log: with its effective settings in the file alone, with warnings on the console too."""
+    """Begin a run's log: its effective settings go to the file only, warnings to the console too."""
     _into_file(effective)
     for warning in warnings:
         log.warning("%s", warning)
@@ -108,7 +108,7 @@ Main = TypeVar("Main", bound=Callable[..., int])
 
 
 def ending_in_the_log(main: Main) -> Main:
-    """Let the log file tell how main, a script, ended: its exit code, or the fault of ours that ended it."""
+    """Record in the log file how main, a script, ended: its exit code, or the bug that ended it."""
 
     @functools.wraps(main)
     def logged(argv: Sequence[str] | None = None) -> int:
@@ -124,14 +124,14 @@ def ending_in_the_log(main: Main) -> Main:
 
 
 def show(screen: str) -> None:
-    """Put screen on stdout, and into the log file too: who reads that later sees what a person saw."""
+    """Print screen to stdout, and write it to the log file too, for whoever reads that later."""
     _into_file(screen.strip("\n"))
     sys.stdout.write(screen if screen.endswith("\n") else f"{screen}\n")
     sys.stdout.flush()
 
 
 def _into_file(text: str, level: int = logging.INFO) -> None:
-    """Append a record to the log file, where there is one, whatever LOG_LEVEL; not to the console."""
+    """Append a record to the log file, if there is one, whatever LOG_LEVEL is; not to the console."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, _LogFile):
             handler.handle(
@@ -142,7 +142,7 @@ def _into_file(text: str, level: int = logging.INFO) -> None:
 
 
 def say_error(script: str, message: str) -> None:
-    """Say why script ends: in the log where there is one already, else on stderr."""
+    """Report why script ends: in the log if it is open, else on stderr."""
     if logging.getLogger().handlers:
         logging.getLogger(script.rpartition(".")[0]).error("%s", message)
     else:

@@ -1,4 +1,4 @@
-"""Show how far a run is: one bar on a terminal, else a log line now and then. No ETA that means nothing."""
+"""Progress of a run: one bar on a terminal, else a log line now and then. No meaningless ETA."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from cdn2s3.text import MB, duration
 
 log = logging.getLogger(__name__)
 
-_WINDOW = 60.0  # seconds of the past that the rate is taken from
-_SETTLED = 5.0  # seconds until a rate means something
+_WINDOW = 60.0  # seconds that the rate is averaged over
+_SETTLED = 5.0  # seconds until a rate is meaningful
 _DRAW_EVERY = 0.25  # seconds: faster is flicker, and bytes over SSH
 _LINE_EVERY_FILES = 1000
 _LINE_EVERY_SECONDS = 60.0
 _SHORTEST_BAR = 10  # columns, with the strokes at its ends
 _BAR = "{percentage:5.1f}%|{bar}| {n:,}/{total:,}{postfix}"
-_NO_BAR = "{percentage:5.1f}% {n:,}/{total:,}{postfix}"  # where the figures need its columns
-COUNTED = "{l_bar}{bar}| {n:,}/{total:,} [{elapsed}<{remaining}, {rate_fmt}]"  # a bar without figures of ours
+_NO_BAR = "{percentage:5.1f}% {n:,}/{total:,}{postfix}"  # if the figures need the bar's columns
+COUNTED = "{l_bar}{bar}| {n:,}/{total:,} [{elapsed}<{remaining}, {rate_fmt}]"  # a bar without our figures
 
 
 class Count(NamedTuple):
-    """How far the run is."""
+    """The progress of a run."""
 
     ended: int  # URLs with a result, of those that this run has to do
     size: int  # bytes stored
     failed: int
     error_rate: float  # of the last 1,000 URLs
-    for_good: int = 0  # of the failed, those that do not count towards the error rate (404 and the like)
+    for_good: int = 0  # of the failed, those that do not count toward the error rate (404 and the like)
 
 
 class Speed(NamedTuple):
-    """What was done in a second, over the last minute."""
+    """Average per second over the last minute."""
 
     files: float
     size: float  # bytes
@@ -68,7 +68,7 @@ class Rate:
             self._speed = Speed(max(0.0, (files - files_then) / seconds), max(0, size - size_then) / seconds)
 
     def now(self) -> Speed | None:
-        """Return files and bytes a second; None while they mean nothing yet."""
+        """Return files and bytes per second; None until they are meaningful."""
         return self._speed
 
 
@@ -107,7 +107,7 @@ class Progress:
             return 79
 
     def show(self, count: Count, note: str = "") -> None:
-        """Show count and a note (what limits, what is waited for); call it a few times a second."""
+        """Show count and a note (what limits the run, what it waits for); call it a few times per second."""
         self._rate.mark(count.ended, count.size)
         now = self._clock()
         if self._bar is not None:
@@ -139,15 +139,15 @@ class Progress:
         log.info("%s of %s (%.1f%%), %s", f"{count.ended:,}", f"{self._total:,}", share, ", ".join(figures))
 
     def close(self) -> None:
-        """Leave the bar as it stands; log records go their usual way again."""
+        """Leave the bar as it is; log records take their usual path again."""
         self._closing.close()
 
 
 @contextmanager
 def above_a_bar(console: TextIO) -> Iterator[None]:
-    """Write log records above the bar on console, but no progress lines: the bar says it already.
+    """Write log records above the bar on console, but no progress lines: the bar already shows that.
 
-    The log file has the lines. On what is no terminal there is no bar, and nothing changes.
+    The log file has the lines. Without a terminal there is no bar, and nothing changes.
     """
     if not console.isatty():
         yield
@@ -160,7 +160,7 @@ def above_a_bar(console: TextIO) -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """Log a line that says how far something is."""
+    """Log a progress line."""
     log.info("%s", line)
 
 
@@ -171,12 +171,12 @@ def _is_not_progress(record: logging.LogRecord) -> bool:
 class Figure(NamedTuple):
     """A part of the line."""
 
-    rank: int  # what is dropped first where there is no room: the highest
+    rank: int  # the highest is dropped first if there is not enough room
     text: str
 
 
 def _figures(count: Count, speed: Speed | None, total: int, note: str) -> list[Figure]:
-    """Return the parts of the line in the order in which they stand."""
+    """Return the parts of the line, in order."""
     figures = []
     if speed is not None:
         figures += [Figure(3, f"{speed.files:,.0f} files/s"), Figure(4, f"{speed.size / MB:.1f} MB/s")]
@@ -190,7 +190,7 @@ def _figures(count: Count, speed: Speed | None, total: int, note: str) -> list[F
 
 
 def has_room(figures: Sequence[Figure], columns: int) -> bool:
-    """Tell whether columns have room for all the figures and for a bar: its blocks go before a figure does."""
+    """Return whether columns have room for all figures and a bar: the bar is dropped before a figure."""
     return _width(figures) + _SHORTEST_BAR <= columns
 
 
@@ -208,8 +208,8 @@ def fitting(figures: Sequence[Figure], columns: int) -> str:
     return text if len(text) <= room else text[: max(0, room - 1)] + "…"
 
 
-_KEYS_A_LINE = 100_000  # keys between two log lines of a listing
-SAY_EVERY = 5.0  # seconds; a step that takes less says nothing
+_KEYS_A_LINE = 100_000  # keys between log lines of a listing
+SAY_EVERY = 5.0  # seconds; a shorter step logs nothing
 
 
 Line = TypeVar("Line")
@@ -218,7 +218,7 @@ Line = TypeVar("Line")
 def log_progress(
     step: str, placed: Iterable[tuple[int, Line]], end: int, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[tuple[int, Line]]:
-    """Yield placed, pairs of a place and what is there, and log every few seconds how far the step is.
+    """Yield placed, pairs of a place and what is there, and log the progress of the step every few seconds.
 
     Places go from 0 to end, in whatever unit: bytes of a file, or numbers of its lines.
     """
@@ -232,7 +232,7 @@ def log_progress(
 
 
 def listed_pages(pages: Iterable[list[Line]], total: int) -> Iterator[list[Line]]:
-    """Yield pages and show how many of about total keys they bring: a bar on a terminal, and log lines."""
+    """Yield pages and show how many of about total keys they contain: a bar on a terminal, and log lines."""
     began, keys, said = time.monotonic(), 0, 0
     with ExitStack() as stack:
         bar = stack.enter_context(

@@ -1,4 +1,4 @@
-"""The commands that messages tell a person to type: each names the settings file, where it is not the usual one."""
+"""The commands that messages suggest: each includes --env-file if the settings file isn't the default one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _USUAL = {"collect_urls.py": "collection.env", "migrate.py": "migration.env", "v
 _COMMAND = re.compile(r"\bpython (collect_urls\.py|migrate\.py|validate\.py)(?! --env-file)")
 
 _env_files = [Path("migration.env")]  # the last one is that of this process
-_named: dict[str, str] = {}  # script -> the settings file of this process, where it is not the usual one
+_named: dict[str, str] = {}  # script -> the settings file of this process, if it isn't the default one
 
 
 def use_env_file(script: str, env_file: Path) -> None:
-    """Let the commands of script, and of those that share its settings file, name env_file from now on.
+    """Add env_file to the commands of script, and of those that share its settings file, from now on.
 
     For the main thread, before there are others.
     """
@@ -27,7 +27,7 @@ def use_env_file(script: str, env_file: Path) -> None:
 
 
 def given(script: str, options: Mapping[str, object]) -> str:
-    """Return the command that runs script with options, as argparse holds them; typed() names the settings file."""
+    """Return the command that runs script with options from argparse; with_env_file() adds the settings file."""
     words = ["python", script]
     for name, value in options.items():
         if name == "env_file" or value is None or value is False:
@@ -39,7 +39,7 @@ def given(script: str, options: Mapping[str, object]) -> str:
 
 
 def with_env_file(text: str) -> str:
-    """Return text with its commands as they are to be typed."""
+    """Return text with its commands as the user must type them."""
     if not _named:
         return text
     return _COMMAND.sub(lambda found: found[0] + _option(found[1]), text)

@@ -1,6 +1,6 @@
-"""Being asked to stop by SIGINT (Ctrl-C), SIGTERM or SIGHUP: the first stops in good order, a second at once.
+"""Stop requests by SIGINT (Ctrl-C), SIGTERM or SIGHUP: the first stops cleanly, a second immediately.
 
-SIGHUP comes when the SSH session ends that the script runs in, often twice, and then its terminal is gone.
+SIGHUP arrives when the script's SSH session ends, often twice, and then the terminal is gone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LAST_WORDS = "\nstopped immediately; everything completed is recorded. Run it a
 
 
 class Interrupted(BaseException):
-    """Raised in the main thread by the first signal, unless the main thread looks for it itself."""
+    """Raised in the main thread by the first signal, unless the main thread checks for it itself."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -24,13 +24,13 @@ class Interrupted(BaseException):
 
 
 class Signals:
-    """Take the signals that stop for this process; made and used in the main thread.
+    """Handle the signals that stop this process; created and used in the main thread.
 
     The handler takes no lock and no file object: it may run between any two steps of the main thread.
     """
 
     def __init__(self) -> None:
-        self.received = 0  # number of the signal that asked to stop; 0: none
+        self.received = 0  # number of the signal that requested the stop; 0: none
         self._noted_only = False
         self._terminals = [fd for fd in (0, 1, 2) if _is_terminal(fd)]
         for number in STOPPING:
@@ -56,12 +56,12 @@ class Signals:
         return signal.Signals(self.received).name
 
     def note(self) -> None:
-        """Let a signal only be noted in `received` from now on, for good."""
+        """Only note signals in `received` from now on, permanently."""
         self._noted_only = True
 
     @contextmanager
     def raised(self) -> Iterator[None]:
-        """Let a signal in the block be raised after all, and one that was noted before it too."""
+        """Raise signals in the block after all, including one that was noted before."""
         self._noted_only = False
         try:
             if self.received:
@@ -71,7 +71,7 @@ class Signals:
             self._noted_only = True
 
     def _let_go_of_terminals(self) -> None:
-        """Let what is still written to a terminal that is gone go nowhere, instead of failing."""
+        """Discard output to a terminal that is gone, instead of failing."""
         for fd in self._terminals:
             with suppress(OSError):
                 nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -80,7 +80,7 @@ class Signals:
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Let a signal in the block only be noted in `received`, which the block looks at."""
+        """Only note signals in the block in `received`, which the block checks."""
         self._noted_only = True
         try:
             yield

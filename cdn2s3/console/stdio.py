@@ -1,7 +1,7 @@
-"""Standard output and error that nobody reads any more, or that a full disk does not take: a run goes on without.
+"""Standard output and error that survive a reader that is gone, or a full disk: the run continues without them.
 
-What a run prints is its answer; its work, its files and its exit code do not hang on whether `| head` has read
-all of it.
+A run's work, its files and its exit code do not depend on whether `| head` has read
+all of its output.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from cdn2s3.text import escaped
 
 
 class _Patient(io.FileIO):
-    """Take every write; what cannot be written is dropped."""
+    """Accept every write; drop what cannot be written."""
 
-    failure: OSError | None = None  # the first one; a reader that has left is none
+    failure: OSError | None = None  # the first one; a reader that is gone does not count
 
     def write(self, data: object) -> int:
         try:
@@ -37,7 +37,7 @@ _ESCAPED = "cdn2s3.escaped"
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
-    """Be the error handler of a stream: escape what it cannot encode."""
+    """Escape what a stream cannot encode; an error handler for codecs."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(map(escaped, error.object[error.start : error.end])), error.end
@@ -47,10 +47,10 @@ codecs.register_error(_ESCAPED, _escape)
 
 
 def run(main: Callable[[], int]) -> int:
-    """Run a script's main to its end, whatever becomes of its output; return the exit code.
+    """Run a script's main to its end, whatever happens to its output; return the exit code.
 
-    Characters that the terminal's encoding lacks are escaped. Where standard output could not be written, an
-    answer of exit code 0 or 1 becomes 3. For the main thread of a script's own process.
+    Characters that the terminal's encoding lacks are escaped. If standard output could not be written, an
+    exit code of 0 or 1 becomes 3. For the main thread of a script's own process.
     """
     out = _opened(sys.stdout)
     sys.stdout = _text(out, sys.stdout)
@@ -72,16 +72,16 @@ def run(main: Callable[[], int]) -> int:
 
 
 def _opened(stream: TextIO | None) -> _Patient:
-    """Return what writes to the file of stream; where the process was started without one, to nowhere.
+    """Return a raw writer to the file of stream, or to nowhere if the process was started without one.
 
-    Its number is taken then, and no state file can get it.
+    Then its number is in use, so no state file can get it.
     """
     fd = os.open(os.devnull, os.O_WRONLY) if stream is None else stream.fileno()
     return _Patient(fd, "w", closefd=False)
 
 
 class _Prompt(io.TextIOWrapper):
-    """Write at once where the stream that it replaces did.
+    """Write immediately if the stream that it replaces did.
 
     With PYTHONUNBUFFERED=1 Python has no buffer below the text, but here there is one (a raw file may take a part of
     what it is given, and a buffer writes the rest). What stayed in it, such as the newline behind a progress bar,

@@ -132,12 +132,14 @@ class LocalFolder:
         """
         size = self.head_size(key)
         if size is None:
-            raise TransientError("server_error", "the folder said that the file exists, but there is nothing")
+            raise TransientError("server_error", "the folder reported that the file exists, but it does not")
         if size != content.size:
             raise PermanentError("conflict", f"the key holds {size} bytes, the CDN has {content.size}")
         theirs = self.md5(key, deadline)
         if theirs != content.md5.hex():
-            raise PermanentError("conflict", f"the key holds other content of the same size (MD5 {theirs})")
+            raise PermanentError(
+                "conflict", f"the existing object has other content of the same size (MD5 {theirs})"
+            )
         return _stored(content, already_there=True)
 
     def head_size(self, key: str) -> int | None:
@@ -169,7 +171,7 @@ class LocalFolder:
     def md5(self, key: str, deadline: Deadline | None = None) -> str:
         with self.translated(key), self.files.reading(key) as fd:
             if fd is None:
-                raise TransientError("server_error", "the file at the key has gone")
+                raise TransientError("server_error", "the file at the key is gone")
             return _md5_of(fd, deadline)[1]
 
     def list_pages(self) -> Iterator[list[Found]]:
@@ -301,7 +303,7 @@ def _fatal(root: Path, key: str, error: OSError) -> FatalError:
     """Return the error that stops the run, with its remedy."""
     if error.errno in _FULL:
         return FatalError(
-            f"the disk of LOCAL_ROOT {root} is full. Make room there, then run it again: it resumes."
+            f"the disk of LOCAL_ROOT {root} is full. Free space there, then run it again: it resumes."
         )
     if error.errno == errno.EROFS:
         return FatalError(

@@ -162,13 +162,13 @@ class ProcessPool:
         if self._deaths > _MOST_DEATHS:
             self._stop_for(
                 FatalError(
-                    f"worker processes keep dying (the last by {how}); see the kernel's log (dmesg), lower "
+                    f"worker processes keep dying (the last by {how}); check the kernel log (dmesg), lower "
                     "PROCESSES, then run it again."
                 )
             )
             return told
         left = [task for url, task in handle.at.items() if url not in recorded]
-        log.error("a worker process died (%s): a new one goes on with its %d URLs", how, len(left))
+        log.error("a worker process died (%s): a new one takes over its %d URLs", how, len(left))
         queue.requeue(*left)
         self._handles.append(self._start(handle.number))
         return told
@@ -266,14 +266,14 @@ class WorkerHandle:
         self.pipe.close()
 
     def send(self, order: object) -> None:
-        """Send an order once; a process that has ended already is noticed when its report is awaited."""
+        """Send an order once; a process that has already ended is noticed when its report is awaited."""
         if order is None and self.was_told_end:
             return
         self.was_told_end = self.was_told_end or order is None
         try:
             self.pipe.send(order)
         except OSError:
-            log.debug("worker process %s has ended already", self.process.pid)
+            log.debug("worker process %s has already ended", self.process.pid)
 
 
 @contextmanager

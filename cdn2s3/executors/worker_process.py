@@ -148,7 +148,7 @@ def keep_to_its_cores(share: Share) -> None:
     try:
         os.sched_setaffinity(0, cores_of(share, usable_cores()))
     except OSError as error:  # a container's rules: it costs speed only
-        log.debug("the system leaves this process on all cores: %s", error)
+        log.debug("cannot pin this process to its cores: %s", error)
 
 
 def usable_cores() -> list[int]:

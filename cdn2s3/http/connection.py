@@ -1,8 +1,8 @@
 """One connection to one server, on which every wait ends: at the deadline, or when the run is stopped.
 
-requests' own `timeout` applies to each read of a socket, so a server that sends a byte now and then holds a
-worker for ever. Here each call on the socket waits SLICE seconds at most, then looks at the clock and at the
-stop flag; the bound holds for connect, TLS handshake, request, answer's head and body together. No watchdog
+requests' own `timeout` applies to each read of a socket, so a server that sends a byte now and then blocks a
+worker forever. Here each call on the socket waits SLICE seconds at most, then checks the clock and the
+stop flag; the bound covers connect, TLS handshake, request, response head and body together. No watchdog
 thread shuts sockets down from outside (under TLS that hands ciphertext to the reader, CPython issue 124618).
 """
 
@@ -19,7 +19,7 @@ from cdn2s3.errors import TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.dialing import Origin, connect, start_tls, translated
 
-BUFFER_BYTES = 1 << 14  # an answer's head and the start of its body; one TLS record's worth
+BUFFER_BYTES = 1 << 14  # a response's head and the start of its body; the size of one TLS record
 _SENT_AT_ONCE = 1 << 16  # bytes; a request's head and the start of its body go in one call, up to so many
 _WOKEN_AT = 1 << 18  # bytes; a body that is awaited wakes its worker when so many have come, or its rest
 Buffer = Union[bytes, bytearray, memoryview]
@@ -30,8 +30,8 @@ class Connection:
 
     def __init__(self, origin: Origin, tls: ssl.SSLContext | None, deadline: Deadline) -> None:
         self.origin = origin
-        self.buffer = bytearray(BUFFER_BYTES)  # answers' heads are read here
-        self.answered = False  # True as soon as a byte has come in this exchange
+        self.buffer = bytearray(BUFFER_BYTES)  # response heads are read here
+        self.answered = False  # True as soon as a byte has arrived in this exchange
         plain = connect(origin, deadline)
         self._tls = None if tls is None else start_tls(plain, tls, origin, deadline)
         self._sock = self._tls or plain
@@ -44,16 +44,16 @@ class Connection:
         self._early = bytearray()  # of the answer, received while the request was being sent
 
     def is_quiet(self) -> bool:
-        """Tell whether an idle connection may be used again: open, and nothing unasked for has arrived."""
+        """Return whether an idle connection may be reused: open, and nothing unsolicited has arrived."""
         if self._tls is not None and self._tls.pending():
-            return False  # the rest of a TLS record that has been received: the socket shows nothing of it
+            return False  # the rest of a TLS record that has been received: the socket does not show it
         self._wake_at(1)
         return not self._poll.poll(0)
 
     def has_more(self) -> bool:
-        """Tell whether bytes have arrived that nobody has received; the end of the connection is none.
+        """Return whether bytes have arrived that nobody has received; the end of the connection doesn't count.
 
-        Under TLS only the rest of a record that has been received tells: the socket may hold a session ticket.
+        Under TLS only the rest of a received record counts: the socket may have a session ticket.
         """
         if self._tls is not None:
             return bool(self._tls.pending())
@@ -61,14 +61,14 @@ class Connection:
         try:
             return bool(self._poll.poll(0)) and bool(self._sock.recv(1, socket.MSG_PEEK))
         except OSError:
-            return False  # reset: nothing comes of it
+            return False  # reset: nothing will come
 
     def send(self, pieces: Sequence[Buffer], deadline: Deadline) -> bool:
-        """Send all pieces; return False, with the rest unsent, when the server has answered before it took all.
+        """Send all pieces; return False, with the rest unsent, when the server responds before it has read everything.
 
-        Raise TransientError when it neither answers nor takes them in time.
+        Raise TransientError when it neither responds nor reads them in time.
         """
-        deadline.remaining()  # again at each wait; in between the system takes what it has room for
+        deadline.remaining()  # again at each wait; in between, the system takes what it has room for
         send = self._sock.send
         try:
             for piece in _packed(pieces, _SENT_AT_ONCE if self._tls is None else BUFFER_BYTES):
@@ -84,7 +84,7 @@ class Connection:
         return True
 
     def _answers_instead(self, deadline: Deadline) -> bool:
-        """Wait until more can be sent or the limit is to be looked at; tell whether the final answer has begun."""
+        """Wait until more can be sent or the deadline must be checked; return whether the final response has begun."""
         if not any(events & ~select.POLLOUT for _, events in self._busy_poll.poll(deadline.slice_ms())):
             return False
         try:
@@ -100,7 +100,7 @@ class Connection:
             return _is_final(bytes(self._early))
 
     def receive(self, into: memoryview, deadline: Deadline, fills: bool = False) -> int:
-        """Receive what there is, up to the length of into; return its length in bytes, 0 at the end.
+        """Receive what is available, up to the length of into; return its length in bytes, 0 at the end.
 
         fills: into is no longer than what must come. Then a wait ends only when much of it has come, and under
         TLS, which gives a record of 16 KB at a time, all records are taken that have arrived.
@@ -110,7 +110,7 @@ class Connection:
             into[: len(taken)] = taken
             del self._early[: len(taken)]
             return len(taken)
-        deadline.remaining()  # also where there is always something: a body without end
+        deadline.remaining()  # also if there is always something: an endless body
         read = self._records if fills and self._tls is not None else self._sock.recv_into
         while True:
             try:
@@ -126,7 +126,7 @@ class Connection:
                 raise translated(error, self.origin) from error
 
     def _certain_bytes(self, missing: int) -> int:
-        """Return how many bytes the socket gets at least while missing bytes of a body come."""
+        """Return the least number of bytes that the socket gets while missing bytes of a body arrive."""
         # Of a TLS record that has come in part, OpenSSL may have taken all but its end from the socket.
         taken_already = 0 if self._tls is None else BUFFER_BYTES
         return min(_WOKEN_AT, max(1, missing - taken_already))
@@ -141,7 +141,7 @@ class Connection:
             self._woken_at = received
 
     def _records(self, into: memoryview) -> int:
-        """Read TLS records into into until it is full or none is left; raise SSLWantReadError where there is none."""
+        """Read TLS records into into until it is full or none is left; raise SSLWantReadError if there is none."""
         assert self._tls is not None
         receive, wanted = self._tls.recv_into, len(into)
         filled = receive(into, wanted)
@@ -157,8 +157,8 @@ class Connection:
 def _packed(pieces: Sequence[Buffer], most: int) -> Sequence[Buffer]:
     """Return pieces with the first, a request's head, joined with the start of the second, most bytes in all.
 
-    Each call on the socket is a packet and a wake-up of its own, and under TLS a record: both cost more than
-    to copy so few bytes.
+    Each call on the socket is a separate packet and wake-up, and under TLS a record: both cost more than
+    copying so few bytes.
     """
     if len(pieces) < 2 or len(pieces[0]) >= most:
         return pieces
@@ -168,7 +168,7 @@ def _packed(pieces: Sequence[Buffer], most: int) -> Sequence[Buffer]:
 
 
 def _is_final(received: bytes) -> bool:
-    """Tell whether received, the start of an answer, goes beyond interim ones (100 Continue)."""
+    """Return whether received, the start of a response, goes beyond interim ones (100 Continue)."""
     status_at = len(b"HTTP/1.1 ")
     while received[status_at : status_at + 1] == b"1" and b"\r\n\r\n" in received:
         received = received.partition(b"\r\n\r\n")[2]

@@ -1,4 +1,4 @@
-"""When to give up waiting: a point in time, or a stop of the run."""
+"""The deadline of a wait: a point in time, or a stop of the run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 from cdn2s3.errors import Cancelled, TransientError
 
-SLICE = 0.5  # seconds; the most that a deadline or a stop is noticed late
+SLICE = 0.5  # seconds; the longest delay in noticing a deadline or a stop
 
 
 class Deadline:

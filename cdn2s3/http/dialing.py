@@ -1,4 +1,4 @@
-"""Open a connection: look up the name, connect, do the TLS handshake, within one deadline."""
+"""Opening a connection: name lookup, connect, TLS handshake, within one deadline."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Origin(NamedTuple):
 
 
 def connect(origin: Origin, deadline: Deadline) -> socket.socket:
-    """Connect to the first address of origin that answers; one deadline for all of them."""
+    """Connect to the first address of origin that responds; one deadline for all of them."""
     try:
         addresses = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # longer than a name may be, or with an empty part
+    except UnicodeError as error:  # the name is too long or has an empty part
         raise TransientError(
             "connection", f"{origin.host} cannot be looked up: it is not a valid host name"
         ) from error
@@ -55,7 +55,7 @@ def connect(origin: Origin, deadline: Deadline) -> socket.socket:
 def _new_socket(family: int, kind: int, protocol: int, origin: Origin) -> socket.socket:
     try:
         sock = socket.socket(family, kind, protocol)
-    except OSError as error:  # no file left, or an address family that this machine has not got
+    except OSError as error:  # no file left, or an address family that this machine lacks
         raise translated(error, origin) from error
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 with one server over kept-alive connections, each exchange within one deadline."""
+"""A pool of kept-alive HTTP/1.1 connections to one server, each request within one deadline."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def origin_of(url: str) -> Origin:
 
 
 def host_header(origin: Origin) -> str:
-    """Return the Host header for origin: the port only where it is not the scheme's own."""
+    """Return the Host header for origin: the port only if it isn't the scheme's default."""
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     default = {"http": 80, "https": 443}[origin.scheme]
     return host if origin.port == default else f"{host}:{origin.port}"
@@ -38,7 +38,7 @@ def request_head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
 
 
 class ConnectionPool:
-    """Exchange requests and answers with one server over kept-alive connections; shared by all threads."""
+    """Send requests to one server over kept-alive connections; shared by all threads."""
 
     def __init__(self, origin: Origin, tls: ssl.SSLContext | None, most_idle: int) -> None:
         self.origin = origin
@@ -47,9 +47,9 @@ class ConnectionPool:
         self._idle: deque[Connection] = deque()  # its append and pop are atomic
 
     def request(self, method: str, pieces: Sequence[Buffer], deadline: Deadline) -> Response:
-        """Send a request (head and body as pieces) and return the answer with its head read.
+        """Send a request (head and body as pieces) and return the response with its head read.
 
-        A kept-alive connection that died before a byte of the answer came is replaced once by a new one.
+        A kept-alive connection that died before a byte of the response arrived is replaced once by a new one.
         Raise TransientError (connection, timeout, server_error), Cancelled or FatalError.
         """
         connection = self._take_idle()
@@ -82,7 +82,7 @@ class ConnectionPool:
     def _early_answer(
         self, connection: Connection, method: str, deadline: Deadline, error: TransientError
     ) -> Response:
-        """Return the answer of a server that refused the body before its end, or raise error."""
+        """Return the response of a server that refused the body before its end, or raise error."""
         try:
             answer = Response(connection, deadline, method, self.release)
         except TransientError:
@@ -103,7 +103,7 @@ class ConnectionPool:
         return None
 
     def release(self, connection: Connection) -> None:
-        """Keep connection for a later exchange."""
+        """Keep connection for a later request."""
         if len(self._idle) < self._most_idle:
             self._idle.append(connection)
         else:

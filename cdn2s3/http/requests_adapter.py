@@ -1,8 +1,8 @@
-"""The one session of each script: requests on top, pooled connections with a total deadline underneath.
+"""A requests session over pooled connections with a total deadline.
 
 requests lets a session choose how a URL is sent: an adapter is mounted for its prefix. PooledAdapter is such
-an adapter. `session.get()` works through it as ever; the hot path asks it for the `Wire` of a server and
-exchanges bytes there, without a request and a response object for each of millions of images.
+an adapter. `session.get()` works through it as usual; the hot path asks it for the `ConnectionPool` of a server and
+sends bytes there, without a requests object for each of millions of images.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ USER_AGENT = "cdn2s3/1"
 
 
 class PooledAdapter(HTTPAdapter):
-    """Send a session's requests over Wires, `timeout` being the seconds of the whole exchange.
+    """Send a session's requests over connection pools; `timeout` is the seconds for the whole exchange.
 
     One for all threads. TLS is always verified, against ca_bundle (a path) or certifi's list; proxies and
-    environment variables play no part.
+    environment variables are ignored.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class PooledAdapter(HTTPAdapter):
         self._lock = threading.Lock()
 
     def wire(self, url: str) -> ConnectionPool:
-        """Return the Wire to the server of url; the same one for the same server."""
+        """Return the ConnectionPool of the server of url; the same one for the same server."""
         origin = origin_of(url)
         with self._lock:
             if origin not in self._wires:
@@ -51,7 +51,7 @@ class PooledAdapter(HTTPAdapter):
             return self._wires[origin]
 
     def send(self, request: requests.PreparedRequest, *unused: Any, **options: Any) -> requests.Response:
-        """Send request and return its answer with the whole body; raise TransientError as Wire.exchange does."""
+        """Send request and return its response with the whole body; raise TransientError as the pool does."""
         timeout = options.get("timeout")
         if not isinstance(timeout, (int, float)) or request.url is None or request.method is None:
             raise ValueError("a request needs a timeout in seconds")
@@ -69,7 +69,7 @@ class PooledAdapter(HTTPAdapter):
             headers=answer.headers,
             status=answer.status,
             preload_content=False,
-            request_method=request.method,  # a HEAD answer's Content-Length is of no body
+            request_method=request.method,  # a HEAD response's Content-Length has no body
         )
         return self.build_response(request, raw)
 
@@ -80,7 +80,7 @@ class PooledAdapter(HTTPAdapter):
 
 
 def new_session(adapter: PooledAdapter) -> requests.Session:
-    """Return a requests session over adapter that keeps and reads nothing: no cookies, proxies, netrc."""
+    """Return a requests session over adapter without state: no cookies, proxies, netrc."""
     session = requests.Session()
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

@@ -1,4 +1,4 @@
-"""Read an HTTP/1.1 answer from a connection: its head, then its body, to its end or not at all."""
+"""An HTTP/1.1 response, read from a connection: its head, then its body, to its end or not at all."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from cdn2s3.http.deadline import Deadline
 _HEAD_LIMIT = 1 << 16
 _WHOLE_BODY_LIMIT = 64_000_000  # bytes; pages of a JSON API and of a listing are far smaller
 _SMALL = 1 << 14  # bytes; error pages of CloudFront and S3 are far smaller
-_DRAIN_SECONDS = 1.0  # a new connection takes less
+_DRAIN_SECONDS = 1.0  # seconds; a new connection is faster
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) (\d{3})(?: |$)")
 _NO_BODY = frozenset({204, 304})
 _LENGTH_DIGITS = 18  # more would be an exabyte and more
 
 
 class Response:
-    """The head of an HTTP answer, and its body to be read once. Close it, or use it as a context."""
+    """The head of an HTTP response, and its body, to be read once. Close it, or use it as a context manager."""
 
     def __init__(
         self, connection: Connection, deadline: Deadline, method: str, release: Callable[[Connection], None]
@@ -34,10 +34,10 @@ class Response:
         self._closed = False
         self.status = 100
         self.headers: dict[str, str] = {}  # names in lower case
-        while self.status < 200:  # 100 Continue and 103 Early Hints come before the answer
+        while self.status < 200:  # 100 Continue and 103 Early Hints precede the response
             self._read_head()
         self.chunked = False
-        self.length = self._body_length(method)  # bytes of the body; None when only its end tells
+        self.length = self._body_length(method)  # bytes of the body; None if only its end shows
         self.received = 0  # bytes of the body that have been read
         self._left = self.length
         self._in_chunk = 0
@@ -50,7 +50,7 @@ class Response:
         self.close()
 
     def _receive(self) -> int:
-        """Receive into the free end of the buffer; return how many bytes came, 0 at the end."""
+        """Receive into the free end of the buffer; return how many bytes arrived, 0 at the end."""
         received = self._connection.receive(memoryview(self._buffer)[self._end :], self._deadline)
         self._end += received
         return received
@@ -87,12 +87,14 @@ class Response:
         coding = self.headers.get("transfer-encoding", "identity").lower()
         if coding == "chunked":
             self.chunked = True
-            self.keep_alive = self.keep_alive and not length  # who says both may mean either (RFC 9112, 6.1)
+            self.keep_alive = (
+                self.keep_alive and not length
+            )  # a response with both is ambiguous (RFC 9112, 6.1)
             return None
         if coding != "identity":
             raise TransientError("server_error", f"the response has the transfer coding {coding[:40]!r}")
         if not (length.isascii() and length.isdigit()):
-            return None  # unreadable: as good as none
+            return None  # unreadable: the same as none
         if len(length) > _LENGTH_DIGITS:
             raise TransientError("server_error", "the response's Content-Length is impossibly large")
         return int(length)
@@ -127,7 +129,7 @@ class Response:
         return got
 
     def _take(self, view: memoryview, fills: bool) -> int:
-        """Move bytes into view: those that came with the head first, then from the connection.
+        """Move bytes into view: first those that arrived with the head, then from the connection.
 
         fills as for Connection.receive.
         """
@@ -167,7 +169,7 @@ class Response:
                 raise TransientError("truncated", "the connection ended before the body did")
 
     def body(self, most: int = _WHOLE_BODY_LIMIT) -> bytes:
-        """Return the rest of the body; raise TransientError when it is longer than most bytes or is cut short."""
+        """Return the rest of the body; raise TransientError when it is longer than most bytes or truncated."""
         parts: list[bytes] = []
         room = bytearray(min(self.length or 0, most) or BUFFER_BYTES)
         total = 0
@@ -179,10 +181,10 @@ class Response:
         return b"".join(parts)
 
     def drain(self) -> None:
-        """Read the body of an answer that is of no interest, so that its connection can be used again.
+        """Read and discard a body, so that its connection can be reused.
 
-        A body that is over _SMALL bytes, has no end of its own or does not come at once costs more than a new
-        connection: it stays unread. Raise Cancelled.
+        A body that is over _SMALL bytes, has no known end or does not arrive quickly costs more than a new
+        connection, and stays unread. Raise Cancelled.
         """
         if (self.length is None and not self.chunked) or (self._left or 0) > _SMALL:
             return
@@ -192,13 +194,13 @@ class Response:
 
     @property
     def has_surplus(self) -> bool:
-        """Whether bytes have come behind a body that has been read to the end that its length gives it."""
+        """Whether bytes have arrived after a body that has been read to its announced length."""
         if self._left != 0 or self.chunked or not self.length:
             return False
         return self._start < self._end or self._connection.has_more()
 
     def close(self) -> None:
-        """Give the connection back for another exchange; close it where the body was not read whole."""
+        """Return the connection for reuse; close it if the body was not read completely."""
         if self._closed:
             return
         self._closed = True
@@ -214,7 +216,7 @@ def _parsed(lines: Sequence[bytes]) -> dict[str, str]:
     headers: dict[str, str] = {}
     name = ""
     for line in lines:
-        if line[:1] in (b" ", b"\t") and name:  # the line before goes on here (RFC 9112, 5.2)
+        if line[:1] in (b" ", b"\t") and name:  # a continuation of the previous line (RFC 9112, 5.2)
             headers[name] += " " + line.strip().decode("latin-1")
             continue
         raw_name, colon, raw_value = line.partition(b":")

@@ -57,12 +57,12 @@ def collisions_text(
     ]
     for pair in shown:
         lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
-    all_of_them = f"All of them stand in {file}. " if file else ""
+    all_of_them = f"{file} lists all of them. " if file else ""
     lines.append(f"{all_of_them}Change one of these lines in {settings_file()}:")
     for setting, meaning in remedies(settings, shown):
         lines += ["", f"# {meaning}", setting]
         if is_bound(settings) and not setting.startswith("ON_COLLISION"):
-            lines += ["# and, as this state belongs to the old keys, a new one", "STATE_DIR=state2"]
+            lines += ["# and, because this state belongs to the old keys, a new one", "STATE_DIR=state2"]
     return lines
 
 
@@ -109,9 +109,9 @@ def warn_of_naming(settings: MigrationSettings, work: UrlSurvey) -> None:
     if prefix.startswith("/"):
         log.warning("DESTINATION_PREFIX=%s begins with /, and so does every key", prefix)
     if strip and not settings.preserve_path_structure:
-        log.warning("STRIP_PATH_PREFIX is not used: it goes with PRESERVE_PATH_STRUCTURE=true")
+        log.warning("STRIP_PATH_PREFIX is not used: it needs PRESERVE_PATH_STRUCTURE=true")
     if work.unstripped and work.unstripped == work.pending + work.done:
         hint = " (a path is compared without its leading /)" if strip.startswith("/") else ""
-        log.warning("STRIP_PATH_PREFIX=%s is the start of no URL's path%s", strip, hint)
+        log.warning("STRIP_PATH_PREFIX=%s does not start any URL's path%s", strip, hint)
     elif work.unstripped:
         log.warning("%d URLs lack STRIP_PATH_PREFIX and keep their whole path", work.unstripped)

@@ -119,7 +119,7 @@ def _checked(given: Any, path: Path) -> dict[str, Any]:
     ]
     if wrong:
         raise UsageError(
-            f"{path}: {', '.join(wrong)}: no such price, or no number of dollars from 0 on. "
+            f"{path}: {', '.join(wrong)}: not a known price, or not a number of dollars, 0 or more. "
             f"Known: {', '.join(kinds)}."
         )
     return {name: value if kinds[name] is str else float(value) for name, value in given.items()}
@@ -133,7 +133,7 @@ def _is_price(value: Any) -> bool:
 def sizes(measured: Sequence[int], asked: int, why_not: str = "") -> Sizes:
     """Return the mean size after asked HEADs of which measured told a size; why_not: why none did."""
     if not measured:
-        return Sizes(ASSUMED_BYTES, f"assumed: {why_not or 'no HEAD was answered with a size'}")
+        return Sizes(ASSUMED_BYTES, f"assumed: {why_not or 'no HEAD response had a size'}")
     mean = sum(measured) / len(measured)
     said = f"mean of {len(measured)} of {asked} HEADs"
     if len(measured) > 1:
@@ -163,7 +163,7 @@ def assumed_rate(settings: MigrationSettings, mean: float) -> Rate:
     mbps = min(ASSUMED_MBPS, limit) if limit else ASSUMED_MBPS
     by_network = mbps * 1e6 / 8 / max(mean, 1.0)
     if by_workers < by_network:
-        return Rate(by_workers, f"assumed: {settings.concurrency} workers, {ASSUMED_SECONDS} s a file each")
+        return Rate(by_workers, f"assumed: {settings.concurrency} workers, {ASSUMED_SECONDS} s per file each")
     named = "BANDWIDTH_LIMIT_MBPS" if limit and limit <= ASSUMED_MBPS else "half a c5.2xlarge's network"
     return Rate(by_network, f"assumed: {mbps:.0f} Mbit/s, {named}")
 

@@ -56,7 +56,7 @@ class RunPlan:
         work = self.work
         return (
             f"{work.lines:,} lines: {work.blank:,} blank, {work.duplicates:,} duplicates, "
-            f"{work.malformed:,} malformed, {work.collisions:,} collisions, {work.done:,} done before, "
+            f"{work.malformed:,} malformed, {work.collisions:,} collisions, {work.done:,} already done, "
             f"{work.pending:,} pending; this run does {self.todo:,}"
         )
 
@@ -155,7 +155,7 @@ def prepare_run(settings: MigrationSettings, keys: KeyMaker, choice: Choice, now
     run_binding.bind(settings)
     if choice.redo:
         forgotten = forget_completed(settings.state_dir, _pending_urls(plan.work))
-        log.info("%s completed rows forgotten", f"{forgotten:,}")
+        log.info("%s completed rows removed", f"{forgotten:,}")
     _update_failures(settings.state_dir / FAILED, plan, keys, index, now)
     return plan
 
@@ -222,7 +222,7 @@ def refuse_strangers(path: Path, chosen: Fingerprints, urls: Path) -> None:
     except OSError as error:
         raise cannot_read(urls, error, "SOURCE_URLS_FILE") from error
     raise UsageError(
-        f"none of the {len(chosen):,} lines of {path} is a URL of {urls}. Correct the path after --redo, or "
+        f"none of the {len(chosen):,} lines of {path} is a URL in {urls}. Correct the path after --redo, or "
         "SOURCE_URLS_FILE."
     )
 

@@ -92,7 +92,7 @@ class UrlSurvey:
             return self.urls[number]
         except OSError as error:
             raise FatalError(
-                f"cannot read {self.urls.path} any more: {error.strerror or error}. Look after the file and its "
+                f"cannot read {self.urls.path} anymore: {error.strerror or error}. Check the file and its "
                 "disk, then run the same command again."
             ) from error
 
@@ -140,7 +140,9 @@ def completed_before(
                 if not stripped:  # the survey counts such lines
                     index.close(number)
     if unreadable:
-        log.warning("%s has %s lines that are no records: their URLs are done again", path, f"{unreadable:,}")
+        log.warning(
+            "%s has %s lines that are not records; their URLs are done again", path, f"{unreadable:,}"
+        )
     return CompletedBefore(lines, index, unreadable, observer)
 
 
@@ -174,7 +176,7 @@ def _unfit(urls: Path, lines: int, url_prefix: str, malformed: tuple[str, Invali
     with urls.open("rb") as file:
         head = file.read(64)
     if head.startswith(_UTF_16) or b"\0" in head:
-        return UsageError(f"{urls} (SOURCE_URLS_FILE) is UTF-16, or no text: save it as UTF-8.")
+        return UsageError(f"{urls} (SOURCE_URLS_FILE) is UTF-16 or not text: save it as UTF-8.")
     first, why = malformed
     shown = f"'{redact(printable(first[:200]))}'"
     if why.is_elsewhere:
@@ -183,7 +185,7 @@ def _unfit(urls: Path, lines: int, url_prefix: str, malformed: tuple[str, Invali
             "Correct URL_PREFIX."
         )
     return UsageError(
-        f"none of the {lines:,} lines of {urls} is a URL that may be fetched; the first is {shown}: {why}. "
+        f"none of the {lines:,} lines of {urls} is a valid URL; the first is {shown}: {why}. "
         "Correct the file, or SOURCE_URLS_FILE."
     )
 

@@ -24,12 +24,12 @@ log = logging.getLogger(__name__)
 
 
 class RunAccounting:
-    """Count what one run does; used by its main thread alone."""
+    """Count the results of one run; used by its main thread alone."""
 
     def __init__(self, settings: MigrationSettings, plan: RunPlan, ledger: Ledger) -> None:
         self.plan = plan
         self.tally = Tally(time.time())
-        self.to_do_again = 0  # URLs that the second pass has still to do
+        self.to_do_again = 0  # URLs that the second pass still has to do
         self._settings = settings
         self._ledger = ledger
         self._recovered = Fingerprints()  # URLs that failed once and are completed now
@@ -39,7 +39,7 @@ class RunAccounting:
         self._failed_began = ledger.failed.size()
 
     def count(self, done: Done) -> None:
-        """Count what became of a task; the second pass takes back what the first counted."""
+        """Count the result of a task; the second pass uncounts what the first counted."""
         result, url = done.result, ledger.encode_line(done.result.url)
         first_in_run = not done.task.cause
         if first_in_run:
@@ -58,7 +58,7 @@ class RunAccounting:
         return Count(tally.ended, tally.bytes, sum(tally.failed.values()), tally.error_rate, for_good)
 
     def tasks_to_try_again(self) -> list[Task]:
-        """Return the URLs that failed in this run for a cause that may have passed."""
+        """Return the URLs that failed in this run for a transient cause."""
         path = self._settings.state_dir / FAILED
         tasks = [
             Task(record.url, int(record.attempts), record.cause)
@@ -68,7 +68,7 @@ class RunAccounting:
         return tasks
 
     def close(self, error: FatalError | None, signal: int, warning: str | None) -> int:
-        """Rebuild failed_transfers.txt, audit, report, say the summary; return the exit code.
+        """Rebuild failed_transfers.txt, audit, write the reports, show the summary; return the exit code.
 
         error is what stopped the run, signal the number of the signal that did (0: none did), warning what
         is to be said on the last screen too. Raise FatalError when the disk does not take the files.
@@ -82,7 +82,7 @@ class RunAccounting:
         try:
             self._report(audit, migration_report.Ending(ended, code, with_env_file(why), command))
         except FatalError:
-            if error is not None:  # what stopped the run comes before what could not be told of it
+            if error is not None:  # what stopped the run matters more than what could not be reported
                 log.error("%s", error)
             show(text)
             raise
@@ -106,7 +106,7 @@ class RunAccounting:
         return found
 
     def _report(self, audit: migration_report.Audit, ending: migration_report.Ending) -> None:
-        from cdn2s3.reports import html  # its libraries take a while to import: not before a run
+        from cdn2s3.reports import html  # its libraries are slow to import: not before a run
 
         state = self._settings.state_dir
         failed = migration_report.standing(state / FAILED)
@@ -115,7 +115,7 @@ class RunAccounting:
         html.write(state / "migration_report.html", html.migration(written))
 
     def _audit(self) -> migration_report.Audit:
-        """Count where every line of the input is now, from the files wherever they tell."""
+        """Count the status of every line of the input, from the files wherever possible."""
         work, path = self.plan.work, self._settings.state_dir / FAILED
         causes = ledger.rebuild(path, self._recovered.__contains__)
         appended = sum(1 for _ in lines.whole_lines(self._ledger.completed.path, self._completed_began))

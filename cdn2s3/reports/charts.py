@@ -1,7 +1,7 @@
-"""Draw the charts of a report as SVG that stands in an HTML page: no script, no font, nothing fetched.
+"""The charts of a report, as SVG inside an HTML page: no script, no font, nothing fetched.
 
-Colours are the page's CSS variables, so a chart follows the page into dark mode and onto paper. Each function
-returns "" when there is nothing to draw: the page says so in words.
+Colors are the page's CSS variables, so a chart follows the page into dark mode and print. Each function
+returns "" when there is nothing to draw; the page then says so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pygal.style import Style
 
 _WIDTH, _HEIGHT = 420, 200  # drawn for a phone's column; wider columns scale it up a little
 _BAR_HEIGHT = 26  # of one row of a horizontal chart
-_MOST_POINTS = 120  # on a line over time: more than a screen tells apart
+_MOST_POINTS = 120  # points on a line over time: more than a screen can show
 _ROUND = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 43200)  # seconds
 _MOST_LABELS = 5  # of an axis of time
 _FONT = "system-ui, sans-serif"
@@ -24,7 +24,7 @@ _UNWANTED = frozenset({"script", "title", "desc"})  # what pygal adds for its ow
 
 
 class Series(NamedTuple):
-    """A row of values with the name that its legend bears."""
+    """A row of values with its name in the legend."""
 
     name: str
     values: Sequence[float]
@@ -43,7 +43,7 @@ def over_time(moments: Sequence[Moment], color: str) -> str:
         return ""
     moments = thinned(moments)
     if len(moments) == 1:
-        moments = [*moments, *moments]  # a line needs two ends
+        moments = [*moments, *moments]  # a line needs two points
     chart = pygal.Line(
         _config(color),
         style=_style([color], opacity=".3"),
@@ -85,14 +85,14 @@ def rows(labels: Sequence[str], values: Sequence[float], color: str) -> str:
 
 
 def thinned(moments: Sequence[Moment]) -> list[Moment]:
-    """Return at most _MOST_POINTS moments, each the mean of its neighbours."""
+    """Return at most _MOST_POINTS moments, each the mean of its neighbors."""
     together = math.ceil(len(moments) / _MOST_POINTS)
     groups = [moments[at : at + together] for at in range(0, len(moments), together)]
     return [Moment(group[0].begin, sum(one.value for one in group) / len(group)) for group in groups]
 
 
 def _times(moments: Sequence[Moment]) -> list[str]:
-    """Return a label for each moment: the time where a round one is reached, about five of them, else ""."""
+    """Return a label for each moment: the time at about five round moments, else ""."""
     last = moments[-1].begin
     apart = next((step for step in _ROUND if last / step <= _MOST_LABELS), _ROUND[-1])
     labels, due = [], 0
@@ -105,13 +105,13 @@ def _times(moments: Sequence[Moment]) -> list[str]:
 
 
 def _clock(seconds: int) -> str:
-    """Return seconds since the beginning as h:mm:ss, without hours where there are none."""
+    """Return seconds since the beginning as h:mm:ss, without hours if there are none."""
     minutes, rest = divmod(seconds, 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
 
 
 def number(value: float) -> str:
-    """Return value as an axis or a tip shows it."""
+    """Return value as an axis or a tooltip shows it."""
     if value == int(value):
         return f"{int(value):,}"
     return f"{value:.3g}" if abs(value) < 1 else f"{value:,.1f}"
@@ -163,7 +163,7 @@ def _svg(chart: Any) -> str:
 
 
 def _quiet(root: Any) -> Any:
-    """Take out of a drawing what only pygal's script would use; keep each value as the browser's own tip."""
+    """Remove what only pygal's script would use; keep each value as the browser's own tooltip."""
     for parent in list(root.iter()):
         value = next((child.text for child in parent if child.get("class") == "value"), None)
         for child in list(parent):

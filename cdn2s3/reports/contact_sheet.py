@@ -1,4 +1,4 @@
-"""Small images as they came, for the contact sheet of a report: no library here makes large ones smaller."""
+"""The small images of a report's contact sheet, unmodified: no library here can scale down large ones."""
 
 from __future__ import annotations
 
@@ -7,28 +7,26 @@ from typing import NamedTuple
 
 MOST = 50  # pairs in a report
 LARGEST = 1_000_000  # bytes of one image
-SHEET_BYTES = (
-    12_000_000  # bytes of all the images of a page, both sides counted: a page that browsers open at once
-)
-SHOWABLE = frozenset(  # what browsers show
+SHEET_BYTES = 12_000_000  # bytes of all images of a page, so that browsers open it quickly
+SHOWABLE = frozenset(  # types that browsers show
     {"image/jpeg", "image/png", "image/gif", "image/webp", "image/avif", "image/bmp", "image/svg+xml"}
 )
 
 
 class Pictures(NamedTuple):
-    """The bytes of both sides of one URL of the spot check; b"" for a side that is too large to be shown."""
+    """The bytes of one URL of the spot check, from the CDN and from the bucket; b"" if too large to show."""
 
     source: bytes
     object: bytes
 
     @property
     def size(self) -> int:
-        """Return what both take on a page, in bytes before they are made text."""
+        """Return the size of both on a page, in bytes before encoding."""
         return len(self.source) + len(self.object)
 
 
 class BoundedCapture:
-    """Keep the bytes that pass by for as long as they are few enough to be shown."""
+    """Keep the bytes that pass by, as long as they are few enough to show."""
 
     def __init__(self) -> None:
         self._body: bytearray | None = bytearray()  # None: they are too many
@@ -42,12 +40,12 @@ class BoundedCapture:
                 self._body = None
 
     def body(self) -> bytes:
-        """Return them all; b"" when they are too many."""
+        """Return all bytes; b"" if there are too many."""
         return bytes(self._body or b"")
 
 
 def data_uri(media_type: str, body: bytes) -> str:
-    """Return body as a URI that holds it; "" where there is nothing that a browser shows."""
+    """Return body as a data URI; "" if a browser would not show it."""
     if not body or media_type not in SHOWABLE:
         return ""
     return f"data:{media_type};base64,{base64.b64encode(body).decode('ascii')}"

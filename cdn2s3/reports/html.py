@@ -1,6 +1,6 @@
-"""The reports as pages: one file each, that fetches nothing, made of the same record as the JSON.
+"""The reports as HTML pages: one self-contained file each, built from the same record as the JSON.
 
-URLs and messages come from the world and are hostile: templates escape everything, nothing is made a link, and
+URLs and messages come from outside and may be hostile: templates escape everything, nothing becomes a link, and
 the page's own policy lets no script run and nothing be fetched.
 """
 
@@ -31,7 +31,7 @@ class Figure(NamedTuple):
 
 
 def migration(report: Mapping[str, Any]) -> str:
-    """Return the page of a run of migrate.py; report is what report.migration returned."""
+    """Return the page of a run of migrate.py; report is the record from migration_report."""
     drawn = {
         "files_over_time": _over_time(report, "files"),
         "mb_over_time": _over_time(report, "bytes"),
@@ -56,9 +56,9 @@ def migration(report: Mapping[str, Any]) -> str:
 
 
 def validation(report: Mapping[str, Any], pictures: Mapping[str, Pictures] | None = None) -> str:
-    """Return the page of a validation; report is what stands in validation_report.json.
+    """Return the page of a validation; report is the content of validation_report.json.
 
-    pictures holds the bytes of objects of the spot check by their keys; the page shows MOST of the checks.
+    pictures has the bytes of the spot check's objects by key; the page shows MOST of the checks.
     """
     checks = report["spot_check"]["checks"] if report["verdict"] is not None else []
     return _page(
@@ -82,7 +82,7 @@ def write(path: Path, page: str) -> None:
 
 
 def _over_time(report: Mapping[str, Any], what: str) -> str:
-    """Draw files or megabytes a second over the time of the run."""
+    """Draw files or megabytes per second over the time of the run."""
     steps = _whole_steps(report["timeline"], report["seconds"])
     if what == "files":
         return charts.over_time(
@@ -94,9 +94,9 @@ def _over_time(report: Mapping[str, Any], what: str) -> str:
 
 
 def _whole_steps(timeline: Sequence[Sequence[float]], seconds: float) -> list[list[float]]:
-    """Return the steps of timeline; the last, which the run's end cut short, gets its true length.
+    """Return the steps of timeline; the last one, cut short by the end of the run, gets its true length.
 
-    When little is left of it, it joins the one before: a rate over a moment means nothing.
+    If it is very short, it joins the previous one: a rate over a moment is meaningless.
     """
     steps = [list(step) for step in timeline]
     if not steps:
@@ -113,14 +113,14 @@ def _whole_steps(timeline: Sequence[Sequence[float]], seconds: float) -> list[li
 def _latencies(report: Mapping[str, Any]) -> str:
     names = ("p50", "p95", "p99")
     series = [
-        charts.Series(side, [report[f"{side}_seconds"][name] or 0 for name in names])
-        for side in ("download", "upload")
+        charts.Series(direction, [report[f"{direction}_seconds"][name] or 0 for name in names])
+        for direction in ("download", "upload")
     ]
     return charts.columns(names, series, ["var(--accent)", "var(--second)"])
 
 
 def _outcomes(report: Mapping[str, Any]) -> str:
-    """Draw what became of the URLs that are not complete."""
+    """Draw the statuses of the URLs that are not complete."""
     if report["verdict"] is None:
         return ""
     counts = report["counts"]
@@ -132,7 +132,7 @@ def _outcomes(report: Mapping[str, Any]) -> str:
 
 
 def _size_labels(bounds: Sequence[float]) -> list[str]:
-    """Return the name of each class of sizes, and of what is above the last."""
+    """Return the name of each size class, and of everything above the last."""
     names = [_short_bytes(bound) for bound in bounds]
     return [f"≤{name}" for name in names] + [f">{names[-1]}"]
 
@@ -216,12 +216,12 @@ def count(value: float) -> str:
 
 
 def whole(text: str) -> str:
-    """Return a field that holds a whole number as count does, any other as it is."""
+    """Return a whole number formatted as by count, any other value unchanged."""
     return count(int(text)) if text.isascii() and text.isdigit() else text
 
 
 def latency(seconds: float | None) -> str:
-    """Return how long something took: 38 ms, 1.24 s; a dash where nothing was measured."""
+    """Return how long something took: 38 ms, 1.24 s; a dash if nothing was measured."""
     if seconds is None:
         return "–"
     if 0 < seconds < 0.001:
@@ -238,7 +238,7 @@ def _page(template: str, report: Mapping[str, Any], **more: Any) -> str:
 
 
 def _visible(value: Any) -> Any:
-    """Escape what a browser would not show of a text, so that no URL looks like another one."""
+    """Escape characters that a browser would not display, so that no URL looks like another one."""
     if isinstance(value, Markup) or not isinstance(value, str) or value.isprintable():
         return value
     return "".join(c if c.isprintable() or c == "\n" else escaped(c) for c in value)

@@ -1,4 +1,4 @@
-"""What a run has done so far: counters that are true, and figures whose size does not grow with the run."""
+"""The metrics of a run: exact counters, and figures whose size does not grow with the run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from cdn2s3.transfer.outcome import Result
 
 EXAMPLES = 10  # of each cause
 _SLOWEST = 10
-_MOST_STEPS = 600  # of the timeline; then two neighbours become one
-_RECENT = 1000  # URLs that MAX_ERROR_RATE looks at
-_GRAIN = 1.05  # ratio of two neighbouring classes of a Distribution: quantiles are true to 5%
+_MOST_STEPS = 600  # steps of the timeline; then neighbors are merged
+_RECENT = 1000  # URLs that MAX_ERROR_RATE covers
+_GRAIN = 1.05  # ratio of neighboring classes of a Distribution: quantiles are accurate to 5%
 
 
 class Example(NamedTuple):
-    """A URL and what was said of it."""
+    """A URL and its message."""
 
     url: str
     message: str
@@ -46,7 +46,7 @@ class Distribution:
         return None
 
     def counts(self, bounds: list[float]) -> list[int]:
-        """Return how many values lie up to each bound (and above the one before), then above the last."""
+        """Return how many values are up to each bound (and above the one before), then above the last."""
         result = [0] * (len(bounds) + 1)
         for number, count in self._classes.items():
             value = _GRAIN**number
@@ -94,7 +94,7 @@ class Timeline:
 
 
 class Tally:
-    """Add up the results of one run; used by the main thread alone."""
+    """Aggregate the results of one run; used by the main thread alone."""
 
     def __init__(self, began: float) -> None:
         """began is the time in seconds since the epoch."""
@@ -104,7 +104,7 @@ class Tally:
         self.bytes = 0  # of the stored
         self.failed: Counter[str] = Counter()  # URLs by cause, as recorded
         self.examples: dict[str, list[Example]] = {}
-        self.retried: Counter[str] = Counter()  # attempts that failed and were made again, by cause
+        self.retried: Counter[str] = Counter()  # attempts that failed and were retried, by cause
         self.retried_examples: dict[str, list[str]] = {}
         self.download_seconds = Distribution()
         self.upload_seconds = Distribution()
@@ -152,7 +152,7 @@ class Tally:
 
     @property
     def error_rate(self) -> float:
-        """The share of the last 1,000 URLs that failed unexpectedly; 0 before there were as many."""
+        """The fraction of the last 1,000 URLs that failed unexpectedly; 0 until there are that many."""
         return sum(self._recent) / _RECENT if len(self._recent) == _RECENT else 0.0
 
 

@@ -1,4 +1,4 @@
-"""The reports that a run leaves behind, as JSON for scripts: every field stands in docs/reports.md."""
+"""The report of a run, as JSON for scripts and as the summary on screen: docs/reports.md has every field."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SIZE_BOUNDS = [10e3, 30e3, 100e3, 300e3, 1e6, 3e6, 10e6]  # bytes
 
 
 class Audit(NamedTuple):
-    """Where every line of the input is at the end of a run; each number is counted on its own."""
+    """Where every line of the input is at the end of a run; each number is counted independently."""
 
     lines: int
     blank: int
@@ -69,11 +69,11 @@ class Ending(NamedTuple):
 
     at: float  # seconds since the epoch
     exit_code: int
-    why: str  # what stopped it, "" for the end of its work
-    next_command: str  # what a person types now
+    why: str  # what stopped it, "" if it finished
+    next_command: str  # the command to type next
 
     def verdict(self, audit: Audit) -> str:
-        """Return it in a word: complete, some_failed, not_all_tried, interrupted or stopped."""
+        """Return the verdict: complete, some_failed, not_all_tried, interrupted or stopped."""
         if self.exit_code in (EXIT_SIGHUP, EXIT_SIGINT, EXIT_SIGTERM):
             return "interrupted"
         if self.exit_code not in (EXIT_DONE, EXIT_SOME_FAILED) or not audit.holds:
@@ -84,7 +84,7 @@ class Ending(NamedTuple):
 
 
 class Failures:
-    """What stands in failed_transfers.txt of one cause."""
+    """The failures of one cause in failed_transfers.txt."""
 
     def __init__(self) -> None:
         self.urls = 0
@@ -97,7 +97,7 @@ class Failures:
 
 
 def standing(path: Path) -> dict[str, Failures]:
-    """Return what stands in path, a failed_transfers.txt, by cause, the most frequent first."""
+    """Return the content of path, a failed_transfers.txt, by cause, most frequent first."""
     found: dict[str, Failures] = {}
     for record in ledger.records(path) if path.exists() else ():
         found.setdefault(record.cause, Failures()).add(Example(record.url, record.message))
@@ -107,7 +107,7 @@ def standing(path: Path) -> dict[str, Failures]:
 def migration(
     settings: MigrationSettings, tally: Tally, audit: Audit, ending: Ending, failed: dict[str, Failures]
 ) -> dict[str, Any]:
-    """Return the report of a run of migrate.py; failed is what stands in failed_transfers.txt at its end."""
+    """Return the report of a run of migrate.py; failed is the content of failed_transfers.txt at its end."""
     seconds = ending.at - tally.began
     return {
         "format": FORMAT,
@@ -153,7 +153,7 @@ def migration(
 
 
 def destination(settings: MigrationSettings, endpoint: str) -> dict[str, str]:
-    """Return where the images go, as it stands in reports."""
+    """Return where the images go, as in the reports."""
     if settings.destination == "local":
         folder = os.path.realpath(str(settings.local_root))
         return {"endpoint": "", "bucket": "", "prefix": settings.destination_prefix, "folder": folder}
@@ -165,7 +165,7 @@ def destination(settings: MigrationSettings, endpoint: str) -> dict[str, str]:
 
 
 def _failure(cause: str, urls: int, examples: list[Example]) -> dict[str, Any]:
-    known = CAUSES.get(cause)  # an older or a damaged file may hold others
+    known = CAUSES.get(cause)  # an older or damaged file may contain others
     return {
         "urls": urls,
         "meaning": known.meaning if known else "",
@@ -188,7 +188,7 @@ def write_json(path: Path, report: dict[str, Any]) -> None:
         file.write(json.dumps(report, indent=2, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
 
 
-MOST_CAUSES = 4  # on the last screen; the report has them all
+MOST_CAUSES = 4  # in the summary; the report has all of them
 
 
 def summary(
@@ -199,7 +199,7 @@ def summary(
     code: int,
     faults: Mapping[str, tuple[int, Example]],
 ) -> str:
-    """Return what became of the run, in ten lines at most.
+    """Return the summary of the run, in ten lines at most.
 
     faults are lines of the input that failed without being tried: how many for which cause, and an example.
     No line is cut, however long its message and URL: they are there to be read and copied.
@@ -216,7 +216,7 @@ def summary(
     causes = failed.most_common()
     for cause, count in causes[:MOST_CAUSES]:
         lines.append(f"  {count:,} {cause}: {CAUSES[cause].meaning}")
-        for example in examples[cause][:1]:  # none when a stop came between the passes
+        for example in examples[cause][:1]:  # none if the run stopped between the passes
             lines[-1] = f"  {count:,} {cause}: {redact(example.message)}, e.g. {redact(example.url)}"
     if len(causes) > MOST_CAUSES:
         rest = sum(count for _, count in causes[MOST_CAUSES:])
@@ -230,7 +230,7 @@ def summary(
 
 
 def next_command(tally: Tally, audit: Audit, code: int) -> str:
-    """Return the command that a person would type now."""
+    """Return the command to type next."""
     if audit.not_tried or code not in (EXIT_DONE, EXIT_SOME_FAILED):
         return "python migrate.py"
     transient = [cause for cause, count in tally.failed.items() if count and CAUSES[cause].transient]

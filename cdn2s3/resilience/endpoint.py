@@ -132,7 +132,7 @@ class Endpoint:
         if down_for is not None and down_for >= self._outage_limit:
             raise FatalError(
                 f"the {self.name} has been down for {down_for:.0f} s, longer than OUTAGE_LIMIT "
-                f"({self._why}). {self._advice or 'When it is well again, run the same command: it resumes.'}"
+                f"({self._why}). {self._advice or 'When it works again, run the same command: it resumes.'}"
             )
 
     def _admitted(self, is_probe: bool) -> Permit:

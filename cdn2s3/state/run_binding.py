@@ -55,7 +55,7 @@ def check(settings: MigrationSettings) -> None:
     if not is_bound(settings):
         return
     before, now = _read(settings.state_dir / RUN), _destination(settings)
-    differences = "\n".join(f"  - {n}: was {before.get(n)!r}, is {now[n]!r}" for n in _changed(settings))
+    differences = "\n".join(f"  - {n}: was {before.get(n)!r}, now {now[n]!r}" for n in _changed(settings))
     if differences:
         raise UsageError(
             f"the state in {settings.state_dir.resolve()} belongs to another destination:\n{differences}\n"
@@ -113,8 +113,8 @@ def _read(path: Path) -> dict[str, str]:
         content = None
     if not isinstance(content, dict):
         raise FatalError(
-            f"{path} cannot be read as JSON. It says which destination the state files belong to: restore it "
-            "from a copy, or remove it when you are sure that the settings are those of the first run."
+            f"{path} cannot be read as JSON. It records which destination the state files belong to: restore it "
+            "from a copy, or delete it if you are sure that the settings are those of the first run."
         )
     return {**_WHEN_ABSENT, **content}
 
@@ -123,7 +123,9 @@ def refuse_while_collecting(urls: Path) -> None:
     """Raise FatalError while collect_urls.py is writing urls."""
     holder = lock_holder(urls.with_name(urls.name + ".lock"))
     if holder is not None:
-        raise FatalError(f"collect_urls.py is still writing {urls} (process id {holder}). Let it end first.")
+        raise FatalError(
+            f"collect_urls.py is still writing {urls} (process id {holder}). Wait until it ends."
+        )
 
 
 def unfinished_collection(urls: Path) -> str | None:
@@ -143,4 +145,6 @@ def make_state_dir(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"STATE_DIR {folder} cannot be made: {error.strerror}. Correct the path.") from error
+        raise UsageError(
+            f"STATE_DIR {folder} cannot be created: {error.strerror}. Correct the path."
+        ) from error

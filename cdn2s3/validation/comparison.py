@@ -86,7 +86,7 @@ class Records:
 
 
 def _changed(lines: NumberedLines) -> FatalError:
-    return FatalError(f"{lines.path} was changed while it was validated. Run `python validate.py` again.")
+    return FatalError(f"{lines.path} was changed during the validation. Run `python validate.py` again.")
 
 
 def known(counts: Counts) -> int:
@@ -136,5 +136,5 @@ def advice(counts: Counts, state_dir: Path) -> str:
     causes = {name for part in (counts.failed, counts.unproven) for name, number in part.items() if number}
     file = state_dir / "failed_transfers.txt"
     if causes <= {"malformed", "collision"}:
-        return f"correct the lines of urls.txt that {file} names, or leave them out (docs/troubleshooting.md)"
+        return f"correct or remove the lines of urls.txt that {file} lists (docs/troubleshooting.md)"
     return f"give {file} to the CDN's owner: docs/runbook.md"

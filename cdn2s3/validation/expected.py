@@ -195,7 +195,7 @@ class Expected:
         state = self.states[number]
         if state & SEEN:
             raise FatalError(
-                f"the bucket's listing holds {found.key!r} twice: it cannot be relied upon. Ask the store's owner."
+                f"the bucket's listing holds {found.key!r} twice, so it is not reliable. Ask the store's owner."
             )
         state |= SEEN
         if state & _RECORD in (RECORDED, ADOPTED):
@@ -241,7 +241,7 @@ class Expected:
     def missing(self) -> Iterator[tuple[int, Missing]]:
         """Yield the lines without an object of their own, with their numbers, in the order of urls.txt."""
         numbers = ((number, number) for number in self._missing_numbers())
-        for number, _ in log_progress("looking for what is missing", numbers, len(self.states)):
+        for number, _ in log_progress("looking up missing objects", numbers, len(self.states)):
             line = self.work.line(number)
             yield number, Missing(ledger.decode_line(line), self._key_text(line), _why(self.states[number]))
 

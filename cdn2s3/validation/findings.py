@@ -107,7 +107,7 @@ class Spot:
     def text(self) -> str:
         """Return in a line how many images were compared, and what came of it."""
         if not self.asked:
-            return "none asked for"
+            return "none requested"
         if not self.drawn:
             return "nothing to check"
         begun = f"{self.compared:,} of {self.drawn:,} compared"

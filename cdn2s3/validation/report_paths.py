@@ -36,7 +36,7 @@ def report_paths(settings: MigrationSettings, arguments: argparse.Namespace) -> 
 def _check_path(option: str, path: Path) -> None:
     """Raise UsageError when no file can be written to path."""
     if path.is_dir():
-        raise UsageError(f"{option} {path} is a folder. Name a file.")
+        raise UsageError(f"{option} {path} is a folder, not a file.")
     if not path.parent.is_dir():
         raise UsageError(
             f"{option} {path}: there is no folder {path.parent}. Create it, or correct the path."

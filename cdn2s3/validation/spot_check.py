@@ -173,7 +173,7 @@ class SpotCheck:
             except PermanentError as error:
                 yield blank._replace(message=error.message)
                 return
-            yield body or blank._replace(outcome=OBJECT_GONE, message="nothing is at the key")
+            yield body or blank._replace(outcome=OBJECT_GONE, message="there is no object at the key")
 
 
 def checker(

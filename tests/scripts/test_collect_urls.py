@@ -314,7 +314,7 @@ REFUSALS = [
     slow(answering(500), {}, "500 Internal Server Error", id="500"),
     slow(answering(200, b"<html>"), {}, "not with JSON", id="html"),
     pytest.param(
-        answering(200, b'{"error": "x"}'), {}, "page 4 is not of the expected shape", id="error-page"
+        answering(200, b'{"error": "x"}'), {}, "page 4 does not have the expected shape", id="error-page"
     ),
     slow(answering(200, b'{"items": null}'), {}, "expected shape", id="null-items"),
     slow(
@@ -352,7 +352,7 @@ def test_repeated_page_is_an_error(collection: Collection, server: ApiServer) ->
     server.fault = lambda number, query: Answer(200, last) if int(query["page"]) > 10 else None
     ended = collection.run()
     assert ended.returncode == 3
-    assert "page 11 repeats the page before it" in ended.stderr
+    assert "page 11 repeats the previous page" in ended.stderr
     assert collection.lines() == expected(server)
 
 

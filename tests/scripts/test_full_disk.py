@@ -105,7 +105,7 @@ def test_folder_on_a_full_disk_stops_the_run_and_resumes(new_world: NewWorld, di
     disk.leave(200 * KB)
     ran = world.job.run()
     assert ran.code == 3, ran.said
-    assert "the disk of LOCAL_ROOT" in ran.err and "Make room" in ran.err
+    assert "the disk of LOCAL_ROOT" in ran.err and "Free space" in ran.err
     assert world.job.failed() == {}
     done = world.job.completed()
     assert {(disk.folder / row.key).read_bytes() for row in done} <= set(map(world.source.body, world.urls))

@@ -523,7 +523,7 @@ def test_input_that_becomes_unreadable_on_the_way_stops_and_the_lines_add_up(
     )
     ran = world.job.run(before=patch, PROCESSES=processes, CONCURRENCY=2)
     assert ran.code == 3, ran.said
-    assert "cannot read urls.txt any more: Input/output error" in ran.err
+    assert "cannot read urls.txt anymore:  Input/output error" in ran.err
     assert "Traceback" not in ran.err
     assert "worker died" not in ran.err
     figures = counts(world.job)
@@ -590,7 +590,7 @@ def test_cause_that_is_none_is_refused_with_those_there_are(
         migrate.parse(["--retry-failed", "timeuot"])
     assert ended.value.code == 2
     said = capsys.readouterr().err
-    assert "'timeuot' is no cause of failure; choose from malformed, collision, " in said
+    assert "'timeuot' isn't a cause of failure; choose from  malformed, collision, " in said
     assert "''" not in said
     assert [migrate.parse([*given]).retry_failed for given in ([], ["--retry-failed"])] == [None, ""]
     assert migrate.parse(["--retry-failed", "timeout"]).retry_failed == "timeout"

@@ -80,8 +80,8 @@ def test_bad_answer_for_ever_is_never_completed(new_world: NewWorld, method: str
     [
         ("AccessDenied", "permission"),
         ("NoSuchBucket", "DESTINATION_BUCKET=bucket does not exist: the bucket answered 404 NoSuchBucket"),
-        ("SlowDown", "answers, but not well (2 attempts): the bucket answered 503 SlowDown"),
-        slow("InternalError", "answers, but not well (2 attempts): the bucket answered 500 InternalError"),
+        ("SlowDown", "responds with errors (2 attempts): the bucket answered 503 SlowDown"),
+        slow("InternalError", "responds with errors (2 attempts): the bucket answered 500 InternalError"),
         slow("NotImplemented", "Is AWS_ENDPOINT_URL an S3 store"),
         ("200_html", "Is AWS_ENDPOINT_URL an S3 store"),
         slow("InvalidAccessKeyId", "credentials"),
@@ -155,21 +155,21 @@ def test_key_with_other_content_is_a_conflict_and_stays(new_world: NewWorld, met
 
 
 LESSER = {
-    "ignores If-None-Match": ({"ignore_if_none_match": True}, "a HEAD comes before each PUT"),
-    "answers 501 to If-None-Match": ({"if_none_match_status": 501}, "a HEAD comes before each PUT"),
-    "has ETags that are no MD5": ({"etag_mode": "opaque"}, "ETag is no MD5"),
-    "has weak ETags": ({"etag_mode": "weak"}, "ETag is no MD5"),
+    "ignores If-None-Match": ({"ignore_if_none_match": True}, "sends a HEAD before each PUT"),
+    "answers 501 to If-None-Match": ({"if_none_match_status": 501}, "sends a HEAD before each PUT"),
+    "has ETags that are no MD5": ({"etag_mode": "opaque"}, "ETag is not an MD5"),
+    "has weak ETags": ({"etag_mode": "weak"}, "ETag is not an MD5"),
     "ignores Content-MD5": ({"ignore_content_md5": True}, "does not check the MD5"),
     "checks nothing": (
         {"ignore_content_md5": True, "ignore_checksums": True, "etag_mode": "random"},
-        "nothing on the store's side proves the bytes",
+        "nothing in the store proves the bytes",
     ),
     "checks and protects nothing": (
         {"ignore_content_md5": True, "etag_mode": "opaque", "ignore_if_none_match": True},
-        "nothing on the store's side proves the bytes",
+        "nothing in the store proves the bytes",
     ),
     "encrypts with KMS and says so": ({"kms_default": True}, "KMS encryption"),
-    "encrypts with KMS in silence": ({"kms_default": True, "kms_announced": False}, "ETag is no MD5"),
+    "encrypts with KMS in silence": ({"kms_default": True, "kms_announced": False}, "ETag is not an MD5"),
 }
 
 

@@ -64,7 +64,7 @@ def test_plan_of_a_foreign_file_to_redo_is_refused(tmp_path: Path) -> None:
     (tmp_path / "again.txt").write_text("https://elsewhere.example/a.jpg\n")
     ran = planned(tmp_path, [NOWHERE + "a.jpg"], NOWHERE, "--redo", "again.txt")
     assert ran.code == 2
-    assert "none of the 1 lines of again.txt is a URL of urls.txt" in ran.err
+    assert "none of the 1 lines of again.txt is a URL in urls.txt" in ran.err
 
 
 def test_plan_fits_80_columns(tmp_path: Path) -> None:

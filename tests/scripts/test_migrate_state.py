@@ -169,7 +169,7 @@ def test_redo_of_a_foreign_file_forgets_nothing(world: World) -> None:
     (world.job.folder / "again.txt").write_text("auction/1.jpg\nauction/2.jpg\n")
     ran = world.job.run("--redo", "again.txt")
     assert ran.code == 2, ran.said
-    assert "none of the 2 lines of again.txt is a URL of urls.txt" in ran.err
+    assert "none of the 2 lines of again.txt is a URL in urls.txt" in ran.err
     (world.job.folder / "again.txt").write_text("")
     assert world.job.run("--redo", "again.txt").code == 0
     assert world.job.text("completed.txt") == before

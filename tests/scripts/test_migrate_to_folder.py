@@ -144,7 +144,7 @@ def test_folder_that_is_not_there_and_what_only_a_bucket_has_are_exit_2(world: W
     missing = world.job.run(LOCAL_ROOT=world.root / "absent")
     assert missing.code == 2 and "mkdir -p" in missing.said
     create = world.job.run("--create-bucket")
-    assert create.code == 2 and "DESTINATION=local names a folder" in create.said
+    assert create.code == 2 and "DESTINATION=local uses a folder" in create.said
     assert world.files() == {}
 
 

@@ -394,7 +394,7 @@ def test_validate_without_reading_permission(migrated: Job, s3: S3Server) -> Non
     assert code == 1
     assert (migrated.urls[0], key("0.jpg"), "lost") in migrated.rows("missing.txt")
     assert error.count("HEAD is refused") == 1
-    assert error.count("the spot check is not whole") == 1
+    assert error.count("the spot check is incomplete") == 1
     assert '"s3:GetObject"' in migrated.report()["spot_check"]["not_done"]
     assert migrated.report()["spot_check"]["holds"] is False
     assert migrated.report()["missing"]["look_refused"] is True
@@ -411,7 +411,7 @@ def test_validate_whose_listing_leaves_objects_out(migrated: Job, s3: S3Server) 
     s3.put("bucket", key("1.jpg"), b"another")
     code, _, error = migrated.validate()
     assert code == 1
-    assert "the listing left out 2 objects that are there" in error
+    assert "the listing omitted 2 objects that exist" in error
     assert migrated.rows("missing.txt") == set()
     assert [row[0] for row in migrated.rows("mismatched.txt")] == [migrated.urls[1]]
     assert migrated.report()["counts"]["complete"] == 4
@@ -424,7 +424,7 @@ def test_validate_whose_cdn_is_away(migrated: Job) -> None:
     assert out.startswith("verdict: complete\n")
     line = next(line for line in out.splitlines() if line.startswith("spot check: "))
     assert re.fullmatch(r"spot check: 0 of 5 compared, .+: the verdict rests on the listing alone", line)
-    assert "the spot check is not whole: 5 could not be compared" in error
+    assert "the spot check is incomplete: 5 could not be compared" in error
 
 
 def test_validate_whose_cdn_refuses_everything(migrated: Job) -> None:
@@ -782,7 +782,7 @@ def test_validate_stopped(
     assert migrated.report()["verdict"] is None
     assert migrated.report()["next"] == ["python validate.py"]
     name = {129: "SIGHUP", 130: "Ctrl-C", 143: "SIGTERM"}[code]
-    assert f"stopped by {name} before the end: no verdict. Next: python validate.py" in error
+    assert f"stopped by {name} before the end, so there is no verdict. Next: python validate.py" in error
     page = (migrated.folder / "validation_report.html").read_text()
     assert f"Stopped by {name} before the end." in page
     assert "<code>python validate.py</code>" in page

@@ -55,7 +55,7 @@ def probe_capabilities(settings: MigrationSettings, objects: Objects) -> Capabil
             raise reply.error(f"PUT {key}")  # it tells nothing of what the store checks
         if reply.status == 200 and not reply.etag:
             raise TransientError(
-                "server_error", "its answer to a PUT has no ETag: a proxy may stand in between"
+                "server_error", "its response to a PUT has no ETag: there may be a proxy in between"
             )
         return reply
 
@@ -125,22 +125,22 @@ def log_capabilities(found: Capabilities, settings: MigrationSettings) -> None:
                 "the store ignores If-None-Match and refuses s3:GetObject, so an existing object could be "
                 f"overwritten unseen: set ON_EXISTING=overwrite, or grant\n  {policy(settings, 'GetObject')}"
             )
-        log.warning("the store ignores If-None-Match: a HEAD comes before each PUT (slower)")
+        log.warning("the store ignores If-None-Match: the run sends a HEAD before each PUT (slower)")
     if not found.etag_is_md5:
-        log.warning("the store's ETag is no MD5%s", " (KMS encryption)" if found.encrypted_by_kms else "")
+        log.warning("the store's ETag is not an MD5%s", " (KMS encryption)" if found.encrypted_by_kms else "")
     if not found.checksum_refused and found.etag_is_md5 and settings.integrity == "md5":
         log.info(
-            "the store does not check the MD5 of an upload: its ETag is compared instead, which proves as much"
+            "the store does not check the MD5 of an upload; its ETag is compared instead, which proves the same"
         )
     elif not found.checksum_refused:
         log.warning("the store does not refuse a wrong %s checksum", settings.integrity)
         log.warning(
-            "nothing on the store's side proves the bytes: a HEAD compares the size after each PUT, and "
-            "`python validate.py --spot-check 1000` is advised"
+            "nothing in the store proves the bytes: a HEAD compares the size after each PUT; run "
+            "`python validate.py --spot-check 1000` afterwards"
         )
     if not found.can_read:
         log.warning(
-            "s3:GetObject is not granted: an object that is already there cannot be compared and ends as "
+            "s3:GetObject is not granted: an existing object cannot be compared, so its URL ends as "
             "`unverified`. To change that, grant %s",
             policy(settings, "GetObject"),
         )

@@ -252,7 +252,7 @@ class S3Client:
                 return reply, {}
             raise TransientError(
                 "server_error",
-                f"the bucket's answer to {operation} cannot be read ({type(error).__name__})",
+                f"the bucket's response to {operation} cannot be read ({type(error).__name__})",
                 status=reply.status,
             ) from error
         return self._own.reply, parsed
@@ -271,7 +271,7 @@ class S3Client:
                 return False
             self._route = self._route_to(there)
         log.warning(
-            "%s answered 307, as AWS does for a new bucket: this run goes on at %s, the bucket's host in %s%s",
+            "%s answered 307, as AWS does for a new bucket: this run continues at %s, the bucket's host in %s%s",
             asked,
             there.host,
             there.region,

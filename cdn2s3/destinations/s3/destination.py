@@ -216,7 +216,7 @@ class ObjectUpload:
         """Raise TransientError when the answer to our PUT does not prove that the object is the image."""
         found, image = self._capabilities, self._image
         if not reply.etag:
-            raise TransientError("server_error", "the answer has no ETag: it may not come from the store")
+            raise TransientError("server_error", "the response has no ETag: it may not come from the store")
         by_kms = reply.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
         if found.etag_is_md5 and image.md5 and not by_kms:
             if reply.etag != image.md5.hex():
@@ -226,7 +226,7 @@ class ObjectUpload:
                 )
         elif not found.checksum_refused and self._stored_size(deadline) != len(image.body):
             self._wrote_bad_object = True
-            raise TransientError("server_error", "the object stored has another size")
+            raise TransientError("server_error", "the stored object has a different size")
 
     def _stored_size(self, deadline: Deadline) -> int | None:
         """Return the size in bytes of the object at the key; None when there is none."""
@@ -245,7 +245,7 @@ class ObjectUpload:
             log.debug("delete failed: %s", error)
             deleted = False
         if not deleted:
-            log.error("an object that is not its image is left at key %r: delete it by hand", self._key)
+            log.error("an incorrect object remains at key %r: delete it by hand", self._key)
 
 
 def _no_bucket(endpoint: str, error: TransientError, attempts: int) -> FatalError:
@@ -258,10 +258,10 @@ def _no_bucket(endpoint: str, error: TransientError, attempts: int) -> FatalErro
     is_of_a_store = error.code != "" and error.status != _NOT_IMPLEMENTED
     if error.cause == "throttled" or (is_of_a_store and (error.status or 0) >= 500):
         return FatalError(
-            f"the bucket at {endpoint} answers, but not well ({attempts} attempts): {error.message}. It asks to "
-            "slow down, or its service is disturbed: run it again later (AWS Health Dashboard)."
+            f"the bucket at {endpoint} responds with errors ({attempts} attempts): {error.message}. The store "
+            "throttles or has a problem: run it again later (AWS Health Dashboard)."
         )
     return FatalError(
-        f"the bucket at {endpoint} answers, but not as a store does ({attempts} attempts): {error.message}. "
+        f"the bucket at {endpoint} responded, but not like an S3 service ({attempts} attempts): {error.message}. "
         "Is AWS_ENDPOINT_URL an S3 store, with no proxy in between?"
     )

@@ -90,7 +90,7 @@ def _address(request: AWSPreparedRequest) -> Address:
         authorization = authorization.decode("latin-1")
     scope = _SCOPE.search(authorization)
     if scope is None:
-        raise AssertionError("botocore has signed otherwise than the client's configuration says")
+        raise AssertionError("botocore signed differently from the client's configuration")
     return Address(request.url[: -len(f"/{_KEY}")], scope[1])
 
 

@@ -9,7 +9,7 @@ import re
 
 from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError
 
-_CREDENTIALS = "check the credentials (`aws sts get-caller-identity` shows whose they are), then run it again"
+_CREDENTIALS = "check the credentials (`aws sts get-caller-identity` shows the identity), then run it again"
 _RENEW = "renew the credentials (an instance role renews itself), then run it again (a migration resumes)"
 _BUCKET = "check DESTINATION_BUCKET, or create it with `python migrate.py --create-bucket`"
 _REGION = "set AWS_REGION to the bucket's own region (and check AWS_ENDPOINT_URL)"
@@ -48,7 +48,7 @@ FATAL = {
     "IllegalLocationConstraintException": _REGION,
     "AccessControlListNotSupported": _ACL,
     "InvalidBucketState": _BUCKET,
-    "InvalidBucketOwnerAWSAccountID": "EXPECTED_BUCKET_OWNER is an account id of 12 digits",
+    "InvalidBucketOwnerAWSAccountID": "EXPECTED_BUCKET_OWNER must be a 12-digit account ID",
     "InvalidStorageClass": _SETTING,
     "InvalidEncryptionAlgorithmError": _SETTING,
     "KMS.NotFoundException": _KMS,

@@ -73,7 +73,7 @@ class Listing:
             empty_pages = 0 if page.objects else empty_pages + 1
             if (page.objects and page.objects[0].key in first_keys) or empty_pages > _MOST_EMPTY_PAGES:
                 raise self._failure(
-                    "it goes round in circles: a page came twice, or none brings a key. Ask the store's owner."
+                    "it repeats itself in a loop: a page came twice, or no page has a key. Ask the store's owner."
                 )
             first_keys.update(found.key for found in page.objects[:1])
             yield page.objects
@@ -88,7 +88,7 @@ class Listing:
         def attempt() -> Page:
             page = parsed(self._ask(token), self._bucket, self._prefix)
             if page.token in known:
-                raise TransientError("server_error", "the token for the next page is one of a page before")
+                raise TransientError("server_error", "the token for the next page is that of an earlier page")
             return page
 
         try:
@@ -126,7 +126,7 @@ class _NoDoctype(ET.TreeBuilder):
     """Build the tree of a document without a DTD, hence without entities of its own."""
 
     def doctype(self, name: str, pubid: str, system: str) -> None:
-        raise TransientError("server_error", "the page has a DTD, which no listing has")
+        raise TransientError("server_error", "the page has a DTD, which a listing never has")
 
 
 # An object as AWS writes it, when its key is ASCII and needs no escaping, as it is with encoding-type=url.
@@ -147,18 +147,18 @@ def parsed(body: bytes, bucket: str, prefix: str) -> Page:
     root, rows = _tree_and_rows(body)
     space = root.tag[: -len(_ROOT)]
     if root.tag != space + _ROOT or (space and not space.startswith("{")):
-        raise TransientError("server_error", f"the answer is no {_ROOT} but {root.tag[:100]!r}")
+        raise TransientError("server_error", f"the response is not {_ROOT} but {root.tag[:100]!r}")
     name = root.findtext(space + "Name")
     if name != bucket:
-        raise TransientError("server_error", f"the page is one of another bucket ({name!r})")
+        raise TransientError("server_error", f"the page belongs to another bucket ({name!r})")
     rows = rows or _rows(root, space)
     objects = _objects(rows, root.findtext(space + "EncodingType") == "url", prefix)
     count, more = root.findtext(space + "KeyCount"), root.findtext(space + "IsTruncated")
     if count != str(len(objects)):
-        raise TransientError("server_error", f"the page holds {len(objects)} keys and says KeyCount {count}")
+        raise TransientError("server_error", f"the page holds {len(objects)} keys, but KeyCount is {count}")
     if more not in ("true", "false"):
         raise TransientError(
-            "server_error", f"the page does not tell whether more follows (IsTruncated {more})"
+            "server_error", f"the page does not show whether more follows (IsTruncated {more})"
         )
     token = root.findtext(space + "NextContinuationToken") if more == "true" else None
     if more == "true" and not token:
@@ -170,13 +170,13 @@ def parsed(body: bytes, bucket: str, prefix: str) -> Page:
 
 def _tree(body: bytes) -> ET.Element:
     if not body:
-        raise TransientError("server_error", "an empty answer with status 200")
+        raise TransientError("server_error", "an empty response with status 200")
     parser = ET.XMLParser(target=_NoDoctype())  # noqa: S314  # no DTD: no entities to expand
     try:
         parser.feed(body)
         return parser.close()
     except (ET.ParseError, LookupError, ValueError) as error:  # the latter two: an odd encoding
-        raise TransientError("server_error", f"the answer is no whole XML ({error})") from error
+        raise TransientError("server_error", f"the response is not complete XML ({error})") from error
 
 
 def _tree_and_rows(body: bytes) -> tuple[ET.Element, list[_Row]]:

@@ -206,7 +206,7 @@ class MultipartUpload:
             deleted = False
         if deleted:
             return TransientError("server_error", doubt)
-        log.error("an object that is not its image is left at key %r: delete it by hand", self._key)
+        log.error("an incorrect object remains at key %r: delete it by hand", self._key)
         return PermanentError("destination", f"{doubt}, and the object cannot be deleted")
 
     def _verify_existing(self, sent: _Sent) -> Stored:
@@ -231,5 +231,5 @@ def _by_kms(parsed: Mapping[str, Any]) -> bool:
 def _error(reply: S3Response, action: str) -> MigrationError:
     """Return the error for an answer that is no success, an error in a 200 among them."""
     if reply.status == 200:
-        return TransientError("server_error", f"the bucket answered {action} without what it promises")
+        return TransientError("server_error", f"the bucket answered {action} without the fields it promises")
     return reply.error(action)

@@ -53,7 +53,7 @@ class MultipartCleanup:
     def abort(self, key: str, upload_id: str, limit_seconds: float) -> None:
         """Abort one upload; say so when it stays. Never raises what the store answers."""
         if _ABORT in self._refused:
-            log.debug("an unfinished multipart upload of %r is left", key)
+            log.debug("an unfinished multipart upload of %r remains", key)
             return
         try:
             reply, _ = self._client.call(
@@ -66,7 +66,7 @@ class MultipartCleanup:
             self._note_refused(_ABORT, reply.status)
         elif reply.status not in (204, 200, 404):
             log.warning(
-                "an unfinished multipart upload of %r is left (answer %s): a lifecycle rule "
+                "an unfinished multipart upload of %r remains (status %s): a lifecycle rule "
                 "AbortIncompleteMultipartUpload removes it",
                 key,
                 reply.status or "none",
@@ -78,7 +78,7 @@ class MultipartCleanup:
                 return
             self._refused.add(action)
         log.warning(
-            "unfinished multipart uploads cannot be %s (answer %d): what a crash or a failure leaves of a body over "
+            "unfinished multipart uploads cannot be %s (status %d): what a crash or a failure leaves of a body over "
             "MAX_BUFFER_MB is billed, and will stay until a lifecycle rule AbortIncompleteMultipartUpload removes it%s",
             "aborted" if action == _ABORT else "looked for",
             status,

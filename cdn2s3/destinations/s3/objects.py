@@ -86,7 +86,7 @@ class Objects:
             raise reply.error("HEAD")
         size = reply.headers.get("content-length", "")
         if not (size.isascii() and size.isdigit()):
-            raise TransientError("server_error", "the bucket's answer to HEAD tells no size")
+            raise TransientError("server_error", "the bucket's response to HEAD has no size")
         kms = reply.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
         return ObjectInfo(int(size), reply.etag, kms)
 
@@ -129,7 +129,7 @@ class Objects:
         try:
             with self.get(key, deadline) as body:
                 if body is None:
-                    raise TransientError("server_error", "the object at the key has gone")
+                    raise TransientError("server_error", "the object at the key is gone")
                 while got := body.read_into(block):
                     digest.update(block[:got])
         except ReadRefused as refused:
@@ -157,13 +157,19 @@ class Objects:
         except ReadRefused as refused:
             raise refused.as_failure() from None
         if found is None:
-            raise TransientError("server_error", "the bucket said that the key exists, but there is nothing")
+            raise TransientError(
+                "server_error", "the bucket reported that the object exists, but it does not"
+            )
         if found.size != content.size:
-            raise PermanentError("conflict", f"the key holds {found.size} bytes, the CDN has {content.size}")
+            raise PermanentError(
+                "conflict", f"the existing object has {found.size} bytes, the CDN's has {content.size}"
+            )
         etag_tells = etag_is_md5 and not found.encrypted_by_kms and _MD5_LIKE.fullmatch(found.etag)
         theirs = found.etag if etag_tells else self.md5(key, deadline)
         if theirs != content.md5.hex():
-            raise PermanentError("conflict", f"the key holds other content of the same size (MD5 {theirs})")
+            raise PermanentError(
+                "conflict", f"the existing object has other content of the same size (MD5 {theirs})"
+            )
         return Stored(found.etag, content.size, content.md5.hex(), already_there=True)
 
     def look(self, key: str, deadline: Deadline) -> Found | None:

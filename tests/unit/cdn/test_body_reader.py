@@ -140,7 +140,7 @@ def test_body_that_is_no_image_is_shown_as_it_begins(body: bytes, beginning: str
     with pytest.raises(PermanentError) as caught:
         read(framed(body, "length", "Content-Type: image/jpeg"))
     assert caught.value.message == (
-        f"the body does not start like an image (labeled image/jpeg), it begins with {beginning}"
+        f"the body does not start like an image (labeled image/jpeg), it starts with {beginning}"
     )
 
 

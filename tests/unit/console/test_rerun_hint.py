@@ -62,7 +62,7 @@ def test_commands_of_a_run_name_its_settings_file(tmp_path: Path) -> None:
     (tmp_path / "migration.env").rename(tmp_path / "b.env")
     for option, said in (
         ("--plan", "next: python migrate.py --env-file b.env --check"),
-        ("--check", "then python migrate.py --env-file b.env --check"),
+        ("--check", "run: python migrate.py --env-file b.env --check"),
         ("--limit=1", "next: fix the problem above, then run: python migrate.py --env-file b.env"),
     ):
         assert said in job.run("--env-file", "b.env", option).out

@@ -232,8 +232,8 @@ def test_link_whose_answer_was_lost_is_ours(
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [
-        (errno.ENOSPC, "Make room"),
-        (errno.EDQUOT, "Make room"),
+        (errno.ENOSPC, "Free space"),
+        (errno.EDQUOT, "Free space"),
         (errno.EROFS, "Mount it writable"),
         (errno.EACCES, "Correct the permissions"),
         (errno.EPERM, "Correct the permissions"),

@@ -101,7 +101,7 @@ def test_everything_pending_is_to_do_in_the_order_of_the_input(state: State) -> 
     job = state.job()
     assert todo(job) == [url("c.jpg"), url("b.jpg")]
     assert job.text() == (
-        "5 lines: 1 blank, 1 duplicates, 0 malformed, 0 collisions, 1 done before, 2 pending; this run does 2"
+        "5 lines: 1 blank, 1 duplicates, 0 malformed, 0 collisions, 1 already done, 2 pending; this run does 2"
     )
 
 
@@ -280,12 +280,12 @@ def test_file_that_is_not_there_is_named_with_its_option(state: State) -> None:
         (
             {"STRIP_PATH_PREFIX": "/a/", "PRESERVE_PATH_STRUCTURE": "true"},
             [
-                "STRIP_PATH_PREFIX=/a/ is the start of no URL's path (a path is compared without its leading /)"
+                "STRIP_PATH_PREFIX=/a/ does not start any URL's path (a path is compared without its leading /)"
             ],
         ),
         (
             {"STRIP_PATH_PREFIX": "x/", "PRESERVE_PATH_STRUCTURE": "true"},
-            ["STRIP_PATH_PREFIX=x/ is the start of no URL's path"],
+            ["STRIP_PATH_PREFIX=x/ does not start any URL's path"],
         ),
     ],
     ids=["usual", "empty", "no slash", "leading slash", "no preserve", "some", "none, slash", "none"],
@@ -312,7 +312,7 @@ def test_file_to_redo_of_another_job_is_refused(state: State) -> None:
     state.urls(url("a.jpg"), "")
     state.write("again.txt", b"key\t1\n", b"\n", b"https://cdn.example/b.jpg\n")
     path = state.folder / "again.txt"
-    with pytest.raises(UsageError, match=r"none of the 2 lines of .*again.txt is a URL of .*urls.txt"):
+    with pytest.raises(UsageError, match=r"none of the 2 lines of .*again.txt is a URL in .*urls.txt"):
         refuse_strangers(path, urls_of(path, "--redo"), state.folder / "urls.txt")
 
 

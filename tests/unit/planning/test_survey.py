@@ -220,7 +220,7 @@ def test_only_records_are_done_and_a_torn_one_is_not(
     done = completed_before(path, FLAT).index
     assert len(done) == 1
     assert done.is_completed(PREFIX.encode() + b"1.jpg", b"images/1.jpg", reversible=False)
-    assert "2 lines that are no records" in caplog.text
+    assert "2 lines that are not records" in caplog.text
 
 
 @pytest.mark.parametrize(

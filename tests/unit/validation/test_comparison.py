@@ -347,7 +347,7 @@ def test_repairs(counts: dict[str, object], commands: list[str]) -> None:
             "give state/failed_transfers.txt to the CDN's owner: docs/runbook.md",
             id="the CDN's own gaps",
         ),
-        pytest.param({"failed": {"malformed": 1}}, "correct the lines of urls.txt", id="bad lines"),
+        pytest.param({"failed": {"malformed": 1}}, "correct or remove the lines of urls.txt", id="bad lines"),
     ],
 )
 def test_advice_where_no_command_repairs(counts: dict[str, object], words: str) -> None:

@@ -180,21 +180,21 @@ def test_bodies_are_hashed_with_what_the_store_checks(wanted: str, refused: bool
     ("lacks", "values", "said"),
     [
         pytest.param({}, {}, [], id="nothing"),
-        pytest.param({"if_none_match": False}, {}, ["a HEAD comes before each PUT"], id="overwrites"),
+        pytest.param({"if_none_match": False}, {}, ["sends a HEAD before each PUT"], id="overwrites"),
         pytest.param({"if_none_match": False}, {"ON_EXISTING": "overwrite"}, [], id="overwrites as asked"),
-        pytest.param({"etag_is_md5": False}, {}, ["ETag is no MD5"], id="ETag"),
+        pytest.param({"etag_is_md5": False}, {}, ["ETag is not an MD5"], id="ETag"),
         pytest.param({"checksum_refused": False}, {}, [], id="checksum that the ETag replaces"),
         pytest.param({"can_read": False}, {}, ["s3:GetObject is not granted"], id="reading"),
         pytest.param(
             {"checksum_refused": False, "etag_is_md5": False},
             {},
-            ["ETag is no MD5", "does not refuse a wrong md5", "nothing on the store's side proves the bytes"],
+            ["ETag is not an MD5", "does not refuse a wrong md5", "nothing in the store proves the bytes"],
             id="no proof",
         ),
         pytest.param(
             {"checksum_refused": False},
             {"INTEGRITY": "crc32"},
-            ["does not refuse a wrong crc32", "nothing on the store's side proves the bytes"],
+            ["does not refuse a wrong crc32", "nothing in the store proves the bytes"],
             id="no proof of a CRC",
         ),
     ],
@@ -213,7 +213,7 @@ def test_checksum_that_the_etag_replaces_is_no_reason_to_warn(caplog: pytest.Log
         capabilities.log_capabilities(AMAZON._replace(checksum_refused=False), settings_with())
     [record] = caplog.records
     assert record.levelname == "INFO"
-    assert "does not check the MD5 of an upload: its ETag is compared instead" in record.getMessage()
+    assert "does not check the MD5 of an upload; its ETag is compared instead" in record.getMessage()
 
 
 def test_store_that_could_overwrite_unseen_stops_the_run() -> None:

@@ -20,11 +20,11 @@ from cdn2s3.settings.loading import build
     [
         (TransientError("connection", "refused"), "cannot be reached: refused"),
         (TransientError("timeout", "late"), "cannot be reached: late"),
-        (TransientError("throttled", "slow down", None, 503, "SlowDown"), "answers, but not well"),
-        (TransientError("server_error", "oops", None, 500, "InternalError"), "answers, but not well"),
-        (TransientError("server_error", "what?", None, 501, "NotImplemented"), "not as a store does"),
-        (TransientError("server_error", "a proxy's page", None, 502), "not as a store does"),
-        (TransientError("server_error", "no ETag"), "not as a store does"),
+        (TransientError("throttled", "slow down", None, 503, "SlowDown"), "responds with errors"),
+        (TransientError("server_error", "oops", None, 500, "InternalError"), "responds with errors"),
+        (TransientError("server_error", "what?", None, 501, "NotImplemented"), "not like an S3 service"),
+        (TransientError("server_error", "a proxy's page", None, 502), "not like an S3 service"),
+        (TransientError("server_error", "no ETag"), "not like an S3 service"),
     ],
     ids=["refused", "timeout", "throttled", "a store's 500", "501", "a proxy's 502", "no status"],
 )

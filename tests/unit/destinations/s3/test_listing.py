@@ -133,10 +133,10 @@ def test_page_whole(body: bytes, expected: Page) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        pytest.param(b"", "an empty answer", id="empty answer"),
-        pytest.param(b"   ", "no whole XML", id="blank answer"),
-        pytest.param(page(entry("p/a"), 1)[:-30], "no whole XML", id="cut short"),
-        pytest.param(page(entry("p/a"), 1) + b"<x/>", "no whole XML", id="more than one document"),
+        pytest.param(b"", "an empty response", id="empty answer"),
+        pytest.param(b"   ", "not complete XML", id="blank answer"),
+        pytest.param(page(entry("p/a"), 1)[:-30], "not complete XML", id="cut short"),
+        pytest.param(page(entry("p/a"), 1) + b"<x/>", "not complete XML", id="more than one document"),
         pytest.param(b"<html><body>Sign in</body></html>", "no ListBucketResult", id="web page"),
         pytest.param(b"<!DOCTYPE html><html></html>", "a DTD", id="web page with a doctype"),
         pytest.param(xml("", "Error"), "no ListBucketResult", id="error document with status 200"),
@@ -147,13 +147,13 @@ def test_page_whole(body: bytes, expected: Page) -> None:
         ),
         pytest.param(
             page("", 0).replace(b'version="1.0"', b'version="1.0" encoding="nonsense"'),
-            "no whole XML",
+            "not complete XML",
             id="unknown encoding",
         ),
         pytest.param(page("", 0, head="<Name>other</Name>"), "another bucket ('other')", id="other bucket"),
         pytest.param(page("", 0, head=""), "another bucket (None)", id="no name"),
         pytest.param(xml(HEAD + LAST), "KeyCount None", id="no key count"),
-        pytest.param(page(entry("p/a"), 2), "holds 1 keys and says KeyCount 2", id="fewer keys than counted"),
+        pytest.param(page(entry("p/a"), 2), "holds 1 keys, but KeyCount is 2", id="fewer keys than counted"),
         pytest.param(page("", 0, ""), "IsTruncated None", id="no IsTruncated"),
         pytest.param(page("", 0, "<IsTruncated>no</IsTruncated>"), "IsTruncated no", id="odd IsTruncated"),
         pytest.param(page("", 0, "<IsTruncated>true</IsTruncated>"), "no NextContinuation", id="no token"),
@@ -236,10 +236,10 @@ def test_listing_without_a_prefix(s3_server: Factory, connect: Connect) -> None:
 
 
 FAULTS = [
-    pytest.param("200_empty", "an empty answer", id="middlebox answers with nothing"),
+    pytest.param("200_empty", "an empty response", id="middlebox answers with nothing"),
     pytest.param("200_html", "DTD", id="middlebox answers with a page"),
-    pytest.param("list_empty", "an empty answer", id="empty 200"),
-    pytest.param("list_truncated_xml", "no whole XML", id="truncated XML"),
+    pytest.param("list_empty", "an empty response", id="empty 200"),
+    pytest.param("list_truncated_xml", "not complete XML", id="truncated XML"),
     pytest.param("list_no_token", "no NextContinuationToken", id="IsTruncated without a token"),
     pytest.param("list_no_key_count", "KeyCount None", id="no KeyCount"),
     pytest.param("SlowDown", "503 SlowDown", id="throttled"),
@@ -290,7 +290,7 @@ def test_listing_that_repeats_a_token(s3_server: Factory, connect: Connect) -> N
     for number in range(1500):
         server.put("bucket", f"images/{number:04d}", b"x")
     server.rules.add(Rule("list_same_token", operation="ListObjectsV2"))
-    with pytest.raises(FatalError, match="token for the next page is one of a page before"):
+    with pytest.raises(FatalError, match="token for the next page is that of an earlier page"):
         listed(connect(server))
 
 
