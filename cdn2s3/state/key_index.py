@@ -186,8 +186,7 @@ class KeyIndex(_Entries):
         bucket, at, _ = self._find(key)
         if at < 0:
             return None
-        owner = self._owner(self._value_at(bucket, at))
-        return owner.number if owner.is_line else None
+        return self._line(self._value_at(bucket, at))
 
     def is_completed(self, url: bytes, key: bytes, reversible: bool) -> bool:
         """Return whether a record shows that url is completed under key."""
@@ -195,11 +194,15 @@ class KeyIndex(_Entries):
         return at >= 0 and self._is_completed(self._value_at(bucket, at), url, key, reversible)
 
     def _owner(self, value: int) -> Owner:
+        line = self._line(value)
+        return Owner(False, value >> 8) if line is None else Owner(True, line)
+
+    def _line(self, value: int) -> int | None:
         number = value >> 8
         if value & _IS_LINE:
-            return Owner(True, number)
+            return number
         line = self._line_of[number]
-        return Owner(True, line - _CLAIMED) if line >= _CLAIMED else Owner(False, number)
+        return line - _CLAIMED if line >= _CLAIMED else None
 
     def _is_completed(self, value: int, url: bytes, key: bytes, reversible: bool) -> bool:
         return bool(value & _REVERSED) if reversible else url + b"\t" + key in self._others

@@ -31,8 +31,8 @@ class _Row(NamedTuple):
     """An object as the page has it."""
 
     key: str | None
-    size: str | None
     etag: str | None
+    size: str | None
 
 
 class Page(NamedTuple):
@@ -132,15 +132,15 @@ class _NoDoctype(ET.TreeBuilder):
 
 # An object as AWS writes it, when its key is ASCII and needs no escaping, as it is with encoding-type=url.
 _PLAIN_OBJECT = (
-    rb"<Contents><Key>([!-%'-;=?-~]+)</Key>"
-    rb"(?:<LastModified>[0-9TZ:.-]*</LastModified>)?"
-    rb"<ETag>(?:&quot;|\")?([0-9A-Za-z-]*)(?:&quot;|\")?</ETag>"
-    rb"(?:<ChecksumAlgorithm>[0-9A-Z]*</ChecksumAlgorithm>)?(?:<ChecksumType>[A-Z_]*</ChecksumType>)?"
-    rb"<Size>([0-9]+)</Size>"
-    rb"(?:<StorageClass>[A-Z_]*</StorageClass>)?</Contents>"
+    r"<Contents><Key>([!-%'-;=?-~]+)</Key>"
+    r"(?:<LastModified>[0-9TZ:.-]*</LastModified>)?"
+    r"<ETag>(?:&quot;|\")?([0-9A-Za-z-]*)(?:&quot;|\")?</ETag>"
+    r"(?:<ChecksumAlgorithm>[0-9A-Z]*</ChecksumAlgorithm>)?(?:<ChecksumType>[A-Z_]*</ChecksumType>)?"
+    r"<Size>([0-9]+)</Size>"
+    r"(?:<StorageClass>[A-Z_]*</StorageClass>)?</Contents>"
 )
 _plain_objects = re.compile(_PLAIN_OBJECT).findall
-_without_plain_objects = re.compile(rb"(?:%b)+" % _PLAIN_OBJECT).subn
+_without_plain_objects = re.compile(f"(?:{_PLAIN_OBJECT})+").subn
 
 
 def parsed(body: bytes, bucket: str, prefix: str) -> Page:
@@ -186,22 +186,21 @@ def _tree_and_rows(body: bytes) -> tuple[ET.Element, list[_Row]]:
     A tree of all objects takes five times as long as finding plain ones. These are whole elements, so what is
     left of body is well-formed where body is, and shows whether they are the root's own.
     """
-    rest, runs = _without_plain_objects(b"<plain-objects/>", body)
-    if runs == 1:
-        root = _tree(rest)
-        space = root.tag[: -len(_ROOT)]
-        if root.find(space + "plain-objects") is not None and root.find(space + "Contents") is None:
-            rows = [
-                _Row(key.decode(), size.decode(), etag.decode()) for key, etag, size in _plain_objects(body)
-            ]
-            return root, rows
+    if body.isascii():
+        text = body.decode()
+        rest, runs = _without_plain_objects("<plain-objects/>", text)
+        if runs == 1:
+            root = _tree(rest.encode())
+            space = root.tag[: -len(_ROOT)]
+            if root.find(space + "plain-objects") is not None and root.find(space + "Contents") is None:
+                return root, list(map(_Row._make, _plain_objects(text)))
     return _tree(body), []
 
 
 def _rows(root: ET.Element, space: str) -> list[_Row]:
     key_tag, size_tag, etag_tag = space + "Key", space + "Size", space + "ETag"
     return [
-        _Row(item.findtext(key_tag), item.findtext(size_tag), item.findtext(etag_tag))
+        _Row(item.findtext(key_tag), item.findtext(etag_tag), item.findtext(size_tag))
         for item in root.iterfind(space + "Contents")
     ]
 
@@ -209,7 +208,7 @@ def _rows(root: ET.Element, space: str) -> list[_Row]:
 def _objects(rows: list[_Row], encoded: bool, prefix: str) -> list[Found]:
     """Return the objects of rows; encoded: the store knows encoding-type, as not all do."""
     objects = []
-    for key, size, etag in rows:
+    for key, etag, size in rows:
         if not key or size is None or not (size.isascii() and size.isdigit()):
             raise TransientError("server_error", f"an object without key or size ({key!r}, {size!r})")
         if encoded and ("%" in key or "+" in key):
