@@ -116,7 +116,7 @@ class ApiHandler(DemoHandler):
         try:
             start = int(base64.urlsafe_b64decode(cursor)) if cursor else 0
         except ValueError:
-            raise BadRequestError(f"cursor is none of ours: {cursor!r}") from None
+            raise BadRequestError(f"unknown cursor:  {cursor!r}") from None
         return page_from(start, size, total)
 
     def _send_page(self, style: str, page: Page) -> None:
@@ -178,8 +178,8 @@ def _number(query: dict[str, list[str]], name: str, default: int, least: int) ->
 def main(argv: list[str] | None = None) -> int:
     """Serve until told to stop."""
     parser = arguments("Serve the demo's lots as an API would; the port is printed.")
-    parser.add_argument("--cdn-url", required=True, help="where the images lie, without a slash at the end")
-    parser.add_argument("--token", default=TOKEN, help="the bearer token that is asked for (%(default)s)")
+    parser.add_argument("--cdn-url", required=True, help="base URL of the images, without a trailing slash")
+    parser.add_argument("--token", default=TOKEN, help="the bearer token to require (%(default)s)")
     options = parser.parse_args(argv)
     world = build_small_world() if options.small else build_world()
     server = ApiServer(world, options.cdn_url, options.port, token=options.token, log=options.log)

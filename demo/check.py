@@ -74,9 +74,12 @@ def collection_rows(plan: dict[str, Any], folder: Folder) -> list[Row]:
     return [
         compare("URLs of the API", [*plan["objects"], *permanent], urls, "urls.txt"),
         number(
-            "lots, behind a short page too", expected["items"], checkpoint.get("items"), "checkpoint.json"
+            "lots, including those after a short page",
+            expected["items"],
+            checkpoint.get("items"),
+            "checkpoint.json",
         ),
-        number("URLs given twice", expected["duplicates"], checkpoint.get("duplicates"), "checkpoint.json"),
+        number("duplicate URLs", expected["duplicates"], checkpoint.get("duplicates"), "checkpoint.json"),
         compare("URLs of other hosts", plan["foreign"], rejected, "rejected.txt"),
         number("API error 500", 1, _status_seen(log, plan["api"]["error"]), "collection.log"),
         number("throttled page 429", 1, _status_seen(log, plan["api"]["throttled"]), "collection.log"),
@@ -127,10 +130,10 @@ def migration_rows(plan: dict[str, Any], folder: Folder) -> list[Row]:
 def _object_rows(plan: dict[str, Any], completed: list[list[str]]) -> list[Row]:
     """Check that every object was stored under its key, with its bytes and its true type."""
     titles = {
-        "same_name": "one file name in many folders",
+        "same_name": "the same file name in many folders",
         "encoded": "spaces and Unicode, percent-encoded",
         "raw": "spaces and Unicode, raw",
-        "mislabelled": "WebP called image/jpeg",
+        "mislabelled": "WebP labeled image/jpeg",
         "over_10_mb": "image over 10 MB",
     }
     objects = {
@@ -158,7 +161,7 @@ def validation_rows(plan: dict[str, Any], folder: Folder) -> list[Row]:
     return [
         compare("gaps with a known cause", gaps, missing, "missing.txt"),
         compare("objects that differ", [], mismatched, "mismatched.txt"),
-        compare("objects nobody asked for", [], unexpected, "unexpected.txt"),
+        compare("unexpected objects", [], unexpected, "unexpected.txt"),
         compare(
             "verdict", [plan["expected"]["verdict"]], [str(verdict)], f"validation_report.json ({verdict})"
         ),
@@ -194,7 +197,7 @@ def main(argv: list[str] | None = None) -> int:
         for line in row.wrong[:5]:
             print(f"    {line}")
     for line in unplanned_retries(plan, folder):
-        print(f"Retried, though nothing was planted: {line}")
+        print(f"Retried, although nothing was planted:  {line}")
     return int(any(row.wrong for row in rows))
 
 

@@ -25,16 +25,23 @@ class UnexpectedEndError(Exception):
 
 def play(children: Children, folder: Path, s3_url: str) -> None:
     """Run part 1 in folder, new and empty but for `servers`. Raises UnexpectedEndError."""
-    title("Part 1 of 2: a small migration that ends well")
+    title("Part 1 of 2: a small migration that succeeds")
     world = build_small_world()
     stage = build(children, folder, world, BUCKET, s3_url)
-    print(f"{len(world.images)} images. One is cut short once, two get a 503 once: retries must get them.")
+    print(
+        f"{len(world.images)} images. One is cut short once, two get a 503 once: retries must download them."
+    )
     for command in ("python collect_urls.py", "python migrate.py"):
         _step(stage, command, 0, "all done, nothing wrong")
     _delete_some(stage, planted(world, stage.cdn_url, PREFIX, STRIP)["objects"])
-    _step(stage, "python validate.py", 1, "finished, and the bucket lacks what somebody deleted")
+    _step(
+        stage,
+        "python validate.py",
+        1,
+        "finished, but objects that somebody deleted are missing from the bucket",
+    )
     repair = _report(stage)["next"][0]
-    print("\nThe line that begins with `next:` is the repair. It is run as it is printed.")
+    print("\nThe line that begins with `next:` is the repair. The demo runs it exactly as printed.")
     _step(stage, repair, 0, "all done, nothing wrong")
     _step(stage, "python validate.py", 0, "all done, nothing wrong")
     verdict = _report(stage)["verdict"]

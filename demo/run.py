@@ -44,12 +44,12 @@ STEPS = (
     Step(
         "python collect_urls.py",
         1,
-        "More than 0.1 % of the URLs belong to other hosts, which this demo plants",
+        "More than 0.1% of the URLs belong to other hosts, which this demo plants",
     ),
     Step(
         "python migrate.py",
         1,
-        "Some files cannot be had: they are in failed_transfers.txt, each with its cause",
+        "Some files cannot be downloaded: failed_transfers.txt lists them with their causes",
     ),
     Step(
         "python validate.py", 1, "`complete_except_known` means that every gap has a known, permanent cause"
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"\ndemo: {error}")
         return 1
     except Stopped as stop:
-        print(f"\ndemo: stopped by {signal.Signals(stop.number).name}; nothing is left running")
+        print(f"\ndemo: stopped by {signal.Signals(stop.number).name}; no process is left running")
         return 128 + stop.number
 
 
@@ -98,7 +98,7 @@ def _demo(children: Children, out: Path) -> int:
 
 def _faults(children: Children, out: Path, s3_url: str) -> bool:
     """Run the three scripts and the comparison in a world with faults; tell whether all was as it must be."""
-    title("Part 2 of 2: two thousand images, and faults that stay")
+    title("Part 2 of 2: two thousand images, with permanent faults")
     world = build_world()
     stage = build(children, out, world, BUCKET, s3_url)
     plan = planted(world, stage.cdn_url, PREFIX, STRIP)
@@ -111,7 +111,7 @@ def _faults(children: Children, out: Path, s3_url: str) -> bool:
     command = ["python", "-m", "demo.check", shown(out)]
     print(f"$ {shlex.join(command)}\n")
     if children.run([sys.executable, *command[1:]], ROOT) != 0:
-        print(f"\ndemo: FAILED, the table says where. The files are in {shown(out)}/")
+        print(f"\ndemo: FAILED; the table shows where.  The files are in {shown(out)}/")
         return False
     return True
 
@@ -133,16 +133,16 @@ def _show_planted(plan: dict[str, Any]) -> None:
     title("What is planted")
     rows = [
         (expected["items"], "lots from the API, in pages of 50, one page shorter"),
-        (expected["duplicates"], "URLs that the API gives twice"),
+        (expected["duplicates"], "URLs that the API returns twice"),
         (expected["rejected"], "URLs of other hosts"),
         (1, "API error (500)"),
         (1, "throttled page (429 with Retry-After: 1)"),
         (expected["urls"], "URLs to migrate, in 40 auctions; among them"),
         *((len(fault["urls"]), fault["shown"]) for fault in plan["faults"].values()),
-        (len(names["same_name"]), "files of one name in as many folders"),
+        (len(names["same_name"]), "files with the same name in as many folders"),
         (len(names["encoded"]), "names with spaces and Unicode, percent-encoded"),
         (len(names["raw"]), "names with spaces and Unicode, raw"),
-        (len(names["mislabelled"]), "WebP files that the CDN calls image/jpeg"),
+        (len(names["mislabelled"]), "WebP files that the CDN labels image/jpeg"),
         (len(names["over_10_mb"]), "image over 10 MB"),
     ]
     for count, what in rows:
@@ -153,11 +153,11 @@ def _show_end(out: Path, seconds: float) -> None:
     """Print the verdict and which pages to open."""
     report = json.loads((out / "validation_report.json").read_text(encoding="utf-8"))
     title("Verdict")
-    print(f"{report['verdict']}: everything planted was found and named. The demo took {seconds:.0f} s.")
+    print(f"{report['verdict']}: everything planted was found and reported. The demo took {seconds:.0f} s.")
     print("\nOpen these two pages in a browser:")
     for name in ("migration_report.html", "validation_report.html"):
         print(f"  {(out / name).as_uri()}")
-    print("No browser on this machine? docs/reports.md tells you how to look at them.")
+    print("No browser on this machine? see docs/reports.md for how to view them.")
     print(f"All files: {shown(out)}/, and of part 1: {shown(out / 'small')}/")
 
 

@@ -17,9 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     """Serve until told to stop."""
     parser = argparse.ArgumentParser(description="Run moto as a local S3; the port is printed.")
     parser.add_argument("--port", type=int, default=0, help="0 (the default): any free one; it is printed")
-    parser.add_argument(
-        "--until-stdin-closes", action="store_true", help="end when whoever started this ends"
-    )
+    parser.add_argument("--until-stdin-closes", action="store_true", help="end when the parent process ends")
     options = parser.parse_args(argv)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # not a line per request
     server = ThreadedMotoServer("127.0.0.1", options.port, verbose=False)

@@ -96,10 +96,8 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--port", type=int, default=0, help="0 (the default): any free one; it is printed")
     parser.add_argument("--log", type=Path, help="append a line per request to this file")
-    parser.add_argument("--small", action="store_true", help="the small world, in which nothing stays wrong")
-    parser.add_argument(
-        "--until-stdin-closes", action="store_true", help="end when whoever started this ends"
-    )
+    parser.add_argument("--small", action="store_true", help="the small world, in which every fault recovers")
+    parser.add_argument("--until-stdin-closes", action="store_true", help="end when the parent process ends")
     return parser
 
 

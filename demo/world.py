@@ -54,9 +54,9 @@ FAULTS = (
     Fault("forbidden", "forbidden", None, 3, "403 Forbidden for single files"),
     Fault("html", "not_an_image", None, 2, "HTML page, 200, image/jpeg"),
     Fault("empty", "empty", None, 2, "empty body, 200"),
-    Fault("truncated", "truncated", 1, 3, "body that ends early (heals)"),
-    Fault("burst", "throttled", 1, 8, "burst of 503, Retry-After: 1 (heals)"),
-    Fault("drip", "timeout", 1, 1, "slow drip (heals)"),
+    Fault("truncated", "truncated", 1, 3, "body that ends early (recovers)"),
+    Fault("burst", "throttled", 1, 8, "burst of 503, Retry-After: 1 (recovers)"),
+    Fault("drip", "timeout", 1, 1, "slow drip (recovers)"),
 )
 
 # Names as an auction house's photographers give them. The API hands some out percent-encoded and some raw.

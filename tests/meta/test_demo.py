@@ -121,7 +121,7 @@ def test_check_of_what_was_planted_is_ok(found: Path, capsys: pytest.CaptureFixt
         pytest.param("missing.txt", r"\A.*?\n", "", "gaps with a known cause", id="gap not named"),
         pytest.param("missing.txt", "failed:empty", "not tried", "gaps with a known", id="gap unknown"),
         pytest.param("mismatched.txt", r"\A", "u\tk\t1\t2\ta\tb\n", "objects that differ", id="mismatch"),
-        pytest.param("unexpected.txt", r"\A", "k\t1\te\n", "objects nobody asked for", id="unexpected"),
+        pytest.param("unexpected.txt", r"\A", "k\t1\te\n", "unexpected objects", id="unexpected"),
         pytest.param("validation_report.json", "_except_known", "", "verdict", id="verdict"),
     ],
 )
@@ -163,7 +163,7 @@ def test_check_tells_unplanned_retries_without_judging(
     url = next(iter(plan["objects"]))
     edit(folder / "migration_report.json", '"timeout"', f'"connection": {{"examples": ["{url}"]}}, "timeout"')
     assert check.main([str(folder)]) == 0
-    assert f"Retried, though nothing was planted: {url} (connection)" in capsys.readouterr().out
+    assert f"Retried, although nothing was planted:  {url} (connection)" in capsys.readouterr().out
 
 
 def test_check_imports_neither_the_tool_nor_the_world() -> None:
