@@ -337,7 +337,7 @@ def test_demo_stopped_in_the_middle_leaves_nothing_running(tmp_path: Path) -> No
         assert driver.stdout
         output = driver.stdout.read()  # to its end: no child holds it open any more
         assert driver.wait(timeout=40) == 130
-    assert "stopped by SIGINT; nothing is left running" in output
+    assert "stopped by SIGINT; no process is left running" in output
     for port in re.findall(r"http://127\.0\.0\.1:(\d+)", output):
         assert not is_listening(int(port))
 

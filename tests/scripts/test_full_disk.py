@@ -76,7 +76,7 @@ def validate(world: World) -> Ran:
 def assert_stopped_in_order(ran: Ran) -> None:
     assert ran.code == 3, ran.said
     assert "No space left on device" in ran.err
-    assert "make room" in ran.err
+    assert "free disk space" in ran.err
     assert "Traceback" not in ran.err, ran.err
     assert "Logging error" not in ran.err, ran.err
 

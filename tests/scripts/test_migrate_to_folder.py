@@ -157,7 +157,7 @@ def test_state_belongs_to_its_folder(world: World, tmp_path: Path) -> None:
     other = world.job.run(LOCAL_ROOT=tmp_path / "other")
     assert other.code == 2 and "LOCAL_ROOT: was" in other.said
     bucket = world.job.run(DESTINATION="s3", DESTINATION_BUCKET="bucket")
-    assert bucket.code == 2 and "DESTINATION: was 'local', is 's3'" in bucket.said
+    assert bucket.code == 2 and "DESTINATION: was 'local', now 's3'" in bucket.said
     assert world.job.run(LOCAL_ROOT="images root", DESTINATION_BUCKET="unused").code == 0
 
 

@@ -309,7 +309,7 @@ def test_append_to_a_full_disk_is_refused_leaves_whole_lines_and_writes_nothing_
     """
     failed, full, closed = _run(script, path).splitlines()
     assert failed.startswith(f"12 cannot write {path}: ")
-    assert "make room" in failed
+    assert "free disk space" in failed
     assert full == closed == "960"
     assert path.read_bytes() == b"".join(b"%02d" % n + b"x" * 77 + b"\n" for n in range(12)) + b"resumed\n"
 

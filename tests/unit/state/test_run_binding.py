@@ -93,7 +93,7 @@ def test_another_destination_is_refused_with_old_and_new(tmp_path: Path, name: s
     settings = settings_in(tmp_path)
     bind(settings)
     store_something(tmp_path)
-    with pytest.raises(UsageError, match=r"(?s)was .*, is .*another STATE_DIR") as caught:
+    with pytest.raises(UsageError, match=r"(?s)was .*, now .*another STATE_DIR") as caught:
         bind(dataclasses.replace(settings, **{name: value}))  # type: ignore[arg-type]
     assert name.upper() in str(caught.value)
 
@@ -107,7 +107,7 @@ def test_run_json_without_a_kind_of_destination_is_of_a_bucket(tmp_path: Path) -
     (tmp_path / RUN).write_text(json.dumps(old))
     check(settings)
     check(dataclasses.replace(settings, local_root=tmp_path))  # not used with a bucket
-    with pytest.raises(UsageError, match="DESTINATION: was 's3', is 'local'"):
+    with pytest.raises(UsageError, match="DESTINATION: was 's3', now 'local'"):
         check(dataclasses.replace(settings, destination="local", local_root=tmp_path))
 
 
@@ -120,7 +120,7 @@ def test_state_of_a_folder_is_bound_to_it_however_it_is_spelled(
     store_something(tmp_path)
     check(dataclasses.replace(settings, local_root=tmp_path / "x" / ".." / "images"))
     check(dataclasses.replace(settings, destination_bucket="", aws_endpoint_url="https://s3.example"))
-    with pytest.raises(UsageError, match=r"LOCAL_ROOT: was '.*/images', is '.*/others'"):
+    with pytest.raises(UsageError, match=r"LOCAL_ROOT: was '.*/images', now '.*/others'"):
         check(dataclasses.replace(settings, local_root=tmp_path / "others"))
 
 

@@ -88,7 +88,7 @@ def test_answer_that_boto3_cannot_read_is_worth_another_attempt(make: Make, s3_s
         raise botocore.exceptions.BotoCoreError
 
     client._boto3.meta.events.register("after-call.s3.PutObject", broken)
-    with pytest.raises(TransientError, match="answer to put_object cannot be read") as caught:
+    with pytest.raises(TransientError, match="response to put_object cannot be read") as caught:
         client.call("put_object", Deadline(5), Key="k", Body=b"x")
     assert (caught.value.cause, caught.value.status) == ("server_error", 200)
 

@@ -262,7 +262,7 @@ def test_abort_that_fails_once_is_asked_for_again(
         with pytest.raises(TransientError):
             world.store()
         assert len(world.s3.store.uploads("bucket")) == left
-    assert "is left" in caplog.text
+    assert "remains" in caplog.text
 
 
 def _put(world: World, body: bytes) -> None:
