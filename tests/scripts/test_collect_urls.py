@@ -434,7 +434,7 @@ def test_checkpoint_with_nothing_in_it_binds_nothing(
     server.fault = None
     ended = collection.run()
     assert ended.returncode == 0
-    assert "INFO    the checkpoint checkpoint.json has nothing in it: begun anew" in ended.stderr
+    assert "INFO    the checkpoint checkpoint.json is empty: starting over" in ended.stderr
     assert collection.lines() == expected(server)
 
 
@@ -457,7 +457,7 @@ def test_checkpoint_with_nothing_in_it_binds_where_lines_came_after_it(
     (collection.folder / name).write_text("https://somebody.test/else.jpg\n")
     ended = collection.run(RESULTS_PER_PAGE="20")
     assert ended.returncode == 2
-    assert "belongs to other settings" in ended.stderr
+    assert "belongs to different settings" in ended.stderr
     assert (collection.folder / name).read_text() == "https://somebody.test/else.jpg\n"
 
 

@@ -66,8 +66,8 @@ def test_help_onto_a_full_disk_says_so(script: str, folder: Path) -> None:
         code, said = run(folder, str(ROOT / script), "--help", stdout=full.fileno())
     assert code == 3
     assert said == (
-        f"{script}: cannot write to the standard output: No space left on device. Its last lines are lost; "
-        "the logs and reports are not.\n"
+        f"{script}: cannot write to the standard output: No space left on device. Its last lines are lost, "
+        "but the logs and reports are complete.\n"
     )
 
 

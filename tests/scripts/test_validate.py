@@ -483,7 +483,7 @@ def test_validate_without_spot_check(migrated: Job) -> None:
     code, out, _ = migrated.validate("--spot-check 0 --json out.json --report out.html")
     assert code == 0
     assert len(migrated.source.log) == before
-    assert "spot check: none asked for" in out
+    assert "spot check: none requested" in out
     assert json.loads((migrated.folder / "out.json").read_text())["verdict"] == "complete"
     assert "complete" in (migrated.folder / "out.html").read_text()
     assert not list(migrated.folder.glob("validation_report.*"))

@@ -160,7 +160,7 @@ def test_body_sent_past_many_timeouts_arrives_as_it_is(
         pytest.param([600, 64_936], (1, 2), id="all that goes at once"),
         pytest.param([600, 64_937], (2, 2), id="one byte more"),
         pytest.param([600, 10, 20], (2, 2), id="a third piece"),
-        pytest.param([70_000, 10], (2, 2), id="a head beyond all measure"),
+        pytest.param([70_000, 10], (2, 2), id="an enormous head"),
     ],
 )
 def test_small_request_goes_in_as_few_calls_as_it_can(

@@ -406,7 +406,7 @@ def test_region_that_aws_does_not_have_is_refused(region: str, hint: str) -> Non
 
 def test_region_is_of_no_matter_to_a_folder(tmp_path: Path) -> None:
     content = f"DESTINATION=local\nLOCAL_ROOT={tmp_path}/images\nAWS_REGION=us-wset-2\n"
-    assert "not a region of AWS" not in _notes(tmp_path, MigrationSettings, content, {}).effective
+    assert "isn't an AWS region" not in _notes(tmp_path, MigrationSettings, content, {}).effective
 
 
 def test_region_that_aws_does_not_have_is_only_noted_for_another_store(tmp_path: Path) -> None:
