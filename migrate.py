@@ -249,10 +249,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="migrate.py",
         description="Move every URL of urls.txt from the CDN to the bucket. Run it again to resume.",
         epilog="example:\n  python migrate.py --env-file migration.env\n\n"
-        f"{EXIT_CODES_HELP}\ndocs/settings.md describes every setting",
+        f"{EXIT_CODES_HELP}\ndocs/settings.md describes every setting.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--env-file", type=Path, default=Path("migration.env"), metavar="PATH")
+    parser.add_argument(
+        "--env-file",
+        type=Path,
+        default=Path("migration.env"),
+        metavar="PATH",
+        help="settings (default: migration.env)",
+    )
     verbs = parser.add_mutually_exclusive_group()
     for command in commands().values():
         command.add_arguments(verbs)

@@ -360,10 +360,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         usage="%(prog)s [--env-file PATH] [--spot-check N] [--report PATH] [--json PATH]",
         description="Compare the bucket with urls.txt and completed.txt, and some images byte for byte.",
         epilog="example:\n  python validate.py --spot-check 500\n\n"
-        f"{EXIT_CODES_HELP}\ndocs/settings.md describes every setting (migration.env)",
+        f"{EXIT_CODES_HELP}\ndocs/settings.md describes every setting (migration.env).",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--env-file", type=Path, default=Path("migration.env"), metavar="PATH")
+    parser.add_argument(
+        "--env-file",
+        type=Path,
+        default=Path("migration.env"),
+        metavar="PATH",
+        help="settings (default: migration.env)",
+    )
     parser.add_argument(
         "--spot-check",
         type=not_negative,

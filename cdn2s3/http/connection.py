@@ -1,4 +1,4 @@
-"""One connection to one server, on which every wait ends: at the deadline, or when the run is stopped.
+"""A connection to one server, on which every wait ends: at the deadline, or when the run is stopped.
 
 requests' own `timeout` applies to each read of a socket, so a server that sends a byte now and then blocks a
 worker forever. Here each call on the socket waits SLICE seconds at most, then checks the clock and the

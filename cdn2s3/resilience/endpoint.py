@@ -1,8 +1,8 @@
-"""One endpoint of a run, the source or the bucket: how many attempts it gets at once, and when none.
+"""One endpoint of a run, the source or the destination: its concurrency limit and its circuit breaker.
 
-A ConcurrencyLimiter and a CircuitBreaker under one lock, and what waits for them. While the circuit is open all
-workers wait, one probe is made at growing intervals, and once it closes the URLs caught in the outage start
-afresh. Open for OUTAGE_LIMIT: the run stops.
+A ConcurrencyLimiter and a CircuitBreaker under one lock, and the waiting for them. While the circuit is open, all
+workers wait, and one probe is made at growing intervals. Once it closes, the URLs caught in the outage start
+over. A circuit that is open for OUTAGE_LIMIT stops the run.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.5  # seconds between two looks at the clock and the stop flag while waiting
 
-# True: the endpoint works; False: it does not; None: nothing to ask it is known, let a real attempt find out.
+# True: the endpoint works; False: it does not; None: there is nothing to probe with, so a real attempt must find out.
 Probe = Callable[[], Optional[bool]]
 
 AttemptError = Union[TransientError, PermanentError]
 
 
 class Permit(NamedTuple):
-    """Leave to make one attempt."""
+    """The permit to make one attempt."""
 
     number: int  # attempts are numbered in the order in which they begin
     is_probe: bool  # True: the circuit is half-open, and this attempt finds out whether the endpoint works
@@ -38,8 +38,8 @@ class LastFailure(NamedTuple):
     """The newest attempt that failed and may be the endpoint's fault."""
 
     cause: str  # a name in errors.CAUSES
-    message: str  # for a person
-    status: int | None  # of the HTTP answer; None where there was none
+    message: str  # for people
+    status: int | None  # of the HTTP response; None if there was none
 
 
 class EndpointState(NamedTuple):
@@ -58,8 +58,8 @@ class EndpointState(NamedTuple):
 class Endpoint:
     """Admit attempts at one endpoint; shared by all workers.
 
-    name is "source", or what the destination is (bucket, folder); workers is how many there are;
-    probe asks the endpoint for something it gave before, in the thread of a worker that waits.
+    name is "source", or the kind of destination (bucket, folder); workers is how many there are;
+    probe requests something that the endpoint has returned before, in the thread of a waiting worker.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Endpoint:
         self._stop = stop
         self._probe = probe
         self._clock = clock
-        self._changed = threading.Condition()  # guards all below
+        self._changed = threading.Condition()  # guards everything below
         self._limiter = ConcurrencyLimiter(workers)
         self._breaker = CircuitBreaker()
         self._newest_attempt = 0
@@ -141,7 +141,7 @@ class Endpoint:
         return Permit(self._newest_attempt, is_probe)
 
     def succeeded(self, permit: Permit) -> None:
-        """Report that the endpoint has answered the attempt (a 404 is an answer too)."""
+        """Report that the endpoint has responded to the attempt (a 404 is a response too)."""
         with self._changed:
             self._left(permit)
             self._newest_success = max(self._newest_success, permit.number)
@@ -155,7 +155,7 @@ class Endpoint:
     def failed(self, permit: Permit, error: AttemptError, advice: str = "") -> None:
         """Report an attempt that failed with error, in a way that may be the endpoint's fault.
 
-        A Retry-After holds everybody back, for LONGEST_WAIT at most; advice is what a person could do when the
+        A Retry-After holds all workers back, for LONGEST_WAIT at most; advice is what people could do when the
         circuit opens for it.
         """
         with self._changed:
@@ -176,7 +176,7 @@ class Endpoint:
             self._left(permit)
 
     def probe_now(self) -> None:
-        """Probe the endpoint while nobody is at work on it; when it does not answer, that is an outage.
+        """Probe the endpoint while no worker is using it; if it does not respond, that is an outage.
 
         For the last failures of a run: too few to open the circuit, and nothing comes after them that could
         show that the endpoint works. Raise what the probe raises.
@@ -217,7 +217,7 @@ class Endpoint:
         return self._last_failure.message if self._last_failure else ""
 
     def health(self) -> EndpointState:
-        """Return how the endpoint is now."""
+        """Return the state of the endpoint now."""
         with self._changed:
             now = self._clock()
             return EndpointState(
@@ -247,6 +247,6 @@ class Endpoint:
         return self._limiter.in_flight
 
     def notify(self) -> None:
-        """Let everybody who waits here look at the stop flag now."""
+        """Let all waiting workers check the stop flag now."""
         with self._changed:
             self._changed.notify_all()

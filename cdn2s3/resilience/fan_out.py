@@ -1,4 +1,4 @@
-"""Fan-out: do one thing for each of many items in a few threads, with a bounded number of them under way."""
+"""Fan-out: apply a function to many items in a few threads, with a bounded number in flight."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def fan_out(
     stop: threading.Event,
     on_wait: Callable[[], object] | None = None,
 ) -> Iterator[Iterator[Returned]]:
-    """Give what work returns for each of items, in the order in which it is done, from so many threads.
+    """Yield the result of work for each of items, in the order of completion, from so many threads.
 
     items are taken in the calling thread, twice as many as there are workers at most before a result is; on_wait is
     called in it too, every LOOK_EVERY seconds at least. What work raises is raised where its result would come.

@@ -1,4 +1,4 @@
-"""Limit a rate: API requests a second, bytes a second."""
+"""Rate limits: API requests per second, bytes per second."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import threading
 import time
 from typing import Callable
 
-_CATCH_UP = 0.1  # seconds; what waits and scheduling lose is made up for, but no more
+_CATCH_UP = 0.1  # seconds; delays by waits and scheduling are made up for, up to this
 _LOOK_EVERY = 0.5  # seconds between two looks at the stop flag
 
 
 class Bandwidth:
-    """Hold downloads to a rate by spacing their beginnings; shared by all workers.
+    """Limit the rate of downloads by spacing their starts; shared by all workers.
 
     A download is admitted when those before it have had their time: that of their real size where it is known,
     else of the usual one.
@@ -53,7 +53,7 @@ class Bandwidth:
             self._next = max(self._next, self._clock() - _CATCH_UP) + self._usual / self._rate
 
     def was(self, size: int) -> None:
-        """Tell the bytes of its body that came in an admitted download, whatever became of it."""
+        """Report the bytes of the body that an admitted download received, whatever its result."""
         if not self._rate:
             return
         with self._lock:
@@ -65,8 +65,8 @@ class Bandwidth:
 class TokenBucket:
     """Let callers through at a steady rate; share it between threads.
 
-    rate is tokens a second; none are saved up in a quiet time. `sleep` gets seconds and may return early
-    (a stop): the caller has its token all the same.
+    rate is tokens per second; unused ones are not saved up. `sleep` gets seconds and may return early
+    (a stop): the caller has its token anyway.
     """
 
     def __init__(

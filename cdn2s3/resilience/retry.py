@@ -1,6 +1,6 @@
-"""Retry: the one loop that makes attempts again, and the one rule for how long it waits between two.
+"""Retry: the one loop that repeats attempts, and the one rule for the wait between them.
 
-The wait is the longer of the backoff and of what the server's Retry-After asks for, up to a limit.
+The wait is the longer of the backoff and the server's Retry-After, up to a limit.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Callable, NamedTuple, TypeVar
 
 from cdn2s3.errors import Cancelled, TransientError
 
-LONGEST_WAIT = 60.0  # seconds; a server that asks for a day is asked again after a minute
+LONGEST_WAIT = 60.0  # seconds; a server that asks for a day is contacted again after a minute
 
 Returned = TypeVar("Returned")
 
 
 class RetryPolicy(NamedTuple):
-    """How often one operation is tried, and how long a server may hold it back."""
+    """How often an operation is tried, and how long a server may delay it."""
 
-    max_retries: int  # further attempts after the first
+    max_retries: int  # retries after the first attempt
     longest_retry_after: float = LONGEST_WAIT  # seconds for which a Retry-After is honored; 0: not here
 
     @property
@@ -53,7 +53,7 @@ def with_retries(
     on_failure: Callable[[FailedAttempt], object] = ignore,
     was_vain: Callable[[], bool] = lambda: False,
 ) -> Returned:
-    """Return what attempt returns, made again after a TransientError as policy allows; raise the last one.
+    """Return the result of attempt, retried after a TransientError as policy allows; raise the last one.
 
     sleep gets the seconds to the next attempt and may raise, which ends it all (a stop); on_failure is called
     after each failure, before the wait. was_vain is asked after each failure, too: where it says True, what
@@ -86,7 +86,7 @@ def unless_stopped(stop: threading.Event) -> Callable[[float], None]:
 def backoff(failures: int, draw: Callable[[], float] = random.random) -> float:
     """Return the seconds to wait after the failures-th failure in a row (from 1): 1, 2, 4 … up to 60.
 
-    The jitter takes up to half of it away, so that workers which failed together do not return together.
+    The jitter removes up to half of it, so that workers that failed together do not return together.
     """
     wait = min(LONGEST_WAIT, 2.0 ** min(failures - 1, 10))  # an outage counts thousands of failures
     return wait * (1 - draw() / 2)

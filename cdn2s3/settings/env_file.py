@@ -1,4 +1,4 @@
-"""Read an `.env` file: NAME=value lines, taken literally, and refuse every ambiguous line."""
+"""The reader of `.env` files: NAME=value lines, taken literally; every ambiguous line is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Build settings from an env file and the environment: every bad value is reported at once."""
+"""Loading of settings from an env file and the environment: every bad value is reported at once."""
 
 from __future__ import annotations
 

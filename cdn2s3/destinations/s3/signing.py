@@ -98,7 +98,7 @@ class Signer:
 
 
 def not_renewed(error: Exception) -> FatalError:
-    """Return what an error of the service that gives the credentials means; its text may hold secrets."""
+    """Return what an error of the credentials service means; its text may contain secrets."""
     return FatalError(
         f"the AWS credentials could not be renewed ({type(error).__name__}). Check the instance role "
         "or the profile, then run the same command again (a migration resumes)."
@@ -111,6 +111,6 @@ def quoted_key(key: str) -> str:
 
 
 def query_string(query: Mapping[str, str]) -> str:
-    """Return a query in the order and spelling that the signature asks for."""
+    """Return a query in the order and encoding that the signature requires."""
     pairs = sorted((quote(name, safe="-_.~"), quote(value, safe="-_.~")) for name, value in query.items())
     return "&".join(f"{name}={value}" for name, value in pairs)
