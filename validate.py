@@ -381,13 +381,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--report",
         type=Path,
         metavar="PATH",
-        help="path of the HTML report (default: STATE_DIR/validation_report.html)",
+        help="HTML report (default: STATE_DIR/validation_report.html)",
     )
     parser.add_argument(
         "--json",
         type=Path,
         metavar="PATH",
-        help="path of the JSON report (default: STATE_DIR/validation_report.json)",
+        help="JSON report (default: STATE_DIR/validation_report.json)",
     )
     return parser.parse_args(argv)
 

@@ -419,7 +419,7 @@ def test_signal_in_a_command_before_a_run_names_that_command(world: World, argum
     )
     ran = world.job.run(*arguments, before=interrupt)
     assert ran.code == 143, ran.said
-    assert f"stopped by SIGTERM. Run `python migrate.py {' '.join(arguments)}` again." in ran.err
+    assert f"stopped by SIGTERM. Run `python migrate.py {' '.join(arguments)}` again to resume." in ran.err
 
 
 def test_signal_before_a_run_names_the_run_as_it_was_given(world: World) -> None:
@@ -433,7 +433,7 @@ def test_signal_before_a_run_names_the_run_as_it_was_given(world: World) -> None
     ran = world.job.run(*given, before=interrupt)
     assert ran.code == 130, ran.said
     command = "python migrate.py --env-file 'it is another.env' --limit 5 --retry-failed timeout"
-    assert f"stopped by SIGINT before anything was moved. Run `{command}` again." in ran.err
+    assert f"stopped by SIGINT before anything was moved. Run `{command}` again to resume." in ran.err
 
 
 def test_signal_while_waiting_for_the_second_pass_ends_with_the_books_in_order(world: World) -> None:
@@ -523,7 +523,7 @@ def test_input_that_becomes_unreadable_on_the_way_stops_and_the_lines_add_up(
     )
     ran = world.job.run(before=patch, PROCESSES=processes, CONCURRENCY=2)
     assert ran.code == 3, ran.said
-    assert "cannot read urls.txt anymore:  Input/output error" in ran.err
+    assert "cannot read urls.txt anymore: Input/output error" in ran.err
     assert "Traceback" not in ran.err
     assert "worker died" not in ran.err
     figures = counts(world.job)
@@ -590,7 +590,7 @@ def test_cause_that_is_none_is_refused_with_those_there_are(
         migrate.parse(["--retry-failed", "timeuot"])
     assert ended.value.code == 2
     said = capsys.readouterr().err
-    assert "'timeuot' isn't a cause of failure; choose from  malformed, collision, " in said
+    assert "'timeuot' isn't a cause of failure; choose from malformed, collision, " in said
     assert "''" not in said
     assert [migrate.parse([*given]).retry_failed for given in ([], ["--retry-failed"])] == [None, ""]
     assert migrate.parse(["--retry-failed", "timeout"]).retry_failed == "timeout"

@@ -44,7 +44,7 @@ def test_plan_counts_every_line_and_writes_nothing(tmp_path: Path, source_server
         "lines": "13", "blank": "1", "duplicates": "1", "malformed": "1", "pending": "10", "done": "0",
     }  # fmt: skip
     assert "ftp://x/a.jpg: not an http or https URL" in ran.out
-    assert "200 KB  20 KB a file, mean of 10 of 10 HEADs, ±0%" in ran.out
+    assert "200 KB  20 KB per file, mean of 10 of 10 HEADs, ±0%" in ran.out
     assert ran.out.endswith("next: python migrate.py --check\n")
     assert names_in(tmp_path) == {"migration.env", "urls.txt"}
     assert {entry.method for entry in source.log} == {"HEAD"}
@@ -75,7 +75,7 @@ def test_plan_fits_80_columns(tmp_path: Path) -> None:
 def test_plan_without_a_cdn_assumes_and_says_so(tmp_path: Path) -> None:
     ran = planned(tmp_path, [f"{NOWHERE}{n}/a.jpg" for n in range(100)], NOWHERE)
     assert ran.code == 0, ran.said
-    assert "39 MB  390 KB a file, assumed: the CDN cannot be reached" in ran.out
+    assert "39 MB  390 KB per file, assumed: the CDN cannot be reached" in ran.out
 
 
 def test_plan_names_files_that_are_gone(tmp_path: Path, source_server: Sources) -> None:
