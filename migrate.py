@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as interrupted:
         early = "" if command_of(arguments) else " before anything was moved"
         again = rerun_hint.given("migrate.py", vars(arguments))
-        say_error("migrate.py", f"stopped by {signals.name}{early}. Run `{again}` again to resume.")
+        say_error("migrate.py", f"stopped by {signals.name}{early}. Run `{again}` again.")
         return interrupted.exit_code
 
 

@@ -419,7 +419,7 @@ def test_signal_in_a_command_before_a_run_names_that_command(world: World, argum
     )
     ran = world.job.run(*arguments, before=interrupt)
     assert ran.code == 143, ran.said
-    assert f"stopped by SIGTERM. Run `python migrate.py {' '.join(arguments)}` again to resume." in ran.err
+    assert f"stopped by SIGTERM. Run `python migrate.py {' '.join(arguments)}` again." in ran.err
 
 
 def test_signal_before_a_run_names_the_run_as_it_was_given(world: World) -> None:
@@ -433,7 +433,7 @@ def test_signal_before_a_run_names_the_run_as_it_was_given(world: World) -> None
     ran = world.job.run(*given, before=interrupt)
     assert ran.code == 130, ran.said
     command = "python migrate.py --env-file 'it is another.env' --limit 5 --retry-failed timeout"
-    assert f"stopped by SIGINT before anything was moved. Run `{command}` again to resume." in ran.err
+    assert f"stopped by SIGINT before anything was moved. Run `{command}` again." in ran.err
 
 
 def test_signal_while_waiting_for_the_second_pass_ends_with_the_books_in_order(world: World) -> None:
