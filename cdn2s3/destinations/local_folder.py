@@ -134,7 +134,9 @@ class LocalFolder:
         if size is None:
             raise TransientError("server_error", "the folder reported that the file exists, but it does not")
         if size != content.size:
-            raise PermanentError("conflict", f"the key holds {size} bytes, the CDN has {content.size}")
+            raise PermanentError(
+                "conflict", f"the existing object has {size} bytes, the CDN's file has {content.size}"
+            )
         theirs = self.md5(key, deadline)
         if theirs != content.md5.hex():
             raise PermanentError(

@@ -95,7 +95,7 @@ def test_content_of_another_size_is_a_conflict_and_stays(
     store: Store, store_it, body: bytes, other: bytes
 ) -> None:  # type: ignore[no-untyped-def]
     store.put("a.jpg", b"short")
-    with pytest.raises(PermanentError, match=f"holds 5 bytes, the CDN has {len(body)}") as caught:
+    with pytest.raises(PermanentError, match=f"has 5 bytes, the CDN's file has {len(body)}") as caught:
         store_it(store.open(), store.key("a.jpg"), body)
     assert caught.value.cause == "conflict"
     assert store.objects() == {"a.jpg": b"short"}

@@ -103,8 +103,16 @@ def test_check_of_what_was_planted_is_ok(found: Path, capsys: pytest.CaptureFixt
         pytest.param("urls.txt", r"\A(.*?\n)", r"\1\1", "URLs of the API", id="url twice"),
         pytest.param("rejected.txt", r"\A.*?\n", "", "URLs of other hosts", id="foreign url not named"),
         pytest.param("rejected.txt", r"\A", "http://x/\twhy\n", "URLs of other", id="good url rejected"),
-        pytest.param("checkpoint.json", '"duplicates": 10', '"duplicates": 9', "URLs given", id="duplicates"),
-        pytest.param("checkpoint.json", "1005", "430", "lots, behind a short", id="stopped at a short page"),
+        pytest.param(
+            "checkpoint.json", '"duplicates": 10', '"duplicates": 9', "duplicate URLs", id="duplicates"
+        ),
+        pytest.param(
+            "checkpoint.json",
+            "1005",
+            "430",
+            "lots, including those after a short",
+            id="stopped at a short page",
+        ),
         pytest.param("checkpoint.json", "true", "false", "collection complete", id="not complete"),
         pytest.param("collection.log", "HTTP 500, attempt", "500 URLs", "API error 500", id="error not told"),
         pytest.param("collection.log", "429", "200", "throttled page 429", id="throttled page not told"),
@@ -114,7 +122,7 @@ def test_check_of_what_was_planted_is_ok(found: Path, capsys: pytest.CaptureFixt
         pytest.param("completed.txt", r"\timages/3483/", r"\timages/", "images stored", id="wrong key"),
         pytest.param("completed.txt", r"\t\d+\te\t", "\t7\te\t", "images stored", id="wrong size"),
         pytest.param("completed.txt", r"\te\t\w{4}", r"\te\t0000", "images stored", id="wrong bytes"),
-        pytest.param("completed.txt", r"jpg\t.{,99}/webp", "image/jpeg", "WebP called", id="label believed"),
+        pytest.param("completed.txt", r"jpg\t.{,99}/webp", "image/jpeg", "WebP labeled", id="label believed"),
         pytest.param("failed_transfers.txt", "not_found", "forbidden", "404 Not Found", id="wrong cause"),
         pytest.param("failed_transfers.txt", "empty", "connection", "failures of", id="unplanned cause"),
         pytest.param("migration_report.json", "truncated", "timeout ", "body that", id="retry not told"),

@@ -162,7 +162,7 @@ class Objects:
             )
         if found.size != content.size:
             raise PermanentError(
-                "conflict", f"the existing object has {found.size} bytes, the CDN's has {content.size}"
+                "conflict", f"the existing object has {found.size} bytes, the CDN's file has {content.size}"
             )
         etag_tells = etag_is_md5 and not found.encrypted_by_kms and _MD5_LIKE.fullmatch(found.etag)
         theirs = found.etag if etag_tells else self.md5(key, deadline)
