@@ -130,7 +130,9 @@ def advice(counts: Counts, state_dir: Path) -> str:
     """Return what to do if no command repairs anything."""
     found = verdict(counts)
     if found == COMPLETE:
-        return "keep urls.txt, completed.txt and the reports elsewhere; then docs/runbook.md, After"
+        return (
+            "copy urls.txt, completed.txt and the reports to another machine; then see docs/runbook.md, After"
+        )
     if found == INCOMPLETE:
         return ""
     causes = {name for part in (counts.failed, counts.unproven) for name, number in part.items() if number}
