@@ -22,8 +22,8 @@ HEAD_TIMEOUT = 15.0  # seconds for the one request; no response only means DEFAU
 EARTH_RADIUS = 6371.0  # km
 
 CAVEAT = (
-    "Run this on the instance that will do the migration, because CloudFront responds from the edge location nearest to "
-    "it. Anywhere else, ignore this advice. If you already have a bucket, use its region."
+    "Run this on the instance that will do the migration, because CloudFront responds from the edge location nearest "
+    "to it. Anywhere else, ignore this advice. If you already have a bucket, use its region."
 )
 
 EDGES = """
