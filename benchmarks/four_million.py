@@ -59,7 +59,7 @@ def _completed(base: str, number: int) -> str:
 
 def write_failed(path: Path, base: str, numbers: range) -> None:
     """Write records of the URLs with those numbers as failed."""
-    tail = "timeout\t4\tno whole answer within the time limit\t2026-11-20T09:00:00Z\n"
+    tail = "timeout\t4\tno complete response within the time limit\t2026-11-20T09:00:00Z\n"
     _write(path, (f"{base}{path_of(number)}\t{tail}" for number in numbers))
 
 
