@@ -35,6 +35,7 @@ from cdn2s3.collection.url_list import UrlList, first_url
 from cdn2s3.console import logging_setup, progress, rerun_hint, stdio
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, FatalError, UsageError
+from cdn2s3.file_names import COLLECTION_ENV, COLLECTION_LOG
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import load
 from cdn2s3.state.files import held_lock
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signals = Signals()
     try:
         settings, notes = load(CollectionSettings, arguments.env_file)
-        logging_setup.set_up(Path("collection.log"), settings.log_level)
+        logging_setup.set_up(Path(COLLECTION_LOG), settings.log_level)
         logging_setup.begin(*notes)
         if arguments.region_only:
             return print_region(settings)
@@ -167,7 +168,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--env-file",
         type=Path,
-        default=Path("collection.env"),
+        default=Path(COLLECTION_ENV),
         metavar="PATH",
         help="settings (default: collection.env)",
     )

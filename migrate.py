@@ -29,6 +29,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Callable
 
+from cdn2s3 import file_names
 from cdn2s3.bootstrap import allow_open_files
 from cdn2s3.commands.arguments import positive
 from cdn2s3.console import rerun_hint, stdio
@@ -43,6 +44,7 @@ from cdn2s3.executors.base import TICK, Executor
 from cdn2s3.executors.process_pool import ProcessPool
 from cdn2s3.executors.threads import ThreadExecutor
 from cdn2s3.executors.worker_process import process_count, run_share
+from cdn2s3.file_names import FAILED_FILE, MIGRATION_ENV, MIGRATION_LOG
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
 from cdn2s3.planning.run_plan import choose, kept_input, prepare_run
@@ -51,7 +53,7 @@ from cdn2s3.reports.accounting import RunAccounting
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
 from cdn2s3.state import files, run_binding
-from cdn2s3.state.ledger import FAILED, Ledger
+from cdn2s3.state.ledger import Ledger
 from cdn2s3.text import duration
 from cdn2s3.transfer.wiring import equip
 
@@ -71,13 +73,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             set_up_logs(Path(os.devnull), settings.log_level)  # a plan writes nothing
         else:
             run_binding.make_state_dir(settings.state_dir)
-            set_up_logs(settings.state_dir / "migration.log", settings.log_level)
+            set_up_logs(settings.state_dir / MIGRATION_LOG, settings.log_level)
         begin_log(*notes)
         command = command_of(arguments)
         if command:
             return int(command.run(settings, arguments, signals))
         allow_open_files(settings.concurrency)
-        with files.held_lock(settings.state_dir / run_binding.LOCK, "migrate.py") as lock:
+        with files.held_lock(settings.state_dir / file_names.MIGRATION_LOCK, "migrate.py") as lock:
             return migrate(settings, arguments, signals, lock)
     except FatalError as error:
         say_error("migrate.py", str(error))
@@ -189,7 +191,7 @@ class Run:
             return None
         return FatalError(
             f"{100 * rate:.0f}% of the last 1,000 URLs failed, more than MAX_ERROR_RATE. "
-            f"See {FAILED} for the causes; then run it again: it resumes."
+            f"See {FAILED_FILE} for the causes; then run it again: it resumes."
         )
 
     def _note(self, executor: Executor, stopping: bool) -> str:
@@ -255,7 +257,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--env-file",
         type=Path,
-        default=Path("migration.env"),
+        default=Path(MIGRATION_ENV),
         metavar="PATH",
         help="settings (default: migration.env)",
     )

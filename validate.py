@@ -25,6 +25,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from cdn2s3 import file_names
 from cdn2s3.atomic_file import replacing
 from cdn2s3.commands.arguments import not_negative
 from cdn2s3.console import rerun_hint, stdio
@@ -54,7 +55,6 @@ from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
 from cdn2s3.state import run_binding
 from cdn2s3.state.files import held_lock, lock_holder
-from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.state.lines import encode
 from cdn2s3.validation import findings as findings_module
 from cdn2s3.validation import spot_check
@@ -74,7 +74,6 @@ from cdn2s3.validation.summary import summary
 
 log = logging.getLogger("validate")
 
-LOCK = "validation.lock"
 WORKERS = 16  # for HEAD and the spot check: a validation is not a load test
 MOST_LOOKS = 1000  # keys that are looked up one by one before they count as missing
 UNANSWERED_LIMIT = 2 * WORKERS  # spot checks in a row without a response: the CDN or the bucket is down
@@ -88,9 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings, notes = load(MigrationSettings, arguments.env_file)
         run_binding.make_state_dir(settings.state_dir)
-        set_up_logs(settings.state_dir / "validation.log", settings.log_level)
+        set_up_logs(settings.state_dir / file_names.VALIDATION_LOG, settings.log_level)
         begin_log(*notes)
-        with held_lock(settings.state_dir / LOCK, "validate.py"):
+        with held_lock(settings.state_dir / file_names.VALIDATION_LOCK, "validate.py"):
             return validate(settings, arguments)
     except FatalError as error:
         say_error("validate.py", str(error))
@@ -153,7 +152,7 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
 
 def refuse_to_start(settings: MigrationSettings) -> None:
     """Raise FatalError while another run writes what is validated, UsageError for another destination's state."""
-    holder = lock_holder(settings.state_dir / run_binding.LOCK)
+    holder = lock_holder(settings.state_dir / file_names.MIGRATION_LOCK)
     if holder is not None:
         raise FatalError(
             f"migrate.py is running (process id {holder}): what it is still moving would be called missing. "
@@ -161,7 +160,7 @@ def refuse_to_start(settings: MigrationSettings) -> None:
         )
     run_binding.refuse_while_collecting(settings.source_urls_file)
     run_binding.check(settings)
-    if not run_binding.is_bound(settings) and not (settings.state_dir / COMPLETED).exists():
+    if not run_binding.is_bound(settings) and not (settings.state_dir / file_names.COMPLETED_FILE).exists():
         log.warning(
             "there is no state of a migration in %s: every URL counts as not tried",
             settings.state_dir.resolve(),
@@ -191,13 +190,13 @@ class Validation:
             self.findings.endpoint = self.destination.endpoint
             self.unexpected_file, self.mismatched_file, missing_file = (
                 stack.enter_context(replacing(self.state / name))
-                for name in ("unexpected.txt", "mismatched.txt", "missing.txt")
+                for name in (file_names.UNEXPECTED_FILE, file_names.MISMATCHED_FILE, file_names.MISSING_FILE)
             )
             self._list()
             self._look_again()
             self._check_spots(adapter)
             self._write_missing(missing_file)
-            if self._stamps() != before or lock_holder(self.state / run_binding.LOCK) is not None:
+            if self._stamps() != before or lock_holder(self.state / file_names.MIGRATION_LOCK) is not None:
                 raise FatalError(
                     "the state files or the list of URLs were changed during the validation. Wait until "
                     "nothing changes them, then run `python validate.py` again."
@@ -207,7 +206,11 @@ class Validation:
     def _stamps(self) -> list[tuple[int, int]]:
         """Return size and time of the files that this validation rests upon."""
         stamps = []
-        for path in (self.settings.source_urls_file, self.state / COMPLETED, self.state / FAILED):
+        for path in (
+            self.settings.source_urls_file,
+            self.state / file_names.COMPLETED_FILE,
+            self.state / file_names.FAILED_FILE,
+        ):
             known = path.stat() if path.is_file() else None
             stamps.append((known.st_size, known.st_mtime_ns) if known else (0, 0))
         return stamps
@@ -215,7 +218,9 @@ class Validation:
     def _expected(self) -> Expected:
         """Read what is expected; raise UsageError when that is not possible."""
         urls, recorded = self.settings.source_urls_file, RecordedObjects()
-        completed = survey.completed_before(self.state / COMPLETED, self.keys, observer=recorded)
+        completed = survey.completed_before(
+            self.state / file_names.COMPLETED_FILE, self.keys, observer=recorded
+        )
         work = survey.survey(urls, self.keys, completed, _said_by_migrate, _said_by_migrate)
         if work.collisions and self.settings.on_collision == "refuse":
             raise UsageError(
@@ -224,7 +229,7 @@ class Validation:
             )
         expected = Expected(self.keys, work, completed, recorded)
         if not run_binding.is_taken_over(self.settings):
-            expected.read_failed(self.state / FAILED)
+            expected.read_failed(self.state / file_names.FAILED_FILE)
         if expected.unreadable:
             log.warning(
                 "%s lines of the ledger in %s are not records", f"{expected.unreadable:,}", self.state
@@ -366,7 +371,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--env-file",
         type=Path,
-        default=Path("migration.env"),
+        default=Path(file_names.MIGRATION_ENV),
         metavar="PATH",
         help="settings (default: migration.env)",
     )

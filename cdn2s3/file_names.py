@@ -8,16 +8,44 @@ from pathlib import Path
 
 from cdn2s3.errors import UsageError
 
-FAILED = "failed_transfers.txt"  # written, but also a possible input: SOURCE_URLS_FILE may name it
-WRITTEN = frozenset({
-    "completed.txt", "collisions.txt", "missing.txt", "mismatched.txt", "unexpected.txt", "run.json",
-    "failed_transfers.txt.input",
-    "migration.lock", "migration.log", "migration_report.json", "migration_report.html",
-    "validation.lock", "validation.log", "validation_report.json", "validation_report.html",
-})  # fmt: skip
-LISTS = frozenset({"missing.txt", "mismatched.txt"})  # of these, what a run may use as its list of URLs
-COLLECTED = frozenset({"urls.txt", "urls.txt.lock", "rejected.txt", "checkpoint.json", "collection.log"})
-READ = frozenset({"collection.env", "migration.env", "prices.json"})
+# What a run of migrate.py keeps in STATE_DIR.
+COMPLETED_FILE = "completed.txt"
+FAILED_FILE = "failed_transfers.txt"  # written, but also a possible input: SOURCE_URLS_FILE may name it
+FAILED_INPUT_FILE = "failed_transfers.txt.input"  # a copy, while a run takes FAILED_FILE as its list
+COLLISIONS_FILE = "collisions.txt"
+RUN_FILE = "run.json"
+MIGRATION_LOCK = "migration.lock"
+MIGRATION_LOG = "migration.log"
+MIGRATION_JSON = "migration_report.json"
+MIGRATION_PAGE = "migration_report.html"
+# What validate.py keeps there.
+MISSING_FILE = "missing.txt"
+MISMATCHED_FILE = "mismatched.txt"
+UNEXPECTED_FILE = "unexpected.txt"
+VALIDATION_LOCK = "validation.lock"
+VALIDATION_LOG = "validation.log"
+VALIDATION_JSON = "validation_report.json"
+VALIDATION_PAGE = "validation_report.html"
+# What collect_urls.py keeps: beside OUTPUT_FILE, and its log in the current folder.
+URLS_FILE = "urls.txt"
+LOCK_SUFFIX = ".lock"  # after the name of OUTPUT_FILE
+REJECTED_FILE = "rejected.txt"
+CHECKPOINT_FILE = "checkpoint.json"
+COLLECTION_LOG = "collection.log"
+# What the user writes.
+COLLECTION_ENV = "collection.env"
+MIGRATION_ENV = "migration.env"
+PRICES_FILE = "prices.json"
+
+# Of what is written, what a run may use as its list of URLs.
+LISTS = frozenset({MISSING_FILE, MISMATCHED_FILE})
+WRITTEN = LISTS | {
+    COMPLETED_FILE, COLLISIONS_FILE, UNEXPECTED_FILE, RUN_FILE, FAILED_INPUT_FILE,
+    MIGRATION_LOCK, MIGRATION_LOG, MIGRATION_JSON, MIGRATION_PAGE,
+    VALIDATION_LOCK, VALIDATION_LOG, VALIDATION_JSON, VALIDATION_PAGE,
+}  # fmt: skip
+COLLECTED = frozenset({URLS_FILE, URLS_FILE + LOCK_SUFFIX, REJECTED_FILE, CHECKPOINT_FILE, COLLECTION_LOG})
+READ = frozenset({COLLECTION_ENV, MIGRATION_ENV, PRICES_FILE})
 
 
 def is_kept(path: Path, names: Iterable[str], paths: Iterable[Path] = ()) -> bool:
@@ -39,7 +67,7 @@ def refuse_reports(given: Mapping[str, Path], defaults: Mapping[str, str], input
     """
     inputs = list(inputs)
     for option, path in given.items():
-        names = (WRITTEN | COLLECTED | READ | {FAILED}) - {defaults[option]}
+        names = (WRITTEN | COLLECTED | READ | {FAILED_FILE}) - {defaults[option]}
         if is_kept(path, names, inputs):
             raise UsageError(
                 f"{option} {path}: the scripts use that file for something else, and the report would replace "

@@ -12,7 +12,7 @@ from cdn2s3.collection.base import Position
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.collection.url_list import does_not_fit, rejected_file
 from cdn2s3.errors import FatalError, UsageError
-from cdn2s3.file_names import FAILED, READ, WRITTEN, is_kept
+from cdn2s3.file_names import COLLECTION_LOG, FAILED_FILE, LOCK_SUFFIX, READ, WRITTEN, is_kept
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.state.files import size_of
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 def lock_file(output: Path) -> Path:
     """Return the lock that a collection into OUTPUT_FILE holds."""
-    return output.with_name(output.name + ".lock")
+    return output.with_name(output.name + LOCK_SUFFIX)
 
 
 def check_places(settings: CollectionSettings, env_file: Path) -> None:
@@ -34,7 +34,7 @@ def check_places(settings: CollectionSettings, env_file: Path) -> None:
             raise UsageError(
                 f"{name}={path}: there is no folder {path.parent}. Create it, or correct the path."
             )
-        if is_kept(path, WRITTEN | READ | {FAILED, "collection.log"}, [env_file]):
+        if is_kept(path, WRITTEN | READ | {FAILED_FILE, COLLECTION_LOG}, [env_file]):
             raise UsageError(
                 f"{name}={path}: the scripts use that file for something else. Choose another name."
             )

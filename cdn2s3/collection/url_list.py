@@ -20,6 +20,7 @@ from cdn2s3.collection import checkpoint
 from cdn2s3.collection.base import Batch, Position
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.errors import FatalError, UsageError
+from cdn2s3.file_names import REJECTED_FILE
 from cdn2s3.keys import InvalidUrl, KeyMaker, Naming
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.state.files import AppendFile, cannot_read, cut_back
@@ -36,7 +37,7 @@ _USER_PART = re.compile(r"(^|//)[^/?#]*@")
 
 def rejected_file(output: Path) -> Path:
     """Return where the rejected URLs go: rejected.txt beside OUTPUT_FILE."""
-    return output.with_name("rejected.txt")
+    return output.with_name(REJECTED_FILE)
 
 
 def does_not_fit(path: Path, why: str) -> FatalError:

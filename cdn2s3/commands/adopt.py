@@ -14,12 +14,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from cdn2s3 import file_names
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.console.signals import Signals
 from cdn2s3.destinations.base import Found
 from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import EXIT_DONE, FatalError
+from cdn2s3.file_names import COMPLETED_FILE, FAILED_FILE
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.planning.run_plan import Choice, admitted_plan
 from cdn2s3.planning.survey import LineStatus, UrlSurvey
@@ -27,7 +29,7 @@ from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, run_binding
 from cdn2s3.state.files import AppendFile, held_lock, synced_every_second
 from cdn2s3.state.key_index import Fingerprints, KeyIndex
-from cdn2s3.state.ledger import COMPLETED, FAILED, Completed, decode_line, timestamp
+from cdn2s3.state.ledger import Completed, decode_line, timestamp
 from cdn2s3.state.lines import encode
 from cdn2s3.text import pluralize
 
@@ -54,9 +56,9 @@ def adopt(
     then. For the holder of the state's lock. Rows are appended as the listing comes: stopped, it is begun again and
     goes on with what is left. Raise FatalError when the listing fails or a row cannot be written.
     """
-    failed = settings.state_dir / FAILED
+    failed = settings.state_dir / FAILED_FILE
     settled = Fingerprints()  # URLs with a record of failure that are completed now
-    completed = AppendFile(settings.state_dir / COMPLETED)
+    completed = AppendFile(settings.state_dir / COMPLETED_FILE)
     with synced_every_second(completed):
         adopted = _Adopter(work, index, completed, failed, settled).take(_with_advice(pages))
     if settled:
@@ -148,7 +150,7 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
     """Record what is already in the bucket as completed, under the lock; return the exit code."""
-    with held_lock(settings.state_dir / run_binding.LOCK, "migrate.py"):
+    with held_lock(settings.state_dir / file_names.MIGRATION_LOCK, "migrate.py"):
         return _adopted(settings)
 
 

@@ -16,13 +16,14 @@ from cdn2s3.destinations.s3.client import S3Client, S3Response
 from cdn2s3.destinations.s3.iam import Identity, Policy, identity
 from cdn2s3.destinations.s3.objects import Objects
 from cdn2s3.errors import FatalError, MigrationError, TransientError, UsageError
+from cdn2s3.file_names import COMPLETED_FILE
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import InvalidUrl
 from cdn2s3.planning import cost_estimate
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state.files import cannot_read
-from cdn2s3.state.ledger import COMPLETED, decode_line
+from cdn2s3.state.ledger import decode_line
 from cdn2s3.state.lines import input_lines, whole_lines
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
@@ -121,7 +122,7 @@ class CheckContext:
     @cached_property
     def pending(self) -> int:
         """The approximate number of URLs to move, without checking for blank and repeated lines."""
-        done = sum(1 for _ in whole_lines(self.settings.state_dir / COMPLETED))
+        done = sum(1 for _ in whole_lines(self.settings.state_dir / COMPLETED_FILE))
         return max(0, self.lines - done)
 
     @cached_property

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
+from cdn2s3 import file_names
 from cdn2s3.cdn.client import Head, heads
 from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.console.signals import Signals
@@ -128,7 +129,7 @@ def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> l
         row(
             "prices",
             f"of {table.date}",
-            f"{table.source}; to use your own: {cost_estimate.PRICES_FILE} in this folder",
+            f"{table.source}; to use your own: {file_names.PRICES_FILE} in this folder",
         ),
     ]
 
@@ -164,7 +165,7 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
     """Print what a run would do, how long it would take and what it would cost; return the exit code."""
     choice = choose(settings, arguments.redo, arguments.retry_failed, arguments.limit)
-    table = cost_estimate.prices(Path(cost_estimate.PRICES_FILE), settings.storage_class)
+    table = cost_estimate.prices(Path(file_names.PRICES_FILE), settings.storage_class)
     run_binding.check(settings)
     plan, _ = plan_run(settings, key_maker(settings), choice)
     print("\n".join(counts_text(settings, plan) + keys_text(settings, plan.work)))

@@ -7,10 +7,12 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-_USUAL = {"collect_urls.py": "collection.env", "migrate.py": "migration.env", "validate.py": "migration.env"}
+from cdn2s3.file_names import COLLECTION_ENV, MIGRATION_ENV
+
+_USUAL = {"collect_urls.py": COLLECTION_ENV, "migrate.py": MIGRATION_ENV, "validate.py": MIGRATION_ENV}
 _COMMAND = re.compile(r"\bpython (collect_urls\.py|migrate\.py|validate\.py)(?! --env-file)")
 
-_env_files = [Path("migration.env")]  # the last one is that of this process
+_env_files = [Path(MIGRATION_ENV)]  # the last one is that of this process
 _named: dict[str, str] = {}  # script -> the settings file of this process, if it isn't the default one
 
 

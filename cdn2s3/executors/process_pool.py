@@ -21,10 +21,11 @@ from cdn2s3.console.signals import STOPPING
 from cdn2s3.errors import FatalError
 from cdn2s3.executors.base import InFlight, TaskQueue, together
 from cdn2s3.executors.worker_process import InheritedFd, Report, in_child
+from cdn2s3.file_names import COMPLETED_FILE, FAILED_FILE
 from cdn2s3.records import Stored, Task
 from cdn2s3.state import ledger
 from cdn2s3.state.files import size_of
-from cdn2s3.state.ledger import COMPLETED, FAILED, completed
+from cdn2s3.state.ledger import completed
 from cdn2s3.state.lines import whole_lines
 from cdn2s3.transfer.outcome import Done, Result
 
@@ -71,7 +72,7 @@ class ProcessPool:
 
     def run(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
         """Move tasks; yield what is done every tick. Raise FatalError after all processes have ended."""
-        begin = {name: size_of(self._state_dir / name) for name in (COMPLETED, FAILED)}
+        begin = {name: size_of(self._state_dir / name) for name in (COMPLETED_FILE, FAILED_FILE)}
         queue = TaskQueue(tasks)
         if not self._handles:
             self.start()
@@ -179,11 +180,11 @@ class ProcessPool:
         The records do not say whether an object was already there: these count as stored anew.
         """
         found: dict[str, Done] = {}
-        for record in ledger.records(self._state_dir / FAILED, begin[FAILED]):
+        for record in ledger.records(self._state_dir / FAILED_FILE, begin[FAILED_FILE]):
             if record.url in at:
                 result = Result(record.url, "", cause=record.cause, message=record.message)
                 found[record.url] = Done(at[record.url], result._replace(attempts=int(record.attempts)))
-        for line in whole_lines(self._state_dir / COMPLETED, begin[COMPLETED]):
+        for line in whole_lines(self._state_dir / COMPLETED_FILE, begin[COMPLETED_FILE]):
             row = completed(line)
             if row is not None and row.url in at:
                 stored = Stored(row.etag, int(row.size), row.md5, already_there=False)

@@ -18,8 +18,6 @@ from cdn2s3.state.lines import encode
 from cdn2s3.state.run_binding import is_bound
 from cdn2s3.text import redact
 
-COLLISIONS = "collisions.txt"
-
 
 class Collision(NamedTuple):
     """Two URLs that would become one object."""

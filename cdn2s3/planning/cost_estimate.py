@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdn2s3.errors import UsageError
+from cdn2s3.file_names import MIGRATION_JSON
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state.files import cannot_read
 
@@ -20,7 +21,6 @@ ASSUMED_BYTES = 390_000  # of an image, if the CDN does not respond
 ASSUMED_MBPS = 1250.0  # megabits per second: half of what a c5.2xlarge sustains (2.5 Gbit/s)
 ASSUMED_SECONDS = 0.25  # per transfer of a worker when nothing limits it: CDN, S3 and the network between
 PREFIX_PUTS = 3500  # PUT/s that S3 accepts under one prefix before it answers 503 SlowDown and splits it
-PRICES_FILE = "prices.json"
 
 _GB = 1e9  # AWS bills storage by 2^30 bytes; the 7% are within what is estimated here
 _RATE_MEANS_SOMETHING = (100, 1.0)  # fewest files and seconds of a run whose rate counts
@@ -170,7 +170,7 @@ def assumed_rate(settings: MigrationSettings, mean: float) -> Rate:
 
 def rate(settings: MigrationSettings, mean: float) -> Rate:
     """Return the last run's measured rate, or else the assumed one."""
-    return measured_rate(settings.state_dir / "migration_report.json") or assumed_rate(settings, mean)
+    return measured_rate(settings.state_dir / MIGRATION_JSON) or assumed_rate(settings, mean)
 
 
 def estimate(files: int, mean: float, files_per_second: float, table: Prices) -> Estimate:

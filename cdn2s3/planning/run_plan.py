@@ -13,15 +13,16 @@ from typing import NamedTuple
 
 from cdn2s3.atomic_file import replacing
 from cdn2s3.errors import UsageError
+from cdn2s3.file_names import COLLISIONS_FILE, COMPLETED_FILE, FAILED_FILE, FAILED_INPUT_FILE
 from cdn2s3.keys import InvalidUrl, KeyMaker
-from cdn2s3.planning.collisions import COLLISIONS, Collision, collisions_file, collisions_text, warn_of_naming
+from cdn2s3.planning.collisions import Collision, collisions_file, collisions_text, warn_of_naming
 from cdn2s3.planning.survey import LineStatus, OnCollision, UrlSurvey, completed_before, survey
 from cdn2s3.records import Task
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import ledger, run_binding
 from cdn2s3.state.files import AppendFile, cannot_read
 from cdn2s3.state.key_index import Fingerprints, KeyIndex
-from cdn2s3.state.ledger import COMPLETED, FAILED, decode_line, encode_line, failed_line
+from cdn2s3.state.ledger import decode_line, encode_line, failed_line
 from cdn2s3.state.lines import input_lines, whole_lines
 from cdn2s3.text import printable
 
@@ -78,7 +79,7 @@ def choose(
         refuse_strangers(redo, urls, settings.source_urls_file)
         return Choice(urls, True, limit)
     if retry_failed is not None:
-        return Choice(ledger.urls_in(settings.state_dir / FAILED, retry_failed), False, limit)
+        return Choice(ledger.urls_in(settings.state_dir / FAILED_FILE, retry_failed), False, limit)
     return Choice(limit=limit)
 
 
@@ -91,7 +92,7 @@ def plan_run(
     Raise UsageError for input that cannot be used.
     """
     redone = choice.urls if choice.redo else None
-    completed = completed_before(settings.state_dir / COMPLETED, keys, redone)
+    completed = completed_before(settings.state_dir / COMPLETED_FILE, keys, redone)
     malformed: list[tuple[str, str]] = []
     collisions: list[Collision] = []
 
@@ -129,7 +130,7 @@ def admitted_plan(settings: MigrationSettings, keys: KeyMaker, choice: Choice) -
 
     Write collisions.txt if there are any.
     """
-    path = settings.state_dir / COLLISIONS
+    path = settings.state_dir / COLLISIONS_FILE
     with collisions_file(path) as on_collision:
         plan, index = plan_run(settings, keys, choice, on_collision)
     if plan.malformed:
@@ -156,7 +157,7 @@ def prepare_run(settings: MigrationSettings, keys: KeyMaker, choice: Choice, now
     if choice.redo:
         forgotten = forget_completed(settings.state_dir, _pending_urls(plan.work))
         log.info("%s completed rows removed", f"{forgotten:,}")
-    _update_failures(settings.state_dir / FAILED, plan, keys, index, now)
+    _update_failures(settings.state_dir / FAILED_FILE, plan, keys, index, now)
     return plan
 
 
@@ -229,12 +230,12 @@ def refuse_strangers(path: Path, chosen: Fingerprints, urls: Path) -> None:
 
 def forget_completed(state_dir: Path, urls: Fingerprints) -> int:
     """Remove the completed rows of urls and return their number; the old file is kept as .bak."""
-    path = state_dir / COMPLETED
+    path = state_dir / COMPLETED_FILE
     forgotten = 0
     if not path.exists():
         return 0
     # .bak is in place first: no row is removed without a backup
-    with replacing(path) as file, replacing(path.with_name(COMPLETED + ".bak")) as backup:
+    with replacing(path) as file, replacing(path.with_name(COMPLETED_FILE + ".bak")) as backup:
         for line in whole_lines(path):
             backup.write(line + b"\n")
             if line.partition(b"\t")[0] in urls:
@@ -250,7 +251,7 @@ def kept_input(settings: MigrationSettings) -> Iterator[MigrationSettings]:
 
     That is a copy if SOURCE_URLS_FILE is this state's own failed_transfers.txt, which a run rewrites.
     """
-    urls, failed = settings.source_urls_file, settings.state_dir / FAILED
+    urls, failed = settings.source_urls_file, settings.state_dir / FAILED_FILE
     try:
         is_own = failed.exists() and urls.exists() and urls.samefile(failed)
         content = urls.open("rb") if is_own else None
@@ -259,7 +260,7 @@ def kept_input(settings: MigrationSettings) -> Iterator[MigrationSettings]:
     if content is None:
         yield settings
         return
-    copy = settings.state_dir / f"{FAILED}.input"
+    copy = settings.state_dir / FAILED_INPUT_FILE
     with content, replacing(copy) as file:
         shutil.copyfileobj(content, file)
     try:

@@ -9,6 +9,7 @@ from cdn2s3.console.logging_setup import show
 from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, FatalError
+from cdn2s3.file_names import FAILED_FILE, MIGRATION_JSON, MIGRATION_PAGE
 from cdn2s3.planning.run_plan import RunPlan
 from cdn2s3.records import Task
 from cdn2s3.reports import migration_report
@@ -17,7 +18,7 @@ from cdn2s3.reports.migration_report import next_command, summary
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import ledger, lines
 from cdn2s3.state.key_index import Fingerprints
-from cdn2s3.state.ledger import FAILED, Ledger
+from cdn2s3.state.ledger import Ledger
 from cdn2s3.transfer.outcome import Done
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class RunAccounting:
 
     def tasks_to_try_again(self) -> list[Task]:
         """Return the URLs that failed in this run for a transient cause."""
-        path = self._settings.state_dir / FAILED
+        path = self._settings.state_dir / FAILED_FILE
         tasks = [
             Task(record.url, int(record.attempts), record.cause)
             for record in ledger.transient(path, self._failed_began)
@@ -97,7 +98,7 @@ class RunAccounting:
 
     def _faults(self) -> dict[str, tuple[int, Example]]:
         """Return how many lines of the input are malformed or collide, each with an example."""
-        work, path = self.plan.work, self._settings.state_dir / FAILED
+        work, path = self.plan.work, self._settings.state_dir / FAILED_FILE
         found: dict[str, tuple[int, Example]] = {}
         for cause, count in (("malformed", work.malformed), ("collision", work.collisions)):
             first = next((record for record in ledger.records(path) if record.cause == cause), None)
@@ -109,14 +110,14 @@ class RunAccounting:
         from cdn2s3.reports import html  # its libraries are slow to import: not before a run
 
         state = self._settings.state_dir
-        failed = migration_report.standing(state / FAILED)
+        failed = migration_report.standing(state / FAILED_FILE)
         written = migration_report.migration(self._settings, self.tally, audit, ending, failed)
-        migration_report.write_json(state / "migration_report.json", written)
-        html.write(state / "migration_report.html", html.migration(written))
+        migration_report.write_json(state / MIGRATION_JSON, written)
+        html.write(state / MIGRATION_PAGE, html.migration(written))
 
     def _audit(self) -> migration_report.Audit:
         """Count the status of every line of the input, from the files wherever possible."""
-        work, path = self.plan.work, self._settings.state_dir / FAILED
+        work, path = self.plan.work, self._settings.state_dir / FAILED_FILE
         causes = ledger.rebuild(path, self._recovered.__contains__)
         appended = sum(1 for _ in lines.whole_lines(self._ledger.completed.path, self._completed_began))
         return migration_report.Audit(

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from cdn2s3.file_names import CHECKPOINT_FILE, URLS_FILE
 from cdn2s3.keys import KeyMaker, Naming
 from cdn2s3.settings.parsers import (
     Parser,
@@ -69,8 +70,8 @@ class CollectionSettings:
     api_auth_scheme: str = setting("Bearer", header_text, "word before the token; empty = the token alone")
     api_rate_limit: float = setting("10", number(0.01, 10000), "maximum API requests per second")
     results_per_page: int = setting("100", whole(1, 100000), "page size to request")
-    output_file: Path = setting("urls.txt", file_path, "file for the URLs, one per line")
-    checkpoint_file: Path = setting("checkpoint.json", file_path, "file that a later run resumes from")
+    output_file: Path = setting(URLS_FILE, file_path, "file for the URLs, one per line")
+    checkpoint_file: Path = setting(CHECKPOINT_FILE, file_path, "file that a later run resumes from")
     checkpoint_interval: int = setting("10000", whole(1, 10_000_000), "URLs between checkpoints")
     api_pagination: str = setting(
         "page",
@@ -143,7 +144,7 @@ _BUCKET = matching(
 class MigrationSettings:
     """The settings of migrate.py and validate.py, from migration.env."""
 
-    source_urls_file: Path = setting("urls.txt", file_path, "the URLs to move, one per line")
+    source_urls_file: Path = setting(URLS_FILE, file_path, "the URLs to move, one per line")
     destination: str = setting(
         "s3", one_of("s3", "local"), "where the images go: a bucket, or a folder on this machine"
     )

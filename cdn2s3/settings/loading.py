@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from cdn2s3.errors import UsageError
-from cdn2s3.file_names import LISTS, WRITTEN, is_kept
+from cdn2s3.file_names import COLLECTION_ENV, LISTS, MIGRATION_ENV, WRITTEN, is_kept
 from cdn2s3.settings.declarations import REQUIRED, CollectionSettings, MigrationSettings
 from cdn2s3.settings.env_file import read_env_file
 from cdn2s3.settings.parsers import (
@@ -89,7 +89,7 @@ def _declared(kind: type[CollectionSettings | MigrationSettings]) -> dict[str, d
     return {field.name.upper(): field for field in dataclasses.fields(kind)}
 
 
-_FILES = {CollectionSettings: "collection.env", MigrationSettings: "migration.env"}
+_FILES = {CollectionSettings: COLLECTION_ENV, MigrationSettings: MIGRATION_ENV}
 
 
 def _unknown(name: str, kind: type[CollectionSettings | MigrationSettings]) -> str:

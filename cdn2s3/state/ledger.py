@@ -14,13 +14,11 @@ from typing import Callable, NamedTuple
 
 from cdn2s3.atomic_file import replacing
 from cdn2s3.errors import CAUSES
+from cdn2s3.file_names import COMPLETED_FILE, FAILED_FILE
 from cdn2s3.state.files import AppendFile
 from cdn2s3.state.key_index import Fingerprints, Numbered
 from cdn2s3.state.lines import encode, whole_lines
 from cdn2s3.text import redact
-
-COMPLETED = "completed.txt"
-FAILED = "failed_transfers.txt"
 
 _DIGITS = 18  # int() takes them all, whatever else counts as a digit somewhere
 _COUNT = re.compile(rf"[0-9]{{1,{_DIGITS}}}", re.ASCII)
@@ -102,8 +100,8 @@ class Ledger:
 
     def __init__(self, state_dir: Path) -> None:
         """Raise FatalError when they cannot be opened."""
-        self.completed = AppendFile(state_dir / COMPLETED)
-        self.failed = AppendFile(state_dir / FAILED)
+        self.completed = AppendFile(state_dir / COMPLETED_FILE)
+        self.failed = AppendFile(state_dir / FAILED_FILE)
 
     def record(self, record: Completed | Failed) -> None:
         """Append record to its file; raise FatalError unless it is written completely."""

@@ -12,16 +12,14 @@ from pathlib import Path
 
 from cdn2s3.atomic_file import cannot_write, replacing, sync_folder
 from cdn2s3.errors import FatalError, UsageError
+from cdn2s3.file_names import CHECKPOINT_FILE, COMPLETED_FILE, FAILED_FILE, LOCK_SUFFIX, RUN_FILE
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import redacted_values
 from cdn2s3.state.files import cannot_read, lock_holder
-from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.state.lines import whole_lines
 
 log = logging.getLogger(__name__)
 
-LOCK = "migration.lock"
-RUN = "run.json"
 _BOUND = (
     "AWS_ENDPOINT_URL", "DESTINATION_BUCKET", "DESTINATION_PREFIX",
     "PRESERVE_PATH_STRUCTURE", "STRIP_PATH_PREFIX", "URL_PREFIX", "DESTINATION", "LOCAL_ROOT",
@@ -36,7 +34,7 @@ def bind(settings: MigrationSettings) -> None:
     For the holder of the state's lock.
     """
     check(settings)
-    if (settings.state_dir / RUN).exists():
+    if (settings.state_dir / RUN_FILE).exists():
         changed = _changed(settings)
         if not changed:
             return
@@ -46,7 +44,7 @@ def bind(settings: MigrationSettings) -> None:
             settings.destination_text,
             ", ".join(changed),
         )
-    with replacing(settings.state_dir / RUN) as file:
+    with replacing(settings.state_dir / RUN_FILE) as file:
         file.write(json.dumps(_destination(settings), indent=2, ensure_ascii=False).encode() + b"\n")
 
 
@@ -54,7 +52,7 @@ def check(settings: MigrationSettings) -> None:
     """Raise UsageError when something is stored that belongs to another destination."""
     if not is_bound(settings):
         return
-    before, now = _read(settings.state_dir / RUN), _destination(settings)
+    before, now = _read(settings.state_dir / RUN_FILE), _destination(settings)
     differences = "\n".join(f"  - {n}: was {before.get(n)!r}, now {now[n]!r}" for n in _changed(settings))
     if differences:
         raise UsageError(
@@ -65,18 +63,18 @@ def check(settings: MigrationSettings) -> None:
 
 def is_bound(settings: MigrationSettings) -> bool:
     """Return whether an earlier run has stored something, which binds the state to its destination."""
-    stored = next(whole_lines(settings.state_dir / COMPLETED), None) is not None
-    return stored and (settings.state_dir / RUN).exists()
+    stored = next(whole_lines(settings.state_dir / COMPLETED_FILE), None) is not None
+    return stored and (settings.state_dir / RUN_FILE).exists()
 
 
 def is_taken_over(settings: MigrationSettings) -> bool:
     """Return whether the records of failures belong to another destination, where nothing was stored."""
-    return not is_bound(settings) and (settings.state_dir / RUN).exists() and bool(_changed(settings))
+    return not is_bound(settings) and (settings.state_dir / RUN_FILE).exists() and bool(_changed(settings))
 
 
 def _changed(settings: MigrationSettings) -> list[str]:
     """Return the names of the settings in which run.json differs from settings."""
-    before, now = _read(settings.state_dir / RUN), _destination(settings)
+    before, now = _read(settings.state_dir / RUN_FILE), _destination(settings)
     return [name for name in _BOUND if before.get(name) != now[name]]
 
 
@@ -85,11 +83,11 @@ def _forget_failures(state_dir: Path) -> None:
 
     Before run.json is written: stopped in between, the next run does both again.
     """
-    path = state_dir / FAILED
+    path = state_dir / FAILED_FILE
     if not path.exists():
         return
     try:
-        path.replace(path.with_name(FAILED + ".bak"))
+        path.replace(path.with_name(FAILED_FILE + ".bak"))
         sync_folder(state_dir)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -121,7 +119,7 @@ def _read(path: Path) -> dict[str, str]:
 
 def refuse_while_collecting(urls: Path) -> None:
     """Raise FatalError while collect_urls.py is writing urls."""
-    holder = lock_holder(urls.with_name(urls.name + ".lock"))
+    holder = lock_holder(urls.with_name(urls.name + LOCK_SUFFIX))
     if holder is not None:
         raise FatalError(
             f"collect_urls.py is still writing {urls} (process id {holder}). Wait until it ends."
@@ -130,7 +128,7 @@ def refuse_while_collecting(urls: Path) -> None:
 
 def unfinished_collection(urls: Path) -> str | None:
     """Return a warning when the checkpoint beside urls says that it is not complete, else None."""
-    checkpoint = urls.with_name("checkpoint.json")
+    checkpoint = urls.with_name(CHECKPOINT_FILE)
     try:
         complete = json.loads(checkpoint.read_bytes()).get("complete")
     except (OSError, ValueError, AttributeError, RecursionError):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from cdn2s3.destinations.base import Found
 from cdn2s3.errors import CAUSES, FatalError
+from cdn2s3.file_names import FAILED_FILE, MISMATCHED_FILE, MISSING_FILE
 from cdn2s3.state import ledger
 from cdn2s3.state.ledger import Completed
 from cdn2s3.state.lines import NumberedLines
@@ -114,9 +115,9 @@ def repairs(counts: Counts, state_dir: Path) -> list[Repair]:
     retried = {name for name in counts.failed if name not in KNOWN}
     found = []
     if counts.lost or retried:
-        found.append(Repair(f"{script} --redo {shlex.quote(str(state_dir / 'missing.txt'))}"))
+        found.append(Repair(f"{script} --redo {shlex.quote(str(state_dir / MISSING_FILE))}"))
     if counts.mismatched:
-        file = shlex.quote(str(state_dir / "mismatched.txt"))
+        file = shlex.quote(str(state_dir / MISMATCHED_FILE))
         found.append(Repair(f"ON_EXISTING=overwrite {script} --redo {file}", replaces_objects=True))
     unproven = sorted(name for name in counts.unproven if name not in KNOWN)
     if unproven:
@@ -136,7 +137,7 @@ def advice(counts: Counts, state_dir: Path) -> str:
     if found == INCOMPLETE:
         return ""
     causes = {name for part in (counts.failed, counts.unproven) for name, number in part.items() if number}
-    file = state_dir / "failed_transfers.txt"
+    file = state_dir / FAILED_FILE
     if causes <= {"malformed", "collision"}:
         return f"correct or remove the lines of urls.txt that {file} lists (docs/troubleshooting.md)"
     return f"give {file} to the CDN's owner: docs/runbook.md"

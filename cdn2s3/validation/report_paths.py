@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cdn2s3 import file_names
 from cdn2s3.errors import UsageError
+from cdn2s3.file_names import LOCK_SUFFIX, VALIDATION_JSON, VALIDATION_PAGE
 from cdn2s3.settings.declarations import MigrationSettings
 
 
@@ -16,18 +17,18 @@ def report_paths(settings: MigrationSettings, arguments: argparse.Namespace) -> 
     for option, path in (("--json", arguments.json), ("--report", arguments.report)):
         if path is not None:
             _check_path(option, path)
-    json_path: Path = arguments.json or settings.state_dir / "validation_report.json"
-    page_path: Path = arguments.report or settings.state_dir / "validation_report.html"
+    json_path: Path = arguments.json or settings.state_dir / VALIDATION_JSON
+    page_path: Path = arguments.report or settings.state_dir / VALIDATION_PAGE
     urls = settings.source_urls_file
     inputs = [
         urls,
-        urls.with_name(urls.name + ".lock"),
+        urls.with_name(urls.name + LOCK_SUFFIX),
         arguments.env_file,
         *filter(None, [settings.ca_bundle]),
     ]
     file_names.refuse_reports(
         {"--json": json_path, "--report": page_path},
-        {"--json": "validation_report.json", "--report": "validation_report.html"},
+        {"--json": VALIDATION_JSON, "--report": VALIDATION_PAGE},
         inputs,
     )
     return json_path, page_path

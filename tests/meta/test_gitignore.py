@@ -6,10 +6,10 @@ from fnmatch import fnmatch
 
 import pytest
 
-from cdn2s3.file_names import COLLECTED, FAILED, WRITTEN
+from cdn2s3.file_names import COLLECTED, FAILED_FILE, WRITTEN
 from tests import ROOT
 
-KEPT = sorted(WRITTEN | COLLECTED | {FAILED})
+KEPT = sorted(WRITTEN | COLLECTED | {FAILED_FILE})
 RULES = [line for line in (ROOT / ".gitignore").read_text().splitlines() if line and not line.startswith("#")]
 
 

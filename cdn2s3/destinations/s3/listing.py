@@ -18,6 +18,7 @@ from cdn2s3.destinations.base import Found
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.iam import policy
 from cdn2s3.errors import FatalError, PermanentError, TransientError
+from cdn2s3.file_names import MISSING_FILE
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.resilience.retry import RetryPolicy, with_retries
 from cdn2s3.settings.declarations import MigrationSettings
@@ -58,7 +59,7 @@ class Listing:
         self._timeout = settings.upload_timeout
         self._policy = RetryPolicy(settings.max_retries)
         self._pause = pause
-        self._before = (settings.state_dir / "missing.txt").exists()  # a validation has been here
+        self._before = (settings.state_dir / MISSING_FILE).exists()  # a validation has been here
         self.pages = 0  # read so far
 
     def __iter__(self) -> Iterator[list[Found]]:

@@ -11,12 +11,12 @@ import pytest
 from cdn2s3.commands import adopt
 from cdn2s3.destinations.base import Found
 from cdn2s3.errors import FatalError
+from cdn2s3.file_names import MIGRATION_LOCK
 from cdn2s3.planning.run_plan import Choice, plan_run
 from cdn2s3.settings import declarations
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import files, ledger
 from cdn2s3.state.lines import whole_lines
-from cdn2s3.state.run_binding import LOCK
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
 from tests.fakes.source import SourceServer
@@ -201,7 +201,7 @@ def test_adoption_is_refused_while_another_run_holds_the_state(
 ) -> None:
     job = job_of(tmp_path, source_server(), s3_server())
     job.urls(["http://x/"])
-    with files.held_lock(tmp_path / LOCK, "migrate.py"):
+    with files.held_lock(tmp_path / MIGRATION_LOCK, "migrate.py"):
         ran = job.run("--adopt", quick={})
     assert ran.code == 3
     assert "already running" in ran.err

@@ -21,9 +21,10 @@ from cdn2s3.executors import process_pool as under_test
 from cdn2s3.executors.base import InFlight
 from cdn2s3.executors.process_pool import ProcessPool
 from cdn2s3.executors.worker_process import WorkerChannel
+from cdn2s3.file_names import COMPLETED_FILE, FAILED_FILE
 from cdn2s3.records import Stored, Task
 from cdn2s3.state.files import held_lock
-from cdn2s3.state.ledger import COMPLETED, FAILED, Ledger, completed
+from cdn2s3.state.ledger import Ledger, completed
 from cdn2s3.state.lines import whole_lines
 from cdn2s3.transfer.outcome import Done, Result
 from tests import ROOT
@@ -217,7 +218,7 @@ def test_each_task_is_done_once(make: Make, tmp_path: Path, count: int) -> None:
     assert sorted(d.task.url for d in done) == sorted(URLS)
     failed = [d for d in done if d.result.stored is None]
     assert len(failed) == 30
-    assert len(urls_in(tmp_path / COMPLETED)) == len(URLS) - 30
+    assert len(urls_in(tmp_path / COMPLETED_FILE)) == len(URLS) - 30
 
 
 def test_killed_process_is_replaced_and_nothing_is_done_twice(
@@ -226,7 +227,7 @@ def test_killed_process_is_replaced_and_nothing_is_done_twice(
     processes = make(die_once)
     done = moved(processes, URLS)
     assert sorted(d.task.url for d in done) == sorted(URLS)
-    recorded = urls_in(tmp_path / COMPLETED)
+    recorded = urls_in(tmp_path / COMPLETED_FILE)
     assert len(recorded) == len(set(recorded)) == len(URLS) - 30
     assert "died (SIGKILL)" in caplog.text
     assert all(d.result == result_of(d.task.url) for d in done if d.result.stored is None)
@@ -237,7 +238,7 @@ def test_what_a_process_leaves_after_the_end_was_told_is_done_by_a_new_one(
 ) -> None:
     done = moved(make(die_in_doubt), URLS[:8])
     assert sorted(d.task.url for d in done) == sorted(URLS[:8])
-    assert sorted(urls_in(tmp_path / COMPLETED)) == sorted(URLS[:8])
+    assert sorted(urls_in(tmp_path / COMPLETED_FILE)) == sorted(URLS[:8])
     assert [record.message.partition(")")[0] for record in caplog.records] == [
         "a worker process died (SIGKILL"
     ]
@@ -266,7 +267,7 @@ def test_list_that_breaks_off_stops_the_run_and_what_was_done_is_told(make: Make
     with pytest.raises(FatalError, match="the list any more"):
         for batch in make(move_all).run(breaking()):
             done += batch
-    recorded = urls_in(tmp_path / COMPLETED)
+    recorded = urls_in(tmp_path / COMPLETED_FILE)
     assert sorted(d.task.url for d in done if d.result.stored is not None) == sorted(recorded)
     assert len(recorded) > 0
 
@@ -371,7 +372,7 @@ def is_running(pid: int) -> bool:
 def test_failed_record_of_a_dead_process_is_told_with_its_attempts(make: Make, tmp_path: Path) -> None:
     processes = make(move_all)
     ledger = Ledger(tmp_path)
-    before: Any = {COMPLETED: 0, FAILED: 0}
+    before: Any = {COMPLETED_FILE: 0, FAILED_FILE: 0}
     ledger.record(Result(URLS[1], "", cause="timeout", message="slow", attempts=4).record(0))
     ledger.record(Result(URLS[2], "k", Stored("e", 7, "-", False), "image/png").record(0))
     ledger.completed.close()

@@ -11,12 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.errors import FatalError, UsageError
+from cdn2s3.file_names import COMPLETED_FILE, FAILED_FILE, RUN_FILE
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
 from cdn2s3.state.files import held_lock
-from cdn2s3.state.ledger import COMPLETED, FAILED
 from cdn2s3.state.run_binding import (
-    RUN,
     bind,
     check,
     is_bound,
@@ -33,18 +32,18 @@ def settings_in(folder: Path) -> MigrationSettings:
 
 
 def store_something(folder: Path) -> None:
-    (folder / COMPLETED).write_text("https://x/a.jpg\timages/a.jpg\t1\t-\t-\t-\t2026-11-20T10:00:00Z\n")
+    (folder / COMPLETED_FILE).write_text("https://x/a.jpg\timages/a.jpg\t1\t-\t-\t-\t2026-11-20T10:00:00Z\n")
 
 
 def test_first_run_that_stored_binds_and_the_same_settings_pass(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     bind(settings)
     assert not is_bound(settings)
-    before = (tmp_path / RUN).read_bytes()
+    before = (tmp_path / RUN_FILE).read_bytes()
     store_something(tmp_path)
     bind(settings)
-    assert is_bound(settings) and (tmp_path / RUN).read_bytes() == before
-    assert (tmp_path / RUN).stat().st_mode & 0o777 == 0o600
+    assert is_bound(settings) and (tmp_path / RUN_FILE).read_bytes() == before
+    assert (tmp_path / RUN_FILE).stat().st_mode & 0o777 == 0o600
 
 
 ANOTHER = pytest.mark.parametrize(
@@ -68,21 +67,21 @@ def test_state_in_which_nothing_is_stored_is_taken_over_and_says_so(
     settings = settings_in(tmp_path)
     bind(settings)
     if row is not None:
-        (tmp_path / COMPLETED).write_bytes(row)
+        (tmp_path / COMPLETED_FILE).write_bytes(row)
     failures = b"https://x/a.jpg\tmalformed\t0\tnot under URL_PREFIX\t2026-11-20T10:00:00Z\n"
-    (tmp_path / FAILED).write_bytes(failures)
+    (tmp_path / FAILED_FILE).write_bytes(failures)
     other = dataclasses.replace(settings, **{name: value})  # type: ignore[arg-type]
     check(other)
     assert is_taken_over(other) and not is_taken_over(settings)
-    assert (tmp_path / FAILED).read_bytes() == failures  # a look changes nothing
+    assert (tmp_path / FAILED_FILE).read_bytes() == failures  # a look changes nothing
     with caplog.at_level("INFO"):
         bind(other)
     said = (
         f"now belongs to s3://{other.destination_bucket}/{other.destination_prefix} (changed: {name.upper()})"
     )
     assert caplog.text.count(said) == 1
-    assert not (tmp_path / FAILED).exists()
-    assert (tmp_path / (FAILED + ".bak")).read_bytes() == failures
+    assert not (tmp_path / FAILED_FILE).exists()
+    assert (tmp_path / (FAILED_FILE + ".bak")).read_bytes() == failures
     store_something(tmp_path)
     with pytest.raises(UsageError):
         check(settings)
@@ -102,9 +101,9 @@ def test_run_json_without_a_kind_of_destination_is_of_a_bucket(tmp_path: Path) -
     settings = settings_in(tmp_path)
     bind(settings)
     store_something(tmp_path)
-    old = json.loads((tmp_path / RUN).read_bytes())
+    old = json.loads((tmp_path / RUN_FILE).read_bytes())
     del old["DESTINATION"], old["LOCAL_ROOT"]
-    (tmp_path / RUN).write_text(json.dumps(old))
+    (tmp_path / RUN_FILE).write_text(json.dumps(old))
     check(settings)
     check(dataclasses.replace(settings, local_root=tmp_path))  # not used with a bucket
     with pytest.raises(UsageError, match="DESTINATION: was 's3', now 'local'"):
@@ -132,11 +131,11 @@ def test_state_of_a_folder_is_bound_to_it_however_it_is_spelled(
     )
 )
 def test_any_content_of_run_json_is_a_documented_error(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / RUN).write_bytes(content)
+    (tmp_path / RUN_FILE).write_bytes(content)
     store_something(tmp_path)
     with pytest.raises(FatalError):
         bind(settings_in(tmp_path))
-    assert (tmp_path / RUN).read_bytes() == content
+    assert (tmp_path / RUN_FILE).read_bytes() == content
 
 
 @pytest.mark.parametrize(
