@@ -58,15 +58,7 @@ from cdn2s3.state.files import held_lock, lock_holder
 from cdn2s3.state.lines import encode
 from cdn2s3.validation import findings as findings_module
 from cdn2s3.validation import spot_check
-from cdn2s3.validation.comparison import (
-    COMPLETE,
-    Mismatch,
-    Records,
-    Repair,
-    advice,
-    repairs,
-    verdict,
-)
+from cdn2s3.validation.comparison import COMPLETE, Mismatch, Records, Repair, advice, repairs, verdict
 from cdn2s3.validation.expected import DIFFERS, SEEN, Counts, Expected, Missing, RecordedObjects
 from cdn2s3.validation.findings import Findings, Spot, Steps
 from cdn2s3.validation.report_paths import report_paths
