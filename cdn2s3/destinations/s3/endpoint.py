@@ -100,8 +100,8 @@ def ignored(session: botocore.session.Session) -> list[str]:
     if session.get_config_variable("use_fips_endpoint"):
         found.append("FIPS")
     of_s3 = session.get_scoped_config().get("s3")
-    told = of_s3.get("use_dualstack_endpoint") if isinstance(of_s3, Mapping) else None
-    if session.get_config_variable("use_dualstack_endpoint") or str(told).lower() == "true":
+    asked = of_s3.get("use_dualstack_endpoint") if isinstance(of_s3, Mapping) else None
+    if session.get_config_variable("use_dualstack_endpoint") or str(asked).lower() == "true":
         found.append("dual-stack")
     return found
 
