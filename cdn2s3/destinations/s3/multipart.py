@@ -159,7 +159,7 @@ class MultipartUpload:
         | the ETag of our parts, or one of another kind   | the ETag, or each part's                      |
         | an ETag of parts that are not ours              | its bytes; it is removed where they differ or |
         |                                                 | cannot be read: it must not stay              |
-        | an ETag without proof, Content-MD5 checked       | each part's Content-MD5                       |
+        | an ETag without proof, Content-MD5 checked      | each part's Content-MD5                       |
         | the same, Content-MD5 not checked               | its bytes; where they cannot be read now it   |
         |                                                 | stays, and the next attempt compares it       |
         """
