@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import boto3
 import pytest
+import requests
 from moto.server import ThreadedMotoServer
 
 from cdn2s3.destinations.base import Destination
@@ -140,6 +141,8 @@ def moto(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     server.start()
     url = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
     try:
+        # moto keeps its buckets in the process: what another test left there is not ours.
+        requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()
         with ExitStack() as stack:
             behind = BehindS3("bucket", url)
             where = {"LocationConstraint": "us-west-2"}

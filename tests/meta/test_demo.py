@@ -309,7 +309,7 @@ def test_demo_finds_all_that_was_planted(tmp_path: Path, crowded_environment: di
         check=False,
     )
     assert ran.returncode == 0, ran.stdout[-8000:]
-    assert "complete_except_known: everything planted was found and named" in ran.stdout
+    assert "complete_except_known: everything planted was found and reported" in ran.stdout
     assert "WRONG" not in ran.stdout
     assert "Traceback" not in ran.stdout
     for script in ("collect_urls.py", "migrate.py", "validate.py"):

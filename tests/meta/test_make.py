@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,11 @@ def python(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 
 def make(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["make", "-s", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    # The tests may run under make themselves: this one must not take itself for a part of that.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(
+        ["make", "-s", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 @needs_make
