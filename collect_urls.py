@@ -25,10 +25,10 @@ from contextlib import closing
 from pathlib import Path
 
 from cdn2s3.collection import checkpoint, resume, summary
+from cdn2s3.collection.api.json_api import ApiSource, api_session
 from cdn2s3.collection.base import Position, UrlSource
 from cdn2s3.collection.checkpoint import Checkpoint
-from cdn2s3.collection.json_api import ApiSource, api_session
-from cdn2s3.collection.lot_files import LotFiles
+from cdn2s3.collection.files.lot_files import LotFiles
 from cdn2s3.collection.progress import CollectionBar
 from cdn2s3.collection.region_advice import CAVEAT, recommended_region
 from cdn2s3.collection.url_list import UrlList, first_url

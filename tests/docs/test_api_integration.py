@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.collection.pagination import ApiResponse, Paging
+from cdn2s3.collection.api.pagination import ApiResponse, Paging
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
 from tests import ROOT

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.collection import checkpoint
+from cdn2s3.collection.api.pagination import Paging
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
-from cdn2s3.collection.lot_files import LotFiles
-from cdn2s3.collection.pagination import Paging
+from cdn2s3.collection.files.lot_files import LotFiles
 from cdn2s3.collection.url_list import UrlList
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.keys import InvalidUrl, KeyMaker, Naming

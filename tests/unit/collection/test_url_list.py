@@ -11,7 +11,7 @@ import pytest
 from cdn2s3.collection import checkpoint
 from cdn2s3.collection.base import Batch
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
-from cdn2s3.collection.lot_files import LotPosition
+from cdn2s3.collection.files.lot_files import LotPosition
 from cdn2s3.collection.url_list import UrlList, first_url
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.settings.declarations import CollectionSettings

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cdn2s3.collection.pagination import MOST_EMPTY, ApiResponse, PagePosition, Paging
+from cdn2s3.collection.api.pagination import MOST_EMPTY, ApiResponse, PagePosition, Paging
 from cdn2s3.errors import FatalError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build

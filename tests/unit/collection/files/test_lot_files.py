@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cdn2s3.collection.lot_files import LotFiles, LotPosition, values_of
+from cdn2s3.collection.files.lot_files import LotFiles, LotPosition, values_of
 from cdn2s3.errors import UsageError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build

@@ -15,8 +15,8 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 
+from cdn2s3.collection.api.pagination import ApiResponse, PagePosition, Paging
 from cdn2s3.collection.base import Batch
-from cdn2s3.collection.pagination import ApiResponse, PagePosition, Paging
 from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.http.requests_adapter import PooledAdapter, new_session
 from cdn2s3.resilience.rate_limit import TokenBucket

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cdn2s3.collection.page_shape import MANY_ITEMS, Shape, UnexpectedShape
+from cdn2s3.collection.api.page_shape import MANY_ITEMS, Shape, UnexpectedShape
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
 

@@ -10,8 +10,8 @@ from typing import Any, Callable
 
 import pytest
 
-from cdn2s3.collection.json_api import STALE_PAGES, Api, ApiSource, api_session
-from cdn2s3.collection.pagination import ApiResponse, PagePosition
+from cdn2s3.collection.api.json_api import STALE_PAGES, Api, ApiSource, api_session
+from cdn2s3.collection.api.pagination import ApiResponse, PagePosition
 from cdn2s3.errors import FatalError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
@@ -172,7 +172,7 @@ def test_retry_after_is_honoured_up_to_a_minute(
 
 
 def test_retry_after_as_a_date_is_honoured(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cdn2s3.collection.json_api.time.time", lambda: 1_700_000_000.0)
+    monkeypatch.setattr("cdn2s3.collection.api.json_api.time.time", lambda: 1_700_000_000.0)
     date = formatdate(1_700_000_020, usegmt=True)
     server.fault = first(1, Answer(429, b"", (("Retry-After", date),)))
     assert get(server)[1] == [20.0]
