@@ -25,7 +25,8 @@ from contextlib import closing
 from pathlib import Path
 
 from cdn2s3.collection import checkpoint, resume, summary
-from cdn2s3.collection.api.json_api import ApiSource, api_session
+from cdn2s3.collection.api.client import api_session
+from cdn2s3.collection.api.json_api import ApiSource
 from cdn2s3.collection.base import Position, UrlSource
 from cdn2s3.collection.checkpoint import Checkpoint
 from cdn2s3.collection.files.lot_files import LotFiles

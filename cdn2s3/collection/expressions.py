@@ -29,9 +29,8 @@ class UnexpectedShape(ValueError):
 class ItemError(dict[str, Any]):
     """What stands in a list of URLs for an item from which none could be taken: `item`, `error`."""
 
-    def __init__(self, number: int, item: object, error: str) -> None:
-        name = _identity(item)
-        super().__init__(item=f"item {number}{f' ({name})' if name else ''}", error=error)
+    def __init__(self, item: str, error: str) -> None:
+        super().__init__(item=item, error=error)
 
     def __str__(self) -> str:
         return f"{self['item']}: {self['error']}"
@@ -98,7 +97,7 @@ class Expression:
                 values = _search(node, None)
             except _FAILURES as error:
                 errors.append(error)
-                found.append(ItemError(number, item, f"{self._setting}: {why_not(error)}"))
+                found.append(ItemError(named(number, item), f"{self._setting}: {why_not(error)}"))
             else:
                 found += values if isinstance(values, list) else [values]
         return found, errors
@@ -151,13 +150,13 @@ def outline(value: object) -> str:
     return "an object with the keys " + ", ".join(str(key)[:30] for key in list(value)[:8])
 
 
-def _identity(item: object) -> str:
-    """Return what tells an item from others, as `id 812`; empty if it has no such key."""
+def named(number: int, item: object) -> str:
+    """Return the name of an item for messages: its number on the page, and what tells it from others."""
     if isinstance(item, dict):
         for key in ("id", "_id", "uuid", "key", "sku", "slug", "identifier"):
             if isinstance(item.get(key), (str, int)):
-                return f"{key} {str(item[key])[:60]}"
-    return ""
+                return f"item {number} ({key} {str(item[key])[:60]})"
+    return f"item {number}"
 
 
 class _NullInNullOut(Functions):

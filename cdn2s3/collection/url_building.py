@@ -19,7 +19,7 @@ import re
 from typing import Any, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
-from cdn2s3.collection.expressions import Expression, ItemError, UnexpectedShape, kind
+from cdn2s3.collection.expressions import Expression, ItemError, UnexpectedShape, kind, named
 
 SETTING = "API_URL_TEMPLATE"
 
@@ -104,10 +104,10 @@ class UrlBuilder:
         try:
             found = [self._texts(field, record) for field in self._fields]
         except UnexpectedShape as error:
-            return [ItemError(number, record, str(error))]
+            return [ItemError(named(number, record), str(error))]
         count = max(map(len, found))
         if sum(len(texts) > 1 for texts in found) > 1:
-            return [ItemError(number, record, f"{SETTING}: more than one of its fields found a list")]
+            return [ItemError(named(number, record), f"{SETTING}: more than one of its fields found a list")]
         whole = [texts * count if len(texts) == 1 else texts for texts in found]
         return [self._put_together(texts) for texts in zip(*whole)] or [None]
 

@@ -13,8 +13,10 @@ from typing import Any
 from cdn2s3.file_names import CHECKPOINT_FILE, URLS_FILE
 from cdn2s3.keys import KeyMaker, Naming
 from cdn2s3.settings.parsers import (
+    Headers,
     Parser,
     Secret,
+    command,
     empty_or,
     endpoint,
     expression,
@@ -22,6 +24,7 @@ from cdn2s3.settings.parsers import (
     flag,
     header_name,
     header_text,
+    headers,
     http_url,
     key_part,
     matching,
@@ -69,7 +72,25 @@ class CollectionSettings:
     api_auth_token: Secret = setting("", secret, "token sent with every API request; empty = none")
     api_auth_header: str = setting("Authorization", header_name, "header that carries the token", "X-Api-Key")
     api_auth_scheme: str = setting("Bearer", header_text, "word before the token; empty = the token alone")
+    api_auth_param: str = setting(
+        "",
+        text,
+        "query parameter that carries the token instead of the header; empty = the header does",
+        "api_key",
+    )
+    api_token_command: Secret = setting(
+        "",
+        command,
+        "command that prints a token, run at the start and when the API refuses the one before",
+        "gcloud auth print-access-token",
+    )
+    api_headers: Headers = setting(
+        "", headers, "further headers of every API request", "X-Shop: 5 | Accept: application/vnd.api+json"
+    )
     api_rate_limit: float = setting("10", number(0.01, 10000), "maximum API requests per second")
+    api_wait_limit: float = setting(
+        "3600", number(0, 604800), "seconds that a used-up quota of the API is waited out"
+    )
     results_per_page: int = setting("100", whole(1, 100000), "page size to request")
     output_file: Path = setting(URLS_FILE, file_path, "file for the URLs, one per line")
     checkpoint_file: Path = setting(CHECKPOINT_FILE, file_path, "file that a later run resumes from")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any, Callable
 from urllib.parse import urlsplit
@@ -166,6 +167,54 @@ def header_text(value: str) -> str:
 
 def secret(value: str) -> Secret:
     return Secret(header_text(value))
+
+
+class Headers(Secret):
+    """HTTP headers, whose values no log, repr or report may show."""
+
+    def __init__(self, value: str, pairs: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(value)
+        self.pairs = pairs
+
+    def __repr__(self) -> str:
+        return " | ".join(f"{name}: ***" for name, _ in self.pairs) or super().__repr__()
+
+
+_OF_THE_CONNECTION = frozenset(
+    {"host", "connection", "content-length", "transfer-encoding", "accept-encoding"}
+)
+
+
+def headers(value: str) -> Headers:
+    """Return the headers in value: `Name: value`, several separated by `|`; a `|` within a value stays."""
+    allowed = (
+        "headers as Name: value, separated by |, for example X-Shop: 5 | Accept: application/vnd.api+json"
+    )
+    pairs = []
+    for line in re.split(r"\s*\|\s*(?=[A-Za-z0-9!#$%&'*+.^_`~-]+:)", value) if value else []:
+        name, colon, text_of = line.partition(":")
+        try:
+            pairs.append((header_name(name.strip()), header_text(text_of.strip())))
+        except ValueError:
+            raise ValueError(allowed) from None
+        if not colon or not text_of.strip():
+            raise ValueError(allowed)
+        if name.strip().lower() in _OF_THE_CONNECTION:
+            raise ValueError(f"headers without {name.strip()}, which the client sets itself")
+    if len({name.lower() for name, _ in pairs}) < len(pairs):
+        raise ValueError(allowed + "; no header twice")
+    return Headers(value, tuple(pairs))
+
+
+def command(value: str) -> Secret:
+    """Return a command line, kept secret as it may hold a password; may be empty."""
+    try:
+        words = shlex.split(value)
+    except ValueError:
+        words = []
+    if (value and not words) or not value.isprintable() or "\0" in value:
+        raise ValueError("a command as a shell splits it, in one line, each quote closed")
+    return Secret(value)
 
 
 def path(value: str) -> Path:

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, Union
+from typing import Any, Callable, NamedTuple, Protocol, Union
 from urllib.parse import quote, unquote_plus, urljoin, urlsplit
 
 from requests.utils import parse_header_links
 
+from cdn2s3.collection.api.page_request import ApiResponse
 from cdn2s3.collection.api.page_shape import Shape
 from cdn2s3.collection.base import Batch
 from cdn2s3.collection.expressions import UnexpectedShape, found, kind, outline
@@ -30,14 +31,6 @@ from cdn2s3.state.key_index import Fingerprints
 MOST_EMPTY = 10  # empty pages in a row, each with a next one, that count as the end
 
 Asked = Union[int, str, None]  # a page's number, offset, cursor or URL; None: the first page
-
-
-class ApiResponse(NamedTuple):
-    """A response of the API."""
-
-    url: str  # that was requested
-    content: Any  # the JSON
-    link: str | None  # the Link header
 
 
 class PagePosition(NamedTuple):
@@ -54,8 +47,11 @@ class PagePosition(NamedTuple):
 class Paging:
     """Walk through the pages of one API; remember the pages seen, to detect a loop."""
 
-    def __init__(self, settings: CollectionSettings) -> None:
+    def __init__(self, settings: CollectionSettings, hidden: Callable[[str], str] = str) -> None:
+        """hidden returns a URL without the secrets in its query; only that form is kept."""
         self._style = _STYLES[settings.api_pagination](settings)
+        if isinstance(self._style, _ByLink):
+            self._style.hidden = hidden
         self._shape = Shape(settings)
         self._counts_items = bool(settings.api_items_field)
         self._asked_before = Fingerprints()
@@ -215,16 +211,22 @@ class _ByCursor(_Base):
 
 class _ByLink(_Base):
     first: Asked = None
+    hidden: Callable[[str], str]
 
     def __init__(self, settings: CollectionSettings) -> None:
         super().__init__(settings)
         self._field = settings.api_next_field if settings.api_pagination == "next_url" else ""
+        self.hidden = str
 
     def url(self, asked: Asked) -> str:
         return self.with_query({}) if asked is None else str(asked)
 
     def following(self, reply: ApiResponse, asked: Asked, received: int) -> Asked:
-        link = found(self._field, reply.content, "API_NEXT_FIELD") if self._field else _next_in(reply.link)
+        link = (
+            found(self._field, reply.content, "API_NEXT_FIELD")
+            if self._field
+            else _next_in(reply.headers.get("link"))
+        )
         if link is None or link is False or link == "":
             return None
         if not isinstance(link, str):
@@ -251,7 +253,7 @@ class _ByLink(_Base):
                 f"the API's next page is at another origin, {there.scheme}://{there}: refused, because the "
                 "token would be sent there. If that address is correct, set API_BASE_URL to it."
             )
-        return urlsplit(url)._replace(fragment="").geturl()
+        return self.hidden(urlsplit(url)._replace(fragment="").geturl())
 
 
 def _next_in(header: str | None) -> str | None:

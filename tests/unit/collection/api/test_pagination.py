@@ -28,7 +28,7 @@ def read(
     walk: Paging, content: Any, position: PagePosition | None = None, link: str | None = None
 ) -> tuple[list[Any], PagePosition | None]:
     position = position or walk.first()
-    batch = walk.read(ApiResponse(walk.url(position), content, link), position)
+    batch = walk.read(ApiResponse(walk.url(position), content, {"link": link} if link else {}), position)
     return batch.urls, batch.following
 
 
@@ -221,14 +221,14 @@ def test_counts_are_of_items_where_their_field_is_set() -> None:
     }
     fields = {"API_URLS_FIELD": "items[].[a, b][]", "API_TOTAL_FIELD": "total"}
     walk = paging(API_ITEMS_FIELD="items", **fields)
-    batch = walk.read(ApiResponse(BASE, content, None), walk.first())
+    batch = walk.read(ApiResponse(BASE, content, {}), walk.first())
     assert (batch.urls, batch.items, batch.total) == (["u1", "u2", "u3"], 3, 3)
     walk = paging(**fields)
-    assert walk.read(ApiResponse(BASE, content, None), walk.first()).items == 3
+    assert walk.read(ApiResponse(BASE, content, {}), walk.first()).items == 3
 
 
 def test_items_without_url_are_counted() -> None:
     walk = paging()
     content = {"items": [{"url": "https://cdn.test/1.jpg"}, {"url": None}, {}, {"url": 5}]}
-    batch = walk.read(ApiResponse(BASE, content, None), walk.first())
+    batch = walk.read(ApiResponse(BASE, content, {}), walk.first())
     assert (batch.urls, batch.without_url) == (["https://cdn.test/1.jpg", 5], 2)
