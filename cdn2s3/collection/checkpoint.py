@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdn2s3.atomic_file import replacing
+from cdn2s3.collection.base import Ending
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.state.files import cannot_read
@@ -30,8 +31,13 @@ _OF_STYLE = {
     "cursor": ("API_CURSOR_PARAM", "API_CURSOR_FIELD"),
     "next_url": ("API_NEXT_FIELD",),
     "link_header": (),
+    "none": (),
 }
 _WHERE_SET = ("API_URL_BASE", "API_URL_TEMPLATE")  # empty, they change nothing: older checkpoints lack them
+
+
+# What a checkpoint of an older version lacks.
+_WHEN_ABSENT: Mapping[str, Any] = {"blank": 0, "evidence": "", "doubts": [], "ending": None}
 
 
 class Counts(NamedTuple):
@@ -44,6 +50,7 @@ class Counts(NamedTuple):
     items: int = 0  # what is compared with the API's total
     api_total: int | None = None  # the latest total from the API; None: it has reported none
     unreadable: int = 0  # lot files that could not be read
+    blank: int = 0  # items on pages of which no item has a URL, after the first page
 
 
 class Checkpoint(NamedTuple):
@@ -55,6 +62,9 @@ class Checkpoint(NamedTuple):
     rejected_bytes: int  # length of rejected.txt
     position: Mapping[str, Any] | None  # what to read next; None: at the end of the source
     settings: Mapping[str, str]  # the settings that all this belongs to
+    evidence: str = ""  # what vouches for the end of a complete list; empty: nothing does
+    doubts: tuple[str, ...] = ()  # why it may be incomplete all the same
+    ending: Ending | None = None  # how it ended, to judge again; None: not known (an older version)
 
     @property
     def is_blank(self) -> bool:
@@ -88,6 +98,8 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     counts = checkpoint.counts._asdict()
     fields = {"complete": checkpoint.complete, **counts, **checkpoint._asdict()}
     del fields["counts"]
+    ending = checkpoint.ending
+    fields["ending"] = None if ending is None else {"said": ending.said, "evidence": ending.evidence}
     with replacing(path) as file:
         file.write(json.dumps(fields, indent=1).encode() + b"\n")
 
@@ -117,6 +129,7 @@ def _checked(found: Any) -> Checkpoint:
     """Return the checkpoint in parsed JSON, or raise _NotOurs."""
     if not isinstance(found, dict):
         raise _NotOurs("it is not a JSON object")
+    found = {**_WHEN_ABSENT, **found}
     for name in (*Counts._fields, "bytes", "rejected_bytes"):
         value = found.get(name)
         is_unknown = name == "api_total" and name in found and value is None
@@ -130,7 +143,32 @@ def _checked(found: Any) -> Checkpoint:
     if not (isinstance(position, dict) or (position is None and found["complete"])):
         raise _NotOurs("`position` is missing")
     counts = Counts(**{name: found[name] for name in Counts._fields})
-    return Checkpoint(found["complete"], counts, found["bytes"], found["rejected_bytes"], position, settings)
+    return Checkpoint(
+        *(found["complete"], counts, found["bytes"], found["rejected_bytes"], position, settings),
+        evidence=_text_in(found, "evidence"),
+        doubts=tuple(_text_in({"doubts": doubt}, "doubts") for doubt in _list_in(found, "doubts")),
+        ending=_ending_in(found["ending"]),
+    )
+
+
+def _text_in(found: Mapping[str, Any], name: str) -> str:
+    if not isinstance(found.get(name), str):
+        raise _NotOurs(f"`{name}` is not text")
+    return str(found[name])
+
+
+def _list_in(found: Mapping[str, Any], name: str) -> list[Any]:
+    if not isinstance(found[name], list):
+        raise _NotOurs(f"`{name}` is not a list")
+    return list(found[name])
+
+
+def _ending_in(found: Any) -> Ending | None:
+    if found is None:
+        return None
+    if not isinstance(found, dict):
+        raise _NotOurs("`ending` is not an object")
+    return Ending(_text_in(found, "said"), _text_in(found, "evidence"))
 
 
 def damaged(path: Path, why: str) -> FatalError:

@@ -114,6 +114,25 @@ def found(expression: str, page: object, setting: str) -> Any:
         raise UnexpectedShape(f"{setting}={expression} cannot be evaluated ({why_not(error)})") from error
 
 
+def plain_path(node: Node) -> list[str] | None:
+    """Return the names of a parsed dotted path, None for any other expression."""
+    if node["type"] == "field":
+        return [node["value"]]
+    if node["type"] != "subexpression":
+        return None
+    paths = [plain_path(child) for child in node["children"]]
+    if None in paths:
+        return None
+    return [name for path in paths for name in path or []]
+
+
+def has_field(value: object, path: list[str]) -> bool:
+    """Return whether the object that a path's last name is looked for in has that name."""
+    for name in path[:-1]:
+        value = value.get(name) if isinstance(value, dict) else None
+    return isinstance(value, dict) and path[-1] in value
+
+
 def why_not(error: Exception) -> str:
     """Return why an evaluation failed, without a value of the page."""
     if not isinstance(error, JMESPathTypeError):

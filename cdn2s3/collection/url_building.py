@@ -19,7 +19,13 @@ import re
 from typing import Any, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
-from cdn2s3.collection.expressions import Expression, ItemError, UnexpectedShape, kind, named
+from cdn2s3.collection.expressions import (
+    Expression,
+    ItemError,
+    UnexpectedShape,
+    kind,
+    named,
+)
 
 SETTING = "API_URL_TEMPLATE"
 
@@ -80,6 +86,19 @@ class UrlBuilder:
         if isinstance(value, list):
             return [url for inner in value for url in self.urls(inner, number)]
         return [self._whole(value) if isinstance(value, str) and self._base else value]
+
+    def says_that_there_is_none(self, value: object) -> bool:
+        """Return whether value, of an item or in a field of the template, is "", blanks or false.
+
+        Null, [] and {} may also be what a request leaves out: a page full of them is suspicious.
+        """
+        if self._template and not isinstance(value, (str, bool)):
+            return any(self._is_said(field.expression.find(value).values) for field in self._fields)
+        return self._is_said(value)
+
+    @staticmethod
+    def _is_said(value: object) -> bool:
+        return value is False or (isinstance(value, str) and not value.strip())
 
     def empty_field(self, record: object) -> str:
         """Return the first field of the template that finds nothing in record; empty if each finds something."""

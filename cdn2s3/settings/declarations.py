@@ -23,6 +23,7 @@ from cdn2s3.settings.parsers import (
     file_path,
     flag,
     header_name,
+    header_name_or_none,
     header_text,
     headers,
     http_url,
@@ -34,6 +35,7 @@ from cdn2s3.settings.parsers import (
     path,
     processes,
     secret,
+    statuses,
     text,
     url_prefix,
     url_template,
@@ -97,7 +99,7 @@ class CollectionSettings:
     checkpoint_interval: int = setting("10000", whole(1, 10_000_000), "URLs between checkpoints")
     api_pagination: str = setting(
         "page",
-        one_of("page", "offset", "cursor", "next_url", "link_header"),
+        one_of("page", "offset", "cursor", "next_url", "link_header", "none"),
         "how the API pages (docs/api-integration.md)",
     )
     api_page_param: str = setting("page", text, "query parameter for the page number (page)")
@@ -122,6 +124,15 @@ class CollectionSettings:
     )
     api_total_field: str = setting(
         "", expression, "JMESPath of the API's total item count; empty = no check", "total"
+    )
+    api_total_header: str = setting(
+        "", header_name_or_none, "header with the API's total item count, if no field has it", "X-WP-Total"
+    )
+    api_has_more_field: str = setting(
+        "", expression, "JMESPath of what says whether there are more pages, true or false", "has_more"
+    )
+    api_end_status: tuple[int, ...] = setting(
+        "", statuses, "HTTP statuses that mean the end of the list, after a good page", "400,404"
     )
     api_url_base: str | None = setting(
         "",

@@ -269,7 +269,7 @@ def _as_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(map(str, value))
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else str(value)
     return repr(value) if isinstance(value, Secret) else redact(str(value))

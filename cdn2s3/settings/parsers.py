@@ -156,6 +156,10 @@ def header_name(value: str) -> str:
     return str(matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "a header name")(value))
 
 
+def header_name_or_none(value: str) -> str:
+    return header_name(value) if value else ""
+
+
 def header_text(value: str) -> str:
     return str(
         matching(
@@ -234,6 +238,18 @@ def names(value: str) -> tuple[str, ...]:
     if not all(result):
         raise ValueError("names separated by commas")
     return result
+
+
+def statuses(value: str) -> tuple[int, ...]:
+    """Return the HTTP statuses in value; none that says OK, asks to come again, or refuses the token."""
+    found = [word for word in re.split(r"[\s,]+", value) if word]
+    for word in found:
+        is_status = re.fullmatch("[2-5][0-9]{2}", word, re.ASCII)
+        if not is_status or 300 <= int(word) < 400 or int(word) in (200, 401, 408, 425, 429):
+            raise ValueError(
+                "HTTP statuses separated by commas, for example 400,404; not 200, 3xx, 401 or 429"
+            )
+    return tuple(map(int, found))
 
 
 def key_part(value: str) -> str:

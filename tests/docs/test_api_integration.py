@@ -36,9 +36,9 @@ def test_sample_with_its_settings_gives_urls_and_the_next_page(style: str, query
 
     paging = Paging(build(CollectionSettings, {**file, "API_BASE_URL": FIRST}, {}, Path("collection.env")))
     first = paging.first()
-    reply = ApiResponse(paging.url(first), json.loads(sample[1]), {"link": link[1]} if link else {})
+    reply = ApiResponse(paging.request(first).url, json.loads(sample[1]), {"link": link[1]} if link else {})
     batch = paging.read(reply, first)
 
     assert [url for url in batch.urls if str(url).endswith(".jpg")] == batch.urls != []
     assert batch.following is not None
-    assert paging.url(batch.following) == f"{FIRST}?{query}"
+    assert paging.request(batch.following).url == f"{FIRST}?{query}"

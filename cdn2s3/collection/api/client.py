@@ -34,6 +34,7 @@ _EXPIRED = re.compile(
     r"expired|(invalid|stale|revoked).{0,20}token|token.{0,30}(invalid|stale|revoked)", re.IGNORECASE
 )
 
+_MAY_BE_THE_END = frozenset({204, 400, 404, 410, 416, 422})  # after good pages, with a total that is reached
 _READ = 1 << 16  # bytes of a refusal to look at
 _WORTH_A_TIME = 10.0  # seconds of a wait from which on its end is said
 _OF_GRAPHQL = frozenset({"data", "errors", "extensions"})  # the names in its responses
@@ -67,6 +68,7 @@ class Api:
         self.auth = Auth(settings)
         self._session = session
         self._timeout = settings.api_timeout
+        self._end_status = frozenset(settings.api_end_status)
         self._policy = RetryPolicy(settings.max_retries)
         self._wait_limit = settings.api_wait_limit
         self._sleep = sleep
@@ -75,7 +77,7 @@ class Api:
     def get(self, request: PageRequest, page: str) -> ApiResponse:
         """Return the API's response to request; page is its name in messages.
 
-        A refusal that may be about this page alone is returned as well. Raise FatalError for any other refusal,
+        A refusal that may be the end of the list is returned, too. Raise FatalError for any other refusal,
         and when the API keeps failing or has no quota left for longer than API_WAIT_LIMIT.
         """
         waited = 0.0  # for the quota
@@ -159,13 +161,14 @@ class Api:
         """Return an answer as a page; raise Throttled, TransientError or FatalError for one that is none."""
         status, url = answer.status_code, request.url
         if status != HTTPStatus.OK:
-            if quota.is_throttled(status, answer.headers, answer.content):
+            is_end = status in self._end_status
+            if not is_end and quota.is_throttled(status, answer.headers, answer.content):
                 wait = quota.opens_in(answer.headers, time.time())
                 raise Throttled(f"the API answered {named(status)}", wait)
             refused = refusal(answer, url, page, self.auth)
-            if isinstance(refused, TransientError) or status in (401, 403) or 300 <= status < 400:
+            if not is_end and (isinstance(refused, TransientError) or status not in _MAY_BE_THE_END):
                 raise refused
-            return ApiResponse(url, None, answer.headers, status, refused)
+            return ApiResponse(url, None, answer.headers, status, FatalError(str(refused)))
         content = self._parsed(answer, url)
         self._check_errors(content, answer)
         return ApiResponse(url, content, answer.headers)

@@ -8,8 +8,8 @@ import requests
 
 from cdn2s3.collection.api import quota
 from cdn2s3.collection.api.client import Api
-from cdn2s3.collection.api.page_request import PageRequest
-from cdn2s3.collection.api.pagination import PagePosition, Paging
+from cdn2s3.collection.api.pagination import Paging
+from cdn2s3.collection.api.position import PagePosition
 from cdn2s3.collection.base import Batch
 from cdn2s3.collection.expressions import ItemError
 from cdn2s3.errors import FatalError
@@ -33,9 +33,10 @@ class ApiSource:
 
     def read(self, position: PagePosition) -> Batch:
         """Return the page at position; raise FatalError when it cannot be read."""
-        reply = self._api.get(PageRequest(self._paging.url(position)), str(position))
-        if reply.refusal is not None:
-            raise reply.refusal
+        lost = self._paging.lost(position)
+        if lost is not None:
+            return lost
+        reply = self._api.get(self._paging.request(position), str(position))
         batch = self._paging.read(reply, position)
         if batch.urls and isinstance(reply.content, dict) and "data" in reply.content:
             errors = quota.errors_in(reply.content)  # GraphQL: part of the data is missing

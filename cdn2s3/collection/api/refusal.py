@@ -63,8 +63,8 @@ def _remedy(answer: requests.Response, url: str, auth: Auth) -> str:
             "the token would be sent along. Set API_BASE_URL to the final address."
         )
     return (
-        ". Correct API_BASE_URL and the pagination settings; "
-        "an API that answers 404 after its last page needs API_PAGINATION=next_url or cursor."
+        f". Correct API_BASE_URL and the pagination settings. If the API answers {status} after its last page, set "
+        f"API_END_STATUS={status}."
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 from cdn2s3.collection.api.client import Api, api_session
 from cdn2s3.collection.api.json_api import STALE_PAGES, ApiSource
 from cdn2s3.collection.api.page_request import ApiResponse, PageRequest
-from cdn2s3.collection.api.pagination import PagePosition
+from cdn2s3.collection.api.position import PagePosition
 from cdn2s3.errors import FatalError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
@@ -157,6 +157,25 @@ def test_https_spoken_to_a_server_of_plain_http_is_told(server: ApiServer) -> No
         get(server, server.url.replace("http:", "https:"), MAX_RETRIES="0")
 
 
+@pytest.mark.parametrize("status", [204, 400, 404, 410, 416, 422])
+def test_refusal_that_may_be_the_end_is_returned(server: ApiServer, status: int) -> None:
+    server.fault = first(1, Answer(status))
+    built = settings_for(server)
+    with api_session(built) as session:
+        reply = Api(built, session).get(PageRequest(server.url), "page 5")
+    assert (reply.status, reply.content) == (status, None)
+    assert f"the API answered {status}" in str(reply.refusal)
+    assert f"API_END_STATUS={status}" in str(reply.refusal)
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_end_status_is_returned_whatever_it_is(server: ApiServer, status: int) -> None:
+    server.fault = first(1, Answer(status))
+    built = settings_for(server, API_END_STATUS=str(status))
+    with api_session(built) as session:
+        assert Api(built, session).get(PageRequest(server.url), "page 5").status == status
+
+
 FINAL = [
     pytest.param(Answer(401), "API_AUTH_TOKEN", id="401"),
     pytest.param(Answer(403), "API_AUTH_TOKEN", id="403"),
@@ -270,7 +289,7 @@ def test_source_reads_page_after_page(server: ApiServer) -> None:
             urls += batch.urls
             position = batch.following
     assert urls == [item["url"] for item in ITEMS]
-    assert [query["page"] for query in server.queries] == ["1", "2", "3", "4"]
+    assert [query["page"] for query in server.queries] == ["1", "2", "3", "4", "4", "5"]
 
 
 @pytest.mark.parametrize(
