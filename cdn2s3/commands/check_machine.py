@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from cdn2s3.bootstrap import open_files_needed
 from cdn2s3.collection.region_advice import nearest_region
 from cdn2s3.commands.check_context import FAILED, NTP, OK, STS, WARNING, CheckContext, CheckResult, failure
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.s3.client import aws_session
 from cdn2s3.destinations.s3.endpoint import ignored
 from cdn2s3.destinations.s3.iam import Identity
@@ -70,10 +71,10 @@ def check_input(context: CheckContext) -> list[CheckResult]:
     try:
         lines, pending = context.lines, context.pending
     except FatalError as error:
-        return [CheckResult(WARNING, "input", str(error), "python collect_urls.py")]
+        return [CheckResult(WARNING, "input", str(error), command("collect_urls.py"))]
     if not lines:
         said = f"{context.settings.source_urls_file} contains no URL"
-        return [CheckResult(WARNING, "input", said, "python collect_urls.py")]
+        return [CheckResult(WARNING, "input", said, command("collect_urls.py"))]
     return [CheckResult(OK, "input", f"{pluralize(lines, 'URL')}, about {pending:,} pending")]
 
 
@@ -146,7 +147,9 @@ def check_bucket(context: CheckContext) -> list[CheckResult]:
         return [failure("bucket", error, "check the network, AWS_ENDPOINT_URL and AWS_REGION")]
     region = head.headers.get("x-amz-bucket-region", "")
     if head.status == 404:
-        return [CheckResult(FAILED, "bucket", f"{name} does not exist", "python migrate.py --create-bucket")]
+        return [
+            CheckResult(FAILED, "bucket", f"{name} does not exist", command("migrate.py", "--create-bucket"))
+        ]
     if region and region != settings.aws_region:
         said = f"{name} is in {region}, AWS_REGION is {settings.aws_region}"
         return [CheckResult(FAILED, "bucket", said, f"AWS_REGION={region}")]
@@ -214,7 +217,7 @@ def check_source(context: CheckContext) -> list[CheckResult]:
         said = f"no line of {context.settings.source_urls_file} is under {context.settings.url_prefix}"
         return [CheckResult(FAILED, "source", said, "correct URL_PREFIX")]
     if not answers:
-        return [CheckResult(WARNING, "source", "there is no URL to request", "python collect_urls.py")]
+        return [CheckResult(WARNING, "source", "there is no URL to request", command("collect_urls.py"))]
     last = answers[-1]
     if last.status == 200:
         size = "" if last.size is None else f", {last.size:,} bytes"

@@ -11,6 +11,7 @@ from hashlib import md5
 from typing import Callable, NamedTuple
 from zlib import crc32
 
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.base import PROBE_BODY, PROBE_NAME, ReadRefused
 from cdn2s3.destinations.s3.client import S3Response
 from cdn2s3.destinations.s3.iam import policy
@@ -136,7 +137,8 @@ def log_capabilities(found: Capabilities, settings: MigrationSettings) -> None:
         log.warning("the store does not refuse a wrong %s checksum", settings.integrity)
         log.warning(
             "nothing in the store proves the bytes: a HEAD compares the size after each PUT; run "
-            "`python validate.py --spot-check 1000` afterwards"
+            "`%s` afterwards",
+            command("validate.py", "--spot-check", "1000"),
         )
     if not found.can_read:
         log.warning(
