@@ -107,7 +107,7 @@ class Listing:
         reply = self._client.request("GET", "", Deadline(self._timeout), query=query)
         if reply.status == 200:
             return reply.body
-        if reply.status == 403 and reply.code in ("", "AccessDenied"):
+        if reply.is_refusal:
             missing = policy(self._settings, "ListBucket")
             raise self._failure(f"403, the permission is missing. Add to the role's policy:\n  {missing}")
         error = reply.error(_LIST)

@@ -39,10 +39,9 @@ class MultipartCleanup:
         if self._refused:
             return
         reply, parsed = self._client.call("list_multipart_uploads", Deadline(limit_seconds), Prefix=key)
-        if reply.status != 200 and not _is_refusal(reply):
+        if reply.status != 200 and not reply.is_refusal:
             error = reply.error("ListMultipartUploads")
-            passing = reply.status == 429 or (reply.status >= 500 and reply.status != 501)
-            if passing or isinstance(error, FatalError):
+            if reply.is_passing or isinstance(error, FatalError):
                 raise error
         if reply.status != 200:
             self._note_refused(_LIST, reply.status)
@@ -62,7 +61,7 @@ class MultipartCleanup:
         except (TransientError, FatalError) as error:
             log.debug("abort failed: %s", error)
             reply = S3Response(0, {}, b"")
-        if _is_refusal(reply):
+        if reply.is_refusal:
             self._note_refused(_ABORT, reply.status)
         elif reply.status not in (204, 200, 404):
             log.warning(
@@ -84,7 +83,3 @@ class MultipartCleanup:
             status,
             f". To change that, grant {policy(self._settings, action)}" if status == 403 else "",
         )
-
-
-def _is_refusal(reply: S3Response) -> bool:
-    return reply.status == 403 and reply.code in ("", "AccessDenied")
