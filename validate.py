@@ -57,6 +57,7 @@ from cdn2s3.settings.loading import load
 from cdn2s3.state import run_binding
 from cdn2s3.state.files import held_lock, lock_holder
 from cdn2s3.state.lines import encode
+from cdn2s3.text import pluralize
 from cdn2s3.validation import findings as findings_module
 from cdn2s3.validation import spot_check
 from cdn2s3.validation.comparison import COMPLETE, Mismatch, Records, Repair, advice, repairs, verdict
@@ -145,7 +146,7 @@ def refuse_to_start(settings: MigrationSettings) -> None:
     holder = lock_holder(settings.state_dir / file_names.MIGRATION_LOCK)
     if holder is not None:
         raise FatalError(
-            f"migrate.py is running (process id {holder}): what it is still moving would be called missing. "
+            f"migrate.py is running (process id {holder}): what it is still moving would be reported as missing. "
             "Wait until it ends."
         )
     run_binding.refuse_while_collecting(settings.source_urls_file)
@@ -214,8 +215,8 @@ class Validation:
         work = survey.survey(urls, self.keys, completed, _said_by_migrate, _said_by_migrate)
         if work.collisions and self.settings.on_collision == "refuse":
             raise UsageError(
-                f"{work.collisions:,} URLs of {urls} have the key of another URL: no migration can have begun "
-                f"with this list. `{command('migrate.py')}` shows them, and the setting that fixes it."
+                f"{pluralize(work.collisions, 'URL')} of {urls} would overwrite another one, so no migration can have "
+                f"started with this list. `{command('migrate.py')}` shows them, and the setting that fixes it."
             )
         expected = Expected(self.keys, work, completed, recorded)
         if not run_binding.is_taken_over(self.settings):

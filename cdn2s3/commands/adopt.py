@@ -136,7 +136,7 @@ def text(adopted: Adopted, pending: int) -> list[str]:
         )
     if adopted.conflicts:
         lines.append(
-            f"{adopted.conflicts:,} not adopted, because an earlier run found other content (conflict)"
+            f"{adopted.conflicts:,} not adopted, because an earlier run found different content (conflict)"
         )
     script = "migrate.py" if pending > adopted.rows else "validate.py"
     return [*lines, f"next: {command(script)}"]

@@ -61,7 +61,7 @@ def _get(context: CheckContext, probed: Capabilities) -> list[CheckResult]:
     if probed.can_read:
         return [CheckResult(OK, "get", "the probe was read back")]
     said = (
-        "s3:GetObject is refused: an existing object cannot be compared, so its URL ends as `unverified`; "
+        "s3:GetObject is refused: an existing object cannot be compared, so its URL fails as `unverified`; "
         "--sample and the spot check of validate.py need it"
     )
     return [CheckResult(WARNING, "get", said, policy(context.settings, "GetObject"))]
@@ -70,7 +70,10 @@ def _get(context: CheckContext, probed: Capabilities) -> list[CheckResult]:
 def _delete(context: CheckContext, probed: Capabilities) -> list[CheckResult]:
     if probed.can_delete:
         return [CheckResult(OK, "delete", "the probe was deleted")]
-    said = f"s3:DeleteObject is refused: the probe stays at {probe_key(context.settings)}; --sample leaves its objects"
+    said = (
+        f"s3:DeleteObject is refused: the probe stays at {probe_key(context.settings)}; --sample cannot "
+        "remove its objects"
+    )
     return [CheckResult(WARNING, "delete", said, policy(context.settings, "DeleteObject"))]
 
 

@@ -132,7 +132,12 @@ def check_address(context: CheckContext) -> list[CheckResult]:
         f". With AWS_ENDPOINT_URL set, botocore ignores these AWS configuration options: {', '.join(missed)}"
     )
     return [
-        CheckResult(WARNING, "address", said, "leave AWS_ENDPOINT_URL empty, or set it to such an endpoint")
+        CheckResult(
+            WARNING,
+            "address",
+            said,
+            "leave AWS_ENDPOINT_URL empty, or set it to a FIPS or dual-stack endpoint",
+        )
     ]
 
 
@@ -177,7 +182,7 @@ def _owner(context: CheckContext) -> list[CheckResult]:
         return []
     if context.is_ours(account):
         return [CheckResult(OK, "owner", f"account {account}, to which these credentials belong")]
-    said = f"another account than {account}: its bucket policy must allow your role (docs/ec2-setup.md)"
+    said = f"it belongs to an account other than {account}: its bucket policy must allow your role (docs/ec2-setup.md)"
     return [CheckResult(WARNING, "owner", said, "EXPECTED_BUCKET_OWNER=<the account that should own it>")]
 
 
@@ -244,5 +249,5 @@ def check_edge(context: CheckContext) -> list[CheckResult]:
     said = f"{edge[:20]} responds here; the nearest region is {region}"
     if region == mine or context.settings.aws_endpoint_url:
         return [CheckResult(OK, "edge", said)]
-    said += f", AWS_REGION is {mine}. It shows only where this machine is"
+    said += f"; AWS_REGION is {mine}. The edge location shows only where this machine is"
     return [CheckResult(WARNING, "edge", said, f"run this on an instance in the bucket's region, {mine}")]

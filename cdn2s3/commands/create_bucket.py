@@ -117,8 +117,8 @@ def _asked(
 def _error(settings: MigrationSettings, reply: S3Response, operation: str) -> MigrationError:
     if reply.code == _DENIED:
         return FatalError(
-            "the credentials are not allowed to create buckets. Grant this, or have "
-            f"{settings.destination_bucket} created by somebody who is:\n"
+            "the credentials are not allowed to create buckets. Ask somebody who is to "
+            f"create {settings.destination_bucket}, or grant:\n"
             f"  {policy(settings, 'CreateBucket', 'PutBucketPublicAccessBlock')}"
         )
     error = reply.error(operation)
@@ -137,8 +137,8 @@ def _closed(settings: MigrationSettings, client: S3Client, pause: Callable[[floa
             return ""
         why = "s3:PutBucketPublicAccessBlock is not granted"
     return (
-        f"public access could not be blocked ({why}). AWS blocks it in new buckets by default; "
-        f"itself; to see it: aws s3api get-public-access-block --bucket {settings.destination_bucket}"
+        f"public access could not be blocked ({why}). AWS blocks it in new buckets by default. "
+        f"To check: aws s3api get-public-access-block --bucket {settings.destination_bucket}"
     )
 
 

@@ -44,7 +44,7 @@ from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import with_retries
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import run_binding
-from cdn2s3.text import MB, duration, redact
+from cdn2s3.text import MB, duration, pluralize, redact
 from cdn2s3.transfer.outcome import Result
 from cdn2s3.transfer.pipeline import Transfer
 from cdn2s3.transfer.wiring import equip
@@ -302,7 +302,7 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
     """Move a few files under _test/, read them back, compare and delete them; return the exit code."""
     if arguments.sample > MOST:
-        raise UsageError(f"--sample takes {MOST} URLs at most, because each is read back whole.")
+        raise UsageError(f"--sample takes {MOST} URLs at most, because each is read back in full.")
     allow_open_files(settings.concurrency)
     run_binding.check(settings)
     work = plan_run(settings, key_maker(settings), Choice())[0].work
@@ -314,7 +314,7 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
     show(f"sample: {len(urls):,} of {work.pending:,} pending URLs, to {there.destination_text}")
     refused = bool(work.collisions) and settings.on_collision == "refuse"
     if refused:
-        collide = f"{work.collisions:,} URLs collide"
+        collide = pluralize(work.collisions, "URL collides", "URLs collide")
         log.warning("%s: a run would refuse to start; see %s", collide, command("migrate.py", "--plan"))
     with closing(PooledAdapter(there.concurrency, there.ca_bundle)) as adapter:
         destination = open_destination(there, adapter)

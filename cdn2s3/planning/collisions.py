@@ -16,7 +16,7 @@ from cdn2s3.planning.survey import OnCollision, UrlSurvey
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state.lines import encode
 from cdn2s3.state.run_binding import is_bound
-from cdn2s3.text import redact
+from cdn2s3.text import pluralize, redact
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def collisions_text(
     shown are some of the collisions; file lists all of them, if there is one.
     """
     lines = [
-        f"{count:,} URLs would overwrite another one: different URLs with the same key. Nothing was moved."
+        f"{pluralize(count, 'URL')} would overwrite another one: different URLs with the same key. Nothing was moved."
     ]
     for pair in shown:
         lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
@@ -70,7 +70,10 @@ def collisions_text(
     for remedy in remedies(settings, shown):
         lines += ["", f"# {remedy.meaning}", remedy.line]
         if remedy.changes_keys and is_bound(settings):
-            lines += ["# and, because this state belongs to the old keys, a new one", "STATE_DIR=state2"]
+            lines += [
+                "# and, because the current state belongs to the old keys, a new STATE_DIR",
+                "STATE_DIR=state2",
+            ]
     return lines
 
 
@@ -121,6 +124,11 @@ def warn_of_naming(settings: MigrationSettings, work: UrlSurvey) -> None:
         log.warning("STRIP_PATH_PREFIX is not used: it needs PRESERVE_PATH_STRUCTURE=true")
     if work.unstripped and work.unstripped == work.pending + work.done:
         hint = " (a path is compared without its leading /)" if strip.startswith("/") else ""
-        log.warning("STRIP_PATH_PREFIX=%s does not start any URL's path%s", strip, hint)
+        log.warning("no URL's path starts with STRIP_PATH_PREFIX=%s%s", strip, hint)
     elif work.unstripped:
-        log.warning("%d URLs lack STRIP_PATH_PREFIX and keep their whole path", work.unstripped)
+        lacking = pluralize(
+            work.unstripped,
+            "URL lacks STRIP_PATH_PREFIX and keeps its whole path",
+            "URLs lack STRIP_PATH_PREFIX and keep their whole path",
+        )
+        log.warning("%s", lacking)

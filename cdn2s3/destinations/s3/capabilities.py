@@ -140,7 +140,7 @@ def log_capabilities(found: Capabilities, settings: MigrationSettings) -> None:
         )
     if not found.can_read:
         log.warning(
-            "s3:GetObject is not granted: an existing object cannot be compared, so its URL ends as "
+            "s3:GetObject is not granted: an existing object cannot be compared, so its URL fails as "
             "`unverified`. To change that, grant %s",
             policy(settings, "GetObject"),
         )

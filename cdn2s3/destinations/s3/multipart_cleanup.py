@@ -65,8 +65,8 @@ class MultipartCleanup:
             self._note_refused(_ABORT, reply.status)
         elif reply.status not in (204, 200, 404):
             log.warning(
-                "an unfinished multipart upload of %r remains (status %s): a lifecycle rule "
-                "AbortIncompleteMultipartUpload removes it",
+                "an unfinished multipart upload of %r remains (status %s): an "
+                "AbortIncompleteMultipartUpload lifecycle rule removes it",
                 key,
                 reply.status or "none",
             )
@@ -77,8 +77,8 @@ class MultipartCleanup:
                 return
             self._refused.add(action)
         log.warning(
-            "unfinished multipart uploads cannot be %s (status %d): what a crash or a failure leaves of a body over "
-            "MAX_BUFFER_MB is billed, and will stay until a lifecycle rule AbortIncompleteMultipartUpload removes it%s",
+            "unfinished multipart uploads cannot be %s (status %d): parts that a crash or a failure leaves of a "
+            "body over MAX_BUFFER_MB are billed until an AbortIncompleteMultipartUpload lifecycle rule removes them%s",
             "aborted" if action == _ABORT else "looked for",
             status,
             f". To change that, grant {policy(self._settings, action)}" if status == 403 else "",

@@ -181,7 +181,7 @@ class Objects:
         theirs = found.etag if etag_tells else self.md5(key, deadline)
         if theirs != content.md5.hex():
             raise PermanentError(
-                "conflict", f"the existing object has other content of the same size (MD5 {theirs})"
+                "conflict", f"the existing object has different content of the same size (MD5 {theirs})"
             )
         return Stored(found.etag, content.size, content.md5.hex(), already_there=True)
 
