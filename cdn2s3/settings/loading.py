@@ -169,13 +169,13 @@ def _local_contradictions(settings: MigrationSettings) -> Iterator[tuple[tuple[s
         if os.path.commonpath([root, os.path.realpath(path)]) == root:
             yield (
                 ("LOCAL_ROOT", name),
-                f"LOCAL_ROOT={str(settings.local_root)!r}: holds {name}={str(path)!r}, so images and state files "
-                "would mix. Choose a folder that holds nothing else",
+                f"LOCAL_ROOT={str(settings.local_root)!r}: contains {name}={str(path)!r}, so images and state files "
+                "would mix. Choose a folder that contains nothing else",
             )
     if not {"", ".", ".."}.isdisjoint(settings.destination_prefix.split("/")[:-1]):
         yield (
             ("DESTINATION_PREFIX",),
-            f"DESTINATION_PREFIX={settings.destination_prefix!r}: must not begin with / nor hold an empty, . or .. "
+            f"DESTINATION_PREFIX={settings.destination_prefix!r}: must not start with / or contain an empty, . or .. "
             "segment, which no folder has (DESTINATION=local)",
         )
 

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from cdn2s3.atomic_file import cannot_write, replacing, sync_folder
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.file_names import CHECKPOINT_FILE, COMPLETED_FILE, FAILED_FILE, LOCK_SUFFIX, RUN_FILE
 from cdn2s3.settings.declarations import MigrationSettings
@@ -135,7 +136,7 @@ def unfinished_collection(urls: Path) -> str | None:
         return None if not checkpoint.exists() else f"{checkpoint} cannot be read: is {urls} complete?"
     if complete:
         return None
-    return f"{urls} is not complete: its collection was stopped. Run `python collect_urls.py` to finish it."
+    return f"{urls} is not complete: its collection was stopped. Run `{command('collect_urls.py')}` to finish it."
 
 
 def make_state_dir(folder: Path) -> None:

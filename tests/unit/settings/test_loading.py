@@ -505,7 +505,7 @@ def test_images_and_state_files_do_not_mix(
         assert build(MigrationSettings, file, {}, WHERE)
         return
     problems = _problems(MigrationSettings, file)
-    assert [name for name in named if any(f"holds {name}=" in problem for problem in problems)] == named
+    assert [name for name in named if any(f"contains {name}=" in problem for problem in problems)] == named
 
 
 @pytest.mark.parametrize("prefix", ["/", "/images/", "a//", "../", "a/../b/", "./"])
