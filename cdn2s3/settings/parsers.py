@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import jmespath
 
+from cdn2s3.settings.places import is_json, json_with_places
+
 Parser = Callable[[str], Any]
 
 
@@ -133,6 +135,22 @@ def header_text(value: str) -> str:
 
 def secret(value: str) -> Secret:
     return Secret(header_text(value))
+
+
+def body(value: str) -> Secret:
+    """Return the body of a request: value, or what is in the file after an @. It may contain a key."""
+    if value.startswith("@"):
+        try:
+            value = Path(value[1:]).read_text(encoding="utf-8-sig")
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "not UTF-8"
+            raise ValueError(f"a body, or @ and a file that can be read ({value[1:]}: {why})") from None
+    if is_json(value):
+        try:
+            json_with_places(value)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"JSON, since it begins with {value.lstrip()[:1]} ({error})") from None
+    return Secret(value)
 
 
 def path(value: str) -> Path:

@@ -1,4 +1,4 @@
-"""The JSON API as a source of URLs: one GET per page, rate-limited, with a total deadline and retries.
+"""The JSON API as a source of URLs: one request per page, rate-limited, with a total deadline and retries.
 
 The token is a header of this session alone. No URL contains it, and neither log nor message shows a header, a
 query, or more of a body than the start of one that is not JSON, with the token removed.
@@ -92,7 +92,9 @@ class Api:
 
     def _attempt(self, request: PageRequest, page: str) -> ApiResponse:
         url = request.url
-        headers = {"Content-Type": request.content_type} if request.content_type else {}
+        headers = {}
+        if request.content_type and "content-type" not in self._session.headers:  # API_HEADERS wins
+            headers["Content-Type"] = request.content_type
         try:
             answer = self._session.request(
                 request.method,
