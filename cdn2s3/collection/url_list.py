@@ -56,7 +56,7 @@ class UrlList:
         """Open the files, cut back to the lengths in so_far; raise FatalError when they do not match it."""
         output, rejected = settings.output_file, rejected_file(settings.output_file)
         self._settings = settings
-        self._address = KeyMaker(Naming(settings.url_prefix, "", preserve=False)).address
+        self._keys = KeyMaker(Naming(settings.url_prefix, "", preserve=False))
         self._seen = Fingerprints()
         self._said_all_rejected = False
         self.counts = so_far.counts
@@ -97,14 +97,15 @@ class UrlList:
         new: list[bytes] = []
         rejected: list[bytes] = []
         duplicates = 0
-        for url in batch.urls:
+        lines = [_line(url) for url in batch.urls]
+        are_plain = self._keys.are_plain([line for line in lines if line is not None])
+        for url, line in zip(batch.urls, lines):
             if url is None:
                 continue
-            why = self._why_rejected(url)
-            if why:
+            why = self._why_rejected(line, are_plain)
+            if why or line is None:
                 rejected.append(_rejected_line(url, why))
                 continue
-            line = url.encode()
             if self._seen.add(line):
                 new.append(line + b"\n")
             else:
@@ -141,12 +142,12 @@ class UrlList:
             *(len(lines), url[:_SHOWN], why),
         )
 
-    def _why_rejected(self, url: Any) -> str:
-        """Return why url is rejected, empty if it isn't."""
-        if not isinstance(url, str):
+    def _why_rejected(self, line: bytes | None, is_plain: bool) -> str:
+        """Return why a URL is rejected, empty if it isn't; None is what is not a string."""
+        if line is None:
             return "not a string"
         try:
-            self._address(url)
+            self._keys.known(line, is_plain)
         except InvalidUrl as error:
             return str(error)
         return ""
@@ -199,6 +200,11 @@ def first_url(output: Path, url_prefix: str) -> str | None:
         ) from error
     origin = urlsplit(url_prefix)
     return f"{origin.scheme}://{origin.netloc}{target}"
+
+
+def _line(url: Any) -> bytes | None:
+    """Return url as a line of urls.txt, None where it is not a string; a surrogate is not UTF-8, and so rejected."""
+    return url.encode("utf-8", "surrogatepass") if isinstance(url, str) else None
 
 
 def _rejected_line(url: Any, why: str) -> bytes:
