@@ -58,7 +58,8 @@ def localized(settings: Mapping[str, str], site: Site) -> dict[str, str]:
 
 def collect(folder: Path, settings: Mapping[str, str], arguments: Sequence[str] = ()) -> Collected:
     """Run collect_urls.py in folder, a fresh one, to its end."""
-    lines = "".join(f"{name}={value}\n" for name, value in settings.items())
+    quoted = {name: f"'{value}'" if value[:1] == '"' else value for name, value in settings.items()}
+    lines = "".join(f"{name}={value}\n" for name, value in quoted.items())
     (folder / "collection.env").write_text(lines, encoding="utf-8")
     out, err = io.StringIO(), io.StringIO()
     with _as_a_process(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -33,6 +33,14 @@ def as_text(proposal: Proposal, source: str) -> str:
     for line in proposal.lines:
         if line.why:
             shown.append(f"# {'guess: ' if line.is_guess else ''}{line.why}")
-        shown.append(f"{line.setting}={line.value}")
+        shown.append(f"{line.setting}={_quoted(line.value)}")
     shown += [f"# ! {note}" for note in proposal.notes]
     return "\n".join(shown) + "\n"
+
+
+def _quoted(value: str) -> str:
+    """Return a value as it must stand in an env file: in quotes where it would else be read as something other."""
+    if value[:1] not in ("'", '"', "`") and " #" not in value:
+        return value
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -9,10 +9,25 @@ of three. tests/docs/test_recipes.py collects each of them with its recipe in do
 
 from __future__ import annotations
 
-from tests.fakes.api_shapes import auctions, cms, culture, exports, photos, platforms, shops
+from tests.fakes.api_shapes import (
+    auctions,
+    cms,
+    content,
+    culture,
+    databases,
+    exports,
+    libraries,
+    marketplaces,
+    museums,
+    photos,
+    platforms,
+    shops,
+)
 from tests.fakes.api_shapes.shape import Reply, Shape, ShapeServer, Site
 
-MODULES = (shops, cms, photos, culture, platforms, auctions, exports)
+MODULES = (
+    shops, marketplaces, cms, content, photos, libraries, culture, museums, platforms, databases, auctions, exports,
+)  # fmt: skip
 SHAPES: dict[str, Shape] = {shape.name: shape for module in MODULES for shape in module.SHAPES.values()}
 
 __all__ = ["SHAPES", "Reply", "Shape", "ShapeServer", "Site"]
