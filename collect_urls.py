@@ -4,6 +4,7 @@
     python collect_urls.py                 collect; after any stop the same command resumes
     python collect_urls.py --restart       discard the checkpoint and start over
     python collect_urls.py --region-only   only print the recommended region
+    python collect_urls.py --suggest URL   propose settings for an API, or for a file
 
 The URLs come from a JSON API, page by page, or from local lot files (SOURCE in collection.env). Each batch is
 appended to urls.txt, every URL once. After CHECKPOINT_INTERVAL URLs, after a minute and at a stop, the files
@@ -34,6 +35,7 @@ from cdn2s3.collection.files.lot_files import LotFiles
 from cdn2s3.collection.progress import CollectionBar
 from cdn2s3.collection.region_advice import CAVEAT, recommended_region
 from cdn2s3.collection.url_list import UrlList, first_url
+from cdn2s3.commands import suggest
 from cdn2s3.console import logging_setup, progress, rerun_hint, stdio
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, FatalError, UsageError
@@ -51,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     rerun_hint.use_env_file("collect_urls.py", arguments.env_file)
     signals = Signals()
     try:
+        if arguments.suggest is not None:
+            return suggest.suggest(arguments.suggest, arguments.env_file)
         settings, notes = load(CollectionSettings, arguments.env_file)
         logging_setup.set_up(Path(COLLECTION_LOG), settings.log_level)
         logging_setup.begin(*notes)
@@ -194,6 +198,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--region-only",
         action="store_true",
         help="only print the recommended region, based on the first URL in OUTPUT_FILE",
+    )
+    ways.add_argument(
+        "--suggest",
+        metavar="URL|FILE",
+        help="read one page of an API, or the head of an export, and propose settings for it; writes nothing",
     )
     return parser.parse_args(argv)
 

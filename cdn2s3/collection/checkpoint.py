@@ -16,6 +16,7 @@ from cdn2s3.atomic_file import replacing
 from cdn2s3.collection.base import Ending
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.parsers import Secret
 from cdn2s3.state.files import cannot_read
 from cdn2s3.text import redact
 
@@ -23,7 +24,9 @@ from cdn2s3.text import redact
 _EVERY_SOURCE = ("SOURCE", "URL_PREFIX", "OUTPUT_FILE")
 _OF_SOURCE = {
     "lots": ("LOT_FILES", "LOT_URL_KEYS"),
-    "api": ("API_BASE_URL", "API_PAGINATION", "API_URLS_FIELD", "API_ITEMS_FIELD"),
+    "api": (
+        *("API_BASE_URL", "API_METHOD", "API_BODY", "API_PAGINATION", "API_URLS_FIELD", "API_ITEMS_FIELD"),
+    ),
 }
 _OF_STYLE = {
     "page": ("API_PAGE_PARAM", "API_FIRST_PAGE", "API_PER_PAGE_PARAM", "RESULTS_PER_PAGE"),
@@ -38,6 +41,9 @@ _WHERE_SET = ("API_URL_BASE", "API_URL_TEMPLATE")  # empty, they change nothing:
 
 # What a checkpoint of an older version lacks.
 _WHEN_ABSENT: Mapping[str, Any] = {"blank": 0, "evidence": "", "doubts": [], "ending": None}
+
+# Settings that checkpoints of older versions lack, with their defaults.
+_NEWER = {"API_METHOD": "GET", "API_BODY": ""}
 
 
 class Counts(NamedTuple):
@@ -82,6 +88,8 @@ def source_settings(settings: CollectionSettings) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Secret):
+        return _fingerprint(value.reveal()) if value else ""
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
@@ -90,7 +98,11 @@ def _without_query(value: str) -> str:
     if "://" not in value or redact(value) == value:
         return value
     hidden = redact(value)
-    return f"{hidden} ({hashlib.sha256(value.encode()).hexdigest()[:12]})"
+    return f"{hidden} {_fingerprint(value)}"
+
+
+def _fingerprint(value: str) -> str:
+    return f"({hashlib.sha256(value.encode()).hexdigest()[:12]})"
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -180,7 +192,11 @@ def damaged(path: Path, why: str) -> FatalError:
 
 
 def check_settings(path: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Raise UsageError with the old and new values when a checkpoint belongs to a different source."""
+    """Raise UsageError with the old and new values when a checkpoint belongs to a different source.
+
+    A setting that an older version did not know had its default.
+    """
+    before = {**{name: value for name, value in _NEWER.items() if name in now}, **before}
     changed = [
         f"  - {name}: {before.get(name, '(not set)')} before, {now.get(name, '(not set)')} now"
         for name in [*now, *(name for name in before if name not in now)]

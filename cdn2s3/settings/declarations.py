@@ -16,6 +16,7 @@ from cdn2s3.settings.parsers import (
     Headers,
     Parser,
     Secret,
+    body,
     command,
     empty_or,
     endpoint,
@@ -70,6 +71,13 @@ class CollectionSettings:
         empty_or(http_url),
         "URL of the first page, without the paging parameters",
         "https://api.example.com/v1/images",
+    )
+    api_method: str = setting("GET", one_of("GET", "POST"), "how a page is requested")
+    api_body: Secret = setting(
+        "",
+        body,
+        "body of each request, or @ and a file that has it; {page}, {offset}, {cursor}, {limit} are filled in",
+        '{"query": "…", "after": {cursor}}',
     )
     api_auth_token: Secret = setting("", secret, "token sent with every API request; empty = none")
     api_auth_header: str = setting("Authorization", header_name, "header that carries the token", "X-Api-Key")

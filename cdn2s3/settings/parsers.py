@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import jmespath
 from jmespath.functions import Functions
 
+from cdn2s3.settings.places import is_json, json_with_places
 from cdn2s3.text import pluralize, printable
 
 Parser = Callable[[str], Any]
@@ -218,6 +219,22 @@ def command(value: str) -> Secret:
         words = []
     if (value and not words) or not value.isprintable() or "\0" in value:
         raise ValueError("a command as a shell splits it, in one line, each quote closed")
+    return Secret(value)
+
+
+def body(value: str) -> Secret:
+    """Return the body of a request: value, or what is in the file after an @. It may contain a key."""
+    if value.startswith("@"):
+        try:
+            value = Path(value[1:]).read_text(encoding="utf-8-sig")
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "not UTF-8"
+            raise ValueError(f"a body, or @ and a file that can be read ({value[1:]}: {why})") from None
+    if is_json(value):
+        try:
+            json_with_places(value)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"JSON, since it begins with {value.lstrip()[:1]} ({error})") from None
     return Secret(value)
 
 

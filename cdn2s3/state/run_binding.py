@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from cdn2s3.atomic_file import cannot_write, replacing, sync_folder
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.file_names import CHECKPOINT_FILE, COMPLETED_FILE, FAILED_FILE, LOCK_SUFFIX, RUN_FILE
 from cdn2s3.settings.declarations import MigrationSettings
@@ -135,13 +136,9 @@ def unfinished_collection(urls: Path) -> str | None:
     except (OSError, ValueError, AttributeError, RecursionError):
         return None if not checkpoint.exists() else f"{checkpoint} cannot be read: is {urls} complete?"
     if not is_complete:
-        return (
-            f"{urls} is not complete: its collection was stopped. Run `python collect_urls.py` to finish it."
-        )
+        return f"{urls} is not complete: its collection was stopped. Run `{command('collect_urls.py')}` to finish it."
     if evidence == "" and doubts:
-        return (
-            f"{urls} may be short: nothing vouches for its end. Run `python collect_urls.py`, which says why."
-        )
+        return f"{urls} may be short: nothing vouches for its end. `{command('collect_urls.py')}` says why."
     return None
 
 

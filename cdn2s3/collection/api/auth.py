@@ -1,21 +1,21 @@
 """What shows the API who asks: a token in a header or in the query, further headers, a key in API_BASE_URL.
 
-Only the client adds them, to the requests themselves: outside it a URL has `***` in place of each secret, so no
+They are put on the requests themselves, as they are sent: before that a URL has `***` in place of each secret, so no
 position, checkpoint or log can hold one. They go to API_BASE_URL's origin alone.
 """
 
 from __future__ import annotations
 
 import base64
-import logging
 import re
 from collections.abc import Iterator
 from urllib.parse import quote, unquote_plus, urlsplit
 
+import requests
+from requests.auth import AuthBase
+
 from cdn2s3.collection.api.token_command import token_of
 from cdn2s3.settings.declarations import CollectionSettings
-
-log = logging.getLogger(__name__)
 
 HIDDEN = "***"  # what stands for a secret in a URL
 
@@ -23,20 +23,28 @@ _NAMES_A_SECRET = re.compile("key|token|secret|sig|pass|auth|session|credential|
 _SHORTEST_SECRET = 4  # characters of a query's value that is blotted out of what the API says
 
 
-class Auth:
-    """The API's credentials; used by one thread."""
+class Auth(AuthBase):
+    """The API's credentials, which a session puts on each of its requests; used by one thread."""
 
     def __init__(self, settings: CollectionSettings) -> None:
         """Run API_TOKEN_COMMAND, if there is one; raise FatalError when it gives no token."""
         self._header = settings.api_auth_header
         self._scheme = settings.api_auth_scheme
         self._param = settings.api_auth_param
-        self._headers = dict(settings.api_headers.pairs)
+        self._others = [value for _, value in settings.api_headers.pairs]
         self._base_pairs = _by_name(settings.api_base_url or "")
         self._command = settings.api_token_command.reveal()
         self._token = (
             token_of(self._command, self._scheme) if self._command else settings.api_auth_token.reveal()
         )
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Put the secrets into a request that is about to be sent."""
+        if request.url:
+            request.prepare_url(self.revealed(request.url), None)
+        if self._token and not self._param:
+            request.headers[self._header] = self._header_value()
+        return request
 
     @property
     def is_renewable(self) -> bool:
@@ -53,15 +61,12 @@ class Auth:
         before, self._token = self._token, token_of(self._command, self._scheme)
         return self._token != before
 
-    def headers(self) -> dict[str, str]:
-        """Return the headers of a request: API_HEADERS, and the one with the token."""
-        if not self._token or self._param:
-            return dict(self._headers)
+    def _header_value(self) -> str:
         if self._scheme.lower() == "basic" and ":" in self._token:  # base64 has no colon: user:password
             words = (self._scheme, base64.b64encode(self._token.encode()).decode())
         else:
             words = (self._scheme, self._token)
-        return {**self._headers, self._header: " ".join(word for word in words if word)}
+        return " ".join(word for word in words if word)
 
     def revealed(self, url: str) -> str:
         """Return url as it is sent: with each secret in its place."""
@@ -82,7 +87,7 @@ class Auth:
 
     def secrets(self) -> Iterator[str]:
         """Yield each text that nobody may see, in each form that the API may quote."""
-        values = [self._token, *self._headers.values()]
+        values = [self._token, *self._others]
         values += [
             unquote_plus(value)
             for name, value in self._base_pairs.items()

@@ -49,9 +49,14 @@ class Throttled(MigrationError):
 
 
 def api_session(settings: CollectionSettings) -> requests.Session:
-    """Return the session for the API and nothing else; its credentials are added by Api."""
+    """Return the session for the API and nothing else: it puts the credentials and API_HEADERS on each request.
+
+    Raise FatalError when API_TOKEN_COMMAND gives no token.
+    """
     session = new_session(PooledAdapter(1, settings.ca_bundle))
     session.headers["Accept"] = "application/json"
+    session.headers.update(settings.api_headers.pairs)
+    session.auth = Auth(settings)
     return session
 
 
@@ -64,8 +69,9 @@ class Api:
         session: requests.Session,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """Get the token, where API_TOKEN_COMMAND prints it; raise FatalError when it does not."""
-        self.auth = Auth(settings)
+        """session is one by api_session."""
+        assert isinstance(session.auth, Auth)
+        self.auth = session.auth
         self._session = session
         self._timeout = settings.api_timeout
         self._end_status = frozenset(settings.api_end_status)
@@ -127,13 +133,15 @@ class Api:
 
     def _answer(self, request: PageRequest) -> requests.Response:
         """Return the API's answer with its whole body; raise TransientError when it cannot be read."""
-        headers = {"Content-Type": request.content_type} if request.content_type else {}
+        headers = {}
+        if request.content_type and "content-type" not in self._session.headers:  # API_HEADERS wins
+            headers["Content-Type"] = request.content_type
         try:
             answer = self._session.request(
                 request.method,
-                self.auth.revealed(request.url),
+                request.url,
                 data=request.body,
-                headers=_merged(headers, self.auth.headers()),
+                headers=headers,
                 timeout=self._timeout,
                 allow_redirects=False,
             )
@@ -232,12 +240,6 @@ class Api:
             f"{throttled} to {page}: the quota is used up until {_clock(throttled.wait)} "
             f"(in {duration(throttled.wait)}), longer than {limit} s. Resume then, or raise API_WAIT_LIMIT."
         )
-
-
-def _merged(first: dict[str, str], second: dict[str, str]) -> dict[str, str]:
-    """Return both, the second winning whatever the case of a name."""
-    names = {name.lower() for name in second}
-    return {**{name: value for name, value in first.items() if name.lower() not in names}, **second}
 
 
 def _clock(seconds: float) -> str:

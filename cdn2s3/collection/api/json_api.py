@@ -25,7 +25,7 @@ class ApiSource:
     """The API as a source of URLs."""
 
     def __init__(self, settings: CollectionSettings, session: requests.Session) -> None:
-        """Raise FatalError when there is no token to be had."""
+        """session is one by api_session."""
         self._api = Api(settings, session)
         self._paging = Paging(settings, self._api.auth.hidden)
         self.first = self._paging.first

@@ -82,7 +82,7 @@ class Paging:
         if self._is_numbered:
             return (int,)
         if self._settings.api_pagination == "cursor":
-            return (str, int, type(None))
+            return (str, int, float, dict, list, type(None))
         return (str, type(None))
 
     def _check_link(self, style: ByLink, asked: Asked) -> None:

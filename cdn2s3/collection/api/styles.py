@@ -15,15 +15,15 @@ from __future__ import annotations
 import enum
 import logging
 import re
-from collections.abc import Mapping
-from typing import Callable, NamedTuple, Protocol
-from urllib.parse import quote, unquote_plus, urljoin, urlsplit
+from typing import Any, Callable, NamedTuple, Protocol
+from urllib.parse import urljoin, urlsplit
 
 import jmespath
 from requests.utils import parse_header_links
 
 from cdn2s3.collection.api.page_request import ApiResponse, PageRequest
 from cdn2s3.collection.api.position import Asked
+from cdn2s3.collection.api.templates import RequestTemplate
 from cdn2s3.collection.expressions import UnexpectedShape, found, has_field, kind, plain_path
 from cdn2s3.http.pool import origin_of
 from cdn2s3.settings.declarations import CollectionSettings
@@ -64,43 +64,34 @@ class Style(Protocol):
 
 
 class _Base:
-    """API_BASE_URL, to whose query the paging parameters are added."""
+    """The request that API_BASE_URL, API_METHOD and API_BODY describe."""
 
     first: Asked = None
     setting = ""
 
     def __init__(self, settings: CollectionSettings) -> None:
-        name = settings.api_per_page_param
-        self._size = {name: settings.results_per_page} if name else {}
+        self._template = RequestTemplate(settings)
         self._base_url = settings.api_base_url or ""
-
-    def with_query(self, more: Mapping[str, object]) -> PageRequest:
-        """Return the URL with the page size and more in its query, replacing parameters of the same name."""
-        new = {**self._size, **more}
-        parts = urlsplit(self._base_url)
-        pairs = [pair for pair in parts.query.split("&") if pair and _name_in(pair) not in new]
-        pairs += [f"{quote(name, safe='[]')}={quote(str(value), safe='')}" for name, value in new.items()]
-        return PageRequest(parts._replace(query="&".join(pairs), fragment="").geturl())
-
-
-def _name_in(pair: str) -> str:
-    return unquote_plus(pair.partition("=")[0])
 
 
 class ByPage(_Base):
+    """By number: {page}, or the parameter API_PAGE_PARAM."""
+
     def __init__(self, settings: CollectionSettings) -> None:
         super().__init__(settings)
         self._param = settings.api_page_param
         self.first: Asked = settings.api_first_page
 
     def request(self, asked: Asked) -> PageRequest:
-        return self.with_query({self._param: asked})
+        return self._template.sized("page", asked, {self._param: asked})
 
     def following(self, reply: ApiResponse, asked: Asked, step: int) -> Next:
         return Next(asked + 1, Says.NOTHING)
 
 
 class ByOffset(_Base):
+    """By the number of the first item: {offset}, or the parameter API_OFFSET_PARAM."""
+
     first: Asked = 0
 
     def __init__(self, settings: CollectionSettings) -> None:
@@ -108,13 +99,18 @@ class ByOffset(_Base):
         self._param = settings.api_offset_param
 
     def request(self, asked: Asked) -> PageRequest:
-        return self.with_query({self._param: asked})
+        return self._template.sized("offset", asked, {self._param: asked})
 
     def following(self, reply: ApiResponse, asked: Asked, step: int) -> Next:
         return Next(asked + step, Says.NOTHING)
 
 
 class ByCursor(_Base):
+    """By what the page before gives: {cursor}, or the parameter API_CURSOR_PARAM.
+
+    An object goes out as several parameters, or several places: {cursor.NAME}.
+    """
+
     def __init__(self, settings: CollectionSettings) -> None:
         super().__init__(settings)
         self._param = settings.api_cursor_param
@@ -122,18 +118,24 @@ class ByCursor(_Base):
         self.setting = f"API_CURSOR_FIELD={self._field}"
 
     def request(self, asked: Asked) -> PageRequest:
-        return self.with_query({} if asked is None else {self._param: asked})
+        if isinstance(asked, dict):
+            parameters = {name: value for name, value in asked.items() if value is not None}
+        else:
+            parameters = {} if asked is None else {self._param: asked}
+        return self._template.sized("cursor", asked, parameters)
 
     def following(self, reply: ApiResponse, asked: Asked, step: int) -> Next:
         cursor = found(self._field, reply.content, "API_CURSOR_FIELD")
-        if cursor is None or cursor is False or cursor == "":
+        if _is_nothing(cursor):
             return Next(None, _nothing_at(self._field, reply.content))
-        if type(cursor) not in (str, int):
-            raise UnexpectedShape(f"{self.setting} should return text or null, not {kind(cursor)}")
+        if cursor is True:
+            raise UnexpectedShape(f"{self.setting} should return a cursor or null, not {kind(cursor)}")
         return Next(cursor, Says.NEXT)
 
 
 class ByLink(_Base):
+    """By the URL of the next page, in the page or in its Link header."""
+
     def __init__(self, settings: CollectionSettings) -> None:
         super().__init__(settings)
         self._field = settings.api_next_field if settings.api_pagination == "next_url" else ""
@@ -142,7 +144,7 @@ class ByLink(_Base):
         self.hidden: Callable[[str], str] = str  # makes a URL one without the secrets in its query
 
     def request(self, asked: Asked) -> PageRequest:
-        return self.with_query({}) if asked is None else PageRequest(asked)
+        return self._template.sized() if asked is None else self._template.at(asked)
 
     def following(self, reply: ApiResponse, asked: Asked, step: int) -> Next:
         if not self._field:
@@ -187,8 +189,10 @@ class ByLink(_Base):
 
 
 class OnePage(_Base):
+    """One page, requested as API_BASE_URL says."""
+
     def request(self, asked: Asked) -> PageRequest:
-        return PageRequest(urlsplit(self._base_url)._replace(fragment="").geturl())
+        return self._template.plain()
 
     def following(self, reply: ApiResponse, asked: Asked, step: int) -> Next:
         return Next(None, Says.NEXT if next_in(reply.headers.get("link")) else Says.ABSENT)
@@ -201,6 +205,13 @@ def next_in(header: str | None) -> str | None:
         if "next" in parameters.get("rel", "").lower().split():
             return parameters["url"]
     return None
+
+
+def _is_nothing(cursor: Any) -> bool:
+    """Return whether a field gives no cursor: null, false, empty, or an object or list of nulls."""
+    if isinstance(cursor, (dict, list)):
+        return all(part is None for part in (cursor.values() if isinstance(cursor, dict) else cursor))
+    return cursor is None or cursor is False or cursor == ""
 
 
 def _nothing_at(expression: str, page: object) -> Says:

@@ -35,7 +35,8 @@ def _problems(kind: type, file: dict[str, str], environment: dict[str, str] | No
 
 
 # The documented names and defaults, as they stand in the two files; `!` marks the one without a default.
-COLLECTION = """SOURCE=api API_BASE_URL= API_AUTH_TOKEN= API_AUTH_HEADER=Authorization API_AUTH_SCHEME=Bearer
+COLLECTION = """SOURCE=api API_BASE_URL= API_METHOD=GET API_BODY= API_AUTH_TOKEN=
+API_AUTH_HEADER=Authorization API_AUTH_SCHEME=Bearer
 API_AUTH_PARAM= API_TOKEN_COMMAND= API_HEADERS= API_RATE_LIMIT=10 API_WAIT_LIMIT=3600
 RESULTS_PER_PAGE=100 OUTPUT_FILE=urls.txt CHECKPOINT_FILE=checkpoint.json
 CHECKPOINT_INTERVAL=10000 API_PAGINATION=page API_PAGE_PARAM=page API_FIRST_PAGE=1
@@ -362,7 +363,7 @@ def test_misspelled_variable_of_the_environment_is_a_warning(name: str, meant: s
     [
         ("API_TOKEN", "did you mean API_AUTH_TOKEN?"),
         ("API_RATELIMIT", "did you mean API_RATE_LIMIT?"),
-        ("API_XYZ123", "see docs/settings.md for the list"),
+        ("API_QQQQQQ123", "see docs/settings.md for the list"),
     ],
 )
 def test_variable_that_begins_with_api_is_a_warning_where_the_api_is_asked(
@@ -507,7 +508,7 @@ def test_images_and_state_files_do_not_mix(
         assert build(MigrationSettings, file, {}, WHERE)
         return
     problems = _problems(MigrationSettings, file)
-    assert [name for name in named if any(f"holds {name}=" in problem for problem in problems)] == named
+    assert [name for name in named if any(f"contains {name}=" in problem for problem in problems)] == named
 
 
 @pytest.mark.parametrize("prefix", ["/", "/images/", "a//", "../", "a/../b/", "./"])
