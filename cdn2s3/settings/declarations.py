@@ -38,6 +38,7 @@ from cdn2s3.settings.parsers import (
     secret,
     statuses,
     text,
+    url_base,
     url_prefix,
     url_template,
     whole,
@@ -144,9 +145,9 @@ class CollectionSettings:
     )
     api_url_base: str | None = setting(
         "",
-        empty_or(url_prefix),
-        "what completes URLs that the source gives without a host; ends in /",
-        "https://cdn.example.com/media/",
+        empty_or(url_base),
+        "what completes URLs that the source gives without a host",
+        "https://cdn.example.com/media",
     )
     api_url_template: str = setting(
         "",
