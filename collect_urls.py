@@ -25,9 +25,12 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+import requests
+
 from cdn2s3.collection import checkpoint, evidence, resume, summary
 from cdn2s3.collection.api.client import api_session
 from cdn2s3.collection.api.json_api import ApiSource
+from cdn2s3.collection.api.two_step import TwoStepSource
 from cdn2s3.collection.base import Position, UrlSource
 from cdn2s3.collection.checkpoint import Checkpoint
 from cdn2s3.collection.evidence import Verdict
@@ -77,7 +80,7 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
     if so_far is not None and so_far.complete:
         return say_complete(settings, so_far)
     with api_session(settings) as session:
-        source: UrlSource = LotFiles(settings) if settings.source == "lots" else ApiSource(settings, session)
+        source = _source(settings, session)
         if restart:
             resume.move_aside(settings)
         if so_far is None:
@@ -98,6 +101,12 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
     logging_setup.show(summary.last_screen(counts, settings, found, advice))
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
+
+
+def _source(settings: CollectionSettings, session: requests.Session) -> UrlSource:
+    if settings.source == "lots":
+        return LotFiles(settings)
+    return TwoStepSource(settings, session) if settings.api_detail_url else ApiSource(settings, session)
 
 
 def read_all(

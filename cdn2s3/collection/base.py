@@ -33,6 +33,8 @@ class Batch(NamedTuple):
     total: int | None = None  # the API's total number of items; None if it reports none
     unreadable: int = 0  # lot files that could not be read
     blank: int = 0  # items of a page on which no item has a URL
+    lost: int = 0  # items of a list whose details are not there
+    open_ends: int = 0  # items whose details ended without evidence
     ending: Ending | None = None  # with following None: how the source ended; None: every part of it was read
     begins_again: bool = False  # following is the beginning: what was counted so far will come again
 

@@ -17,6 +17,7 @@ from cdn2s3.text import pluralize
 TOTAL_TOLERANCE = 0.001  # of the API's total, and of EXPECTED_TOTAL
 REJECTED_TOLERANCE = 0.001  # of the URLs that the source gave
 BLANK_TOLERANCE = 0.001  # of the items: on pages of which no item has a URL
+LOST_TOLERANCE = 0.001  # of the items: without details
 FEWEST_BLANK = 3  # items on such pages that are worth a doubt
 
 _REMEDY = {
@@ -112,10 +113,29 @@ def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
             f"{counts.blank:,} items are on pages of which no item has a URL, although the first page's have. Does "
             "the request for later pages lose a parameter (a next link without `include=images`)? Compare two pages."
         )
+    found += _of_details(counts, settings)
     if counts.unreadable:
         found.append(
             f"{pluralize(counts.unreadable, 'lot file')} could not be read, so their URLs are missing. collection.log "
             "names them; fix them, then start over with --restart."
+        )
+    return found
+
+
+def _of_details(counts: Counts, settings: CollectionSettings) -> list[str]:
+    """Return what the details of a list's items say against it."""
+    found = []
+    if counts.open_ends:
+        style = settings.api_detail_pagination or settings.api_pagination
+        found.append(
+            f"nothing vouches for the details of {pluralize(counts.open_ends, 'item')}: they may have more pages than "
+            f"were read ({style}). Set API_DETAIL_PAGINATION=none if each is one document, else how they are paged, "
+            "then start over with --restart."
+        )
+    if counts.lost > counts.items * LOST_TOLERANCE:
+        found.append(
+            f"{pluralize(counts.lost, 'item')} of the list had no details (404 or 410). collection.log names them; is "
+            "API_DETAIL_URL right?"
         )
     return found
 

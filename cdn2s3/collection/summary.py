@@ -77,6 +77,8 @@ def counts_table(counts: Counts, output: Path) -> str:
     ]
     if counts.without_url:
         rows.append((f"{counts.without_url:,}", "items without a URL"))
+    if counts.lost:
+        rows.append((f"{counts.lost:,}", "items without details (404)"))
     if counts.unreadable:
         rows.append((f"{counts.unreadable:,}", "unreadable lot files"))
     width = max(len(number) for number, _ in rows)

@@ -611,6 +611,41 @@ def test_kill_at_random_moments_loses_and_doubles_nothing(collection: Collection
     assert collection.state()["urls"] == 800
 
 
+def test_kill_in_the_second_step_loses_and_doubles_nothing(collection: Collection, server: ApiServer) -> None:
+    """Auctions on pages of ten, the lots of each on pages of two."""
+    lots = {
+        auction: [f"{server.prefix}{auction}/{lot}.jpg" for lot in range(auction % 6)]
+        for auction in range(1, 26)
+    }
+
+    def answer(number: int, query: dict[str, str]) -> Answer:
+        if number in fatal:
+            running[0].kill()
+            running[0].wait(30)
+        page = int(query["page"])
+        some = lots[int(query["of"])] if "of" in query else list(lots)
+        size = 2 if "of" in query else 10
+        found = some[(page - 1) * size : page * size]
+        content = {"urls": found} if "of" in query else {"auctions": found, "total": len(lots)}
+        return Answer(200, json.dumps({**content, "more": len(some) > page * size}).encode())
+
+    settings = {
+        "API_DETAIL_URL": f"{server.url}?of={{id}}", "API_DETAIL_IDS": "auctions", "API_ITEMS_FIELD": "auctions",
+        "API_URLS_FIELD": "urls", "API_HAS_MORE_FIELD": "more", "CHECKPOINT_INTERVAL": "1",
+    }  # fmt: skip
+    fatal: set[int] = {1, 9, 30, 44}
+    running: list[subprocess.Popen[bytes]] = []
+    server.fault = answer
+    for _ in range(4):
+        running[:] = [collection.start(**settings)]
+        assert running[0].wait(60) == -signal.SIGKILL
+    ended = collection.run(**settings)
+    assert ended.returncode == 0, ended.stderr
+    assert collection.lines() == [url for found in lots.values() for url in found]
+    assert "25 items = the API's total" in ended.stdout
+    assert len(server.queries) < 70 + 4 * 12  # a page of the list is not read again for each stop
+
+
 @pytest.mark.slow
 def test_kill_of_a_collection_of_lots_loses_and_doubles_nothing(collection: Collection) -> None:
     draw = random.Random(7)

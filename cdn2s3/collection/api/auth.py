@@ -32,7 +32,7 @@ class Auth(AuthBase):
         self._scheme = settings.api_auth_scheme
         self._param = settings.api_auth_param
         self._others = [value for _, value in settings.api_headers.pairs]
-        self._base_pairs = _by_name(settings.api_base_url or "")
+        self._base_pairs = {**_by_name(settings.api_detail_url), **_by_name(settings.api_base_url or "")}
         self._command = settings.api_token_command.reveal()
         self._token = (
             token_of(self._command, self._scheme) if self._command else settings.api_auth_token.reveal()
