@@ -29,6 +29,7 @@ from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
 from tests.fakes.source import SourceServer
 from tests.fakes.source_bodies import BODIES
+from tests.tiers import slow
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secret"}
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
@@ -177,7 +178,7 @@ def test_only_the_images_bytes_are_ever_stored(make: Make, fault: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", ["", "short_body", "chunked", "chunked_cut", "chunked_no_end", "no_length_cut"]
+    "fault", ["", "short_body", slow("chunked"), "chunked_cut", slow("chunked_no_end"), slow("no_length_cut")]
 )
 def test_large_body_is_stored_whole_or_not_at_all(make: Make, fault: str) -> None:
     world = make(MAX_BUFFER_MB="1")
