@@ -21,7 +21,7 @@ CHECKS = (
     check_machine.check_clock,
     check_machine.check_bucket,
     check_bucket.check_permissions,
-    check_bucket.check_guard,
+    check_bucket.check_capabilities,
     check_bucket.check_acl,
     check_machine.check_source,
     check_machine.check_edge,

@@ -47,12 +47,12 @@ def migration(report: Mapping[str, Any]) -> str:
         ),
         "latencies": _latencies(report),
     }
-    may_heal = sum(
+    may_recover = sum(
         failure["urls"]
         for cause, failure in report["failed_transfers"].items()
         if cause in CAUSES and CAUSES[cause].transient
     )
-    return _page("migration.html", report, charts=drawn, figures=_figures(report), may_heal=may_heal)
+    return _page("migration.html", report, charts=drawn, figures=_figures(report), may_recover=may_recover)
 
 
 def validation(report: Mapping[str, Any], pictures: Mapping[str, Pictures] | None = None) -> str:

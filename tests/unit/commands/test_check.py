@@ -145,7 +145,7 @@ def test_credentials_missing_fail_once(contexts: Visits, monkeypatch: pytest.Mon
         check_machine.check_clock,
         check_machine.check_bucket,
         check_bucket.check_permissions,
-        check_bucket.check_guard,
+        check_bucket.check_capabilities,
         check_bucket.check_acl,
     )
     findings = [finding for one in checks for finding in one(patient)]
@@ -243,7 +243,7 @@ def test_permissions_all_granted_are_ok_and_leave_nothing(
     patient = contexts(server)
     findings = [
         finding
-        for check in (check_bucket.check_permissions, check_bucket.check_guard, check_bucket.check_acl)
+        for check in (check_bucket.check_permissions, check_bucket.check_capabilities, check_bucket.check_acl)
         for finding in check(patient)
     ]
     assert levels(findings) == dict.fromkeys(
@@ -288,7 +288,7 @@ def test_put_refused_fails_with_its_remedy(
     (finding,) = check_bucket.check_permissions(patient)
     assert (finding.level, finding.remedy) == (FAILED, remedy)
     assert said in finding.detail
-    assert check_bucket.check_guard(patient) == check_bucket.check_acl(patient) == []
+    assert check_bucket.check_capabilities(patient) == check_bucket.check_acl(patient) == []
 
 
 LESSER = {"ignore_if_none_match": True, "ignore_content_md5": True, "ignore_checksums": True}
@@ -314,7 +314,7 @@ def test_guard_says_what_the_store_proves(
     server: dict[str, Any], changed: dict[str, Any], overwrite: str, checksum: str,
     contexts: Visits, s3_server: Callable[..., S3Server],
 ) -> None:  # fmt: skip
-    found = levels(check_bucket.check_guard(contexts(s3_server(**server), **changed)))
+    found = levels(check_bucket.check_capabilities(contexts(s3_server(**server), **changed)))
     assert found == {"overwrite": overwrite, "checksum": checksum}
 
 

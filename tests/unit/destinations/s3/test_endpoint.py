@@ -87,7 +87,7 @@ class RecordingAdapter(PooledAdapter):
         self.sent: list[Sent] = []
         self.script = list(script) or [S3Response()]
 
-    def wire(self, url: str) -> Any:
+    def pool(self, url: str) -> Any:
         return RecordingPool(self, origin_of(url))
 
 
