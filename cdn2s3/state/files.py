@@ -139,6 +139,13 @@ class AppendFile:
         if self._sync_error is not None:
             raise cannot_write(self.path, self._sync_error)
 
+    def cut_back(self, length: int) -> None:
+        """Shorten the file to length bytes; raise FatalError when that fails."""
+        try:
+            os.ftruncate(self._fd, length)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
     def size(self) -> int:
         """Return the file's length in bytes."""
         return os.fstat(self._fd).st_size
