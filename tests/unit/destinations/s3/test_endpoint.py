@@ -16,7 +16,7 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest
 
 from cdn2s3.commands.check_context import OK, WARNING, CheckContext
-from cdn2s3.commands.check_machine import check_address
+from cdn2s3.commands.check_s3 import check_address
 from cdn2s3.destinations.s3 import client as s3_client
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.endpoint import Address, address_of, moved, named_in
