@@ -12,7 +12,7 @@ import resource
 import shutil
 
 from cdn2s3.bootstrap import open_files_needed
-from cdn2s3.commands.check_context import FAILED, OK, WARNING, CheckContext, CheckResult
+from cdn2s3.commands.check_context import FAILED, INPUT, OK, WARNING, CheckContext, CheckResult
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.reports import migration_report
@@ -60,8 +60,8 @@ def check_input(context: CheckContext) -> list[CheckResult]:
     try:
         lines, pending = context.lines, context.pending
     except FatalError as error:
-        return [CheckResult(WARNING, "input", str(error), command("collect_urls.py"))]
+        return [CheckResult(WARNING, INPUT, str(error), command("collect_urls.py"))]
     if not lines:
         said = f"{context.settings.source_urls_file} contains no URL"
-        return [CheckResult(WARNING, "input", said, command("collect_urls.py"))]
-    return [CheckResult(OK, "input", f"{pluralize(lines, 'URL')}, about {pending:,} pending")]
+        return [CheckResult(WARNING, INPUT, said, command("collect_urls.py"))]
+    return [CheckResult(OK, INPUT, f"{pluralize(lines, 'URL')}, about {pending:,} pending")]

@@ -195,7 +195,7 @@ def _validation_figures(report: Mapping[str, Any]) -> list[Figure]:
 def _contact_sheet(
     checks: Sequence[Mapping[str, Any]], pictures: Mapping[str, Pictures]
 ) -> list[dict[str, Any]]:
-    """Return the checks to show, those that are not identical first, then those with pictures, within BUDGET."""
+    """Return the checks to show, those that are not identical first, then those with pictures, within SHEET_BYTES."""
     ranked = sorted(checks, key=lambda check: (check["outcome"] == "identical", check["key"] not in pictures))
     sheet, room = [], SHEET_BYTES
     for check in ranked[:MOST]:
