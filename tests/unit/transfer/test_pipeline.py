@@ -297,7 +297,7 @@ class Counted(Bandwidth):
         super().__init__(0)
         self.told: list[int] = []
 
-    def was(self, size: int) -> None:
+    def received(self, size: int) -> None:
         self.told.append(size)
 
 
@@ -341,7 +341,7 @@ def test_body_waits_for_room(make: Make) -> None:
     world = make()
     buffer_pool = world.transfer.buffer_pool
     lent = buffer_pool.acquire(399_000_000, wait=True)
-    timer = threading.Timer(0.2, buffer_pool.take_back, [lent])
+    timer = threading.Timer(0.2, buffer_pool.release, [lent])
     timer.start()
     result = world.move("a.jpg", size=2_000_000)
     timer.join()
