@@ -33,6 +33,7 @@ from cdn2s3.settings.parsers import (
     secret,
     text,
     url_prefix,
+    url_template,
     whole,
 )
 from cdn2s3.text import MB
@@ -100,6 +101,18 @@ class CollectionSettings:
     )
     api_total_field: str = setting(
         "", expression, "JMESPath of the API's total item count; empty = no check", "total"
+    )
+    api_url_base: str | None = setting(
+        "",
+        empty_or(url_prefix),
+        "what completes URLs that the source gives without a host; ends in /",
+        "https://cdn.example.com/media/",
+    )
+    api_url_template: str = setting(
+        "",
+        url_template,
+        "URL to build from each record; each field in braces is a JMESPath expression",
+        "https://cdn.example.com/{server}/{id}_{secret}.jpg",
     )
     api_timeout: float = setting("30", number(0.1, 3600), "total seconds an API request may take")
     max_retries: int = setting("3", whole(0, 20), "retries after a failed request")

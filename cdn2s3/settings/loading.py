@@ -126,6 +126,12 @@ def _contradictions(
                 ("API_PAGINATION", "API_NEXT_FIELD"),
                 "API_NEXT_FIELD is not set: API_PAGINATION=next_url needs it",
             )
+        if not settings.api_url_base and settings.api_url_template[:1] not in ("", "{", "h"):
+            yield (
+                ("API_URL_BASE", "API_URL_TEMPLATE"),
+                f"API_URL_TEMPLATE={settings.api_url_template!r}: must begin with https:// or a field; "
+                "or set API_URL_BASE, which it then completes",
+            )
         scheme, token = settings.api_auth_scheme, settings.api_auth_token.reveal()
         if scheme and token.lower().startswith(f"{scheme.lower()} "):
             yield (

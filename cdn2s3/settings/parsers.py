@@ -8,6 +8,9 @@ from typing import Any, Callable
 from urllib.parse import urlsplit
 
 import jmespath
+from jmespath.functions import Functions
+
+from cdn2s3.text import pluralize, printable
 
 Parser = Callable[[str], Any]
 
@@ -108,9 +111,43 @@ def url_prefix(value: str) -> str:
 def expression(value: str) -> str:
     if value:
         try:
-            jmespath.compile(value)
+            parsed = jmespath.compile(value).parsed
+            wrong = _wrong_call(parsed)
         except (ValueError, RecursionError):  # JMESPathError is a ValueError; so is a number too long
             raise ValueError("a JMESPath expression, for example items[].image_url") from None
+        if wrong:
+            raise ValueError(f"a JMESPath expression; {wrong}")
+    return value
+
+
+def _wrong_call(node: Any) -> str:
+    """Return what is wrong with a function call in a parsed JMESPath expression; empty if nothing is."""
+    if not isinstance(node, dict):
+        return ""
+    children = node.get("children", [])
+    if node["type"] == "function_expression":
+        known = Functions.FUNCTION_TABLE.get(node["value"])
+        if known is None:
+            return f"there is no function {printable(node['value'])}()"
+        wanted = known["signature"]
+        is_open = bool(wanted) and bool(wanted[-1].get("variadic"))
+        if len(children) < len(wanted) or (len(children) > len(wanted) and not is_open):
+            return f"{node['value']}() takes {pluralize(len(wanted), 'argument')}, not {len(children)}"
+    return next(filter(None, map(_wrong_call, children)), "")
+
+
+def url_template(value: str) -> str:
+    """Return value, a URL with JMESPath expressions in braces; may be empty."""
+    allowed = (
+        "text with a JMESPath expression in each pair of braces, for example https://cdn.example/{id}.jpg"
+    )
+    rest, fields = re.sub(r"\{[^{}]*\}", "", value), re.findall(r"\{([^{}]*)\}", value)
+    if "{" in rest or "}" in rest or re.search(r"[\x00-\x20\x7f-\x9f]", rest) or (value and not fields):
+        raise ValueError(allowed)
+    for field in fields:
+        if not field.strip():
+            raise ValueError(allowed)
+        expression(field)
     return value
 
 

@@ -17,6 +17,7 @@ import requests
 
 from cdn2s3.collection.api.pagination import ApiResponse, PagePosition, Paging
 from cdn2s3.collection.base import Batch
+from cdn2s3.collection.expressions import ItemError
 from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.http.requests_adapter import PooledAdapter, new_session
 from cdn2s3.resilience.rate_limit import TokenBucket
@@ -27,6 +28,7 @@ from cdn2s3.text import pluralize, redact
 log = logging.getLogger(__name__)
 
 STALE_PAGES = 100  # pages in a row with only known URLs that are always tolerated
+_NAMED = 3  # items of a page to name, of those whose URL could not be taken
 _SHOWN = 80  # characters to show of a response that is not a page of URLs
 _READ = 1 << 16  # bytes of it to read for them
 _TRY_AGAIN = {408: "timeout", 425: "server_error", 429: "throttled", 503: "throttled"}  # besides 5xx
@@ -125,7 +127,9 @@ class ApiSource:
     def read(self, position: PagePosition) -> Batch:
         """Return the page at position; raise FatalError when it cannot be read."""
         reply = self._api.get(self._paging.url(position), str(position))
-        return self._paging.read(reply, position)
+        batch = self._paging.read(reply, position)
+        _say_errors(batch, str(position))
+        return batch
 
     def check_circle(self, position: PagePosition, stale: int) -> None:
         """Raise FatalError when the last `stale` pages, with only known URLs, are a loop.
@@ -137,6 +141,15 @@ class ApiSource:
                 f"the last {stale} pages had only URLs that are already in the list: the API repeats itself in a "
                 "loop. Correct API_PAGINATION and its settings, or ask the API's owner."
             )
+
+
+def _say_errors(batch: Batch, page: str) -> None:
+    """Name the items of a page whose URL could not be taken; they are rejected."""
+    errors = [url for url in batch.urls if isinstance(url, ItemError)]
+    for error in errors[:_NAMED]:
+        log.warning("%s, %s. It goes to rejected.txt", page, error)
+    if len(errors) > _NAMED:
+        log.warning("%s: %d items like these in all", page, len(errors))
 
 
 def _refusal(answer: requests.Response, url: str, page: str, token: str) -> TransientError | FatalError:

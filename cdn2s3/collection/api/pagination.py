@@ -19,8 +19,9 @@ from urllib.parse import quote, unquote_plus, urljoin, urlsplit
 
 from requests.utils import parse_header_links
 
-from cdn2s3.collection.api.page_shape import Shape, UnexpectedShape, found, kind, outline
+from cdn2s3.collection.api.page_shape import Shape
 from cdn2s3.collection.base import Batch
+from cdn2s3.collection.expressions import UnexpectedShape, found, kind, outline
 from cdn2s3.errors import FatalError
 from cdn2s3.http.pool import origin_of
 from cdn2s3.settings.declarations import CollectionSettings

@@ -39,7 +39,8 @@ COLLECTION = """SOURCE=api API_BASE_URL= API_AUTH_TOKEN= API_AUTH_HEADER=Authori
 API_RATE_LIMIT=10 RESULTS_PER_PAGE=100 OUTPUT_FILE=urls.txt CHECKPOINT_FILE=checkpoint.json
 CHECKPOINT_INTERVAL=10000 API_PAGINATION=page API_PAGE_PARAM=page API_FIRST_PAGE=1
 API_PER_PAGE_PARAM=per_page API_OFFSET_PARAM=offset API_CURSOR_PARAM=cursor API_CURSOR_FIELD=next_cursor
-API_NEXT_FIELD=next API_URLS_FIELD= API_ITEMS_FIELD= API_TOTAL_FIELD= API_TIMEOUT=30 MAX_RETRIES=3
+API_NEXT_FIELD=next API_URLS_FIELD= API_ITEMS_FIELD= API_TOTAL_FIELD= API_URL_BASE=
+API_URL_TEMPLATE= API_TIMEOUT=30 MAX_RETRIES=3
 LOT_FILES=data/lots/**/lot_*_images.json LOT_URL_KEYS=image_url,thumb_url
 URL_PREFIX=https://d278yjzsv5tla9.cloudfront.net/ EXPECTED_TOTAL= DEFAULT_REGION=us-west-2 CA_BUNDLE=
 LOG_LEVEL=INFO"""
@@ -520,3 +521,10 @@ def test_prefix_that_no_folder_has_is_refused(prefix: str) -> None:
 def test_prefix_that_a_folder_has_is_taken(prefix: str) -> None:
     file = {"DESTINATION": "local", "LOCAL_ROOT": "/mnt/images", "DESTINATION_PREFIX": prefix}
     assert build(MigrationSettings, file, {}, WHERE).destination_prefix == prefix
+
+
+def test_template_without_a_host_needs_the_base() -> None:
+    file = {**API, "API_URL_TEMPLATE": "/media/{id}.jpg"}
+    (problem,) = _problems(CollectionSettings, file)
+    assert "must begin with https://" in problem and "API_URL_BASE" in problem
+    build(CollectionSettings, {**file, "API_URL_BASE": "https://cdn.example/"}, {}, WHERE)
