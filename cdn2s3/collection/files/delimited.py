@@ -122,6 +122,8 @@ class Table:
             return Columns(names, places, key_place, True)
         body = rows[1:] if self.has_header else rows
         with_urls = [at for at in range(len(names)) if any(_SCHEME.match(_cell(row, at)) for row in body)]
+        if not all(self._job.picker.is_expected(_cell(row, at)) for row in body for at in with_urls):
+            with_urls = []
         with_images = [
             at
             for at in range(len(names))

@@ -59,6 +59,8 @@ def format_of(name: str, head: bytes, encoding: str, columns: Collection[str] = 
         return "s3-inventory" if is_inventory(text) else "json"
     if ending in ("csv", "tsv"):
         return ending
+    if ending in ("html", "json", "jsonl") or "<img " in text.lower():
+        return ending or "html"  # such as a page with a head of another kind
     return _lines(text, columns)
 
 

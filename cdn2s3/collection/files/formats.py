@@ -56,7 +56,7 @@ class Choice(NamedTuple):
         """Return a new picker of what the settings name."""
         columns = () if self.has_expression else split(self.columns)
         key = "" if is_expression(self.key_column) else self.key_column
-        return Picker(columns, key, self.builder)
+        return Picker(columns, key, self.builder, self.url_prefix)
 
 
 def open_reader(

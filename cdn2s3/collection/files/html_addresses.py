@@ -46,9 +46,11 @@ class HtmlAddresses(HTMLParser):
         self.found: list[Address] = []
         self._takes_all = takes_all
         self._base = ""
+        self._is_style = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value for name, value in attrs if value}
+        self._is_style = tag == "style"
         if tag == "base" and "href" in given and not self._base:
             self._base = given["href"].strip(BLANKS)
         for name, value in given.items():
@@ -57,6 +59,13 @@ class HtmlAddresses(HTMLParser):
             for address in _addresses(name, value):
                 whole = urljoin(self._base, address) if self._base and "://" in self._base else address
                 self.found.append(Address(tag, name, whole))
+
+    def handle_data(self, data: str) -> None:
+        if self._is_style and "url(" in data:
+            self.found += [Address("style", "style", address) for address in _addresses("style", data)]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._is_style = False
 
 
 def addresses_in(text: str) -> list[str]:

@@ -91,7 +91,8 @@ def column_of_images(
 ) -> int | None:
     """Return the one column that holds the URLs although nothing in it looks like an image; None if that is unclear.
 
-    with_urls are the columns that hold URLs in the head of a file, with_images those in which some look like images.
+    with_urls are the columns that hold URLs in the head of a file (none where those are not
+    expected there), with_images those in which some look like images.
     """
     if with_images or len(with_urls) != 1:
         return None

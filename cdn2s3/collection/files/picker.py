@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -75,8 +76,11 @@ class Names:
 class Picker:
     """Takes the URLs out of the fields of one export; for one thread."""
 
-    def __init__(self, columns: Sequence[str], key_column: str, builder: UrlBuilder) -> None:
+    def __init__(
+        self, columns: Sequence[str], key_column: str, builder: UrlBuilder, url_prefix: str = ""
+    ) -> None:
         """columns are the names in URL_COLUMNS, empty for what looks like an image; builder completes URLs."""
+        self._places = tuple(_without_scheme(word.partition("/=")[0]) for word in url_prefix.split())
         self.wanted = Names(columns)
         self.keys = Names([key_column] if key_column else [])
         self.builder = builder
@@ -85,6 +89,10 @@ class Picker:
     @property
     def is_named(self) -> bool:
         return bool(self.wanted.names)
+
+    def is_expected(self, text: str) -> bool:
+        """Return whether the URLs in text are all under URL_PREFIX; text without any is."""
+        return all(_without_scheme(url).startswith(self._places) for url in found_in(text).urls)
 
     def take(self, path: Path, text: str, into: list[Any]) -> None:
         """Append to into the URLs in the text of a field, None for one that says that there is no image."""
@@ -130,8 +138,10 @@ class Picker:
         text = as_utf_8(text)
         bare = text.strip(BLANKS)
         if "<" in bare and _HTML.search(bare):
-            for address in addresses_in(bare):
+            addresses = addresses_in(bare)
+            for address in addresses:
                 self._take_if_image(path, address, into)
+            into += [url for url in _images_in_prose(html.unescape(bare)) if url not in addresses]
         elif bare[:1] in ("[", "{") and (inside := _parsed(bare)) is not None:
             for inner, value in strings_in(inside, path):
                 self.take(inner, value, into)
@@ -146,9 +156,7 @@ class Picker:
                 self.note(TRIMMED, taken[0])
             into += taken
         else:
-            for url in urls_in_prose(text):
-                if image_fields.is_image_url(url):
-                    into.append(url)
+            into += _images_in_prose(text)
 
     def _looks_like_an_image(self, path: Path, url: str) -> bool:
         if image_fields.is_image_url(url):
@@ -192,6 +200,11 @@ class Picker:
         self.notes[what] = Note(known.times + 1, known.example) if known else Note(1, example)
 
 
+def _without_scheme(url: str) -> str:
+    host, slash, path = url.partition("://")[2].partition("/")
+    return f"{host.lower()}{slash}{path}"
+
+
 def _is_open(url: Any) -> bool:
     """Return whether url is one that has no name yet."""
     return isinstance(url, str) and "\t" not in url
@@ -221,6 +234,11 @@ def urls_in_prose(text: str) -> Iterator[str]:
         if "](" in text and ")" in url and text[max(0, match.start() - 2) : match.start()] == "](":
             url = _up_to_the_bracket(url)
         yield url
+
+
+def _images_in_prose(text: str) -> list[str]:
+    found = (url for text_url in urls_in_prose(text) for url in found_in(text_url).urls)
+    return list(dict.fromkeys(url for url in found if image_fields.is_image_url(url)))
 
 
 def _up_to_the_bracket(url: str) -> str:

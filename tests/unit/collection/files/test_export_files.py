@@ -25,6 +25,7 @@ A, B, C = f"{CDN}a.jpg", f"{CDN}b.png?v=1", f"{CDN}c.webp"
 
 def exports(pattern: Path | str, **settings: str) -> ExportFiles:
     given = {"SOURCE": "files", "FILES": str(pattern), **settings}
+    given.setdefault("URL_PREFIX", CDN)
     return ExportFiles(build(CollectionSettings, given, {}, Path("collection.env")))
 
 
@@ -110,6 +111,9 @@ AUTO = [
         id="html",
     ),
     pytest.param(f"\n<img src='{A}'>", [A], id="html-fragment"),
+    pytest.param(f"---\ntitle: x\n---\n<p>y</p><IMG src='{A}'>", [A], id="html-with-a-head"),
+    pytest.param(f"<html><style>a {{ background: url('{A}'), url(x.css) }}</style></html>", [A], id="html-style"),
+    pytest.param(json.dumps({"text": f"<p>x</p><img src='{A}'> and {B}"}), [A, B], id="html-and-prose"),
 ]  # fmt: skip
 
 
@@ -196,6 +200,12 @@ def test_url_without_a_key_is_not_moved_under_another_one(tmp_path: Path) -> Non
     assert isinstance(first, ItemError)
     assert A in str(first)
     assert second == f"{B}\tkey=b"
+
+
+def test_only_column_of_urls_is_taken_where_they_are_under_the_prefix(tmp_path: Path) -> None:
+    content = f"id,url\n1,{CDN}uc?id=1\n2,{CDN}uc?id=2\n"
+    assert found(tmp_path, content) == [f"{CDN}uc?id=1", f"{CDN}uc?id=2"]
+    assert found(tmp_path, content, URL_PREFIX="https://img.example/") == []
 
 
 def test_base_completes_names_and_paths(tmp_path: Path) -> None:
