@@ -29,9 +29,8 @@ class UnexpectedShape(ValueError):
 class ItemError(dict[str, Any]):
     """What stands in a list of URLs for an item from which none could be taken: `item`, `error`."""
 
-    def __init__(self, number: int, item: object, error: str) -> None:
-        name = _identity(item)
-        super().__init__(item=f"item {number}{f' ({name})' if name else ''}", error=error)
+    def __init__(self, item: str, error: str) -> None:
+        super().__init__(item=item, error=error)
 
     def __str__(self) -> str:
         return f"{self['item']}: {self['error']}"
@@ -98,7 +97,7 @@ class Expression:
                 values = _search(node, None)
             except _FAILURES as error:
                 errors.append(error)
-                found.append(ItemError(number, item, f"{self._setting}: {why_not(error)}"))
+                found.append(ItemError(named(number, item), f"{self._setting}: {why_not(error)}"))
             else:
                 found += values if isinstance(values, list) else [values]
         return found, errors
@@ -113,6 +112,25 @@ def found(expression: str, page: object, setting: str) -> Any:
         return jmespath.search(expression, page)
     except _FAILURES as error:
         raise UnexpectedShape(f"{setting}={expression} cannot be evaluated ({why_not(error)})") from error
+
+
+def plain_path(node: Node) -> list[str] | None:
+    """Return the names of a parsed dotted path, None for any other expression."""
+    if node["type"] == "field":
+        return [node["value"]]
+    if node["type"] != "subexpression":
+        return None
+    paths = [plain_path(child) for child in node["children"]]
+    if None in paths:
+        return None
+    return [name for path in paths for name in path or []]
+
+
+def has_field(value: object, path: list[str]) -> bool:
+    """Return whether the object that a path's last name is looked for in has that name."""
+    for name in path[:-1]:
+        value = value.get(name) if isinstance(value, dict) else None
+    return isinstance(value, dict) and path[-1] in value
 
 
 def why_not(error: Exception) -> str:
@@ -151,13 +169,13 @@ def outline(value: object) -> str:
     return "an object with the keys " + ", ".join(str(key)[:30] for key in list(value)[:8])
 
 
-def _identity(item: object) -> str:
-    """Return what tells an item from others, as `id 812`; empty if it has no such key."""
+def named(number: int, item: object) -> str:
+    """Return the name of an item for messages: its number on the page, and what tells it from others."""
     if isinstance(item, dict):
         for key in ("id", "_id", "uuid", "key", "sku", "slug", "identifier"):
             if isinstance(item.get(key), (str, int)):
-                return f"{key} {str(item[key])[:60]}"
-    return ""
+                return f"item {number} ({key} {str(item[key])[:60]})"
+    return f"item {number}"
 
 
 class _NullInNullOut(Functions):

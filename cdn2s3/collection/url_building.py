@@ -19,7 +19,13 @@ import re
 from typing import Any, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
-from cdn2s3.collection.expressions import Expression, ItemError, UnexpectedShape, kind
+from cdn2s3.collection.expressions import (
+    Expression,
+    ItemError,
+    UnexpectedShape,
+    kind,
+    named,
+)
 
 SETTING = "API_URL_TEMPLATE"
 
@@ -81,6 +87,19 @@ class UrlBuilder:
             return [url for inner in value for url in self.urls(inner, number)]
         return [self._whole(value) if isinstance(value, str) and self._base else value]
 
+    def says_that_there_is_none(self, value: object) -> bool:
+        """Return whether value, of an item or in a field of the template, is "", blanks or false.
+
+        Null, [] and {} may also be what a request leaves out: a page full of them is suspicious.
+        """
+        if self._template and not isinstance(value, (str, bool)):
+            return any(self._is_said(field.expression.find(value).values) for field in self._fields)
+        return self._is_said(value)
+
+    @staticmethod
+    def _is_said(value: object) -> bool:
+        return value is False or (isinstance(value, str) and not value.strip())
+
     def empty_field(self, record: object) -> str:
         """Return the first field of the template that finds nothing in record; empty if each finds something."""
         for field in self._fields:
@@ -104,10 +123,10 @@ class UrlBuilder:
         try:
             found = [self._texts(field, record) for field in self._fields]
         except UnexpectedShape as error:
-            return [ItemError(number, record, str(error))]
+            return [ItemError(named(number, record), str(error))]
         count = max(map(len, found))
         if sum(len(texts) > 1 for texts in found) > 1:
-            return [ItemError(number, record, f"{SETTING}: more than one of its fields found a list")]
+            return [ItemError(named(number, record), f"{SETTING}: more than one of its fields found a list")]
         whole = [texts * count if len(texts) == 1 else texts for texts in found]
         return [self._put_together(texts) for texts in zip(*whole)] or [None]
 

@@ -56,7 +56,7 @@ class UrlList:
         """Open the files, cut back to the lengths in so_far; raise FatalError when they do not match it."""
         output, rejected = settings.output_file, rejected_file(settings.output_file)
         self._settings = settings
-        self._address = KeyMaker(Naming(settings.url_prefix, "", preserve=False)).address
+        self._keys = KeyMaker(Naming(settings.url_prefix, "", preserve=False))
         self._seen = Fingerprints()
         self._said_all_rejected = False
         self.counts = so_far.counts
@@ -97,14 +97,15 @@ class UrlList:
         new: list[bytes] = []
         rejected: list[bytes] = []
         duplicates = 0
-        for url in batch.urls:
+        lines = [_line(url) for url in batch.urls]
+        are_plain = self._keys.are_plain([line for line in lines if line is not None])
+        for url, line in zip(batch.urls, lines):
             if url is None:
                 continue
-            why = self._why_rejected(url)
-            if why:
+            why = self._why_rejected(line, are_plain)
+            if why or line is None:
                 rejected.append(_rejected_line(url, why))
                 continue
-            line = url.encode()
             if self._seen.add(line):
                 new.append(line + b"\n")
             else:
@@ -122,6 +123,7 @@ class UrlList:
             items=before.items + batch.items,
             api_total=before.api_total if batch.total is None else batch.total,
             unreadable=before.unreadable + batch.unreadable,
+            blank=before.blank + batch.blank,
         )
         self._lengths = (self._urls.size(), self._rejected.size())
         if rejected and not new and not duplicates:
@@ -141,12 +143,12 @@ class UrlList:
             *(len(lines), url[:_SHOWN], why),
         )
 
-    def _why_rejected(self, url: Any) -> str:
-        """Return why url is rejected, empty if it isn't."""
-        if not isinstance(url, str):
+    def _why_rejected(self, line: bytes | None, is_plain: bool) -> str:
+        """Return why a URL is rejected, empty if it isn't; None is what is not a string."""
+        if line is None:
             return "not a string"
         try:
-            self._address(url)
+            self._keys.known(line, is_plain)
         except InvalidUrl as error:
             return str(error)
         return ""
@@ -158,10 +160,18 @@ class UrlList:
             or time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS
         )
 
-    def save(self, position: Position | None) -> None:
+    def begin_again(self, position: Position) -> None:
+        """Keep the URLs, forget the rest: position is the source's beginning, from which all of it comes again."""
+        self.counts = Counts(urls=self.counts.urls)
+        self._lengths = (self._lengths[0], 0)
+        self.save(position)
+        self._rejected.cut_back(0)
+
+    def save(self, position: Position | None, **end: Any) -> None:
         """Bring both files to the disk, then write the checkpoint; position None: the source is at its end.
 
-        Raise FatalError when the disk does not take them.
+        end are the fields of the checkpoint that a finished collection has. Raise FatalError when the disk does
+        not take them.
         """
         self._urls.sync_now()
         self._rejected.sync_now()
@@ -174,6 +184,7 @@ class UrlList:
                 rejected_bytes=self._lengths[1],
                 position=None if position is None else position._asdict(),
                 settings=checkpoint.source_settings(self._settings),
+                **end,
             ),
         )
         self._saved_urls, self._saved_at = self.counts.urls, time.monotonic()
@@ -199,6 +210,11 @@ def first_url(output: Path, url_prefix: str) -> str | None:
         ) from error
     origin = urlsplit(url_prefix)
     return f"{origin.scheme}://{origin.netloc}{target}"
+
+
+def _line(url: Any) -> bytes | None:
+    """Return url as a line of urls.txt, None where it is not a string; a surrogate is not UTF-8, and so rejected."""
+    return url.encode("utf-8", "surrogatepass") if isinstance(url, str) else None
 
 
 def _rejected_line(url: Any, why: str) -> bytes:

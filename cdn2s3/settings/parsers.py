@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any, Callable
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 import jmespath
 from jmespath.functions import Functions
 
+from cdn2s3.settings.places import is_json, json_with_places
 from cdn2s3.text import pluralize, printable
 
 Parser = Callable[[str], Any]
@@ -155,6 +157,10 @@ def header_name(value: str) -> str:
     return str(matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "a header name")(value))
 
 
+def header_name_or_none(value: str) -> str:
+    return header_name(value) if value else ""
+
+
 def header_text(value: str) -> str:
     return str(
         matching(
@@ -166,6 +172,70 @@ def header_text(value: str) -> str:
 
 def secret(value: str) -> Secret:
     return Secret(header_text(value))
+
+
+class Headers(Secret):
+    """HTTP headers, whose values no log, repr or report may show."""
+
+    def __init__(self, value: str, pairs: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(value)
+        self.pairs = pairs
+
+    def __repr__(self) -> str:
+        return " | ".join(f"{name}: ***" for name, _ in self.pairs) or super().__repr__()
+
+
+_OF_THE_CONNECTION = frozenset(
+    {"host", "connection", "content-length", "transfer-encoding", "accept-encoding"}
+)
+
+
+def headers(value: str) -> Headers:
+    """Return the headers in value: `Name: value`, several separated by `|`; a `|` within a value stays."""
+    allowed = (
+        "headers as Name: value, separated by |, for example X-Shop: 5 | Accept: application/vnd.api+json"
+    )
+    pairs = []
+    for line in re.split(r"\s*\|\s*(?=[A-Za-z0-9!#$%&'*+.^_`~-]+:)", value) if value else []:
+        name, colon, text_of = line.partition(":")
+        try:
+            pairs.append((header_name(name.strip()), header_text(text_of.strip())))
+        except ValueError:
+            raise ValueError(allowed) from None
+        if not colon or not text_of.strip():
+            raise ValueError(allowed)
+        if name.strip().lower() in _OF_THE_CONNECTION:
+            raise ValueError(f"headers without {name.strip()}, which the client sets itself")
+    if len({name.lower() for name, _ in pairs}) < len(pairs):
+        raise ValueError(allowed + "; no header twice")
+    return Headers(value, tuple(pairs))
+
+
+def command(value: str) -> Secret:
+    """Return a command line, kept secret as it may hold a password; may be empty."""
+    try:
+        words = shlex.split(value)
+    except ValueError:
+        words = []
+    if (value and not words) or not value.isprintable() or "\0" in value:
+        raise ValueError("a command as a shell splits it, in one line, each quote closed")
+    return Secret(value)
+
+
+def body(value: str) -> Secret:
+    """Return the body of a request: value, or what is in the file after an @. It may contain a key."""
+    if value.startswith("@"):
+        try:
+            value = Path(value[1:]).read_text(encoding="utf-8-sig")
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "not UTF-8"
+            raise ValueError(f"a body, or @ and a file that can be read ({value[1:]}: {why})") from None
+    if is_json(value):
+        try:
+            json_with_places(value)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"JSON, since it begins with {value.lstrip()[:1]} ({error})") from None
+    return Secret(value)
 
 
 def path(value: str) -> Path:
@@ -185,6 +255,18 @@ def names(value: str) -> tuple[str, ...]:
     if not all(result):
         raise ValueError("names separated by commas")
     return result
+
+
+def statuses(value: str) -> tuple[int, ...]:
+    """Return the HTTP statuses in value; none that says OK, asks to come again, or refuses the token."""
+    found = [word for word in re.split(r"[\s,]+", value) if word]
+    for word in found:
+        is_status = re.fullmatch("[2-5][0-9]{2}", word, re.ASCII)
+        if not is_status or 300 <= int(word) < 400 or int(word) in (200, 401, 408, 425, 429):
+            raise ValueError(
+                "HTTP statuses separated by commas, for example 400,404; not 200, 3xx, 401 or 429"
+            )
+    return tuple(map(int, found))
 
 
 def key_part(value: str) -> str:

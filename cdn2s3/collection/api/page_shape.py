@@ -7,10 +7,8 @@ from typing import Any, NamedTuple
 
 from cdn2s3.collection.expressions import Expression, ItemError, UnexpectedShape, found, kind, outline
 from cdn2s3.collection.url_building import SETTING as TEMPLATE
-from cdn2s3.collection.url_building import UrlBuilder, is_no_image
+from cdn2s3.collection.url_building import UrlBuilder
 from cdn2s3.settings.declarations import CollectionSettings
-
-MANY_ITEMS = 10  # items of one page that cannot all lack a URL unless API_URLS_FIELD is wrong
 
 
 class Content(NamedTuple):
@@ -19,6 +17,7 @@ class Content(NamedTuple):
     urls: list[Any]  # unmodified and not validated; None if an item's URL is null
     items: list[Any]  # what the URLs were taken from; the URLs themselves if that is unknown
     total: int | None  # the API's total number of items; None if it reports none
+    lacks_urls: bool = False  # it has items, and none of them has a URL, nor says that it has none
 
 
 class Shape:
@@ -41,12 +40,21 @@ class Shape:
         values = self._listed(values)
         urls = [url for number, value in enumerate(values, 1) for url in self._builder.urls(value, number)]
         items = self._items(page, values if self._template else urls, walked)
-        says_that_there_is_none = any(value is not None and is_no_image(value) for value in values)
-        if items and not says_that_there_is_none and all(url is None for url in urls):
-            self._check_lack_of_urls(items, values, is_first)
+        lacks_urls = self._lacks_urls(items, values, urls)
+        if lacks_urls and is_first:
+            raise UnexpectedShape(self._of_no_url(items, values))
         if urls and not any(isinstance(url, str) or url is None for url in urls):
             raise UnexpectedShape(self._of_no_text(urls[0]))
-        return Content(urls, items, self._total(page))
+        return Content(urls, items, self._total(page), lacks_urls)
+
+    def _lacks_urls(self, items: list[Any], values: list[Any], urls: list[Any]) -> bool:
+        """Return whether items without a URL mean that a setting or the request is wrong.
+
+        An expression with a filter may skip all items of a page, and each of them may say that it has no image.
+        """
+        if not items or self._urls_expression.has_filter or any(url is not None for url in urls):
+            return False
+        return not any(map(self._builder.says_that_there_is_none, values))
 
     def _listed(self, values: object) -> list[Any]:
         """Return what was found as a list; raise UnexpectedShape when it is none."""
@@ -72,15 +80,9 @@ class Shape:
             )
         return items
 
-    def _check_lack_of_urls(self, items: list[Any], values: list[Any], is_first: bool) -> None:
-        """Raise UnexpectedShape when items without a URL mean that API_URLS_FIELD is wrong.
-
-        An expression with a filter may legitimately skip all items of a page.
-        """
-        if self._urls_expression.has_filter or not (is_first or len(items) >= MANY_ITEMS):
-            return
+    def _of_no_url(self, items: list[Any], values: list[Any]) -> str:
         empty = self._builder.empty_field(values[0]) if values else ""
-        raise UnexpectedShape(
+        return (
             f"it has {len(items)} items, but {self._named()} finds no URL in any of them; "
             + (f"{{{empty}}} finds nothing in the first one; " if empty else "")
             + f"the first item is {outline(items[0])}"

@@ -40,7 +40,7 @@ class RecordReader:
             try:
                 urls, _ = self._with_keys(record, path)
             except RecursionError:
-                return [ItemError(number, record, "nested too deeply")]
+                return [ItemError(f"record {number:,}", "nested too deeply")]
             return self._picker.named(urls, "") if urls else []
         urls = []
         for at, value, is_under in _scalars(record, path, self._picker):
@@ -71,7 +71,9 @@ class RecordReader:
         if len(names) == 1:
             names *= len(urls)
         if len(names) != len(urls):
-            return [ItemError(number, record, f"{len(urls)} URLs, but {len(names)} names by KEY_COLUMN")]
+            return [
+                ItemError(f"record {number:,}", f"{len(urls)} URLs, but {len(names)} names by KEY_COLUMN")
+            ]
         return [line for url, name in zip(urls, names) for line in self._picker.named([url], str(name or ""))]
 
     def _key_named(self, record: Any) -> str:
@@ -91,15 +93,14 @@ class RecordReader:
     def _found(self, record: Any) -> list[Any]:
         """Return what the expression finds in a record; in one whose keys are names of records, in each of those."""
         if self.expression is None:
-            return [record]
+            is_one = not isinstance(record, dict) or not self._picker.builder.empty_field(record)
+            return [record] if is_one else _inner_records(record) or [record]
         try:
             values = self._search(record)
             if not values and isinstance(record, dict):
-                inner = [value for value in record.values() if isinstance(value, (dict, list))]
-                each = [one for value in inner for one in (value if isinstance(value, list) else [value])]
-                values = [found for one in each if isinstance(one, dict) for found in self._search(one)]
+                values = [found for one in _inner_records(record) for found in self._search(one)]
         except UnexpectedShape as error:
-            return [ItemError(0, record, str(error))]
+            return [ItemError("a record", str(error))]
         return values or [None]
 
     def _search(self, record: Any) -> list[Any]:
@@ -173,6 +174,12 @@ def _scalars(record: Any, path: Path, picker: Picker) -> Iterator[tuple[Path, An
             )
         else:
             yield at, value, is_under
+
+
+def _inner_records(record: dict[str, Any]) -> list[Any]:
+    """Return the objects that are an object's values, or elements of those."""
+    values = [one for value in record.values() for one in (value if isinstance(value, list) else [value])]
+    return [value for value in values if isinstance(value, dict)]
 
 
 def _flat(value: Any) -> list[Any]:

@@ -192,7 +192,7 @@ class Picker:
         """Return urls as lines whose last field names the object; without a name they cannot be moved."""
         name = as_utf_8(name).strip(BLANKS)
         if not name:
-            return [ItemError(0, {}, f"no KEY_COLUMN for {url}") if _is_open(url) else url for url in urls]
+            return [ItemError(url, "no name in KEY_COLUMN") if _is_open(url) else url for url in urls]
         return [f"{url}\t{KEY_FIELD}{field(name)}" if _is_open(url) else url for url in urls]
 
     def note(self, what: str, example: str) -> None:

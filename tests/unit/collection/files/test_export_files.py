@@ -215,6 +215,15 @@ def test_base_completes_names_and_paths(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_template_builds_urls_from_the_records_of_a_document(tmp_path: Path) -> None:
+    content = json.dumps({"photos": [{"id": 1}, {"id": None}, {"id": 3}], "page": {"id": 9}})
+    template = f"{CDN}{{id}}.jpg"
+    urls = [f"{CDN}1.jpg", None, f"{CDN}3.jpg"]
+    assert found(tmp_path, content, API_URL_TEMPLATE=template, URL_COLUMNS="photos[]") == urls
+    one = json.dumps({"photos": [{"id": 1}]})
+    assert found(tmp_path, one, API_URL_TEMPLATE=template) == [f"{CDN}1.jpg"]
+
+
 @pytest.mark.parametrize(
     "content",
     ["server,id\n7,a b\n8,c\n", '{"server": 7, "id": "a b"}\n{"server": 8, "id": "c"}\n'],

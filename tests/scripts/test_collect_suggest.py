@@ -1,0 +1,87 @@
+"""collect_urls.py --suggest: the lines that it prints collect the API or export that they were made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.api_shapes import SHAPES, ShapeServer
+from tests.recipes import QUICK, Collected, collect, localized, settings_of
+
+LOGIN = ("API_AUTH_TOKEN", "API_AUTH_HEADER", "API_AUTH_SCHEME", "API_HEADERS")
+COLLECTED = [  # the shapes for which the lines are all that it takes
+    "shopify-rest",
+    "bigcommerce-v3",
+    "sfcc-ocapi",
+    "ebay",
+    "cloudinary",
+    "cloudinary-420",
+    "airtable",
+    "instagram",
+    "drf",
+    "auction-inline",
+]
+
+
+def suggested(name: str, server: ShapeServer, folder: Path) -> tuple[Collected, dict[str, str]]:
+    """Return what --suggest says about a shape, and the settings to collect it with."""
+    recipe = localized(settings_of(name), server.site)
+    for file, content in SHAPES[name].files(server.site).items():
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_text(content, encoding="utf-8")
+    source = recipe.get("API_BASE_URL") or recipe.get("SITEMAP_URL") or recipe["FILES"]
+    login = {setting: recipe[setting] for setting in LOGIN if setting in recipe}
+    said = collect(folder, {**login, **QUICK}, ["--suggest", source])
+    lines = [line for line in said.out.splitlines() if line and not line.startswith("#")]
+    return said, {**QUICK, **login, **dict(line.split("=", 1) for line in lines)}
+
+
+@pytest.mark.parametrize("name", COLLECTED)
+def test_suggested_lines_collect_all_that_the_api_has(name: str, tmp_path: Path) -> None:
+    with ShapeServer(SHAPES[name]) as server:
+        said, settings = suggested(name, server, tmp_path)
+        collected = collect(tmp_path, settings)
+        assert said.code == 0, said.said
+        assert sorted(collected.urls) == sorted(SHAPES[name].expected(server.site)), said.out + collected.said
+        assert collected.code == 0, said.out + collected.said
+
+
+def test_suggesting_writes_no_file(tmp_path: Path) -> None:
+    with ShapeServer(SHAPES["drf"]) as server:
+        suggested("drf", server, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["collection.env"]
+
+
+def test_what_no_line_can_express_is_named(tmp_path: Path) -> None:
+    with ShapeServer(SHAPES["google-drive"]) as server:
+        said, settings = suggested("google-drive", server, tmp_path)
+    assert said.code == 1
+    assert settings["API_CURSOR_PARAM"] == "pageToken"
+    assert "# ! no image URL found in the 7 items of files, which have: id." in said.out
+    assert "API_URL_TEMPLATE" in said.out
+
+
+def test_refused_login_says_what_to_set(tmp_path: Path) -> None:
+    with ShapeServer(SHAPES["unsplash"]) as server:
+        said = collect(tmp_path, QUICK, ["--suggest", f"{server.site.origin}/users/me/photos"])
+    assert said.code == 3
+    assert "the API answered 401" in said.said
+    assert "API_AUTH_TOKEN" in said.said
+
+
+def test_key_in_the_query_is_in_the_line_that_needs_it_alone(tmp_path: Path) -> None:
+    with ShapeServer(SHAPES["pixabay"]) as server:
+        said = collect(tmp_path, QUICK, ["--suggest", f"{server.site.origin}/api/?key=s3cret&q=a"])
+    assert [line for line in said.said.splitlines() if "s3cret" in line] == [
+        f"API_BASE_URL={server.site.origin}/api/?key=s3cret&q=a"
+    ]
+
+
+@pytest.mark.parametrize("file", [{}, {"API_RATE_LIMIT": "fast"}], ids=["missing", "bad"])
+def test_settings_file_may_be_missing_but_not_wrong(file: dict[str, str], tmp_path: Path) -> None:
+    with ShapeServer(SHAPES["drf"]) as server:
+        source = f"{server.site.origin}/api/images/"
+        said = collect(tmp_path, file, ["--suggest", source] + ([] if file else ["--env-file", "none.env"]))
+    assert said.code == 2
+    assert ("cannot read the settings file" if not file else "API_RATE_LIMIT") in said.said
