@@ -71,13 +71,13 @@ def _(asked: Asked) -> Any:
 def _(asked: Asked) -> Any:
     """Hygraph GraphQL: POST, assetsConnection with edges and pageInfo; throttled once, with status 200"""
     variables = json.loads(asked.body)["variables"]
-    if variables["after"] and not asked.state.setdefault("said", False):
+    if variables.get("after") and not asked.state.setdefault("said", False):
         asked.state["said"] = True
         return {
             "errors": [{"message": "too many requests", "extensions": {"code": "THROTTLED"}}],
             "data": None,
         }
-    some = window(int(variables["after"] or 0), variables["first"])
+    some = window(int(variables.get("after") or 0), variables["first"])
     more = some.stop < COUNT
     info = {"hasNextPage": more, "endCursor": str(some.stop) if more else None}
     edges = [{"node": {"url": asked.image(i)}} for i in some]
