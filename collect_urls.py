@@ -25,10 +25,11 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from cdn2s3.collection import checkpoint, resume, summary
+from cdn2s3.collection import checkpoint, evidence, resume, summary
 from cdn2s3.collection.api.json_api import ApiSource, api_session
 from cdn2s3.collection.base import Position, UrlSource
 from cdn2s3.collection.checkpoint import Checkpoint
+from cdn2s3.collection.evidence import Verdict
 from cdn2s3.collection.files.lot_files import LotFiles
 from cdn2s3.collection.progress import CollectionBar
 from cdn2s3.collection.region_advice import CAVEAT, recommended_region
@@ -86,16 +87,16 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
             raise checkpoint.damaged(settings.checkpoint_file, str(error)) from error
         with UrlList(settings, so_far) as urls:
             log.info("Collecting from %s: %s", position, summary.progress_line(urls.counts, None))
-            read_all(source, position, urls, settings, signals)
+            found = read_all(source, position, urls, settings, signals)
             counts = urls.counts
-    doubts = summary.doubts(counts, settings)
     log.info("Complete: %s", summary.progress_line(counts, None))
-    for doubt in doubts:
+    log.info("%s", summary.end_line(found))
+    for doubt in found.doubts:
         log.warning("%s", doubt)
     advice = recommended_region(first_url(settings.output_file, settings.url_prefix), settings)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
-    logging_setup.show(summary.last_screen(counts, settings, doubts, advice))
-    return EXIT_SOME_FAILED if doubts else EXIT_DONE
+    logging_setup.show(summary.last_screen(counts, settings, found, advice))
+    return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
 
 
 def read_all(
@@ -104,11 +105,12 @@ def read_all(
     urls: UrlList,
     settings: CollectionSettings,
     signals: Signals,
-) -> None:
-    """Append what the source gives from position on, batch by batch, to its end.
+) -> Verdict:
+    """Append what the source gives from position on, batch by batch, to its end; return what that is worth.
 
     Raise FatalError or Interrupted; what was read until then is saved.
     """
+    found = Verdict("", ())
     ticker = summary.Ticker(urls.counts.urls)
     stale = 0  # batches in a row that gave known URLs only
     bar = CollectionBar(urls.counts, settings.expected_total)
@@ -119,9 +121,15 @@ def read_all(
                 batch = source.read(position)
                 with signals.noted():  # the files and the position move on together
                     new = urls.add(batch)
+                    if batch.following is None:
+                        evidence.check_refusal(urls.counts, settings, batch.ending)
+                        found = evidence.verdict(urls.counts, settings, batch.ending)
+                        urls.save(None, **found._asdict(), ending=batch.ending)
+                    elif batch.begins_again:
+                        urls.begin_again(batch.following)
+                    elif urls.save_is_due():
+                        urls.save(batch.following)
                     position = batch.following
-                    if position is None or urls.save_is_due():
-                        urls.save(position)
                 stale = stale + 1 if batch.urls and not new else 0
                 bar.show(urls.counts)
                 line = ticker.line(urls.counts)
@@ -134,17 +142,20 @@ def read_all(
                 urls.save(position)
                 log.warning("Kept: %s", summary.progress_line(urls.counts, None))
             raise
+    return found
 
 
 def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
-    """Say that there is nothing left to do; raise FatalError when urls.txt is not what was collected."""
+    """Repeat how the collection ended, with its exit code; raise FatalError when urls.txt is not what it was then."""
     resume.check_files(settings, before)
+    found = resume.judged_again(settings, before)
     logging_setup.show(
-        f"The collection is already complete.\n{summary.counts_table(before.counts, settings.output_file)}"
+        f"{summary.verdict_lines(found).replace('is complete', 'is already complete', 1)}"
+        f"{summary.counts_table(before.counts, settings.output_file)}"
         f"{summary.next_step(before.counts)}"
         + rerun_hint.with_env_file("To collect again: python collect_urls.py --restart\n")
     )
-    return EXIT_DONE
+    return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
 
 
 def print_region(settings: CollectionSettings) -> int:

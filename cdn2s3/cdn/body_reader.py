@@ -121,7 +121,7 @@ class BodyReader:
         coding = answer.headers.get("content-encoding", "identity").lower()
         if coding not in ("identity", "") and sniffed is None:
             raise PermanentError(
-                "not_an_image", f"the body is encoded ({coding}) though the request did not ask for it"
+                "not_an_image", f"the body is encoded ({coding}) although the request did not ask for it"
             )
         if sniffed is None and self._content_check == "image":
             said = answer.headers.get("content-type", "no type")

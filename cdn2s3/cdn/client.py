@@ -75,7 +75,7 @@ class CdnClient:
             url = urljoin(self._base + target, location).partition("#")[0]
             if url.startswith(self._prefix) and ".." not in url.split("?")[0].split("/"):
                 return url[len(self._base) :]
-        raise PermanentError("forbidden", "a redirect to a place outside URL_PREFIX", doubtful=True)
+        raise PermanentError("forbidden", "a redirect to a URL outside URL_PREFIX", doubtful=True)
 
     def gave(self, target: str) -> None:
         """Note that target has been received completely: the probe requests it."""

@@ -1,4 +1,4 @@
-"""The summary of a collection: progress line, completeness warnings, last screen. Pure."""
+"""The summary of a collection: progress line, last screen. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Callable
 
 from cdn2s3.collection.checkpoint import Counts
+from cdn2s3.collection.evidence import Verdict
 from cdn2s3.collection.region_advice import CAVEAT, Advice
 from cdn2s3.collection.url_list import rejected_file
 from cdn2s3.console.rerun_hint import with_env_file
@@ -16,8 +17,6 @@ from cdn2s3.text import duration, pluralize
 
 PROGRESS_URLS = 10_000
 PROGRESS_SECONDS = 60.0
-TOTAL_TOLERANCE = 0.001  # of the API's total, and of EXPECTED_TOTAL
-REJECTED_TOLERANCE = 0.001  # of the URLs that the source gave
 
 
 class Ticker:
@@ -69,45 +68,6 @@ def progress_line(counts: Counts, per_second: float | None) -> str:
     return ", ".join(parts)
 
 
-def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
-    """Return the completeness warnings of a finished collection, one sentence each; empty if there are none."""
-    given = counts.urls + counts.duplicates + counts.rejected
-    found = []
-    if counts.urls == 0:
-        found.append("there are no URLs. Check the settings of the source.")
-    if settings.source == "api" and settings.api_total_field:
-        found += _doubt_total(counts, "items" if settings.api_items_field else "URLs")
-    expected = settings.expected_total
-    if expected is not None and abs(counts.urls - expected) > expected * TOTAL_TOLERANCE:
-        found.append(
-            f"{pluralize(counts.urls, 'URL was', 'URLs were')} collected, but EXPECTED_TOTAL is {expected:,}: off "
-            "by more than 0.1%."
-        )
-    if counts.rejected > given * REJECTED_TOLERANCE:
-        found.append(
-            f"{counts.rejected:,} of {given:,} URLs were rejected, more than 0.1%. "
-            f"Read {rejected_file(settings.output_file)}; is URL_PREFIX right?"
-        )
-    if counts.unreadable:
-        found.append(
-            f"{pluralize(counts.unreadable, 'lot file')} could not be read, so their URLs are missing. collection.log "
-            "names them; fix them, then start over with --restart."
-        )
-    return found
-
-
-def _doubt_total(counts: Counts, what: str) -> list[str]:
-    total = counts.api_total
-    if total is None:
-        return ["the API never returned the total (API_TOTAL_FIELD), so the count was not checked."]
-    if abs(counts.items - total) <= total * TOTAL_TOLERANCE:
-        return []
-    return [
-        f"{counts.items:,} {what} were seen, but the API reports {total:,}: off by more than 0.1%. "
-        "Collect again with --restart when the API is quiet, or ask its owner."
-    ]
-
-
 def counts_table(counts: Counts, output: Path) -> str:
     """Return the counts and the paths of the files, one per line."""
     rows = [
@@ -123,12 +83,28 @@ def counts_table(counts: Counts, output: Path) -> str:
     return "".join(f"  {number:>{width}}  {what}\n" for number, what in rows)
 
 
-def last_screen(counts: Counts, settings: CollectionSettings, found: list[str], advice: Advice) -> str:
-    """Return the last screen of a finished collection: counts, warnings, region, the next command."""
-    verdict = "The collection is complete" + (", but check this first:" if found else ".")
+def end_line(found: Verdict) -> str:
+    """Return how a collection ended, as one line: what vouches for it, and whether to check something first."""
+    if not found.evidence and not found.doubts:
+        return (
+            "The collection is complete; an older version did it and did not record what vouches for its end"
+        )
+    if not found.evidence:
+        return "The collection has ended, but check this first:"
+    if found.doubts:
+        return f"The collection has ended ({found.evidence}), but check this first:"
+    return f"The collection is complete: {found.evidence}"
+
+
+def verdict_lines(found: Verdict) -> str:
+    """Return end_line() and the doubts, a line each."""
+    return f"{end_line(found)}\n" + "".join(f"  ! {doubt}\n" for doubt in found.doubts)
+
+
+def last_screen(counts: Counts, settings: CollectionSettings, found: Verdict, advice: Advice) -> str:
+    """Return the last screen of a finished collection: evidence, doubts, counts, region, the next command."""
     return (
-        f"\n{verdict}\n"
-        + "".join(f"  ! {doubt}\n" for doubt in found)
+        f"\n{verdict_lines(found)}"
         + counts_table(counts, settings.output_file)
         + f"\nRecommended region: {advice.region}\n"
         + _indented(advice.reason)

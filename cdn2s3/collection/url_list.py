@@ -123,6 +123,7 @@ class UrlList:
             items=before.items + batch.items,
             api_total=before.api_total if batch.total is None else batch.total,
             unreadable=before.unreadable + batch.unreadable,
+            blank=before.blank + batch.blank,
         )
         self._lengths = (self._urls.size(), self._rejected.size())
         if rejected and not new and not duplicates:
@@ -159,10 +160,18 @@ class UrlList:
             or time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS
         )
 
-    def save(self, position: Position | None) -> None:
+    def begin_again(self, position: Position) -> None:
+        """Keep the URLs, forget the rest: position is the source's beginning, from which all of it comes again."""
+        self.counts = Counts(urls=self.counts.urls)
+        self._lengths = (self._lengths[0], 0)
+        self.save(position)
+        self._rejected.cut_back(0)
+
+    def save(self, position: Position | None, **end: Any) -> None:
         """Bring both files to the disk, then write the checkpoint; position None: the source is at its end.
 
-        Raise FatalError when the disk does not take them.
+        end are the fields of the checkpoint that a finished collection has. Raise FatalError when the disk does
+        not take them.
         """
         self._urls.sync_now()
         self._rejected.sync_now()
@@ -175,6 +184,7 @@ class UrlList:
                 rejected_bytes=self._lengths[1],
                 position=None if position is None else position._asdict(),
                 settings=checkpoint.source_settings(self._settings),
+                **end,
             ),
         )
         self._saved_urls, self._saved_at = self.counts.urls, time.monotonic()

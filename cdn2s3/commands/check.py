@@ -6,7 +6,6 @@ import argparse
 from contextlib import closing
 
 from cdn2s3.commands import check_bucket, check_context, check_folder, check_machine
-from cdn2s3.console import rerun_hint
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.signals import Signals
 from cdn2s3.errors import EXIT_CANNOT_GO_ON, EXIT_DONE, EXIT_SOME_FAILED
@@ -54,7 +53,7 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
         for check in FOLDER_CHECKS if settings.destination == "local" else CHECKS:
             for finding in check(context):
                 findings.append(finding)
-                show(rerun_hint.with_env_file(check_context.text(finding)))
+                show(check_context.text(finding))
     worst = check_context.worst(findings)
-    show(rerun_hint.with_env_file(f"\nnext: {check_context.next_step(findings)}"))
+    show(f"\nnext: {check_context.next_step(findings)}")
     return _EXIT_CODES[worst]

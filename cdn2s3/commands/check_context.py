@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from cdn2s3.cdn.client import Head, heads
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.s3.capabilities import Capabilities, probe_capabilities, probe_image, probe_key
 from cdn2s3.destinations.s3.client import S3Client, S3Response
 from cdn2s3.destinations.s3.iam import Identity, Policy, identity
@@ -214,7 +215,7 @@ def worst(findings: Sequence[CheckResult]) -> str:
 def next_step(findings: Sequence[CheckResult]) -> str:
     """Return what to do after all checks."""
     if worst(findings) == FAILED:
-        return "fix what failed, then run: python migrate.py --check"
+        return f"fix what failed, then run: {command('migrate.py', '--check')}"
     if any(finding.what == "input" and finding.level != OK for finding in findings):
-        return "python collect_urls.py"
-    return "python migrate.py --sample 100"
+        return command("collect_urls.py")
+    return command("migrate.py", "--sample", "100")

@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from cdn2s3.bootstrap import open_files_needed
 from cdn2s3.collection.region_advice import nearest_region
 from cdn2s3.commands.check_context import FAILED, NTP, OK, STS, WARNING, CheckContext, CheckResult, failure
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.s3.client import aws_session
 from cdn2s3.destinations.s3.endpoint import ignored
 from cdn2s3.destinations.s3.iam import Identity
@@ -70,10 +71,10 @@ def check_input(context: CheckContext) -> list[CheckResult]:
     try:
         lines, pending = context.lines, context.pending
     except FatalError as error:
-        return [CheckResult(WARNING, "input", str(error), "python collect_urls.py")]
+        return [CheckResult(WARNING, "input", str(error), command("collect_urls.py"))]
     if not lines:
         said = f"{context.settings.source_urls_file} contains no URL"
-        return [CheckResult(WARNING, "input", said, "python collect_urls.py")]
+        return [CheckResult(WARNING, "input", said, command("collect_urls.py"))]
     return [CheckResult(OK, "input", f"{pluralize(lines, 'URL')}, about {pending:,} pending")]
 
 
@@ -131,7 +132,12 @@ def check_address(context: CheckContext) -> list[CheckResult]:
         f". With AWS_ENDPOINT_URL set, botocore ignores these AWS configuration options: {', '.join(missed)}"
     )
     return [
-        CheckResult(WARNING, "address", said, "leave AWS_ENDPOINT_URL empty, or set it to such an endpoint")
+        CheckResult(
+            WARNING,
+            "address",
+            said,
+            "leave AWS_ENDPOINT_URL empty, or set it to a FIPS or dual-stack endpoint",
+        )
     ]
 
 
@@ -146,7 +152,9 @@ def check_bucket(context: CheckContext) -> list[CheckResult]:
         return [failure("bucket", error, "check the network, AWS_ENDPOINT_URL and AWS_REGION")]
     region = head.headers.get("x-amz-bucket-region", "")
     if head.status == 404:
-        return [CheckResult(FAILED, "bucket", f"{name} does not exist", "python migrate.py --create-bucket")]
+        return [
+            CheckResult(FAILED, "bucket", f"{name} does not exist", command("migrate.py", "--create-bucket"))
+        ]
     if region and region != settings.aws_region:
         said = f"{name} is in {region}, AWS_REGION is {settings.aws_region}"
         return [CheckResult(FAILED, "bucket", said, f"AWS_REGION={region}")]
@@ -174,7 +182,7 @@ def _owner(context: CheckContext) -> list[CheckResult]:
         return []
     if context.is_ours(account):
         return [CheckResult(OK, "owner", f"account {account}, to which these credentials belong")]
-    said = f"another account than {account}: its bucket policy must allow your role (docs/ec2-setup.md)"
+    said = f"it belongs to an account other than {account}: its bucket policy must allow your role (docs/ec2-setup.md)"
     return [CheckResult(WARNING, "owner", said, "EXPECTED_BUCKET_OWNER=<the account that should own it>")]
 
 
@@ -214,7 +222,7 @@ def check_source(context: CheckContext) -> list[CheckResult]:
         said = f"no line of {context.settings.source_urls_file} is under {context.settings.url_prefix}"
         return [CheckResult(FAILED, "source", said, "correct URL_PREFIX")]
     if not answers:
-        return [CheckResult(WARNING, "source", "there is no URL to request", "python collect_urls.py")]
+        return [CheckResult(WARNING, "source", "there is no URL to request", command("collect_urls.py"))]
     last = answers[-1]
     if last.status == 200:
         size = "" if last.size is None else f", {last.size:,} bytes"
@@ -241,5 +249,5 @@ def check_edge(context: CheckContext) -> list[CheckResult]:
     said = f"{edge[:20]} responds here; the nearest region is {region}"
     if region == mine or context.settings.aws_endpoint_url:
         return [CheckResult(OK, "edge", said)]
-    said += f", AWS_REGION is {mine}. It shows only where this machine is"
+    said += f"; AWS_REGION is {mine}. The edge location shows only where this machine is"
     return [CheckResult(WARNING, "edge", said, f"run this on an instance in the bucket's region, {mine}")]

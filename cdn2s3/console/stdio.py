@@ -63,7 +63,7 @@ def run(main: Callable[[], int]) -> int:
     if out.failure is not None:
         say_error(
             Path(sys.argv[0]).name,
-            f"cannot write to the standard output: {out.failure.strerror}. Its last lines are lost, but the "
+            f"cannot write to standard output: {out.failure.strerror}. Its last lines are lost, but the "
             "logs and reports are complete.",
         )
         if code in (EXIT_DONE, EXIT_SOME_FAILED):

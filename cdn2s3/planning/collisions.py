@@ -16,7 +16,9 @@ from cdn2s3.planning.survey import OnCollision, UrlSurvey
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state.lines import encode
 from cdn2s3.state.run_binding import is_bound
-from cdn2s3.text import redact
+from cdn2s3.text import pluralize, redact
+
+log = logging.getLogger(__name__)
 
 
 class Collision(NamedTuple):
@@ -25,6 +27,14 @@ class Collision(NamedTuple):
     key: str
     first: str
     second: str
+
+
+class Remedy(NamedTuple):
+    """A change of the settings that ends collisions."""
+
+    line: str  # for the settings file
+    meaning: str  # one clause
+    changes_keys: bool  # True: a state that is bound to the old keys cannot go on with it
 
 
 @contextmanager
@@ -51,23 +61,26 @@ def collisions_text(
     shown are some of the collisions; file lists all of them, if there is one.
     """
     lines = [
-        f"{count:,} URLs would overwrite another one: different URLs with the same key. Nothing was moved."
+        f"{pluralize(count, 'URL')} would overwrite another one: different URLs with the same key. Nothing was moved."
     ]
     for pair in shown:
         lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
     all_of_them = f"{file} lists all of them. " if file else ""
     lines.append(f"{all_of_them}Change one of these lines in {settings_file()}:")
-    for setting, meaning in remedies(settings, shown):
-        lines += ["", f"# {meaning}", setting]
-        if is_bound(settings) and not setting.startswith("ON_COLLISION"):
-            lines += ["# and, because this state belongs to the old keys, a new one", "STATE_DIR=state2"]
+    for remedy in remedies(settings, shown):
+        lines += ["", f"# {remedy.meaning}", remedy.line]
+        if remedy.changes_keys and is_bound(settings):
+            lines += [
+                "# and, because the current state belongs to the old keys, a new STATE_DIR",
+                "STATE_DIR=state2",
+            ]
     return lines
 
 
-def remedies(settings: MigrationSettings, collisions: Iterable[Collision]) -> list[tuple[str, str]]:
-    """Return the lines for the settings file that end these collisions, best first, each with what it does."""
+def remedies(settings: MigrationSettings, collisions: Iterable[Collision]) -> list[Remedy]:
+    """Return the changes of the settings that end these collisions, best first."""
     found = [
-        (line, meaning)
+        Remedy(line, meaning, changes_keys=True)
         for line, changed, meaning in (
             (
                 "PRESERVE_PATH_STRUCTURE=true",
@@ -82,7 +95,11 @@ def remedies(settings: MigrationSettings, collisions: Iterable[Collision]) -> li
         )
         if changed != settings and _apart(changed, collisions)
     ]
-    last = ("ON_COLLISION=first", "the first URL of each key wins, the others fail as `collision`")
+    last = Remedy(
+        "ON_COLLISION=first",
+        "the first URL of each key wins, the others fail as `collision`",
+        changes_keys=False,
+    )
     return [*found[:1], last]
 
 
@@ -92,9 +109,6 @@ def _apart(settings: MigrationSettings, collisions: Iterable[Collision]) -> bool
         return all(keys.address(pair.first).key != keys.address(pair.second).key for pair in collisions)
     except InvalidUrl:
         return False
-
-
-log = logging.getLogger(__name__)
 
 
 def warn_of_naming(settings: MigrationSettings, work: UrlSurvey) -> None:
@@ -110,6 +124,11 @@ def warn_of_naming(settings: MigrationSettings, work: UrlSurvey) -> None:
         log.warning("STRIP_PATH_PREFIX is not used: it needs PRESERVE_PATH_STRUCTURE=true")
     if work.unstripped and work.unstripped == work.pending + work.done:
         hint = " (a path is compared without its leading /)" if strip.startswith("/") else ""
-        log.warning("STRIP_PATH_PREFIX=%s does not start any URL's path%s", strip, hint)
+        log.warning("no URL's path starts with STRIP_PATH_PREFIX=%s%s", strip, hint)
     elif work.unstripped:
-        log.warning("%d URLs lack STRIP_PATH_PREFIX and keep their whole path", work.unstripped)
+        lacking = pluralize(
+            work.unstripped,
+            "URL lacks STRIP_PATH_PREFIX and keeps its whole path",
+            "URLs lack STRIP_PATH_PREFIX and keep their whole path",
+        )
+        log.warning("%s", lacking)

@@ -7,7 +7,6 @@ import time
 
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.progress import Count
-from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, FatalError
 from cdn2s3.file_names import FAILED_FILE, MIGRATION_JSON, MIGRATION_PAGE
 from cdn2s3.planning.run_plan import RunPlan
@@ -78,10 +77,10 @@ class RunAccounting:
         code = self._exit_code(error, signal, audit)
         why = str(error) if error else f"signal {signal}" if signal else ""
         ended = time.time()
-        command = with_env_file(next_command(self.tally, audit, code))
+        command = next_command(self.tally, audit, code)
         text = summary(self._settings, self.tally, audit, ended, code, self._faults())
         try:
-            self._report(audit, migration_report.Ending(ended, code, with_env_file(why), command))
+            self._report(audit, migration_report.Ending(ended, code, why, command))
         except FatalError:
             if error is not None:  # what stopped the run matters more than what could not be reported
                 log.error("%s", error)

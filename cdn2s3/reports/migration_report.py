@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdn2s3.atomic_file import replacing
-from cdn2s3.console.rerun_hint import with_env_file
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import (
     CAUSES,
     EXIT_CANNOT_GO_ON,
@@ -226,14 +226,14 @@ def summary(
     lines.append(f"state, log and report: {settings.state_dir.resolve()}")
     fix_first = "fix the problem above, then run: " if code == EXIT_CANNOT_GO_ON else ""
     lines.append(f"next: {fix_first}{next_command(tally, audit, code)}")
-    return with_env_file("\n".join(lines))
+    return "\n".join(lines)
 
 
 def next_command(tally: Tally, audit: Audit, code: int) -> str:
     """Return the command to type next."""
     if audit.not_tried or code not in (EXIT_DONE, EXIT_SOME_FAILED):
-        return "python migrate.py"
+        return command("migrate.py")
     transient = [cause for cause, count in tally.failed.items() if count and CAUSES[cause].transient]
     if transient:
-        return "python migrate.py --retry-failed" + (f" {transient[0]}" if len(transient) == 1 else "")
-    return "python validate.py"
+        return command("migrate.py", "--retry-failed", *(transient if len(transient) == 1 else ()))
+    return command("validate.py")

@@ -15,12 +15,14 @@ from cdn2s3.keys import KeyMaker, Naming
 from cdn2s3.settings.parsers import (
     Parser,
     Secret,
+    body,
     empty_or,
     endpoint,
     expression,
     file_path,
     flag,
     header_name,
+    header_name_or_none,
     header_text,
     http_url,
     key_part,
@@ -31,6 +33,7 @@ from cdn2s3.settings.parsers import (
     path,
     processes,
     secret,
+    statuses,
     text,
     url_prefix,
     whole,
@@ -65,6 +68,13 @@ class CollectionSettings:
         "URL of the first page, without the paging parameters",
         "https://api.example.com/v1/images",
     )
+    api_method: str = setting("GET", one_of("GET", "POST"), "how a page is requested")
+    api_body: Secret = setting(
+        "",
+        body,
+        "body of each request, or @ and a file that has it; {page}, {offset}, {cursor}, {limit} are filled in",
+        '{"query": "…", "after": {cursor}}',
+    )
     api_auth_token: Secret = setting("", secret, "token sent with every API request; empty = none")
     api_auth_header: str = setting("Authorization", header_name, "header that carries the token", "X-Api-Key")
     api_auth_scheme: str = setting("Bearer", header_text, "word before the token; empty = the token alone")
@@ -75,7 +85,7 @@ class CollectionSettings:
     checkpoint_interval: int = setting("10000", whole(1, 10_000_000), "URLs between checkpoints")
     api_pagination: str = setting(
         "page",
-        one_of("page", "offset", "cursor", "next_url", "link_header"),
+        one_of("page", "offset", "cursor", "next_url", "link_header", "none"),
         "how the API pages (docs/api-integration.md)",
     )
     api_page_param: str = setting("page", text, "query parameter for the page number (page)")
@@ -100,6 +110,15 @@ class CollectionSettings:
     )
     api_total_field: str = setting(
         "", expression, "JMESPath of the API's total item count; empty = no check", "total"
+    )
+    api_total_header: str = setting(
+        "", header_name_or_none, "header with the API's total item count, if no field has it", "X-WP-Total"
+    )
+    api_has_more_field: str = setting(
+        "", expression, "JMESPath of what says whether there are more pages, true or false", "has_more"
+    )
+    api_end_status: tuple[int, ...] = setting(
+        "", statuses, "HTTP statuses that mean the end of the list, after a good page", "400,404"
     )
     api_timeout: float = setting("30", number(0.1, 3600), "total seconds an API request may take")
     max_retries: int = setting("3", whole(0, 20), "retries after a failed request")

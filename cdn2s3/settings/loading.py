@@ -14,8 +14,10 @@ from cdn2s3.settings.declarations import REQUIRED, CollectionSettings, Migration
 from cdn2s3.settings.env_file import read_env_file
 from cdn2s3.settings.parsers import (
     Secret,
+    body,
     secret,
 )
+from cdn2s3.settings.places import names_in
 from cdn2s3.settings.regions import unknown_region
 from cdn2s3.settings.spelling import misspelled, nearest, suggestion
 from cdn2s3.text import pluralize, printable, redact
@@ -60,7 +62,7 @@ def build(
             values[spec.name] = spec.metadata["parse"](given)
         except ValueError as error:
             origin = "" if name not in environment else " (from the environment)"
-            text_given = "***" if spec.metadata["parse"] is secret else redact(repr(given))
+            text_given = "***" if spec.metadata["parse"] in (secret, body) else redact(repr(given))
             problems.append(f"{name}={text_given}{origin}: must be {error}")
             bad.add(name)
     if kind is MigrationSettings:
@@ -126,6 +128,7 @@ def _contradictions(
                 ("API_PAGINATION", "API_NEXT_FIELD"),
                 "API_NEXT_FIELD is not set: API_PAGINATION=next_url needs it",
             )
+        yield from _request_contradictions(settings)
         scheme, token = settings.api_auth_scheme, settings.api_auth_token.reveal()
         if scheme and token.lower().startswith(f"{scheme.lower()} "):
             yield (
@@ -154,6 +157,27 @@ def _contradictions(
         )
 
 
+# The place that each style fills besides {limit}.
+_PLACE_OF_STYLE = {"page": "page", "offset": "offset", "cursor": "cursor"}
+
+
+def _request_contradictions(settings: CollectionSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield what is wrong with the request for a page."""
+    body = settings.api_body.reveal()
+    if body and settings.api_method == "GET":
+        yield ("API_BODY", "API_METHOD"), "API_BODY is set: it needs API_METHOD=POST"
+    style = settings.api_pagination
+    own = _PLACE_OF_STYLE.get(style)
+    for name, text in (("API_BASE_URL", settings.api_base_url or ""), ("API_BODY", body)):
+        for place in sorted(names_in(text) - {own, "limit"}):
+            fits = f": it has {{{own}}}" if own else ""
+            yield (
+                (name, "API_PAGINATION"),
+                f"{name} has {{{place}}}, which API_PAGINATION={style} does not fill{fits}. Where it is no place "
+                f"to fill but part of a query, write {{ {place} }}",
+            )
+
+
 def _local_contradictions(settings: MigrationSettings) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield what is wrong with a folder as the destination."""
     if settings.destination != "local":
@@ -169,13 +193,13 @@ def _local_contradictions(settings: MigrationSettings) -> Iterator[tuple[tuple[s
         if os.path.commonpath([root, os.path.realpath(path)]) == root:
             yield (
                 ("LOCAL_ROOT", name),
-                f"LOCAL_ROOT={str(settings.local_root)!r}: holds {name}={str(path)!r}, so images and state files "
-                "would mix. Choose a folder that holds nothing else",
+                f"LOCAL_ROOT={str(settings.local_root)!r}: contains {name}={str(path)!r}, so images and state files "
+                "would mix. Choose a folder that contains nothing else",
             )
     if not {"", ".", ".."}.isdisjoint(settings.destination_prefix.split("/")[:-1]):
         yield (
             ("DESTINATION_PREFIX",),
-            f"DESTINATION_PREFIX={settings.destination_prefix!r}: must not begin with / nor hold an empty, . or .. "
+            f"DESTINATION_PREFIX={settings.destination_prefix!r}: must not start with / or contain an empty, . or .. "
             "segment, which no folder has (DESTINATION=local)",
         )
 
@@ -241,7 +265,7 @@ def _as_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(map(str, value))
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else str(value)
     return repr(value) if isinstance(value, Secret) else redact(str(value))

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import jmespath
 
+from cdn2s3.settings.places import is_json, json_with_places
+
 Parser = Callable[[str], Any]
 
 
@@ -118,6 +120,10 @@ def header_name(value: str) -> str:
     return str(matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "a header name")(value))
 
 
+def header_name_or_none(value: str) -> str:
+    return header_name(value) if value else ""
+
+
 def header_text(value: str) -> str:
     return str(
         matching(
@@ -129,6 +135,22 @@ def header_text(value: str) -> str:
 
 def secret(value: str) -> Secret:
     return Secret(header_text(value))
+
+
+def body(value: str) -> Secret:
+    """Return the body of a request: value, or what is in the file after an @. It may contain a key."""
+    if value.startswith("@"):
+        try:
+            value = Path(value[1:]).read_text(encoding="utf-8-sig")
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "not UTF-8"
+            raise ValueError(f"a body, or @ and a file that can be read ({value[1:]}: {why})") from None
+    if is_json(value):
+        try:
+            json_with_places(value)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"JSON, since it begins with {value.lstrip()[:1]} ({error})") from None
+    return Secret(value)
 
 
 def path(value: str) -> Path:
@@ -148,6 +170,18 @@ def names(value: str) -> tuple[str, ...]:
     if not all(result):
         raise ValueError("names separated by commas")
     return result
+
+
+def statuses(value: str) -> tuple[int, ...]:
+    """Return the HTTP statuses in value; none that says OK, asks to come again, or refuses the token."""
+    found = [word for word in re.split(r"[\s,]+", value) if word]
+    for word in found:
+        is_status = re.fullmatch("[2-5][0-9]{2}", word, re.ASCII)
+        if not is_status or 300 <= int(word) < 400 or int(word) in (200, 401, 408, 425, 429):
+            raise ValueError(
+                "HTTP statuses separated by commas, for example 400,404; not 200, 3xx, 401 or 429"
+            )
+    return tuple(map(int, found))
 
 
 def key_part(value: str) -> str:

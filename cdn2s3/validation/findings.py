@@ -32,7 +32,7 @@ import dataclasses
 from collections import Counter
 from typing import Any, NamedTuple
 
-from cdn2s3.console import rerun_hint
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.base import Found
 from cdn2s3.errors import CAUSES
 from cdn2s3.planning.survey import UrlSurvey
@@ -232,7 +232,7 @@ def stopped(settings: MigrationSettings, why: str, exit_code: int) -> dict[str, 
         "verdict": None,
         "exit_code": exit_code,
         "ended_by": redact(why),
-        "next": [rerun_hint.with_env_file("python validate.py")],
+        "next": [command("validate.py")],
         **_circumstances(settings),
     }
 

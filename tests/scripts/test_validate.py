@@ -614,7 +614,7 @@ def make_folder(job: Job) -> None:
         pytest.param(lambda job: None, "cannot read urls.txt", id="no list"),
         pytest.param(lambda job: (job.folder / "urls.txt").write_text("\n"), "no URL", id="empty list"),
         pytest.param(make_folder, "cannot read urls.txt", id="folder for a list"),
-        pytest.param(collide, "1 URLs of urls.txt have the key of another URL", id="collisions"),
+        pytest.param(collide, "1 URL of urls.txt would overwrite another one", id="collisions"),
     ],
 )
 def test_validate_with_what_an_edit_puts_right(

@@ -1,4 +1,4 @@
-"""The JSON API as a source of URLs: one GET per page, rate-limited, with a total deadline and retries.
+"""The JSON API as a source of URLs: one request per page, rate-limited, with a total deadline and retries.
 
 The token is a header of this session alone. No URL contains it, and neither log nor message shows a header, a
 query, or more of a body than the start of one that is not JSON, with the token removed.
@@ -15,7 +15,9 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 
-from cdn2s3.collection.api.pagination import ApiResponse, PagePosition, Paging
+from cdn2s3.collection.api.page_request import ApiResponse, PageRequest
+from cdn2s3.collection.api.pagination import Paging
+from cdn2s3.collection.api.position import PagePosition
 from cdn2s3.collection.base import Batch
 from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.http.requests_adapter import PooledAdapter, new_session
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 STALE_PAGES = 100  # pages in a row with only known URLs that are always tolerated
 _SHOWN = 80  # characters to show of a response that is not a page of URLs
 _READ = 1 << 16  # bytes of it to read for them
+_MAY_BE_THE_END = (204, 400, 404, 410, 416, 422)  # after good pages, with a total that is reached
 _TRY_AGAIN = {408: "timeout", 425: "server_error", 429: "throttled", 503: "throttled"}  # besides 5xx
 
 
@@ -54,20 +57,22 @@ class Api:
         self._session = session
         self._token = settings.api_auth_token.reveal()
         self._timeout = settings.api_timeout
+        self._end_status = frozenset(settings.api_end_status)
         self._policy = RetryPolicy(settings.max_retries)
         self._sleep = sleep
         self._bucket = TokenBucket(settings.api_rate_limit, sleep=sleep)
 
-    def get(self, url: str, page: str) -> ApiResponse:
-        """Return the API's response at url; page is its name in messages.
+    def get(self, request: PageRequest, page: str) -> ApiResponse:
+        """Return the API's response to request; page is its name in messages.
 
-        Raise FatalError when it refuses or keeps failing.
+        A refusal that may be the end of the list is returned, too. Raise FatalError for any other, and when the
+        API keeps failing.
         """
 
         def attempt() -> ApiResponse:
             self._bucket.take()
-            log.debug("GET %s (%s)", redact(url), page)
-            return self._attempt(url, page)
+            log.debug("%s %s (%s)", request.method, redact(request.url), page)
+            return self._attempt(request, page)
 
         def note(failed: FailedAttempt) -> None:
             if failed.wait is not None:
@@ -85,9 +90,20 @@ class Api:
                 "Try again later, or correct API_BASE_URL or API_TIMEOUT."
             ) from error
 
-    def _attempt(self, url: str, page: str) -> ApiResponse:
+    def _attempt(self, request: PageRequest, page: str) -> ApiResponse:
+        url = request.url
+        headers = {}
+        if request.content_type and "content-type" not in self._session.headers:  # API_HEADERS wins
+            headers["Content-Type"] = request.content_type
         try:
-            answer = self._session.get(url, timeout=self._timeout, allow_redirects=False)
+            answer = self._session.request(
+                request.method,
+                url,
+                data=request.body,
+                headers=headers,
+                timeout=self._timeout,
+                allow_redirects=False,
+            )
             content = answer.content
         except (
             requests.RequestException,
@@ -97,8 +113,12 @@ class Api:
                 "server_error", f"the response cannot be read ({type(error).__name__})"
             ) from error
         if answer.status_code != HTTPStatus.OK:
-            raise _refusal(answer, url, page, self._token)
-        return ApiResponse(url, self._parsed(answer, content, url), answer.headers.get("link"))
+            refusal = _refusal(answer, url, page, self._token)
+            status = answer.status_code
+            if status in self._end_status or (isinstance(refusal, FatalError) and status in _MAY_BE_THE_END):
+                return ApiResponse(url, None, answer.headers, status, FatalError(str(refusal)))
+            raise refusal
+        return ApiResponse(url, self._parsed(answer, content, url), answer.headers)
 
     def _parsed(self, answer: requests.Response, content: bytes, url: str) -> object:
         """Return the JSON of a response, or raise TransientError."""
@@ -124,7 +144,10 @@ class ApiSource:
 
     def read(self, position: PagePosition) -> Batch:
         """Return the page at position; raise FatalError when it cannot be read."""
-        reply = self._api.get(self._paging.url(position), str(position))
+        lost = self._paging.lost(position)
+        if lost is not None:
+            return lost
+        reply = self._api.get(self._paging.request(position), str(position))
         return self._paging.read(reply, position)
 
     def check_circle(self, position: PagePosition, stale: int) -> None:
@@ -174,8 +197,8 @@ def _remedy(answer: requests.Response, url: str, has_token: bool) -> str:
             "the token would be sent along. Set API_BASE_URL to the final address."
         )
     return (
-        ". Correct API_BASE_URL and the pagination settings; "
-        "an API that answers 404 after its last page needs API_PAGINATION=next_url or cursor."
+        f". Correct API_BASE_URL and the pagination settings. If the API answers {status} after its last page, set "
+        f"API_END_STATUS={status}."
     )
 
 

@@ -12,8 +12,6 @@ from jmespath.parser import ParsedResult
 
 from cdn2s3.settings.declarations import CollectionSettings
 
-MANY_ITEMS = 10  # items of one page that cannot all lack a URL unless API_URLS_FIELD is wrong
-
 _LEFT_IS_THE_LIST = frozenset(
     {"projection", "filter_projection", "value_projection", "flatten", "index_expression"}
 )
@@ -76,9 +74,10 @@ class Shape:
     def _check_lack_of_urls(self, items: list[Any], is_first: bool) -> None:
         """Raise UnexpectedShape when items without a URL mean that API_URLS_FIELD is wrong.
 
-        An expression with a filter may legitimately skip all items of a page.
+        An expression with a filter may legitimately skip all items of a page. On a later page it is a doubt at
+        the end (Batch.blank).
         """
-        if "[?" not in self._urls_field and (is_first or len(items) >= MANY_ITEMS):
+        if "[?" not in self._urls_field and is_first:
             raise UnexpectedShape(
                 f"it has {len(items)} items, but {self._named()} finds no URL in any of them; "
                 f"the first item is {outline(items[0])}"

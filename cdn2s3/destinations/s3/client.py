@@ -36,6 +36,7 @@ from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
 
+NOT_IMPLEMENTED = 501  # the store works, but does not offer what the request asks for
 # Operations on a bucket that is about to be created, or was just now: whose it is is known.
 _OF_OUR_OWN = frozenset({"create_bucket", "put_public_access_block"})
 # After these botocore would go on in the region that the answer names, and our own requests would not.
@@ -57,6 +58,21 @@ class S3Response(NamedTuple):
     @property
     def etag(self) -> str:
         return self.headers.get("etag", "").strip('"')
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the permission is missing; a response to HEAD has no code."""
+        return self.status == 403 and self.code in ("", "AccessDenied")
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether it is throttled, or an error of the server's: it shows nothing about what the store offers."""
+        return self.status == 429 or (self.status >= 500 and self.status != NOT_IMPLEMENTED)
+
+    @property
+    def by_kms(self) -> bool:
+        """Whether the object is encrypted with KMS: then its ETag is not an MD5."""
+        return self.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
 
     def error(self, action: str) -> MigrationError:
         """Return what this error response to action means for the run."""

@@ -35,11 +35,13 @@ def _problems(kind: type, file: dict[str, str], environment: dict[str, str] | No
 
 
 # The documented names and defaults, as they stand in the two files; `!` marks the one without a default.
-COLLECTION = """SOURCE=api API_BASE_URL= API_AUTH_TOKEN= API_AUTH_HEADER=Authorization API_AUTH_SCHEME=Bearer
+COLLECTION = """SOURCE=api API_BASE_URL= API_METHOD=GET API_BODY= API_AUTH_TOKEN=
+API_AUTH_HEADER=Authorization API_AUTH_SCHEME=Bearer
 API_RATE_LIMIT=10 RESULTS_PER_PAGE=100 OUTPUT_FILE=urls.txt CHECKPOINT_FILE=checkpoint.json
 CHECKPOINT_INTERVAL=10000 API_PAGINATION=page API_PAGE_PARAM=page API_FIRST_PAGE=1
 API_PER_PAGE_PARAM=per_page API_OFFSET_PARAM=offset API_CURSOR_PARAM=cursor API_CURSOR_FIELD=next_cursor
-API_NEXT_FIELD=next API_URLS_FIELD= API_ITEMS_FIELD= API_TOTAL_FIELD= API_TIMEOUT=30 MAX_RETRIES=3
+API_NEXT_FIELD=next API_URLS_FIELD= API_ITEMS_FIELD= API_TOTAL_FIELD= API_TOTAL_HEADER= API_HAS_MORE_FIELD=
+API_END_STATUS= API_TIMEOUT=30 MAX_RETRIES=3
 LOT_FILES=data/lots/**/lot_*_images.json LOT_URL_KEYS=image_url,thumb_url
 URL_PREFIX=https://d278yjzsv5tla9.cloudfront.net/ EXPECTED_TOTAL= DEFAULT_REGION=us-west-2 CA_BUNDLE=
 LOG_LEVEL=INFO"""
@@ -360,7 +362,7 @@ def test_misspelled_variable_of_the_environment_is_a_warning(name: str, meant: s
     [
         ("API_TOKEN", "did you mean API_AUTH_TOKEN?"),
         ("API_RATELIMIT", "did you mean API_RATE_LIMIT?"),
-        ("API_XYZ123", "see docs/settings.md for the list"),
+        ("API_QQQQQQ123", "see docs/settings.md for the list"),
     ],
 )
 def test_variable_that_begins_with_api_is_a_warning_where_the_api_is_asked(
@@ -505,7 +507,7 @@ def test_images_and_state_files_do_not_mix(
         assert build(MigrationSettings, file, {}, WHERE)
         return
     problems = _problems(MigrationSettings, file)
-    assert [name for name in named if any(f"holds {name}=" in problem for problem in problems)] == named
+    assert [name for name in named if any(f"contains {name}=" in problem for problem in problems)] == named
 
 
 @pytest.mark.parametrize("prefix", ["/", "/images/", "a//", "../", "a/../b/", "./"])

@@ -11,7 +11,8 @@ from typing import Any, Callable
 import pytest
 
 from cdn2s3.collection.api.json_api import STALE_PAGES, Api, ApiSource, api_session
-from cdn2s3.collection.api.pagination import ApiResponse, PagePosition
+from cdn2s3.collection.api.page_request import ApiResponse, PageRequest
+from cdn2s3.collection.api.position import PagePosition
 from cdn2s3.errors import FatalError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
@@ -46,7 +47,9 @@ def get(server: ApiServer, url: str | None = None, **settings: str) -> tuple[Api
     waits: list[float] = []
     built = settings_for(server, **settings)
     with api_session(built) as session:
-        reply = Api(built, session, waits.append).get(url or server.url + "?page=1", "page 1")
+        reply = Api(built, session, waits.append).get(PageRequest(url or server.url + "?page=1"), "page 1")
+    if reply.refusal is not None:
+        raise reply.refusal
     return reply, [wait for wait in waits if wait > 0.01]
 
 
@@ -58,7 +61,7 @@ def first(count: int, answer: Answer) -> Fault:
 def test_page_is_the_parsed_json_with_its_link(server: ApiServer) -> None:
     reply, waits = get(server)
     assert reply.content["items"] == ITEMS[:10]
-    assert reply.link is not None and 'rel="next"' in reply.link
+    assert 'rel="next"' in reply.headers["link"]
     assert waits == []
 
 
@@ -178,6 +181,25 @@ def test_retry_after_as_a_date_is_honoured(server: ApiServer, monkeypatch: pytes
     assert get(server)[1] == [20.0]
 
 
+@pytest.mark.parametrize("status", [204, 400, 404, 410, 416, 422])
+def test_refusal_that_may_be_the_end_is_returned(server: ApiServer, status: int) -> None:
+    server.fault = first(1, Answer(status))
+    built = settings_for(server)
+    with api_session(built) as session:
+        reply = Api(built, session).get(PageRequest(server.url), "page 5")
+    assert (reply.status, reply.content) == (status, None)
+    assert f"the API answered {status}" in str(reply.refusal)
+    assert f"API_END_STATUS={status}" in str(reply.refusal)
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_end_status_is_returned_whatever_it_is(server: ApiServer, status: int) -> None:
+    server.fault = first(1, Answer(status))
+    built = settings_for(server, API_END_STATUS=str(status))
+    with api_session(built) as session:
+        assert Api(built, session).get(PageRequest(server.url), "page 5").status == status
+
+
 FINAL = [
     pytest.param(Answer(401), "API_AUTH_TOKEN", id="401"),
     pytest.param(Answer(403), "API_AUTH_TOKEN", id="403"),
@@ -257,8 +279,8 @@ def test_cookies_are_not_kept(server: ApiServer) -> None:
     built = settings_for(server)
     with api_session(built) as session:
         api = Api(built, session)
-        api.get(server.url, "page 1")
-        api.get(server.url, "page 2")
+        api.get(PageRequest(server.url), "page 1")
+        api.get(PageRequest(server.url), "page 2")
     assert "cookie" not in server.headers[1]
 
 
@@ -277,7 +299,7 @@ def test_rate_is_held(server: ApiServer) -> None:
     with api_session(built) as session:
         api = Api(built, session, waits.append)
         for _ in range(3):
-            api.get(server.url, "page")
+            api.get(PageRequest(server.url), "page")
     assert [round(wait) for wait in waits] == [2, 4]  # nothing was slept, so the debt adds up
 
 
@@ -291,7 +313,7 @@ def test_source_reads_page_after_page(server: ApiServer) -> None:
             urls += batch.urls
             position = batch.following
     assert urls == [item["url"] for item in ITEMS]
-    assert [query["page"] for query in server.queries] == ["1", "2", "3", "4"]
+    assert [query["page"] for query in server.queries] == ["1", "2", "3", "4", "4", "5"]
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,7 @@ def test_missing_permission_is_told_once_with_its_cost_and_the_policy_line(
         with pytest.raises(TransientError):
             world.store()
     (message,) = caplog.messages
-    assert "stay until a lifecycle rule" in message
+    assert "are billed until an AbortIncompleteMultipartUpload lifecycle rule" in message
     assert f'"Action": ["{missing}"], "Resource": "{resource}"' in message
     assert world.count(operation) == 1
 
