@@ -26,7 +26,8 @@ from contextlib import closing
 from pathlib import Path
 
 from cdn2s3.collection import checkpoint, evidence, resume, summary
-from cdn2s3.collection.api.json_api import ApiSource, api_session
+from cdn2s3.collection.api.client import api_session
+from cdn2s3.collection.api.json_api import ApiSource
 from cdn2s3.collection.base import Position, UrlSource
 from cdn2s3.collection.checkpoint import Checkpoint
 from cdn2s3.collection.evidence import Verdict

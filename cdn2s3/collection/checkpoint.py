@@ -36,6 +36,7 @@ _OF_STYLE = {
     "link_header": (),
     "none": (),
 }
+_WHERE_SET = ("API_URL_BASE", "API_URL_TEMPLATE")  # empty, they change nothing: older checkpoints lack them
 
 
 # What a checkpoint of an older version lacks.
@@ -82,6 +83,7 @@ def source_settings(settings: CollectionSettings) -> dict[str, str]:
     names = [*_EVERY_SOURCE, *_OF_SOURCE[settings.source]]
     if settings.source == "api":
         names += _OF_STYLE[settings.api_pagination]
+    names += [name for name in _WHERE_SET if getattr(settings, name.lower())]
     return {name: _without_query(_text(getattr(settings, name.lower()))) for name in names}
 
 

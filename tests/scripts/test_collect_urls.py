@@ -317,7 +317,7 @@ REFUSALS = [
     slow(answering(403), {}, "API_AUTH_TOKEN", id="403"),
     slow(answering(404), {}, "API_BASE_URL", id="404"),
     slow(answering(302, b"", ("Location", "https://login.test/")), {}, "redirect", id="redirect"),
-    slow(answering(429), {}, "429 Too Many Requests", id="throttled"),
+    slow(answering(429), {"API_WAIT_LIMIT": "0"}, "429 Too Many Requests", id="throttled"),
     slow(answering(500), {}, "500 Internal Server Error", id="500"),
     slow(answering(200, b"<html>"), {}, "not with JSON", id="html"),
     pytest.param(
