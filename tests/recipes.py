@@ -55,7 +55,7 @@ def localized(settings: Mapping[str, str], site: Site) -> dict[str, str]:
             value = value.replace(prefix, site.cdn)
             if value == prefix.rstrip("/"):  # a base without its slash
                 value = site.cdn.rstrip("/")
-        value = re.sub(r"https://[a-z0-9.-]+\.[a-z]+(?=[/?]|$)", site.origin, value)
+        value = re.sub(r"https://[A-Za-z0-9.-]+\.[a-z]+(?=[/?{]|$)", site.origin, value)
         return value.replace("https://{", "http://{")
 
     return {name: put(value) for name, value in settings.items()}

@@ -37,6 +37,7 @@ _EXPIRED = re.compile(
 _MAY_BE_THE_END = frozenset({204, 400, 404, 410, 416, 422})  # after good pages, with a total that is reached
 _READ = 1 << 16  # bytes of a refusal to look at
 _WORTH_A_TIME = 10.0  # seconds of a wait from which on its end is said
+_PAGES = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})  # PostgREST: 206 with a Content-Range
 _OF_GRAPHQL = frozenset({"data", "errors", "extensions"})  # the names in its responses
 
 
@@ -168,7 +169,7 @@ class Api:
     def _read(self, answer: requests.Response, request: PageRequest, page: str) -> ApiResponse:
         """Return an answer as a page; raise Throttled, TransientError or FatalError for one that is none."""
         status, url = answer.status_code, request.url
-        if status != HTTPStatus.OK:
+        if status not in _PAGES:
             is_end = status in self._end_status
             if not is_end and quota.is_throttled(status, answer.headers, answer.content):
                 wait = quota.opens_in(answer.headers, time.time())
