@@ -11,12 +11,15 @@ from tests.recipes import QUICK, Collected, collect, localized, settings_of
 
 LOGIN = ("API_AUTH_TOKEN", "API_AUTH_HEADER", "API_AUTH_SCHEME", "API_HEADERS")
 COLLECTED = [  # the shapes for which the lines are all that it takes
-    "wordpress", "shopify-rest", "bigcommerce-v3", "sfcc-ocapi", "ebay", "squarespace", "commercetools",
-    "spree", "rakuten", "amazon-sp", "airtable", "ghost", "prismic", "storyblok", "unsplash", "pixabay",
-    "instagram", "bynder", "pexels", "smugmug", "tumblr", "wikimedia-allimages", "wikimedia-generator",
-    "iiif-manifest", "europeana", "dpla", "harvard", "smithsonian", "nasa-images", "cleveland", "loc",
-    "inaturalist", "stripe", "elasticsearch-scroll", "drf", "drf-proxy", "hubspot", "salesforce", "typesense",
-    "meilisearch", "solr", "odata", "spring-hal", "zendesk", "intercom", "slack-files", "auction-inline",
+    "wordpress", "shopify-rest", "bigcommerce-v3", "sfcc-ocapi", "ebay", "woocommerce", "squarespace", "etsy",
+    "medusa", "commercetools", "spree", "ebay-browse", "walmart", "rakuten", "amazon-sp", "contentful",
+    "strapi-files", "cloudinary", "cloudinary-420", "airtable", "drupal-jsonapi", "ghost", "prismic",
+    "storyblok", "strapi-entries", "contentstack", "unsplash", "pixabay", "instagram", "bynder", "imagekit",
+    "uploadcare", "pexels", "smugmug", "tumblr", "wikimedia-allimages", "wikimedia-generator", "iiif-manifest",
+    "europeana", "dpla", "harvard", "smithsonian", "nasa-images", "cleveland", "loc", "inaturalist", "stripe",
+    "elasticsearch-scroll", "drf", "drf-proxy", "graphql-get", "deep-path", "no-image", "hubspot", "salesforce",
+    "algolia", "typesense", "meilisearch", "supabase", "solr", "odata", "spring-hal", "zendesk", "intercom",
+    "slack-files", "auction-inline", "payload",
 ]  # fmt: skip
 
 
