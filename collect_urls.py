@@ -34,6 +34,7 @@ from cdn2s3.collection.api.json_api import ApiSource
 from cdn2s3.collection.base import Position, UrlSource
 from cdn2s3.collection.checkpoint import Checkpoint
 from cdn2s3.collection.evidence import Verdict
+from cdn2s3.collection.files.export_files import ExportFiles
 from cdn2s3.collection.files.lot_files import LotFiles
 from cdn2s3.collection.progress import CollectionBar
 from cdn2s3.collection.region_advice import CAVEAT, recommended_region
@@ -107,8 +108,14 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
 
 def source_of(settings: CollectionSettings, session: requests.Session) -> UrlSource:
     """Return the source that SOURCE names; raise UsageError when it has nothing to read."""
+    if settings.source == "files":
+        return ExportFiles(settings)
     if settings.source == "lots":
         return LotFiles(settings)
+    if settings.source != "api":
+        raise UsageError(
+            f"SOURCE={settings.source} is not available yet. Use files for a saved sitemap or listing."
+        )
     return ApiSource(settings, session)
 
 

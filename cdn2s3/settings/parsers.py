@@ -138,6 +138,16 @@ def _wrong_call(node: Any) -> str:
     return next(filter(None, map(_wrong_call, children)), "")
 
 
+def url_base(value: str) -> str:
+    allowed = "a URL without a query, for example https://cdn.example.com/media"
+    if "?" in value or "#" in value:
+        raise ValueError(allowed)
+    try:
+        return http_url(value)
+    except ValueError:
+        raise ValueError(allowed) from None
+
+
 def url_template(value: str) -> str:
     """Return value, a URL with JMESPath expressions in braces; may be empty."""
     allowed = (
