@@ -5,6 +5,7 @@
     python collect_urls.py --restart       discard the checkpoint and start over
     python collect_urls.py --region-only   only print the recommended region
     python collect_urls.py --suggest URL   propose settings for an API, or for a file
+    python collect_urls.py --preview       show what the settings find on the first two pages
 
 The URLs come from a JSON API, page by page, or from local lot files (SOURCE in collection.env). Each batch is
 appended to urls.txt, every URL once. After CHECKPOINT_INTERVAL URLs, after a minute and at a stop, the files
@@ -34,11 +35,12 @@ from cdn2s3.collection.api.two_step import TwoStepSource
 from cdn2s3.collection.base import Position, UrlSource
 from cdn2s3.collection.checkpoint import Checkpoint
 from cdn2s3.collection.evidence import Verdict
+from cdn2s3.collection.files.export_files import ExportFiles
 from cdn2s3.collection.files.lot_files import LotFiles
 from cdn2s3.collection.progress import CollectionBar
 from cdn2s3.collection.region_advice import CAVEAT, recommended_region
 from cdn2s3.collection.url_list import UrlList, first_url
-from cdn2s3.commands import suggest
+from cdn2s3.commands import preview, suggest
 from cdn2s3.console import logging_setup, progress, rerun_hint, stdio
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, FatalError, UsageError
@@ -59,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.suggest is not None:
             return suggest.suggest(arguments.suggest, arguments.env_file)
         settings, notes = load(CollectionSettings, arguments.env_file)
+        if arguments.preview:
+            return preview.preview(settings, source_of)
         logging_setup.set_up(Path(COLLECTION_LOG), settings.log_level)
         logging_setup.begin(*notes)
         if arguments.region_only:
@@ -80,7 +84,7 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
     if so_far is not None and so_far.complete:
         return say_complete(settings, so_far)
     with api_session(settings) as session:
-        source = _source(settings, session)
+        source = source_of(settings, session)
         if restart:
             resume.move_aside(settings)
         if so_far is None:
@@ -103,9 +107,16 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
 
 
-def _source(settings: CollectionSettings, session: requests.Session) -> UrlSource:
+def source_of(settings: CollectionSettings, session: requests.Session) -> UrlSource:
+    """Return the source that SOURCE names; raise UsageError when it has nothing to read."""
+    if settings.source == "files":
+        return ExportFiles(settings)
     if settings.source == "lots":
         return LotFiles(settings)
+    if settings.source != "api":
+        raise UsageError(
+            f"SOURCE={settings.source} is not available yet. Use files for a saved sitemap or listing."
+        )
     return TwoStepSource(settings, session) if settings.api_detail_url else ApiSource(settings, session)
 
 
@@ -212,6 +223,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--suggest",
         metavar="URL|FILE",
         help="read one page of an API, or the head of an export, and propose settings for it; writes nothing",
+    )
+    ways.add_argument(
+        "--preview",
+        action="store_true",
+        help="read the first two pages, and show what the settings find; writes nothing",
     )
     return parser.parse_args(argv)
 

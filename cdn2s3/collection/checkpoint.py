@@ -24,6 +24,9 @@ from cdn2s3.text import redact
 _EVERY_SOURCE = ("SOURCE", "URL_PREFIX", "OUTPUT_FILE")
 _OF_SOURCE = {
     "lots": ("LOT_FILES", "LOT_URL_KEYS"),
+    "files": ("FILES", "FILE_FORMAT", "URL_COLUMNS", "KEY_COLUMN", "API_URL_BASE", "API_URL_TEMPLATE"),
+    "sitemap": ("SITEMAP_URL", "URL_COLUMNS"),
+    "s3": ("SOURCE_BUCKET",),
     "api": (
         *("API_BASE_URL", "API_METHOD", "API_BODY", "API_PAGINATION", "API_URLS_FIELD", "API_ITEMS_FIELD"),
     ),

@@ -57,6 +57,9 @@ def setting(default: str, parse: Parser, meaning: str, example: str = "") -> Any
 
 REQUIRED = "\0required"  # no default: the user must set it
 
+FILE_FORMATS = (
+    "auto", "json", "jsonl", "csv", "tsv", "list", "sitemap", "xml", "html", "s3-inventory", "parquet",
+)  # fmt: skip
 _LOG_LEVELS = one_of("DEBUG", "INFO", "WARNING", "ERROR")
 _CA_MEANING = "PEM file of certificate authorities to trust instead of the public ones"
 
@@ -66,7 +69,9 @@ class CollectionSettings:
     """The settings of collect_urls.py, from collection.env."""
 
     source: str = setting(
-        "api", one_of("api", "lots"), "where the URLs come from: a JSON API or local lot files"
+        "api",
+        one_of("api", "lots", "files", "sitemap", "s3"),
+        "where the URLs come from: a JSON API, local lot files, exports of any format, a sitemap or a bucket",
     )
     api_base_url: str = setting(
         "",
@@ -176,6 +181,29 @@ class CollectionSettings:
     lot_files: str = setting("data/lots/**/lot_*_images.json", text, "glob of the lot files (SOURCE=lots)")
     lot_url_keys: tuple[str, ...] = setting(
         "image_url,thumb_url", names, "JSON keys whose values are URLs, at any depth"
+    )
+    files: str = setting("", text, "glob of the exports (SOURCE=files)", "exports/**/*.csv.gz")
+    file_format: str = setting("auto", one_of(*FILE_FORMATS), "format of the exports (SOURCE=files)")
+    url_columns: str = setting(
+        "",
+        text,
+        "names of the fields with URLs, or a JMESPath for each record; empty = what looks like an image",
+        "image_url,thumb_url",
+    )
+    key_column: str = setting(
+        "", text, "field whose value names the object in the bucket; empty = the URL's path does", "filename"
+    )
+    sitemap_url: str | None = setting(
+        "",
+        empty_or(http_url),
+        "sitemap, sitemap index or robots.txt (SOURCE=sitemap)",
+        "https://www.example.com/sitemap.xml",
+    )
+    source_bucket: str = setting(
+        "",
+        text,
+        "bucket whose listing or S3 Inventory is the list (SOURCE=s3)",
+        "their-bucket/images/",
     )
     url_prefix: str = setting(
         "https://d278yjzsv5tla9.cloudfront.net/", url_prefix, "what every URL must start with"

@@ -123,6 +123,7 @@ def _contradictions(
                 ("SOURCE", "API_BASE_URL"),
                 "API_BASE_URL is not set: SOURCE=api needs the URL of the API's first page",
             )
+        yield from _source_contradictions(settings)
         if settings.api_pagination == "cursor" and not settings.api_cursor_field:
             yield (
                 ("API_PAGINATION", "API_CURSOR_FIELD"),
@@ -161,6 +162,34 @@ def _contradictions(
             ("SSE_KMS_KEY_ID", "SERVER_SIDE_ENCRYPTION"),
             "SSE_KMS_KEY_ID is set: it needs SERVER_SIDE_ENCRYPTION=aws:kms",
         )
+
+
+_OF_SOURCE = {
+    "files": "files",
+    "sitemap": "sitemap_url",
+    "s3": "source_bucket",
+}  # what each cannot do without
+_WHAT = {"files": "the glob of the exports", "sitemap": "the sitemap's URL", "s3": "the bucket's name"}
+
+
+def _source_contradictions(settings: CollectionSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield what does not fit SOURCE."""
+    for source, field in _OF_SOURCE.items():
+        name, value = field.upper(), getattr(settings, field)
+        if settings.source == source and not value:
+            yield ("SOURCE", name), f"{name} is not set: SOURCE={source} needs {_WHAT[source]}"
+        elif settings.source != source and value:
+            yield (
+                ("SOURCE", name),
+                f"{name} is set, but SOURCE={settings.source} does not use it: set SOURCE={source}, or remove it",
+            )
+    if settings.source not in ("files", "sitemap") and settings.url_columns:
+        yield (
+            ("SOURCE", "URL_COLUMNS"),
+            f"URL_COLUMNS is set, but SOURCE={settings.source} does not use it: set SOURCE=files, or remove it",
+        )
+    if settings.source != "files" and settings.key_column:
+        yield ("SOURCE", "KEY_COLUMN"), "KEY_COLUMN is set: it needs SOURCE=files"
 
 
 def _auth_contradictions(settings: CollectionSettings) -> Iterator[tuple[tuple[str, ...], str]]:

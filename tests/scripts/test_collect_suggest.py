@@ -11,17 +11,16 @@ from tests.recipes import QUICK, Collected, collect, localized, settings_of
 
 LOGIN = ("API_AUTH_TOKEN", "API_AUTH_HEADER", "API_AUTH_SCHEME", "API_HEADERS")
 COLLECTED = [  # the shapes for which the lines are all that it takes
-    "shopify-rest",
-    "bigcommerce-v3",
-    "sfcc-ocapi",
-    "ebay",
-    "cloudinary",
-    "cloudinary-420",
-    "airtable",
-    "instagram",
-    "drf",
-    "auction-inline",
-]
+    "wordpress", "shopify-rest", "bigcommerce-v3", "sfcc-ocapi", "ebay", "woocommerce", "squarespace", "etsy",
+    "medusa", "commercetools", "spree", "ebay-browse", "walmart", "rakuten", "amazon-sp", "contentful",
+    "strapi-files", "cloudinary", "cloudinary-420", "airtable", "drupal-jsonapi", "ghost", "prismic",
+    "storyblok", "strapi-entries", "contentstack", "unsplash", "pixabay", "instagram", "bynder", "imagekit",
+    "uploadcare", "pexels", "smugmug", "tumblr", "wikimedia-allimages", "wikimedia-generator", "iiif-manifest",
+    "europeana", "dpla", "harvard", "smithsonian", "nasa-images", "cleveland", "loc", "inaturalist", "stripe",
+    "elasticsearch-scroll", "drf", "drf-proxy", "graphql-get", "deep-path", "no-image", "hubspot", "salesforce",
+    "algolia", "typesense", "meilisearch", "supabase", "solr", "odata", "spring-hal", "zendesk", "intercom",
+    "slack-files", "auction-inline", "payload",
+]  # fmt: skip
 
 
 def suggested(name: str, server: ShapeServer, folder: Path) -> tuple[Collected, dict[str, str]]:
@@ -45,6 +44,15 @@ def test_suggested_lines_collect_all_that_the_api_has(name: str, tmp_path: Path)
         assert said.code == 0, said.said
         assert sorted(collected.urls) == sorted(SHAPES[name].expected(server.site)), said.out + collected.said
         assert collected.code == 0, said.out + collected.said
+
+
+def test_one_page_is_not_proposed_where_there_may_be_more(tmp_path: Path) -> None:
+    with ShapeServer(SHAPES["sanity"]) as server:
+        said, settings = suggested("sanity", server, tmp_path)
+        collected = collect(tmp_path, settings)
+    assert "API_PAGINATION" not in settings
+    assert "# ! nothing names a next page" in said.out
+    assert collected.code != 0
 
 
 def test_suggesting_writes_no_file(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ API_NEXT_FIELD=next API_URLS_FIELD= API_ITEMS_FIELD= API_TOTAL_FIELD= API_TOTAL_
 API_END_STATUS= API_URL_BASE= API_URL_TEMPLATE= API_DETAIL_URL=
 API_DETAIL_IDS= API_DETAIL_PAGINATION= API_TIMEOUT=30 MAX_RETRIES=3
 LOT_FILES=data/lots/**/lot_*_images.json LOT_URL_KEYS=image_url,thumb_url
+FILES= FILE_FORMAT=auto URL_COLUMNS= KEY_COLUMN= SITEMAP_URL= SOURCE_BUCKET=
 URL_PREFIX=https://d278yjzsv5tla9.cloudfront.net/ EXPECTED_TOTAL= DEFAULT_REGION=us-west-2 CA_BUNDLE=
 LOG_LEVEL=INFO"""
 MIGRATION = """SOURCE_URLS_FILE=urls.txt DESTINATION=s3 LOCAL_ROOT= DESTINATION_BUCKET=! DESTINATION_BUCKET_FALLBACK=
@@ -187,7 +188,7 @@ def test_list_of_urls_that_the_scripts_write_themselves(name: str) -> None:
 
 def test_bad_value_draws_no_second_complaint_about_what_it_decides() -> None:
     (problem,) = _problems(CollectionSettings, {"SOURCE": "lot"})
-    assert problem == "  - SOURCE='lot': must be one of api, lots"
+    assert problem == "  - SOURCE='lot': must be one of api, lots, files, sitemap, s3"
 
 
 @pytest.mark.parametrize(
