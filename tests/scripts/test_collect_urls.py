@@ -611,6 +611,24 @@ def test_kill_at_random_moments_loses_and_doubles_nothing(collection: Collection
     assert collection.state()["urls"] == 800
 
 
+def test_stop_while_a_quota_is_waited_out_ends_at_once(collection: Collection, server: ApiServer) -> None:
+    server.fault = lambda number, query: Answer(429, b"", (("Retry-After", "1800"),)) if number == 4 else None
+    process = collection.start(MAX_RETRIES="0")
+    try:
+        deadline = time.monotonic() + 30
+        while len(server.queries) < 4 or "Waiting until" not in collection.log():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+    finally:
+        process.kill()
+        process.wait()
+    assert len(collection.lines()) == 60
+    assert collection.run().returncode == 0
+    assert collection.lines() == expected(server)
+
+
 def test_kill_in_the_second_step_loses_and_doubles_nothing(collection: Collection, server: ApiServer) -> None:
     """Auctions on pages of ten, the lots of each on pages of two."""
     lots = {

@@ -29,16 +29,20 @@ class ApiSource:
         """session is one by api_session."""
         self._api = Api(settings, session)
         self._paging = Paging(settings, self._api.auth.hidden)
+        self._walked = 0  # pages before the walk began again: their URLs come again
         self.first = self._paging.first
         self.resume = self._paging.resume
 
     def read(self, position: PagePosition) -> Batch:
         """Return the page at position; raise FatalError when it cannot be read."""
-        return read_page(self._api, self._paging, position, str(position))
+        batch = read_page(self._api, self._paging, position, str(position))
+        if batch.begins_again:
+            self._walked = max(self._walked, position.pages)
+        return batch
 
     def check_circle(self, position: PagePosition, stale: int) -> None:
         """Raise FatalError when the last `stale` pages, with only known URLs, are a loop."""
-        check_loop(position.pages, stale)
+        check_loop(self._walked + position.pages, stale)
 
 
 def read_page(api: Api, paging: Paging, position: PagePosition, name: str) -> Batch:

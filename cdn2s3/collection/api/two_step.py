@@ -84,6 +84,7 @@ class TwoStepSource:
         self._links.hidden = self._api.auth.hidden
         self._details: Paging | None = None  # of the ID at hand
         self._has_said_open = False
+        self._walked = 0  # pages before the walk began again: their URLs come again
 
     def first(self) -> TwoStepPosition:
         return TwoStepPosition(self._list.first())
@@ -118,11 +119,12 @@ class TwoStepSource:
 
     def check_circle(self, position: TwoStepPosition, stale: int) -> None:
         """Raise FatalError when the last `stale` pages, with only known URLs, are a loop."""
-        check_loop(position.pages, stale)
+        check_loop(self._walked + position.pages, stale)
 
     def _read_list(self, position: TwoStepPosition, at: PagePosition) -> Batch:
         batch = read_page(self._api, self._list, at, str(at))
         if batch.begins_again:
+            self._walked = max(self._walked, position.pages)
             return batch._replace(following=TwoStepPosition(batch.following))
         errors = [value for value in batch.urls if isinstance(value, ItemError)]
         ids = tuple(
