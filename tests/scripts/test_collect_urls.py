@@ -760,6 +760,46 @@ def test_secrets_are_nowhere(collection: Collection, server: ApiServer) -> None:
     assert "s3cret" not in redacted_values
 
 
+@pytest.mark.parametrize(
+    "own", [{"API_AUTH_PARAM": "key"}, {"API_AUTH_TOKEN": ""}], ids=["a setting", "in the address"]
+)
+def test_key_that_the_api_repeats_in_its_links_is_nowhere(
+    collection: Collection, server: ApiServer, own: dict[str, str]
+) -> None:
+    server.token = ""
+
+    def answer(number: int, query: dict[str, str]) -> Answer:
+        assert query["key"] == TOKEN
+        if number == 4:
+            return Answer(404, f"unknown: ?key={TOKEN}".encode())
+        start = int(query.get("after", "0"))
+        more = (
+            {"next": f"/images?key={TOKEN}&after={start + 40}"}
+            if start + 40 < len(server.items)
+            else {"next": None}
+        )
+        return Answer(
+            200, json.dumps({"items": server.items[start : start + 40], "total": 95, **more}).encode()
+        )
+
+    server.items = items_of(server, 160)
+    server.fault = answer
+    settings = {"API_PAGINATION": "next_url", "LOG_LEVEL": "DEBUG", "API_TOTAL_FIELD": "", **own}
+    if "API_AUTH_PARAM" not in own:
+        settings["API_BASE_URL"] = f"{server.url}?key={TOKEN}"
+    said = ""
+    for code in (3, 0):
+        ended = collection.run(**settings)
+        assert ended.returncode == code, ended.stderr
+        said += ended.stdout + ended.stderr
+        for path in collection.folder.iterdir():
+            if path.name != "collection.env":
+                said += path.read_text(encoding="utf-8")
+    assert collection.lines() == expected(server)
+    assert "after=120" in said
+    assert TOKEN not in said
+
+
 def test_environment_wins_over_the_file(collection: Collection) -> None:
     ended = subprocess.run(
         collection.command(),
