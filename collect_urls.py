@@ -88,7 +88,7 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
     log.info("Complete: %s", summary.progress_line(counts, None))
     for doubt in doubts:
         log.warning("%s", doubt)
-    advice = recommended_region(first_url(settings.output_file, settings.url_prefix), settings)
+    advice = recommended_region(first_url(settings), settings)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
     logging_setup.show(summary.last_screen(counts, settings, doubts, advice))
     return EXIT_SOME_FAILED if doubts else EXIT_DONE
@@ -145,7 +145,7 @@ def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
 
 def print_region(settings: CollectionSettings) -> int:
     """Print the recommended region alone on stdout; the reason goes to the log."""
-    url = first_url(settings.output_file, settings.url_prefix)
+    url = first_url(settings)
     if url is None:
         raise UsageError(
             f"{settings.output_file} has no URL to request. Collect first: python collect_urls.py"
