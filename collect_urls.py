@@ -101,7 +101,7 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
     log.info("%s", summary.end_line(found))
     for doubt in found.doubts:
         log.warning("%s", doubt)
-    advice = recommended_region(first_url(settings.output_file, settings.url_prefix), settings)
+    advice = recommended_region(first_url(settings), settings)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
     logging_setup.show(summary.last_screen(counts, settings, found, advice))
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
@@ -181,7 +181,7 @@ def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
 
 def print_region(settings: CollectionSettings) -> int:
     """Print the recommended region alone on stdout; the reason goes to the log."""
-    url = first_url(settings.output_file, settings.url_prefix)
+    url = first_url(settings)
     if url is None:
         raise UsageError(
             f"{settings.output_file} has no URL to request. Collect first: python collect_urls.py"
