@@ -28,7 +28,6 @@ from cdn2s3.settings.loading import build
 from cdn2s3.text import redact
 
 _LONGEST_WAIT = 60.0  # seconds for a quota: nobody waits an hour for a suggestion
-_FOUND = ("API_URLS_FIELD", "API_URL_TEMPLATE", "FILES", "SITEMAP_URL")
 
 
 def suggest(source: str, env_file: Path) -> int:
@@ -40,9 +39,15 @@ def suggest(source: str, env_file: Path) -> int:
     if source.startswith(("http://", "https://")):
         proposal = _of_api(_settings(source, env_file))
     else:
-        proposal = export_lines.propose(Path(source))
+        proposal = export_lines.propose(source)
     sys.stdout.write(as_text(proposal, redact(source)))
-    return EXIT_DONE if any(name in proposal.settings for name in _FOUND) else EXIT_SOME_FAILED
+    return EXIT_DONE if _is_whole(proposal) else EXIT_SOME_FAILED
+
+
+def _is_whole(proposal: Proposal) -> bool:
+    """Return whether a proposal has all that a collection needs."""
+    found = proposal.settings
+    return "URL_PREFIX" in found and (found.get("SOURCE") != "api" or "API_PAGINATION" in found)
 
 
 def _settings(url: str, env_file: Path) -> CollectionSettings:

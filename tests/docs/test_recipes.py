@@ -13,8 +13,7 @@ from tests.recipes import QUICK, RECIPES, collect, localized, settings_of
 
 # What has a recipe, but not yet all settings that the recipe names.
 WAITING = frozenset({
-    "archive-files", "auction-nested", "csv-export", "csv-list", "json-export", "jsonl-export", "met-api",
-    "met-files", "prismic", "shopify-rest", "sitemap",
+    "archive-files", "auction-nested", "met-api", "prismic", "shopify-rest", "sitemap",
 })  # fmt: skip
 _waits = pytest.mark.xfail(reason="its settings are not all there yet", strict=False)
 # Two expressions for the URLs of an item, one of which never finds any: that is not doubted yet.
