@@ -41,7 +41,7 @@ class Shape:
         """Return the content of a page, or raise UnexpectedShape."""
         values, walked = self._urls_expression.find(page)
         values = self._listed(values)
-        urls = [url for number, value in enumerate(values, 1) for url in self._builder.urls(value, number)]
+        urls = self._builder.urls_of(values)
         items = self._items(page, values if self._template else urls, walked)
         lacks_urls = self._lacks_urls(items, values, urls, is_first)
         if lacks_urls and is_first:

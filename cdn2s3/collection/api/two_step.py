@@ -82,6 +82,8 @@ class TwoStepSource:
         self._list = Paging(settings, self._api.auth.hidden, ShapeOfIds(settings))
         self._links = ByLink(settings)
         self._links.hidden = self._api.auth.hidden
+        self._of_details = _of_details(settings)
+        self._shape = ShapeOfDetails(self._of_details)
         self._details: Paging | None = None  # of the ID at hand
         self._has_said_open = False
         self._walked = 0  # pages before the walk began again: their URLs come again
@@ -195,28 +197,34 @@ class TwoStepSource:
 
     def _paging_of(self, value: Any) -> Paging:
         """Return the walk through the details of one ID."""
+        own = dataclasses.replace(self._of_details, api_base_url=self._url_of(value))
+        return Paging(own, self._api.auth.hidden, self._shape)
+
+    def _url_of(self, value: Any) -> str:
+        """Return the address of the details of one ID."""
         settings = self._settings
         text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-        if settings.api_detail_url == ID_PLACE:
-            try:
-                url = self._links.resolved(text, settings.api_base_url or "")
-            except UnexpectedShape as error:
-                raise FatalError(
-                    f"API_DETAIL_URL={ID_PLACE} needs a URL in API_DETAIL_IDS, not {redact(text)!r:.80}. Correct them."
-                ) from error
-        else:
-            url = settings.api_detail_url.replace(ID_PLACE, quote(text, safe=""))
-        own = dataclasses.replace(
-            settings,
-            api_base_url=url,
-            api_method="GET",
-            api_body=Secret(""),
-            api_pagination=settings.api_detail_pagination or settings.api_pagination,
-            api_items_field="",
-            api_total_field="",
-            api_total_header="",
-        )
-        return Paging(own, self._api.auth.hidden, ShapeOfDetails(own))
+        if settings.api_detail_url != ID_PLACE:
+            return settings.api_detail_url.replace(ID_PLACE, quote(text, safe=""))
+        try:
+            return self._links.resolved(text, settings.api_base_url or "")
+        except UnexpectedShape as error:
+            raise FatalError(
+                f"API_DETAIL_URL={ID_PLACE} needs a URL in API_DETAIL_IDS, not {redact(text)!r:.80}. Correct them."
+            ) from error
+
+
+def _of_details(settings: CollectionSettings) -> CollectionSettings:
+    """Return the settings for the details: what is said about the list's items and its request is not theirs."""
+    return dataclasses.replace(
+        settings,
+        api_method="GET",
+        api_body=Secret(""),
+        api_pagination=settings.api_detail_pagination or settings.api_pagination,
+        api_items_field="",
+        api_total_field="",
+        api_total_header="",
+    )
 
 
 def _is_ending(stored: object) -> bool:
