@@ -79,7 +79,8 @@ class TwoStepSource:
         """session is one by api_session."""
         self._settings = settings
         self._api = Api(settings, session)
-        self._list = Paging(settings, self._api.auth.hidden, ShapeOfIds(settings))
+        of_list = dataclasses.replace(settings, api_urls_field=settings.api_detail_ids)
+        self._list = Paging(of_list, self._api.auth.hidden, ShapeOfIds(settings))
         self._links = ByLink(settings)
         self._links.hidden = self._api.auth.hidden
         self._of_details = _of_details(settings)
