@@ -23,6 +23,13 @@ class Ending(NamedTuple):
     refusal: FatalError | None = None  # what it is where nothing vouches; None: a doubt
 
 
+class Verdict(NamedTuple):
+    """What a finished collection is worth."""
+
+    evidence: str  # what vouches for the end, as a clause; empty: nothing does
+    doubts: tuple[str, ...]  # why the list may be incomplete, a sentence each
+
+
 class Batch(NamedTuple):
     """One batch from a source."""
 

@@ -6,9 +6,7 @@ would vouch for it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from cdn2s3.collection.base import Ending
+from cdn2s3.collection.base import Ending, Verdict
 from cdn2s3.collection.checkpoint import Counts
 from cdn2s3.collection.url_list import rejected_file
 from cdn2s3.settings.declarations import CollectionSettings
@@ -27,13 +25,6 @@ _REMEDY = {
     "link_header": "does the API send a Link header on other pages?",
     "none": "is the list more than one page?",
 }
-
-
-class Verdict(NamedTuple):
-    """What a finished collection is worth."""
-
-    evidence: str  # what vouches for the end, as a clause; empty: nothing does
-    doubts: tuple[str, ...]  # why the list may be incomplete, a sentence each
 
 
 def verdict(counts: Counts, settings: CollectionSettings, ending: Ending | None) -> Verdict:
