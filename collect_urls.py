@@ -26,10 +26,14 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+import requests
+
 from cdn2s3.collection import checkpoint, evidence, resume, summary, update
-from cdn2s3.collection.api.json_api import ApiSource, api_session
+from cdn2s3.collection.api.client import api_session
+from cdn2s3.collection.api.json_api import ApiSource
 from cdn2s3.collection.base import Position, UrlSource, Verdict
 from cdn2s3.collection.checkpoint import Checkpoint
+from cdn2s3.collection.files.export_files import ExportFiles
 from cdn2s3.collection.files.lot_files import LotFiles
 from cdn2s3.collection.progress import CollectionBar
 from cdn2s3.collection.region_advice import CAVEAT, recommended_region
@@ -81,7 +85,7 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool, again
     if so_far is not None and update.has_ended(so_far):
         return say_end(settings, update.finish(settings))
     with api_session(settings) as session:
-        source: UrlSource = LotFiles(settings) if settings.source == "lots" else ApiSource(settings, session)
+        source = source_of(settings, session)
         if restart:
             resume.move_aside(settings)
         if so_far is None:
@@ -115,6 +119,19 @@ def say_end(settings: CollectionSettings, found: Verdict) -> int:
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
     logging_setup.show(summary.last_screen(done, settings, found, advice))
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
+
+
+def source_of(settings: CollectionSettings, session: requests.Session) -> UrlSource:
+    """Return the source that SOURCE names; raise UsageError when it has nothing to read."""
+    if settings.source == "files":
+        return ExportFiles(settings)
+    if settings.source == "lots":
+        return LotFiles(settings)
+    if settings.source != "api":
+        raise UsageError(
+            f"SOURCE={settings.source} is not available yet. Use files for a saved sitemap or listing."
+        )
+    return ApiSource(settings, session)
 
 
 def read_all(

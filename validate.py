@@ -212,14 +212,14 @@ class Validation:
         completed = survey.completed_before(
             self.state / file_names.COMPLETED_FILE, self.keys, observer=recorded
         )
-        work = survey.survey(urls, self.keys, completed, _said_by_migrate, _said_by_migrate)
+        work = survey.survey(urls, self.keys, completed, _ignore, _ignore)
         if work.collisions and self.settings.on_collision == "refuse":
             raise UsageError(
                 f"{pluralize(work.collisions, 'URL')} of {urls} would overwrite another one, so no migration can have "
                 f"started with this list. `{command('migrate.py')}` shows them, and the setting that fixes it."
             )
         expected = Expected(self.keys, work, completed, recorded)
-        if not run_binding.is_taken_over(self.settings):
+        if not run_binding.is_rebound(self.settings):
             expected.read_failed(self.state / file_names.FAILED_FILE)
         if expected.unreadable:
             log.warning(
@@ -343,7 +343,7 @@ class Validation:
             file.write(encode(row))
 
 
-def _said_by_migrate(*what: str) -> None:
+def _ignore(*what: str) -> None:
     """Do nothing: missing.txt lists malformed lines and collisions, and migrate.py explains them."""
 
 

@@ -47,7 +47,7 @@ class LargeBody:
         self.media_type = ""  # known after start()
 
     def start(self) -> None:
-        """Read the first part and check that it starts like an image; raise as Reader.read does."""
+        """Read the first part and check that it starts like an image; raise as BodyReader.read does."""
         self._fill()
         self.media_type = self._reader.media_type(self._answer, self._lease[: self._filled])
 

@@ -34,13 +34,13 @@ class CdnClient:
 
     def __init__(self, url_prefix: str, adapter: PooledAdapter, stop: threading.Event) -> None:
         self._prefix = url_prefix
-        self._wire = adapter.wire(url_prefix)
+        self._pool = adapter.pool(url_prefix)
         self._stop = stop
         parts = urlsplit(url_prefix)
         self._base = f"{parts.scheme}://{parts.netloc}"
         self._path = parts.path
         self._headers = {
-            "Host": host_header(self._wire.origin),
+            "Host": host_header(self._pool.origin),
             "User-Agent": USER_AGENT,
             "Accept": "image/*,*/*;q=0.5",
             "Accept-Encoding": "identity",
@@ -67,7 +67,7 @@ class CdnClient:
 
     def _ask(self, target: str, deadline: Deadline) -> Response:
         head = b"GET " + target.encode("ascii") + b" HTTP/1.1\r\n" + self._rest_of_head
-        return self._wire.request("GET", (head,), deadline)
+        return self._pool.request("GET", (head,), deadline)
 
     def _redirected(self, target: str, location: str) -> str:
         """Return the target that a redirect leads to; raise PermanentError if it leaves URL_PREFIX."""
@@ -77,13 +77,13 @@ class CdnClient:
                 return url[len(self._base) :]
         raise PermanentError("forbidden", "a redirect to a URL outside URL_PREFIX", doubtful=True)
 
-    def gave(self, target: str) -> None:
+    def note_success(self, target: str) -> None:
         """Note that target has been received completely: the probe requests it."""
         self._worked = target
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._wire.close()
+        self._pool.close()
 
     def probe(self) -> bool | None:
         """Return whether a file that could be fetched before can be fetched now.
@@ -134,12 +134,12 @@ class Head(NamedTuple):
 def heads(settings: MigrationSettings, targets: Sequence[str], seconds: float) -> list[Head]:
     """Request all targets (path and query, as in keys.Address) within seconds in total; results in order."""
     adapter = PooledAdapter(_WORKERS, settings.ca_bundle)
-    wire = adapter.wire(settings.url_prefix)
+    pool = adapter.pool(settings.url_prefix)
     stop = threading.Event()
     whole = Deadline(seconds, stop)
 
     def ask(number: int) -> tuple[int, Head]:
-        return number, _head(wire, targets[number], whole)
+        return number, _head(pool, targets[number], whole)
 
     try:
         with fan_out(ask, range(len(targets)), _WORKERS, stop) as answers:
@@ -148,11 +148,11 @@ def heads(settings: MigrationSettings, targets: Sequence[str], seconds: float) -
         adapter.close()
 
 
-def _head(wire: ConnectionPool, target: str, whole: Deadline) -> Head:
-    headers = {"Host": host_header(wire.origin), "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+def _head(pool: ConnectionPool, target: str, whole: Deadline) -> Head:
+    headers = {"Host": host_header(pool.origin), "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
     try:
         deadline = Deadline(min(_SECONDS_EACH, whole.remaining()), whole.stop)
-        with wire.request("HEAD", (request_head("HEAD", target, headers),), deadline) as answer:
+        with pool.request("HEAD", (request_head("HEAD", target, headers),), deadline) as answer:
             length = answer.headers.get("content-length", "")
             known = answer.status == 200 and length.isascii() and length.isdigit()
             edge = answer.headers.get("x-amz-cf-pop", "")

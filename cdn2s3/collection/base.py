@@ -38,7 +38,8 @@ class Batch(NamedTuple):
     items: int = 0  # what is compared with the API's total
     without_url: int = 0  # items without a URL
     total: int | None = None  # the API's total number of items; None if it reports none
-    unreadable: int = 0  # lot files that could not be read
+    unreadable: int = 0  # lot files, or parts of other files, that could not be read
+    progress: tuple[int, int] | None = None  # bytes of the source read so far, and of how many; None: unknown
     blank: int = 0  # items of a page on which no item has a URL
     ending: Ending | None = None  # with following None: how the source ended; None: every part of it was read
     begins_again: bool = False  # following is the beginning: what was counted so far will come again

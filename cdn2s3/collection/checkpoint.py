@@ -25,6 +25,9 @@ from cdn2s3.text import redact
 _EVERY_SOURCE = ("SOURCE", "URL_PREFIX", "OUTPUT_FILE")
 _OF_SOURCE = {
     "lots": ("LOT_FILES", "LOT_URL_KEYS"),
+    "files": ("FILES", "FILE_FORMAT", "URL_COLUMNS", "KEY_COLUMN", "API_URL_BASE", "API_URL_TEMPLATE"),
+    "sitemap": ("SITEMAP_URL", "URL_COLUMNS"),
+    "s3": ("SOURCE_BUCKET",),
     "api": (
         *("API_BASE_URL", "API_METHOD", "API_BODY", "API_PAGINATION", "API_URLS_FIELD", "API_ITEMS_FIELD"),
     ),
@@ -37,6 +40,7 @@ _OF_STYLE = {
     "link_header": (),
     "none": (),
 }
+_WHERE_SET = ("API_URL_BASE", "API_URL_TEMPLATE")  # empty, they change nothing: older checkpoints lack them
 
 
 # What a checkpoint of an older version lacks.
@@ -119,6 +123,7 @@ def source_settings(settings: CollectionSettings) -> dict[str, str]:
     names = [*_EVERY_SOURCE, *_OF_SOURCE[settings.source]]
     if settings.source == "api":
         names += _OF_STYLE[settings.api_pagination]
+    names += [name for name in _WHERE_SET if getattr(settings, name.lower())]
     return {name: _without_query(_text(getattr(settings, name.lower()))) for name in names}
 
 

@@ -105,10 +105,15 @@ def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
         )
     if counts.unreadable:
         found.append(
-            f"{pluralize(counts.unreadable, 'lot file')} could not be read, so their URLs are missing. collection.log "
-            "names them; fix them, then start over with --restart."
+            f"{pluralize(counts.unreadable, _part(settings))} could not be read, so their URLs are missing. "
+            "collection.log names them; fix them, then start over with --restart."
         )
     return found
+
+
+def _part(settings: CollectionSettings) -> str:
+    """Return what a part of the source is called that could not be read."""
+    return {"lots": "lot file", "sitemap": "sitemap"}.get(settings.source, "part")
 
 
 def _against_the_total(counts: Counts, settings: CollectionSettings) -> list[str]:

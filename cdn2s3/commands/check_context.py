@@ -28,6 +28,7 @@ from cdn2s3.state.ledger import decode_line
 from cdn2s3.state.lines import input_lines, whole_lines
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
+INPUT = "input"  # the check of urls.txt: the next step depends on it
 
 _SOURCE_TRIES = 5  # URLs of the input to request; one may be missing
 _WIDTH = 79  # of a terminal's 80 columns
@@ -216,6 +217,6 @@ def next_step(findings: Sequence[CheckResult]) -> str:
     """Return what to do after all checks."""
     if worst(findings) == FAILED:
         return f"fix what failed, then run: {command('migrate.py', '--check')}"
-    if any(finding.what == "input" and finding.level != OK for finding in findings):
+    if any(finding.what == INPUT and finding.level != OK for finding in findings):
         return command("collect_urls.py")
     return command("migrate.py", "--sample", "100")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import requests
 
-from cdn2s3.collection.api.json_api import api_session
+from cdn2s3.collection.api.client import api_session
 from cdn2s3.collection.suggest import api_lines, export_lines
 from cdn2s3.collection.suggest.probing import Ask, Seen
 from cdn2s3.collection.suggest.proposal import Proposal, as_text

@@ -13,7 +13,7 @@ from cdn2s3.planning.run_plan import RunPlan
 from cdn2s3.records import Task
 from cdn2s3.reports import migration_report
 from cdn2s3.reports.metrics import Example, Tally
-from cdn2s3.reports.migration_report import next_command, summary
+from cdn2s3.reports.migration_report import Ending, next_command, summary
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import ledger, lines
 from cdn2s3.state.key_index import Fingerprints
@@ -76,11 +76,10 @@ class RunAccounting:
         audit = self._audit()
         code = self._exit_code(error, signal, audit)
         why = str(error) if error else f"signal {signal}" if signal else ""
-        ended = time.time()
-        command = next_command(self.tally, audit, code)
-        text = summary(self._settings, self.tally, audit, ended, code, self._faults())
+        ending = Ending(time.time(), code, why, next_command(self.tally, audit, code))
+        text = summary(self._settings, self.tally, audit, ending, self._faults())
         try:
-            self._report(audit, migration_report.Ending(ended, code, why, command))
+            self._report(audit, ending)
         except FatalError:
             if error is not None:  # what stopped the run matters more than what could not be reported
                 log.error("%s", error)
@@ -105,7 +104,7 @@ class RunAccounting:
                 found[cause] = count, Example(first.url, first.message)
         return found
 
-    def _report(self, audit: migration_report.Audit, ending: migration_report.Ending) -> None:
+    def _report(self, audit: migration_report.Audit, ending: Ending) -> None:
         from cdn2s3.reports import html  # its libraries are slow to import: not before a run
 
         state = self._settings.state_dir

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
 import jmespath
+from jmespath.functions import Functions
 
 from cdn2s3.settings.places import is_json, json_with_places
+from cdn2s3.text import pluralize, printable
 
 Parser = Callable[[str], Any]
 
@@ -110,9 +113,53 @@ def url_prefix(value: str) -> str:
 def expression(value: str) -> str:
     if value:
         try:
-            jmespath.compile(value)
+            parsed = jmespath.compile(value).parsed
+            wrong = _wrong_call(parsed)
         except (ValueError, RecursionError):  # JMESPathError is a ValueError; so is a number too long
             raise ValueError("a JMESPath expression, for example items[].image_url") from None
+        if wrong:
+            raise ValueError(f"a JMESPath expression; {wrong}")
+    return value
+
+
+def _wrong_call(node: Any) -> str:
+    """Return what is wrong with a function call in a parsed JMESPath expression; empty if nothing is."""
+    if not isinstance(node, dict):
+        return ""
+    children = node.get("children", [])
+    if node["type"] == "function_expression":
+        known = Functions.FUNCTION_TABLE.get(node["value"])
+        if known is None:
+            return f"there is no function {printable(node['value'])}()"
+        wanted = known["signature"]
+        is_open = bool(wanted) and bool(wanted[-1].get("variadic"))
+        if len(children) < len(wanted) or (len(children) > len(wanted) and not is_open):
+            return f"{node['value']}() takes {pluralize(len(wanted), 'argument')}, not {len(children)}"
+    return next(filter(None, map(_wrong_call, children)), "")
+
+
+def url_base(value: str) -> str:
+    allowed = "a URL without a query, for example https://cdn.example.com/media"
+    if "?" in value or "#" in value:
+        raise ValueError(allowed)
+    try:
+        return http_url(value)
+    except ValueError:
+        raise ValueError(allowed) from None
+
+
+def url_template(value: str) -> str:
+    """Return value, a URL with JMESPath expressions in braces; may be empty."""
+    allowed = (
+        "text with a JMESPath expression in each pair of braces, for example https://cdn.example/{id}.jpg"
+    )
+    rest, fields = re.sub(r"\{[^{}]*\}", "", value), re.findall(r"\{([^{}]*)\}", value)
+    if "{" in rest or "}" in rest or re.search(r"[\x00-\x20\x7f-\x9f]", rest) or (value and not fields):
+        raise ValueError(allowed)
+    for field in fields:
+        if not field.strip():
+            raise ValueError(allowed)
+        expression(field)
     return value
 
 
@@ -135,6 +182,54 @@ def header_text(value: str) -> str:
 
 def secret(value: str) -> Secret:
     return Secret(header_text(value))
+
+
+class Headers(Secret):
+    """HTTP headers, whose values no log, repr or report may show."""
+
+    def __init__(self, value: str, pairs: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(value)
+        self.pairs = pairs
+
+    def __repr__(self) -> str:
+        return " | ".join(f"{name}: ***" for name, _ in self.pairs) or super().__repr__()
+
+
+_OF_THE_CONNECTION = frozenset(
+    {"host", "connection", "content-length", "transfer-encoding", "accept-encoding"}
+)
+
+
+def headers(value: str) -> Headers:
+    """Return the headers in value: `Name: value`, several separated by `|`; a `|` within a value stays."""
+    allowed = (
+        "headers as Name: value, separated by |, for example X-Shop: 5 | Accept: application/vnd.api+json"
+    )
+    pairs = []
+    for line in re.split(r"\s*\|\s*(?=[A-Za-z0-9!#$%&'*+.^_`~-]+:)", value) if value else []:
+        name, colon, text_of = line.partition(":")
+        try:
+            pairs.append((header_name(name.strip()), header_text(text_of.strip())))
+        except ValueError:
+            raise ValueError(allowed) from None
+        if not colon or not text_of.strip():
+            raise ValueError(allowed)
+        if name.strip().lower() in _OF_THE_CONNECTION:
+            raise ValueError(f"headers without {name.strip()}, which the client sets itself")
+    if len({name.lower() for name, _ in pairs}) < len(pairs):
+        raise ValueError(allowed + "; no header twice")
+    return Headers(value, tuple(pairs))
+
+
+def command(value: str) -> Secret:
+    """Return a command line, kept secret as it may hold a password; may be empty."""
+    try:
+        words = shlex.split(value)
+    except ValueError:
+        words = []
+    if (value and not words) or not value.isprintable() or "\0" in value:
+        raise ValueError("a command as a shell splits it, in one line, each quote closed")
+    return Secret(value)
 
 
 def body(value: str) -> Secret:

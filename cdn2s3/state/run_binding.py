@@ -68,7 +68,7 @@ def is_bound(settings: MigrationSettings) -> bool:
     return stored and (settings.state_dir / RUN_FILE).exists()
 
 
-def is_taken_over(settings: MigrationSettings) -> bool:
+def is_rebound(settings: MigrationSettings) -> bool:
     """Return whether the records of failures belong to another destination, where nothing was stored."""
     return not is_bound(settings) and (settings.state_dir / RUN_FILE).exists() and bool(_changed(settings))
 

@@ -196,11 +196,11 @@ class TransferAttempts:
             with run.source.get(self._address.target, deadline) as answer:
                 body = run.reader.read(answer, lease, deadline)
                 if isinstance(body, Image):
-                    run.source.gave(self._address.target)
+                    run.source.note_success(self._address.target)
                     return body
                 return self._store_parts(body), body.media_type
         finally:
-            run.bandwidth.was(0 if answer is None else answer.received)
+            run.bandwidth.received(0 if answer is None else answer.received)
 
     def _store_parts(self, body: LargeBody) -> Stored:
         run, key = self._run, self._address.key
@@ -221,7 +221,7 @@ class TransferAttempts:
         for either in run.endpoints:
             self._started_after[either.name] = either.newest_attempt
 
-        def was_vain() -> bool:
+        def resets_count() -> bool:
             nonlocal outages
             before, outages = outages, run.outages
             return outages != before
@@ -235,7 +235,7 @@ class TransferAttempts:
                     "%s: attempt %d failed (%s: %s)", self._url, failed.failures, error.cause, error.message
                 )
 
-        return with_retries(attempt, run.retry, run.sleep, note, was_vain)
+        return with_retries(attempt, run.retry, run.sleep, note, resets_count)
 
     def _attempt_at_bucket(self, attempt: Callable[[], Returned]) -> Returned:
         """Make one attempt at the bucket; a failure of it, whatever it is, has the cause `destination`."""

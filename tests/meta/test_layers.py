@@ -10,7 +10,7 @@ import pytest
 from tests import ROOT
 
 STEPS = [  # from the ground up
-    {"errors", "text", "keys", "records", "bootstrap", "file_names", "atomic_file"},
+    {"errors", "text", "url_text", "keys", "records", "bootstrap", "file_names", "atomic_file"},
     {"settings", "console", "http", "resilience"},
     {"state", "cdn", "destinations"},
     {"collection", "planning", "transfer"},

@@ -59,9 +59,9 @@ class Collection:
         assert "Traceback" not in ended.stderr, ended.stderr
         return ended
 
-    def start(self, **settings: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, **settings: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            self.command(**settings),
+            self.command(*arguments, **settings),
             cwd=self.folder,
             env=environment(),
             stdout=subprocess.DEVNULL,
@@ -365,7 +365,7 @@ REFUSALS = [
     slow(answering(403), {}, "API_AUTH_TOKEN", id="403"),
     slow(answering(404), {}, "API_BASE_URL", id="404"),
     slow(answering(302, b"", ("Location", "https://login.test/")), {}, "redirect", id="redirect"),
-    slow(answering(429), {}, "429 Too Many Requests", id="throttled"),
+    slow(answering(429), {"API_WAIT_LIMIT": "0"}, "429 Too Many Requests", id="throttled"),
     slow(answering(500), {}, "500 Internal Server Error", id="500"),
     slow(answering(200, b"<html>"), {}, "not with JSON", id="html"),
     pytest.param(
@@ -518,7 +518,7 @@ def test_other_settings_are_exit_2_naming_old_and_new(collection: Collection, se
     assert len(server.queries) == 3
 
 
-@pytest.mark.parametrize("status", [404, 401])
+@pytest.mark.parametrize("status", [404, slow(401)])
 def test_checkpoint_with_nothing_in_it_binds_nothing(
     collection: Collection, server: ApiServer, status: int
 ) -> None:
@@ -665,28 +665,28 @@ def test_kill_of_an_update_at_random_moments_loses_and_doubles_nothing(
 ) -> None:
     draw = random.Random(20261127)
     server.items = items_of(server, 200)
-    collection.run(RESULTS_PER_PAGE="10")
+    collection.run()
     before = collection.lines()
     server.items = [*server.items[10:], *items_of(server, 240)[200:]]
     killed = 0
-    for _ in range(10):
-        process = collection.start(CHECKPOINT_INTERVAL="1")  # resumes what --update has begun below
-        if not killed:
-            process.wait(60)
-            process = subprocess.Popen(
-                collection.command("--update", CHECKPOINT_INTERVAL="1"),
-                cwd=collection.folder,
-                env=environment(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        deadline = time.monotonic() + draw.uniform(0.4, 1.2)
-        while time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.005)
-        process.kill()
-        killed += process.wait(60) == -signal.SIGKILL
-    assert killed >= 2
-    collection.run()
+    for turn in range(8):
+        fatal = len(server.queries) + draw.randint(2, 6)
+        running: list[subprocess.Popen[bytes]] = []
+        started = threading.Event()
+
+        def kill(number: int, query: dict[str, str]) -> None:
+            if number == fatal:  # noqa: B023  # the process of this turn
+                started.wait(30)  # noqa: B023
+                running[0].kill()  # noqa: B023
+
+        server.fault = kill
+        flags = () if turn else ("--update",)
+        running.append(collection.start(*flags, CHECKPOINT_INTERVAL=str(draw.choice((1, 30, 45)))))
+        started.set()
+        killed += running[0].wait(60) == -signal.SIGKILL
+    server.fault = None
+    assert killed >= 4
+    collection.run("--update")
     assert collection.lines() == [*before, *expected(server)[-80:]]
     gone = (collection.folder / "gone.txt").read_text().splitlines()
     assert [row.split("\t")[0] for row in gone] == before[:20]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from cdn2s3.collection.api.page_shape import UnexpectedShape, found, kind
 from cdn2s3.collection.api.position import PagePosition
 from cdn2s3.collection.api.styles import Says
 from cdn2s3.collection.base import Ending
+from cdn2s3.collection.expressions import UnexpectedShape, found, kind
 from cdn2s3.settings.declarations import CollectionSettings
 
 _TRUE = ("true", "1", "yes", "y")

@@ -17,14 +17,15 @@ import json
 import logging
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any, NamedTuple, Union
+from typing import Any, Callable, NamedTuple, Union
 
 from cdn2s3.collection.api import page_end
 from cdn2s3.collection.api.page_request import ApiResponse, PageRequest
-from cdn2s3.collection.api.page_shape import Content, Shape, UnexpectedShape, outline
+from cdn2s3.collection.api.page_shape import Content, Shape
 from cdn2s3.collection.api.position import Asked, PagePosition, stored_position
 from cdn2s3.collection.api.styles import STYLES, ByLink, Next, Says
 from cdn2s3.collection.base import Batch, Ending
+from cdn2s3.collection.expressions import UnexpectedShape, outline
 from cdn2s3.errors import FatalError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.state.key_index import Fingerprints
@@ -49,9 +50,12 @@ class _Page(NamedTuple):
 class Paging:
     """Walk through the pages of one API; remember what was asked for, to detect a loop."""
 
-    def __init__(self, settings: CollectionSettings) -> None:
+    def __init__(self, settings: CollectionSettings, hidden: Callable[[str], str] = str) -> None:
+        """hidden makes a URL one without the secrets in its query: only that form is kept in a position."""
         self._settings = settings
         self._style = STYLES[settings.api_pagination](settings)
+        if isinstance(self._style, ByLink):
+            self._style.hidden = hidden
         self._is_numbered = isinstance(self._style.first, int)
         self._shape = Shape(settings)
         self._asked_before = Fingerprints()
@@ -159,15 +163,13 @@ class Paging:
         self._resumed = False
         followed = self._followed(page, position, position.items + counted)
         is_end = isinstance(followed, Ending)
-        has_url = any(url is not None and url is not False and url != "" for url in urls)
-        is_filtered = "[?" in self._settings.api_urls_field
         return Batch(
             urls=urls,
             following=None if is_end else followed,
             items=counted,
             without_url=urls.count(None) + max(0, len(content.items) - len(urls)),
             total=page.total,
-            blank=0 if has_url or is_filtered else len(page.items),
+            blank=len(page.items) if content.lacks_urls else 0,
             ending=followed if isinstance(followed, Ending) else None,
         )
 

@@ -15,17 +15,16 @@ from __future__ import annotations
 import enum
 import logging
 import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Callable, NamedTuple, Protocol
 from urllib.parse import urljoin, urlsplit
 
 import jmespath
 from requests.utils import parse_header_links
 
 from cdn2s3.collection.api.page_request import ApiResponse, PageRequest
-from cdn2s3.collection.api.page_shape import UnexpectedShape, found, kind
 from cdn2s3.collection.api.position import Asked
 from cdn2s3.collection.api.templates import RequestTemplate
+from cdn2s3.collection.expressions import UnexpectedShape, found, has_field, kind, plain_path
 from cdn2s3.http.pool import origin_of
 from cdn2s3.settings.declarations import CollectionSettings
 
@@ -142,6 +141,7 @@ class ByLink(_Base):
         self._field = settings.api_next_field if settings.api_pagination == "next_url" else ""
         self.setting = f"API_NEXT_FIELD={self._field}" if self._field else "the header Link: rel=next"
         self._has_said_elsewhere = False
+        self.hidden: Callable[[str], str] = str  # makes a URL one without the secrets in its query
 
     def request(self, asked: Asked) -> PageRequest:
         return self._template.sized() if asked is None else self._template.at(asked)
@@ -175,7 +175,7 @@ class ByLink(_Base):
             ours = urlsplit(self._base_url)
             self._say_elsewhere(f"{there.scheme}://{there}", f"{here.scheme}://{here}")
             url = url._replace(scheme=ours.scheme, netloc=ours.netloc)
-        return url._replace(fragment="").geturl()
+        return self.hidden(url._replace(fragment="").geturl())
 
     def _say_elsewhere(self, there: str, here: str) -> None:
         if self._has_said_elsewhere:
@@ -219,27 +219,8 @@ def _nothing_at(expression: str, page: object) -> Says:
 
     JMESPath gives null for both. Only a plain dotted path tells them apart, by its parent object's keys.
     """
-    path = _plain_path(jmespath.compile(expression).parsed)
-    if path is None:
-        return Says.ABSENT
-    for name in path[:-1]:
-        page = page.get(name) if isinstance(page, dict) else None
-    return Says.NULL if isinstance(page, dict) and path[-1] in page else Says.ABSENT
-
-
-def _plain_path(node: Mapping[str, Any]) -> list[str] | None:
-    """Return the names of a dotted path, None for any other parsed expression."""
-    if node["type"] == "field":
-        return [node["value"]]
-    if node["type"] != "subexpression":
-        return None
-    names: list[str] = []
-    for child in node["children"]:
-        path = _plain_path(child)
-        if path is None:
-            return None
-        names += path
-    return names
+    path = plain_path(jmespath.compile(expression).parsed)
+    return Says.NULL if path is not None and has_field(page, path) else Says.ABSENT
 
 
 STYLES: dict[str, type[ByPage | ByOffset | ByCursor | ByLink | OnePage]] = {

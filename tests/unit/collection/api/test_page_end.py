@@ -315,7 +315,7 @@ def test_walk_of_a_server_that_moves_on_by_itself_is_not_resumed() -> None:
     assert again.lost(lost.following) is None
 
 
-@pytest.mark.parametrize("empty", [None, ""])
+@pytest.mark.parametrize("empty", [None, []])
 def test_page_on_which_no_item_has_a_url_is_counted(empty: Any) -> None:
     blank = {"items": [{"url": empty}, {"url": empty}], "next_cursor": None}
     walked = walk(paging("cursor", API_ITEMS_FIELD="items"), [page(1, next_cursor="a"), blank])
