@@ -151,7 +151,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     fields = {"complete": checkpoint.complete, **counts, **checkpoint._asdict()}
     del fields["counts"]
     ending = checkpoint.ending
-    fields["ending"] = None if ending is None else {"said": ending.said, "evidence": ending.evidence}
+    fields["ending"] = None if ending is None else {**ending._asdict(), "refusal": None}
     for name, part in (("update", checkpoint.update), ("replacing", checkpoint.replacing)):
         fields[name] = None if part is None else part._asdict()
     with replacing(path) as file:
@@ -204,7 +204,7 @@ def _checked(found: Any) -> Checkpoint:
     return Checkpoint(
         *(found["complete"], counts, found["bytes"], found["rejected_bytes"], position, settings),
         evidence=_text_in(found, "evidence"),
-        doubts=tuple(_text_in({"doubts": doubt}, "doubts") for doubt in _list_in(found, "doubts")),
+        doubts=_texts_in(found, "doubts"),
         ending=_ending_in(found["ending"]),
         finished_at=_text_in(found, "finished_at"),
         again=found["again"],
@@ -238,10 +238,11 @@ def _text_in(found: Mapping[str, Any], name: str) -> str:
     return str(found[name])
 
 
-def _list_in(found: Mapping[str, Any], name: str) -> list[Any]:
-    if not isinstance(found[name], list):
-        raise _NotOurs(f"`{name}` is not a list")
-    return list(found[name])
+def _texts_in(found: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    texts = found.get(name, [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise _NotOurs(f"`{name}` is not a list of texts")
+    return tuple(texts)
 
 
 def _ending_in(found: Any) -> Ending | None:
@@ -249,7 +250,7 @@ def _ending_in(found: Any) -> Ending | None:
         return None
     if not isinstance(found, dict):
         raise _NotOurs("`ending` is not an object")
-    return Ending(_text_in(found, "said"), _text_in(found, "evidence"))
+    return Ending(_text_in(found, "said"), _text_in(found, "evidence"), doubts=_texts_in(found, "doubts"))
 
 
 def written_at(path: Path) -> str:

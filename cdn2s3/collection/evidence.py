@@ -36,7 +36,7 @@ def verdict(counts: Counts, settings: CollectionSettings, ending: Ending | None)
         evidence = _by_itself(counts, settings, ending)
     if ending is not None and not evidence and not against:
         found.append(f"nothing vouches for this list: {ending.said}. {_would_vouch(settings)}")
-    return Verdict(evidence, tuple(found))
+    return Verdict(evidence, (*found, *(ending.doubts if ending else ())))
 
 
 def check_refusal(counts: Counts, settings: CollectionSettings, ending: Ending | None) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Callable, NamedTuple, Union
 
+from cdn2s3.collection.alternatives import Alternatives
 from cdn2s3.collection.api import page_end
 from cdn2s3.collection.api.page_request import ApiResponse, PageRequest
 from cdn2s3.collection.api.page_shape import Content, Shape
@@ -45,6 +46,7 @@ class _Page(NamedTuple):
     total: int | None
     has_more: bool | None  # None: it does not say
     next: Next
+    unfound: int  # which parts of API_URLS_FIELD have found nothing, here and on the pages before
 
 
 class Paging:
@@ -58,6 +60,7 @@ class Paging:
             self._style.hidden = hidden
         self._is_numbered = isinstance(self._style.first, int)
         self._shape = Shape(settings)
+        self._alternatives = Alternatives(settings.api_urls_field)
         self._asked_before = Fingerprints()
         self._seen_again = Fingerprints()  # pages since a request came again
         self._items_before: list[Any] = []
@@ -65,7 +68,7 @@ class Paging:
         self._may_begin_again = False
 
     def first(self) -> PagePosition:
-        return PagePosition(self._style.first)
+        return PagePosition(self._style.first, unfound=self._alternatives.all)
 
     def resume(self, stored: Mapping[str, Any]) -> PagePosition:
         """Return the Position in a checkpoint; raise ValueError if it has none."""
@@ -146,6 +149,7 @@ class Paging:
             position.total if total is None else total,
             page_end.has_more(reply.content, self._settings.api_has_more_field),
             self._style.following(reply, position.asked, step),
+            self._alternatives.unfound(reply.content, position.unfound) if position.unfound else 0,
         )
 
     def _is_page_before(self, items: list[Any], position: PagePosition) -> bool:
@@ -170,8 +174,16 @@ class Paging:
             without_url=urls.count(None) + max(0, len(content.items) - len(urls)),
             total=page.total,
             blank=len(page.items) if content.lacks_urls else 0,
-            ending=followed if isinstance(followed, Ending) else None,
+            ending=self._doubted(followed, page.unfound) if isinstance(followed, Ending) else None,
         )
+
+    def _doubted(self, ending: Ending, unfound: int) -> Ending:
+        """Return ending with a doubt for each part of API_URLS_FIELD that has found nothing."""
+        doubts = (
+            f"`{part}` in API_URLS_FIELD finds nothing on any page. Correct it, or leave it out if no item has it."
+            for part in self._alternatives.named(unfound)
+        )
+        return ending._replace(doubts=tuple(doubts))
 
     def _check_loop(self, items: list[Any], position: PagePosition) -> None:
         """Raise FatalError when requests came again and their pages do so, too."""
@@ -193,6 +205,7 @@ class Paging:
             largest=max(position.largest, len(page.items)),
             repeats=position.repeats,
             last=_digest(page.items) if page.items else position.last,
+            unfound=page.unfound,
         )
         says = page.next.says
         if self._settings.api_pagination == "none":
@@ -240,11 +253,12 @@ class Paging:
             raise refusal
         ends = status in self._settings.api_end_status
         if page_end.is_reached(position):
-            return Batch([], None, ending=Ending(said, refusal=refusal))
+            return Batch([], None, ending=self._doubted(Ending(said, refusal=refusal), position.unfound))
         if is_resumed and self._may_begin_again and (ends or not self._is_numbered):
             return self._begin_again(f"{said}: its place in the list has expired")
         evidence = f"the API answered {status} after the last page (API_END_STATUS)" if ends else ""
-        return Batch([], None, ending=Ending(said, evidence, refusal))
+        ending = self._doubted(Ending(said, evidence, refusal), position.unfound)
+        return Batch([], None, ending=ending)
 
     def _begin_again(self, why: str) -> Batch:
         """Return the way back to the first page; the URLs so far stay, and come again as duplicates."""

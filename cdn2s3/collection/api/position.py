@@ -21,6 +21,7 @@ class PagePosition(NamedTuple):
     largest: int = 0  # the most items of a page
     repeats: int = 0  # how often a request came again: the server moves on by itself (a scroll)
     last: str = ""  # the fingerprint of the last page
+    unfound: int = 0  # which parts of API_URLS_FIELD have found nothing yet (alternatives.py)
 
     def __str__(self) -> str:
         return f"page {self.pages + 1}"

@@ -181,7 +181,7 @@ def test_total_that_is_never_reached_ends_the_walk_after_many_empty_pages() -> N
 
 def test_first_empty_page_is_the_end_where_the_total_is_reached() -> None:
     ending = walk(paging("page", **TOTAL), [page(1, total=1), page(total=1)]).ending
-    assert ending == ("page 2 is empty", "", None)
+    assert ending == Ending("page 2 is empty")
 
 
 def test_short_page_and_total_are_not_the_end() -> None:
@@ -326,3 +326,15 @@ def test_filter_may_leave_pages_without_urls() -> None:
     settings = {"API_URLS_FIELD": "items[?sold].url", "API_ITEMS_FIELD": "items"}
     pages = [page(1, next_cursor="a"), page(2, next_cursor=None)]
     assert [batch.blank for batch in walk(paging("cursor", **settings), pages).batches] == [0, 0]
+
+
+@pytest.mark.parametrize("end", [{"next_cursor": None}, None])
+def test_part_of_the_urls_field_that_finds_nothing_is_a_doubt(end: dict[str, Any] | None) -> None:
+    settings = {
+        "API_URLS_FIELD": "items[].[url, thumb_ulr][]",
+        "API_TOTAL_FIELD": "total",
+        "API_ITEMS_FIELD": "items",
+    }
+    last: list[Content] = [page(2, total=2, **end)] if end else [page(2, next_cursor="b", total=2), 404]
+    ending = walk(paging("cursor", **settings), [page(1, next_cursor="a", total=2), *last]).ending
+    assert [doubt.split(" finds")[0] for doubt in ending.doubts] == ["`thumb_ulr` in API_URLS_FIELD"]
