@@ -2,17 +2,17 @@
 
 In `items[].[image_url, thumb_ulr][]` a mistyped name loses half of the URLs without an error: JMESPath gives null for
 a field that does not exist. So each part of a list `[a, b]`, and the left side of each `a || b`, must find something
-once. Which ones have not is a number, a bit for each, which a position stores.
+once, unless what it looks for is there and empty wherever it looks: null, "" or a list of nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jmespath
 
-from cdn2s3.collection.expressions import UnexpectedShape, search
+from cdn2s3.collection.expressions import search
 
 Node = Mapping[str, Any]  # of a parsed JMESPath expression
 
@@ -26,6 +26,13 @@ _VALUES_IN = {
 }
 
 
+class Unfound(NamedTuple):
+    """Which parts have found nothing, a bit for each."""
+
+    parts: int
+    lacked: int = 0  # of them: those whose name some object did not have
+
+
 class Alternatives:
     """The parts of an expression that must each find something on some page."""
 
@@ -33,17 +40,24 @@ class Alternatives:
         self._nodes = list(_variants(jmespath.compile(text or "@").parsed))
         self.all = (1 << len(self._nodes)) - 1  # nothing was found yet
 
-    def unfound(self, page: object, before: int) -> int:
+    def unfound(self, page: object, before: Unfound) -> Unfound:
         """Return which of the parts in before find nothing on this page either."""
-        left = before & self.all
+        parts, lacked = before
         for number, (_, node) in enumerate(self._nodes):
-            if left >> number & 1 and _finds_something(node, page):
-                left &= ~(1 << number)
-        return left
+            bit = 1 << number
+            if not parts & bit:
+                continue
+            found, lacks = _found(node, page)
+            if found:
+                parts &= ~bit
+            elif lacks:
+                lacked |= bit
+        return Unfound(parts & self.all, lacked & parts)
 
-    def named(self, unfound: int) -> list[str]:
-        """Return the parts in unfound as they may be shown."""
-        return [_shown(part) for number, (part, _) in enumerate(self._nodes) if unfound >> number & 1]
+    def named(self, unfound: Unfound) -> list[str]:
+        """Return the parts that may be mistyped, as they may be shown."""
+        wrong = unfound.parts & unfound.lacked
+        return [_shown(part) for number, (part, _) in enumerate(self._nodes) if wrong >> number & 1]
 
 
 def _variants(node: Node) -> Iterator[tuple[Node, Node]]:
@@ -63,17 +77,81 @@ def _variants(node: Node) -> Iterator[tuple[Node, Node]]:
             yield part, {**node, "children": [*beside[0], variant, *beside[1]]}
 
 
-def _finds_something(node: Node, page: object) -> bool:
+def _found(node: Node, page: object) -> tuple[bool, bool]:
+    """Return whether an expression finds something, and whether a name of it is missing somewhere."""
     try:
-        return _is_something(search(node, page))
-    except (UnexpectedShape, ValueError, TypeError, RecursionError):
-        return False
+        values, lacks = _reached(node, page)
+    except (ValueError, TypeError, RecursionError):
+        return False, True
+    return any(map(_is_something, values)), lacks
 
 
 def _is_something(value: object) -> bool:
     if isinstance(value, list):
         return any(map(_is_something, value))
-    return value is not None and value is not False and value != ""
+    return not _is_empty(value)
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or value is False or value in ("", [], {})
+
+
+def _reached(node: Node, value: Any) -> tuple[list[Any], bool]:
+    """Return the values that an expression reaches from value, and whether it meets something without its name."""
+    kind, children = node["type"], node["children"]
+    if kind == "field":
+        if isinstance(value, dict) and node["value"] in value:
+            return [value[node["value"]]], False
+        return [], not _is_empty(value)
+    if kind in ("identity", "current"):
+        return [value], False
+    if kind in ("subexpression", "pipe"):
+        return _along(children, value)
+    if kind == "multi_select_list":
+        each = [_reached(child, value) for child in children]
+        return [[found for values, _ in each for found in values]], any(lacks for _, lacks in each)
+    if kind == "flatten":
+        lists, lacks = _reached(children[0], value)
+        return [_merged(lists)], lacks or not all(_is_empty(one) or isinstance(one, list) for one in lists)
+    if kind in ("projection", "value_projection", "filter_projection"):
+        return _projected(node, value)
+    found = search(node, value)
+    return [found], found is None and not _is_empty(value)
+
+
+def _along(nodes: Sequence[Node], value: Any) -> tuple[list[Any], bool]:
+    values, lacks = [value], False
+    for node in nodes:
+        each = [_reached(node, one) for one in values]
+        values = [found for some, _ in each for found in some]
+        lacks = lacks or any(lacked for _, lacked in each)
+    return values, lacks
+
+
+def _projected(node: Node, value: Any) -> tuple[list[Any], bool]:
+    """Return what _reached() returns, for a projection."""
+    left, right = node["children"][:2]
+    lists, lacks = _reached(left, value)
+    wanted = dict if node["type"] == "value_projection" else list
+    elements: list[Any] = []
+    for one in lists:
+        if isinstance(one, wanted):
+            elements += one.values() if isinstance(one, dict) else one
+        else:
+            lacks = lacks or not _is_empty(one)
+    if node["type"] == "filter_projection":
+        elements = [one for one in elements if search(node["children"][2], one)]
+    each = [_reached(right, one) for one in elements]
+    return [[found for some, _ in each for found in some]], lacks or any(lacked for _, lacked in each)
+
+
+def _merged(lists: list[Any]) -> list[Any]:
+    """Return the elements of lists, and of the lists among them, as a flatten gives them."""
+    merged: list[Any] = []
+    for one in lists:
+        for element in one if isinstance(one, list) else []:
+            merged += element if isinstance(element, list) else [element]
+    return merged
 
 
 def _shown(node: Node) -> str:

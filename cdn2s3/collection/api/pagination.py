@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Callable, NamedTuple, Union
 
-from cdn2s3.collection.alternatives import Alternatives
+from cdn2s3.collection.alternatives import Alternatives, Unfound
 from cdn2s3.collection.api import page_end
 from cdn2s3.collection.api.page_request import ApiResponse, PageRequest
 from cdn2s3.collection.api.page_shape import Content, Shape
@@ -46,7 +46,7 @@ class _Page(NamedTuple):
     total: int | None
     has_more: bool | None  # None: it does not say
     next: Next
-    unfound: int  # which parts of API_URLS_FIELD have found nothing, here and on the pages before
+    unfound: Unfound  # which parts of API_URLS_FIELD have found nothing, here and on the pages before
 
 
 class Paging:
@@ -149,7 +149,7 @@ class Paging:
             position.total if total is None else total,
             page_end.has_more(reply.content, self._settings.api_has_more_field),
             self._style.following(reply, position.asked, step),
-            self._alternatives.unfound(reply.content, position.unfound) if position.unfound else 0,
+            self._alternatives.unfound(reply.content, Unfound(position.unfound, position.lacked)),
         )
 
     def _is_page_before(self, items: list[Any], position: PagePosition) -> bool:
@@ -177,7 +177,7 @@ class Paging:
             ending=self._doubted(followed, page.unfound) if isinstance(followed, Ending) else None,
         )
 
-    def _doubted(self, ending: Ending, unfound: int) -> Ending:
+    def _doubted(self, ending: Ending, unfound: Unfound) -> Ending:
         """Return ending with a doubt for each part of API_URLS_FIELD that has found nothing."""
         doubts = (
             f"`{part}` in API_URLS_FIELD finds nothing on any page. Correct it, or leave it out if no item has it."
@@ -205,7 +205,8 @@ class Paging:
             largest=max(position.largest, len(page.items)),
             repeats=position.repeats,
             last=_digest(page.items) if page.items else position.last,
-            unfound=page.unfound,
+            unfound=page.unfound.parts,
+            lacked=page.unfound.lacked,
         )
         says = page.next.says
         if self._settings.api_pagination == "none":
@@ -252,12 +253,19 @@ class Paging:
         if not position.pages:
             raise refusal
         ends = status in self._settings.api_end_status
+        unfound = Unfound(position.unfound, position.lacked)
         if page_end.is_reached(position):
-            return Batch([], None, ending=self._doubted(Ending(said, refusal=refusal), position.unfound))
+            return Batch(
+                [],
+                None,
+                ending=self._doubted(
+                    Ending(said, refusal=refusal), Unfound(position.unfound, position.lacked)
+                ),
+            )
         if is_resumed and self._may_begin_again and (ends or not self._is_numbered):
             return self._begin_again(f"{said}: its place in the list has expired")
         evidence = f"the API answered {status} after the last page (API_END_STATUS)" if ends else ""
-        ending = self._doubted(Ending(said, evidence, refusal), position.unfound)
+        ending = self._doubted(Ending(said, evidence, refusal), unfound)
         return Batch([], None, ending=ending)
 
     def _begin_again(self, why: str) -> Batch:
