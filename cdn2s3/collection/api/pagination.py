@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any, Callable, NamedTuple, Union
 
@@ -98,7 +99,7 @@ class Paging:
 
     def request(self, position: PagePosition) -> PageRequest:
         """Return the request for a page."""
-        return self._style.request(position.asked)
+        return self._style.request(position.asked, position.proof)
 
     def lost(self, position: PagePosition) -> Batch | None:
         """Return the way back to the first page where position cannot be asked for any more, else None.
@@ -114,6 +115,8 @@ class Paging:
 
         Raise FatalError when it does not have the expected shape, or the API repeats itself.
         """
+        if position.proof:
+            return self._proved(reply, position)
         if reply.refusal is not None:
             said = f"the API answered {reply.status} to {position}"
             return self._without_page(position, reply.refusal, said, reply.status)
@@ -217,9 +220,27 @@ class Paging:
             return page_end.null_marker(position, self._style.setting, page.has_more)
         if not page.items:
             return self._after_empty(page, position, after)
+        if says is Says.ABSENT and self._may_be_proved(page, after):
+            return after._replace(asked=self._style.first, proof=len(page.items) // 2)
         if says is Says.ABSENT:
             return page_end.no_marker(position, self._style.setting, page.has_more)
         return self._known_again(position, after)
+
+    def _may_be_proved(self, page: _Page, after: PagePosition) -> bool:
+        """Return whether the only page may show that a longer list would have named a next page."""
+        is_only = after.pages == 1 and len(page.items) > 1
+        return is_only and not page.has_more and self._style.has_size and not page_end.is_reached(after)
+
+    def _proved(self, reply: ApiResponse, position: PagePosition) -> Batch:
+        """Return the end of a list of one page; reply is the same page, for fewer items."""
+        first = position._replace(pages=0)
+        ending = page_end.no_marker(first, self._style.setting, None)
+        with suppress(UnexpectedShape):
+            page = self._page(reply, first)
+            if page.next.says is Says.NEXT:
+                ending = page_end.proved(first, self._style.setting, position.proof)
+        unfound = Unfound(position.unfound, position.lacked)
+        return Batch([], None, ending=self._doubted(ending, unfound))
 
     def _after_empty(self, page: _Page, position: PagePosition, after: PagePosition) -> Followed:
         """Return what follows an empty page."""

@@ -41,10 +41,21 @@ class RequestTemplate:
         """Return the request without a page size or any other parameter."""
         return self._filled({"limit": self._limit}, {})
 
-    def sized(self, name: str = "", value: Any = None, parameters: Values | None = None) -> PageRequest:
-        """Return the request with value in the places called name; without such a place, with parameters."""
+    @property
+    def has_size(self) -> bool:
+        """Whether the request says how many items a page may have."""
+        return bool(self._size) or "limit" in self._places
+
+    def sized(
+        self, name: str = "", value: Any = None, parameters: Values | None = None, limit: int = 0
+    ) -> PageRequest:
+        """Return the request with value in the places called name; without such a place, with parameters.
+
+        limit is a page size of its own; 0: RESULTS_PER_PAGE.
+        """
         more = {} if name in self._places else parameters or {}
-        return self._filled({name: value, "limit": self._limit}, {**self._size, **more})
+        limit = limit or self._limit
+        return self._filled({name: value, "limit": limit}, {**dict.fromkeys(self._size, limit), **more})
 
     def at(self, url: str) -> PageRequest:
         """Return the request at another URL, which is complete."""
