@@ -27,7 +27,7 @@ from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.state.files import AppendFile, size_of
 from cdn2s3.state.key_index import Numbered
 from cdn2s3.state.ledger import seconds_of, timestamp
-from cdn2s3.state.lines import whole_lines
+from cdn2s3.state.lines import numbered_records, whole_lines
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +86,12 @@ class UpdatedList(UrlList):
 
     def _remember(self, output: Path) -> None:
         """Number the lines of urls.txt, and mark those that the update has met; raise FatalError as UrlList does."""
-        for line in whole_lines(output):
-            if self._known.add(self._identity(line), line):  # met with its twin
-                self._entries.append(entry(len(self._known) - 1))
+        for _, batch in numbered_records(output).batches():
+            block = [line for _, line in batch]
+            are_plain = self._keys.are_plain(block)
+            for line in block:
+                if self._known.add(line if are_plain else self._keys.identity_in_list(line), line):
+                    self._entries.append(entry(len(self._known) - 1))  # met with its twin
         if len(self._known) != self.counts.urls:
             raise does_not_fit(output, f"it has {len(self._known):,} lines, not {self.counts.urls:,}")
         met = _met(journal_file(output), self._update)
@@ -107,7 +110,7 @@ class UpdatedList(UrlList):
         self._novel += is_first if self._met is None else self._met.add(identity)
         if number >= self._update.lines:
             return is_new
-        if self._has_ignored_params() and not self._known.is_same(number, identity, line):
+        if self._keys.ignored_params and not self._known.is_same(number, identity, line):
             self._entries.append(entry(number, line))
         elif is_first:
             self._entries.append(entry(number))

@@ -23,24 +23,12 @@ START = LotPosition(0, "hash")
 VOUCHED = Verdict("it is so", ())
 
 
-class SignedList(update.UpdatedList):
-    """One under IGNORED_QUERY_PARAMS: the query is no part of a URL's identity."""
-
-    def _identity(self, line: bytes) -> bytes:
-        return line.partition(b"?")[0]
-
-    def _is_new(self, identity: bytes, line: bytes) -> bool:
-        return super()._is_new(self._identity(line), line)
-
-    def _has_ignored_params(self) -> bool:
-        return True
-
-
 @pytest.fixture
 def settings(tmp_path: Path) -> CollectionSettings:
     values = {
         "SOURCE": "lots",
         "URL_PREFIX": PREFIX,
+        "IGNORED_QUERY_PARAMS": "s",
         "OUTPUT_FILE": str(tmp_path / "urls.txt"),
         "CHECKPOINT_FILE": str(tmp_path / "checkpoint.json"),
     }
@@ -67,15 +55,11 @@ def loaded(settings: CollectionSettings) -> Checkpoint:
     return found
 
 
-def updated(
-    settings: CollectionSettings, *names: str, found: Verdict = VOUCHED, kind: type = update.UpdatedList
-) -> Verdict:
+def updated(settings: CollectionSettings, *names: str, found: Verdict = VOUCHED) -> Verdict:
     begun = update.begin(settings, loaded(settings), START)
-    with kind(settings, begun) as urls:
+    with update.UpdatedList(settings, begun) as urls:
         urls.add(batch(*names))
-        worth = urls.finish(found, None)
-    assert isinstance(worth, Verdict)
-    return worth
+        return urls.finish(found, None)
 
 
 def lines(path: Path) -> list[str]:
@@ -138,13 +122,13 @@ def test_key_of_the_line_ends_its_row_in_gone(settings: CollectionSettings) -> N
 
 def test_url_that_changed_only_in_ignored_parameters_is_replaced(settings: CollectionSettings) -> None:
     collected(settings, "a?s=1", "b", "c?s=1", "d?s=1")
-    updated(settings, "n?s=2", "c?s=2", "b", "a?s=2", "a?s=3", kind=SignedList)
+    updated(settings, "n?s=2", "c?s=2", "b", "a?s=2", "a?s=3")
     assert lines(settings.output_file) == ["a?s=3", "b", "c?s=2", "d?s=1", "n?s=2"]
     done = loaded(settings)
     assert done.update is not None
     assert (done.update.changed, done.update.known, done.update.gone) == (2, 3, 1)
     assert done.bytes == settings.output_file.stat().st_size
-    updated(settings, "a?s=3", "b?s=9", "c?s=2", "d?s=1", "n?s=2", kind=SignedList)
+    updated(settings, "a?s=3", "b?s=9", "c?s=2", "d?s=1", "n?s=2")
     assert lines(settings.output_file) == ["a?s=3", "b?s=9", "c?s=2", "d?s=1", "n?s=2"]
 
 
@@ -185,7 +169,7 @@ def test_crash_at_any_moment_of_the_end_loses_nothing(
 ) -> None:
     collected(settings, "a?s=1", "b", "c?s=1")
     begun = update.begin(settings, loaded(settings), START)
-    with SignedList(settings, begun) as urls:
+    with update.UpdatedList(settings, begun) as urls:
         urls.add(batch("a?s=2", "b", "n"))
         with monkeypatch.context() as patched:
             crashing(patched, after)
@@ -195,7 +179,7 @@ def test_crash_at_any_moment_of_the_end_loses_nothing(
     if update.has_ended(so_far):
         update.finish(settings)
     elif not so_far.complete:  # the walk itself is resumed
-        with SignedList(settings, so_far) as urls:
+        with update.UpdatedList(settings, so_far) as urls:
             urls.add(batch("a?s=2", "b", "n"))
             urls.finish(VOUCHED, None)
     assert lines(settings.output_file) == ["a?s=2", "b", "c?s=1", "n"]
@@ -212,7 +196,7 @@ def test_moments_of_the_crash_are_all_there_are(
 ) -> None:
     collected(settings, "a?s=1", "b", "c?s=1")
     begun = update.begin(settings, loaded(settings), START)
-    with SignedList(settings, begun) as urls:
+    with update.UpdatedList(settings, begun) as urls:
         urls.add(batch("a?s=2", "b", "n"))
         with monkeypatch.context() as patched:
             count = crashing(patched, 1000)
@@ -223,11 +207,11 @@ def test_moments_of_the_crash_are_all_there_are(
 def test_update_that_was_killed_goes_on_from_its_checkpoint(settings: CollectionSettings) -> None:
     collected(settings, "a?s=1", "b?s=1", "c?s=1")
     begun = update.begin(settings, loaded(settings), START)
-    with SignedList(settings, begun) as urls:
+    with update.UpdatedList(settings, begun) as urls:
         urls.add(batch("n?s=2", "c?s=2"))
         urls.save(START)
         urls.add(batch("m?s=2", "b?s=2"))  # after the checkpoint: cut back, and read again
-    with SignedList(settings, loaded(settings)) as urls:
+    with update.UpdatedList(settings, loaded(settings)) as urls:
         assert lines(settings.output_file) == ["a?s=1", "b?s=1", "c?s=1", "n?s=2"]
         assert urls.add(batch("n?s=3", "a?s=1", "m?s=2")) == 2
         urls.finish(VOUCHED, None)
@@ -240,7 +224,7 @@ def test_failure_at_the_end_does_not_bring_the_walk_back(
 ) -> None:
     collected(settings, "a?s=1", "b")
     begun = update.begin(settings, loaded(settings), START)
-    with SignedList(settings, begun) as urls, monkeypatch.context() as patched:
+    with update.UpdatedList(settings, begun) as urls, monkeypatch.context() as patched:
         urls.add(batch("a?s=2", "b"))
         crashing(patched, 5)
         with pytest.raises(Crash):
@@ -255,7 +239,7 @@ def test_file_that_is_not_the_updates_own_stops_it(
 ) -> None:
     collected(settings, "a?s=1", "b")
     begun = update.begin(settings, loaded(settings), START)
-    with SignedList(settings, begun) as urls, monkeypatch.context() as patched:
+    with update.UpdatedList(settings, begun) as urls, monkeypatch.context() as patched:
         urls.add(batch("a?s=2", "b"))
         crashing(patched, 6)
         with pytest.raises(Crash):

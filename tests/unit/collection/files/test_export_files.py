@@ -211,7 +211,7 @@ def test_only_column_of_urls_is_taken_where_they_are_under_the_prefix(tmp_path: 
 def test_base_completes_names_and_paths(tmp_path: Path) -> None:
     content = f"base_image\n/m/b/1.jpg\n{A}\n//img.example/2.jpg\n3.jpg\n"
     assert found(tmp_path, content, API_URL_BASE=f"{CDN}media/") == [
-        f"{CDN}m/b/1.jpg", A, "https://img.example/2.jpg", f"{CDN}media/3.jpg",
+        f"{CDN}media/m/b/1.jpg", A, "https://img.example/2.jpg", f"{CDN}media/3.jpg",
     ]  # fmt: skip
 
 
@@ -413,5 +413,5 @@ def test_progress_is_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         seen.append(batch.progress)
         position = batch.following
     size = len(content)
-    assert seen[0] == (len(f"image\n{A}\n"), 2 * size)
-    assert seen[-1] == (2 * size, 2 * size)
+    assert seen[0] == (len(f"image\n{A}\n"), 2 * size, "bytes")
+    assert seen[-1] == (2 * size, 2 * size, "bytes")
