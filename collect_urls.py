@@ -214,7 +214,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="collect_urls.py",
         description="Collect the URLs of all images into urls.txt, and recommend an AWS region.",
-        epilog="example:\n  python collect_urls.py --env-file collection.env\n\n"
+        epilog="example: python collect_urls.py --env-file collection.env\n\n"
         + EXIT_CODES_HELP
         + "\ndocs/settings.md describes every setting.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -250,7 +250,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     ways.add_argument(
         "--preview",
         action="store_true",
-        help="read the first two pages, and show what the settings find; writes nothing",
+        help="show what the settings find on two pages",
     )
     return parser.parse_args(argv)
 
