@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 import requests
 
+from cdn2s3.collection.alternatives import Alternatives, Unfound
 from cdn2s3.collection.api.client import Api
 from cdn2s3.collection.api.json_api import batch_of, check_loop, read_page
 from cdn2s3.collection.api.page_shape import ShapeOfDetails, ShapeOfIds
@@ -50,8 +51,9 @@ class TwoStepPosition:
     done: int = 0  # how many of them
     detail: PagePosition | None = None  # the page of the first that is not done; None: its first page
     pages: int = 0  # pages read before, of both kinds
-    ending: tuple[str, str] | None = None  # how the list ended: what was seen, and the evidence
+    ending: tuple[str, ...] | None = None  # how the list ended: what was seen, the evidence, the doubts
     each: int = 1  # items that an ID counts for; 0: its page has counted them
+    unfound: Unfound = Unfound(0)  # which parts of API_URLS_FIELD found nothing in any details yet
 
     def __str__(self) -> str:
         if self.done == len(self.ids):
@@ -69,6 +71,7 @@ class TwoStepPosition:
             "pages": self.pages,
             "ending": self.ending,
             "each": self.each,
+            "unfound": self.unfound,
         }
 
 
@@ -86,11 +89,12 @@ class TwoStepSource:
         self._of_details = _of_details(settings)
         self._shape = ShapeOfDetails(self._of_details)
         self._details: Paging | None = None  # of the ID at hand
+        self._parts = Alternatives(settings.api_urls_field)
         self._has_said_open = False
         self._walked = 0  # pages before the walk began again: their URLs come again
 
     def first(self) -> TwoStepPosition:
-        return TwoStepPosition(self._list.first())
+        return TwoStepPosition(self._list.first(), unfound=Unfound(self._parts.all))
 
     def resume(self, stored: Mapping[str, Any]) -> TwoStepPosition:
         """Return the Position in a checkpoint; raise ValueError if it has none."""
@@ -111,7 +115,12 @@ class TwoStepSource:
         if detail is not None:
             self._details = self._paging_of(ids[0])
             detail = self._details.resume(detail)
-        return TwoStepPosition(at, tuple(ids), 0, detail, pages, ending and (ending[0], ending[1]), each)
+        unfound = stored.get("unfound")
+        if not isinstance(unfound, list) or [type(bits) for bits in unfound] != [int, int]:
+            raise ValueError("its position has no valid `unfound`")
+        return TwoStepPosition(
+            at, tuple(ids), 0, detail, pages, ending and tuple(ending), each, Unfound(*unfound)
+        )
 
     def read(self, position: TwoStepPosition) -> Batch:
         """Return the IDs' page or the details' page at position; raise FatalError when it cannot be read."""
@@ -128,13 +137,13 @@ class TwoStepSource:
         batch = read_page(self._api, self._list, at, str(at))
         if batch.begins_again:
             self._walked = max(self._walked, position.pages)
-            return batch._replace(following=TwoStepPosition(batch.following))
+            return batch._replace(following=self.first())
         errors = [value for value in batch.urls if isinstance(value, ItemError)]
         ids = tuple(
             self._kept(value) for value in batch.urls if not isinstance(value, (ItemError, type(None)))
         )
         if batch.following is None and not ids:
-            return batch._replace(urls=errors)
+            return batch._replace(urls=errors, ending=self._doubted(batch.ending, position.unfound))
         # An item is counted when its details are done, so that the percentage means something.
         each = int(batch.items >= len(ids))
         ending = batch.ending
@@ -142,8 +151,9 @@ class TwoStepSource:
             batch.following,
             ids,
             pages=position.pages + 1,
-            ending=None if ending is None else (ending.said, ending.evidence),
+            ending=None if ending is None else (ending.said, ending.evidence, *ending.doubts),
             each=each,
+            unfound=position.unfound,
         )
         return batch._replace(
             urls=errors, following=following, items=batch.items - each * len(ids), ending=None
@@ -162,6 +172,9 @@ class TwoStepSource:
             reply = self._api.get(paging.request(at), str(position))
             if reply.refusal is not None and not at.pages and reply.status in _WITHOUT_DETAILS:
                 return self._without(position, of, reply.status)
+            if reply.refusal is None:
+                unfound = self._parts.unfound(reply.content, position.unfound)
+                position = dataclasses.replace(position, unfound=unfound)
             try:
                 batch = batch_of(paging, reply, at, str(position))
             except FatalError as error:
@@ -191,10 +204,21 @@ class TwoStepSource:
         ending: Ending | None = None
         if position.listed is None and position.done + 1 == len(position.ids):
             following = None
-            ending = Ending(*position.ending) if position.ending else None
+            said, evidence, *doubts = position.ending or ("the list has ended", "")
+            ending = self._doubted(Ending(said, evidence, doubts=tuple(doubts)), position.unfound)
         return batch._replace(
             following=following, ending=ending, items=position.each, total=None, open_ends=int(is_open)
         )
+
+    def _doubted(self, ending: Ending | None, unfound: Unfound) -> Ending | None:
+        """Return the list's ending with a doubt for each part of API_URLS_FIELD that no details have."""
+        if ending is None:
+            return None
+        doubts = (
+            f"`{part}` in API_URLS_FIELD finds nothing in any details. Correct it, or leave it out if no item has it."
+            for part in self._parts.named(unfound)
+        )
+        return ending._replace(doubts=(*ending.doubts, *doubts))
 
     def _paging_of(self, value: Any) -> Paging:
         """Return the walk through the details of one ID."""
@@ -229,4 +253,4 @@ def _of_details(settings: CollectionSettings) -> CollectionSettings:
 
 
 def _is_ending(stored: object) -> bool:
-    return isinstance(stored, list) and len(stored) == 2 and all(isinstance(text, str) for text in stored)
+    return isinstance(stored, list) and len(stored) >= 2 and all(isinstance(text, str) for text in stored)

@@ -137,10 +137,34 @@ def test_resume_at_each_position_goes_on_with_the_same_page(monkeypatch: pytest.
     [
         {},
         {"asked": 3, "pages": 2, "empty": 0},
-        {"listed": None, "ids": [], "detail": None, "pages": 1, "ending": None, "each": 1},
-        {"listed": None, "ids": [1], "detail": None, "pages": 1, "ending": None, "each": 1},
-        {"listed": None, "ids": [1], "detail": {"asked": 1}, "pages": 1, "ending": ["a", "b"], "each": 1},
-        {"listed": None, "ids": [1], "detail": None, "pages": -1, "ending": ["a", "b"], "each": 1},
+        {"listed": None, "ids": [], "detail": None, "pages": 1, "ending": None, "each": 1, "unfound": [0, 0]},
+        {
+            "listed": None,
+            "ids": [1],
+            "detail": None,
+            "pages": 1,
+            "ending": None,
+            "each": 1,
+            "unfound": [0, 0],
+        },
+        {
+            "listed": None,
+            "ids": [1],
+            "detail": {"asked": 1},
+            "pages": 1,
+            "ending": ["a", "b"],
+            "each": 1,
+            "unfound": [0, 0],
+        },
+        {
+            "listed": None,
+            "ids": [1],
+            "detail": None,
+            "pages": -1,
+            "ending": ["a", "b"],
+            "each": 1,
+            "unfound": [0, 0],
+        },
     ],
     ids=["nothing", "of-one-step", "nothing-left", "no-ending", "broken-detail", "negative"],
 )
@@ -243,3 +267,37 @@ def test_list_without_ids_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) ->
     source = Source(monkeypatch, auctions, API_DETAIL_IDS="auctions[].idd")
     with pytest.raises(FatalError, match=r"API_DETAIL_IDS=auctions\[\]\.idd finds no"):
         source.walk()
+
+
+PARTS = {"API_URLS_FIELD": "lots[].[url, thumb][]", "API_DETAIL_PAGINATION": "none"}
+
+
+@pytest.mark.parametrize("is_last_page_empty", [False, True])
+@pytest.mark.parametrize(
+    ("thumbs", "doubts"),
+    [
+        pytest.param({1: "t1"}, 0, id="one of the details has it"),
+        pytest.param({1: None, 2: None, 3: None}, 0, id="all have it, and it is null"),
+        pytest.param({}, 1, id="none has it"),
+    ],
+)
+def test_part_that_no_details_have_is_a_doubt(
+    monkeypatch: pytest.MonkeyPatch, thumbs: dict[int, Any], doubts: int, is_last_page_empty: bool
+) -> None:
+    def answers(path: str, query: dict[str, str]) -> Any:
+        page = int(query.get("page", "1"))
+        if path == "/auctions" and is_last_page_empty:
+            return {"auctions": [{"id": page}] if page < 4 else []}
+        if path == "/auctions":
+            return {"auctions": [{"id": page}], "more": page < 3}
+        auction = int(path.split("/")[2])
+        return {"lots": [{"url": "u", **({"thumb": thumbs[auction]} if auction in thumbs else {})}]}
+
+    source = Source(monkeypatch, answers, **PARTS)
+    batches = source.walk()
+    half = len(batches) // 2
+    position = source.again().resume(json.loads(json.dumps(batches[half - 1].following._asdict())))
+    for walked in (batches, source.walk(position)):
+        ending = walked[-1].ending
+        assert ending is not None
+        assert ["`thumb` in API_URLS_FIELD" in doubt for doubt in ending.doubts] == [True] * doubts
