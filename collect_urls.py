@@ -38,6 +38,7 @@ from cdn2s3.collection.files.export_files import ExportFiles
 from cdn2s3.collection.files.lot_files import LotFiles
 from cdn2s3.collection.progress import CollectionBar
 from cdn2s3.collection.region_advice import CAVEAT, recommended_region
+from cdn2s3.collection.sitemap import SitemapSource
 from cdn2s3.collection.url_list import UrlList, first_url
 from cdn2s3.commands import preview, suggest
 from cdn2s3.console import logging_setup, progress, rerun_hint, stdio
@@ -100,7 +101,7 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
     log.info("%s", summary.end_line(found))
     for doubt in found.doubts:
         log.warning("%s", doubt)
-    advice = recommended_region(first_url(settings.output_file, settings.url_prefix), settings)
+    advice = recommended_region(first_url(settings), settings)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
     logging_setup.show(summary.last_screen(counts, settings, found, advice))
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
@@ -112,10 +113,10 @@ def source_of(settings: CollectionSettings, session: requests.Session) -> UrlSou
         return ExportFiles(settings)
     if settings.source == "lots":
         return LotFiles(settings)
-    if settings.source != "api":
-        raise UsageError(
-            f"SOURCE={settings.source} is not available yet. Use files for a saved sitemap or listing."
-        )
+    if settings.source == "sitemap":
+        return SitemapSource(settings, session)
+    if settings.source == "s3":
+        raise UsageError("SOURCE=s3 is not available yet. Use SOURCE=files for a saved listing.")
     return ApiSource(settings, session)
 
 
@@ -151,8 +152,8 @@ def read_all(
                         urls.save(batch.following)
                     position = batch.following
                 stale = stale + 1 if batch.urls and not new else 0
-                bar.show(urls.counts)
-                line = ticker.line(urls.counts)
+                bar.show(urls.counts, batch.progress)
+                line = ticker.line(urls.counts, batch.progress)
                 if line:
                     progress.say(line)
                 if signals.received:
@@ -180,7 +181,7 @@ def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
 
 def print_region(settings: CollectionSettings) -> int:
     """Print the recommended region alone on stdout; the reason goes to the log."""
-    url = first_url(settings.output_file, settings.url_prefix)
+    url = first_url(settings)
     if url is None:
         raise UsageError(
             f"{settings.output_file} has no URL to request. Collect first: python collect_urls.py"

@@ -308,9 +308,9 @@ class Validation:
         draw = random.Random(self.spot.seed)  # noqa: S311  # a sample, not a secret
         numbers = spot_check.drawn(self.expected.states, self.spot.asked, draw)
         self.spot.drawn = min(self.spot.asked, spot_check.checkable(self.expected.states))
-        drawn = ((number, self.records.completed(number)) for number in numbers)
+        drawn = ((number, self.records.completed(number), self.records.line(number)) for number in numbers)
         in_a_row = 0
-        with fan_out(lambda one: (one[0], checker.check(one[1])), drawn, WORKERS, stop) as checks:
+        with fan_out(lambda one: (one[0], checker.check(*one[1:])), drawn, WORKERS, stop) as checks:
             for number, check in counted_checks(checks, self.spot.drawn):
                 self._note_check(number, check)
                 in_a_row = in_a_row + 1 if check.outcome == spot_check.UNANSWERED else 0
@@ -343,7 +343,7 @@ class Validation:
             file.write(encode(row))
 
 
-def _ignore(*what: str) -> None:
+def _ignore(*what: object) -> None:
     """Do nothing: missing.txt lists malformed lines and collisions, and migrate.py explains them."""
 
 

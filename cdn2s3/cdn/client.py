@@ -13,9 +13,11 @@ from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.pool import ConnectionPool, host_header, request_head
 from cdn2s3.http.requests_adapter import USER_AGENT, PooledAdapter
 from cdn2s3.http.response import Response
+from cdn2s3.keys import Address
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import retry_after
 from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.url_prefixes import Prefixes
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
@@ -26,14 +28,17 @@ _PROBE_SECONDS = 10.0
 
 
 class CdnClient:
-    """Fetch files from under URL_PREFIX; shared by all workers.
+    """Fetch files from one server under URL_PREFIX; shared by all workers.
 
     Nothing else is ever contacted: the server is that of url_prefix, and a redirect is followed only to a URL
-    that starts exactly with url_prefix.
+    that starts exactly with url_prefix or one of others, prefixes on the same server.
     """
 
-    def __init__(self, url_prefix: str, adapter: PooledAdapter, stop: threading.Event) -> None:
-        self._prefix = url_prefix
+    def __init__(
+        self, url_prefix: str, adapter: PooledAdapter, stop: threading.Event, others: Sequence[str] = ()
+    ) -> None:
+        self.name = "source"
+        self._prefixes = (url_prefix, *others)
         self._pool = adapter.pool(url_prefix)
         self._stop = stop
         parts = urlsplit(url_prefix)
@@ -73,7 +78,7 @@ class CdnClient:
         """Return the target that a redirect leads to; raise PermanentError if it leaves URL_PREFIX."""
         if location.isascii() and location.isprintable() and location and " " not in location:
             url = urljoin(self._base + target, location).partition("#")[0]
-            if url.startswith(self._prefix) and ".." not in url.split("?")[0].split("/"):
+            if url.startswith(self._prefixes) and ".." not in url.split("?")[0].split("/"):
                 return url[len(self._base) :]
         raise PermanentError("forbidden", "a redirect to a URL outside URL_PREFIX", doubtful=True)
 
@@ -131,18 +136,19 @@ class Head(NamedTuple):
     why: str  # why there is no response; "" if there is one
 
 
-def heads(settings: MigrationSettings, targets: Sequence[str], seconds: float) -> list[Head]:
-    """Request all targets (path and query, as in keys.Address) within seconds in total; results in order."""
+def heads(settings: MigrationSettings, addresses: Sequence[Address], seconds: float) -> list[Head]:
+    """Request the head of each of addresses within seconds in total; results in order."""
     adapter = PooledAdapter(_WORKERS, settings.ca_bundle)
-    pool = adapter.pool(settings.url_prefix)
+    pools = [adapter.pool(origin) for origin in Prefixes(settings.url_prefix).origins]
     stop = threading.Event()
     whole = Deadline(seconds, stop)
 
     def ask(number: int) -> tuple[int, Head]:
-        return number, _head(pool, targets[number], whole)
+        address = addresses[number]
+        return number, _head(pools[address.source], address.target, whole)
 
     try:
-        with fan_out(ask, range(len(targets)), _WORKERS, stop) as answers:
+        with fan_out(ask, range(len(addresses)), _WORKERS, stop) as answers:
             return [head for _, head in sorted(answers)]
     finally:
         adapter.close()

@@ -23,6 +23,14 @@ class Ending(NamedTuple):
     refusal: FatalError | None = None  # what it is where nothing vouches; None: a doubt
 
 
+class Progress(NamedTuple):
+    """How much of a source has been read."""
+
+    done: int
+    total: int
+    what: str  # bytes, sitemaps
+
+
 class Batch(NamedTuple):
     """One batch from a source."""
 
@@ -32,7 +40,7 @@ class Batch(NamedTuple):
     without_url: int = 0  # items without a URL
     total: int | None = None  # the API's total number of items; None if it reports none
     unreadable: int = 0  # lot files, or parts of other files, that could not be read
-    progress: tuple[int, int] | None = None  # bytes of the source read so far, and of how many; None: unknown
+    progress: Progress | None = None  # None: unknown
     blank: int = 0  # items of a page on which no item has a URL
     ending: Ending | None = None  # with following None: how the source ended; None: every part of it was read
     begins_again: bool = False  # following is the beginning: what was counted so far will come again

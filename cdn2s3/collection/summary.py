@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 from typing import Callable
 
+from cdn2s3.collection.base import Progress
 from cdn2s3.collection.checkpoint import Counts
 from cdn2s3.collection.evidence import Verdict
 from cdn2s3.collection.region_advice import CAVEAT, Advice
 from cdn2s3.collection.url_list import rejected_file
 from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.settings.declarations import CollectionSettings
-from cdn2s3.text import duration, pluralize
+from cdn2s3.text import bytes_text, duration, percentage, pluralize
 
 PROGRESS_URLS = 10_000
 PROGRESS_SECONDS = 60.0
@@ -26,41 +27,56 @@ class Ticker:
         self._clock = clock
         self._urls, self._at = urls, clock()
 
-    def line(self, counts: Counts) -> str | None:
+    def line(self, counts: Counts, progress: Progress | None = None) -> str | None:
         """Return the line when one is due, else None."""
         now = self._clock()
         new, seconds = counts.urls - self._urls, now - self._at
         if counts.urls // PROGRESS_URLS == self._urls // PROGRESS_URLS and seconds < PROGRESS_SECONDS:
             return None
         self._urls, self._at = counts.urls, now
-        return progress_line(counts, new / seconds if seconds > 0 else None)
+        return progress_line(counts, new / seconds if seconds > 0 else None, progress)
 
 
-def share(counts: Counts, expected: int | None) -> tuple[int, int | None, str]:
-    """Return how many have been read, of how many, and of what: of the API's items if it reports their number,
-    otherwise of the expected URLs (None: that is unknown too)."""
+def share(
+    counts: Counts, expected: int | None, progress: Progress | None = None
+) -> tuple[int, int | None, str]:
+    """Return how many have been read, of how many, and of what: as the source says, or of the API's items if it
+    reports their number, otherwise of the expected URLs (None: that is unknown too)."""
+    if progress is not None and progress.total:
+        return progress
     if counts.api_total:
         return counts.items, counts.api_total, "items"
     return counts.urls, expected, "URLs"
 
 
-def time_left(counts: Counts, expected: int | None, per_second: float) -> float | None:
+def of_all(progress: Progress) -> str:
+    """Return how much of a source has been read, of how much."""
+    if progress.what == "bytes":
+        return f"{bytes_text(progress.done)} of {bytes_text(progress.total)}"
+    return f"{progress.done:,} of {progress.total:,} {progress.what}"
+
+
+def time_left(
+    counts: Counts, expected: int | None, per_second: float, progress: Progress | None = None
+) -> float | None:
     """Return the seconds to the end of the source at per_second new URLs; None if the end is unknown."""
-    done, total, _ = share(counts, expected)
+    done, total, _ = share(counts, expected, progress)
     if not total or not 0 < done < total or per_second <= 0:
         return None
     return (total - done) / done * counts.urls / per_second
 
 
-def progress_line(counts: Counts, per_second: float | None) -> str:
+def progress_line(counts: Counts, per_second: float | None, progress: Progress | None = None) -> str:
     """Return the counts as one line; per_second is the rate of new URLs, None until it is meaningful."""
     parts = [pluralize(counts.urls, "URL")]
-    if counts.api_total:
+    if progress is not None and progress.total:
+        parts.append(f"{of_all(progress)} ({percentage(progress.done / progress.total)})")
+    elif counts.api_total:
         percent = 100 * counts.items / counts.api_total
         parts.append(f"{counts.items:,} of {counts.api_total:,} items ({percent:.1f}%)")
     if per_second is not None:
         parts.append(f"{per_second:,.0f} URLs/s")
-        left = time_left(counts, None, per_second)
+        left = time_left(counts, None, per_second, progress)
         if left is not None:
             parts.append(f"ETA {duration(left)}")
     parts.append(pluralize(counts.duplicates, "duplicate"))

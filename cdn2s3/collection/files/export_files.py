@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from cdn2s3.collection.base import Batch
+from cdn2s3.collection.base import Batch, Progress
 from cdn2s3.collection.files.byte_stream import ByteStream, Unreadable
 from cdn2s3.collection.files.formats import Choice, open_reader, records_of
 from cdn2s3.collection.files.inventory import DataFile
@@ -100,7 +100,9 @@ class ExportFiles:
             self._close()
         lacking = [] if following else self._lacking(position, batch)
         return batch._replace(
-            following=following, unreadable=batch.unreadable + len(lacking), progress=(done, sum(self._sizes))
+            following=following,
+            unreadable=batch.unreadable + len(lacking),
+            progress=Progress(done, sum(self._sizes), "bytes"),
         )
 
     def _close(self) -> None:

@@ -18,7 +18,7 @@ from defusedxml.expatreader import DefusedExpatParser
 
 from cdn2s3.collection.files import image_fields
 from cdn2s3.collection.files.byte_stream import Unreadable
-from cdn2s3.collection.files.picker import Path, Picker
+from cdn2s3.collection.files.picker import PASSED_OVER, Path, Picker
 from cdn2s3.collection.files.records import Job, Record
 from cdn2s3.collection.files.text_lines import LONGEST
 
@@ -146,6 +146,8 @@ class Sitemap(Elements):
             super().take(path, text, attributes, into)
         elif _is_image_in_sitemap(locals_, text):
             self._picker.take_wanted(path, text, into)
+        elif locals_[-1] == "loc":
+            self._picker.note(f"{PASSED_OVER} (URL_COLUMNS=loc takes them)", text.strip())
 
 
 def _is_image_in_sitemap(names: list[str], text: str) -> bool:
@@ -199,8 +201,24 @@ class XmlRecords:
                     yield Record([] if url is _NOTHING else [url])
         if error is not None:
             raise error
+        if isinstance(self.handler, Sitemap):
+            self._check_sitemaps(self.handler.sitemaps)
         for doubt in self.handler.doubts:
             yield Record([], 0, doubt)
+
+    def _check_sitemaps(self, named: list[str]) -> None:
+        """Doubt an index whose sitemaps are not beside it."""
+        folder = self._job.stream.path.parent
+        names = {url.rpartition("/")[2].partition("?")[0] for url in named}
+        lacking = [
+            name for name in names if not any((folder / f"{name}{end}").exists() for end in ("", ".gz"))
+        ]
+        if lacking:
+            self.handler.doubts.append(
+                f"it is an index of {len(named)} sitemaps, of which {len(lacking)} are not beside it, such as "
+                f"{min(lacking)}; "
+                "copy them there, or set SOURCE=sitemap and SITEMAP_URL"
+            )
 
 
 def root_of(head: bytes) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from cdn2s3.cdn.body_reader import BodyReader
 from cdn2s3.cdn.buffer_pool import BufferPool
-from cdn2s3.cdn.client import CdnClient
+from cdn2s3.cdn.sources import Sources
 from cdn2s3.destinations.base import PART_BYTES
 from cdn2s3.destinations.s3.destination import open_bucket
 from cdn2s3.errors import Cancelled, FatalError
@@ -84,11 +84,12 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         settings = build(MigrationSettings, given, {}, Path("migration.env"))
         adapter = PooledAdapter(4)
         closing.extend([source.close, bucket.close, adapter.close])
-        images = CdnClient(source.url_prefix, adapter, stop)
+        images = Sources(source.url_prefix, adapter, stop)
         store = open_bucket(settings, adapter)
         store.prepare()
         endpoints = Endpoints(
-            Endpoint("source", 4, 60, stop, images.probe), Endpoint("bucket", 4, 60, stop, store.is_up)
+            [Endpoint("source", 4, 60, stop, images.clients[0].probe)],
+            Endpoint("bucket", 4, 60, stop, store.is_up),
         )
         transfer = Transfer(
             images, store, endpoints, BodyReader("image", settings.max_buffer_bytes, settings.integrity, PART_BYTES),

@@ -413,5 +413,5 @@ def test_progress_is_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         seen.append(batch.progress)
         position = batch.following
     size = len(content)
-    assert seen[0] == (len(f"image\n{A}\n"), 2 * size)
-    assert seen[-1] == (2 * size, 2 * size)
+    assert seen[0] == (len(f"image\n{A}\n"), 2 * size, "bytes")
+    assert seen[-1] == (2 * size, 2 * size, "bytes")
