@@ -35,6 +35,11 @@ DOUBTS = [
     pytest.param(Counts(urls=999), {"EXPECTED_TOTAL": "1000"}, "", id="expected-off-by-0.1"),
     pytest.param(Counts(urls=998), {"EXPECTED_TOTAL": "1000"}, "EXPECTED_TOTAL is 1,000", id="expected-off"),
     pytest.param(Counts(urls=1002), {"EXPECTED_TOTAL": "1000"}, "off by more than 0.1%", id="expected-over"),
+    pytest.param(
+        Counts(urls=9, items=9, open_ends=1), {}, "details of 1 item: they may have more", id="open-end"
+    ),
+    pytest.param(Counts(urls=999, items=1000, lost=1), {}, "", id="lost-0.1"),
+    pytest.param(Counts(urls=998, items=1000, lost=2), {}, "2 items of the list had no details", id="lost"),
     pytest.param(Counts(urls=500, duplicates=499, rejected=1), {}, "", id="rejected-0.1"),
     pytest.param(
         Counts(urls=500, duplicates=497, rejected=2), {}, "2 of 999 URLs were rejected", id="rejected"
