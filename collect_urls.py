@@ -4,6 +4,8 @@
     python collect_urls.py                 collect; after any stop the same command resumes
     python collect_urls.py --restart       discard the checkpoint and start over
     python collect_urls.py --region-only   only print the recommended region
+    python collect_urls.py --suggest URL   propose settings for an API, or for a file
+    python collect_urls.py --preview       show what the settings find on the first two pages
 
 The URLs come from a JSON API, page by page, or from local lot files (SOURCE in collection.env). Each batch is
 appended to urls.txt, every URL once. After CHECKPOINT_INTERVAL URLs, after a minute and at a stop, the files
@@ -24,14 +26,21 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from cdn2s3.collection import checkpoint, resume, summary
-from cdn2s3.collection.api.json_api import ApiSource, api_session
+import requests
+
+from cdn2s3.collection import checkpoint, evidence, resume, summary
+from cdn2s3.collection.api.client import api_session
+from cdn2s3.collection.api.json_api import ApiSource
 from cdn2s3.collection.base import Position, UrlSource
 from cdn2s3.collection.checkpoint import Checkpoint
+from cdn2s3.collection.evidence import Verdict
+from cdn2s3.collection.files.export_files import ExportFiles
 from cdn2s3.collection.files.lot_files import LotFiles
 from cdn2s3.collection.progress import CollectionBar
 from cdn2s3.collection.region_advice import CAVEAT, recommended_region
+from cdn2s3.collection.sitemap import SitemapSource
 from cdn2s3.collection.url_list import UrlList, first_url
+from cdn2s3.commands import preview, suggest
 from cdn2s3.console import logging_setup, progress, rerun_hint, stdio
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, FatalError, UsageError
@@ -49,7 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     rerun_hint.use_env_file("collect_urls.py", arguments.env_file)
     signals = Signals()
     try:
+        if arguments.suggest is not None:
+            return suggest.suggest(arguments.suggest, arguments.env_file)
         settings, notes = load(CollectionSettings, arguments.env_file)
+        if arguments.preview:
+            return preview.preview(settings, source_of)
         logging_setup.set_up(Path(COLLECTION_LOG), settings.log_level)
         logging_setup.begin(*notes)
         if arguments.region_only:
@@ -71,7 +84,7 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
     if so_far is not None and so_far.complete:
         return say_complete(settings, so_far)
     with api_session(settings) as session:
-        source: UrlSource = LotFiles(settings) if settings.source == "lots" else ApiSource(settings, session)
+        source = source_of(settings, session)
         if restart:
             resume.move_aside(settings)
         if so_far is None:
@@ -82,16 +95,29 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
             raise checkpoint.damaged(settings.checkpoint_file, str(error)) from error
         with UrlList(settings, so_far) as urls:
             log.info("Collecting from %s: %s", position, summary.progress_line(urls.counts, None))
-            read_all(source, position, urls, settings, signals)
+            found = read_all(source, position, urls, settings, signals)
             counts = urls.counts
-    doubts = summary.doubts(counts, settings)
     log.info("Complete: %s", summary.progress_line(counts, None))
-    for doubt in doubts:
+    log.info("%s", summary.end_line(found))
+    for doubt in found.doubts:
         log.warning("%s", doubt)
     advice = recommended_region(first_url(settings), settings)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
-    logging_setup.show(summary.last_screen(counts, settings, doubts, advice))
-    return EXIT_SOME_FAILED if doubts else EXIT_DONE
+    logging_setup.show(summary.last_screen(counts, settings, found, advice))
+    return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
+
+
+def source_of(settings: CollectionSettings, session: requests.Session) -> UrlSource:
+    """Return the source that SOURCE names; raise UsageError when it has nothing to read."""
+    if settings.source == "files":
+        return ExportFiles(settings)
+    if settings.source == "lots":
+        return LotFiles(settings)
+    if settings.source == "sitemap":
+        return SitemapSource(settings, session)
+    if settings.source == "s3":
+        raise UsageError("SOURCE=s3 is not available yet. Use SOURCE=files for a saved listing.")
+    return ApiSource(settings, session)
 
 
 def read_all(
@@ -100,11 +126,12 @@ def read_all(
     urls: UrlList,
     settings: CollectionSettings,
     signals: Signals,
-) -> None:
-    """Append what the source gives from position on, batch by batch, to its end.
+) -> Verdict:
+    """Append what the source gives from position on, batch by batch, to its end; return what that is worth.
 
     Raise FatalError or Interrupted; what was read until then is saved.
     """
+    found = Verdict("", ())
     ticker = summary.Ticker(urls.counts.urls)
     stale = 0  # batches in a row that gave known URLs only
     bar = CollectionBar(urls.counts, settings.expected_total)
@@ -115,12 +142,18 @@ def read_all(
                 batch = source.read(position)
                 with signals.noted():  # the files and the position move on together
                     new = urls.add(batch)
+                    if batch.following is None:
+                        evidence.check_refusal(urls.counts, settings, batch.ending)
+                        found = evidence.verdict(urls.counts, settings, batch.ending)
+                        urls.save(None, **found._asdict(), ending=batch.ending)
+                    elif batch.begins_again:
+                        urls.begin_again(batch.following)
+                    elif urls.save_is_due():
+                        urls.save(batch.following)
                     position = batch.following
-                    if position is None or urls.save_is_due():
-                        urls.save(position)
                 stale = stale + 1 if batch.urls and not new else 0
-                bar.show(urls.counts)
-                line = ticker.line(urls.counts)
+                bar.show(urls.counts, batch.progress)
+                line = ticker.line(urls.counts, batch.progress)
                 if line:
                     progress.say(line)
                 if signals.received:
@@ -130,17 +163,20 @@ def read_all(
                 urls.save(position)
                 log.warning("Kept: %s", summary.progress_line(urls.counts, None))
             raise
+    return found
 
 
 def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
-    """Say that there is nothing left to do; raise FatalError when urls.txt is not what was collected."""
+    """Repeat how the collection ended, with its exit code; raise FatalError when urls.txt is not what it was then."""
     resume.check_files(settings, before)
+    found = resume.judged_again(settings, before)
     logging_setup.show(
-        f"The collection is already complete.\n{summary.counts_table(before.counts, settings.output_file)}"
+        f"{summary.verdict_lines(found).replace('is complete', 'is already complete', 1)}"
+        f"{summary.counts_table(before.counts, settings.output_file)}"
         f"{summary.next_step(before.counts)}"
         + rerun_hint.with_env_file("To collect again: python collect_urls.py --restart\n")
     )
-    return EXIT_DONE
+    return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
 
 
 def print_region(settings: CollectionSettings) -> int:
@@ -182,6 +218,16 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--region-only",
         action="store_true",
         help="only print the recommended region, based on the first URL in OUTPUT_FILE",
+    )
+    ways.add_argument(
+        "--suggest",
+        metavar="URL|FILE",
+        help="read one page of an API, or the head of an export, and propose settings for it; writes nothing",
+    )
+    ways.add_argument(
+        "--preview",
+        action="store_true",
+        help="read the first two pages, and show what the settings find; writes nothing",
     )
     return parser.parse_args(argv)
 

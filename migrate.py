@@ -237,7 +237,7 @@ def executor(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: 
         destination.log_capabilities()
         if processes:
             log.info("%d processes with %d workers in total", count, settings.concurrency)
-            processes.equip(settings, destination.handover(), count)
+            processes.equip(settings, destination.handover(), count, rerun_hint.settings_file())
             yield processes
             return
         transfer = stack.enter_context(closing(equip(settings, destination)))

@@ -28,11 +28,12 @@ from typing import Any, BinaryIO
 from cdn2s3 import file_names
 from cdn2s3.atomic_file import replacing
 from cdn2s3.commands.arguments import not_negative
-from cdn2s3.console import rerun_hint, stdio
+from cdn2s3.console import stdio
 from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.progress import counted_checks, listed_pages
+from cdn2s3.console.rerun_hint import command, use_env_file
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.base import Found, ReadRefused
 from cdn2s3.destinations.factory import open_destination
@@ -56,6 +57,7 @@ from cdn2s3.settings.loading import load
 from cdn2s3.state import run_binding
 from cdn2s3.state.files import held_lock, lock_holder
 from cdn2s3.state.lines import encode
+from cdn2s3.text import pluralize
 from cdn2s3.validation import findings as findings_module
 from cdn2s3.validation import spot_check
 from cdn2s3.validation.comparison import COMPLETE, Mismatch, Records, Repair, advice, repairs, verdict
@@ -74,7 +76,7 @@ UNANSWERED_LIMIT = 2 * WORKERS  # spot checks in a row without a response: the C
 @ending_in_the_log
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
-    rerun_hint.use_env_file("validate.py", arguments.env_file)
+    use_env_file("validate.py", arguments.env_file)
     signals = Signals()
     try:
         settings, notes = load(MigrationSettings, arguments.env_file)
@@ -93,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = "Ctrl-C" if interrupted.exit_code == EXIT_SIGINT else signals.name
         say_error(
             "validate.py",
-            f"stopped by {name} before the end, so there is no verdict. Next: python validate.py",
+            f"stopped by {name} before the end, so there is no verdict. Next: {command('validate.py')}",
         )
         return interrupted.exit_code
 
@@ -122,7 +124,7 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     except UsageError:
         raise  # nothing was contacted, so there is nothing to report about the bucket
     except FatalError as error:
-        write_or_say(findings_module.stopped(settings, rerun_hint.with_env_file(str(error)), error.exit_code))
+        write_or_say(findings_module.stopped(settings, str(error), error.exit_code))
         raise
     except Interrupted as interrupted:
         why = f"signal {interrupted.exit_code - 128}"
@@ -130,12 +132,9 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         raise
     spot = findings.spot
     code = EXIT_DONE if verdict(counts) == COMPLETE and spot.holds else EXIT_SOME_FAILED
-    following = [
-        repair._replace(command=rerun_hint.with_env_file(repair.command))
-        for repair in repairs(counts, settings.state_dir)
-    ]
+    following = repairs(counts, settings.state_dir)
     if not following and not spot.holds:
-        following.append(Repair(rerun_hint.with_env_file(f"python validate.py --spot-check {spot.asked}")))
+        following.append(Repair(command("validate.py", "--spot-check", str(spot.asked))))
     closing = "" if following else advice(counts, settings.state_dir)
     write(findings_module.finished(settings, findings, counts, Steps(following, closing), code))
     show(summary(settings, findings, counts, Steps(following, closing)))
@@ -150,7 +149,7 @@ def refuse_to_start(settings: MigrationSettings) -> None:
     holder = lock_holder(settings.state_dir / file_names.MIGRATION_LOCK)
     if holder is not None:
         raise FatalError(
-            f"migrate.py is running (process id {holder}): what it is still moving would be called missing. "
+            f"migrate.py is running (process id {holder}): what it is still moving would be reported as missing. "
             "Wait until it ends."
         )
     run_binding.check(settings)
@@ -193,7 +192,7 @@ class Validation:
             if self._stamps() != before or lock_holder(self.state / file_names.MIGRATION_LOCK) is not None:
                 raise FatalError(
                     "the state files or the list of URLs were changed during the validation. Wait until "
-                    "nothing changes them, then run `python validate.py` again."
+                    f"nothing changes them, then run `{command('validate.py')}` again."
                 )
         return self.findings, self.expected.counts()
 
@@ -215,14 +214,14 @@ class Validation:
         completed = survey.completed_before(
             self.state / file_names.COMPLETED_FILE, self.keys, observer=recorded
         )
-        work = survey.survey(urls, self.keys, completed, _said_by_migrate, _said_by_migrate)
+        work = survey.survey(urls, self.keys, completed, _ignore, _ignore)
         if work.collisions and self.settings.on_collision == "refuse":
             raise UsageError(
-                f"{work.collisions:,} URLs of {urls} have the key of another URL: no migration can have begun "
-                "with this list. `python migrate.py` shows them, and the setting that fixes it."
+                f"{pluralize(work.collisions, 'URL')} of {urls} would overwrite another one, so no migration can have "
+                f"started with this list. `{command('migrate.py')}` shows them, and the setting that fixes it."
             )
         expected = Expected(self.keys, work, completed, recorded)
-        if not run_binding.is_taken_over(self.settings):
+        if not run_binding.is_rebound(self.settings):
             expected.read_failed(self.state / file_names.FAILED_FILE)
         if expected.unreadable:
             log.warning(
@@ -296,7 +295,7 @@ class Validation:
         except TransientError as error:
             raise FatalError(
                 f"the {self.destination.name} did not show whether {row.key!r} exists: {error.message}. "
-                "Run `python validate.py` again later."
+                f"Run `{command('validate.py')}` again later."
             ) from error
 
     # --- a few images, byte by byte ---
@@ -346,7 +345,7 @@ class Validation:
             file.write(encode(row))
 
 
-def _said_by_migrate(*what: object) -> None:
+def _ignore(*what: object) -> None:
     """Do nothing: missing.txt lists malformed lines and collisions, and migrate.py explains them."""
 
 

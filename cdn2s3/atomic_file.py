@@ -17,7 +17,7 @@ _BUFFER_BYTES = 1 << 20
 def cannot_write(path: Path, error: OSError) -> FatalError:
     """Return the error that stops the run when path cannot be written, with the remedy for a full disk."""
     return FatalError(
-        f"cannot write {path}: {error.strerror or error}. What is recorded so far is correct; "
+        f"cannot write {path}: {error.strerror or error}. Everything recorded so far is correct; "
         "free disk space or correct the permissions there, then run the same command again."
     )
 

@@ -22,6 +22,7 @@ PACKAGES = {  # import name: its name in requirements.txt (or of the package tha
     "boto3": "boto3",
     "botocore": "boto3",
     "certifi": "requests",
+    "defusedxml": "defusedxml",
     "dotenv": "python-dotenv",
     "jinja2": "Jinja2",
     "jmespath": "boto3",
@@ -31,6 +32,7 @@ PACKAGES = {  # import name: its name in requirements.txt (or of the package tha
     "tqdm": "tqdm",
     "urllib3": "urllib3",
 }
+OPTIONAL = frozenset({"pyarrow", "zstandard"})  # what only some exports need: their readers say so
 _MAKE = "python3 -m venv {0}.venv && . {0}.venv/bin/activate && pip install -r {0}requirements.txt"
 
 

@@ -83,7 +83,7 @@ CAUSES: dict[str, Cause] = {
             "conflict",
             False,
             False,
-            "an object with other content exists",
+            "an object with different content exists",
             "compare, then ON_EXISTING=overwrite",
         ),
         Cause(

@@ -39,13 +39,13 @@ class CdnClient:
     ) -> None:
         self.name = "source"
         self._prefixes = (url_prefix, *others)
-        self._wire = adapter.wire(url_prefix)
+        self._pool = adapter.pool(url_prefix)
         self._stop = stop
         parts = urlsplit(url_prefix)
         self._base = f"{parts.scheme}://{parts.netloc}"
         self._path = parts.path
         self._headers = {
-            "Host": host_header(self._wire.origin),
+            "Host": host_header(self._pool.origin),
             "User-Agent": USER_AGENT,
             "Accept": "image/*,*/*;q=0.5",
             "Accept-Encoding": "identity",
@@ -72,7 +72,7 @@ class CdnClient:
 
     def _ask(self, target: str, deadline: Deadline) -> Response:
         head = b"GET " + target.encode("ascii") + b" HTTP/1.1\r\n" + self._rest_of_head
-        return self._wire.request("GET", (head,), deadline)
+        return self._pool.request("GET", (head,), deadline)
 
     def _redirected(self, target: str, location: str) -> str:
         """Return the target that a redirect leads to; raise PermanentError if it leaves URL_PREFIX."""
@@ -80,15 +80,15 @@ class CdnClient:
             url = urljoin(self._base + target, location).partition("#")[0]
             if url.startswith(self._prefixes) and ".." not in url.split("?")[0].split("/"):
                 return url[len(self._base) :]
-        raise PermanentError("forbidden", "a redirect to a place outside URL_PREFIX", doubtful=True)
+        raise PermanentError("forbidden", "a redirect to a URL outside URL_PREFIX", doubtful=True)
 
-    def gave(self, target: str) -> None:
+    def note_success(self, target: str) -> None:
         """Note that target has been received completely: the probe requests it."""
         self._worked = target
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._wire.close()
+        self._pool.close()
 
     def probe(self) -> bool | None:
         """Return whether a file that could be fetched before can be fetched now.
@@ -139,13 +139,13 @@ class Head(NamedTuple):
 def heads(settings: MigrationSettings, addresses: Sequence[Address], seconds: float) -> list[Head]:
     """Request the head of each of addresses within seconds in total; results in order."""
     adapter = PooledAdapter(_WORKERS, settings.ca_bundle)
-    wires = [adapter.wire(origin) for origin in Prefixes(settings.url_prefix).origins]
+    pools = [adapter.pool(origin) for origin in Prefixes(settings.url_prefix).origins]
     stop = threading.Event()
     whole = Deadline(seconds, stop)
 
     def ask(number: int) -> tuple[int, Head]:
         address = addresses[number]
-        return number, _head(wires[address.source], address.target, whole)
+        return number, _head(pools[address.source], address.target, whole)
 
     try:
         with fan_out(ask, range(len(addresses)), _WORKERS, stop) as answers:
@@ -154,11 +154,11 @@ def heads(settings: MigrationSettings, addresses: Sequence[Address], seconds: fl
         adapter.close()
 
 
-def _head(wire: ConnectionPool, target: str, whole: Deadline) -> Head:
-    headers = {"Host": host_header(wire.origin), "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+def _head(pool: ConnectionPool, target: str, whole: Deadline) -> Head:
+    headers = {"Host": host_header(pool.origin), "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
     try:
         deadline = Deadline(min(_SECONDS_EACH, whole.remaining()), whole.stop)
-        with wire.request("HEAD", (request_head("HEAD", target, headers),), deadline) as answer:
+        with pool.request("HEAD", (request_head("HEAD", target, headers),), deadline) as answer:
             length = answer.headers.get("content-length", "")
             known = answer.status == 200 and length.isascii() and length.isdigit()
             edge = answer.headers.get("x-amz-cf-pop", "")

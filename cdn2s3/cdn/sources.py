@@ -29,9 +29,9 @@ class Sources:
         """Request the file of address; return and raise as CdnClient.get."""
         return self.clients[address.source].get(address.target, deadline)
 
-    def gave(self, address: Address) -> None:
+    def note_success(self, address: Address) -> None:
         """Note that the file of address has been received completely: the probe of its source requests it."""
-        self.clients[address.source].gave(address.target)
+        self.clients[address.source].note_success(address.target)
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -5,12 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+from cdn2s3.errors import FatalError
+
 
 class Position(Protocol):
     """A position in a source: what to read next. `str()` describes it for people."""
 
     def _asdict(self) -> dict[str, Any]:
         """Return the fields that the checkpoint stores."""
+
+
+class Ending(NamedTuple):
+    """How a source came to its end."""
+
+    said: str  # what was seen there: "page 3 names no next page"
+    evidence: str = ""  # why that is the end, as a clause; empty: it is no evidence, only a total may vouch
+    refusal: FatalError | None = None  # what it is where nothing vouches; None: a doubt
+
+
+class Progress(NamedTuple):
+    """How much of a source has been read."""
+
+    done: int
+    total: int
+    what: str  # bytes, sitemaps
 
 
 class Batch(NamedTuple):
@@ -21,7 +39,11 @@ class Batch(NamedTuple):
     items: int = 0  # what is compared with the API's total
     without_url: int = 0  # items without a URL
     total: int | None = None  # the API's total number of items; None if it reports none
-    unreadable: int = 0  # lot files that could not be read
+    unreadable: int = 0  # lot files, or parts of other files, that could not be read
+    progress: Progress | None = None  # None: unknown
+    blank: int = 0  # items of a page on which no item has a URL
+    ending: Ending | None = None  # with following None: how the source ended; None: every part of it was read
+    begins_again: bool = False  # following is the beginning: what was counted so far will come again
 
 
 class UrlSource(Protocol):

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdn2s3.atomic_file import replacing
+from cdn2s3.collection.base import Ending
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.parsers import Secret
 from cdn2s3.state.files import cannot_read
 from cdn2s3.text import redact
 
@@ -22,7 +24,12 @@ from cdn2s3.text import redact
 _EVERY_SOURCE = ("SOURCE", "URL_PREFIX", "OUTPUT_FILE")
 _OF_SOURCE = {
     "lots": ("LOT_FILES", "LOT_URL_KEYS"),
-    "api": ("API_BASE_URL", "API_PAGINATION", "API_URLS_FIELD", "API_ITEMS_FIELD"),
+    "files": ("FILES", "FILE_FORMAT", "URL_COLUMNS", "KEY_COLUMN", "API_URL_BASE", "API_URL_TEMPLATE"),
+    "sitemap": ("SITEMAP_URL", "URL_COLUMNS"),
+    "s3": ("SOURCE_BUCKET",),
+    "api": (
+        *("API_BASE_URL", "API_METHOD", "API_BODY", "API_PAGINATION", "API_URLS_FIELD", "API_ITEMS_FIELD"),
+    ),
 }
 _OF_STYLE = {
     "page": ("API_PAGE_PARAM", "API_FIRST_PAGE", "API_PER_PAGE_PARAM", "RESULTS_PER_PAGE"),
@@ -30,7 +37,16 @@ _OF_STYLE = {
     "cursor": ("API_CURSOR_PARAM", "API_CURSOR_FIELD"),
     "next_url": ("API_NEXT_FIELD",),
     "link_header": (),
+    "none": (),
 }
+_WHERE_SET = ("API_URL_BASE", "API_URL_TEMPLATE")  # empty, they change nothing: older checkpoints lack them
+
+
+# What a checkpoint of an older version lacks.
+_WHEN_ABSENT: Mapping[str, Any] = {"blank": 0, "evidence": "", "doubts": [], "ending": None}
+
+# Settings that checkpoints of older versions lack, with their defaults.
+_NEWER = {"API_METHOD": "GET", "API_BODY": ""}
 
 
 class Counts(NamedTuple):
@@ -43,6 +59,7 @@ class Counts(NamedTuple):
     items: int = 0  # what is compared with the API's total
     api_total: int | None = None  # the latest total from the API; None: it has reported none
     unreadable: int = 0  # lot files that could not be read
+    blank: int = 0  # items on pages of which no item has a URL, after the first page
 
 
 class Checkpoint(NamedTuple):
@@ -54,6 +71,9 @@ class Checkpoint(NamedTuple):
     rejected_bytes: int  # length of rejected.txt
     position: Mapping[str, Any] | None  # what to read next; None: at the end of the source
     settings: Mapping[str, str]  # the settings that all this belongs to
+    evidence: str = ""  # what vouches for the end of a complete list; empty: nothing does
+    doubts: tuple[str, ...] = ()  # why it may be incomplete all the same
+    ending: Ending | None = None  # how it ended, to judge again; None: not known (an older version)
 
     @property
     def is_blank(self) -> bool:
@@ -66,10 +86,13 @@ def source_settings(settings: CollectionSettings) -> dict[str, str]:
     names = [*_EVERY_SOURCE, *_OF_SOURCE[settings.source]]
     if settings.source == "api":
         names += _OF_STYLE[settings.api_pagination]
+    names += [name for name in _WHERE_SET if getattr(settings, name.lower())]
     return {name: _without_query(_text(getattr(settings, name.lower()))) for name in names}
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Secret):
+        return _fingerprint(value.reveal()) if value else ""
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
@@ -78,7 +101,11 @@ def _without_query(value: str) -> str:
     if "://" not in value or redact(value) == value:
         return value
     hidden = redact(value)
-    return f"{hidden} ({hashlib.sha256(value.encode()).hexdigest()[:12]})"
+    return f"{hidden} {_fingerprint(value)}"
+
+
+def _fingerprint(value: str) -> str:
+    return f"({hashlib.sha256(value.encode()).hexdigest()[:12]})"
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -86,6 +113,8 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     counts = checkpoint.counts._asdict()
     fields = {"complete": checkpoint.complete, **counts, **checkpoint._asdict()}
     del fields["counts"]
+    ending = checkpoint.ending
+    fields["ending"] = None if ending is None else {"said": ending.said, "evidence": ending.evidence}
     with replacing(path) as file:
         file.write(json.dumps(fields, indent=1).encode() + b"\n")
 
@@ -115,6 +144,7 @@ def _checked(found: Any) -> Checkpoint:
     """Return the checkpoint in parsed JSON, or raise _NotOurs."""
     if not isinstance(found, dict):
         raise _NotOurs("it is not a JSON object")
+    found = {**_WHEN_ABSENT, **found}
     for name in (*Counts._fields, "bytes", "rejected_bytes"):
         value = found.get(name)
         is_unknown = name == "api_total" and name in found and value is None
@@ -128,7 +158,32 @@ def _checked(found: Any) -> Checkpoint:
     if not (isinstance(position, dict) or (position is None and found["complete"])):
         raise _NotOurs("`position` is missing")
     counts = Counts(**{name: found[name] for name in Counts._fields})
-    return Checkpoint(found["complete"], counts, found["bytes"], found["rejected_bytes"], position, settings)
+    return Checkpoint(
+        *(found["complete"], counts, found["bytes"], found["rejected_bytes"], position, settings),
+        evidence=_text_in(found, "evidence"),
+        doubts=tuple(_text_in({"doubts": doubt}, "doubts") for doubt in _list_in(found, "doubts")),
+        ending=_ending_in(found["ending"]),
+    )
+
+
+def _text_in(found: Mapping[str, Any], name: str) -> str:
+    if not isinstance(found.get(name), str):
+        raise _NotOurs(f"`{name}` is not text")
+    return str(found[name])
+
+
+def _list_in(found: Mapping[str, Any], name: str) -> list[Any]:
+    if not isinstance(found[name], list):
+        raise _NotOurs(f"`{name}` is not a list")
+    return list(found[name])
+
+
+def _ending_in(found: Any) -> Ending | None:
+    if found is None:
+        return None
+    if not isinstance(found, dict):
+        raise _NotOurs("`ending` is not an object")
+    return Ending(_text_in(found, "said"), _text_in(found, "evidence"))
 
 
 def damaged(path: Path, why: str) -> FatalError:
@@ -140,7 +195,11 @@ def damaged(path: Path, why: str) -> FatalError:
 
 
 def check_settings(path: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Raise UsageError with the old and new values when a checkpoint belongs to a different source."""
+    """Raise UsageError with the old and new values when a checkpoint belongs to a different source.
+
+    A setting that an older version did not know had its default.
+    """
+    before = {**{name: value for name, value in _NEWER.items() if name in now}, **before}
     changed = [
         f"  - {name}: {before.get(name, '(not set)')} before, {now.get(name, '(not set)')} now"
         for name in [*now, *(name for name in before if name not in now)]

@@ -9,8 +9,9 @@ from typing import Callable, NoReturn, TextIO
 
 from tqdm import tqdm
 
+from cdn2s3.collection.base import Progress
 from cdn2s3.collection.checkpoint import Counts
-from cdn2s3.collection.summary import share, time_left
+from cdn2s3.collection.summary import of_all, share, time_left
 from cdn2s3.console.progress import Figure, Rate, fitting, has_room
 from cdn2s3.text import duration, pluralize
 
@@ -35,6 +36,7 @@ class CollectionBar:
         self._console = console or sys.stderr
         self._urls_before = before.urls
         self._counts = before
+        self._progress: Progress | None = None
         self._expected = expected
         self._rate = Rate(clock)
         self._clock = clock
@@ -51,20 +53,24 @@ class CollectionBar:
         except OSError:
             return 79
 
-    def show(self, counts: Counts) -> None:
-        """Draw counts, a few times a second at most."""
-        self._counts = counts
+    def show(self, counts: Counts, progress: Progress | None = None) -> None:
+        """Draw counts, a few times a second at most; progress is what the source says of itself."""
+        self._counts, self._progress = counts, progress
         self._rate.mark(counts.urls - self._urls_before, 0)
         if self._bar is not None and self._clock() - self._drawn_at >= _DRAW_EVERY:
             self._drawn_at = self._clock()
             self._draw(self._bar, counts)
 
     def _draw(self, bar: tqdm[NoReturn], counts: Counts) -> None:
-        done, total, what = share(counts, self._expected)
+        progress = self._progress
+        done, total, what = share(counts, self._expected, progress)
         speed = self._rate.now()
-        figures = figures_of(counts, self._expected, None if speed is None else speed.files)
+        figures = figures_of(counts, self._expected, None if speed is None else speed.files, progress)
         bar.n, bar.total, bar.ncols = min(done, total or 1), total or 1, self._columns()
-        figures.insert(0, Figure(0, f"{done:,}/{total:,} {what}" if total else f"{done:,} {what}"))
+        count = f"{done:,}/{total:,} {what}" if total else f"{done:,} {what}"
+        if progress is not None and progress.what == "bytes":
+            count = f"{counts.urls:,} URLs, {of_all(progress)}"
+        figures.insert(0, Figure(0, count))
         room = bar.ncols - (len("100.0% ") if total else 0)
         bar.bar_format = _NO_TOTAL if not total else _BAR if has_room(figures, room) else _NO_BAR
         bar.set_description_str(fitting(figures, room))
@@ -76,12 +82,14 @@ class CollectionBar:
             self._bar.close()
 
 
-def figures_of(counts: Counts, expected: int | None, per_second: float | None) -> list[Figure]:
+def figures_of(
+    counts: Counts, expected: int | None, per_second: float | None, progress: Progress | None = None
+) -> list[Figure]:
     """Return the text after the count; per_second is the rate of new URLs, None until it is meaningful."""
     figures = []
     if per_second is not None:
         figures.append(Figure(3, f"{per_second:,.0f} URLs/s"))
-        left = time_left(counts, expected, per_second)
+        left = time_left(counts, expected, per_second, progress)
         if left is not None and left >= _LEAST_ETA:
             figures.append(Figure(1, f"ETA {duration(left)}"))
     figures.append(Figure(4, pluralize(counts.duplicates, "duplicate")))

@@ -10,6 +10,7 @@ from cdn2s3.atomic_file import cannot_write
 from cdn2s3.collection import checkpoint
 from cdn2s3.collection.base import Position
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
+from cdn2s3.collection.evidence import Verdict, verdict
 from cdn2s3.collection.url_list import does_not_fit, rejected_file
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.file_names import COLLECTION_LOG, FAILED_FILE, LOCK_SUFFIX, READ, WRITTEN, is_kept
@@ -79,6 +80,18 @@ def check_files(settings: CollectionSettings, complete: Checkpoint) -> None:
         raise does_not_fit(
             output, f"it is {size} bytes long, but the complete collection was {complete.bytes}"
         )
+
+
+def judged_again(settings: CollectionSettings, complete: Checkpoint) -> Verdict:
+    """Return what a complete collection is worth under today's settings, and record it where that has changed.
+
+    EXPECTED_TOTAL may have been set since then. How a checkpoint of an older version ended is not known: only its
+    counts are judged.
+    """
+    found = verdict(complete.counts, settings, complete.ending)
+    if found != Verdict(complete.evidence, complete.doubts):
+        checkpoint.save(settings.checkpoint_file, complete._replace(**found._asdict()))
+    return found
 
 
 def move_aside(settings: CollectionSettings) -> None:

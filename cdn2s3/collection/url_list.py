@@ -99,16 +99,18 @@ class UrlList:
         new: list[bytes] = []
         rejected: list[bytes] = []
         duplicates = 0
-        for url in batch.urls:
+        lines = [_line(url) for url in batch.urls]
+        are_plain = self._keys.are_plain([line for line in lines if line is not None])
+        for url, line in zip(batch.urls, lines):
             if url is None:
                 continue
             try:
-                line, identity = self._accepted(url)
+                identity = self._identity(line, are_plain)
             except InvalidUrl as error:
                 rejected.append(_rejected_line(url, str(error)))
                 continue
             if self._seen.add(identity):
-                new.append(line + b"\n")
+                new.append((line or b"") + b"\n")
             else:
                 duplicates += 1
         if new:
@@ -124,6 +126,7 @@ class UrlList:
             items=before.items + batch.items,
             api_total=before.api_total if batch.total is None else batch.total,
             unreadable=before.unreadable + batch.unreadable,
+            blank=before.blank + batch.blank,
         )
         self._lengths = (self._urls.size(), self._rejected.size())
         if rejected and not new and not duplicates:
@@ -143,13 +146,12 @@ class UrlList:
             *(len(lines), url[:_SHOWN], why),
         )
 
-    def _accepted(self, url: Any) -> tuple[bytes, bytes]:
-        """Return the line for url and what it is known by; raise InvalidUrl when it is rejected."""
-        if not isinstance(url, str):
+    def _identity(self, line: bytes | None, is_plain: bool) -> bytes:
+        """Return what a line is known by, None being what is not a string; raise InvalidUrl when it is rejected."""
+        if line is None:
             raise InvalidUrl("not a string")
-        line = url.encode("utf-8", "surrogatepass")
-        identity = self._keys.known(line)[3]
-        return line, identity if identity is line else identity + line[len(url_of(line)) :]
+        identity = self._keys.known(line, is_plain)[3]
+        return identity if identity is line else identity + line[len(url_of(line)) :]
 
     def save_is_due(self) -> bool:
         """Return whether CHECKPOINT_INTERVAL URLs or CHECKPOINT_SECONDS have passed since the last save."""
@@ -158,10 +160,18 @@ class UrlList:
             or time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS
         )
 
-    def save(self, position: Position | None) -> None:
+    def begin_again(self, position: Position) -> None:
+        """Keep the URLs, forget the rest: position is the source's beginning, from which all of it comes again."""
+        self.counts = Counts(urls=self.counts.urls)
+        self._lengths = (self._lengths[0], 0)
+        self.save(position)
+        self._rejected.cut_back(0)
+
+    def save(self, position: Position | None, **end: Any) -> None:
         """Bring both files to the disk, then write the checkpoint; position None: the source is at its end.
 
-        Raise FatalError when the disk does not take them.
+        end are the fields of the checkpoint that a finished collection has. Raise FatalError when the disk does
+        not take them.
         """
         self._urls.sync_now()
         self._rejected.sync_now()
@@ -174,6 +184,7 @@ class UrlList:
                 rejected_bytes=self._lengths[1],
                 position=None if position is None else position._asdict(),
                 settings=checkpoint.source_settings(self._settings),
+                **end,
             ),
         )
         self._saved_urls, self._saved_at = self.counts.urls, time.monotonic()
@@ -207,6 +218,11 @@ def _unique(path: Path) -> int:
     for line in whole_lines(path):
         lines.add(line)
     return len(lines)
+
+
+def _line(url: Any) -> bytes | None:
+    """Return url as a line of urls.txt, None where it is not a string; a surrogate is not UTF-8, and so rejected."""
+    return url.encode("utf-8", "surrogatepass") if isinstance(url, str) else None
 
 
 def _rejected_line(url: Any, why: str) -> bytes:

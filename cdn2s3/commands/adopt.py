@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from cdn2s3 import file_names
 from cdn2s3.console.logging_setup import show
-from cdn2s3.console.rerun_hint import with_env_file
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.console.signals import Signals
 from cdn2s3.destinations.base import Found
 from cdn2s3.destinations.factory import open_destination
@@ -128,8 +128,8 @@ def _with_advice(pages: Iterable[Iterable[Found]]) -> Iterator[Iterable[Found]]:
         yield from pages
     except FatalError as error:
         raise FatalError(
-            f"{error}\nWithout a listing, a plain `python migrate.py` gets the same result more slowly: it downloads "
-            "every file again, compares it (s3:GetObject) and records what is already in the bucket."
+            f"{error}\nWithout a listing, a plain `{command('migrate.py')}` gets the same result more slowly: it "
+            "downloads every file again, compares it (s3:GetObject) and records what is already in the bucket."
         ) from error
 
 
@@ -141,14 +141,14 @@ def text(adopted: Adopted, pending: int) -> list[str]:
     ]
     if adopted.empty:
         lines.append(
-            f"{adopted.empty:,} of them are empty: `python validate.py` checks whether that is correct"
+            f"{adopted.empty:,} of them are empty: `{command('validate.py')}` checks whether that is correct"
         )
     if adopted.conflicts:
         lines.append(
-            f"{adopted.conflicts:,} not adopted, because an earlier run found other content (conflict)"
+            f"{adopted.conflicts:,} not adopted, because an earlier run found different content (conflict)"
         )
-    command = "migrate.py" if pending > adopted.rows else "validate.py"
-    return [*lines, f"next: python {command}"]
+    script = "migrate.py" if pending > adopted.rows else "validate.py"
+    return [*lines, f"next: {command(script)}"]
 
 
 def add_arguments(parser: argparse._ActionsContainer) -> None:
@@ -173,5 +173,5 @@ def _adopted(settings: MigrationSettings) -> int:
     adapter = PooledAdapter(1, settings.ca_bundle)
     with closing(adapter), closing(open_destination(settings, adapter)) as destination:
         adopted = adopt(settings, plan.work, index, destination.list_pages())
-    show(with_env_file("\n".join(text(adopted, plan.work.pending))))
+    show("\n".join(text(adopted, plan.work.pending)))
     return EXIT_DONE

@@ -6,6 +6,7 @@ A missing permission that only one feature needs is a warning that names the fea
 from __future__ import annotations
 
 from cdn2s3.commands.check_context import FAILED, NTP, OK, STS, WARNING, CheckContext, CheckResult, failure
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.s3.capabilities import Capabilities, probe_image, probe_key
 from cdn2s3.destinations.s3.client import S3Response
 from cdn2s3.destinations.s3.iam import policy, policy_to_put
@@ -15,7 +16,6 @@ from cdn2s3.settings.declarations import MigrationSettings
 _RENEW = "aws sso login   (or renew the keys; an instance role renews itself)"
 _WRONG_REGION = "set AWS_REGION to the bucket's own region"
 _REMEDIES = {
-    "NoSuchBucket": "python migrate.py --create-bucket",
     "InvalidAccessKeyId": STS,
     "SignatureDoesNotMatch": STS,
     "ExpiredToken": _RENEW,
@@ -48,14 +48,20 @@ def _refused_put(context: CheckContext, reply: S3Response) -> CheckResult:
     if reply.code == "AccessDenied":
         return CheckResult(FAILED, "put", said, policy_to_put(context.settings))
     error = reply.error(f"PUT {probe_key(context.settings)}")
-    return failure("put", error, _REMEDIES.get(reply.code, "see docs/ec2-setup.md"))
+    return failure("put", error, _remedy(reply.code))
+
+
+def _remedy(code: str) -> str:
+    if code == "NoSuchBucket":
+        return command("migrate.py", "--create-bucket")
+    return _REMEDIES.get(code, "see docs/ec2-setup.md")
 
 
 def _get(context: CheckContext, probed: Capabilities) -> list[CheckResult]:
     if probed.can_read:
         return [CheckResult(OK, "get", "the probe was read back")]
     said = (
-        "s3:GetObject is refused: an existing object cannot be compared, so its URL ends as `unverified`; "
+        "s3:GetObject is refused: an existing object cannot be compared, so its URL fails as `unverified`; "
         "--sample and the spot check of validate.py need it"
     )
     return [CheckResult(WARNING, "get", said, policy(context.settings, "GetObject"))]
@@ -64,7 +70,10 @@ def _get(context: CheckContext, probed: Capabilities) -> list[CheckResult]:
 def _delete(context: CheckContext, probed: Capabilities) -> list[CheckResult]:
     if probed.can_delete:
         return [CheckResult(OK, "delete", "the probe was deleted")]
-    said = f"s3:DeleteObject is refused: the probe stays at {probe_key(context.settings)}; --sample leaves its objects"
+    said = (
+        f"s3:DeleteObject is refused: the probe stays at {probe_key(context.settings)}; --sample cannot "
+        "remove its objects"
+    )
     return [CheckResult(WARNING, "delete", said, policy(context.settings, "DeleteObject"))]
 
 
@@ -80,7 +89,7 @@ def _list(context: CheckContext) -> list[CheckResult]:
     return [CheckResult(WARNING, "list", said, policy(context.settings, "ListBucket"))]
 
 
-def check_guard(context: CheckContext) -> list[CheckResult]:
+def check_capabilities(context: CheckContext) -> list[CheckResult]:
     probed = context.probed_or_none
     if probed is None:
         return []
@@ -113,7 +122,9 @@ def _checksum(settings: MigrationSettings, probed: Capabilities) -> CheckResult:
         )
         return CheckResult(OK if settings.integrity == "md5" else WARNING, "checksum", said, "INTEGRITY=md5")
     said = f"a wrong {settings.integrity} is not refused and {etag}: only the size is compared after each PUT"
-    return CheckResult(WARNING, "checksum", said, "afterwards: python validate.py --spot-check 1000")
+    return CheckResult(
+        WARNING, "checksum", said, f"afterwards: {command('validate.py', '--spot-check', '1000')}"
+    )
 
 
 def check_acl(context: CheckContext) -> list[CheckResult]:

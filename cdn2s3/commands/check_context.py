@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from cdn2s3.cdn.client import Head, heads
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.s3.capabilities import Capabilities, probe_capabilities, probe_image, probe_key
 from cdn2s3.destinations.s3.client import S3Client, S3Response
 from cdn2s3.destinations.s3.iam import Identity, Policy, identity
@@ -27,6 +28,7 @@ from cdn2s3.state.ledger import decode_line
 from cdn2s3.state.lines import input_lines, whole_lines
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
+INPUT = "input"  # the check of urls.txt: the next step depends on it
 
 _SOURCE_TRIES = 5  # URLs of the input to request; one may be missing
 _WIDTH = 79  # of a terminal's 80 columns
@@ -214,7 +216,7 @@ def worst(findings: Sequence[CheckResult]) -> str:
 def next_step(findings: Sequence[CheckResult]) -> str:
     """Return what to do after all checks."""
     if worst(findings) == FAILED:
-        return "fix what failed, then run: python migrate.py --check"
-    if any(finding.what == "input" and finding.level != OK for finding in findings):
-        return "python collect_urls.py"
-    return "python migrate.py --sample 100"
+        return f"fix what failed, then run: {command('migrate.py', '--check')}"
+    if any(finding.what == INPUT and finding.level != OK for finding in findings):
+        return command("collect_urls.py")
+    return command("migrate.py", "--sample", "100")

@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Any, Callable, NamedTuple
 
 from cdn2s3.console.logging_setup import show
-from cdn2s3.console.rerun_hint import with_env_file
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.console.signals import Signals
 from cdn2s3.destinations.s3.client import S3Client, S3Response
 from cdn2s3.destinations.s3.iam import policy
@@ -117,8 +117,8 @@ def _asked(
 def _error(settings: MigrationSettings, reply: S3Response, operation: str) -> MigrationError:
     if reply.code == _DENIED:
         return FatalError(
-            "the credentials are not allowed to create buckets. Grant this, or have "
-            f"{settings.destination_bucket} created by somebody who is:\n"
+            "the credentials are not allowed to create buckets. Ask somebody who is to "
+            f"create {settings.destination_bucket}, or grant:\n"
             f"  {policy(settings, 'CreateBucket', 'PutBucketPublicAccessBlock')}"
         )
     error = reply.error(operation)
@@ -137,8 +137,8 @@ def _closed(settings: MigrationSettings, client: S3Client, pause: Callable[[floa
             return ""
         why = "s3:PutBucketPublicAccessBlock is not granted"
     return (
-        f"public access could not be blocked ({why}). AWS blocks it in new buckets by default; "
-        f"itself; to see it: aws s3api get-public-access-block --bucket {settings.destination_bucket}"
+        f"public access could not be blocked ({why}). AWS blocks it in new buckets by default. "
+        f"To check: aws s3api get-public-access-block --bucket {settings.destination_bucket}"
     )
 
 
@@ -155,7 +155,7 @@ def _of_another_owner(settings: MigrationSettings, make_client: MakeClient) -> s
         try:
             statuses.append(client.request("HEAD", "", Deadline(settings.upload_timeout)).status)
         except (TransientError, FatalError) as error:
-            return f"EXPECTED_BUCKET_OWNER could not be checked ({error}): run python migrate.py --check"
+            return f"EXPECTED_BUCKET_OWNER could not be checked ({error}): run {_check()}"
     if statuses[0] != 403 or statuses[1] == 403:
         return ""
     return (
@@ -169,11 +169,15 @@ def _elsewhere(settings: MigrationSettings, client: S3Client) -> str:
     try:
         head = client.request("HEAD", "", Deadline(settings.upload_timeout))
     except (TransientError, FatalError) as error:
-        return f"its region is unknown ({error}): run python migrate.py --check"
+        return f"its region is unknown ({error}): run {_check()}"
     region = head.headers.get("x-amz-bucket-region", settings.aws_region)
     if region == settings.aws_region:
         return ""
     return f"it is in {region}, not in {settings.aws_region}: set AWS_REGION={region}"
+
+
+def _check() -> str:
+    return command("migrate.py", "--check")
 
 
 def text(settings: MigrationSettings, created: Created) -> list[str]:
@@ -193,7 +197,7 @@ def text(settings: MigrationSettings, created: Created) -> list[str]:
         "in the settings file:",
         f"DESTINATION_BUCKET={created.name}",
         "",
-        "next: python migrate.py --check",
+        f"next: {_check()}",
     ]
 
 
@@ -209,5 +213,5 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
         )
     with closing(PooledAdapter(1, settings.ca_bundle)) as adapter:
         created = create(settings, lambda chosen: S3Client(chosen, adapter))
-    show(with_env_file("\n".join(text(settings, created))))
+    show("\n".join(text(settings, created)))
     return EXIT_SOME_FAILED if created.warning else EXIT_DONE

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cdn2s3 import file_names
 from cdn2s3.cdn.client import Head, heads
-from cdn2s3.console.rerun_hint import with_env_file
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.console.signals import Signals
 from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE, EXIT_SOME_FAILED
 from cdn2s3.planning import cost_estimate
@@ -179,8 +179,8 @@ def row(name: str, value: str, said: str = "") -> str:
 def next_step(plan: RunPlan) -> str:
     """Return the next command after a plan without collisions."""
     if plan.todo:
-        return "python migrate.py --check"
-    return "python validate.py"
+        return command("migrate.py", "--check")
+    return command("validate.py")
 
 
 def add_arguments(parser: argparse._ActionsContainer) -> None:
@@ -201,7 +201,7 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
         log.warning("%s", warning)
     if plan.work.collisions and settings.on_collision == "refuse":
         print("\n".join(["", *collisions_text(settings, plan.work.collisions, plan.collisions)]))
-        print(with_env_file("\nnext: correct the settings, then run: python migrate.py --plan"))
+        print(f"\nnext: correct the settings, then run: {command('migrate.py', '--plan')}")
         return EXIT_FIXABLE
     size = asked_sizes(settings, plan.work, random.Random())  # noqa: S311  # no secret
     speed = cost_estimate.rate(settings, size.mean)
@@ -213,7 +213,7 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
     print("\n".join(["", *forecast]))
     wrong = too_many_unfetchable(plan.work)
     if wrong:
-        print(with_env_file(f"\n{wrong}\nnext: python migrate.py --plan"))
+        print(f"\n{wrong}\nnext: {command('migrate.py', '--plan')}")
         return EXIT_SOME_FAILED
-    print(with_env_file(f"\nnext: {next_step(plan)}"))
+    print(f"\nnext: {next_step(plan)}")
     return EXIT_DONE

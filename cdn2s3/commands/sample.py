@@ -23,7 +23,7 @@ from cdn2s3.bootstrap import allow_open_files
 from cdn2s3.commands.arguments import positive
 from cdn2s3.commands.plan import drawn, row
 from cdn2s3.console.logging_setup import show
-from cdn2s3.console.rerun_hint import with_env_file
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.console.signals import Signals
 from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import (
@@ -44,7 +44,7 @@ from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import with_retries
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import run_binding
-from cdn2s3.text import MB, duration, redact
+from cdn2s3.text import MB, duration, pluralize, redact
 from cdn2s3.transfer.outcome import Result
 from cdn2s3.transfer.pipeline import Transfer
 from cdn2s3.transfer.wiring import equip
@@ -302,22 +302,20 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
     """Move a few files under _test/, read them back, compare and delete them; return the exit code."""
     if arguments.sample > MOST:
-        raise UsageError(f"--sample takes {MOST} URLs at most, because each is read back whole.")
+        raise UsageError(f"--sample takes {MOST} URLs at most, because each is read back in full.")
     allow_open_files(settings.concurrency)
     run_binding.check(settings)
     work = plan_run(settings, key_maker(settings), Choice())[0].work
     urls = drawn(work, arguments.sample, random.Random())  # noqa: S311  # no secret
     if not urls:
-        show(
-            with_env_file("nothing is pending, so there is nothing to sample\nnext: python migrate.py --plan")
-        )
+        show(f"nothing is pending, so there is nothing to sample\nnext: {command('migrate.py', '--plan')}")
         return EXIT_DONE
     there = rehearsal(settings)
     show(f"sample: {len(urls):,} of {work.pending:,} pending URLs, to {there.destination_text}")
     refused = bool(work.collisions) and settings.on_collision == "refuse"
     if refused:
-        collide = f"{work.collisions:,} URLs collide"
-        log.warning("%s: a run would refuse to start; see python migrate.py --plan", collide)
+        collide = pluralize(work.collisions, "URL collides", "URLs collide")
+        log.warning("%s: a run would refuse to start; see %s", collide, command("migrate.py", "--plan"))
     with closing(PooledAdapter(there.concurrency, there.ca_bundle)) as adapter:
         destination = open_destination(there, adapter)
         destination.prepare()
@@ -327,9 +325,6 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
     show("\n".join(text(settings, outcomes, work.pending)))
     if signals.received:
         return 128 + signals.received
-    show(
-        with_env_file(
-            f"next: python migrate.py{' --plan' if refused else '' if outcomes.is_fine else ' --check'}"
-        )
-    )
+    option = ["--plan"] if refused else [] if outcomes.is_fine else ["--check"]
+    show(f"next: {command('migrate.py', *option)}")
     return EXIT_DONE if outcomes.is_fine else EXIT_SOME_FAILED

@@ -130,13 +130,14 @@ class Progress:
 
     def _say(self, count: Count, note: str) -> None:
         share = 100 * count.ended / self._total if self._total else 100.0
-        figures = [figure.text for figure in _figures(count, self._rate.now(), self._total, note)]
+        figures = [*_rate_figures(count, self._rate.now(), self._total), _failed(count)]
+        parts = [figure.text for figure in figures]
         if count.for_good:
-            failed = figures.index(f"failed {count.failed:,}")
-            figures[failed] += f" ({count.for_good:,} permanent)"
-        name = "transient error rate" if count.for_good else "error rate"
-        figures.insert(-1 if note else len(figures), f"{name} {100 * count.error_rate:.1f}%")
-        log.info("%s of %s (%.1f%%), %s", f"{count.ended:,}", f"{self._total:,}", share, ", ".join(figures))
+            parts[-1] += f" ({count.for_good:,} permanent)"
+        parts.append(f"{'transient ' if count.for_good else ''}error rate {100 * count.error_rate:.1f}%")
+        if note:
+            parts.append(note)
+        log.info("%s of %s (%.1f%%), %s", f"{count.ended:,}", f"{self._total:,}", share, ", ".join(parts))
 
     def close(self) -> None:
         """Leave the bar as it is; log records take their usual path again."""
@@ -177,15 +178,22 @@ class Figure(NamedTuple):
 
 def _figures(count: Count, speed: Speed | None, total: int, note: str) -> list[Figure]:
     """Return the parts of the line, in order."""
+    figures = [*_rate_figures(count, speed, total), _failed(count)]
+    return [*figures, Figure(0, note)] if note else figures
+
+
+def _failed(count: Count) -> Figure:
+    return Figure(2, f"failed {count.failed:,}")
+
+
+def _rate_figures(count: Count, speed: Speed | None, total: int) -> list[Figure]:
+    """Return the rates and the ETA, as far as they are known."""
     figures = []
     if speed is not None:
         figures += [Figure(3, f"{speed.files:,.0f} files/s"), Figure(4, f"{speed.size / MB:.1f} MB/s")]
         left = (total - count.ended) / speed.files if speed.files > 0 else 0.0
         if left >= _SETTLED:  # the last seconds depend on the slowest, not on the rate
             figures.append(Figure(1, f"ETA {duration(left)}"))
-    figures.append(Figure(2, f"failed {count.failed:,}"))
-    if note:
-        figures.append(Figure(0, note))
     return figures
 
 

@@ -28,16 +28,22 @@ def use_env_file(script: str, env_file: Path) -> None:
         _named.update({other: shlex.quote(str(env_file)) for other, file in _USUAL.items() if file == usual})
 
 
+def command(script: str, *words: str) -> str:
+    """Return the command that runs script as the user must type it; words, its other arguments, are quoted."""
+    env_file = ("--env-file", _named[script]) if script in _named else ()
+    return " ".join(["python", script, *env_file, *map(shlex.quote, words)])
+
+
 def given(script: str, options: Mapping[str, object]) -> str:
-    """Return the command that runs script with options from argparse; with_env_file() adds the settings file."""
-    words = ["python", script]
+    """Return the command that runs script with options from argparse."""
+    words = []
     for name, value in options.items():
         if name == "env_file" or value is None or value is False:
             continue
         words.append("--" + name.replace("_", "-"))
         if value is not True and value != "":
-            words.append(shlex.quote(str(value)))
-    return " ".join(words)
+            words.append(str(value))
+    return command(script, *words)
 
 
 def with_env_file(text: str) -> str:

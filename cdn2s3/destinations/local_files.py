@@ -134,14 +134,14 @@ class LocalFiles:
             raise KeyNotHeld("a folder, a symbolic link or another special file has that name")
         if not _is_exact(folder, name):
             raise KeyNotHeld(
-                "the file system takes another key's file for it (it ignores case or Unicode form)"
+                "the file system treats it as another key's file (it ignores case or Unicode form)"
             )
         if replace:
             os.rename(file.name, name, src_dir_fd=file.folder, dst_dir_fd=folder)
         return replace
 
     def remove_leftovers(self) -> int:
-        """Remove temporary files that no process is still writing,  as after kill -9; return how many."""
+        """Remove temporary files that no process is still writing, as after kill -9; return how many."""
         removed = 0
         try:
             folder = os.open(TEMPORARY, _FOLDER, dir_fd=self._root)
@@ -297,7 +297,7 @@ class LocalFiles:
                 self._made.add(path)
         elif path not in self._exact and not _is_exact(outer, name):
             raise KeyNotHeld(
-                "the file system takes another key's folder for it (it ignores case or Unicode form)"
+                "the file system treats it as another key's folder (it ignores case or Unicode form)"
             )
         if len(self._exact) >= _MOST_KNOWN:
             self._exact.clear()

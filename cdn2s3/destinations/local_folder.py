@@ -20,6 +20,7 @@ from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientE
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image, Stored
 from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.text import pluralize
 
 log = logging.getLogger(__name__)
 
@@ -76,13 +77,13 @@ class LocalFolder:
                 removed = self.files.remove_leftovers()
                 if not any(self._protects() for _ in range(_TIMES)):
                     raise FatalError(
-                        f"LOCAL_ROOT {self._root} cannot be used: a file there is replaced when another gets its "
-                        "name. Choose a folder on another file system."
+                        f"LOCAL_ROOT {self._root} cannot be used: its file system lets one file replace another "
+                        "unseen. Choose a folder on another file system."
                     )
         except (PermanentError, TransientError) as error:
             raise FatalError(f"LOCAL_ROOT {self._root} cannot be used: {error.message}.") from error
         if removed:
-            log.info("%d temporary files of an earlier run removed", removed)
+            log.info("removed %s of an earlier run", pluralize(removed, "temporary file"))
 
     def _protects(self) -> bool:
         """Return whether a second file is refused the name of the first; another run may disturb that."""
@@ -140,7 +141,7 @@ class LocalFolder:
         theirs = self.md5(key, deadline)
         if theirs != content.md5.hex():
             raise PermanentError(
-                "conflict", f"the existing object has other content of the same size (MD5 {theirs})"
+                "conflict", f"the existing object has different content of the same size (MD5 {theirs})"
             )
         return _stored(content, already_there=True)
 

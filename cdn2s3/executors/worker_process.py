@@ -10,9 +10,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from multiprocessing import reduction
+from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 from cdn2s3.console.logging_setup import set_level
+from cdn2s3.console.rerun_hint import use_env_file
 from cdn2s3.console.signals import STOPPING
 from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import FatalError
@@ -171,11 +173,13 @@ def run_share(
     settings: MigrationSettings,
     known: object,
     count: int,
+    env_file: Path,
 ) -> None:
     """Run as one of count processes: move what channel hands out, with this process's share of the workers.
 
-    known is what the run's first process knows about the destination.
+    known is what the run's first process knows about the destination, env_file is named in the commands of messages.
     """
+    use_env_file("migrate.py", env_file)
     set_level(settings.log_level)
     part = Share(channel.number, count)
     keep_to_its_cores(part)

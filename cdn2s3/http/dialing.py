@@ -106,9 +106,9 @@ def translated(error: OSError, origin: Origin) -> TransientError | FatalError:
     """Return what an error of the socket, TLS or name service means for the run."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return FatalError(
-            f"the TLS certificate of {origin} is not trusted ({error.verify_message}). If it is signed by an "
-            "authority of your own, name its PEM file in CA_BUNDLE; otherwise, something "
-            "is intercepting the connection."
+            f"the TLS certificate of {origin} is not trusted ({error.verify_message}). If it is signed by your "
+            "own certificate authority, set CA_BUNDLE to its PEM file; otherwise, something is intercepting the "
+            "connection."
         )
     if getattr(error, "reason", None) == "WRONG_VERSION_NUMBER":  # of OpenSSL
         return TransientError(

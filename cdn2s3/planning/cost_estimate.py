@@ -109,7 +109,7 @@ def prices(path: Path, storage_class: str = "") -> Prices:
 def _checked(given: Any, path: Path) -> dict[str, Any]:
     kinds = {field.name: type(field.default) for field in dataclasses.fields(Prices)}
     if not isinstance(given, dict):
-        raise UsageError(f"{path}: must be a JSON object of {', '.join(kinds)}.")
+        raise UsageError(f"{path}: must be a JSON object with any of {', '.join(kinds)}.")
     wrong = [
         name
         for name, value in given.items()

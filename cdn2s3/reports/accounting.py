@@ -7,14 +7,13 @@ import time
 
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.progress import Count
-from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, FatalError
 from cdn2s3.file_names import FAILED_FILE, MIGRATION_JSON, MIGRATION_PAGE
 from cdn2s3.planning.run_plan import RunPlan
 from cdn2s3.records import Task
 from cdn2s3.reports import migration_report
 from cdn2s3.reports.metrics import Example, Tally
-from cdn2s3.reports.migration_report import next_command, summary
+from cdn2s3.reports.migration_report import Ending, next_command, summary
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, lines
 from cdn2s3.state.key_index import Fingerprints
@@ -84,11 +83,10 @@ class RunAccounting:
         audit = self._audit()
         code = self._exit_code(error, signal, audit)
         why = str(error) if error else f"signal {signal}" if signal else ""
-        ended = time.time()
-        command = with_env_file(next_command(self.tally, audit, code))
-        text = summary(self._settings, self.tally, audit, ended, code, self._faults())
+        ending = Ending(time.time(), code, why, next_command(self.tally, audit, code))
+        text = summary(self._settings, self.tally, audit, ending, self._faults())
         try:
-            self._report(audit, migration_report.Ending(ended, code, with_env_file(why), command))
+            self._report(audit, ending)
         except FatalError:
             if error is not None:  # what stopped the run matters more than what could not be reported
                 log.error("%s", error)
@@ -114,7 +112,7 @@ class RunAccounting:
                 found[cause] = count, Example(first.url, first.message)
         return found
 
-    def _report(self, audit: migration_report.Audit, ending: migration_report.Ending) -> None:
+    def _report(self, audit: migration_report.Audit, ending: Ending) -> None:
         from cdn2s3.reports import html  # its libraries are slow to import: not before a run
 
         state = self._settings.state_dir

@@ -13,15 +13,20 @@ from typing import Any
 from cdn2s3.file_names import CHECKPOINT_FILE, URLS_FILE
 from cdn2s3.keys import KeyMaker, Naming
 from cdn2s3.settings.parsers import (
+    Headers,
     Parser,
     Secret,
+    body,
+    command,
     empty_or,
     endpoint,
     expression,
     file_path,
     flag,
     header_name,
+    header_name_or_none,
     header_text,
+    headers,
     http_url,
     key_part,
     matching,
@@ -32,8 +37,11 @@ from cdn2s3.settings.parsers import (
     path,
     processes,
     secret,
+    statuses,
     text,
+    url_base,
     url_prefix,
+    url_template,
     whole,
 )
 from cdn2s3.text import MB
@@ -49,6 +57,9 @@ def setting(default: str, parse: Parser, meaning: str, example: str = "") -> Any
 
 REQUIRED = "\0required"  # no default: the user must set it
 
+FILE_FORMATS = (
+    "auto", "json", "jsonl", "csv", "tsv", "list", "sitemap", "xml", "html", "s3-inventory", "parquet",
+)  # fmt: skip
 _LOG_LEVELS = one_of("DEBUG", "INFO", "WARNING", "ERROR")
 _CA_MEANING = "PEM file of certificate authorities to trust instead of the public ones"
 
@@ -64,7 +75,9 @@ class CollectionSettings:
     """The settings of collect_urls.py, from collection.env."""
 
     source: str = setting(
-        "api", one_of("api", "lots"), "where the URLs come from: a JSON API or local lot files"
+        "api",
+        one_of("api", "lots", "files", "sitemap", "s3"),
+        "where the URLs come from: a JSON API, local lot files, exports of any format, a sitemap or a bucket",
     )
     api_base_url: str = setting(
         "",
@@ -72,17 +85,42 @@ class CollectionSettings:
         "URL of the first page, without the paging parameters",
         "https://api.example.com/v1/images",
     )
+    api_method: str = setting("GET", one_of("GET", "POST"), "how a page is requested")
+    api_body: Secret = setting(
+        "",
+        body,
+        "body of each request, or @ and a file that has it; {page}, {offset}, {cursor}, {limit} are filled in",
+        '{"query": "…", "after": {cursor}}',
+    )
     api_auth_token: Secret = setting("", secret, "token sent with every API request; empty = none")
     api_auth_header: str = setting("Authorization", header_name, "header that carries the token", "X-Api-Key")
     api_auth_scheme: str = setting("Bearer", header_text, "word before the token; empty = the token alone")
+    api_auth_param: str = setting(
+        "",
+        text,
+        "query parameter that carries the token instead of the header; empty = the header does",
+        "api_key",
+    )
+    api_token_command: Secret = setting(
+        "",
+        command,
+        "command that prints a token, run at the start and when the API refuses the one before",
+        "gcloud auth print-access-token",
+    )
+    api_headers: Headers = setting(
+        "", headers, "further headers of every API request", "X-Shop: 5 | Accept: application/vnd.api+json"
+    )
     api_rate_limit: float = setting("10", number(0.01, 10000), "maximum API requests per second")
+    api_wait_limit: float = setting(
+        "3600", number(0, 604800), "seconds that a used-up quota of the API is waited out"
+    )
     results_per_page: int = setting("100", whole(1, 100000), "page size to request")
     output_file: Path = setting(URLS_FILE, file_path, "file for the URLs, one per line")
     checkpoint_file: Path = setting(CHECKPOINT_FILE, file_path, "file that a later run resumes from")
     checkpoint_interval: int = setting("10000", whole(1, 10_000_000), "URLs between checkpoints")
     api_pagination: str = setting(
         "page",
-        one_of("page", "offset", "cursor", "next_url", "link_header"),
+        one_of("page", "offset", "cursor", "next_url", "link_header", "none"),
         "how the API pages (docs/api-integration.md)",
     )
     api_page_param: str = setting("page", text, "query parameter for the page number (page)")
@@ -108,11 +146,55 @@ class CollectionSettings:
     api_total_field: str = setting(
         "", expression, "JMESPath of the API's total item count; empty = no check", "total"
     )
+    api_total_header: str = setting(
+        "", header_name_or_none, "header with the API's total item count, if no field has it", "X-WP-Total"
+    )
+    api_has_more_field: str = setting(
+        "", expression, "JMESPath of what says whether there are more pages, true or false", "has_more"
+    )
+    api_end_status: tuple[int, ...] = setting(
+        "", statuses, "HTTP statuses that mean the end of the list, after a good page", "400,404"
+    )
+    api_url_base: str | None = setting(
+        "",
+        empty_or(url_base),
+        "what completes URLs that the source gives without a host",
+        "https://cdn.example.com/media",
+    )
+    api_url_template: str = setting(
+        "",
+        url_template,
+        "URL to build from each record; each field in braces is a JMESPath expression",
+        "https://cdn.example.com/{server}/{id}_{secret}.jpg",
+    )
     api_timeout: float = setting("30", number(0.1, 3600), "total seconds an API request may take")
     max_retries: int = setting("3", whole(0, 20), "retries after a failed request")
     lot_files: str = setting("data/lots/**/lot_*_images.json", text, "glob of the lot files (SOURCE=lots)")
     lot_url_keys: tuple[str, ...] = setting(
         "image_url,thumb_url", names, "JSON keys whose values are URLs, at any depth"
+    )
+    files: str = setting("", text, "glob of the exports (SOURCE=files)", "exports/**/*.csv.gz")
+    file_format: str = setting("auto", one_of(*FILE_FORMATS), "format of the exports (SOURCE=files)")
+    url_columns: str = setting(
+        "",
+        text,
+        "names of the fields with URLs, or a JMESPath for each record; empty = what looks like an image",
+        "image_url,thumb_url",
+    )
+    key_column: str = setting(
+        "", text, "field whose value names the object in the bucket; empty = the URL's path does", "filename"
+    )
+    sitemap_url: str | None = setting(
+        "",
+        empty_or(http_url),
+        "sitemap, sitemap index or robots.txt (SOURCE=sitemap)",
+        "https://www.example.com/sitemap.xml",
+    )
+    source_bucket: str = setting(
+        "",
+        text,
+        "bucket whose listing or S3 Inventory is the list (SOURCE=s3)",
+        "their-bucket/images/",
     )
     url_prefix: str = setting(
         "https://d278yjzsv5tla9.cloudfront.net/",

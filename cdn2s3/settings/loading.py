@@ -14,11 +14,17 @@ from cdn2s3.settings.declarations import REQUIRED, CollectionSettings, Migration
 from cdn2s3.settings.env_file import read_env_file
 from cdn2s3.settings.parsers import (
     Secret,
+    body,
+    command,
+    headers,
     secret,
 )
+from cdn2s3.settings.places import names_in
 from cdn2s3.settings.regions import unknown_region
 from cdn2s3.settings.spelling import misspelled, nearest, suggestion
 from cdn2s3.text import pluralize, printable, redact
+
+_SECRETS = (secret, headers, command, body)  # parsers of what may not be shown
 
 Settings = TypeVar("Settings", CollectionSettings, MigrationSettings)
 
@@ -60,7 +66,7 @@ def build(
             values[spec.name] = spec.metadata["parse"](given)
         except ValueError as error:
             origin = "" if name not in environment else " (from the environment)"
-            text_given = "***" if spec.metadata["parse"] is secret else redact(repr(given))
+            text_given = "***" if spec.metadata["parse"] in _SECRETS else redact(repr(given))
             problems.append(f"{name}={text_given}{origin}: must be {error}")
             bad.add(name)
     if kind is MigrationSettings:
@@ -116,6 +122,7 @@ def _contradictions(
                 ("SOURCE", "API_BASE_URL"),
                 "API_BASE_URL is not set: SOURCE=api needs the URL of the API's first page",
             )
+        yield from _source_contradictions(settings)
         if settings.api_pagination == "cursor" and not settings.api_cursor_field:
             yield (
                 ("API_PAGINATION", "API_CURSOR_FIELD"),
@@ -126,13 +133,14 @@ def _contradictions(
                 ("API_PAGINATION", "API_NEXT_FIELD"),
                 "API_NEXT_FIELD is not set: API_PAGINATION=next_url needs it",
             )
-        scheme, token = settings.api_auth_scheme, settings.api_auth_token.reveal()
-        if scheme and token.lower().startswith(f"{scheme.lower()} "):
+        yield from _request_contradictions(settings)
+        if not settings.api_url_base and settings.api_url_template[:1] not in ("", "{", "h"):
             yield (
-                ("API_AUTH_TOKEN", "API_AUTH_SCHEME"),
-                f"API_AUTH_TOKEN begins with {scheme}, which API_AUTH_SCHEME={scheme} already adds: "
-                "remove that word from API_AUTH_TOKEN",
+                ("API_URL_BASE", "API_URL_TEMPLATE"),
+                f"API_URL_TEMPLATE={settings.api_url_template!r}: must begin with https:// or a field; "
+                "or set API_URL_BASE, which it then completes",
             )
+        yield from _auth_contradictions(settings)
         return
     if settings.destination == "s3" and not settings.aws_endpoint_url:
         unknown = unknown_region(settings.aws_region)
@@ -154,6 +162,79 @@ def _contradictions(
         )
 
 
+_OF_SOURCE = {
+    "files": "files",
+    "sitemap": "sitemap_url",
+    "s3": "source_bucket",
+}  # what each cannot do without
+_WHAT = {"files": "the glob of the exports", "sitemap": "the sitemap's URL", "s3": "the bucket's name"}
+
+
+def _source_contradictions(settings: CollectionSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield what does not fit SOURCE."""
+    for source, field in _OF_SOURCE.items():
+        name, value = field.upper(), getattr(settings, field)
+        if settings.source == source and not value:
+            yield ("SOURCE", name), f"{name} is not set: SOURCE={source} needs {_WHAT[source]}"
+        elif settings.source != source and value:
+            yield (
+                ("SOURCE", name),
+                f"{name} is set, but SOURCE={settings.source} does not use it: set SOURCE={source}, or remove it",
+            )
+    if settings.source not in ("files", "sitemap") and settings.url_columns:
+        yield (
+            ("SOURCE", "URL_COLUMNS"),
+            f"URL_COLUMNS is set, but SOURCE={settings.source} does not use it: set SOURCE=files, or remove it",
+        )
+    if settings.source != "files" and settings.key_column:
+        yield ("SOURCE", "KEY_COLUMN"), "KEY_COLUMN is set: it needs SOURCE=files"
+
+
+def _auth_contradictions(settings: CollectionSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield what is wrong with the credentials."""
+    scheme, token = settings.api_auth_scheme, settings.api_auth_token.reveal()
+    if scheme and token.lower().startswith(f"{scheme.lower()} "):
+        yield (
+            ("API_AUTH_TOKEN", "API_AUTH_SCHEME"),
+            f"API_AUTH_TOKEN begins with {scheme}, which API_AUTH_SCHEME={scheme} already adds: "
+            "remove that word from API_AUTH_TOKEN",
+        )
+    if token and settings.api_token_command:
+        yield (
+            ("API_AUTH_TOKEN", "API_TOKEN_COMMAND"),
+            "API_AUTH_TOKEN and API_TOKEN_COMMAND are both set: keep the command, or the token if it does not expire",
+        )
+    names = {name.lower() for name, _ in settings.api_headers.pairs}
+    has_header = bool(token or settings.api_token_command) and not settings.api_auth_param
+    if has_header and settings.api_auth_header.lower() in names:
+        yield (
+            ("API_HEADERS", "API_AUTH_HEADER"),
+            f"API_HEADERS has {settings.api_auth_header}, which carries the token (API_AUTH_HEADER): remove one of "
+            "them",
+        )
+
+
+# The place that each style fills besides {limit}.
+_PLACE_OF_STYLE = {"page": "page", "offset": "offset", "cursor": "cursor"}
+
+
+def _request_contradictions(settings: CollectionSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield what is wrong with the request for a page."""
+    body = settings.api_body.reveal()
+    if body and settings.api_method == "GET":
+        yield ("API_BODY", "API_METHOD"), "API_BODY is set: it needs API_METHOD=POST"
+    style = settings.api_pagination
+    own = _PLACE_OF_STYLE.get(style)
+    for name, text in (("API_BASE_URL", settings.api_base_url or ""), ("API_BODY", body)):
+        for place in sorted(names_in(text) - {own, "limit"}):
+            fits = f": it has {{{own}}}" if own else ""
+            yield (
+                (name, "API_PAGINATION"),
+                f"{name} has {{{place}}}, which API_PAGINATION={style} does not fill{fits}. Where it is no place "
+                f"to fill but part of a query, write {{ {place} }}",
+            )
+
+
 def _local_contradictions(settings: MigrationSettings) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield what is wrong with a folder as the destination."""
     if settings.destination != "local":
@@ -169,13 +250,13 @@ def _local_contradictions(settings: MigrationSettings) -> Iterator[tuple[tuple[s
         if os.path.commonpath([root, os.path.realpath(path)]) == root:
             yield (
                 ("LOCAL_ROOT", name),
-                f"LOCAL_ROOT={str(settings.local_root)!r}: holds {name}={str(path)!r}, so images and state files "
-                "would mix. Choose a folder that holds nothing else",
+                f"LOCAL_ROOT={str(settings.local_root)!r}: contains {name}={str(path)!r}, so images and state files "
+                "would mix. Choose a folder that contains nothing else",
             )
     if not {"", ".", ".."}.isdisjoint(settings.destination_prefix.split("/")[:-1]):
         yield (
             ("DESTINATION_PREFIX",),
-            f"DESTINATION_PREFIX={settings.destination_prefix!r}: must not begin with / nor hold an empty, . or .. "
+            f"DESTINATION_PREFIX={settings.destination_prefix!r}: must not start with / or contain an empty, . or .. "
             "segment, which no folder has (DESTINATION=local)",
         )
 
@@ -241,7 +322,7 @@ def _as_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(map(str, value))
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else str(value)
     return repr(value) if isinstance(value, Secret) else redact(str(value))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
 import jmespath
+from jmespath.functions import Functions
 
 from cdn2s3 import url_prefixes
+from cdn2s3.settings.places import is_json, json_with_places
+from cdn2s3.text import pluralize, printable
 
 Parser = Callable[[str], Any]
 
@@ -125,14 +129,62 @@ def url_prefix(value: str) -> str:
 def expression(value: str) -> str:
     if value:
         try:
-            jmespath.compile(value)
+            parsed = jmespath.compile(value).parsed
+            wrong = _wrong_call(parsed)
         except (ValueError, RecursionError):  # JMESPathError is a ValueError; so is a number too long
             raise ValueError("a JMESPath expression, for example items[].image_url") from None
+        if wrong:
+            raise ValueError(f"a JMESPath expression; {wrong}")
+    return value
+
+
+def _wrong_call(node: Any) -> str:
+    """Return what is wrong with a function call in a parsed JMESPath expression; empty if nothing is."""
+    if not isinstance(node, dict):
+        return ""
+    children = node.get("children", [])
+    if node["type"] == "function_expression":
+        known = Functions.FUNCTION_TABLE.get(node["value"])
+        if known is None:
+            return f"there is no function {printable(node['value'])}()"
+        wanted = known["signature"]
+        is_open = bool(wanted) and bool(wanted[-1].get("variadic"))
+        if len(children) < len(wanted) or (len(children) > len(wanted) and not is_open):
+            return f"{node['value']}() takes {pluralize(len(wanted), 'argument')}, not {len(children)}"
+    return next(filter(None, map(_wrong_call, children)), "")
+
+
+def url_base(value: str) -> str:
+    allowed = "a URL without a query, for example https://cdn.example.com/media"
+    if "?" in value or "#" in value:
+        raise ValueError(allowed)
+    try:
+        return http_url(value)
+    except ValueError:
+        raise ValueError(allowed) from None
+
+
+def url_template(value: str) -> str:
+    """Return value, a URL with JMESPath expressions in braces; may be empty."""
+    allowed = (
+        "text with a JMESPath expression in each pair of braces, for example https://cdn.example/{id}.jpg"
+    )
+    rest, fields = re.sub(r"\{[^{}]*\}", "", value), re.findall(r"\{([^{}]*)\}", value)
+    if "{" in rest or "}" in rest or re.search(r"[\x00-\x20\x7f-\x9f]", rest) or (value and not fields):
+        raise ValueError(allowed)
+    for field in fields:
+        if not field.strip():
+            raise ValueError(allowed)
+        expression(field)
     return value
 
 
 def header_name(value: str) -> str:
     return str(matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", "a header name")(value))
+
+
+def header_name_or_none(value: str) -> str:
+    return header_name(value) if value else ""
 
 
 def header_text(value: str) -> str:
@@ -146,6 +198,70 @@ def header_text(value: str) -> str:
 
 def secret(value: str) -> Secret:
     return Secret(header_text(value))
+
+
+class Headers(Secret):
+    """HTTP headers, whose values no log, repr or report may show."""
+
+    def __init__(self, value: str, pairs: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(value)
+        self.pairs = pairs
+
+    def __repr__(self) -> str:
+        return " | ".join(f"{name}: ***" for name, _ in self.pairs) or super().__repr__()
+
+
+_OF_THE_CONNECTION = frozenset(
+    {"host", "connection", "content-length", "transfer-encoding", "accept-encoding"}
+)
+
+
+def headers(value: str) -> Headers:
+    """Return the headers in value: `Name: value`, several separated by `|`; a `|` within a value stays."""
+    allowed = (
+        "headers as Name: value, separated by |, for example X-Shop: 5 | Accept: application/vnd.api+json"
+    )
+    pairs = []
+    for line in re.split(r"\s*\|\s*(?=[A-Za-z0-9!#$%&'*+.^_`~-]+:)", value) if value else []:
+        name, colon, text_of = line.partition(":")
+        try:
+            pairs.append((header_name(name.strip()), header_text(text_of.strip())))
+        except ValueError:
+            raise ValueError(allowed) from None
+        if not colon or not text_of.strip():
+            raise ValueError(allowed)
+        if name.strip().lower() in _OF_THE_CONNECTION:
+            raise ValueError(f"headers without {name.strip()}, which the client sets itself")
+    if len({name.lower() for name, _ in pairs}) < len(pairs):
+        raise ValueError(allowed + "; no header twice")
+    return Headers(value, tuple(pairs))
+
+
+def command(value: str) -> Secret:
+    """Return a command line, kept secret as it may hold a password; may be empty."""
+    try:
+        words = shlex.split(value)
+    except ValueError:
+        words = []
+    if (value and not words) or not value.isprintable() or "\0" in value:
+        raise ValueError("a command as a shell splits it, in one line, each quote closed")
+    return Secret(value)
+
+
+def body(value: str) -> Secret:
+    """Return the body of a request: value, or what is in the file after an @. It may contain a key."""
+    if value.startswith("@"):
+        try:
+            value = Path(value[1:]).read_text(encoding="utf-8-sig")
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "not UTF-8"
+            raise ValueError(f"a body, or @ and a file that can be read ({value[1:]}: {why})") from None
+    if is_json(value):
+        try:
+            json_with_places(value)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"JSON, since it begins with {value.lstrip()[:1]} ({error})") from None
+    return Secret(value)
 
 
 def path(value: str) -> Path:
@@ -165,6 +281,18 @@ def names(value: str) -> tuple[str, ...]:
     if not all(result):
         raise ValueError("names separated by commas")
     return result
+
+
+def statuses(value: str) -> tuple[int, ...]:
+    """Return the HTTP statuses in value; none that says OK, asks to come again, or refuses the token."""
+    found = [word for word in re.split(r"[\s,]+", value) if word]
+    for word in found:
+        is_status = re.fullmatch("[2-5][0-9]{2}", word, re.ASCII)
+        if not is_status or 300 <= int(word) < 400 or int(word) in (200, 401, 408, 425, 429):
+            raise ValueError(
+                "HTTP statuses separated by commas, for example 400,404; not 200, 3xx, 401 or 429"
+            )
+    return tuple(map(int, found))
 
 
 def param_names(value: str) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from cdn2s3.atomic_file import OWNER_ONLY, cannot_write
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.state.lines import end_of_last_line
 
@@ -34,7 +35,7 @@ def cannot_read(path: Path, error: OSError, setting: str = "") -> UsageError:
     named = f" ({setting})" if setting else ""
     remedy = "Correct the path or the file's permissions"
     if setting == "SOURCE_URLS_FILE" and isinstance(error, FileNotFoundError):
-        remedy = "Run `python collect_urls.py` first, or correct the path"
+        remedy = f"Run `{command('collect_urls.py')}` first, or correct the path"
     return UsageError(f"cannot read {path}{named}: {error.strerror or error}. {remedy}.")
 
 
@@ -138,6 +139,13 @@ class AppendFile:
         self.sync()
         if self._sync_error is not None:
             raise cannot_write(self.path, self._sync_error)
+
+    def cut_back(self, length: int) -> None:
+        """Shorten the file to length bytes; raise FatalError when that fails."""
+        try:
+            os.ftruncate(self._fd, length)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
 
     def size(self) -> int:
         """Return the file's length in bytes."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cdn2s3.atomic_file import cannot_write, replacing, sync_folder
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.file_names import CHECKPOINT_FILE, COMPLETED_FILE, FAILED_FILE, LOCK_SUFFIX, RUN_FILE
 from cdn2s3.settings.declarations import MigrationSettings
@@ -77,7 +78,7 @@ def is_bound(settings: MigrationSettings) -> bool:
     return stored and (settings.state_dir / RUN_FILE).exists()
 
 
-def is_taken_over(settings: MigrationSettings) -> bool:
+def is_rebound(settings: MigrationSettings) -> bool:
     """Return whether the records of failures belong to another destination, where nothing was stored."""
     return not is_bound(settings) and (settings.state_dir / RUN_FILE).exists() and bool(_changed(settings))
 
@@ -144,15 +145,18 @@ def standing_still(urls: Path) -> Iterator[None]:
 
 
 def unfinished_collection(urls: Path) -> str | None:
-    """Return a warning when the checkpoint beside urls says that it is not complete, else None."""
+    """Return a warning when the checkpoint beside urls says that it is not complete, or may be short, else None."""
     checkpoint = urls.with_name(CHECKPOINT_FILE)
     try:
-        complete = json.loads(checkpoint.read_bytes()).get("complete")
+        found = json.loads(checkpoint.read_bytes())
+        is_complete, evidence, doubts = found.get("complete"), found.get("evidence"), found.get("doubts")
     except (OSError, ValueError, AttributeError, RecursionError):
         return None if not checkpoint.exists() else f"{checkpoint} cannot be read: is {urls} complete?"
-    if complete:
-        return None
-    return f"{urls} is not complete: its collection was stopped. Run `python collect_urls.py` to finish it."
+    if not is_complete:
+        return f"{urls} is not complete: its collection was stopped. Run `{command('collect_urls.py')}` to finish it."
+    if evidence == "" and doubts:
+        return f"{urls} may be short: nothing vouches for its end. `{command('collect_urls.py')}` says why."
+    return None
 
 
 def make_state_dir(folder: Path) -> None:

@@ -199,11 +199,11 @@ class TransferAttempts:
             with run.sources.get(self._address, deadline) as answer:
                 body = run.reader.read(answer, lease, deadline)
                 if isinstance(body, Image):
-                    run.sources.gave(self._address)
+                    run.sources.note_success(self._address)
                     return body
                 return self._store_parts(body), body.media_type
         finally:
-            run.bandwidth.was(0 if answer is None else answer.received)
+            run.bandwidth.received(0 if answer is None else answer.received)
 
     def _store_parts(self, body: LargeBody) -> Stored:
         run, key = self._run, self._address.key
@@ -224,7 +224,7 @@ class TransferAttempts:
         for either in (self._source, self._bucket):
             self._started_after[either.name] = either.newest_attempt
 
-        def was_vain() -> bool:
+        def resets_count() -> bool:
             nonlocal outages
             before, outages = outages, self._outages
             return outages != before
@@ -238,7 +238,7 @@ class TransferAttempts:
                     "%s: attempt %d failed (%s: %s)", self._url, failed.failures, error.cause, error.message
                 )
 
-        return with_retries(attempt, run.retry, run.sleep, note, was_vain)
+        return with_retries(attempt, run.retry, run.sleep, note, resets_count)
 
     @property
     def _outages(self) -> int:

@@ -8,10 +8,10 @@ unverified objects are not known gaps, although they are not retried automatical
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import NamedTuple
 
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.base import Found
 from cdn2s3.errors import CAUSES, FatalError
 from cdn2s3.file_names import FAILED_FILE, MISMATCHED_FILE, MISSING_FILE
@@ -93,7 +93,9 @@ class Records:
 
 
 def _changed(lines: NumberedLines) -> FatalError:
-    return FatalError(f"{lines.path} was changed during the validation. Run `python validate.py` again.")
+    return FatalError(
+        f"{lines.path} was changed during the validation. Run `{command('validate.py')}` again."
+    )
 
 
 def known(counts: Counts) -> int:
@@ -117,19 +119,20 @@ def success_rate(counts: Counts) -> float:
 
 def repairs(counts: Counts, state_dir: Path) -> list[Repair]:
     """Return the commands that close the gaps which are not known, in the order to run them."""
-    script = "python migrate.py"
     retried = {name for name in counts.failed if name not in KNOWN}
     found = []
     if counts.lost or retried:
-        found.append(Repair(f"{script} --redo {shlex.quote(str(state_dir / MISSING_FILE))}"))
+        found.append(Repair(command("migrate.py", "--redo", str(state_dir / MISSING_FILE))))
     if counts.mismatched:
-        file = shlex.quote(str(state_dir / MISMATCHED_FILE))
-        found.append(Repair(f"ON_EXISTING=overwrite {script} --redo {file}", replaces_objects=True))
+        redo = command("migrate.py", "--redo", str(state_dir / MISMATCHED_FILE))
+        found.append(Repair(f"ON_EXISTING=overwrite {redo}", replaces_objects=True))
     unproven = sorted(name for name in counts.unproven if name not in KNOWN)
     if unproven:
-        found.append(Repair(f"{script} --retry-failed" + (f" {unproven[0]}" if len(unproven) == 1 else "")))
+        found.append(
+            Repair(command("migrate.py", "--retry-failed", *(unproven if len(unproven) == 1 else ())))
+        )
     if counts.unrecorded or (counts.not_tried and not counts.lost and not retried):
-        found.append(Repair(script))
+        found.append(Repair(command("migrate.py")))
     return found
 
 

@@ -200,7 +200,7 @@ class Expected:
         state = self.states[number]
         if state & SEEN:
             raise FatalError(
-                f"the bucket's listing holds {found.key!r} twice, so it is not reliable. Ask the store's owner."
+                f"the bucket's listing contains {found.key!r} twice, so it is not reliable. Ask the store's owner."
             )
         state |= SEEN
         if state & _RECORD in (RECORDED, ADOPTED):

@@ -102,7 +102,7 @@ class SpotCheck:
         destination: Destination,
         reader: BodyReader,
         keys: KeyMaker,
-        budget: BufferPool,
+        pool: BufferPool,
         policy: TransferPolicy,
         stop: threading.Event,
     ) -> None:
@@ -110,7 +110,7 @@ class SpotCheck:
         self._destination = destination
         self._reader = reader
         self._keys = keys
-        self._budget = budget
+        self._pool = pool
         self._policy = policy
         self._stop = stop
 
@@ -125,10 +125,10 @@ class SpotCheck:
             if failed.wait is not None:
                 log.debug("%s: attempt %d failed: %s", record.url, failed.failures, failed.error.message)
 
-        with BufferLease(self._budget) as room:
+        with BufferLease(self._pool) as lease:
             try:
                 return with_retries(
-                    lambda: room.when_free(lambda: self._compared(blank, line or record.url, room)),
+                    lambda: lease.when_free(lambda: self._compared(blank, line or record.url, lease)),
                     self._policy.retry,
                     unless_stopped(self._stop),
                     note,
@@ -139,11 +139,11 @@ class SpotCheck:
             except TransientError as error:
                 return blank._replace(message=error.message)
 
-    def _compared(self, blank: Check, line: str, room: BufferLease) -> Check:
+    def _compared(self, blank: Check, line: str, lease: BufferLease) -> Check:
         """Make one attempt; raise PermanentError if the source refuses, TransientError, BufferExhausted."""
         deadline = Deadline(self._policy.download_timeout, self._stop)
         with self._sources.get(self._keys.address(line), deadline) as answer:
-            body = self._reader.read(answer, room, deadline)
+            body = self._reader.read(answer, lease, deadline)
             if isinstance(body, LargeBody):
                 body.start()
             parts = body.parts() if isinstance(body, LargeBody) else _whole(body)

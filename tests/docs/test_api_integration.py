@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.collection.api.pagination import ApiResponse, Paging
+from cdn2s3.collection.api.page_request import ApiResponse
+from cdn2s3.collection.api.pagination import Paging
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
 from tests import ROOT
@@ -35,9 +36,9 @@ def test_sample_with_its_settings_gives_urls_and_the_next_page(style: str, query
 
     paging = Paging(build(CollectionSettings, {**file, "API_BASE_URL": FIRST}, {}, Path("collection.env")))
     first = paging.first()
-    reply = ApiResponse(paging.url(first), json.loads(sample[1]), link[1] if link else None)
+    reply = ApiResponse(paging.request(first).url, json.loads(sample[1]), {"link": link[1]} if link else {})
     batch = paging.read(reply, first)
 
     assert [url for url in batch.urls if str(url).endswith(".jpg")] == batch.urls != []
     assert batch.following is not None
-    assert paging.url(batch.following) == f"{FIRST}?{query}"
+    assert paging.request(batch.following).url == f"{FIRST}?{query}"

@@ -93,4 +93,5 @@ def test_docs_give_default_range_meaning_and_example(kind: type, template: str) 
         words = _allowed(field.metadata["parse"])
         assert allowed == (words.replace("|", "\\|") if words else "any text"), field.name
         assert meaning == field.metadata["meaning"].replace("|", "\\|"), field.name
-        assert example == (f"`{field.metadata['example']}`" if field.metadata["example"] else ""), field.name
+        shown = field.metadata["example"].replace("|", "\\|")
+        assert example == (f"`{shown}`" if shown else ""), field.name

@@ -66,7 +66,7 @@ def test_help_onto_a_full_disk_says_so(script: str, folder: Path) -> None:
         code, said = run(folder, str(ROOT / script), "--help", stdout=full.fileno())
     assert code == 3
     assert said == (
-        f"{script}: cannot write to the standard output: No space left on device. Its last lines are lost, "
+        f"{script}: cannot write to standard output: No space left on device. Its last lines are lost, "
         "but the logs and reports are complete.\n"
     )
 

@@ -205,7 +205,7 @@ class Store:
         self._client.delete_object(Bucket="bucket", Key=name)
 
 
-@pytest.fixture(params=["strict S3 over TLS", "moto"])
+@pytest.fixture(params=["strict S3 over TLS", slow("moto")])
 def world(
     request: pytest.FixtureRequest,
     tmp_path: Path,
@@ -614,7 +614,7 @@ def make_folder(job: Job) -> None:
         pytest.param(lambda job: None, "cannot read urls.txt", id="no list"),
         pytest.param(lambda job: (job.folder / "urls.txt").write_text("\n"), "no URL", id="empty list"),
         pytest.param(make_folder, "cannot read urls.txt", id="folder for a list"),
-        pytest.param(collide, "1 URLs of urls.txt have the key of another URL", id="collisions"),
+        pytest.param(collide, "1 URL of urls.txt would overwrite another one", id="collisions"),
     ],
 )
 def test_validate_with_what_an_edit_puts_right(
@@ -699,7 +699,7 @@ def test_validate_help_names_the_exit_codes(job: Job) -> None:
     [
         pytest.param("migration.lock", "migrate.py", id="migration"),
         pytest.param("urls.txt.lock", "collect_urls.py", id="collection"),
-        pytest.param("validation.lock", "validate.py", id="another validation"),
+        slow("validation.lock", "validate.py", id="another validation"),
     ],
 )
 def test_validate_while_another_script_writes(migrated: Job, lock: str, script: str) -> None:

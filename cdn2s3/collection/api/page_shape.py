@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jmespath
-from jmespath.exceptions import JMESPathError
-from jmespath.parser import ParsedResult
-
+from cdn2s3.collection.expressions import Expression, ItemError, UnexpectedShape, found, kind, outline
+from cdn2s3.collection.url_building import SETTING as TEMPLATE
+from cdn2s3.collection.url_building import UrlBuilder
 from cdn2s3.settings.declarations import CollectionSettings
-
-MANY_ITEMS = 10  # items of one page that cannot all lack a URL unless API_URLS_FIELD is wrong
-
-_LEFT_IS_THE_LIST = frozenset(
-    {"projection", "filter_projection", "value_projection", "flatten", "index_expression"}
-)
-_CHAINS = frozenset({"subexpression", "pipe"})
-
-
-class UnexpectedShape(ValueError):
-    """A page does not have the shape that the settings expect."""
 
 
 class Content(NamedTuple):
@@ -30,62 +17,81 @@ class Content(NamedTuple):
     urls: list[Any]  # unmodified and not validated; None if an item's URL is null
     items: list[Any]  # what the URLs were taken from; the URLs themselves if that is unknown
     total: int | None  # the API's total number of items; None if it reports none
+    lacks_urls: bool = False  # it has items, and none of them has a URL, nor says that it has none
 
 
 class Shape:
     """Find a page's content according to the settings."""
 
     def __init__(self, settings: CollectionSettings) -> None:
-        self._urls_field = settings.api_urls_field
+        self._builder = UrlBuilder(settings.api_url_base, settings.api_url_template)
         self._items_field = settings.api_items_field
         self._total_field = settings.api_total_field
-        self._list_in_urls_field = _list_part(jmespath.compile(self._urls_field or "@").parsed)
+        field = settings.api_urls_field
+        if self._builder.has_template and not field and self._items_field:
+            self._urls_expression = Expression(self._items_field, "API_ITEMS_FIELD")
+        else:
+            self._urls_expression = Expression(field, "API_URLS_FIELD")
+        self._template = settings.api_url_template
 
     def read(self, page: object, is_first: bool) -> Content:
         """Return the content of a page, or raise UnexpectedShape."""
-        urls = self._urls(page)
-        items = self._items(page, urls)
-        if items and all(url is None for url in urls):
-            self._check_lack_of_urls(items, is_first)
-        return Content(urls, items, self._total(page))
-
-    def _urls(self, page: object) -> list[Any]:
-        urls = found(self._urls_field or "@", page, "API_URLS_FIELD")
-        if not isinstance(urls, list):
-            raise UnexpectedShape(f"{self._named()} should return a list of URLs, not {kind(urls)}")
+        values, walked = self._urls_expression.find(page)
+        values = self._listed(values)
+        urls = [url for number, value in enumerate(values, 1) for url in self._builder.urls(value, number)]
+        items = self._items(page, values if self._template else urls, walked)
+        lacks_urls = self._lacks_urls(items, values, urls)
+        if lacks_urls and is_first:
+            raise UnexpectedShape(self._of_no_url(items, values))
         if urls and not any(isinstance(url, str) or url is None for url in urls):
-            raise UnexpectedShape(
-                f"{self._named()} should return a list of URLs, not a list with {kind(urls[0])}"
-            )
-        return urls
+            raise UnexpectedShape(self._of_no_text(urls[0]))
+        return Content(urls, items, self._total(page), lacks_urls)
 
-    def _items(self, page: object, urls: list[Any]) -> list[Any]:
-        if self._items_field:
-            items = found(self._items_field, page, "API_ITEMS_FIELD")
-            if not isinstance(items, list):
-                raise UnexpectedShape(
-                    f"API_ITEMS_FIELD={self._items_field} should return a list of items, not {kind(items)}"
-                )
-            return items
-        try:
-            items = ParsedResult("", self._list_in_urls_field).search(page)
-        except JMESPathError:
-            return urls
-        return items if isinstance(items, list) else urls
+    def _lacks_urls(self, items: list[Any], values: list[Any], urls: list[Any]) -> bool:
+        """Return whether items without a URL mean that a setting or the request is wrong.
 
-    def _check_lack_of_urls(self, items: list[Any], is_first: bool) -> None:
-        """Raise UnexpectedShape when items without a URL mean that API_URLS_FIELD is wrong.
-
-        An expression with a filter may legitimately skip all items of a page.
+        An expression with a filter may skip all items of a page, and each of them may say that it has no image.
         """
-        if "[?" not in self._urls_field and (is_first or len(items) >= MANY_ITEMS):
+        if not items or self._urls_expression.has_filter or any(url is not None for url in urls):
+            return False
+        return not any(map(self._builder.says_that_there_is_none, values))
+
+    def _listed(self, values: object) -> list[Any]:
+        """Return what was found as a list; raise UnexpectedShape when it is none."""
+        if isinstance(values, list):
+            return values
+        is_one_record = self._builder.has_template and isinstance(values, dict)
+        if is_one_record or (isinstance(values, str) and re.match("https?://", values)):
+            return [values]
+        raise UnexpectedShape(f"{self._named()} should return a list of URLs, not {kind(values)}")
+
+    def _of_no_text(self, url: object) -> str:
+        if isinstance(url, ItemError):
+            return f"{self._named()} cannot be used on any item; {url}"
+        return f"{self._named()} should return a list of URLs, not a list with {kind(url)}"
+
+    def _items(self, page: object, taken: list[Any], walked: list[Any] | None) -> list[Any]:
+        if not self._items_field:
+            return taken if walked is None else walked
+        items = found(self._items_field, page, "API_ITEMS_FIELD")
+        if not isinstance(items, list):
             raise UnexpectedShape(
-                f"it has {len(items)} items, but {self._named()} finds no URL in any of them; "
-                f"the first item is {outline(items[0])}"
+                f"API_ITEMS_FIELD={self._items_field} should return a list of items, not {kind(items)}"
             )
+        return items
+
+    def _of_no_url(self, items: list[Any], values: list[Any]) -> str:
+        empty = self._builder.empty_field(values[0]) if values else ""
+        return (
+            f"it has {len(items)} items, but {self._named()} finds no URL in any of them; "
+            + (f"{{{empty}}} finds nothing in the first one; " if empty else "")
+            + f"the first item is {outline(items[0])}"
+        )
 
     def _named(self) -> str:
-        return f"API_URLS_FIELD={self._urls_field}" if self._urls_field else "API_URLS_FIELD (empty)"
+        if self._template:
+            return f"{TEMPLATE}={self._template}"
+        return self._urls_expression.named()
 
     def _total(self, page: object) -> int | None:
         if not self._total_field:
@@ -100,51 +106,3 @@ class Shape:
                 f"API_TOTAL_FIELD={self._total_field} should return a whole number, not {kind(total)}"
             )
         return total if total >= 0 else None
-
-
-def found(expression: str, page: object, setting: str) -> Any:
-    """Return what a JMESPath expression finds in a page, or raise UnexpectedShape naming its setting."""
-    try:
-        return jmespath.search(expression, page)
-    except JMESPathError as error:
-        raise UnexpectedShape(
-            f"{setting}={expression} cannot be evaluated ({type(error).__name__})"
-        ) from error
-
-
-def kind(value: object) -> str:
-    """Return the JSON type of a value, with its article."""
-    names = {
-        dict: "an object",
-        list: "a list",
-        str: "a string",
-        bool: "a boolean",
-        type(None): "null",
-    }
-    return names.get(type(value), "a number")
-
-
-def outline(value: object) -> str:
-    """Return the JSON type of a value and, for an object, the names of its keys, but no values."""
-    if not isinstance(value, dict) or not value:
-        return kind(value)
-    return "an object with the keys " + ", ".join(str(key)[:30] for key in list(value)[:8])
-
-
-Node = Mapping[str, Any]  # of a parsed JMESPath expression
-
-
-def _list_part(node: Node) -> Any:
-    """Return the part of an expression that selects the list of its outermost projection.
-
-    `items` in `items[].[image_url, thumb_url][]`: its length is the number of items on the page, whatever URLs they
-    have. An expression without a projection is returned whole.
-    """
-    if node["type"] in _LEFT_IS_THE_LIST:
-        return _list_part(node["children"][0])
-    if node["type"] in _CHAINS:
-        left, right = node["children"]
-        if _list_part(left) != left:
-            return _list_part(left)
-        return {**node, "children": [left, _list_part(right)]}
-    return node

@@ -1,271 +1,266 @@
-"""The five styles of pagination: which URL to request, and where a page has the next one. Pure.
+"""The walk through the pages of one API: what follows a page, and what vouches for the end. Pure.
 
-    page         ?page=1, 2, 3 …                              ends at an empty page
-    offset       ?offset=0, then plus the items received      ends at an empty page
-    cursor       ?cursor=…, found in the previous page        ends without a cursor
-    next_url     the next page's URL, found in the page       ends without one
-    link_header  the same in the header Link: <…>; rel=next   ends without one
+Not an end by themselves: a page with fewer items than requested, the API's total, an empty page. Evidence for the
+end is, besides a total that is reached (evidence.py):
 
-A page with fewer items than requested is not the end, nor is the API's total. If an empty page has a
-cursor or link (from an API that filters after paging), it is followed, up to MOST_EMPTY times in a row.
+    page, offset   an empty page, asked for again, and the page after it is empty as well
+    cursor, links  the marker that earlier pages had is gone, or is there and null
+    none           the user says that it is one page
+    all            API_HAS_MORE_FIELD is false; a status in API_END_STATUS after a good page of this process
+
+A page that is null, lacks its list, repeats the one before it, or is refused ends the list only with a total.
 """
 
 from __future__ import annotations
 
-import re
+import json
+import logging
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, Union
-from urllib.parse import quote, unquote_plus, urljoin, urlsplit
+from hashlib import blake2b
+from typing import Any, Callable, NamedTuple, Union
 
-from requests.utils import parse_header_links
-
-from cdn2s3.collection.api.page_shape import Shape, UnexpectedShape, found, kind, outline
-from cdn2s3.collection.base import Batch
+from cdn2s3.collection.api import page_end
+from cdn2s3.collection.api.page_request import ApiResponse, PageRequest
+from cdn2s3.collection.api.page_shape import Content, Shape
+from cdn2s3.collection.api.position import Asked, PagePosition, stored_position
+from cdn2s3.collection.api.styles import STYLES, ByLink, Next, Says
+from cdn2s3.collection.base import Batch, Ending
+from cdn2s3.collection.expressions import UnexpectedShape, outline
 from cdn2s3.errors import FatalError
-from cdn2s3.http.pool import origin_of
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.state.key_index import Fingerprints
 
-MOST_EMPTY = 10  # empty pages in a row, each with a next one, that count as the end
+log = logging.getLogger(__name__)
 
-Asked = Union[int, str, None]  # a page's number, offset, cursor or URL; None: the first page
+MOST_EMPTY = 100  # empty pages in a row that are followed where something says that there is more
 
-
-class ApiResponse(NamedTuple):
-    """A response of the API."""
-
-    url: str  # that was requested
-    content: Any  # the JSON
-    link: str | None  # the Link header
+Followed = Union[PagePosition, Ending]  # what comes after a page
 
 
-class PagePosition(NamedTuple):
-    """Which page to request next."""
+class _Page(NamedTuple):
+    """A page that has the expected shape."""
 
-    asked: Asked
-    pages: int = 0  # pages read before this one
-    empty: int = 0  # how many of the last pages had no item
-
-    def __str__(self) -> str:
-        return f"page {self.pages + 1}"
+    content: Content
+    items: list[Any]
+    total: int | None
+    has_more: bool | None  # None: it does not say
+    next: Next
 
 
 class Paging:
-    """Walk through the pages of one API; remember the pages seen, to detect a loop."""
+    """Walk through the pages of one API; remember what was asked for, to detect a loop."""
 
-    def __init__(self, settings: CollectionSettings) -> None:
-        self._style = _STYLES[settings.api_pagination](settings)
+    def __init__(self, settings: CollectionSettings, hidden: Callable[[str], str] = str) -> None:
+        """hidden makes a URL one without the secrets in its query: only that form is kept in a position."""
+        self._settings = settings
+        self._style = STYLES[settings.api_pagination](settings)
+        if isinstance(self._style, ByLink):
+            self._style.hidden = hidden
+        self._is_numbered = isinstance(self._style.first, int)
         self._shape = Shape(settings)
-        self._counts_items = bool(settings.api_items_field)
         self._asked_before = Fingerprints()
+        self._seen_again = Fingerprints()  # pages since a request came again
         self._items_before: list[Any] = []
+        self._resumed = False  # the walk goes on from a checkpoint, and no page was read yet
+        self._may_begin_again = False
 
     def first(self) -> PagePosition:
         return PagePosition(self._style.first)
 
     def resume(self, stored: Mapping[str, Any]) -> PagePosition:
         """Return the Position in a checkpoint; raise ValueError if it has none."""
-        asked, pages, empty = (stored.get(name) for name in PagePosition._fields)
-        allowed = (int,) if isinstance(self._style.first, int) else (str, type(None))
-        if type(asked) not in allowed:
+        position = stored_position(stored)
+        if type(position.asked) not in self._allowed():
             raise ValueError("its position is not for this API_PAGINATION")
-        if type(pages) is not int or type(empty) is not int or min(pages, empty) < 0:
-            raise ValueError("its position has no page count")
-        if isinstance(self._style, _ByLink) and asked is not None:
-            try:
-                whole = self._style.resolved(str(asked), self._style.url(None))
-            except (FatalError, UnexpectedShape) as error:
-                raise ValueError("its position is not a URL of the API") from error
-            if whole != asked:
-                raise ValueError("its position is not a complete URL")
-        return PagePosition(asked, pages, empty)
+        if isinstance(self._style, ByLink) and position.asked is not None:
+            self._check_link(self._style, position.asked)
+        self._resumed = self._may_begin_again = position.pages > 0
+        return position
 
-    def url(self, position: PagePosition) -> str:
-        """Return the URL to request."""
-        return self._style.url(position.asked)
+    def _allowed(self) -> tuple[type, ...]:
+        """Return the types that a position may ask for."""
+        if self._is_numbered:
+            return (int,)
+        if self._settings.api_pagination == "cursor":
+            return (str, int, float, dict, list, type(None))
+        return (str, type(None))
+
+    def _check_link(self, style: ByLink, asked: Asked) -> None:
+        try:
+            whole = isinstance(asked, str) and style.resolved(asked, style.request(None).url)
+        except UnexpectedShape as error:
+            raise ValueError("its position is not a URL of the API") from error
+        if whole != asked:
+            raise ValueError("its position is not a complete URL of the API")
+
+    def request(self, position: PagePosition) -> PageRequest:
+        """Return the request for a page."""
+        return self._style.request(position.asked)
+
+    def lost(self, position: PagePosition) -> Batch | None:
+        """Return the way back to the first page where position cannot be asked for any more, else None.
+
+        A server that moves on by itself is further than the checkpoint.
+        """
+        if self._resumed and position.repeats:
+            return self._begin_again("the API moves on with each request, so its pages cannot be resumed")
+        return None
 
     def read(self, reply: ApiResponse, position: PagePosition) -> Batch:
         """Return the content of reply, which is the page at position.
 
-        Raise FatalError when it does not have the expected shape, or repeats a page.
+        Raise FatalError when it does not have the expected shape, or the API repeats itself.
         """
+        if reply.refusal is not None:
+            said = f"the API answered {reply.status} to {position}"
+            return self._without_page(position, reply.refusal, said, reply.status)
         try:
-            content = self._shape.read(reply.content, is_first=position.pages == 0)
-            asked = self._style.following(reply, position.asked, len(content.items))
+            page = self._page(reply, position)
         except UnexpectedShape as error:
-            raise FatalError(
+            refusal = FatalError(
                 f"{position} does not have the expected shape: {error}. The page is {outline(reply.content)}. "
-                "Correct the setting, or ask the API's owner."
-            ) from error
-        if content.items and content.items == self._items_before:
-            raise FatalError(
+                f"Correct the setting, or ask the API's owner.{page_end.hint(position)}"
+            )
+            return self._without_page(position, refusal, f"{position} has no list")
+        if page.items and self._is_page_before(page.items, position):
+            refusal = FatalError(
                 f"{position} repeats the previous page: the API does not page the way API_PAGINATION and its "
-                "parameters describe. Correct them, or ask the API's owner."
+                f"parameters describe. Correct them, or ask the API's owner.{page_end.hint(position)}"
             )
-        self._items_before = content.items
-        after = PagePosition(asked, position.pages + 1, 0 if content.items else position.empty + 1)
+            return self._without_page(position, refusal, f"{position} repeats the page before it")
+        return self._batch(page, position)
+
+    def _page(self, reply: ApiResponse, position: PagePosition) -> _Page:
+        """Return the page in reply; raise UnexpectedShape when it is none."""
+        content = self._shape.read(reply.content, is_first=position.pages == 0)
+        items = content.items or content.urls
+        if not items:
+            page_end.check_complaint(reply.content)
+        total = content.total
+        if total is None:
+            total = page_end.total_in(reply.headers, self._settings.api_total_header)
+        step = len(items) or position.largest or self._settings.results_per_page
+        return _Page(
+            content,
+            items,
+            position.total if total is None else total,
+            page_end.has_more(reply.content, self._settings.api_has_more_field),
+            self._style.following(reply, position.asked, step),
+        )
+
+    def _is_page_before(self, items: list[Any], position: PagePosition) -> bool:
+        if self._resumed:
+            return position.last == _digest(items)
+        return items == self._items_before
+
+    def _batch(self, page: _Page, position: PagePosition) -> Batch:
+        """Return a page as a batch; raise FatalError when it is one of a loop."""
+        content, urls = page.content, page.content.urls
+        counted = len(page.items if self._settings.api_items_field else urls)
+        if page.items:
+            self._check_loop(page.items, position)
+            self._items_before = page.items
+        self._resumed = False
+        followed = self._followed(page, position, position.items + counted)
+        is_end = isinstance(followed, Ending)
         return Batch(
-            urls=content.urls,
-            following=None if self._is_end(after, reply.url) else after,
-            items=len(content.items if self._counts_items else content.urls),
-            without_url=content.urls.count(None) + max(0, len(content.items) - len(content.urls)),
-            total=content.total,
+            urls=urls,
+            following=None if is_end else followed,
+            items=counted,
+            without_url=urls.count(None) + max(0, len(content.items) - len(urls)),
+            total=page.total,
+            blank=len(page.items) if content.lacks_urls else 0,
+            ending=followed if isinstance(followed, Ending) else None,
         )
 
-    def _is_end(self, after: PagePosition, url: str) -> bool:
-        """Return whether nothing follows the page at url; raise FatalError when that was already read."""
-        if after.asked is None or after.empty > MOST_EMPTY:
-            return True
-        self._asked_before.add(url.encode())
-        if self.url(after).encode() not in self._asked_before:
-            return False
-        if after.empty:
-            return True
-        raise FatalError(
-            f"page {after.pages} names a next page that was already read (a repeated cursor or link): the API "
-            "repeats itself in a loop. Correct API_PAGINATION and its settings, or ask the API's owner."
-        )
-
-
-class _Style(Protocol):
-    """One style of pagination."""
-
-    first: Asked
-
-    def url(self, asked: Asked) -> str:
-        """Return the URL of a page."""
-
-    def following(self, reply: ApiResponse, asked: Asked, received: int) -> Asked:
-        """Return the page after the requested one, which had `received` items; None: there are no more.
-
-        Raise UnexpectedShape when that is unknown, FatalError when the token must not be sent there.
-        """
-
-
-class _Base:
-    """API_BASE_URL, to whose query the paging parameters are added."""
-
-    def __init__(self, settings: CollectionSettings) -> None:
-        name = settings.api_per_page_param
-        self._size = {name: settings.results_per_page} if name else {}
-        self._base_url = settings.api_base_url or ""
-
-    def with_query(self, more: Mapping[str, object]) -> str:
-        """Return the URL with the page size and more in its query, replacing parameters of the same name."""
-        new = {**self._size, **more}
-        parts = urlsplit(self._base_url)
-        pairs = [pair for pair in parts.query.split("&") if pair and _name_in(pair) not in new]
-        pairs += [f"{quote(name, safe='[]')}={quote(str(value), safe='')}" for name, value in new.items()]
-        return parts._replace(query="&".join(pairs), fragment="").geturl()
-
-
-def _name_in(pair: str) -> str:
-    return unquote_plus(pair.partition("=")[0])
-
-
-class _ByPage(_Base):
-    def __init__(self, settings: CollectionSettings) -> None:
-        super().__init__(settings)
-        self._param = settings.api_page_param
-        self.first: Asked = settings.api_first_page
-
-    def url(self, asked: Asked) -> str:
-        return self.with_query({self._param: asked})
-
-    def following(self, reply: ApiResponse, asked: Asked, received: int) -> Asked:
-        return int(asked or 0) + 1 if received else None
-
-
-class _ByOffset(_Base):
-    first: Asked = 0
-
-    def __init__(self, settings: CollectionSettings) -> None:
-        super().__init__(settings)
-        self._param = settings.api_offset_param
-
-    def url(self, asked: Asked) -> str:
-        return self.with_query({self._param: asked})
-
-    def following(self, reply: ApiResponse, asked: Asked, received: int) -> Asked:
-        return int(asked or 0) + received if received else None
-
-
-class _ByCursor(_Base):
-    first: Asked = None
-
-    def __init__(self, settings: CollectionSettings) -> None:
-        super().__init__(settings)
-        self._param = settings.api_cursor_param
-        self._field = settings.api_cursor_field
-
-    def url(self, asked: Asked) -> str:
-        return self.with_query({} if asked is None else {self._param: asked})
-
-    def following(self, reply: ApiResponse, asked: Asked, received: int) -> Asked:
-        cursor = found(self._field, reply.content, "API_CURSOR_FIELD")
-        if cursor is None or cursor is False or cursor == "":
-            return None
-        if type(cursor) not in (str, int):
-            raise UnexpectedShape(
-                f"API_CURSOR_FIELD={self._field} should return text or null, not {kind(cursor)}"
-            )
-        return str(cursor)
-
-
-class _ByLink(_Base):
-    first: Asked = None
-
-    def __init__(self, settings: CollectionSettings) -> None:
-        super().__init__(settings)
-        self._field = settings.api_next_field if settings.api_pagination == "next_url" else ""
-
-    def url(self, asked: Asked) -> str:
-        return self.with_query({}) if asked is None else str(asked)
-
-    def following(self, reply: ApiResponse, asked: Asked, received: int) -> Asked:
-        link = found(self._field, reply.content, "API_NEXT_FIELD") if self._field else _next_in(reply.link)
-        if link is None or link is False or link == "":
-            return None
-        if not isinstance(link, str):
-            raise UnexpectedShape(
-                f"API_NEXT_FIELD={self._field} should return a URL or null, not {kind(link)}"
-            )
-        return self.resolved(link, reply.url)
-
-    def resolved(self, link: str, current: str) -> str:
-        """Return link, relative to the current page's URL, as a complete URL.
-
-        Raise FatalError when it leads to another origin, UnexpectedShape when it leads nowhere.
-        """
-        if re.search(r"[\x00-\x20\x7f-\x9f\\]", link):
-            raise UnexpectedShape("the next page's link has characters that are not allowed in a URL")
-        try:
-            url = urljoin(current, link)
-            there = origin_of(url)
-            same = "@" not in urlsplit(url).netloc and there == origin_of(self._base_url)
-        except (ValueError, KeyError):
-            raise UnexpectedShape("the next page's link is not an http or https URL") from None
-        if not same:
+    def _check_loop(self, items: list[Any], position: PagePosition) -> None:
+        """Raise FatalError when requests came again and their pages do so, too."""
+        if position.repeats and not self._seen_again.add(_text(items)):
             raise FatalError(
-                f"the API's next page is at another origin, {there.scheme}://{there}: refused, because the "
-                "token would be sent there. If that address is correct, set API_BASE_URL to it."
+                f"{position} and the pages before it come again and again (a repeated cursor or link): the API "
+                "repeats itself in a loop. Correct API_PAGINATION and its settings, or ask the API's owner."
             )
-        return urlsplit(url)._replace(fragment="").geturl()
+
+    def _followed(self, page: _Page, position: PagePosition, items: int) -> Followed:
+        """Return the position after page, or how the list ended with it; items are those seen so far."""
+        after = PagePosition(
+            page.next.asked,
+            position.pages + 1,
+            0 if page.items else position.empty + 1,
+            marked=position.marked or page.next.says is Says.NEXT,
+            items=items,
+            total=page.total,
+            largest=max(position.largest, len(page.items)),
+            repeats=position.repeats,
+            last=_digest(page.items) if page.items else position.last,
+        )
+        says = page.next.says
+        if self._settings.api_pagination == "none":
+            return page_end.one_page(says, page.has_more)
+        if page.has_more is False and not (isinstance(self._style, ByLink) and says is Says.NEXT):
+            return page_end.no_more(position, self._settings)
+        if says is Says.NULL:
+            return page_end.null_marker(position, self._style.setting, page.has_more)
+        if not page.items:
+            return self._after_empty(page, position, after)
+        if says is Says.ABSENT:
+            return page_end.no_marker(position, self._style.setting, page.has_more)
+        return self._known_again(position, after)
+
+    def _after_empty(self, page: _Page, position: PagePosition, after: PagePosition) -> Followed:
+        """Return what follows an empty page."""
+        says = page.next.says
+        if page_end.is_reached(after):
+            return Ending(f"{position} is empty")
+        if not position.again and (not position.empty or says is Says.ABSENT):
+            return position._replace(again=True, total=after.total)
+        if says is Says.ABSENT:
+            return page_end.no_marker(position, self._style.setting, page.has_more)
+        if says is Says.NEXT and self.request(after) == self.request(position):
+            said = f"{position} is empty, also when it was asked for again"
+            return Ending(said, said)
+        is_last = after.empty > MOST_EMPTY
+        if says is Says.NOTHING and position.empty and not page.has_more and (after.total is None or is_last):
+            return page_end.two_empty(position)
+        if is_last:
+            return Ending(f"the last {after.empty} pages are empty, but something says that there is more")
+        return self._known_again(position, after)
+
+    def _known_again(self, position: PagePosition, after: PagePosition) -> PagePosition:
+        """Return after, with a note where its request was sent before."""
+        self._asked_before.add(_key(self.request(position)))
+        if _key(self.request(after)) in self._asked_before:
+            return after._replace(repeats=after.repeats + 1)
+        return after
+
+    def _without_page(self, position: PagePosition, refusal: FatalError, said: str, status: int = 0) -> Batch:
+        """Return what an answer without a page means; raise refusal where it cannot be the end."""
+        is_resumed, self._resumed = self._resumed, False
+        if not position.pages:
+            raise refusal
+        ends = status in self._settings.api_end_status
+        if page_end.is_reached(position):
+            return Batch([], None, ending=Ending(said, refusal=refusal))
+        if is_resumed and self._may_begin_again and (ends or not self._is_numbered):
+            return self._begin_again(f"{said}: its place in the list has expired")
+        evidence = f"the API answered {status} after the last page (API_END_STATUS)" if ends else ""
+        return Batch([], None, ending=Ending(said, evidence, refusal))
+
+    def _begin_again(self, why: str) -> Batch:
+        """Return the way back to the first page; the URLs so far stay, and come again as duplicates."""
+        self._resumed = self._may_begin_again = False
+        log.warning("%s. Walking the pages again from the first one; the URLs so far are kept", why)
+        return Batch([], self.first(), begins_again=True)
 
 
-def _next_in(header: str | None) -> str | None:
-    """Return the target of rel=next in a Link header (RFC 8288), None when there is none."""
-    for link in parse_header_links(header or ""):
-        parameters = {name.lower(): value for name, value in link.items()}
-        if "next" in parameters.get("rel", "").lower().split():
-            return parameters["url"]
-    return None
+def _key(request: PageRequest) -> bytes:
+    return request.url.encode() + b"\n" + (request.body or b"")
 
 
-_STYLES: dict[str, type[_ByPage | _ByOffset | _ByCursor | _ByLink]] = {
-    "page": _ByPage,
-    "offset": _ByOffset,
-    "cursor": _ByCursor,
-    "next_url": _ByLink,
-    "link_header": _ByLink,
-}
+def _text(items: object) -> bytes:
+    return json.dumps(items, sort_keys=True).encode()
+
+
+def _digest(items: list[Any]) -> str:
+    """Return a fingerprint of a page by its ends: enough to know it again right after a resume, and cheap."""
+    return blake2b(_text([len(items), items[0], items[-1]]), digest_size=8).hexdigest()

@@ -11,6 +11,7 @@ from hashlib import md5
 from typing import Callable, NamedTuple
 from zlib import crc32
 
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.base import PROBE_BODY, PROBE_NAME, ReadRefused
 from cdn2s3.destinations.s3.client import S3Response
 from cdn2s3.destinations.s3.iam import policy
@@ -22,7 +23,6 @@ from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
 
-_NOT_IMPLEMENTED = 501  # some stores' response to If-None-Match
 _TIMES = 4  # that an unlikely answer is asked for again before it is believed
 
 
@@ -51,8 +51,8 @@ def probe_capabilities(settings: MigrationSettings, objects: Objects) -> Capabil
 
     def put(sent: Image, guarded: bool = False) -> S3Response:
         reply = objects.put(key, sent, Deadline(settings.upload_timeout), guarded)
-        if reply.status == 429 or (reply.status >= 500 and reply.status != _NOT_IMPLEMENTED):
-            raise reply.error(f"PUT {key}")  # it shows nothing about what the store checks
+        if reply.is_passing:  # 501, some stores' response to If-None-Match, isn't
+            raise reply.error(f"PUT {key}")
         if reply.status == 200 and not reply.etag:
             raise TransientError(
                 "server_error", "its response to a PUT has no ETag: there may be a proxy in between"
@@ -65,17 +65,16 @@ def probe_capabilities(settings: MigrationSettings, objects: Objects) -> Capabil
         if first.code == "NoSuchBucket":
             raise FatalError(f"DESTINATION_BUCKET={settings.destination_bucket} does not exist: {error}")
         raise error if isinstance(error, (FatalError, TransientError)) else FatalError(_refusal(error, first))
-    kms = first.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
     again = _first_not(200, lambda: put(right, guarded=True))
     refused = 400 <= put(wrong).status < 500
     return Capabilities(
-        etag_is_md5=first.etag == image.md5.hex() and not kms,
+        etag_is_md5=first.etag == image.md5.hex() and not first.by_kms,
         checksum_refused=refused,
         md5_refused=refused if right.md5 else 400 <= put(image._replace(md5=bytes(16))).status < 500,
         if_none_match=again in (412, 304),
         can_read=_can_read(objects, key, settings, lambda: put(right)),
         takes_if_none_match=again in (200, 412, 304),
-        encrypted_by_kms=kms,
+        encrypted_by_kms=first.by_kms,
         can_delete=_can_delete(objects, key, settings),  # the last request: it ends the probe
     )
 
@@ -90,7 +89,7 @@ def _first_not(usual: int, ask: Callable[[], S3Response]) -> int:
 
 def _refusal(error: MigrationError, answer: S3Response) -> str:
     """Return the message for a refusal without a known remedy; a response without a code is not from a store."""
-    return f"{error.args[-1]}." + ("" if answer.code else " Is AWS_ENDPOINT_URL an S3 store?")
+    return f"{error}." + ("" if answer.code else " Is AWS_ENDPOINT_URL an S3 store?")
 
 
 def _can_read(objects: Objects, key: str, settings: MigrationSettings, put: Callable[[], S3Response]) -> bool:
@@ -136,11 +135,12 @@ def log_capabilities(found: Capabilities, settings: MigrationSettings) -> None:
         log.warning("the store does not refuse a wrong %s checksum", settings.integrity)
         log.warning(
             "nothing in the store proves the bytes: a HEAD compares the size after each PUT; run "
-            "`python validate.py --spot-check 1000` afterwards"
+            "`%s` afterwards",
+            command("validate.py", "--spot-check", "1000"),
         )
     if not found.can_read:
         log.warning(
-            "s3:GetObject is not granted: an existing object cannot be compared, so its URL ends as "
+            "s3:GetObject is not granted: an existing object cannot be compared, so its URL fails as "
             "`unverified`. To change that, grant %s",
             policy(settings, "GetObject"),
         )

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from cdn2s3.destinations.base import Content, Found, ObjectBody, ReadRefused, hash_all
 from cdn2s3.destinations.s3 import capabilities as probing
 from cdn2s3.destinations.s3.capabilities import Capabilities, probe_capabilities, probe_image
-from cdn2s3.destinations.s3.client import S3Client, S3Response
+from cdn2s3.destinations.s3.client import NOT_IMPLEMENTED, S3Client, S3Response
 from cdn2s3.destinations.s3.endpoint import Address
 from cdn2s3.destinations.s3.listing import Listing
 from cdn2s3.destinations.s3.multipart import MultipartUpload
@@ -32,7 +32,6 @@ from cdn2s3.settings.declarations import MigrationSettings
 log = logging.getLogger(__name__)
 
 _UNTIL_DEADLINE = RetryPolicy(10)  # for deleting the probe at the end: the deadline comes first
-_NOT_IMPLEMENTED = 501  # the store works, but does not support the request
 _EXISTS = frozenset({412, 304})  # 304: an older MinIO
 
 
@@ -217,8 +216,7 @@ class ObjectUpload:
         found, image = self._capabilities, self._image
         if not reply.etag:
             raise TransientError("server_error", "the response has no ETag: it may not come from the store")
-        by_kms = reply.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
-        if found.etag_is_md5 and image.md5 and not by_kms:
+        if found.etag_is_md5 and image.md5 and not reply.by_kms:
             if reply.etag != image.md5.hex():
                 self._wrote_bad_object = True
                 raise TransientError(
@@ -237,15 +235,8 @@ class ObjectUpload:
         return None if info is None else info.size
 
     def give_up(self) -> None:
-        if not self._wrote_bad_object:
-            return
-        try:
-            deleted = self._objects.delete(self._key, Deadline(10))
-        except MigrationError as error:
-            log.debug("delete failed: %s", error)
-            deleted = False
-        if not deleted:
-            log.error("an incorrect object remains at key %r: delete it by hand", self._key)
+        if self._wrote_bad_object:
+            self._objects.remove_bad(self._key, Deadline(10))
 
 
 def _no_bucket(endpoint: str, error: TransientError, attempts: int) -> FatalError:
@@ -255,7 +246,7 @@ def _no_bucket(endpoint: str, error: TransientError, attempts: int) -> FatalErro
             f"the bucket at {endpoint} cannot be reached: {error.message}. Check the network, "
             "AWS_ENDPOINT_URL and AWS_REGION, then run it again."
         )
-    is_of_a_store = error.code != "" and error.status != _NOT_IMPLEMENTED
+    is_of_a_store = error.code != "" and error.status != NOT_IMPLEMENTED
     if error.cause == "throttled" or (is_of_a_store and (error.status or 0) >= 500):
         return FatalError(
             f"the bucket at {endpoint} responds with errors ({attempts} attempts): {error.message}. The store "

@@ -73,7 +73,7 @@ def address_of(client: Any, bucket: str) -> Address:
     except (botocore.exceptions.BotoCoreError, ValueError) as error:
         raise UsageError(
             f"the bucket has no usable address: {error}. Check DESTINATION_BUCKET, AWS_REGION, AWS_ENDPOINT_URL, and "
-            "what the AWS configuration says of FIPS, dual-stack and accelerate endpoints."
+            "what the AWS configuration says about FIPS, dual-stack and accelerate endpoints."
         ) from error
     finally:
         client.meta.events.unregister(_BEFORE_SEND, _catch)

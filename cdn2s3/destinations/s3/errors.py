@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError
 
 _CREDENTIALS = "check the credentials (`aws sts get-caller-identity` shows the identity), then run it again"
 _RENEW = "renew the credentials (an instance role renews itself), then run it again (a migration resumes)"
-_BUCKET = "check DESTINATION_BUCKET, or create it with `python migrate.py --create-bucket`"
+_BUCKET = "check DESTINATION_BUCKET, or create it"  # the command comes after it
 _REGION = "set AWS_REGION to the bucket's own region (and check AWS_ENDPOINT_URL)"
 _KMS = "check SSE_KMS_KEY_ID and the key's policy (kms:GenerateDataKey, and kms:Decrypt for parts)"
 _ACL = "the bucket has ACLs disabled: leave OBJECT_ACL empty"
@@ -109,7 +110,9 @@ def meaning(
 
 
 def _named(remedy: str, region: str) -> str:
-    """Return remedy, with the region to set if that is the problem and the response has it."""
+    """Return remedy with its command, or with the region to set if that is the problem and the response has it."""
+    if remedy == _BUCKET:
+        return f"{remedy} with `{command('migrate.py', '--create-bucket')}`"
     if remedy != _REGION or not re.fullmatch(r"[a-z0-9-]+", region):
         return remedy
     return f"the bucket is in {region}: set AWS_REGION={region} (and check AWS_ENDPOINT_URL)"

@@ -74,7 +74,8 @@ class Listing:
             empty_pages = 0 if page.objects else empty_pages + 1
             if (page.objects and page.objects[0].key in first_keys) or empty_pages > _MOST_EMPTY_PAGES:
                 raise self._failure(
-                    "it repeats itself in a loop: a page came twice, or no page has a key. Ask the store's owner."
+                    "it repeats itself in a loop: the same page came back, or page after page had no key. Ask "
+                    "the store's owner."
                 )
             first_keys.update(found.key for found in page.objects[:1])
             yield page.objects
@@ -107,7 +108,7 @@ class Listing:
         reply = self._client.request("GET", "", Deadline(self._timeout), query=query)
         if reply.status == 200:
             return reply.body
-        if reply.status == 403 and reply.code in ("", "AccessDenied"):
+        if reply.is_refusal:
             missing = policy(self._settings, "ListBucket")
             raise self._failure(f"403, the permission is missing. Add to the role's policy:\n  {missing}")
         error = reply.error(_LIST)
@@ -157,7 +158,7 @@ def parsed(body: bytes, bucket: str, prefix: str) -> Page:
     objects = _objects(rows, root.findtext(space + "EncodingType") == "url", prefix)
     count, more = root.findtext(space + "KeyCount"), root.findtext(space + "IsTruncated")
     if count != str(len(objects)):
-        raise TransientError("server_error", f"the page holds {len(objects)} keys, but KeyCount is {count}")
+        raise TransientError("server_error", f"the page has {len(objects)} keys, but KeyCount is {count}")
     if more not in ("true", "false"):
         raise TransientError(
             "server_error", f"the page does not show whether more follows (IsTruncated {more})"

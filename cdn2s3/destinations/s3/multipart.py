@@ -199,14 +199,8 @@ class MultipartUpload:
 
     def _removed(self, doubt: str) -> MigrationError:
         """Delete the object, which is ours and wrong: it must not be met as a conflict later; return the failure."""
-        try:
-            deleted = self._objects.delete(self._key, self._deadline())
-        except MigrationError as error:
-            log.debug("delete failed: %s", error)
-            deleted = False
-        if deleted:
+        if self._objects.remove_bad(self._key, self._deadline()):
             return TransientError("server_error", doubt)
-        log.error("an incorrect object remains at key %r: delete it by hand", self._key)
         return PermanentError("destination", f"{doubt}, and the object cannot be deleted")
 
     def _verify_existing(self, sent: _Sent) -> Stored:

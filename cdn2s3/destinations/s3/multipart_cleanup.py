@@ -39,10 +39,9 @@ class MultipartCleanup:
         if self._refused:
             return
         reply, parsed = self._client.call("list_multipart_uploads", Deadline(limit_seconds), Prefix=key)
-        if reply.status != 200 and not _is_refusal(reply):
+        if reply.status != 200 and not reply.is_refusal:
             error = reply.error("ListMultipartUploads")
-            passing = reply.status == 429 or (reply.status >= 500 and reply.status != 501)
-            if passing or isinstance(error, FatalError):
+            if reply.is_passing or isinstance(error, FatalError):
                 raise error
         if reply.status != 200:
             self._note_refused(_LIST, reply.status)
@@ -62,12 +61,12 @@ class MultipartCleanup:
         except (TransientError, FatalError) as error:
             log.debug("abort failed: %s", error)
             reply = S3Response(0, {}, b"")
-        if _is_refusal(reply):
+        if reply.is_refusal:
             self._note_refused(_ABORT, reply.status)
         elif reply.status not in (204, 200, 404):
             log.warning(
-                "an unfinished multipart upload of %r remains (status %s): a lifecycle rule "
-                "AbortIncompleteMultipartUpload removes it",
+                "an unfinished multipart upload of %r remains (status %s): an "
+                "AbortIncompleteMultipartUpload lifecycle rule removes it",
                 key,
                 reply.status or "none",
             )
@@ -78,13 +77,9 @@ class MultipartCleanup:
                 return
             self._refused.add(action)
         log.warning(
-            "unfinished multipart uploads cannot be %s (status %d): what a crash or a failure leaves of a body over "
-            "MAX_BUFFER_MB is billed, and will stay until a lifecycle rule AbortIncompleteMultipartUpload removes it%s",
+            "unfinished multipart uploads cannot be %s (status %d): parts that a crash or a failure leaves of a "
+            "body over MAX_BUFFER_MB are billed until an AbortIncompleteMultipartUpload lifecycle rule removes them%s",
             "aborted" if action == _ABORT else "looked for",
             status,
             f". To change that, grant {policy(self._settings, action)}" if status == 403 else "",
         )
-
-
-def _is_refusal(reply: S3Response) -> bool:
-    return reply.status == 403 and reply.code in ("", "AccessDenied")

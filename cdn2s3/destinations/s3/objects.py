@@ -5,6 +5,7 @@ Objects knows nothing about what the store can prove (capabilities.py): callers 
 
 from __future__ import annotations
 
+import logging
 import re
 from base64 import b64encode
 from collections.abc import Iterator
@@ -13,13 +14,15 @@ from hashlib import md5
 from typing import NamedTuple
 
 from cdn2s3.destinations.base import Content, Found, ObjectBody, ReadRefused
-from cdn2s3.destinations.s3.client import S3Client, S3Response
+from cdn2s3.destinations.s3.client import NOT_IMPLEMENTED, S3Client, S3Response
 from cdn2s3.destinations.s3.iam import policy, policy_to_put
 from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
 from cdn2s3.records import Image, Stored
 from cdn2s3.settings.declarations import MigrationSettings
+
+log = logging.getLogger(__name__)
 
 _BLOCK = 1 << 18  # bytes read at a time
 _MD5_LIKE = re.compile(r"[0-9a-f]{32}")
@@ -87,8 +90,7 @@ class Objects:
         size = reply.headers.get("content-length", "")
         if not (size.isascii() and size.isdigit()):
             raise TransientError("server_error", "the bucket's response to HEAD has no size")
-        kms = reply.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
-        return ObjectInfo(int(size), reply.etag, kms)
+        return ObjectInfo(int(size), reply.etag, reply.by_kms)
 
     def exists(self, key: str, deadline: Deadline, can_read: bool) -> bool:
         """Return whether an object exists at key, before a write that `If-None-Match` does not protect.
@@ -113,7 +115,7 @@ class Objects:
             reply = S3Response(answer.status, answer.headers, answer.body())
         if reply.status == 404 and reply.code != "NoSuchBucket":
             yield None
-        elif reply.status == 403 and reply.code in ("", "AccessDenied"):
+        elif reply.is_refusal:
             raise self._refused("GET")
         else:
             raise reply.error("GET")
@@ -141,9 +143,20 @@ class Objects:
         reply = self.client.request("DELETE", key, deadline)
         if reply.status in (200, 204) or (reply.status == 404 and reply.code in ("", "NoSuchKey")):
             return True
-        if reply.status in (405, 501) or (reply.status == 403 and reply.code in ("", "AccessDenied")):
+        if reply.status in (405, NOT_IMPLEMENTED) or reply.is_refusal:
             return False
         raise reply.error("DELETE")
+
+    def remove_bad(self, key: str, deadline: Deadline) -> bool:
+        """Delete an object of ours that is not its image; log it if it stays, and return False. Never raises."""
+        try:
+            deleted = self.delete(key, deadline)
+        except MigrationError as error:
+            log.debug("delete failed: %s", error)
+            deleted = False
+        if not deleted:
+            log.error("an incorrect object remains at key %r: delete it by hand", key)
+        return deleted
 
     def verify_existing(self, key: str, content: Content, etag_is_md5: bool, deadline: Deadline) -> Stored:
         """Return the object that is already at key when it is content.
@@ -168,7 +181,7 @@ class Objects:
         theirs = found.etag if etag_tells else self.md5(key, deadline)
         if theirs != content.md5.hex():
             raise PermanentError(
-                "conflict", f"the existing object has other content of the same size (MD5 {theirs})"
+                "conflict", f"the existing object has different content of the same size (MD5 {theirs})"
             )
         return Stored(found.etag, content.size, content.md5.hex(), already_there=True)
 

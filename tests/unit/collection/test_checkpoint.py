@@ -168,3 +168,13 @@ def test_query_of_the_base_url_is_compared_but_not_kept() -> None:
     )
     assert one["API_BASE_URL"] != two["API_BASE_URL"]
     assert "s3cret" not in str((one, two))
+
+
+def test_settings_that_an_older_version_did_not_know_had_their_defaults() -> None:
+    now = checkpoint.source_settings(settings_with())
+    before = {name: value for name, value in now.items() if name not in ("API_METHOD", "API_BODY")}
+    checkpoint.check_settings(Path("checkpoint.json"), before, now)
+    posted = checkpoint.source_settings(settings_with(API_METHOD="POST", API_BODY='{"key": "s3cret-1"}'))
+    with pytest.raises(UsageError, match="API_METHOD: GET before, POST now"):
+        checkpoint.check_settings(Path("checkpoint.json"), before, posted)
+    assert "s3cret" not in str(posted)

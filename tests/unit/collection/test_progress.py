@@ -6,6 +6,7 @@ import io
 
 import pytest
 
+from cdn2s3.collection.base import Progress
 from cdn2s3.collection.checkpoint import Counts
 from cdn2s3.collection.progress import CollectionBar
 from tests.unit.console.test_progress import Clock, Terminal, terminal  # noqa: F401  # a fixture
@@ -90,3 +91,23 @@ def test_no_terminal_no_bar() -> None:
     bar.show(HALF)
     bar.close()
     assert console.getvalue() == ""
+
+
+@pytest.mark.parametrize("terminal", [140], indirect=True)
+def test_bar_of_files_shows_the_bytes_read(terminal: Terminal) -> None:  # noqa: F811
+    clock = Clock()
+    bar = CollectionBar(Counts(), None, terminal.console, clock)
+    clock.now += 10
+    bar.show(Counts(urls=1_000), Progress(250_000_000, 1_000_000_000, "bytes"))
+    line = last_line(terminal.shown())
+    bar.close()
+    assert line.startswith("25.0%|")
+    assert "| 1,000 URLs, 250 MB of 1 GB, 100 URLs/s, ETA 30 s, 0 duplicates, 0 rejected" in line
+
+
+@pytest.mark.parametrize("terminal", [140], indirect=True)
+def test_bar_of_sitemaps_counts_them(terminal: Terminal) -> None:  # noqa: F811
+    bar = CollectionBar(Counts(), None, terminal.console, Clock())
+    bar.show(Counts(urls=1_000), Progress(5, 500, "sitemaps"))
+    bar.close()
+    assert "5/500 sitemaps" in last_line(terminal.shown())

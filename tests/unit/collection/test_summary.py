@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from cdn2s3.collection.checkpoint import Counts
+from cdn2s3.collection.evidence import Verdict
 from cdn2s3.collection.region_advice import CAVEAT, Advice
-from cdn2s3.collection.summary import Ticker, doubts, last_screen, progress_line, time_left
+from cdn2s3.collection.summary import Ticker, last_screen, progress_line, time_left
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
 
@@ -16,38 +15,6 @@ from cdn2s3.settings.loading import build
 def settings_with(**values: str) -> CollectionSettings:
     defaults = {"API_BASE_URL": "https://api.test/", "EXPECTED_TOTAL": ""}
     return build(CollectionSettings, {**defaults, **values}, {}, Path("collection.env"))
-
-
-TOTAL = {"API_TOTAL_FIELD": "total"}
-DOUBTS = [
-    pytest.param(Counts(urls=1000), {}, "", id="nothing-to-compare-with"),
-    pytest.param(Counts(urls=0), {}, "there are no URLs", id="no-url"),
-    pytest.param(Counts(urls=1000, items=1000, api_total=1000), TOTAL, "", id="total-exact"),
-    pytest.param(Counts(urls=1000, items=1000, api_total=1001), TOTAL, "", id="total-off-by-0.1"),
-    pytest.param(
-        Counts(urls=1000, items=998, api_total=1000), TOTAL, "off by more than 0.1%", id="total-off"
-    ),
-    pytest.param(
-        Counts(urls=1000, items=1002, api_total=1000), TOTAL, "1,002 URLs were seen", id="total-over"
-    ),
-    pytest.param(Counts(urls=1000, items=1000), TOTAL, "never returned the total", id="total-not-given"),
-    pytest.param(Counts(urls=999), {"EXPECTED_TOTAL": "1000"}, "", id="expected-off-by-0.1"),
-    pytest.param(Counts(urls=998), {"EXPECTED_TOTAL": "1000"}, "EXPECTED_TOTAL is 1,000", id="expected-off"),
-    pytest.param(Counts(urls=1002), {"EXPECTED_TOTAL": "1000"}, "off by more than 0.1%", id="expected-over"),
-    pytest.param(Counts(urls=500, duplicates=499, rejected=1), {}, "", id="rejected-0.1"),
-    pytest.param(
-        Counts(urls=500, duplicates=497, rejected=2), {}, "2 of 999 URLs were rejected", id="rejected"
-    ),
-    pytest.param(Counts(urls=1, unreadable=1), {"SOURCE": "lots"}, "1 lot file could", id="unreadable"),
-    pytest.param(Counts(urls=1), {"SOURCE": "lots", **TOTAL}, "", id="no-total-with-lots"),
-]
-
-
-@pytest.mark.parametrize(("counts", "values", "said"), DOUBTS)
-def test_doubts(counts: Counts, values: dict[str, str], said: str) -> None:
-    found = doubts(counts, settings_with(**values))
-    assert len(found) == (1 if said else 0)
-    assert said in "".join(found)
 
 
 def test_progress_line_has_the_share_of_the_total() -> None:
@@ -86,7 +53,10 @@ def test_progress_line_is_due_at_each_ten_thousand_and_each_minute() -> None:
 def test_last_screen_says_what_is_there_and_what_to_type() -> None:
     counts = Counts(urls=20, duplicates=3, rejected=1, without_url=2, unreadable=4)
     screen = last_screen(
-        counts, settings_with(), ["Something is off."], Advice("us-west-1", "Nearest to SFO53.")
+        counts,
+        settings_with(),
+        Verdict("it is so", ("Something is off.",)),
+        Advice("us-west-1", "Nearest to SFO53."),
     )
     for said in (
         "20  URLs in urls.txt",

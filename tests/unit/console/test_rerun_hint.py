@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cdn2s3.console.rerun_hint import given, use_env_file, with_env_file
+from cdn2s3.console.rerun_hint import command, given, use_env_file, with_env_file
+from tests import ROOT
 from tests.running import Migration
 
 
@@ -41,7 +44,51 @@ def test_typed(script: str, file: str, text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "command"),
+    ("own", "env_file", "words", "expected"),
+    [
+        ("migrate.py", "migration.env", ("migrate.py",), "python migrate.py"),
+        ("migrate.py", "b.env", ("migrate.py",), "python migrate.py --env-file b.env"),
+        ("migrate.py", "b.env", ("validate.py",), "python validate.py --env-file b.env"),
+        ("migrate.py", "b.env", ("collect_urls.py",), "python collect_urls.py"),
+        ("migrate.py", "b.env", ("migrate.py", "--plan"), "python migrate.py --env-file b.env --plan"),
+        ("validate.py", "my b.env", ("migrate.py", "--redo", "a file"),
+         "python migrate.py --env-file 'my b.env' --redo 'a file'"),
+        ("collect_urls.py", "c.env", ("collect_urls.py", "--restart"),
+         "python collect_urls.py --env-file c.env --restart"),
+        ("collect_urls.py", "c.env", ("migrate.py", "--plan"), "python migrate.py --plan"),
+    ],
+    ids=["usual", "other", "shared", "not shared", "option", "quoted", "collection", "the next phase"],
+)  # fmt: skip
+def test_command(own: str, env_file: str, words: tuple[str, ...], expected: str) -> None:
+    use_env_file(own, Path(env_file))
+    assert command(*words) == expected
+
+
+FILES = sorted([*ROOT.glob("*.py"), *(ROOT / "cdn2s3").rglob("*.py")])
+WRITTEN_OUT = re.compile(r"python (collect_urls|migrate|validate)\.py")
+BY_THE_FORMATTER = (
+    "collect_urls.py",
+    "cdn2s3/collection/",
+    "cdn2s3/planning/survey.py",
+)  # with_env_file() does these
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_message_has_a_command_written_out(path: Path) -> None:
+    if str(path.relative_to(ROOT)).startswith(BY_THE_FORMATTER):
+        return
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    written = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and WRITTEN_OUT.search(node.value)
+    ]
+    docstring = ast.get_docstring(tree, clean=False)
+    assert [text for text in written if text != docstring and not text.startswith("example:")] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
     [
         ({"env_file": Path("b.env"), "plan": False, "limit": None}, "python migrate.py"),
         ({"create_bucket": True, "sample": None}, "python migrate.py --create-bucket"),
@@ -50,8 +97,8 @@ def test_typed(script: str, file: str, text: str, expected: str) -> None:
     ],
     ids=["none", "flag", "with and without a value", "quoted"],
 )
-def test_given(options: dict[str, object], command: str) -> None:
-    assert given("migrate.py", options) == command
+def test_given(options: dict[str, object], expected: str) -> None:
+    assert given("migrate.py", options) == expected
 
 
 def test_commands_of_a_run_name_its_settings_file(tmp_path: Path) -> None:

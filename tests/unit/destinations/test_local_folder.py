@@ -198,7 +198,7 @@ def test_without_hard_links_renameat2_gives_the_name(
     folder.prepare()
     assert not put(folder, "a.jpg").already_there
     assert put(folder, "a.jpg").already_there
-    with pytest.raises(PermanentError, match="other content"):
+    with pytest.raises(PermanentError, match="different content"):
         put(folder, "a.jpg", BODY[::-1])
     assert files(root) == {"a.jpg": BODY}
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.planning.collisions import Collision, collisions_text, remedies, told_apart
+from cdn2s3.planning.collisions import Collision, collisions_text, remedies
+from cdn2s3.planning.query_differences import told_apart
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import build
 
@@ -47,13 +48,13 @@ def pair(first: str, second: str) -> Collision:
 def test_settings_are_offered_by_what_differs(
     tmp_path: Path, first: str, second: str, offered: list[str]
 ) -> None:
-    lines = [line for line, _ in remedies(settings(tmp_path), [pair(first, second)])]
+    lines = [remedy.line for remedy in remedies(settings(tmp_path), [pair(first, second)])]
     assert lines == [*offered, "ON_COLLISION=first"]
 
 
 def test_offer_of_key_query_params_works_and_shows_both_keys(tmp_path: Path) -> None:
     both = pair("a/uc?x=0&id=1", "a/uc?x=0&id=2")
-    (line, meaning), *_ = remedies(settings(tmp_path), [both])
+    (line, meaning, _), *_ = remedies(settings(tmp_path), [both])
     assert meaning == "the values join the key, for example images/uc~id=1 and images/uc~id=2"
     keys = key_maker(settings(tmp_path, **dict([line.split("=")])))
     assert keys.address(both.first).key != keys.address(both.second).key
@@ -70,7 +71,7 @@ def test_offer_of_key_query_params_works_and_shows_both_keys(tmp_path: Path) -> 
     ],
 )
 def test_urls_show_what_tells_them_apart_and_no_secret(first: str, second: str, shown: list[str]) -> None:
-    assert told_apart(pair(first, second)) == [PREFIX + url for url in shown]
+    assert told_apart(pair(first, second).urls) == [PREFIX + url for url in shown]
 
 
 def test_text_says_that_only_the_query_differs(tmp_path: Path) -> None:

@@ -283,16 +283,14 @@ def test_file_that_is_not_there_is_named_with_its_option(state: State) -> None:
         ({"DESTINATION_PREFIX": "images"}, ["keys begin with imagesNAME, not images/NAME"]),
         ({"DESTINATION_PREFIX": "/images/"}, ["DESTINATION_PREFIX=/images/ begins with /"]),
         ({"STRIP_PATH_PREFIX": "a/"}, ["STRIP_PATH_PREFIX is not used"]),
-        ({"STRIP_PATH_PREFIX": "a/", "PRESERVE_PATH_STRUCTURE": "true"}, ["1 URLs lack STRIP_PATH_PREFIX"]),
+        ({"STRIP_PATH_PREFIX": "a/", "PRESERVE_PATH_STRUCTURE": "true"}, ["1 URL lacks STRIP_PATH_PREFIX"]),
         (
             {"STRIP_PATH_PREFIX": "/a/", "PRESERVE_PATH_STRUCTURE": "true"},
-            [
-                "STRIP_PATH_PREFIX=/a/ does not start any URL's path (a path is compared without its leading /)"
-            ],
+            ["no URL's path starts with STRIP_PATH_PREFIX=/a/ (a path is compared without its leading /)"],
         ),
         (
             {"STRIP_PATH_PREFIX": "x/", "PRESERVE_PATH_STRUCTURE": "true"},
-            ["STRIP_PATH_PREFIX=x/ does not start any URL's path"],
+            ["no URL's path starts with STRIP_PATH_PREFIX=x/"],
         ),
     ],
     ids=["usual", "empty", "no slash", "leading slash", "no preserve", "some", "none, slash", "none"],

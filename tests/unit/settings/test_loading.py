@@ -35,14 +35,18 @@ def _problems(kind: type, file: dict[str, str], environment: dict[str, str] | No
 
 
 # The documented names and defaults, as they stand in the two files; `!` marks the one without a default.
-COLLECTION = """SOURCE=api API_BASE_URL= API_AUTH_TOKEN= API_AUTH_HEADER=Authorization API_AUTH_SCHEME=Bearer
-API_RATE_LIMIT=10 RESULTS_PER_PAGE=100 OUTPUT_FILE=urls.txt CHECKPOINT_FILE=checkpoint.json
+COLLECTION = """SOURCE=api API_BASE_URL= API_METHOD=GET API_BODY= API_AUTH_TOKEN=
+API_AUTH_HEADER=Authorization API_AUTH_SCHEME=Bearer
+API_AUTH_PARAM= API_TOKEN_COMMAND= API_HEADERS= API_RATE_LIMIT=10 API_WAIT_LIMIT=3600
+RESULTS_PER_PAGE=100 OUTPUT_FILE=urls.txt CHECKPOINT_FILE=checkpoint.json
 CHECKPOINT_INTERVAL=10000 API_PAGINATION=page API_PAGE_PARAM=page API_FIRST_PAGE=1
 API_PER_PAGE_PARAM=per_page API_OFFSET_PARAM=offset API_CURSOR_PARAM=cursor API_CURSOR_FIELD=next_cursor
-API_NEXT_FIELD=next API_URLS_FIELD= API_ITEMS_FIELD= API_TOTAL_FIELD= API_TIMEOUT=30 MAX_RETRIES=3
+API_NEXT_FIELD=next API_URLS_FIELD= API_ITEMS_FIELD= API_TOTAL_FIELD= API_TOTAL_HEADER= API_HAS_MORE_FIELD=
+API_END_STATUS= API_URL_BASE= API_URL_TEMPLATE= API_TIMEOUT=30 MAX_RETRIES=3
 LOT_FILES=data/lots/**/lot_*_images.json LOT_URL_KEYS=image_url,thumb_url
-URL_PREFIX=https://d278yjzsv5tla9.cloudfront.net/ IGNORED_QUERY_PARAMS= EXPECTED_TOTAL=
-DEFAULT_REGION=us-west-2 CA_BUNDLE= LOG_LEVEL=INFO"""
+FILES= FILE_FORMAT=auto URL_COLUMNS= KEY_COLUMN= SITEMAP_URL= SOURCE_BUCKET=
+URL_PREFIX=https://d278yjzsv5tla9.cloudfront.net/ IGNORED_QUERY_PARAMS= EXPECTED_TOTAL= DEFAULT_REGION=us-west-2
+CA_BUNDLE= LOG_LEVEL=INFO"""
 MIGRATION = """SOURCE_URLS_FILE=urls.txt DESTINATION=s3 LOCAL_ROOT= DESTINATION_BUCKET=! DESTINATION_BUCKET_FALLBACK=
 EXPECTED_BUCKET_OWNER= DESTINATION_PREFIX=images/ PRESERVE_PATH_STRUCTURE=false STRIP_PATH_PREFIX=
 ON_COLLISION=refuse
@@ -184,7 +188,7 @@ def test_list_of_urls_that_the_scripts_write_themselves(name: str) -> None:
 
 def test_bad_value_draws_no_second_complaint_about_what_it_decides() -> None:
     (problem,) = _problems(CollectionSettings, {"SOURCE": "lot"})
-    assert problem == "  - SOURCE='lot': must be one of api, lots"
+    assert problem == "  - SOURCE='lot': must be one of api, lots, files, sitemap, s3"
 
 
 @pytest.mark.parametrize(
@@ -361,7 +365,7 @@ def test_misspelled_variable_of_the_environment_is_a_warning(name: str, meant: s
     [
         ("API_TOKEN", "did you mean API_AUTH_TOKEN?"),
         ("API_RATELIMIT", "did you mean API_RATE_LIMIT?"),
-        ("API_XYZ123", "see docs/settings.md for the list"),
+        ("API_QQQQQQ123", "see docs/settings.md for the list"),
     ],
 )
 def test_variable_that_begins_with_api_is_a_warning_where_the_api_is_asked(
@@ -506,7 +510,7 @@ def test_images_and_state_files_do_not_mix(
         assert build(MigrationSettings, file, {}, WHERE)
         return
     problems = _problems(MigrationSettings, file)
-    assert [name for name in named if any(f"holds {name}=" in problem for problem in problems)] == named
+    assert [name for name in named if any(f"contains {name}=" in problem for problem in problems)] == named
 
 
 @pytest.mark.parametrize("prefix", ["/", "/images/", "a//", "../", "a/../b/", "./"])
@@ -521,3 +525,46 @@ def test_prefix_that_no_folder_has_is_refused(prefix: str) -> None:
 def test_prefix_that_a_folder_has_is_taken(prefix: str) -> None:
     file = {"DESTINATION": "local", "LOCAL_ROOT": "/mnt/images", "DESTINATION_PREFIX": prefix}
     assert build(MigrationSettings, file, {}, WHERE).destination_prefix == prefix
+
+
+def test_template_without_a_host_needs_the_base() -> None:
+    file = {**API, "API_URL_TEMPLATE": "/media/{id}.jpg"}
+    (problem,) = _problems(CollectionSettings, file)
+    assert "must begin with https://" in problem and "API_URL_BASE" in problem
+    build(CollectionSettings, {**file, "API_URL_BASE": "https://cdn.example/"}, {}, WHERE)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        pytest.param({"API_TOKEN_COMMAND": "echo t"}, "are both set", id="token and command"),
+        pytest.param(
+            {"API_HEADERS": "authorization: x"}, "API_HEADERS has Authorization", id="the token's header"
+        ),
+        pytest.param(
+            {"API_HEADERS": "authorization: x", "API_AUTH_PARAM": "key"}, "", id="token in the query"
+        ),
+        pytest.param(
+            {"API_HEADERS": "authorization: x", "API_AUTH_HEADER": "X-Key"}, "", id="another header"
+        ),
+    ],
+)
+def test_credentials_that_contradict_each_other_are_refused(values: dict[str, str], said: str) -> None:
+    file = {**API, "API_AUTH_TOKEN": CANARY, **values}
+    if not said:
+        build(CollectionSettings, file, {}, WHERE)
+        return
+    (problem,) = _problems(CollectionSettings, file)
+    assert said in problem
+    assert CANARY not in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("API_HEADERS", f"X-Key {CANARY}"), ("API_TOKEN_COMMAND", f"curl -u 'me:{CANARY}")]
+)
+def test_secret_settings_stay_out_of_complaints_and_of_the_log(name: str, value: str) -> None:
+    (problem,) = _problems(CollectionSettings, {**API, name: value})
+    assert CANARY not in problem
+    good = {"API_HEADERS": f"X-Key: {CANARY}", "API_TOKEN_COMMAND": f"curl -u me:{CANARY}"}
+    shown = redacted_values(build(CollectionSettings, {**API, **good}, {}, WHERE))
+    assert (shown["API_HEADERS"], shown["API_TOKEN_COMMAND"]) == ("X-Key: ***", "***")

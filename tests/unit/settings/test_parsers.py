@@ -49,6 +49,10 @@ def _rows(parser: Parser, *texts: str) -> list[Any]:
         ),
         pytest.param(parsers.url_prefix, "https://h/a%20b/", "https://h/a%20b/", id="URL prefix"),
         pytest.param(parsers.expression, "", "", id="expression, empty"),
+        pytest.param(
+            parsers.expression, "not_null(a, b, c)", "not_null(a, b, c)", id="expression, any number"
+        ),
+        pytest.param(parsers.url_template, "h/{a || ''}{b}", "h/{a || ''}{b}", id="template"),
         pytest.param(parsers.expression, "items[].[a, b][]", "items[].[a, b][]", id="expression"),
         pytest.param(parsers.header_name, "X-Api-Key", "X-Api-Key", id="header's name"),
         pytest.param(parsers.header_text, "", "", id="header's text, empty"),
@@ -80,7 +84,12 @@ def test_parser_takes(parser: Parser, text: str, value: object) -> None:
         *_rows(parsers.header_name, "", "A B", "A:", "Ä", "A\r\nB"),
         *_rows(parsers.header_text, " a", "a ", " ", "a\nb", "ä", "a\tb"),
         *_rows(parsers.secret, " a", "a\r\nb", "ä"),
-        *_rows(parsers.expression, "a[", "[", "a..b", "a[" + LONG_NUMBER + "]", "(" * 20_000),
+        *_rows(parsers.headers, "a", "a:", ": b", "a b: c", "a: b | a: c", "A: b | a: c"),
+        *_rows(parsers.headers, "a: ä", "Host: h", "content-length: 5"),
+        *_rows(parsers.command, "a 'b", " ", "a\nb", '"'),
+        *_rows(parsers.expression, "a[", "[", "a..b", "a[" + LONG_NUMBER + "]", "(" * 20_000,
+              "joi('', a)", "a[].length(@, b)", "not_null()", "a[?starts_with(b)]"),
+        *_rows(parsers.url_template, "https://h/", "h/{}", "h/{a", "h/a}", "h/{{a}}", "h /{a}", "h/{a[}", "h/{joi(a)}"),
         *_rows(
             parsers.http_url, "", "h", "ftp://h/", "//h/", "https://", "https:///a", "HTTPS://h/", "https://u@h/",
             "https://u:p@h/", "https://h:0/", "https://h:99999/", "https://h:x/", "https://[::1/",
@@ -88,6 +97,7 @@ def test_parser_takes(parser: Parser, text: str, value: object) -> None:
             "https://ü.example/", "https://h/\udcff",
         ),
         *_rows(parsers.endpoint, "", "h", "http://h?", "https://h/a?b=c", "https://h/#a", "ftp://h/"),
+        *_rows(parsers.url_base, "", "cdn.example", "//h/a", "https://h/?a", "https://h/#a", "ftp://h/"),
         *_rows(parsers.url_prefix, "", "https://h", "https://h/a", "https://h/?a/", "https://h/#a/", "h/"),
     ],
 )  # fmt: skip
@@ -101,7 +111,7 @@ def test_parser_refuses_saying_what_is_allowed(parser: Parser, text: str) -> Non
 _PARSERS = [
     parsers.whole(0, 10**12), parsers.number(0, 10**6), parsers.one_of("", "a"), parsers.flag, parsers.names,
     parsers.path, parsers.file_path, parsers.processes, parsers.key_part, parsers.header_name, parsers.header_text,
-    parsers.secret,
+    parsers.secret, parsers.url_template, parsers.headers, parsers.command,
     parsers.expression, parsers.http_url, parsers.url_prefix, parsers.text, parsers.empty_or(parsers.http_url),
 ]  # fmt: skip
 
@@ -152,3 +162,11 @@ def test_secret_is_true_when_there_is_one() -> None:
 
 def test_secret_survives_the_way_to_another_process() -> None:
     assert pickle.loads(pickle.dumps(Secret("x"))).reveal() == "x"
+
+
+def test_headers_are_pairs_whose_values_are_not_shown() -> None:
+    parsed = parsers.headers("X-Shop: 5 | Cookie: a=b; c=d | e|Accept: text/*")
+    assert parsed.pairs == (("X-Shop", "5"), ("Cookie", "a=b; c=d | e"), ("Accept", "text/*"))
+    assert repr(parsed) == "X-Shop: *** | Cookie: *** | Accept: ***"
+    assert parsers.headers("").pairs == ()
+    assert repr(parsers.headers("")) == "(not set)"

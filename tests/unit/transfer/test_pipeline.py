@@ -29,6 +29,7 @@ from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
 from tests.fakes.source import SourceServer
 from tests.fakes.source_bodies import BODIES
+from tests.tiers import slow
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secret"}
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
@@ -178,7 +179,7 @@ def test_only_the_images_bytes_are_ever_stored(make: Make, fault: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", ["", "short_body", "chunked", "chunked_cut", "chunked_no_end", "no_length_cut"]
+    "fault", ["", "short_body", slow("chunked"), "chunked_cut", slow("chunked_no_end"), slow("no_length_cut")]
 )
 def test_large_body_is_stored_whole_or_not_at_all(make: Make, fault: str) -> None:
     world = make(MAX_BUFFER_MB="1")
@@ -297,7 +298,7 @@ class Counted(Bandwidth):
         super().__init__(0)
         self.told: list[int] = []
 
-    def was(self, size: int) -> None:
+    def received(self, size: int) -> None:
         self.told.append(size)
 
 
@@ -341,7 +342,7 @@ def test_body_waits_for_room(make: Make) -> None:
     world = make()
     buffer_pool = world.transfer.buffer_pool
     lent = buffer_pool.acquire(399_000_000, wait=True)
-    timer = threading.Timer(0.2, buffer_pool.take_back, [lent])
+    timer = threading.Timer(0.2, buffer_pool.release, [lent])
     timer.start()
     result = world.move("a.jpg", size=2_000_000)
     timer.join()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
-from email.utils import formatdate
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 
 import pytest
 
-from cdn2s3.collection.api.json_api import STALE_PAGES, Api, ApiSource, api_session
-from cdn2s3.collection.api.pagination import ApiResponse, PagePosition
+from cdn2s3.collection.api.client import Api, api_session
+from cdn2s3.collection.api.json_api import STALE_PAGES, ApiSource
+from cdn2s3.collection.api.page_request import ApiResponse, PageRequest
+from cdn2s3.collection.api.position import PagePosition
 from cdn2s3.errors import FatalError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
@@ -46,7 +48,10 @@ def get(server: ApiServer, url: str | None = None, **settings: str) -> tuple[Api
     waits: list[float] = []
     built = settings_for(server, **settings)
     with api_session(built) as session:
-        reply = Api(built, session, waits.append).get(url or server.url + "?page=1", "page 1")
+        request = PageRequest(url or server.url + "?page=1")
+        reply = Api(built, session, waits.append).get(request, "page 1")
+    if reply.refusal is not None:
+        raise reply.refusal
     return reply, [wait for wait in waits if wait > 0.01]
 
 
@@ -58,7 +63,7 @@ def first(count: int, answer: Answer) -> Fault:
 def test_page_is_the_parsed_json_with_its_link(server: ApiServer) -> None:
     reply, waits = get(server)
     assert reply.content["items"] == ITEMS[:10]
-    assert reply.link is not None and 'rel="next"' in reply.link
+    assert 'rel="next"' in reply.headers["link"]
     assert waits == []
 
 
@@ -92,7 +97,6 @@ REPEATED = [
     pytest.param(Answer(502), id="502"),
     pytest.param(Answer(503), id="503"),
     pytest.param(Answer(408), id="408"),
-    pytest.param(Answer(429), id="429"),
     pytest.param(Answer(200, b"<html>maintenance</html>"), id="html"),
     pytest.param(Answer(200, b'{"items": [1, 2'), id="cut-json"),
     pytest.param(Answer(200, b""), id="no-body"),
@@ -153,29 +157,23 @@ def test_https_spoken_to_a_server_of_plain_http_is_told(server: ApiServer) -> No
         get(server, server.url.replace("http:", "https:"), MAX_RETRIES="0")
 
 
-RETRY_AFTER: list[Any] = [
-    pytest.param("7", 7, 7, id="seconds"),
-    pytest.param("0", 0.5, 1, id="zero: no shorter than the backoff"),
-    pytest.param("86400", 60, 60, id="a-day"),
-    pytest.param("soon", 0.5, 1, id="garbage"),
-]
+@pytest.mark.parametrize("status", [204, 400, 404, 410, 416, 422])
+def test_refusal_that_may_be_the_end_is_returned(server: ApiServer, status: int) -> None:
+    server.fault = first(1, Answer(status))
+    built = settings_for(server)
+    with api_session(built) as session:
+        reply = Api(built, session).get(PageRequest(server.url), "page 5")
+    assert (reply.status, reply.content) == (status, None)
+    assert f"the API answered {status}" in str(reply.refusal)
+    assert f"API_END_STATUS={status}" in str(reply.refusal)
 
 
-@pytest.mark.parametrize("status", [429, 503])
-@pytest.mark.parametrize(("header", "least", "most"), RETRY_AFTER)
-def test_retry_after_is_honoured_up_to_a_minute(
-    server: ApiServer, status: int, header: str, least: float, most: float
-) -> None:
-    server.fault = first(1, Answer(status, b"", (("Retry-After", header),)))
-    _, waits = get(server)
-    assert least <= sum(waits) <= most
-
-
-def test_retry_after_as_a_date_is_honoured(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cdn2s3.collection.api.json_api.time.time", lambda: 1_700_000_000.0)
-    date = formatdate(1_700_000_020, usegmt=True)
-    server.fault = first(1, Answer(429, b"", (("Retry-After", date),)))
-    assert get(server)[1] == [20.0]
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_end_status_is_returned_whatever_it_is(server: ApiServer, status: int) -> None:
+    server.fault = first(1, Answer(status))
+    built = settings_for(server, API_END_STATUS=str(status))
+    with api_session(built) as session:
+        assert Api(built, session).get(PageRequest(server.url), "page 5").status == status
 
 
 FINAL = [
@@ -257,8 +255,8 @@ def test_cookies_are_not_kept(server: ApiServer) -> None:
     built = settings_for(server)
     with api_session(built) as session:
         api = Api(built, session)
-        api.get(server.url, "page 1")
-        api.get(server.url, "page 2")
+        api.get(PageRequest(server.url), "page 1")
+        api.get(PageRequest(server.url), "page 2")
     assert "cookie" not in server.headers[1]
 
 
@@ -277,7 +275,7 @@ def test_rate_is_held(server: ApiServer) -> None:
     with api_session(built) as session:
         api = Api(built, session, waits.append)
         for _ in range(3):
-            api.get(server.url, "page")
+            api.get(PageRequest(server.url), "page")
     assert [round(wait) for wait in waits] == [2, 4]  # nothing was slept, so the debt adds up
 
 
@@ -291,7 +289,7 @@ def test_source_reads_page_after_page(server: ApiServer) -> None:
             urls += batch.urls
             position = batch.following
     assert urls == [item["url"] for item in ITEMS]
-    assert [query["page"] for query in server.queries] == ["1", "2", "3", "4"]
+    assert [query["page"] for query in server.queries] == ["1", "2", "3", "4", "4", "5"]
 
 
 @pytest.mark.parametrize(
@@ -310,3 +308,112 @@ def test_source_that_gives_only_known_urls_is_found_out(
             return
         with pytest.raises(FatalError, match="in a loop"):
             source.check_circle(PagePosition(pages, pages), stale)
+
+
+EXPIRED = [
+    pytest.param(Answer(401), id="401"),
+    pytest.param(Answer(403, b'{"error": "The access token has expired"}'), id="403, the body says so"),
+    pytest.param(
+        Answer(403, b"", (("WWW-Authenticate", 'Bearer error="invalid_token"'),)), id="403, a header says so"
+    ),
+    pytest.param(Answer(400, b'{"error": {"code": 190, "message": "Session has expired"}}'), id="400"),
+    pytest.param(Answer(498, b"invalid token"), id="498"),
+]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> str:
+    """Return a command that prints a new token each time: t1, t2 …"""
+    count = tmp_path / "count"
+    return f"sh -c 'echo >> {count}; echo t$(wc -l < {count} | tr -d \" \")'"
+
+
+@pytest.mark.parametrize("answer", EXPIRED)
+def test_expired_token_is_renewed_by_its_command(server: ApiServer, command: str, answer: Answer) -> None:
+    server.token = ""
+    server.fault = lambda number, query: answer if number == 2 else OK
+    built = settings_for(server, API_AUTH_TOKEN="", API_TOKEN_COMMAND=command, MAX_RETRIES="0")
+    with api_session(built) as session:
+        source = ApiSource(built, session)
+        second = source.read(source.first()).following
+        assert source.read(second).urls == [item["url"] for item in ITEMS[10:20]]
+    assert [sent["authorization"] for sent in server.headers] == ["Bearer t1", "Bearer t1", "Bearer t2"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        pytest.param(Answer(401), "the token that API_TOKEN_COMMAND prints", id="401 for ever"),
+        pytest.param(Answer(403, b"not your album"), "the token that API_TOKEN_COMMAND prints", id="403"),
+        pytest.param(Answer(404, b"expired"), "404", id="404"),
+    ],
+)
+def test_refusal_of_a_fresh_token_is_final(
+    server: ApiServer, command: str, answer: Answer, said: str
+) -> None:
+    server.token = ""
+    server.fault = first(99, answer)
+    with pytest.raises(FatalError, match=said):
+        get(server, API_AUTH_TOKEN="", API_TOKEN_COMMAND=command)
+    assert len(server.queries) == (2 if answer.status == 401 else 1)
+
+
+def test_headers_and_the_key_in_the_query_are_sent(server: ApiServer) -> None:
+    server.token = ""
+    reply, _ = get(server, API_AUTH_PARAM="api key", API_HEADERS="Accept: a/b | X-Shop: 5")
+    assert (server.queries[0]["api key"], server.queries[0]["page"]) == (TOKEN, "1")
+    assert (server.headers[0]["accept"], server.headers[0]["x-shop"]) == ("a/b", "5")
+    assert "authorization" not in server.headers[0]
+    assert TOKEN not in reply.url
+
+
+def test_secret_of_a_next_link_is_in_no_position(server: ApiServer) -> None:
+    key = "s3cret-canary"
+    server.token = ""
+    page = {"items": ITEMS[:2], "next": f"/images?api_key={key}&after=2"}
+    server.fault = lambda number, query: Answer(200, json.dumps(page).encode()) if number == 1 else OK
+    built = settings_for(
+        server, API_PAGINATION="next_url", API_AUTH_TOKEN="", API_BASE_URL=f"{server.url}?api_key={key}"
+    )
+    with api_session(built) as session:
+        source = ApiSource(built, session)
+        position = source.read(source.first()).following
+        assert key not in str(position._asdict())
+        assert "after=2" in str(position._asdict())
+        source.read(source.resume(position._asdict()))
+    assert (server.queries[1]["api_key"], server.queries[1]["after"]) == (key, "2")
+
+
+def test_page_of_which_a_part_is_missing_names_what_graphql_says(
+    server: ApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = {
+        "data": {"nodes": [{"url": "https://cdn.test/1.jpg"}, None]},
+        "errors": [{"message": "no access to 2"}],
+    }
+    server.fault = first(1, Answer(200, json.dumps(page).encode()))
+    built = settings_for(server, API_URLS_FIELD="data.nodes[].url")
+    with api_session(built) as session:
+        source = ApiSource(built, session)
+        urls = source.read(source.first()).urls
+    assert urls == ["https://cdn.test/1.jpg", {"item": "page 1", "error": "no access to 2"}]
+    assert "no access to 2" in caplog.text
+
+
+def test_item_that_an_expression_fails_on_is_named(
+    server: ApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.items = [*ITEMS[:2], {"id": 3, "url": 5}, ITEMS[3]]
+    built = settings_for(server, API_URLS_FIELD="items[].join('', [url, ''])")
+    with api_session(built) as session:
+        source = ApiSource(built, session)
+        urls = source.read(source.first()).urls
+    assert [isinstance(url, str) for url in urls] == [True, True, False, True]
+    assert "page 1, item 3 (id 3): API_URLS_FIELD: join() takes a list of string, not a number" in caplog.text
+
+
+@pytest.mark.parametrize("status", [200, 201, 203, 206])
+def test_good_status_is_a_page(server: ApiServer, status: int) -> None:
+    server.fault = first(1, Answer(status, b'{"items": []}'))
+    reply, waits = get(server)
+    assert (reply.content, waits) == ({"items": []}, [])

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from cdn2s3.collection.api.page_shape import MANY_ITEMS, Shape, UnexpectedShape
+from cdn2s3.collection.api.page_shape import Shape
+from cdn2s3.collection.expressions import UnexpectedShape
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
 
@@ -61,11 +62,11 @@ def test_page_of_another_shape_is_named_without_its_content(field: str, page: An
     assert "s3cret" not in str(caught.value)
 
 
-def test_later_page_without_urls_is_wrong_only_with_many_items() -> None:
-    few = {"items": [{"url": None}] * (MANY_ITEMS - 1)}
-    assert shape().read(few, is_first=False).urls == []
+def test_only_the_first_page_must_have_a_url() -> None:
+    page = {"items": [{"url": None}] * 50}
+    assert shape().read(page, is_first=False).urls == []
     with pytest.raises(UnexpectedShape, match="finds no URL"):
-        shape().read({"items": [{"url": None}] * MANY_ITEMS}, is_first=False)
+        shape().read(page, is_first=True)
 
 
 @pytest.mark.parametrize("items", [None, {"a": 1}, "x"], ids=["null", "object", "string"])
@@ -87,3 +88,65 @@ def test_total_given(given: Any, total: Any) -> None:
 def test_total_of_another_type_is_wrong(given: Any) -> None:
     with pytest.raises(UnexpectedShape, match="API_TOTAL_FIELD=total should return a whole number"):
         shape(API_TOTAL_FIELD="total").read({"items": [], "total": given}, is_first=True)
+
+
+NO_IMAGE: list[Any] = ["", " ", False, [], {}]
+
+
+@pytest.mark.parametrize("value", NO_IMAGE, ids=repr)
+def test_item_may_say_in_several_ways_that_it_has_no_image(value: Any) -> None:
+    content = shape().read({"items": [{"url": "1"}, {"url": value}, {"url": "3"}]}, is_first=True)
+    assert content.urls == ["1", None, "3"]
+
+
+@pytest.mark.parametrize("value", ["", " ", False], ids=repr)
+@pytest.mark.parametrize(
+    "settings", [{}, {"API_URL_TEMPLATE": "https://h/{@}"}, {"API_URL_BASE": "https://h/"}]
+)
+def test_page_whose_items_say_that_they_have_no_image_is_no_mistake(
+    value: Any, settings: dict[str, str]
+) -> None:
+    content = shape(**settings).read({"items": [{"url": value}] * 3}, is_first=True)
+    assert (content.urls, content.lacks_urls) == ([None] * 3, False)
+
+
+@pytest.mark.parametrize("value", [None, [], {}], ids=repr)
+def test_page_full_of_what_a_request_may_leave_out_is_suspicious(value: Any) -> None:
+    page = {"items": [{"url": value}] * 3}
+    assert shape().read(page, is_first=False).lacks_urls
+    with pytest.raises(UnexpectedShape, match="finds no URL"):
+        shape().read(page, is_first=True)
+
+
+def test_lists_of_urls_in_the_items_are_taken_apart() -> None:
+    page = {"items": [{"url": ["1", "2"]}, {"url": []}, {"url": [["3"], None]}]}
+    assert shape().read(page, is_first=True).urls == ["1", "2", None, "3", None]
+
+
+@pytest.mark.parametrize(
+    ("urls", "settings", "page"),
+    [
+        ("items", {}, {"items": TWO}),
+        ("", {"API_ITEMS_FIELD": "items"}, {"items": TWO}),
+        ("", {}, TWO),
+        ("items[?a].a", {"API_URL_TEMPLATE": "https://h/{@}"}, {"items": TWO}),
+    ],
+    ids=["records", "items", "the page", "texts"],
+)
+def test_template_is_filled_from_what_the_urls_field_selects(
+    urls: str, settings: dict[str, str], page: Any
+) -> None:
+    content = shape(urls, **{"API_URL_TEMPLATE": "https://h/{a}", **settings}).read(page, is_first=True)
+    assert content.urls == ["https://h/1", "https://h/3"]
+    assert len(content.items) == 2
+
+
+def test_page_that_is_one_record_fills_the_template() -> None:
+    made = shape("", API_URL_TEMPLATE="https://h{dir}/{files[].name}")
+    page = {"dir": "/d", "files": [{"name": "1"}, {"name": "2"}]}
+    assert made.read(page, is_first=True).urls == ["https://h/d/1", "https://h/d/2"]
+
+
+def test_misspelt_field_of_a_template_is_named() -> None:
+    with pytest.raises(UnexpectedShape, match=r"\{bb\} finds nothing in the first one; .*the keys a, b"):
+        shape("items", API_URL_TEMPLATE="https://h/{a}/{bb}").read({"items": TWO}, is_first=True)

@@ -153,7 +153,7 @@ def test_page_whole(body: bytes, expected: Page) -> None:
         pytest.param(page("", 0, head="<Name>other</Name>"), "another bucket ('other')", id="other bucket"),
         pytest.param(page("", 0, head=""), "another bucket (None)", id="no name"),
         pytest.param(xml(HEAD + LAST), "KeyCount is None", id="no key count"),
-        pytest.param(page(entry("p/a"), 2), "holds 1 keys, but KeyCount is 2", id="fewer keys than counted"),
+        pytest.param(page(entry("p/a"), 2), "has 1 keys, but KeyCount is 2", id="fewer keys than counted"),
         pytest.param(page("", 0, ""), "IsTruncated None", id="no IsTruncated"),
         pytest.param(page("", 0, "<IsTruncated>no</IsTruncated>"), "IsTruncated no", id="odd IsTruncated"),
         pytest.param(page("", 0, "<IsTruncated>true</IsTruncated>"), "no NextContinuation", id="no token"),
@@ -299,7 +299,7 @@ def test_listing_that_repeats_a_page_under_new_tokens(s3_server: Factory, connec
     pages = (page(entry("images/a"), 1, MORE.replace(">t<", f">t{number}<")) for number in range(9))
     listing = Listing(client, settings)
     listing._ask = lambda token: next(pages)  # type: ignore[method-assign]
-    with pytest.raises(FatalError, match="a page came twice"):
+    with pytest.raises(FatalError, match="the same page came back"):
         list(listing)
 
 

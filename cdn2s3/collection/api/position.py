@@ -1,0 +1,45 @@
+"""Where a walk through the pages of an API stands, as the checkpoint stores it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+Asked = Any  # JSON: a page's number, offset, cursor or URL; None: the first page
+
+
+class PagePosition(NamedTuple):
+    """Which page to request next, and what the pages before it showed."""
+
+    asked: Asked
+    pages: int = 0  # pages read before this one
+    empty: int = 0  # how many of the last pages had no item
+    again: bool = False  # it was empty, and is asked for again
+    marked: bool = False  # a page before it named the next one
+    items: int = 0  # on the pages before it
+    total: int | None = None  # the API's latest total
+    largest: int = 0  # the most items of a page
+    repeats: int = 0  # how often a request came again: the server moves on by itself (a scroll)
+    last: str = ""  # the fingerprint of the last page
+
+    def __str__(self) -> str:
+        return f"page {self.pages + 1}"
+
+
+def stored_position(stored: Mapping[str, Any]) -> PagePosition:
+    """Return the position that a checkpoint stores; raise ValueError if it has none.
+
+    A field that an older version did not write has its default.
+    """
+    defaults = PagePosition(None)._asdict()
+    if not {"asked", "pages", "empty"} <= set(stored):
+        raise ValueError("its position has no page count")
+    fields = {name: stored.get(name, default) for name, default in defaults.items()}
+    for name, default in defaults.items():
+        value = fields[name]
+        if name == "asked" or (name == "total" and value is None):
+            continue
+        wanted = int if name == "total" else type(default)
+        if type(value) is not wanted or (wanted is int and value < 0):
+            raise ValueError(f"its position has no valid `{name}`")
+    return PagePosition(**fields)

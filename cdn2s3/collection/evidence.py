@@ -1,0 +1,146 @@
+"""What vouches for the end of a list, and what speaks against it. Pure.
+
+A list that ends without evidence may be short: the collection then ends with exit code 1, and says which setting
+would vouch for it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cdn2s3.collection.base import Ending
+from cdn2s3.collection.checkpoint import Counts
+from cdn2s3.collection.url_list import rejected_file
+from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.text import pluralize
+
+TOTAL_TOLERANCE = 0.001  # of the API's total, and of EXPECTED_TOTAL
+REJECTED_TOLERANCE = 0.001  # of the URLs that the source gave
+BLANK_TOLERANCE = 0.001  # of the items: on pages of which no item has a URL
+FEWEST_BLANK = 3  # items on such pages that are worth a doubt
+
+_REMEDY = {
+    "page": "is API_PAGE_PARAM right?",
+    "offset": "is API_OFFSET_PARAM right?",
+    "cursor": "is API_CURSOR_FIELD={api_cursor_field} right?",
+    "next_url": "is API_NEXT_FIELD={api_next_field} right?",
+    "link_header": "does the API send a Link header on other pages?",
+    "none": "is the list more than one page?",
+}
+
+
+class Verdict(NamedTuple):
+    """What a finished collection is worth."""
+
+    evidence: str  # what vouches for the end, as a clause; empty: nothing does
+    doubts: tuple[str, ...]  # why the list may be incomplete, a sentence each
+
+
+def verdict(counts: Counts, settings: CollectionSettings, ending: Ending | None) -> Verdict:
+    """Return what a finished collection is worth; ending None: how it ended is not known, or it has no pages."""
+    found = doubts(counts, settings)
+    against = _against_the_total(counts, settings)
+    evidence = "" if against else _reached(counts, settings)
+    if not evidence and not against:
+        evidence = _by_itself(counts, settings, ending)
+    if ending is not None and not evidence and not against:
+        found.append(f"nothing vouches for this list: {ending.said}. {_would_vouch(settings)}")
+    return Verdict(evidence, tuple(found))
+
+
+def check_refusal(counts: Counts, settings: CollectionSettings, ending: Ending | None) -> None:
+    """Raise the refusal that a list ended with, unless something vouches for its end."""
+    if ending is None or ending.refusal is None or ending.evidence:
+        return
+    if not _reached(counts, settings) or _against_the_total(counts, settings):
+        raise ending.refusal
+
+
+def _reached(counts: Counts, settings: CollectionSettings) -> str:
+    """Return the total that was reached, as evidence; empty if none was."""
+    total, expected = counts.api_total, settings.expected_total
+    if total and counts.items >= total:
+        return f"{counts.items:,} {_what(settings)} = the API's total ({_total_setting(settings)})"
+    if expected is not None and counts.urls >= expected:
+        return f"{pluralize(counts.urls, 'URL')} = EXPECTED_TOTAL"
+    return ""
+
+
+def _by_itself(counts: Counts, settings: CollectionSettings, ending: Ending | None) -> str:
+    if ending is not None:
+        return ending.evidence
+    if settings.source == "api" or counts.unreadable:
+        return ""
+    return "every part of the source was read to its end"
+
+
+def _what(settings: CollectionSettings) -> str:
+    return "items" if settings.api_items_field else "URLs"
+
+
+def _total_setting(settings: CollectionSettings) -> str:
+    return settings.api_total_field or settings.api_total_header
+
+
+def _would_vouch(settings: CollectionSettings) -> str:
+    question = _REMEDY[settings.api_pagination].format(**vars(settings))
+    one_page = "" if settings.api_pagination == "none" else "API_PAGINATION=none if the list is one page, "
+    return (
+        f"It may be short: {question} Set API_TOTAL_FIELD or API_TOTAL_HEADER (the API's own total), "
+        f"API_HAS_MORE_FIELD, {one_page}or API_END_STATUS, then collect again with --restart. Or set "
+        f"EXPECTED_TOTAL, if you know how many URLs there are, and run the same command again."
+    )
+
+
+def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
+    """Return what the counts of a finished collection say against it, one sentence each; empty if nothing."""
+    given = counts.urls + counts.duplicates + counts.rejected
+    found = []
+    if counts.urls == 0:
+        found.append("there are no URLs. Check the settings of the source.")
+    if settings.source == "api" and _total_setting(settings) and counts.api_total is None:
+        name = "API_TOTAL_FIELD" if settings.api_total_field else "API_TOTAL_HEADER"
+        found.append(f"the API never returned the total ({name}), so the count was not checked.")
+    found += _against_the_total(counts, settings)
+    if counts.rejected > given * REJECTED_TOLERANCE:
+        found.append(
+            f"{counts.rejected:,} of {given:,} URLs were rejected, more than 0.1%. "
+            f"Read {rejected_file(settings.output_file)}; is URL_PREFIX right?"
+        )
+    if counts.blank >= FEWEST_BLANK and counts.blank > counts.items * BLANK_TOLERANCE:
+        found.append(
+            f"{counts.blank:,} items are on pages of which no item has a URL, although the first page's have. Does "
+            "the request for later pages lose a parameter (a next link without `include=images`)? Compare two pages."
+        )
+    if counts.unreadable:
+        found.append(
+            f"{pluralize(counts.unreadable, _part(settings))} could not be read, so their URLs are missing. "
+            "collection.log names them; fix them, then start over with --restart."
+        )
+    return found
+
+
+def _part(settings: CollectionSettings) -> str:
+    """Return what a part of the source is called that could not be read."""
+    return {"lots": "lot file", "sitemap": "sitemap"}.get(settings.source, "part")
+
+
+def _against_the_total(counts: Counts, settings: CollectionSettings) -> list[str]:
+    """Return what the totals say against the list."""
+    found = []
+    total, expected = counts.api_total, settings.expected_total
+    if settings.source == "api" and total is not None and _is_off(counts.items, total):
+        found.append(
+            f"{counts.items:,} {_what(settings)} were seen, but the API reports {total:,}: off by more than 0.1%. "
+            "Collect again with --restart when the API is quiet, or ask its owner."
+        )
+    if expected is not None and _is_off(counts.urls, expected):
+        found.append(
+            f"{pluralize(counts.urls, 'URL was', 'URLs were')} collected, but EXPECTED_TOTAL is {expected:,}: off "
+            "by more than 0.1%."
+        )
+    return found
+
+
+def _is_off(seen: int, total: int) -> bool:
+    return abs(seen - total) > total * TOTAL_TOLERANCE

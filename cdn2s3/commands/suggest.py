@@ -1,0 +1,125 @@
+"""collect_urls.py --suggest: read one page of an API, or the head of an export, and propose settings for it.
+
+It writes no file: the lines go to standard output. Besides the page it asks for a few more, with one parameter
+changed, to see how the API pages.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+
+import requests
+
+from cdn2s3.collection.api.client import Api, api_session
+from cdn2s3.collection.api.page_request import PageRequest
+from cdn2s3.collection.suggest import api_lines, export_lines
+from cdn2s3.collection.suggest.probing import Ask, Seen
+from cdn2s3.collection.suggest.proposal import Proposal, as_text
+from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, FatalError, MigrationError
+from cdn2s3.file_names import COLLECTION_ENV
+from cdn2s3.http.requests_adapter import PooledAdapter, new_session
+from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.env_file import read_env_file
+from cdn2s3.settings.loading import build
+from cdn2s3.text import redact
+
+_LONGEST_WAIT = 60.0  # seconds for a quota: nobody waits an hour for a suggestion
+
+
+def suggest(source: str, env_file: Path) -> int:
+    """Print the settings that source, an API's address or a file, suggests; return the exit code.
+
+    The settings file, where there is one, says how to log in and how fast to ask. Raise FatalError where nothing
+    can be read.
+    """
+    if source.startswith(("http://", "https://")):
+        proposal = _of_api(_settings(source, env_file))
+    else:
+        proposal = export_lines.propose(source)
+    sys.stdout.write(as_text(proposal, redact(source)))
+    return EXIT_DONE if _is_whole(proposal) else EXIT_SOME_FAILED
+
+
+def _is_whole(proposal: Proposal) -> bool:
+    """Return whether a proposal has all that a collection needs."""
+    found = proposal.settings
+    return "URL_PREFIX" in found and (found.get("SOURCE") != "api" or "API_PAGINATION" in found)
+
+
+def _settings(url: str, env_file: Path) -> CollectionSettings:
+    """Return the settings with url as the API, whatever else is missing from the file."""
+    usual = env_file == Path(COLLECTION_ENV) and not env_file.exists()
+    file = {} if usual else read_env_file(env_file)
+    ours = {
+        "SOURCE": "api",
+        "API_BASE_URL": url,
+        "API_PAGINATION": "none",
+        "API_METHOD": "GET",
+        "API_BODY": "",
+    }
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    settings = build(CollectionSettings, {**file, **ours}, environment, env_file)
+    return dataclasses.replace(
+        settings,
+        max_retries=min(1, settings.max_retries),
+        api_wait_limit=min(_LONGEST_WAIT, settings.api_wait_limit),
+    )
+
+
+def _of_api(settings: CollectionSettings) -> Proposal:
+    url = settings.api_base_url or ""
+    with api_session(settings) as session:
+        api = Api(settings, session)
+        body = _body(url, settings, session)
+        if body and _is_no_json(body):
+            return export_lines.propose_body(url, body)
+        reply = api.get(PageRequest(url), "the first page")
+        if reply.refusal is not None:
+            raise reply.refusal
+        first = Seen(url, reply.content, {name.lower(): value for name, value in reply.headers.items()})
+        with new_session(PooledAdapter(1, settings.ca_bundle)) as cdn:
+            return api_lines.propose(first, _asking(api), lambda image: _is_image(image, settings, cdn))
+
+
+def _body(url: str, settings: CollectionSettings, session: requests.Session) -> bytes:
+    """Return the body of a first answer with status 200; empty for any other answer, which Api words better."""
+    try:
+        answer = session.get(url, timeout=settings.api_timeout, allow_redirects=False)
+        return answer.content if answer.status_code == 200 else b""
+    except (MigrationError, requests.RequestException, ValueError):
+        return b""
+
+
+def _is_no_json(body: bytes) -> bool:
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
+def _asking(api: Api) -> Ask:
+    """Return what makes the further requests; a refusal is an answer, too."""
+
+    def ask(url: str) -> Seen:
+        try:
+            reply = api.get(PageRequest(url), "a trial of another parameter")
+        except FatalError:
+            return Seen(url, None, {}, 0)
+        headers = {name.lower(): value for name, value in reply.headers.items()}
+        return Seen(url, reply.content, headers, reply.status)
+
+    return ask
+
+
+def _is_image(url: str, settings: CollectionSettings, session: requests.Session) -> bool:
+    """Return whether there is an image at url; session has no credentials."""
+    try:
+        answer = session.head(url, timeout=settings.api_timeout, allow_redirects=False)
+    except (MigrationError, requests.RequestException, ValueError):
+        return False
+    return answer.status_code == 200 and answer.headers.get("content-type", "").startswith("image/")
