@@ -32,6 +32,7 @@ LOCK_SUFFIX = ".lock"  # after the name of OUTPUT_FILE
 REJECTED_FILE = "rejected.txt"
 CHECKPOINT_FILE = "checkpoint.json"
 COLLECTION_LOG = "collection.log"
+INVENTORY_FOLDER = "s3-inventory"  # a copy of the inventory that SOURCE_BUCKET names
 # What the user writes.
 COLLECTION_ENV = "collection.env"
 MIGRATION_ENV = "migration.env"
