@@ -5,6 +5,7 @@
     python collect_urls.py --restart       discard the checkpoint and start over
     python collect_urls.py --region-only   only print the recommended region
     python collect_urls.py --suggest URL   propose settings for an API, or for a file
+    python collect_urls.py --preview       show what the settings find on the first two pages
 
 The URLs come from a JSON API, page by page, or from local lot files (SOURCE in collection.env). Each batch is
 appended to urls.txt, every URL once. After CHECKPOINT_INTERVAL URLs, after a minute and at a stop, the files
@@ -41,7 +42,7 @@ from cdn2s3.collection.progress import CollectionBar
 from cdn2s3.collection.region_advice import CAVEAT, recommended_region
 from cdn2s3.collection.sitemap import SitemapSource
 from cdn2s3.collection.url_list import UrlList, first_url
-from cdn2s3.commands import suggest
+from cdn2s3.commands import preview, suggest
 from cdn2s3.console import logging_setup, progress, rerun_hint, stdio
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, FatalError, UsageError
@@ -62,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.suggest is not None:
             return suggest.suggest(arguments.suggest, arguments.env_file)
         settings, notes = load(CollectionSettings, arguments.env_file)
+        if arguments.preview:
+            return preview.preview(settings, source_of)
         logging_setup.set_up(Path(COLLECTION_LOG), settings.log_level)
         logging_setup.begin(*notes)
         if arguments.region_only:
@@ -100,7 +103,7 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
     log.info("%s", summary.end_line(found))
     for doubt in found.doubts:
         log.warning("%s", doubt)
-    advice = recommended_region(first_url(settings.output_file, settings.url_prefix), settings)
+    advice = recommended_region(first_url(settings), settings)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
     logging_setup.show(summary.last_screen(counts, settings, found, advice))
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
@@ -182,7 +185,7 @@ def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
 
 def print_region(settings: CollectionSettings) -> int:
     """Print the recommended region alone on stdout; the reason goes to the log."""
-    url = first_url(settings.output_file, settings.url_prefix)
+    url = first_url(settings)
     if url is None:
         raise UsageError(
             f"{settings.output_file} has no URL to request. Collect first: python collect_urls.py"
@@ -224,6 +227,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--suggest",
         metavar="URL|FILE",
         help="read one page of an API, or the head of an export, and propose settings for it; writes nothing",
+    )
+    ways.add_argument(
+        "--preview",
+        action="store_true",
+        help="read the first two pages, and show what the settings find; writes nothing",
     )
     return parser.parse_args(argv)
 

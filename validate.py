@@ -212,14 +212,14 @@ class Validation:
         completed = survey.completed_before(
             self.state / file_names.COMPLETED_FILE, self.keys, observer=recorded
         )
-        work = survey.survey(urls, self.keys, completed, _said_by_migrate, _said_by_migrate)
+        work = survey.survey(urls, self.keys, completed, _ignore, _ignore)
         if work.collisions and self.settings.on_collision == "refuse":
             raise UsageError(
                 f"{pluralize(work.collisions, 'URL')} of {urls} would overwrite another one, so no migration can have "
                 f"started with this list. `{command('migrate.py')}` shows them, and the setting that fixes it."
             )
         expected = Expected(self.keys, work, completed, recorded)
-        if not run_binding.is_taken_over(self.settings):
+        if not run_binding.is_rebound(self.settings):
             expected.read_failed(self.state / file_names.FAILED_FILE)
         if expected.unreadable:
             log.warning(
@@ -308,9 +308,9 @@ class Validation:
         draw = random.Random(self.spot.seed)  # noqa: S311  # a sample, not a secret
         numbers = spot_check.drawn(self.expected.states, self.spot.asked, draw)
         self.spot.drawn = min(self.spot.asked, spot_check.checkable(self.expected.states))
-        drawn = ((number, self.records.completed(number)) for number in numbers)
+        drawn = ((number, self.records.completed(number), self.records.line(number)) for number in numbers)
         in_a_row = 0
-        with fan_out(lambda one: (one[0], checker.check(one[1])), drawn, WORKERS, stop) as checks:
+        with fan_out(lambda one: (one[0], checker.check(*one[1:])), drawn, WORKERS, stop) as checks:
             for number, check in counted_checks(checks, self.spot.drawn):
                 self._note_check(number, check)
                 in_a_row = in_a_row + 1 if check.outcome == spot_check.UNANSWERED else 0
@@ -343,7 +343,7 @@ class Validation:
             file.write(encode(row))
 
 
-def _said_by_migrate(*what: str) -> None:
+def _ignore(*what: object) -> None:
     """Do nothing: missing.txt lists malformed lines and collisions, and migrate.py explains them."""
 
 

@@ -15,6 +15,7 @@ from requests.adapters import BaseAdapter
 
 import collect_urls
 from benchmarks.four_million import path_of
+from cdn2s3.settings.declarations import CollectionSettings
 
 SETTINGS = {
     "API_BASE_URL": "https://api.example.com/lots",
@@ -51,10 +52,14 @@ def _url(number: int) -> str:
 
 
 def main() -> int:
-    session = requests.Session()
-    session.trust_env = False
-    session.mount("https://", MadeUp(int(sys.argv[1])))
-    collect_urls.api_session = lambda settings: session  # type: ignore[attr-defined]
+    made_up, api_session = MadeUp(int(sys.argv[1])), collect_urls.api_session
+
+    def stubbed(settings: CollectionSettings) -> requests.Session:
+        session = api_session(settings)
+        session.mount("https://", made_up)
+        return session
+
+    collect_urls.api_session = stubbed
     return collect_urls.main([])
 
 

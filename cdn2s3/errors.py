@@ -49,6 +49,13 @@ CAUSES: dict[str, Cause] = {
     cause.name: cause
     for cause in (
         Cause("malformed", False, False, "not a valid URL under URL_PREFIX", "correct the line in urls.txt"),
+        Cause(
+            "other_host",
+            False,
+            False,
+            "URL_PREFIX does not name the URL's host",
+            "add the host to URL_PREFIX, or remove the line",
+        ),
         Cause("collision", False, False, "another URL has the same key", "set PRESERVE_PATH_STRUCTURE=true"),
         Cause("not_found", False, False, "the CDN has no such file (404, 410)", "ask the owner of the CDN"),
         Cause(

@@ -31,7 +31,7 @@ class Stored(NamedTuple):
 class Task(NamedTuple):
     """A URL to move, and its history."""
 
-    url: str
+    url: str  # its line of the input: it may end with a field key=NAME
     attempts: int = 0  # made in an earlier pass
     cause: str = ""  # of the failure in an earlier pass; "" in the first
     retry_after_recovery: bool = False  # True: the next failure while its endpoint works is blamed on the URL

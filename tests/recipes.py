@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import os
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 import collect_urls
 from cdn2s3.console.signals import STOPPING
+from cdn2s3.http import requests_adapter
 from cdn2s3.settings.env_file import read_env_file
 from tests import ROOT
 from tests.fakes.api_shapes import Site
@@ -25,6 +27,9 @@ QUICK = {  # what a test of seconds needs, in place of a recipe's own: pages of 
     "MAX_RETRIES": "2",
     "RESULTS_PER_PAGE": "3",
 }
+
+
+_tls_context = functools.lru_cache(requests_adapter.tls_context)
 
 
 class Collected(NamedTuple):
@@ -50,7 +55,7 @@ def localized(settings: Mapping[str, str], site: Site) -> dict[str, str]:
             value = value.replace(prefix, site.cdn)
             if value == prefix.rstrip("/"):  # a base without its slash
                 value = site.cdn.rstrip("/")
-        value = re.sub(r"https://[a-z0-9.-]+\.[a-z]+(?=[/?]|$)", site.origin, value)
+        value = re.sub(r"https://[A-Za-z0-9.-]+\.[a-z]+(?=[/?{]|$)", site.origin, value)
         return value.replace("https://{", "http://{")
 
     return {name: put(value) for name, value in settings.items()}
@@ -78,12 +83,16 @@ def _as_a_process(folder: Path) -> Iterator[None]:
     root, before = logging.getLogger(), Path.cwd()
     handlers, level = list(root.handlers), root.level
     signals = {number: signal.getsignal(number) for number in STOPPING}
+    real = os.fsync, requests_adapter.tls_context
+    os.fsync = lambda fd: None  # a disk that syncs, and certificates read anew, take longer than all the rest
+    requests_adapter.tls_context = _tls_context
     root.handlers.clear()
     os.chdir(folder)
     try:
         yield
     finally:
         os.chdir(before)
+        os.fsync, requests_adapter.tls_context = real
         for number, handler in signals.items():
             signal.signal(number, handler)
         for own in root.handlers:

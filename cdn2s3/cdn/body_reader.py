@@ -9,12 +9,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from hashlib import md5
-from typing import Any, Callable
-from zlib import crc32
 
 from cdn2s3.cdn import image_type
 from cdn2s3.cdn.buffer_pool import SMALL, BufferLease
+from cdn2s3.cdn.digest import Digest, digest_of
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
@@ -47,7 +45,7 @@ class LargeBody:
         self.media_type = ""  # known after start()
 
     def start(self) -> None:
-        """Read the first part and check that it starts like an image; raise as Reader.read does."""
+        """Read the first part and check that it starts like an image; raise as BodyReader.read does."""
         self._fill()
         self.media_type = self._reader.media_type(self._answer, self._lease[: self._filled])
 
@@ -99,7 +97,7 @@ class BodyReader:
             return LargeBody(self, answer, lease.view(self._part_size), 0, deadline)
         most = length if length is not None else min(SMALL, self._max_buffer)
         view = lease.view(most)[:most]
-        digest = _digest_of(self._integrity)
+        digest = digest_of(self._integrity)
         filled = _fill(answer, view, 0, digest)
         if length is None and filled == len(view):  # there may be more: move it to the largest buffer
             larger = lease.view(self._part_size)
@@ -151,41 +149,7 @@ def _beginning(start: memoryview) -> str:
     return f", it starts with {text}{'…' if len(start) > _SHOWN else ''}"
 
 
-class _Md5:
-    """Hash with MD5."""
-
-    def __init__(self) -> None:
-        self._hash = md5(usedforsecurity=False)
-        self.update: Callable[[memoryview], Any] = self._hash.update
-
-    def md5(self) -> bytes:
-        return self._hash.digest()
-
-    def crc32(self) -> int:
-        return 0
-
-
-class _Crc32:
-    """Sum with CRC-32."""
-
-    def __init__(self) -> None:
-        self._sum = 0
-
-    def update(self, data: memoryview) -> None:
-        self._sum = crc32(data, self._sum)
-
-    def md5(self) -> bytes:
-        return b""
-
-    def crc32(self) -> int:
-        return self._sum
-
-
-def _digest_of(integrity: str) -> _Md5 | _Crc32:
-    return _Md5() if integrity == "md5" else _Crc32()
-
-
-def _fill(answer: Response, view: memoryview, filled: int, digest: _Md5 | _Crc32) -> int:
+def _fill(answer: Response, view: memoryview, filled: int, digest: Digest) -> int:
     """Read into view from filled on until it is full or the body ends; return the bytes in it."""
     hashed = filled
     while filled < len(view):

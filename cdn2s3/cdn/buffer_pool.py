@@ -67,7 +67,7 @@ class BufferPool:
         self._free -= cost
         return _buffer(size)
 
-    def take_back(self, view: memoryview) -> None:
+    def release(self, view: memoryview) -> None:
         """Keep a returned buffer for reuse."""
         with self._changed:
             self._kept.append(view)
@@ -82,21 +82,21 @@ class BufferLease:
 
     _own = threading.local()
 
-    def __init__(self, budget: BufferPool) -> None:
-        self._budget = budget
-        self._lent: memoryview | None = None
+    def __init__(self, pool: BufferPool) -> None:
+        self._pool = pool
+        self._leased: memoryview | None = None
 
     def view(self, size: int) -> memoryview:
         """Return a buffer of at least size bytes; raise BufferExhausted if the budget does not have them now."""
         if size <= SMALL:
             return self._small()
-        if self._lent is not None and len(self._lent) >= size:
-            return self._lent
+        if self._leased is not None and len(self._leased) >= size:
+            return self._leased
         self.release()
-        self._lent = self._budget.acquire(_rounded(size), wait=False)
-        if self._lent is None:
+        self._leased = self._pool.acquire(_rounded(size), wait=False)
+        if self._leased is None:
             raise BufferExhausted(size)
-        return self._lent
+        return self._leased
 
     def when_free(self, attempt: Callable[[], Returned]) -> Returned:
         """Return what attempt returns; each time it raises BufferExhausted, wait for the memory and try again."""
@@ -110,7 +110,7 @@ class BufferLease:
     def wait_for(self, size: int) -> None:
         """Wait until size bytes are leased to this URL; raise Cancelled."""
         self.release()
-        self._lent = self._budget.acquire(_rounded(size), wait=True)
+        self._leased = self._pool.acquire(_rounded(size), wait=True)
 
     def _small(self) -> memoryview:
         view: memoryview | None = getattr(self._own, "view", None)
@@ -120,9 +120,9 @@ class BufferLease:
 
     def release(self) -> None:
         """Return a leased buffer."""
-        if self._lent is not None:
-            lent, self._lent = self._lent, None
-            self._budget.take_back(lent)
+        if self._leased is not None:
+            leased, self._leased = self._leased, None
+            self._pool.release(leased)
 
     def __enter__(self) -> BufferLease:
         return self

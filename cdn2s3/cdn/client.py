@@ -13,9 +13,11 @@ from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.pool import ConnectionPool, host_header, request_head
 from cdn2s3.http.requests_adapter import USER_AGENT, PooledAdapter
 from cdn2s3.http.response import Response
+from cdn2s3.keys import Address
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import retry_after
 from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.url_prefixes import Prefixes
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
@@ -26,21 +28,24 @@ _PROBE_SECONDS = 10.0
 
 
 class CdnClient:
-    """Fetch files from under URL_PREFIX; shared by all workers.
+    """Fetch files from one server under URL_PREFIX; shared by all workers.
 
     Nothing else is ever contacted: the server is that of url_prefix, and a redirect is followed only to a URL
-    that starts exactly with url_prefix.
+    that starts exactly with url_prefix or one of others, prefixes on the same server.
     """
 
-    def __init__(self, url_prefix: str, adapter: PooledAdapter, stop: threading.Event) -> None:
-        self._prefix = url_prefix
-        self._wire = adapter.wire(url_prefix)
+    def __init__(
+        self, url_prefix: str, adapter: PooledAdapter, stop: threading.Event, others: Sequence[str] = ()
+    ) -> None:
+        self.name = "source"
+        self._prefixes = (url_prefix, *others)
+        self._pool = adapter.pool(url_prefix)
         self._stop = stop
         parts = urlsplit(url_prefix)
         self._base = f"{parts.scheme}://{parts.netloc}"
         self._path = parts.path
         self._headers = {
-            "Host": host_header(self._wire.origin),
+            "Host": host_header(self._pool.origin),
             "User-Agent": USER_AGENT,
             "Accept": "image/*,*/*;q=0.5",
             "Accept-Encoding": "identity",
@@ -67,23 +72,23 @@ class CdnClient:
 
     def _ask(self, target: str, deadline: Deadline) -> Response:
         head = b"GET " + target.encode("ascii") + b" HTTP/1.1\r\n" + self._rest_of_head
-        return self._wire.request("GET", (head,), deadline)
+        return self._pool.request("GET", (head,), deadline)
 
     def _redirected(self, target: str, location: str) -> str:
         """Return the target that a redirect leads to; raise PermanentError if it leaves URL_PREFIX."""
         if location.isascii() and location.isprintable() and location and " " not in location:
             url = urljoin(self._base + target, location).partition("#")[0]
-            if url.startswith(self._prefix) and ".." not in url.split("?")[0].split("/"):
+            if url.startswith(self._prefixes) and ".." not in url.split("?")[0].split("/"):
                 return url[len(self._base) :]
         raise PermanentError("forbidden", "a redirect to a URL outside URL_PREFIX", doubtful=True)
 
-    def gave(self, target: str) -> None:
+    def note_success(self, target: str) -> None:
         """Note that target has been received completely: the probe requests it."""
         self._worked = target
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._wire.close()
+        self._pool.close()
 
     def probe(self) -> bool | None:
         """Return whether a file that could be fetched before can be fetched now.
@@ -131,28 +136,29 @@ class Head(NamedTuple):
     why: str  # why there is no response; "" if there is one
 
 
-def heads(settings: MigrationSettings, targets: Sequence[str], seconds: float) -> list[Head]:
-    """Request all targets (path and query, as in keys.Address) within seconds in total; results in order."""
+def heads(settings: MigrationSettings, addresses: Sequence[Address], seconds: float) -> list[Head]:
+    """Request the head of each of addresses within seconds in total; results in order."""
     adapter = PooledAdapter(_WORKERS, settings.ca_bundle)
-    wire = adapter.wire(settings.url_prefix)
+    pools = [adapter.pool(origin) for origin in Prefixes(settings.url_prefix).origins]
     stop = threading.Event()
     whole = Deadline(seconds, stop)
 
     def ask(number: int) -> tuple[int, Head]:
-        return number, _head(wire, targets[number], whole)
+        address = addresses[number]
+        return number, _head(pools[address.source], address.target, whole)
 
     try:
-        with fan_out(ask, range(len(targets)), _WORKERS, stop) as answers:
+        with fan_out(ask, range(len(addresses)), _WORKERS, stop) as answers:
             return [head for _, head in sorted(answers)]
     finally:
         adapter.close()
 
 
-def _head(wire: ConnectionPool, target: str, whole: Deadline) -> Head:
-    headers = {"Host": host_header(wire.origin), "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+def _head(pool: ConnectionPool, target: str, whole: Deadline) -> Head:
+    headers = {"Host": host_header(pool.origin), "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
     try:
         deadline = Deadline(min(_SECONDS_EACH, whole.remaining()), whole.stop)
-        with wire.request("HEAD", (request_head("HEAD", target, headers),), deadline) as answer:
+        with pool.request("HEAD", (request_head("HEAD", target, headers),), deadline) as answer:
             length = answer.headers.get("content-length", "")
             known = answer.status == 200 and length.isascii() and length.isdigit()
             edge = answer.headers.get("x-amz-cf-pop", "")

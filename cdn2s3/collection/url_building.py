@@ -2,9 +2,8 @@
 
 API_URL_BASE completes what is no whole URL:
 
-    //cdn.example/1.jpg   with the scheme of the base
-    /media/1.jpg          at the host of the base
-    1.jpg, u/1.jpg        under the base
+    //cdn.example/1.jpg       with the scheme of the base
+    /1.jpg, 1.jpg, u/1.jpg    after the base, with one slash between them
 
 API_URL_TEMPLATE builds a URL from fields, each a JMESPath expression in braces, evaluated on one record:
 `https://live.example/{server}/{id}_{secret}_b.jpg`. A field that finds a list gives a URL for each element.
@@ -61,9 +60,13 @@ class Field(NamedTuple):
 class UrlBuilder:
     """Complete or build the URLs of records, as API_URL_BASE and API_URL_TEMPLATE say."""
 
-    def __init__(self, base: str | None, template: str) -> None:
-        """Either may be empty; raise ValueError when template is not one."""
+    def __init__(self, base: str | None, template: str, like_a_browser: bool = False) -> None:
+        """Either may be empty; raise ValueError when template is not one.
+
+        like_a_browser: `/1.jpg` is at the root of the base's host (RFC 3986), as in HTML.
+        """
         self._base = base or ""
+        self._like_a_browser = like_a_browser
         self._template = template
         self._fields, self._end = parsed(template)
 
@@ -115,9 +118,10 @@ class UrlBuilder:
         if text.startswith("//"):
             return f"{urlsplit(self._base).scheme}:{_encoded(text, _IN_ADDRESS)}"
         text = _encoded(text, _IN_ADDRESS)
-        return urljoin(
-            self._base, text if text.startswith("/") else f"./{text}"
-        )  # ./: `a:b.jpg` has no scheme
+        if text.startswith("/") and self._like_a_browser:
+            return urljoin(self._base, text)
+        folder = self._base.rstrip("/") + "/"
+        return urljoin(folder, "./" + text.lstrip("/"))  # ./: `a:b.jpg` has no scheme
 
     def _from_template(self, record: Any, number: int) -> list[Any]:
         try:

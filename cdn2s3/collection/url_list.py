@@ -14,18 +14,18 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
 
 from cdn2s3.collection import checkpoint
 from cdn2s3.collection.base import Batch, Position
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
+from cdn2s3.collection.expressions import ItemError
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.file_names import REJECTED_FILE
-from cdn2s3.keys import InvalidUrl, KeyMaker, Naming
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.keys import InvalidUrl, url_of
+from cdn2s3.settings.declarations import CollectionSettings, identities
 from cdn2s3.state.files import AppendFile, cannot_read, cut_back
 from cdn2s3.state.key_index import Fingerprints
-from cdn2s3.state.lines import encode, input_lines, whole_lines
+from cdn2s3.state.lines import encode, input_lines, numbered_records, whole_lines
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class UrlList:
         """Open the files, cut back to the lengths in so_far; raise FatalError when they do not match it."""
         output, rejected = settings.output_file, rejected_file(settings.output_file)
         self._settings = settings
-        self._keys = KeyMaker(Naming(settings.url_prefix, "", preserve=False))
+        self._keys = identities(settings)
         self._seen = Fingerprints()
         self._said_all_rejected = False
         self.counts = so_far.counts
@@ -80,13 +80,16 @@ class UrlList:
     def _remember(self, output: Path) -> None:
         """Fill the set of URLs seen from urls.txt; raise FatalError if it is not the file that we wrote."""
         lines = 0
-        for line in whole_lines(output):
-            self._seen.add(line)
-            lines += 1
-        if lines != self.counts.urls or len(self._seen) != lines:
+        for _, batch in numbered_records(output).batches():
+            block = [line for _, line in batch]
+            are_plain = self._keys.are_plain(block)
+            for line in block:
+                self._seen.add(line if are_plain else self._keys.identity_in_list(line))
+            lines += len(block)
+        unique = len(self._seen) if len(self._seen) == lines else _unique(output)
+        if lines != self.counts.urls or unique != lines:
             raise does_not_fit(
-                output,
-                f"it has {lines:,} lines, {len(self._seen):,} of them unique, not {self.counts.urls:,}",
+                output, f"it has {lines:,} lines, {unique:,} of them unique, not {self.counts.urls:,}"
             )
 
     def add(self, batch: Batch) -> int:
@@ -102,12 +105,13 @@ class UrlList:
         for url, line in zip(batch.urls, lines):
             if url is None:
                 continue
-            why = self._why_rejected(line, are_plain)
-            if why or line is None:
-                rejected.append(_rejected_line(url, why))
+            try:
+                identity = self._identity(line, are_plain)
+            except InvalidUrl as error:
+                rejected.append(_rejected_line(url, str(error)))
                 continue
-            if self._seen.add(line):
-                new.append(line + b"\n")
+            if self._seen.add(identity):
+                new.append((line or b"") + b"\n")
             else:
                 duplicates += 1
         if new:
@@ -143,15 +147,12 @@ class UrlList:
             *(len(lines), url[:_SHOWN], why),
         )
 
-    def _why_rejected(self, line: bytes | None, is_plain: bool) -> str:
-        """Return why a URL is rejected, empty if it isn't; None is what is not a string."""
+    def _identity(self, line: bytes | None, is_plain: bool) -> bytes:
+        """Return what a line is known by, None being what is not a string; raise InvalidUrl when it is rejected."""
         if line is None:
-            return "not a string"
-        try:
-            self._keys.known(line, is_plain)
-        except InvalidUrl as error:
-            return str(error)
-        return ""
+            raise InvalidUrl("not a string")
+        identity = self._keys.known(line, is_plain)[3]
+        return identity if identity is line else identity + line[len(url_of(line)) :]
 
     def save_is_due(self) -> bool:
         """Return whether CHECKPOINT_INTERVAL URLs or CHECKPOINT_SECONDS have passed since the last save."""
@@ -190,26 +191,34 @@ class UrlList:
         self._saved_urls, self._saved_at = self.counts.urls, time.monotonic()
 
 
-def first_url(output: Path, url_prefix: str) -> str | None:
+def first_url(settings: CollectionSettings) -> str | None:
     """Return the first URL in OUTPUT_FILE as it is sent, None if the file has no line.
 
-    Raise UsageError when the file cannot be read or its first line is not a URL under url_prefix.
+    Raise UsageError when the file cannot be read or its first line is not a URL under URL_PREFIX.
     """
+    output = settings.output_file
     try:
         line = next((line for line in input_lines(output) if line), None)
     except OSError as error:
         raise cannot_read(output, error, "OUTPUT_FILE") from error
     if line is None:
         return None
-    maker = KeyMaker(Naming(url_prefix, "", preserve=False))
+    maker = identities(settings)
     try:
-        target = maker.address(line.decode(errors="surrogateescape")).target
+        address = maker.address(line.decode(errors="surrogateescape"))
     except InvalidUrl as error:
         raise UsageError(
             f"{output}: the first line is not a URL to migrate ({error}). Correct it."
         ) from error
-    origin = urlsplit(url_prefix)
-    return f"{origin.scheme}://{origin.netloc}{target}"
+    return f"{maker.origins[address.source]}{address.target}"
+
+
+def _unique(path: Path) -> int:
+    """Return how many different lines path has: an older version has kept what is now one URL apart."""
+    lines = Fingerprints()
+    for line in whole_lines(path):
+        lines.add(line)
+    return len(lines)
 
 
 def _line(url: Any) -> bytes | None:
@@ -219,6 +228,8 @@ def _line(url: Any) -> bytes | None:
 
 def _rejected_line(url: Any, why: str) -> bytes:
     """Return a line of rejected.txt: the URL without its user part, and why; no tab in either."""
+    if isinstance(url, ItemError):
+        url, why = url["item"], url["error"]
     text = url if isinstance(url, str) else json.dumps(url)
     fields = (_USER_PART.sub(r"\1***@", text), why)
     return encode(fields)

@@ -23,6 +23,7 @@ from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import EXIT_DONE, FatalError
 from cdn2s3.file_names import COMPLETED_FILE, FAILED_FILE
 from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.keys import ObjectId, url_of
 from cdn2s3.planning.run_plan import Choice, admitted_plan
 from cdn2s3.planning.survey import LineStatus, UrlSurvey
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
@@ -57,12 +58,13 @@ def adopt(
     goes on with what is left. Raise FatalError when the listing fails or a row cannot be written.
     """
     failed = settings.state_dir / FAILED_FILE
-    settled = Fingerprints()  # URLs with a record of failure that are completed now
+    object_id = key_maker(settings).object_id
+    settled = Fingerprints()  # objects of URLs with a record of failure that are completed now
     completed = AppendFile(settings.state_dir / COMPLETED_FILE)
     with synced_every_second(completed):
-        adopted = _Adopter(work, index, completed, failed, settled).take(_with_advice(pages))
+        adopted = _Adopter(work, index, completed, failed, settled, object_id).take(_with_advice(pages))
     if settled:
-        ledger.rebuild(failed, settled.__contains__)
+        ledger.rebuild(failed, lambda line: object_id(line) in settled, None, object_id)
     return adopted
 
 
@@ -70,13 +72,20 @@ class _Adopter:
     """Match listed objects with lines of the input."""
 
     def __init__(
-        self, work: UrlSurvey, index: KeyIndex, completed: AppendFile, failed: Path, settled: Fingerprints
+        self,
+        work: UrlSurvey,
+        index: KeyIndex,
+        completed: AppendFile,
+        failed: Path,
+        settled: Fingerprints,
+        object_id: ObjectId,
     ) -> None:
         self._work = work
         self._index = index
         self._completed = completed
-        self._failed = ledger.urls_in(failed)
-        self._conflicts = ledger.urls_in(failed, "conflict")
+        self._failed = ledger.urls_in(failed, object_id=object_id)
+        self._conflicts = ledger.urls_in(failed, "conflict", object_id)
+        self._object_id = object_id
         self._settled = settled
 
     def take(self, pages: Iterable[Iterable[Found]]) -> Adopted:
@@ -89,7 +98,7 @@ class _Adopter:
                 line = self._line_of(found)
                 if line is None:
                     continue
-                if line in self._conflicts:
+                if self._conflicts and self._object_id(line) in self._conflicts:
                     conflicts += 1
                     continue
                 self._record(line, found)
@@ -106,11 +115,11 @@ class _Adopter:
         return self._work.line(number)
 
     def _record(self, line: bytes, found: Found) -> None:
-        url = decode_line(line)
+        url = decode_line(url_of(line))
         row = Completed(url, found.key, str(found.size), found.etag or "-", "-", "-", timestamp(time.time()))
         self._completed.append(encode(row))
-        if line in self._failed:
-            self._settled.add(line)
+        if self._failed and (object_id := self._object_id(line)) in self._failed:
+            self._settled.add(object_id)
 
 
 def _with_advice(pages: Iterable[Iterable[Found]]) -> Iterator[Iterable[Found]]:

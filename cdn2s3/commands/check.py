@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from contextlib import closing
 
-from cdn2s3.commands import check_bucket, check_context, check_folder, check_machine
+from cdn2s3.commands import check_bucket, check_cdn, check_context, check_folder, check_machine, check_s3
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.signals import Signals
 from cdn2s3.errors import EXIT_CANNOT_GO_ON, EXIT_DONE, EXIT_SOME_FAILED
@@ -16,15 +16,15 @@ CHECKS = (
     check_machine.check_open_files,
     check_machine.check_input,
     check_machine.check_disk,
-    check_machine.check_credentials,
-    check_machine.check_address,
-    check_machine.check_clock,
-    check_machine.check_bucket,
+    check_s3.check_credentials,
+    check_s3.check_address,
+    check_s3.check_clock,
+    check_s3.check_bucket,
     check_bucket.check_permissions,
-    check_bucket.check_guard,
+    check_bucket.check_capabilities,
     check_bucket.check_acl,
-    check_machine.check_source,
-    check_machine.check_edge,
+    check_cdn.check_source,
+    check_cdn.check_edge,
 )
 FOLDER_CHECKS = (
     check_machine.check_versions,
@@ -33,7 +33,7 @@ FOLDER_CHECKS = (
     check_machine.check_disk,
     check_folder.check_folder,
     check_folder.check_free_space,
-    check_machine.check_source,
+    check_cdn.check_source,
 )
 _EXIT_CODES = {
     check_context.OK: EXIT_DONE,

@@ -89,7 +89,7 @@ def _list(context: CheckContext) -> list[CheckResult]:
     return [CheckResult(WARNING, "list", said, policy(context.settings, "ListBucket"))]
 
 
-def check_guard(context: CheckContext) -> list[CheckResult]:
+def check_capabilities(context: CheckContext) -> list[CheckResult]:
     probed = context.probed_or_none
     if probed is None:
         return []

@@ -20,7 +20,7 @@ from cdn2s3.errors import FatalError, MigrationError, TransientError, UsageError
 from cdn2s3.file_names import COMPLETED_FILE
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.keys import InvalidUrl
+from cdn2s3.keys import Address, InvalidUrl
 from cdn2s3.planning import cost_estimate
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state.files import cannot_read
@@ -28,6 +28,7 @@ from cdn2s3.state.ledger import decode_line
 from cdn2s3.state.lines import input_lines, whole_lines
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
+INPUT = "input"  # the check of urls.txt: the next step depends on it
 
 _SOURCE_TRIES = 5  # URLs of the input to request; one may be missing
 _WIDTH = 79  # of a terminal's 80 columns
@@ -130,25 +131,25 @@ class CheckContext:
     def heads(self) -> list[Head]:
         """The CDN's responses for the first URLs, until one is a 200."""
         answers: list[Head] = []
-        for target in self._first_targets():
-            answers += heads(self.settings, [target], 10.0)
+        for address in self._first_addresses():
+            answers += heads(self.settings, [address], 10.0)
             if answers[-1].status in (None, 200):
                 break
         return answers
 
-    def _first_targets(self) -> list[str]:
-        keys, targets = key_maker(self.settings), []
+    def _first_addresses(self) -> list[Address]:
+        keys, addresses = key_maker(self.settings), []
         try:
             for line in input_lines(self.settings.source_urls_file):
                 try:
-                    targets.append(keys.address(decode_line(line)).target)
+                    addresses.append(keys.address(decode_line(line)))
                 except InvalidUrl:
                     continue
-                if len(targets) == _SOURCE_TRIES:
+                if len(addresses) == _SOURCE_TRIES:
                     break
         except OSError:
             return []  # check_input reports it
-        return targets
+        return addresses
 
     @property
     def hours(self) -> float:
@@ -216,6 +217,6 @@ def next_step(findings: Sequence[CheckResult]) -> str:
     """Return what to do after all checks."""
     if worst(findings) == FAILED:
         return f"fix what failed, then run: {command('migrate.py', '--check')}"
-    if any(finding.what == "input" and finding.level != OK for finding in findings):
+    if any(finding.what == INPUT and finding.level != OK for finding in findings):
         return command("collect_urls.py")
     return command("migrate.py", "--sample", "100")

@@ -13,11 +13,11 @@ from cdn2s3 import file_names
 from cdn2s3.cdn.client import Head, heads
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.console.signals import Signals
-from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE
+from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE, EXIT_SOME_FAILED
 from cdn2s3.planning import cost_estimate
 from cdn2s3.planning.collisions import collisions_text
 from cdn2s3.planning.cost_estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, dollars
-from cdn2s3.planning.run_plan import RunPlan, choose, plan_run
+from cdn2s3.planning.run_plan import SHOWN, RunPlan, choose, plan_run
 from cdn2s3.planning.survey import LineStatus, UrlSurvey
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import run_binding
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 HEADS = 200  # random files: the mean of log-normal sizes is then accurate to about 15%
 HEAD_SECONDS = 20.0  # for all of them
+UNFETCHABLE_TOLERANCE = 0.01  # of the lines that are not blank
 _WIDTH = 79  # of a terminal's 80 columns
 _INDENT = 27  # where the text of a row begins
 
@@ -43,7 +44,7 @@ def drawn(work: UrlSurvey, count: int, draw: random.Random) -> list[str]:
 def asked_sizes(settings: MigrationSettings, work: UrlSurvey, draw: random.Random) -> Sizes:
     """Return the size of the images, estimated from HEAD requests for some pending ones."""
     keys = key_maker(settings)
-    targets = [keys.address(url).target for url in drawn(work, HEADS, draw)]
+    targets = [keys.address(url) for url in drawn(work, HEADS, draw)]
     if not targets:
         return Sizes(0.0, "nothing is pending")
     first = heads(settings, targets[:3], HEAD_SECONDS)
@@ -75,6 +76,7 @@ def counts_text(settings: MigrationSettings, plan: RunPlan) -> list[str]:
         row("duplicates", f"{work.duplicates:,}"),
         row("malformed", f"{work.malformed:,}", "never fetched" if work.malformed else ""),
         *(f"    {redact(printable(url))}: {why}" for url, why in plan.malformed),
+        *other_hosts_rows(plan),
         row(
             "collisions",
             f"{work.collisions:,}",
@@ -90,6 +92,31 @@ def counts_text(settings: MigrationSettings, plan: RunPlan) -> list[str]:
             row("unstripped", f"{work.unstripped:,}", "without STRIP_PATH_PREFIX, keep their whole path")
         )
     return lines
+
+
+def other_hosts_rows(plan: RunPlan) -> list[str]:
+    """Return the rows that say which lines are of hosts that URL_PREFIX does not name, none if there are none."""
+    work = plan.work
+    if not work.other_hosts:
+        return []
+    hosts = work.by_host.most_common(SHOWN)
+    rest = work.other_hosts - sum(count for _, count in hosts)
+    return [
+        row(
+            "other hosts", f"{work.other_hosts:,}", "never fetched; to move them, add the host to URL_PREFIX"
+        ),
+        *(f"    {count:,} of {host}" for host, count in hosts),
+        *([f"    {rest:,} of more hosts"] if rest else []),
+        f"    for example {redact(printable(plan.other_hosts[0][0]))}",
+    ]
+
+
+def too_many_unfetchable(work: UrlSurvey) -> str:
+    """Return what to do about a list of which more than a hundredth cannot be moved, "" if it is less."""
+    lines = work.lines - work.blank
+    if work.unfetchable <= lines * UNFETCHABLE_TOLERANCE:
+        return ""
+    return f"{work.unfetchable:,} of {lines:,} lines can never be moved, more than 1%: correct URL_PREFIX or the list"
 
 
 def _region(settings: MigrationSettings) -> str:
@@ -184,5 +211,9 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
     else:
         forecast = forecast_text(size, speed, found, table)
     print("\n".join(["", *forecast]))
+    wrong = too_many_unfetchable(plan.work)
+    if wrong:
+        print(f"\n{wrong}\nnext: {command('migrate.py', '--plan')}")
+        return EXIT_SOME_FAILED
     print(f"\nnext: {next_step(plan)}")
     return EXIT_DONE

@@ -198,7 +198,7 @@ class Sample:
         """Return the MD5 of the file at url, downloaded again, because this run computed none (INTEGRITY=crc32)."""
         limit = Deadline(self._transfer.policy.download_timeout)
         digest, room = md5(usedforsecurity=False), memoryview(bytearray(1 << 18))
-        with self._transfer.source.get(self._keys.address(url).target, limit) as answer:
+        with self._transfer.sources.get(self._keys.address(url), limit) as answer:
             while got := answer.read_into(room):
                 digest.update(room[:got])
         return digest.hexdigest()

@@ -6,6 +6,7 @@ changed, to see how the API pages.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -13,21 +14,20 @@ from pathlib import Path
 
 import requests
 
-from cdn2s3.collection.api.client import api_session
+from cdn2s3.collection.api.client import Api, api_session
+from cdn2s3.collection.api.page_request import PageRequest
 from cdn2s3.collection.suggest import api_lines, export_lines
 from cdn2s3.collection.suggest.probing import Ask, Seen
 from cdn2s3.collection.suggest.proposal import Proposal, as_text
-from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, FatalError, TransientError
+from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, FatalError, MigrationError
 from cdn2s3.file_names import COLLECTION_ENV
-from cdn2s3.resilience.rate_limit import TokenBucket
-from cdn2s3.resilience.retry import RetryPolicy, retry_after, with_retries
+from cdn2s3.http.requests_adapter import PooledAdapter, new_session
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.env_file import read_env_file
 from cdn2s3.settings.loading import build
-from cdn2s3.text import pluralize, redact
+from cdn2s3.text import redact
 
-_BUSY = frozenset({408, 420, 425, 429})  # besides 5xx: asked again
-_FOUND = ("API_URLS_FIELD", "API_URL_TEMPLATE", "URL_COLUMNS", "SITEMAP_URL", "FILES")
+_LONGEST_WAIT = 60.0  # seconds for a quota: nobody waits an hour for a suggestion
 
 
 def suggest(source: str, env_file: Path) -> int:
@@ -37,98 +37,89 @@ def suggest(source: str, env_file: Path) -> int:
     can be read.
     """
     if source.startswith(("http://", "https://")):
-        proposal = _of_api(source, env_file)
+        proposal = _of_api(_settings(source, env_file))
     else:
-        proposal = export_lines.propose(Path(source))
+        proposal = export_lines.propose(source)
     sys.stdout.write(as_text(proposal, redact(source)))
-    return EXIT_DONE if any(name in proposal.settings for name in _FOUND) else EXIT_SOME_FAILED
+    return EXIT_DONE if _is_whole(proposal) else EXIT_SOME_FAILED
 
 
-def _of_api(url: str, env_file: Path) -> Proposal:
-    settings = _settings(url, env_file)
-    with api_session(settings) as session:
-        ask = _asking(settings, session)
-        first, content = ask_first(url, settings, session)
-        if first.content is not None:
-            return api_lines.propose(first, ask)
-        return export_lines.propose_body(url, content, first.headers)
+def _is_whole(proposal: Proposal) -> bool:
+    """Return whether a proposal has all that a collection needs."""
+    found = proposal.settings
+    return "URL_PREFIX" in found and (found.get("SOURCE") != "api" or "API_PAGINATION" in found)
 
 
 def _settings(url: str, env_file: Path) -> CollectionSettings:
     """Return the settings with url as the API, whatever else is missing from the file."""
     usual = env_file == Path(COLLECTION_ENV) and not env_file.exists()
     file = {} if usual else read_env_file(env_file)
-    names = {"SOURCE": "api", "API_BASE_URL": url, "API_PAGINATION": "page"}
-    environment = {name: value for name, value in os.environ.items() if name not in names}
-    return build(CollectionSettings, {**file, **names}, environment, env_file)
-
-
-def ask_first(url: str, settings: CollectionSettings, session: requests.Session) -> tuple[Seen, bytes]:
-    """Return the first answer and its body; raise FatalError with the remedy when it is a refusal."""
-    seen, content = _with_patience(url, settings, session, TokenBucket(settings.api_rate_limit))
-    if seen.status == 200:
-        return seen, content
-    raise FatalError(f"the API answered {seen.status} to {redact(url)}. {_remedy(seen.status, settings)}")
-
-
-def _remedy(status: int, settings: CollectionSettings) -> str:
-    if status in (401, 403):
-        return (
-            "Set API_AUTH_TOKEN, API_AUTH_HEADER and API_AUTH_SCHEME in collection.env (or in the environment) as its "
-            "documentation says, then repeat the command."
-        )
-    if 300 <= status < 400:
-        return "It is a redirect: use the address that it leads to."
-    return (
-        "Correct the address. An API that takes only POST (GraphQL, searches) needs API_METHOD and API_BODY."
+    ours = {
+        "SOURCE": "api",
+        "API_BASE_URL": url,
+        "API_PAGINATION": "none",
+        "API_METHOD": "GET",
+        "API_BODY": "",
+    }
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    settings = build(CollectionSettings, {**file, **ours}, environment, env_file)
+    return dataclasses.replace(
+        settings,
+        max_retries=min(1, settings.max_retries),
+        api_wait_limit=min(_LONGEST_WAIT, settings.api_wait_limit),
     )
 
 
-def _asking(settings: CollectionSettings, session: requests.Session) -> Ask:
-    """Return what makes the further requests, at the rate that the settings allow."""
-    bucket = TokenBucket(settings.api_rate_limit)
+def _of_api(settings: CollectionSettings) -> Proposal:
+    url = settings.api_base_url or ""
+    with api_session(settings) as session:
+        api = Api(settings, session)
+        body = _body(url, settings, session)
+        if body and _is_no_json(body):
+            return export_lines.propose_body(url, body)
+        reply = api.get(PageRequest(url), "the first page")
+        if reply.refusal is not None:
+            raise reply.refusal
+        first = Seen(url, reply.content, {name.lower(): value for name, value in reply.headers.items()})
+        with new_session(PooledAdapter(1, settings.ca_bundle)) as cdn:
+            return api_lines.propose(first, _asking(api), lambda image: _is_image(image, settings, cdn))
+
+
+def _body(url: str, settings: CollectionSettings, session: requests.Session) -> bytes:
+    """Return the body of a first answer with status 200; empty for any other answer, which Api words better."""
+    try:
+        answer = session.get(url, timeout=settings.api_timeout, allow_redirects=False)
+        return answer.content if answer.status_code == 200 else b""
+    except (MigrationError, requests.RequestException, ValueError):
+        return b""
+
+
+def _is_no_json(body: bytes) -> bool:
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
+def _asking(api: Api) -> Ask:
+    """Return what makes the further requests; a refusal is an answer, too."""
 
     def ask(url: str) -> Seen:
         try:
-            return _with_patience(url, settings, session, bucket)[0]
+            reply = api.get(PageRequest(url), "a trial of another parameter")
         except FatalError:
             return Seen(url, None, {}, 0)
+        headers = {name.lower(): value for name, value in reply.headers.items()}
+        return Seen(url, reply.content, headers, reply.status)
 
     return ask
 
 
-def _with_patience(
-    url: str, settings: CollectionSettings, session: requests.Session, bucket: TokenBucket
-) -> tuple[Seen, bytes]:
-    """Return an answer and its body; raise FatalError where there is none after all retries."""
-
-    def attempt() -> tuple[Seen, bytes]:
-        bucket.take()
-        try:
-            answer = session.get(url, timeout=settings.api_timeout, allow_redirects=False)
-            content = answer.content
-        except (requests.RequestException, ValueError) as error:
-            raise TransientError(
-                "server_error", f"the response cannot be read ({type(error).__name__})"
-            ) from error
-        if answer.status_code in _BUSY or answer.status_code >= 500:
-            asked = retry_after(answer.headers.get("retry-after"), 0.0)
-            raise TransientError("throttled", f"it answers {answer.status_code}", asked, answer.status_code)
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        page = _json(content) if answer.status_code == 200 else None
-        return Seen(url, page, headers, answer.status_code), content
-
+def _is_image(url: str, settings: CollectionSettings, session: requests.Session) -> bool:
+    """Return whether there is an image at url; session has no credentials."""
     try:
-        return with_retries(attempt, RetryPolicy(settings.max_retries))
-    except TransientError as error:
-        attempts = pluralize(settings.max_retries + 1, "attempt")
-        raise FatalError(
-            f"the API did not return {redact(url)} in {attempts}; the last error: {error}. Try again later."
-        ) from error
-
-
-def _json(content: bytes) -> object:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None
+        answer = session.head(url, timeout=settings.api_timeout, allow_redirects=False)
+    except (MigrationError, requests.RequestException, ValueError):
+        return False
+    return answer.status_code == 200 and answer.headers.get("content-type", "").startswith("image/")

@@ -18,7 +18,7 @@ from cdn2s3.errors import EXIT_CANNOT_GO_ON, EXIT_DONE, EXIT_SOME_FAILED
 from cdn2s3.text import escaped
 
 
-class _Patient(io.FileIO):
+class _LenientWriter(io.FileIO):
     """Accept every write; drop what cannot be written."""
 
     failure: OSError | None = None  # the first one; a reader that is gone does not count
@@ -71,16 +71,16 @@ def run(main: Callable[[], int]) -> int:
     return code
 
 
-def _opened(stream: TextIO | None) -> _Patient:
+def _opened(stream: TextIO | None) -> _LenientWriter:
     """Return a raw writer to the file of stream, or to nowhere if the process was started without one.
 
     Then its number is in use, so no state file can get it.
     """
     fd = os.open(os.devnull, os.O_WRONLY) if stream is None else stream.fileno()
-    return _Patient(fd, "w", closefd=False)
+    return _LenientWriter(fd, "w", closefd=False)
 
 
-class _Prompt(io.TextIOWrapper):
+class _FlushingText(io.TextIOWrapper):
     """Write immediately if the stream that it replaces did.
 
     With PYTHONUNBUFFERED=1 Python has no buffer below the text, but here there is one (a raw file may take a part of
@@ -95,9 +95,9 @@ class _Prompt(io.TextIOWrapper):
         return written
 
 
-def _text(raw: _Patient, stream: TextIO | None) -> TextIO:
+def _text(raw: _LenientWriter, stream: TextIO | None) -> TextIO:
     """Return a stream like stream, over raw."""
-    return _Prompt(
+    return _FlushingText(
         io.BufferedWriter(raw),
         encoding=getattr(stream, "encoding", "utf-8"),
         errors=_ESCAPED,

@@ -141,7 +141,7 @@ class LocalFiles:
         return replace
 
     def remove_leftovers(self) -> int:
-        """Remove temporary files that no process is still writing,  as after kill -9; return how many."""
+        """Remove temporary files that no process is still writing, as after kill -9; return how many."""
         removed = 0
         try:
             folder = os.open(TEMPORARY, _FOLDER, dir_fd=self._root)

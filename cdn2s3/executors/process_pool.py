@@ -136,7 +136,7 @@ class ProcessPool:
             self._stop_for(error)
         handle.note, handle.in_flight, handle.held = report.note, report.in_flight, report.held
         for done in report.done:
-            handle.at.pop(done.task.url, None)
+            handle.tasks.pop(done.task.url, None)
         return report.done
 
     def _is_news(self, handle: WorkerHandle, warning: str) -> bool:
@@ -151,9 +151,9 @@ class ProcessPool:
         handle.process.join()
         handle.pipe.close()
         self._handles.remove(handle)
-        if not handle.at:
+        if not handle.tasks:
             return []
-        recorded = self._recorded(handle.at, begin)
+        recorded = self._recorded(handle.tasks, begin)
         reported = list(recorded.values())
         if self._stopping:
             return reported
@@ -168,7 +168,7 @@ class ProcessPool:
                 )
             )
             return reported
-        left = [task for url, task in handle.at.items() if url not in recorded]
+        left = [task for url, task in handle.tasks.items() if url not in recorded]
         log.error("a worker process died (%s): a new one takes over its %d URLs", how, len(left))
         queue.requeue(*left)
         self._handles.append(self._start(handle.number))
@@ -198,7 +198,7 @@ class ProcessPool:
         the end takes nothing more: what a process leaves behind then is for the new one.
         """
         ahead = self._ahead if not self._stopping else 0
-        takers = [m for m in self._handles if not m.was_told_end and m.busy <= ahead // 2]
+        takers = [m for m in self._handles if not m.end_was_sent and m.busy <= ahead // 2]
         try:
             while takers:
                 takers = [m for m in takers if m.take(queue, min(self._workers, ahead - m.busy))]
@@ -238,23 +238,23 @@ class WorkerHandle:
         self.process = process
         self.pipe = pipe
         self.number = number
-        self.at: dict[str, Task] = {}  # handed out and not reported
+        self.tasks: dict[str, Task] = {}  # handed out and not reported
         self.note = ""
         self.in_flight = InFlight()
         self.held = 0
         self.warned: Counter[str] = Counter()  # how often it gave each warning
-        self.was_told_end = False
+        self.end_was_sent = False
 
     @property
     def busy(self) -> int:
         """How many tasks the process has to do, without those whose failure is deferred."""
-        return len(self.at) - self.held
+        return len(self.tasks) - self.held
 
     def take(self, queue: TaskQueue, most: int) -> bool:
         """Hand out up to most tasks; return False when there was none."""
         tasks = [task for _, task in zip(range(most), queue)]
         if tasks:
-            self.at.update((task.url, task) for task in tasks)
+            self.tasks.update((task.url, task) for task in tasks)
             self.send(tasks)
         return bool(tasks)
 
@@ -270,9 +270,9 @@ class WorkerHandle:
 
     def send(self, order: object) -> None:
         """Send an order once; a process that has already ended is noticed when its report is awaited."""
-        if order is None and self.was_told_end:
+        if order is None and self.end_was_sent:
             return
-        self.was_told_end = self.was_told_end or order is None
+        self.end_was_sent = self.end_was_sent or order is None
         try:
             self.pipe.send(order)
         except OSError:

@@ -38,17 +38,17 @@ class PooledAdapter(HTTPAdapter):
         self._connections = connections
         self._tls = tls_context(str(ca_bundle) if ca_bundle else None)
         self._stop = stop
-        self._wires: dict[Origin, ConnectionPool] = {}
+        self._pools: dict[Origin, ConnectionPool] = {}
         self._lock = threading.Lock()
 
-    def wire(self, url: str) -> ConnectionPool:
+    def pool(self, url: str) -> ConnectionPool:
         """Return the ConnectionPool of the server of url; the same one for the same server."""
         origin = origin_of(url)
         with self._lock:
-            if origin not in self._wires:
+            if origin not in self._pools:
                 tls = self._tls if origin.scheme == "https" else None
-                self._wires[origin] = ConnectionPool(origin, tls, self._connections)
-            return self._wires[origin]
+                self._pools[origin] = ConnectionPool(origin, tls, self._connections)
+            return self._pools[origin]
 
     def send(self, request: requests.PreparedRequest, *unused: Any, **options: Any) -> requests.Response:
         """Send request and return its response with the whole body; raise TransientError as the pool does."""
@@ -57,12 +57,12 @@ class PooledAdapter(HTTPAdapter):
             raise ValueError("a request needs a timeout in seconds")
         if options.get("verify") is False:
             raise ValueError("TLS verification cannot be switched off")
-        wire = self.wire(request.url)
+        pool = self.pool(request.url)
         body = request.body or b""
-        headers = {"Host": host_header(wire.origin), **dict(request.headers)}
+        headers = {"Host": host_header(pool.origin), **dict(request.headers)}
         head = request_head(request.method, request.path_url, headers)
         pieces = (head, body.encode() if isinstance(body, str) else body)
-        with wire.request(request.method, pieces, Deadline(timeout, self._stop)) as answer:
+        with pool.request(request.method, pieces, Deadline(timeout, self._stop)) as answer:
             content = answer.body()
         raw = HTTPResponse(
             io.BytesIO(content),
@@ -75,8 +75,8 @@ class PooledAdapter(HTTPAdapter):
 
     def close(self) -> None:
         with self._lock:
-            for wire in self._wires.values():
-                wire.close()
+            for pool in self._pools.values():
+                pool.close()
 
 
 def new_session(adapter: PooledAdapter) -> requests.Session:

@@ -26,7 +26,7 @@ class Response:
     def __init__(
         self, connection: Connection, deadline: Deadline, method: str, release: Callable[[Connection], None]
     ) -> None:
-        self._give_back = release
+        self._release = release
         self._connection = connection
         self._deadline = deadline
         self._buffer = connection.buffer
@@ -206,7 +206,7 @@ class Response:
         self._closed = True
         framed = self.chunked or self.length is not None
         if self._ended and framed and self.keep_alive and self._start == self._end:
-            self._give_back(self._connection)
+            self._release(self._connection)
         else:
             self._connection.close()
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from enum import IntEnum
 from pathlib import Path
-from typing import Callable, Protocol
+from typing import Callable, NamedTuple, Protocol
 
 from cdn2s3.console.progress import log_progress
 from cdn2s3.errors import FatalError, UsageError
@@ -27,9 +28,12 @@ log = logging.getLogger(__name__)
 _AHEAD = 1000  # records of completed.txt that are looked at before their turn: more than there are workers
 _HELD = 4 * _AHEAD
 
+_HOSTS = 1000  # that are counted one by one
+REST_OF_HOSTS = "others"  # all further ones
+
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # how a UTF-16 file begins
 
-OnInvalidUrl = Callable[[str, str], None]  # url, why
+OnInvalidUrl = Callable[[str, InvalidUrl], None]  # url, why
 OnCollision = Callable[[str, str, str], None]  # key, first url, this url
 
 
@@ -53,6 +57,7 @@ class LineStatus(IntEnum):
     MALFORMED = 4
     COLLISION = 5  # another URL has its key: that of an earlier line, or a completed one
     NOT_CHOSEN = 6  # pending, but left out of this run
+    OTHER_HOST = 7  # of a host that URL_PREFIX does not name
 
 
 @dataclasses.dataclass
@@ -65,6 +70,8 @@ class UrlSurvey:
     done: int = 0
     duplicates: int = 0
     malformed: int = 0
+    other_hosts: int = 0  # lines of hosts that URL_PREFIX does not name
+    by_host: Counter[str] = dataclasses.field(default_factory=Counter)  # how many of them, up to _HOSTS hosts
     collisions: int = 0
     unstripped: int = 0  # pending and done lines that lack STRIP_PATH_PREFIX and keep their path
 
@@ -74,7 +81,12 @@ class UrlSurvey:
 
     @property
     def pending(self) -> int:
-        return self.lines - self.blank - self.done - self.duplicates - self.malformed - self.collisions
+        return self.lines - self.blank - self.done - self.duplicates - self.unfetchable - self.collisions
+
+    @property
+    def unfetchable(self) -> int:
+        """How many lines are no URLs that may be fetched."""
+        return self.malformed + self.other_hosts
 
     def lines_with(self, status: LineStatus) -> Iterator[tuple[int, bytes]]:
         """Yield the number (from 0) and the text of each line whose status is status now.
@@ -113,9 +125,10 @@ def completed_before(
     redone: Fingerprints | None = None,
     observer: RecordObserver | None = None,
 ) -> CompletedBefore:
-    """Return the key index of the records of completed.txt, except those of URLs in redone.
+    """Return the key index of the records of completed.txt, except those of objects (KeyMaker.object_id) in redone.
 
-    A record counts only while its key is its URL's current key. Log how many lines are not records.
+    A record counts only while its key is its URL's current key, or one that a line of the input gives it. Log how
+    many lines are not records.
     """
     lines, index = numbered_records(path), KeyIndex()
     unreadable = 0
@@ -129,16 +142,21 @@ def completed_before(
                 unreadable += 1
                 continue
             url, key = fields[:2]
-            if redone is not None and url in redone:
-                continue
             try:
-                todays_key, stripped, reversible = keys.known(url, are_plain)
+                todays_key, stripped, reversible, identity = keys.known(url, are_plain)
             except InvalidUrl:
+                try:  # a name may make up for what the URL lacks
+                    identity, todays_key = keys.known(keys.named(url, key))[3], b""
+                except InvalidUrl:
+                    continue
+            if redone is not None and identity + b"\t" + key in redone:
                 continue
             if key == todays_key:
-                index.add_record(url, key, number, reversible)
+                index.add_record(identity, key, number, reversible)
                 if not stripped:  # the survey counts such lines
                     index.close(number)
+            elif keys.may_be_named(key):
+                index.add_named_record(identity, key, number)
     if unreadable:
         log.warning(
             "%s has %s lines that are not records; their URLs are done again", path, f"{unreadable:,}"
@@ -166,7 +184,7 @@ def survey(
         raise cannot_read(urls, error, "SOURCE_URLS_FILE") from error
     if work.lines == work.blank:
         raise UsageError(f"{urls} (SOURCE_URLS_FILE) contains no URL. Run `python collect_urls.py` first.")
-    if work.lines == work.blank + work.duplicates + work.malformed:
+    if work.lines == work.blank + work.duplicates + work.unfetchable:
         raise _unfit(urls, work.lines - work.blank, keys.url_prefix, surveyor.first_malformed)
     return work
 
@@ -217,6 +235,15 @@ class _NextRecords:
             del self._numbers[next(iter(self._numbers))]
 
 
+class _Line(NamedTuple):
+    """A line of the input, read."""
+
+    number: int
+    text: bytes
+    key: bytes
+    identity: bytes
+
+
 class _Surveyor:
     """Find out the status of one line after the other."""
 
@@ -236,8 +263,9 @@ class _Surveyor:
         self._observer = completed.observer
         self._on_malformed = on_malformed
         self._on_collision = on_collision
-        # Malformed and colliding lines as their records spell them: each has one record.
+        # Objects of malformed and colliding lines, as their records spell them: each has one record.
         self._faulty = Fingerprints()
+        self._respellings = Fingerprints()  # those of malformed lines that a good line may have too
         self._respelled = Fingerprints()  # those of them that came again as good lines
         self.first_malformed = ("", InvalidUrl(""))  # the first malformed line, and why it is
 
@@ -256,12 +284,12 @@ class _Surveyor:
         if record is not None and self._index.claim_record(record, number):
             return self._done(line, record)
         try:
-            key, stripped, reversible = self._keys.known(line, is_plain)
+            key, stripped, reversible, identity = self._keys.known(line, is_plain)
         except InvalidUrl as error:
-            return self._malformed(line, error)
-        claimed = self._index.claim(line, key, number, reversible)
+            return self._unfetchable(line, error)
+        claimed = self._index.claim(identity, key, number, reversible)
         if isinstance(claimed, Owner):
-            return self._repeated(line, key, claimed)
+            return self._repeated(_Line(number, line, key, identity), claimed)
         if not stripped:
             self._work.unstripped += 1
         if claimed != NEW:
@@ -277,40 +305,65 @@ class _Surveyor:
         return LineStatus.DONE
 
     def _note_respelled(self, line: bytes) -> None:
-        if self._faulty and line in self._faulty:
-            self._respelled.add(line)
+        if self._respellings and (as_recorded := self._keys.object_id(line)) in self._respellings:
+            self._respelled.add(as_recorded)
 
-    def _malformed(self, line: bytes, why: InvalidUrl) -> LineStatus:
+    def _unfetchable(self, line: bytes, why: InvalidUrl) -> LineStatus:
         if not line.strip():
             self._work.blank += 1
             return LineStatus.BLANK
         recorded = _as_recorded(line)
-        if not self._faulty.add(recorded) or (recorded != line and self._is_first(recorded)):
+        recorded_as = self._keys.object_id(recorded)
+        if not self._faulty.add(recorded_as) or (recorded != line and self._is_first(recorded)):
             self._work.duplicates += 1
             return LineStatus.DUPLICATE
+        if recorded_as != recorded:
+            self._respellings.add(recorded_as)
         url = decode_line(line)
-        if not self._work.malformed:
+        if not self._work.unfetchable:
             self.first_malformed = (url, why)
-        self._work.malformed += 1
-        self._on_malformed(url, str(why))
-        return LineStatus.MALFORMED
+        self._on_malformed(url, why)
+        if not why.other_host:
+            self._work.malformed += 1
+            return LineStatus.MALFORMED
+        self._work.other_hosts += 1
+        by_host = self._work.by_host
+        known = why.other_host in by_host or len(by_host) < _HOSTS
+        by_host[why.other_host if known else REST_OF_HOSTS] += 1
+        return LineStatus.OTHER_HOST
 
-    def _is_first(self, url: bytes) -> bool:
-        """Return whether url has appeared as a valid line, the first with its key."""
+    def _is_first(self, line: bytes) -> bool:
+        """Return whether line has appeared as a valid one, the first with its key."""
         try:
-            number = self._index.line_with(self._keys.known(url)[0])
+            key, _, _, identity = self._keys.known(line)
         except InvalidUrl:
             return False
-        return number is not None and self._work.urls[number] == url
+        number = self._index.line_with(key)
+        return number is not None and self._keys.identity(self._work.urls[number]) == identity
 
-    def _repeated(self, line: bytes, key: bytes, owner: Owner) -> LineStatus:
+    def _repeated(self, line: _Line, owner: Owner) -> LineStatus:
         first = self._work.urls[owner.number] if owner.is_line else self._completed_url(owner.number)
-        if (owner.is_line and first == line) or not self._faulty.add(line):
+        if owner.is_line and (first == line.text or self._keys.identity(first) == line.identity):
+            self._work.duplicates += 1
+            return self._newest(line, first, owner.number)
+        if not self._faulty.add(line.identity + b"\t" + line.key):
             self._work.duplicates += 1
             return LineStatus.DUPLICATE
         self._work.collisions += 1
-        self._on_collision(decode_line(key), decode_line(first), decode_line(line))
+        self._on_collision(decode_line(line.key), decode_line(first), decode_line(line.text))
         return LineStatus.COLLISION
+
+    def _newest(self, line: _Line, first: bytes, number: int) -> LineStatus:
+        """Return the status of line, another form of the URL of first, which has that number.
+
+        The later form has the newer signature, so it is the one to ask for.
+        """
+        statuses = self._work.statuses
+        if first == line.text or not self._keys.ignored_params or statuses[number] != LineStatus.PENDING:
+            return LineStatus.DUPLICATE
+        statuses[number] = LineStatus.DUPLICATE
+        self._index.hand_over(line.key, line.number)
+        return LineStatus.PENDING
 
     def _completed_url(self, number: int) -> bytes:
         return self._records[number].partition(b"\t")[0]
@@ -324,7 +377,7 @@ class _Surveyor:
         if not self._respelled:
             return
         for number, line in self._work.lines_with(LineStatus.MALFORMED):
-            if _as_recorded(line) in self._respelled:
+            if self._keys.object_id(_as_recorded(line)) in self._respelled:
                 self._work.statuses[number] = LineStatus.DUPLICATE
                 self._work.malformed -= 1
                 self._work.duplicates += 1

@@ -13,8 +13,8 @@ from cdn2s3.planning.run_plan import RunPlan
 from cdn2s3.records import Task
 from cdn2s3.reports import migration_report
 from cdn2s3.reports.metrics import Example, Tally
-from cdn2s3.reports.migration_report import next_command, summary
-from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.reports.migration_report import Ending, next_command, summary
+from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, lines
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import Ledger
@@ -31,8 +31,9 @@ class RunAccounting:
         self.tally = Tally(time.time())
         self.to_do_again = 0  # URLs that the second pass still has to do
         self._settings = settings
+        self._keys = key_maker(settings)
         self._ledger = ledger
-        self._recovered = Fingerprints()  # URLs that failed once and are completed now
+        self._recovered = Fingerprints()  # objects of URLs that failed once and are completed now
         self._failed_pending = plan.failed_pending  # pending lines that only an earlier run tried
         self._tried = 0
         self._completed_began = ledger.completed.size()
@@ -40,17 +41,23 @@ class RunAccounting:
 
     def count(self, done: Done) -> None:
         """Count the result of a task; the second pass uncounts what the first counted."""
-        result, url = done.result, ledger.encode_line(done.result.url)
+        result = done.result
         first_in_run = not done.task.cause
+        failed_before = (
+            bool(self.plan.failed_before) and self._object_id(result.url) in self.plan.failed_before
+        )
         if first_in_run:
             self._tried += 1
-            self._failed_pending -= url in self.plan.failed_before
+            self._failed_pending -= failed_before
         else:
             self.to_do_again -= 1
             self.tally.take_back(result.url, done.task.cause)
-        if result.stored is not None and (not first_in_run or url in self.plan.failed_before):
-            self._recovered.add(url)
+        if result.stored is not None and (not first_in_run or failed_before):
+            self._recovered.add(self._object_id(result.url))
         self.tally.add(result, time.time())
+
+    def _object_id(self, line: str) -> bytes:
+        return self._keys.object_id(ledger.encode_line(line))
 
     def progress(self) -> Count:
         tally = self.tally
@@ -76,11 +83,10 @@ class RunAccounting:
         audit = self._audit()
         code = self._exit_code(error, signal, audit)
         why = str(error) if error else f"signal {signal}" if signal else ""
-        ended = time.time()
-        command = next_command(self.tally, audit, code)
-        text = summary(self._settings, self.tally, audit, ended, code, self._faults())
+        ending = Ending(time.time(), code, why, next_command(self.tally, audit, code))
+        text = summary(self._settings, self.tally, audit, ending, self._faults())
         try:
-            self._report(audit, migration_report.Ending(ended, code, why, command))
+            self._report(audit, ending)
         except FatalError:
             if error is not None:  # what stopped the run matters more than what could not be reported
                 log.error("%s", error)
@@ -96,16 +102,17 @@ class RunAccounting:
         return code
 
     def _faults(self) -> dict[str, tuple[int, Example]]:
-        """Return how many lines of the input are malformed or collide, each with an example."""
+        """Return how many lines of the input are malformed, of other hosts or collide, each with an example."""
         work, path = self.plan.work, self._settings.state_dir / FAILED_FILE
         found: dict[str, tuple[int, Example]] = {}
-        for cause, count in (("malformed", work.malformed), ("collision", work.collisions)):
+        faults = {"malformed": work.malformed, "other_host": work.other_hosts, "collision": work.collisions}
+        for cause, count in faults.items():
             first = next((record for record in ledger.records(path) if record.cause == cause), None)
             if count and first is not None:
                 found[cause] = count, Example(first.url, first.message)
         return found
 
-    def _report(self, audit: migration_report.Audit, ending: migration_report.Ending) -> None:
+    def _report(self, audit: migration_report.Audit, ending: Ending) -> None:
         from cdn2s3.reports import html  # its libraries are slow to import: not before a run
 
         state = self._settings.state_dir
@@ -117,7 +124,8 @@ class RunAccounting:
     def _audit(self) -> migration_report.Audit:
         """Count the status of every line of the input, from the files wherever possible."""
         work, path = self.plan.work, self._settings.state_dir / FAILED_FILE
-        causes = ledger.rebuild(path, self._recovered.__contains__)
+        object_id = self._keys.object_id
+        causes = ledger.rebuild(path, lambda line: object_id(line) in self._recovered, None, object_id)
         appended = sum(1 for _ in lines.whole_lines(self._ledger.completed.path, self._completed_began))
         return migration_report.Audit(
             work.lines,

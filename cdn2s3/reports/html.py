@@ -47,12 +47,12 @@ def migration(report: Mapping[str, Any]) -> str:
         ),
         "latencies": _latencies(report),
     }
-    may_heal = sum(
+    may_recover = sum(
         failure["urls"]
         for cause, failure in report["failed_transfers"].items()
         if cause in CAUSES and CAUSES[cause].transient
     )
-    return _page("migration.html", report, charts=drawn, figures=_figures(report), may_heal=may_heal)
+    return _page("migration.html", report, charts=drawn, figures=_figures(report), may_recover=may_recover)
 
 
 def validation(report: Mapping[str, Any], pictures: Mapping[str, Pictures] | None = None) -> str:
@@ -195,7 +195,7 @@ def _validation_figures(report: Mapping[str, Any]) -> list[Figure]:
 def _contact_sheet(
     checks: Sequence[Mapping[str, Any]], pictures: Mapping[str, Pictures]
 ) -> list[dict[str, Any]]:
-    """Return the checks to show, those that are not identical first, then those with pictures, within BUDGET."""
+    """Return the checks to show, those that are not identical first, then those with pictures, within SHEET_BYTES."""
     ranked = sorted(checks, key=lambda check: (check["outcome"] == "identical", check["key"] not in pictures))
     sheet, room = [], SHEET_BYTES
     for check in ranked[:MOST]:

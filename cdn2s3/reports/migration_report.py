@@ -22,6 +22,7 @@ from cdn2s3.errors import (
     EXIT_SIGTERM,
     EXIT_SOME_FAILED,
 )
+from cdn2s3.file_names import MIGRATION_PAGE
 from cdn2s3.reports.metrics import EXAMPLES, Distribution, Example, Tally
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import redacted_values
@@ -195,8 +196,7 @@ def summary(
     settings: MigrationSettings,
     tally: Tally,
     audit: Audit,
-    ended: float,
-    code: int,
+    ending: Ending,
     faults: Mapping[str, tuple[int, Example]],
 ) -> str:
     """Return the summary of the run, in ten lines at most.
@@ -204,7 +204,7 @@ def summary(
     faults are lines of the input that failed without being tried: how many for which cause, and an example.
     No line is cut, however long its message and URL: they are there to be read and copied.
     """
-    seconds = max(ended - tally.began, 0.001)
+    seconds = max(ending.at - tally.began, 0.001)
     already = f", {tally.already_there:,} already there" if tally.already_there else ""
     lines = [
         f"{tally.stored - tally.already_there:,} stored{already}, {tally.bytes / MB:,.1f} MB in {duration(seconds)}: "
@@ -220,12 +220,12 @@ def summary(
             lines[-1] = f"  {count:,} {cause}: {redact(example.message)}, e.g. {redact(example.url)}"
     if len(causes) > MOST_CAUSES:
         rest = sum(count for _, count in causes[MOST_CAUSES:])
-        lines.append(f"  {rest:,} of {len(causes) - MOST_CAUSES} more causes: see migration_report.html")
+        lines.append(f"  {rest:,} of {len(causes) - MOST_CAUSES} more causes: see {MIGRATION_PAGE}")
     if audit.not_tried:
         lines.append(f"not tried {audit.not_tried:,}")
     lines.append(f"state, log and report: {settings.state_dir.resolve()}")
-    fix_first = "fix the problem above, then run: " if code == EXIT_CANNOT_GO_ON else ""
-    lines.append(f"next: {fix_first}{next_command(tally, audit, code)}")
+    fix_first = "fix the problem above, then run: " if ending.exit_code == EXIT_CANNOT_GO_ON else ""
+    lines.append(f"next: {fix_first}{ending.next_command}")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Resilience: retry with backoff, rate limits, the circuit breaker of each endpoint.
+"""Resilience: retry with backoff, rate limits, the circuit breaker of each endpoint, a bounded fan-out.
 
 May import the ground floor only. Begin with retry.py, the one retry loop.
 """

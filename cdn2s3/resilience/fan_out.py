@@ -32,29 +32,25 @@ def fan_out(
     """
     under_way: set[Future[Returned]] = set()
     with ThreadPoolExecutor(workers, thread_name_prefix="fan-out") as pool:
+
+        def results() -> Iterator[Returned]:
+            left = iter(items)
+            while True:
+                under_way.update(
+                    pool.submit(work, item) for item in islice(left, 2 * workers - len(under_way))
+                )
+                if not under_way:
+                    return
+                done, _ = wait(under_way, LOOK_EVERY if on_wait else None, FIRST_COMPLETED)
+                if on_wait:
+                    on_wait()
+                for future in done:
+                    under_way.remove(future)
+                    yield future.result()
+
         try:
-            yield _results(pool, under_way, (work, items), 2 * workers, on_wait)
+            yield results()
         finally:
             if under_way:
                 stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _results(
-    pool: ThreadPoolExecutor,
-    under_way: set[Future[Returned]],
-    job: tuple[Callable[[Item], Returned], Iterable[Item]],
-    most: int,
-    on_wait: Callable[[], object] | None,
-) -> Iterator[Returned]:
-    work, left = job[0], iter(job[1])
-    while True:
-        under_way.update(pool.submit(work, item) for item in islice(left, most - len(under_way)))
-        if not under_way:
-            return
-        done, _ = wait(under_way, LOOK_EVERY if on_wait else None, FIRST_COMPLETED)
-        if on_wait:
-            on_wait()
-        for future in done:
-            under_way.remove(future)
-            yield future.result()

@@ -52,7 +52,7 @@ class Bandwidth:
         with self._lock:
             self._next = max(self._next, self._clock() - _CATCH_UP) + self._usual / self._rate
 
-    def was(self, size: int) -> None:
+    def received(self, size: int) -> None:
         """Report the bytes of the body that an admitted download received, whatever its result."""
         if not self._rate:
             return

@@ -51,12 +51,12 @@ def with_retries(
     policy: RetryPolicy,
     sleep: Callable[[float], object] = time.sleep,
     on_failure: Callable[[FailedAttempt], object] = ignore,
-    was_vain: Callable[[], bool] = lambda: False,
+    resets_count: Callable[[], bool] = lambda: False,
 ) -> Returned:
     """Return the result of attempt, retried after a TransientError as policy allows; raise the last one.
 
     sleep gets the seconds to the next attempt and may raise, which ends it all (a stop); on_failure is called
-    after each failure, before the wait. was_vain is asked after each failure, too: where it says True, what
+    after each failure, before the wait. resets_count is asked after each failure, too: where it says True, what
     failed before does not count (an outage has ended since). What else attempt raises passes through.
     """
     failures = 0
@@ -64,7 +64,7 @@ def with_retries(
         try:
             return attempt()
         except TransientError as error:
-            failures = 1 if was_vain() else failures + 1
+            failures = 1 if resets_count() else failures + 1
             is_last = failures > policy.max_retries
             wait = None if is_last else policy.wait(failures, error.retry_after)
             on_failure(FailedAttempt(error, failures, wait))

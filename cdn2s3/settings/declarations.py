@@ -34,11 +34,13 @@ from cdn2s3.settings.parsers import (
     names,
     number,
     one_of,
+    param_names,
     path,
     processes,
     secret,
     statuses,
     text,
+    url_base,
     url_prefix,
     url_template,
     whole,
@@ -61,6 +63,12 @@ FILE_FORMATS = (
 )  # fmt: skip
 _LOG_LEVELS = one_of("DEBUG", "INFO", "WARNING", "ERROR")
 _CA_MEANING = "PEM file of certificate authorities to trust instead of the public ones"
+
+_PREFIX_MEANING = "what every URL must start with, whether http or https; several with blanks between them"
+_IGNORED_MEANING = (
+    "parameters of the query that do not make two URLs different, such as signatures; empty = none"
+)
+_IGNORED_EXAMPLE = "Expires,Signature,Key-Pair-Id,v"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,9 +158,9 @@ class CollectionSettings:
     )
     api_url_base: str | None = setting(
         "",
-        empty_or(url_prefix),
-        "what completes URLs that the source gives without a host; ends in /",
-        "https://cdn.example.com/media/",
+        empty_or(url_base),
+        "what completes URLs that the source gives without a host",
+        "https://cdn.example.com/media",
     )
     api_url_template: str = setting(
         "",
@@ -197,8 +205,12 @@ class CollectionSettings:
         "https://minio.example.com",
     )
     url_prefix: str = setting(
-        "https://d278yjzsv5tla9.cloudfront.net/", url_prefix, "what every URL must start with"
+        "https://d278yjzsv5tla9.cloudfront.net/",
+        url_prefix,
+        _PREFIX_MEANING,
+        "https://img1.example/=shop1/ https://img2.example/",
     )
+    ignored_query_params: tuple[str, ...] = setting("", param_names, _IGNORED_MEANING, _IGNORED_EXAMPLE)
     expected_total: int | None = setting(
         "", empty_or(whole(1, 10**12)), "lines expected in OUTPUT_FILE; empty = no check", "4000000"
     )
@@ -266,7 +278,14 @@ class MigrationSettings:
         "when two URLs have the same key: refuse to start, or let the first URL win",
     )
     url_prefix: str = setting(
-        "https://d278yjzsv5tla9.cloudfront.net/", url_prefix, "what every URL must start with"
+        "https://d278yjzsv5tla9.cloudfront.net/",
+        url_prefix,
+        _PREFIX_MEANING,
+        "https://img1.example/=shop1/ https://img2.example/",
+    )
+    ignored_query_params: tuple[str, ...] = setting("", param_names, _IGNORED_MEANING, _IGNORED_EXAMPLE)
+    key_query_params: tuple[str, ...] = setting(
+        "", param_names, "parameters of the query whose values are part of the key (docs/design.md)", "id,w"
     )
     aws_region: str = setting("us-west-2", matching(r"[a-z0-9-]+", "a region name"), "the bucket's region")
     aws_endpoint_url: str | None = setting(
@@ -343,5 +362,12 @@ def key_maker(settings: MigrationSettings) -> KeyMaker:
             settings.destination_prefix,
             settings.preserve_path_structure,
             settings.strip_path_prefix,
+            settings.ignored_query_params,
+            settings.key_query_params,
         )
     )
+
+
+def identities(settings: CollectionSettings) -> KeyMaker:
+    """Return what shows which URLs may be fetched and which are the same; the keys are a migration's business."""
+    return KeyMaker(Naming(settings.url_prefix, "", False, "", settings.ignored_query_params))

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import jmespath
 from jmespath.functions import Functions
 
+from cdn2s3 import url_prefixes
 from cdn2s3.settings.places import is_json, json_with_places
 from cdn2s3.text import pluralize, printable
 
@@ -104,10 +105,25 @@ def endpoint(value: str) -> str:
     return http_url(value)
 
 
+_PREFIX_ALLOWED = (
+    "a URL that ends in / and has no query, for example https://d111.cloudfront.net/; several with blanks between "
+    "them, each with =PLACE/ where its keys go to a folder of their own"
+)
+
+
 def url_prefix(value: str) -> str:
-    if not value.endswith("/") or "?" in value or "#" in value:
-        raise ValueError("a URL that ends in / and has no query, for example https://d111.cloudfront.net/")
-    return http_url(value)
+    if not value.split() or "?" in value or "#" in value:
+        raise ValueError(_PREFIX_ALLOWED)
+    try:
+        prefixes = url_prefixes.parse(value)
+    except ValueError as error:
+        raise ValueError(f"{_PREFIX_ALLOWED}; {error}") from None
+    for prefix in prefixes:
+        if not prefix.url.endswith("/"):
+            raise ValueError(_PREFIX_ALLOWED)
+        http_url(prefix.url)
+        key_part(prefix.place)
+    return " ".join(value.split())
 
 
 def expression(value: str) -> str:
@@ -136,6 +152,16 @@ def _wrong_call(node: Any) -> str:
         if len(children) < len(wanted) or (len(children) > len(wanted) and not is_open):
             return f"{node['value']}() takes {pluralize(len(wanted), 'argument')}, not {len(children)}"
     return next(filter(None, map(_wrong_call, children)), "")
+
+
+def url_base(value: str) -> str:
+    allowed = "a URL without a query, for example https://cdn.example.com/media"
+    if "?" in value or "#" in value:
+        raise ValueError(allowed)
+    try:
+        return http_url(value)
+    except ValueError:
+        raise ValueError(allowed) from None
 
 
 def url_template(value: str) -> str:
@@ -267,6 +293,10 @@ def statuses(value: str) -> tuple[int, ...]:
                 "HTTP statuses separated by commas, for example 400,404; not 200, 3xx, 401 or 429"
             )
     return tuple(map(int, found))
+
+
+def param_names(value: str) -> tuple[str, ...]:
+    return names(value) if value.strip() else ()
 
 
 def key_part(value: str) -> str:

@@ -115,11 +115,13 @@ class KeyIndex(_Entries):
     def __init__(self) -> None:
         super().__init__()
         self._others = Fingerprints()  # `url⇥key` of completed records without such a bit
+        self._named = Numbered()  # the first record of each `url⇥key` whose key only a line can give it
+        self._named_again = Fingerprints()  # those of them that have several
         self.repeated = array("I")  # the numbers of all records of keys that have several
         self._line_of = array("I")  # for each record, which line has claimed it, as below, or its state
 
     def add_record(self, url: bytes, key: bytes, number: int, reversible: bool) -> None:
-        """Note that url is completed under key, by the record with that number; numbers go up.
+        """Note that url, an identity, is completed under key, by the record with that number; numbers go up.
 
         Records come before claims.
         """
@@ -140,8 +142,19 @@ class KeyIndex(_Entries):
         if not reversible:
             self._others.add(url + b"\t" + key)
 
+    def add_named_record(self, url: bytes, key: bytes, number: int) -> None:
+        """Note a record whose key is not that of url by the rule: it counts where a line gives url that key."""
+        named = url + b"\t" + key
+        first = self._named.get(named)
+        if first is None:
+            self._named[named] = number
+            return
+        if self._named_again.add(named):
+            self.repeated.append(first)
+        self.repeated.append(number)
+
     def claim(self, url: bytes, key: bytes, number: int, reversible: bool) -> Union[int, Owner]:  # noqa: UP007  # 3.9
-        """Claim key for the line url, which has that number in the input; return whether it is completed.
+        """Claim key for the line of url, an identity, with that number in the input; return whether it is completed.
 
         Return NEW where it is not; where it is, the number of the first record with its key. Return the owner
         instead where another line has the key, or the record of another URL.
@@ -150,7 +163,8 @@ class KeyIndex(_Entries):
         if at < 0:
             bucket += rest + _value(number, _IS_LINE)
             self._count += 1
-            return NEW
+            record = self._named.get(url + b"\t" + key) if self._named else None
+            return NEW if record is None else record
         value = self._value_at(bucket, at)
         owner = self._owner(value)
         if owner.is_line or not self._is_completed(value, url, key, reversible):
@@ -169,6 +183,12 @@ class KeyIndex(_Entries):
             return False
         self._line_of[record] = number + _CLAIMED
         return True
+
+    def hand_over(self, key: bytes, number: int) -> None:
+        """Let the line with that number have key instead of the line that has it."""
+        bucket, at, _ = self._find(key)
+        flags = self._value_at(bucket, at) & 0xFF
+        bucket[at + REST : at + self._size] = _value(number, flags)
 
     def close(self, record: int) -> None:
         """Leave record to claim(): claim_record() refuses it from now on."""
@@ -189,7 +209,9 @@ class KeyIndex(_Entries):
         return self._line(self._value_at(bucket, at))
 
     def is_completed(self, url: bytes, key: bytes, reversible: bool) -> bool:
-        """Return whether a record shows that url is completed under key."""
+        """Return whether a record shows that url, an identity, is completed under key."""
+        if self._named and self._named.get(url + b"\t" + key) is not None:
+            return True
         bucket, at, _ = self._find(key)
         return at >= 0 and self._is_completed(self._value_at(bucket, at), url, key, reversible)
 

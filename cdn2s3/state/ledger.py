@@ -15,9 +15,10 @@ from typing import Callable, NamedTuple
 from cdn2s3.atomic_file import replacing
 from cdn2s3.errors import CAUSES
 from cdn2s3.file_names import COMPLETED_FILE, FAILED_FILE
+from cdn2s3.keys import KEY_FIELD, ObjectId
 from cdn2s3.state.files import AppendFile
 from cdn2s3.state.key_index import Fingerprints, Numbered
-from cdn2s3.state.lines import encode, whole_lines
+from cdn2s3.state.lines import encode, line_of, whole_lines
 from cdn2s3.text import redact
 
 _DIGITS = 18  # int() takes them all, whatever else counts as a digit somewhere
@@ -39,7 +40,7 @@ class Completed(NamedTuple):
 class Failed(NamedTuple):
     """A line of failed_transfers.txt: a URL that was tried and not completed."""
 
-    url: str
+    url: str  # its line of the input: a field key=NAME comes last in the file
     cause: str  # a name in errors.CAUSES
     attempts: str  # how often it was tried
     message: str
@@ -67,6 +68,8 @@ def completed(line: bytes) -> Completed | None:
 def failed(line: bytes) -> Failed | None:
     """Return the record in a line of failed_transfers.txt, or None if there is none."""
     fields = decode_line(line).split("\t")
+    if len(fields) == len(Failed._fields) + 1 and fields[-1].startswith(KEY_FIELD):
+        fields[0] += f"\t{fields.pop()}"
     if len(fields) != len(Failed._fields) or not fields[0] or not _COUNT.fullmatch(fields[2]):
         return None
     return Failed(*fields)
@@ -85,14 +88,14 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def failure(url: str, cause: str, attempts: int, message: str, now: float) -> Failed:
-    """Return the record of a URL that failed at now (seconds since the epoch), secrets redacted."""
-    return Failed(url, cause, str(attempts), redact(message), timestamp(now))
+def failure(line: str, cause: str, attempts: int, message: str, now: float) -> Failed:
+    """Return the record of a line's URL that failed at now (seconds since the epoch), secrets redacted."""
+    return Failed(line, cause, str(attempts), redact(message), timestamp(now))
 
 
-def failed_line(url: str, cause: str, attempts: int, message: str, now: float) -> bytes:
-    """Return the line of failed_transfers.txt for a URL that failed at now (seconds since the epoch)."""
-    return encode(failure(url, cause, attempts, message, now))
+def failed_line(line: str, cause: str, attempts: int, message: str, now: float) -> bytes:
+    """Return the line of failed_transfers.txt for a line's URL that failed at now (seconds since the epoch)."""
+    return encode(failure(line, cause, attempts, message, now))
 
 
 class Ledger:
@@ -118,11 +121,14 @@ def records(path: Path, start: int = 0) -> Iterator[Failed]:
 
 
 def rebuild(
-    path: Path, is_settled: Callable[[bytes], bool], on_kept: Callable[[Failed], object] | None = None
+    path: Path,
+    is_settled: Callable[[bytes], bool],
+    on_kept: Callable[[Failed], object] | None = None,
+    object_id: ObjectId = bytes,
 ) -> Counter[str]:
-    """Rewrite path with the last record of each URL that is not settled; return the count of each cause.
+    """Rewrite path with the last record of each object that is not settled; return the count of each cause.
 
-    is_settled returns whether a URL has been completed or will be recorded again; on_kept gets each record
+    is_settled returns whether a line has been completed or will be recorded again; on_kept gets each record
     that stays. Raise FatalError when the disk does not take it; path is then unchanged.
     """
     causes: Counter[str] = Counter()
@@ -131,11 +137,14 @@ def rebuild(
     last = Numbered()
     for number, line in enumerate(whole_lines(path)):
         if failed(line) is not None:
-            last[_url_of(line)] = number
+            last[object_id(line_of(line))] = number
     with replacing(path) as file:
         for number, line in enumerate(whole_lines(path)):
             record = failed(line)
-            if record is None or last.get(_url_of(line)) != number or is_settled(_url_of(line)):
+            if record is None:
+                continue
+            source = line_of(line)
+            if last.get(object_id(source)) != number or is_settled(source):
                 continue
             file.write(line + b"\n")
             causes[record.cause] += 1
@@ -144,16 +153,12 @@ def rebuild(
     return causes
 
 
-def _url_of(line: bytes) -> bytes:
-    return line[: line.find(b"\t")]
-
-
-def urls_in(path: Path, cause: str = "") -> Fingerprints:
-    """Return the URLs of path, or those that failed for cause."""
+def urls_in(path: Path, cause: str = "", object_id: ObjectId = bytes) -> Fingerprints:
+    """Return the objects that the lines of path were to become, or those that failed for cause."""
     urls = Fingerprints()
     for record in records(path):
         if not cause or record.cause == cause:
-            urls.add(encode_line(record.url))
+            urls.add(object_id(encode_line(record.url)))
     return urls
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Callable
 
 from cdn2s3.errors import FatalError
+from cdn2s3.keys import KEY_FIELD, divided
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -36,12 +37,19 @@ def _percent_encoded(match: re.Match[str]) -> str:
 
 
 def encode(fields: tuple[str, ...]) -> bytes:
-    """Return fields as one line with its newline."""
+    """Return fields as one line with its newline.
+
+    Where the first is a line of the input that names its object, the field `key=NAME` of it becomes the last.
+    """
+    if fields and "\t" in fields[0]:
+        url, named = divided(fields[0])
+        fields = (url, *fields[1:], named) if named else fields
     return ("\t".join(map(field, fields)) + "\n").encode()
 
 
 _TAIL_BLOCK = 1 << 20  # bytes read at a time from a file's end
 _BLOCK = 1 << 14  # bytes read at a time: some hundred lines, which is what one line found by its number costs
+_NAME = b"\t" + KEY_FIELD.encode()
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -76,7 +84,7 @@ def input_lines(path: Path) -> Iterator[bytes]:
     """Yield each line of a user's file.
 
     BOM, CR and a missing last newline are accepted, and the text from the first tab on is dropped, so that
-    our own state files are input too.
+    our own state files are input too; except a last field `key=NAME`, which stays, after one tab.
 
     Raise OSError when it cannot be read; `cannot_read` turns that into a message with the setting's name.
     """
@@ -188,8 +196,14 @@ def _input_lines(block: bytes) -> list[bytes]:
 
 
 def input_line(raw: bytes) -> bytes:
-    """Return the relevant part of a raw line of an input file."""
+    """Return the relevant part of a raw line of an input file: its URL, and its last field if that is `key=NAME`."""
     line = raw.rstrip(b"\r\n")
     if b"\t" in line:
-        line = line[: line.index(b"\t")]
+        line = line_of(line)
     return line[len(_BOM) :] if line.startswith(_BOM) else line
+
+
+def line_of(record: bytes) -> bytes:
+    """Return the line of the input that a record of several fields is of."""
+    last = record[record.rindex(b"\t") :]
+    return record[: record.index(b"\t")] + (last if last.startswith(_NAME) else b"")

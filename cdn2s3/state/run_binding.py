@@ -18,14 +18,21 @@ from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import redacted_values
 from cdn2s3.state.files import cannot_read, lock_holder
 from cdn2s3.state.lines import whole_lines
+from cdn2s3.url_prefixes import is_only_extended
 
 log = logging.getLogger(__name__)
 
 _BOUND = (
     "AWS_ENDPOINT_URL", "DESTINATION_BUCKET", "DESTINATION_PREFIX",
-    "PRESERVE_PATH_STRUCTURE", "STRIP_PATH_PREFIX", "URL_PREFIX", "DESTINATION", "LOCAL_ROOT",
+    "PRESERVE_PATH_STRUCTURE", "STRIP_PATH_PREFIX", "URL_PREFIX", "DESTINATION", "LOCAL_ROOT", "KEY_QUERY_PARAMS",
 )  # fmt: skip
-_WHEN_ABSENT = {"DESTINATION": "s3", "LOCAL_ROOT": ""}  # in a run.json that is older than these settings
+_RECORDED = ("IGNORED_QUERY_PARAMS",)  # shown, not bound
+_WHEN_ABSENT = {
+    "DESTINATION": "s3",
+    "LOCAL_ROOT": "",
+    "KEY_QUERY_PARAMS": "",
+    "IGNORED_QUERY_PARAMS": "",
+}  # in a run.json that is older than these settings
 _OF_BUCKETS = ("AWS_ENDPOINT_URL", "DESTINATION_BUCKET")
 
 
@@ -37,14 +44,15 @@ def bind(settings: MigrationSettings) -> None:
     check(settings)
     if (settings.state_dir / RUN_FILE).exists():
         changed = _changed(settings)
-        if not changed:
+        if changed:
+            _forget_failures(settings.state_dir)
+            log.info(
+                "nothing was stored yet: this state now belongs to %s (changed: %s)",
+                settings.destination_text,
+                ", ".join(changed),
+            )
+        elif _read(settings.state_dir / RUN_FILE) == _destination(settings):
             return
-        _forget_failures(settings.state_dir)
-        log.info(
-            "nothing was stored yet: this state now belongs to %s (changed: %s)",
-            settings.destination_text,
-            ", ".join(changed),
-        )
     with replacing(settings.state_dir / RUN_FILE) as file:
         file.write(json.dumps(_destination(settings), indent=2, ensure_ascii=False).encode() + b"\n")
 
@@ -68,7 +76,7 @@ def is_bound(settings: MigrationSettings) -> bool:
     return stored and (settings.state_dir / RUN_FILE).exists()
 
 
-def is_taken_over(settings: MigrationSettings) -> bool:
+def is_rebound(settings: MigrationSettings) -> bool:
     """Return whether the records of failures belong to another destination, where nothing was stored."""
     return not is_bound(settings) and (settings.state_dir / RUN_FILE).exists() and bool(_changed(settings))
 
@@ -76,7 +84,12 @@ def is_taken_over(settings: MigrationSettings) -> bool:
 def _changed(settings: MigrationSettings) -> list[str]:
     """Return the names of the settings in which run.json differs from settings."""
     before, now = _read(settings.state_dir / RUN_FILE), _destination(settings)
-    return [name for name in _BOUND if before.get(name) != now[name]]
+    return [name for name in _BOUND if not _is_same(name, str(before.get(name)), now[name])]
+
+
+def _is_same(name: str, before: str, now: str) -> bool:
+    """Return whether a setting still is what it was, for what is stored; one more URL_PREFIX takes nothing away."""
+    return before == now or (name == "URL_PREFIX" and is_only_extended(before, now))
 
 
 def _forget_failures(state_dir: Path) -> None:
@@ -96,7 +109,7 @@ def _forget_failures(state_dir: Path) -> None:
 
 def _destination(settings: MigrationSettings) -> dict[str, str]:
     """Return the values of settings for run.json: "" for those that this kind of destination does not use."""
-    bound = {name: redacted_values(settings)[name] for name in _BOUND}
+    bound = {name: redacted_values(settings)[name] for name in (*_BOUND, *_RECORDED)}
     if settings.destination == "local":
         unused = dict.fromkeys(_OF_BUCKETS, "")
         return {**bound, **unused, "LOCAL_ROOT": os.path.realpath(bound["LOCAL_ROOT"])}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
+from cdn2s3.keys import divided
 from cdn2s3.records import Stored, Task
 from cdn2s3.resilience.endpoint import Endpoint, EndpointState
 from cdn2s3.state.ledger import Completed, Failed, failure, timestamp
@@ -27,7 +28,7 @@ class FailureEvidence(NamedTuple):
 class Result(NamedTuple):
     """The outcome of one URL."""
 
-    url: str
+    url: str  # its line of the input
     key: str
     stored: Stored | None = None  # None: it failed
     media_type: str = ""  # of the stored object
@@ -44,7 +45,7 @@ class Result(NamedTuple):
         if self.stored is None:
             return failure(self.url, self.cause, self.attempts, self.message, now)
         return Completed(
-            self.url,
+            divided(self.url)[0],
             self.key,
             str(self.stored.size),
             self.stored.etag or "-",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Callable, NamedTuple, TypeVar
 
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
 from cdn2s3.cdn.buffer_pool import BufferLease, BufferPool
-from cdn2s3.cdn.client import CdnClient
+from cdn2s3.cdn.sources import Sources
 from cdn2s3.destinations.base import Destination
 from cdn2s3.errors import OUTAGE_CAUSES, Cancelled, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
@@ -32,11 +32,18 @@ _REFUSED = (
 )
 
 
-class Endpoints(NamedTuple):
-    """Both endpoints of a run."""
+class Endpoints:
+    """The endpoints of a run: its sources, in the order of KeyMaker.origins, and the destination."""
 
-    source: Endpoint
-    bucket: Endpoint
+    def __init__(self, sources: Iterable[Endpoint], bucket: Endpoint) -> None:
+        self.sources = tuple(sources)
+        self.bucket = bucket
+
+    def __iter__(self) -> Iterator[Endpoint]:
+        return iter((*self.sources, self.bucket))
+
+    def __len__(self) -> int:
+        return len(self.sources) + 1
 
 
 class TransferPolicy(NamedTuple):
@@ -52,7 +59,7 @@ class Transfer:
 
     def __init__(
         self,
-        source: CdnClient,
+        sources: Sources,
         destination: Destination,
         endpoints: Endpoints,
         reader: BodyReader,
@@ -61,7 +68,7 @@ class Transfer:
         policy: TransferPolicy,
         stop: threading.Event,
     ) -> None:
-        self.source = source
+        self.sources = sources
         self.destination = destination
         self.endpoints = endpoints
         self.reader = reader
@@ -78,14 +85,10 @@ class Transfer:
         return TransferAttempts(self, url, address).result()
 
     def close(self) -> None:
-        """Clean up both endpoints, when no worker is busy anymore."""
-        self.source.close()
+        """Clean up all endpoints, when no worker is busy anymore."""
+        self.sources.close()
         if self.endpoints.bucket.health().down_for is None:  # otherwise the request would be futile
             self.destination.close()
-
-    @property
-    def outages(self) -> int:
-        return self.endpoints.source.outages + self.endpoints.bucket.outages
 
 
 class _PartsFailedError(Exception):
@@ -103,8 +106,10 @@ class TransferAttempts:
         self._run = transfer
         self._url = url
         self._address = address
+        self._source = transfer.endpoints.sources[address.source]
+        self._bucket = transfer.endpoints.bucket
         # Failed attempts to download and to upload, without those that an outage excuses.
-        names = [endpoint.name for endpoint in transfer.endpoints]
+        names = [self._source.name, self._bucket.name]
         self._failures = dict.fromkeys(names, 0)
         self._retried: list[str] = []  # causes of the attempts that were retried
         self._seconds = dict.fromkeys(names, 0.0)  # of the latest attempt at each endpoint
@@ -131,8 +136,8 @@ class TransferAttempts:
             media_type,
             attempts=sum(self._failures.values()) + 1,
             retried=tuple(self._retried),
-            download_seconds=self._seconds[self._run.endpoints.source.name],
-            upload_seconds=self._seconds[self._run.endpoints.bucket.name],
+            download_seconds=self._seconds[self._source.name],
+            upload_seconds=self._seconds[self._bucket.name],
         )
 
     def _failure(
@@ -150,8 +155,7 @@ class TransferAttempts:
 
     def _endpoint_of(self, error: TransientError | PermanentError) -> Endpoint:
         """Return the endpoint that error is of."""
-        endpoints = self._run.endpoints
-        return endpoints.bucket if error.cause == "destination" else endpoints.source
+        return self._bucket if error.cause == "destination" else self._source
 
     def _evidence(self, endpoint: Endpoint, started_after: int) -> FailureEvidence:
         return FailureEvidence(endpoint.name, endpoint.health(), started_after)
@@ -168,7 +172,7 @@ class TransferAttempts:
         upload = run.destination.upload(self._address.key, downloaded)
         try:
             stored = self._retrying(
-                run.endpoints.bucket,
+                self._bucket,
                 lambda: self._attempt_at_bucket(lambda: upload.attempt(Deadline(run.policy.upload_timeout))),
             )
         except BaseException:
@@ -178,12 +182,11 @@ class TransferAttempts:
 
     def _download(self, lease: BufferLease) -> Image | tuple[Stored, str]:
         """Return the image or, if it is too large for memory, the stored object."""
-        source = self._run.endpoints.source
 
         def attempt() -> Image | tuple[Stored, str]:
-            return self._attempt_once(source, lambda: self._downloaded(lease))
+            return self._attempt_once(self._source, lambda: self._downloaded(lease))
 
-        return self._retrying(source, lambda: lease.when_free(attempt))
+        return self._retrying(self._source, lambda: lease.when_free(attempt))
 
     def _downloaded(self, lease: BufferLease) -> Image | tuple[Stored, str]:
         """Make one attempt to download; return and raise as _download()."""
@@ -193,14 +196,14 @@ class TransferAttempts:
             raise Cancelled
         try:
             deadline = Deadline(run.policy.download_timeout, run.stop)
-            with run.source.get(self._address.target, deadline) as answer:
+            with run.sources.get(self._address, deadline) as answer:
                 body = run.reader.read(answer, lease, deadline)
                 if isinstance(body, Image):
-                    run.source.gave(self._address.target)
+                    run.sources.note_success(self._address)
                     return body
                 return self._store_parts(body), body.media_type
         finally:
-            run.bandwidth.was(0 if answer is None else answer.received)
+            run.bandwidth.received(0 if answer is None else answer.received)
 
     def _store_parts(self, body: LargeBody) -> Stored:
         run, key = self._run, self._address.key
@@ -217,13 +220,13 @@ class TransferAttempts:
         An outage of either endpoint excuses the failures before its end.
         """
         run = self._run
-        outages = run.outages
-        for either in run.endpoints:
+        outages = self._outages
+        for either in (self._source, self._bucket):
             self._started_after[either.name] = either.newest_attempt
 
-        def was_vain() -> bool:
+        def resets_count() -> bool:
             nonlocal outages
-            before, outages = outages, run.outages
+            before, outages = outages, self._outages
             return outages != before
 
         def note(failed: FailedAttempt) -> None:
@@ -235,12 +238,16 @@ class TransferAttempts:
                     "%s: attempt %d failed (%s: %s)", self._url, failed.failures, error.cause, error.message
                 )
 
-        return with_retries(attempt, run.retry, run.sleep, note, was_vain)
+        return with_retries(attempt, run.retry, run.sleep, note, resets_count)
+
+    @property
+    def _outages(self) -> int:
+        return self._source.outages + self._bucket.outages
 
     def _attempt_at_bucket(self, attempt: Callable[[], Returned]) -> Returned:
         """Make one attempt at the bucket; a failure of it, whatever it is, has the cause `destination`."""
         try:
-            return self._attempt_once(self._run.endpoints.bucket, attempt)
+            return self._attempt_once(self._bucket, attempt)
         except _PartsFailedError as carried:
             raise carried.error from carried
         except TransientError as error:

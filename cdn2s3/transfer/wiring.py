@@ -6,7 +6,7 @@ import threading
 
 from cdn2s3.cdn.body_reader import BodyReader
 from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
-from cdn2s3.cdn.client import CdnClient
+from cdn2s3.cdn.sources import Sources
 from cdn2s3.destinations.base import PART_BYTES, Destination
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.records import WHOLE, Share
@@ -30,13 +30,16 @@ def equip(
     """
     stop = stop or threading.Event()
     workers = share.workers(settings.concurrency)
-    source = CdnClient(settings.url_prefix, PooledAdapter(workers, settings.ca_bundle, stop), stop)
+    sources = Sources(settings.url_prefix, PooledAdapter(workers, settings.ca_bundle, stop), stop)
     endpoints = Endpoints(
-        Endpoint("source", workers, settings.outage_limit, stop, source.probe),
+        [
+            Endpoint(client.name, workers, settings.outage_limit, stop, client.probe)
+            for client in sources.clients
+        ],
         Endpoint(destination.name, workers, settings.outage_limit, stop, destination.is_up),
     )
     return Transfer(
-        source,
+        sources,
         destination,
         endpoints,
         BodyReader(settings.content_check, settings.max_buffer_bytes, destination.integrity, PART_BYTES),

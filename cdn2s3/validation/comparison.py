@@ -22,7 +22,9 @@ from cdn2s3.validation.expected import FAILED_FOR, UNKNOWN, Counts, Expected
 
 PROMISED = 0.999  # target fraction of complete URLs
 KNOWN = frozenset(
-    name for name, cause in CAUSES.items() if not cause.transient and name not in ("conflict", "unverified")
+    name
+    for name, cause in CAUSES.items()
+    if not cause.transient and name not in ("conflict", "unverified", "other_host")
 )
 
 COMPLETE = "complete"
@@ -33,7 +35,7 @@ INCOMPLETE = "incomplete"
 class Mismatch(NamedTuple):
     """A line of mismatched.txt; a field may be UNKNOWN."""
 
-    url: str
+    url: str  # its line of urls.txt: a field key=NAME comes last in the file
     key: str
     bytes_expected: str
     bytes_found: str
@@ -77,7 +79,11 @@ class Records:
         record = self.completed(number)
         if int(record.size) == found.size and UNKNOWN in (record.etag, etag):
             return None
-        return Mismatch(record.url, record.key, record.size, str(found.size), record.etag, etag)
+        return Mismatch(self.line(number), record.key, record.size, str(found.size), record.etag, etag)
+
+    def line(self, number: int) -> str:
+        """Return a line of urls.txt."""
+        return ledger.decode_line(self._expected.work.line(number))
 
     def _line(self, number: int, lines: NumberedLines) -> bytes:
         try:

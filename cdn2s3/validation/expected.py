@@ -19,12 +19,12 @@ from cdn2s3.keys import InvalidUrl, KeyMaker
 from cdn2s3.planning.survey import CompletedBefore, LineStatus, UrlSurvey
 from cdn2s3.state import ledger
 from cdn2s3.state.files import size_of
-from cdn2s3.state.lines import NumberedLines, numbered_records
+from cdn2s3.state.lines import NumberedLines, line_of, numbered_records
 
 UNKNOWN = "-"
 
 # What is recorded of a line: the low five bits of its state.
-IRRELEVANT, MALFORMED_LINE, COLLIDING_LINE, NOT_TRIED, RECORDED, ADOPTED = range(6)
+IRRELEVANT, MALFORMED_LINE, COLLIDING_LINE, NOT_TRIED, RECORDED, ADOPTED, OTHER_HOST_LINE = range(7)
 _FIRST_CAUSE = 8
 _CAUSE_NAMES = tuple(CAUSES)
 FAILED_FOR = {name: _FIRST_CAUSE + number for number, name in enumerate(_CAUSE_NAMES)}
@@ -43,10 +43,12 @@ _OF_STATUS = bytes.maketrans(
         LineStatus.MALFORMED: MALFORMED_LINE,
         LineStatus.COLLISION: COLLIDING_LINE,
         LineStatus.NOT_CHOSEN: NOT_TRIED,
+        LineStatus.OTHER_HOST: OTHER_HOST_LINE,
     }[status] for status in LineStatus),
 )  # fmt: skip
 
 
+_FAULTS = {MALFORMED_LINE: "malformed", OTHER_HOST_LINE: "other_host", COLLIDING_LINE: "collision"}
 _IS_MISSING = bytes(not state & SEEN and state != IRRELEVANT for state in range(256))
 _UNKNOWN_FIELD = UNKNOWN.encode()
 
@@ -54,7 +56,7 @@ _UNKNOWN_FIELD = UNKNOWN.encode()
 class Missing(NamedTuple):
     """A line of missing.txt."""
 
-    url: str
+    url: str  # its line of urls.txt: a field key=NAME comes last in the file
     key: str  # UNKNOWN for a malformed URL
     why: str  # lost, failed:CAUSE or not tried
 
@@ -137,7 +139,7 @@ class Expected:
         matched = 0
         for record in completed.index.repeated:
             fields = completed.lines[record].split(b"\t", 2)
-            line = self._line_of(fields[0], fields[1])
+            line = self._line_of(self._keys.identity(fields[0]), fields[1])
             if line is not None:
                 self._note_record(line, record)
                 several[line] = 1
@@ -165,21 +167,24 @@ class Expected:
                 if record is None or record.cause not in FAILED_FOR:
                     self.unreadable += 1
                     continue
-                self._note_failed(line.partition(b"\t")[0], record.cause, number)
+                self._note_failed(line_of(line), record.cause, number)
 
-    def _note_failed(self, url: bytes, cause: str, record: int) -> None:
+    def _note_failed(self, line: bytes, cause: str, record: int) -> None:
         try:
-            number = self._line_of(url, self._keys.known(url)[0])
+            key, _, _, identity = self._keys.known(line)
         except InvalidUrl:
             return
+        number = self._line_of(identity, key)
         if number is not None and self.states[number] not in (RECORDED, ADOPTED):
             self.states[number] = FAILED_FOR[cause]
             self._record_of[number] = record
 
-    def _line_of(self, url: bytes, key: bytes) -> int | None:
-        """Return the number of the line that is url and has key; None when there is none."""
+    def _line_of(self, identity: bytes, key: bytes) -> int | None:
+        """Return the number of the line whose URL has identity and that has key; None when there is none."""
         number = self._line_with(key)
-        return number if number is not None and self.work.line(number) == url else None
+        if number is None or self._keys.identity(self.work.line(number)) != identity:
+            return None
+        return number
 
     # --- what is found ---
 
@@ -216,6 +221,7 @@ class Expected:
         count = self.states.count
         failed = {name: count(code) for name, code in FAILED_FOR.items()}
         failed["malformed"] += count(MALFORMED_LINE)
+        failed["other_host"] += count(OTHER_HOST_LINE)
         failed["collision"] += count(COLLIDING_LINE)
         unproven = {name: count(code | SEEN) for name, code in FAILED_FOR.items()}
         return Counts(
@@ -273,6 +279,4 @@ def _why(state: int) -> str:
         return "lost"
     if state == NOT_TRIED:
         return "not tried"
-    if state in (MALFORMED_LINE, COLLIDING_LINE):
-        return "failed:malformed" if state == MALFORMED_LINE else "failed:collision"
-    return f"failed:{_CAUSE_NAMES[state - _FIRST_CAUSE]}"
+    return f"failed:{_FAULTS.get(state) or _CAUSE_NAMES[state - _FIRST_CAUSE]}"

@@ -1,30 +1,4 @@
-"""The findings of a validation, and validation_report.json for scripts.
-
-format                     1; grows when a field changes its meaning
-verdict                    complete, complete_except_known or incomplete; null when it came to none
-exit_code, ended_by        ended_by is "" or what stopped it before a verdict
-began_at, ended_at         UTC, ISO 8601; seconds: how long it took
-destination                endpoint, bucket, prefix
-success_rate, promised     shares, 0 to 1, of complete URLs among the expected ones; promise_kept: true, false
-lines                      lines of urls.txt: lines, blank, duplicates, urls (different ones: all are expected)
-counts                     URLs: complete, missing (lost + not_tried + failed), lost, not_tried, failed,
-                           mismatched, present_unrecorded (an object without a record), present_unproven (one
-                           whose URL failed), known (gaps with a recorded cause that stays), open (the others);
-                           objects: listed, unexpected; records_elsewhere: of URLs outside urls.txt
-bytes                      listed, unexpected
-failed                     by cause: urls (no object), present (an object all the same), known, meaning, remedy
-missing                    by_why; looked_at: keys asked for with HEAD before they were called missing, the rest
-                           is the listing's word; look_refused; omitted: there though the listing left them out
-examples                   up to ten each: missing by why [{url, key}], mismatched and unexpected (the columns of
-                           the files)
-spot_check                 asked, drawn (there may be fewer to draw from), compared (identical + different), holds
-                           (at least half of those drawn were compared), summary (a line), seed, outcomes (number
-                           of each), not_done ("" or why it is not whole), checks
-                           [{url, key, adopted, outcome, message, media_type, source {size, md5}, object
-                           {size, md5}, etag}], the first 1,000 and at most 1,000 more that are not identical
-next, advice               commands that repair; where there is none, what to do in words
-settings, versions         without secrets
-"""
+"""The findings of a validation, and the record of validation_report.json: docs/reports.md has every field."""
 
 from __future__ import annotations
 
@@ -47,7 +21,7 @@ from cdn2s3.validation.comparison import KNOWN, PROMISED, Mismatch, Repair, know
 from cdn2s3.validation.expected import Counts, Missing
 from cdn2s3.validation.spot_check import DIFFERENT, IDENTICAL, PLURAL, REFUSED, Check
 
-FORMAT = 1
+FORMAT = 1  # of validation_report.json; grows when a field changes its meaning
 _MOST_CHECKS = 1000
 _MOST_REASONS = 100  # different ones
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
 from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferLease, BufferPool
-from cdn2s3.cdn.client import CdnClient
+from cdn2s3.cdn.sources import Sources
 from cdn2s3.destinations.base import PART_BYTES, Destination, ObjectBody, ReadRefused
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
@@ -98,34 +98,37 @@ class SpotCheck:
 
     def __init__(
         self,
-        source: CdnClient,
+        sources: Sources,
         destination: Destination,
         reader: BodyReader,
         keys: KeyMaker,
-        budget: BufferPool,
+        pool: BufferPool,
         policy: TransferPolicy,
         stop: threading.Event,
     ) -> None:
-        self._source = source
+        self._sources = sources
         self._destination = destination
         self._reader = reader
         self._keys = keys
-        self._budget = budget
+        self._pool = pool
         self._policy = policy
         self._stop = stop
 
-    def check(self, record: Completed) -> Check:
-        """Compare both bodies of record; raise Cancelled, or FatalError when every other check would fail too."""
+    def check(self, record: Completed, line: str = "") -> Check:
+        """Compare both bodies of record; raise Cancelled, or FatalError when every other check would fail too.
+
+        line is the URL's line of urls.txt, whose newest form is asked for; "": the record's URL is.
+        """
         blank = Check(record.url, record.key, record.md5 == record.media_type == UNKNOWN, UNANSWERED)
 
         def note(failed: FailedAttempt) -> None:
             if failed.wait is not None:
                 log.debug("%s: attempt %d failed: %s", record.url, failed.failures, failed.error.message)
 
-        with BufferLease(self._budget) as room:
+        with BufferLease(self._pool) as lease:
             try:
                 return with_retries(
-                    lambda: room.when_free(lambda: self._compared(blank, room)),
+                    lambda: lease.when_free(lambda: self._compared(blank, line or record.url, lease)),
                     self._policy.retry,
                     unless_stopped(self._stop),
                     note,
@@ -136,11 +139,11 @@ class SpotCheck:
             except TransientError as error:
                 return blank._replace(message=error.message)
 
-    def _compared(self, blank: Check, room: BufferLease) -> Check:
+    def _compared(self, blank: Check, line: str, lease: BufferLease) -> Check:
         """Make one attempt; raise PermanentError if the source refuses, TransientError, BufferExhausted."""
         deadline = Deadline(self._policy.download_timeout, self._stop)
-        with self._source.get(self._keys.address(blank.url).target, deadline) as answer:
-            body = self._reader.read(answer, room, deadline)
+        with self._sources.get(self._keys.address(line), deadline) as answer:
+            body = self._reader.read(answer, lease, deadline)
             if isinstance(body, LargeBody):
                 body.start()
             parts = body.parts() if isinstance(body, LargeBody) else _whole(body)
@@ -183,7 +186,7 @@ def checker(
 ) -> SpotCheck:
     """Return a SpotCheck that reads the CDN over adapter and the objects from destination."""
     return SpotCheck(
-        CdnClient(settings.url_prefix, adapter, stop),
+        Sources(settings.url_prefix, adapter, stop),
         destination,
         BodyReader(settings.content_check, settings.max_buffer_bytes, "md5", PART_BYTES),
         keys,

@@ -10,7 +10,18 @@ import pytest
 from tests import ROOT
 
 STEPS = [  # from the ground up
-    {"errors", "text", "url_text", "keys", "records", "bootstrap", "file_names", "atomic_file"},
+    {
+        "errors",
+        "text",
+        "url_text",
+        "url_prefixes",
+        "query_params",
+        "keys",
+        "records",
+        "bootstrap",
+        "file_names",
+        "atomic_file",
+    },
     {"settings", "console", "http", "resilience"},
     {"state", "cdn", "destinations"},
     {"collection", "planning", "transfer"},

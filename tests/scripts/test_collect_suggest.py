@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -11,17 +12,17 @@ from tests.recipes import QUICK, Collected, collect, localized, settings_of
 
 LOGIN = ("API_AUTH_TOKEN", "API_AUTH_HEADER", "API_AUTH_SCHEME", "API_HEADERS")
 COLLECTED = [  # the shapes for which the lines are all that it takes
-    "shopify-rest",
-    "bigcommerce-v3",
-    "sfcc-ocapi",
-    "ebay",
-    "cloudinary",
-    "cloudinary-420",
-    "airtable",
-    "instagram",
-    "drf",
-    "auction-inline",
-]
+    "wordpress", "shopify-rest", "bigcommerce-v3", "sfcc-ocapi", "ebay", "woocommerce", "squarespace", "etsy",
+    "medusa", "commercetools", "spree", "ebay-browse", "walmart", "rakuten", "amazon-sp", "contentful",
+    "strapi-files", "cloudinary", "cloudinary-420", "airtable", "drupal-jsonapi", "ghost", "prismic",
+    "storyblok", "payload", "strapi-entries", "contentstack", "unsplash", "pixabay", "instagram", "bynder",
+    "imagekit", "uploadcare", "pexels", "smugmug", "tumblr", "wikimedia-allimages", "wikimedia-generator",
+    "met-files", "iiif-manifest", "europeana", "dpla", "harvard", "smithsonian", "nasa-images", "cleveland",
+    "loc", "inaturalist", "stripe", "elasticsearch-scroll", "drf", "drf-proxy", "graphql-get", "deep-path",
+    "no-image", "hubspot", "salesforce", "algolia", "typesense", "meilisearch", "supabase", "solr", "odata",
+    "spring-hal", "zendesk", "intercom", "slack-files", "auction-inline", "json-export", "jsonl-export",
+    "csv-export", "csv-list",
+]  # fmt: skip
 
 
 def suggested(name: str, server: ShapeServer, folder: Path) -> tuple[Collected, dict[str, str]]:
@@ -45,6 +46,15 @@ def test_suggested_lines_collect_all_that_the_api_has(name: str, tmp_path: Path)
         assert said.code == 0, said.said
         assert sorted(collected.urls) == sorted(SHAPES[name].expected(server.site)), said.out + collected.said
         assert collected.code == 0, said.out + collected.said
+
+
+def test_one_page_is_not_proposed_where_there_may_be_more(tmp_path: Path) -> None:
+    with ShapeServer(SHAPES["sanity"]) as server:
+        said, settings = suggested("sanity", server, tmp_path)
+        collected = collect(tmp_path, settings)
+    assert "API_PAGINATION" not in settings
+    assert "# ! nothing names a next page" in said.out
+    assert collected.code != 0
 
 
 def test_suggesting_writes_no_file(tmp_path: Path) -> None:
@@ -85,3 +95,50 @@ def test_settings_file_may_be_missing_but_not_wrong(file: dict[str, str], tmp_pa
         said = collect(tmp_path, file, ["--suggest", source] + ([] if file else ["--env-file", "none.env"]))
     assert said.code == 2
     assert ("cannot read the settings file" if not file else "API_RATE_LIMIT") in said.said
+
+
+URL = "https://cdn.example/{}.jpg"
+EXPORTS = [  # a file's name, its content, and the format that it is
+    ("feed.tsv", "sku\tpicture\n1\t" + URL.format(1) + "\n", "tsv"),
+    ("feed.csv.gz", "sku;picture\n1;" + URL.format(1) + "\n2;" + URL.format(2) + "\n", "csv"),
+    (
+        "feed.xml",
+        f'<rss xmlns:g="http://base.google.com/ns/1.0"><item><g:image_link>{URL.format(1)}</g:image_link></item></rss>',
+        "xml",
+    ),
+    ("page.html", f'<html><img src="{URL.format(1)}"><a href="https://shop.example/">x</a></html>', "html"),
+    ("list.txt", URL.format(1) + "\n" + URL.format(2) + "\n", "list"),
+    ("bulk.jsonl", '{"id": 1, "image": {"src": "' + URL.format(1) + '"}}\n', "json"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "file_format"), EXPORTS, ids=[name for name, _, _ in EXPORTS])
+def test_suggested_lines_collect_an_export(name: str, content: str, file_format: str, tmp_path: Path) -> None:
+    data = gzip.compress(content.encode()) if name.endswith(".gz") else content.encode()
+    (tmp_path / name).write_bytes(data)
+    said = collect(tmp_path, {}, ["--suggest", name])
+    lines = dict(line.split("=", 1) for line in said.out.splitlines() if not line.startswith("#"))
+    assert lines["FILE_FORMAT"] == file_format
+    assert lines["URL_PREFIX"] == "https://cdn.example/"
+    collected = collect(tmp_path, lines)
+    assert collected.urls == [URL.format(number) for number in (1, 2) if URL.format(number) in content]
+    assert collected.code == 0, collected.said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "advice"),
+    [
+        ("names.csv", "sku,file\n1,a.jpg\n", "API_URL_BASE"),
+        ("pages.csv", "sku,page\n1,https://shop.example/hat.html\n", "no URL of an image was found"),
+        ("book.xlsx", "PK\x03\x04...", "save the sheet as CSV"),
+        ("missing.csv", None, "it is no file"),
+    ],
+)
+def test_export_that_cannot_be_collected_says_what_to_do(
+    name: str, content: str | None, advice: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    said = collect(tmp_path, {}, ["--suggest", name])
+    assert said.code in (1, 2)
+    assert advice in said.said

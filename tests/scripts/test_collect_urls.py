@@ -470,7 +470,7 @@ def test_other_settings_are_exit_2_naming_old_and_new(collection: Collection, se
     assert len(server.queries) == 3
 
 
-@pytest.mark.parametrize("status", [404, 401])
+@pytest.mark.parametrize("status", [404, slow(401)])
 def test_checkpoint_with_nothing_in_it_binds_nothing(
     collection: Collection, server: ApiServer, status: int
 ) -> None:

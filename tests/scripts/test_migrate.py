@@ -41,7 +41,7 @@ def test_run_moves_everything_and_the_next_one_nothing(world: World, method: str
     assert counts(world.job)["completed"] == 60
 
 
-@pytest.mark.parametrize(("method", "processes"), [("signed", 1), ("put_object", 2)])
+@pytest.mark.parametrize(("method", "processes"), [slow("signed", 1), ("put_object", 2)])
 def test_run_closes_its_connections(
     world: World, method: str, processes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,7 +159,7 @@ def test_collisions_are_refused_before_a_byte_moves(world: World) -> None:
     assert world.job.run(**dict([offered[0].split("=")])).code == 0  # as it stands
 
 
-@pytest.mark.parametrize("flags", [[], ["--adopt"]], ids=["run", "adopt"])
+@pytest.mark.parametrize("flags", [[], slow(["--adopt"])], ids=["run", "adopt"])
 def test_collisions_that_come_later_are_refused_with_a_state_of_their_own(
     world: World, flags: list[str]
 ) -> None:
@@ -233,7 +233,7 @@ def test_redo_does_the_urls_of_a_file_again(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--redo", "again.txt"], ["--retry-failed"], ["--adopt"]], ids=" ".join
+    "arguments", [["--redo", "again.txt"], slow(["--retry-failed"]), slow(["--adopt"])], ids=" ".join
 )
 def test_refusal_for_collisions_leaves_the_state_as_it_was(world: World, arguments: list[str]) -> None:
     world.source.rules.add(Rule("404", pattern="i0003"))
@@ -391,7 +391,7 @@ def test_second_signal_ends_immediately(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("number", "processes"),
-    [(signal.SIGINT, 1), (signal.SIGTERM, 2), slow(signal.SIGINT, 2), slow(signal.SIGTERM, 1)],
+    [slow(signal.SIGINT, 1), (signal.SIGTERM, 2), slow(signal.SIGINT, 2), slow(signal.SIGTERM, 1)],
 )
 def test_signal_while_the_bucket_is_probed_ends_at_once_and_says_so(
     world: World, number: int, processes: int

@@ -23,7 +23,7 @@ PUT_ONLY = {"allow": ["PutObject"]}
 
 @pytest.mark.parametrize(
     ("method", "fault", "value"),
-    [("signed", "SlowDown", ""), ("put_object", "ServiceUnavailable", "86400")],
+    [slow("signed", "SlowDown", ""), ("put_object", "ServiceUnavailable", "86400")],
 )
 def test_burst_for_everybody_fails_no_file(new_world: NewWorld, method: str, fault: str, value: str) -> None:
     world = new_world(20, store=PUT_ONLY, UPLOAD_METHOD=method, CONCURRENCY=150)
@@ -85,7 +85,7 @@ def test_bad_answer_for_ever_is_never_completed(new_world: NewWorld, method: str
         slow("NotImplemented", "Is AWS_ENDPOINT_URL an S3 store"),
         ("200_html", "Is AWS_ENDPOINT_URL an S3 store"),
         slow("InvalidAccessKeyId", "credentials"),
-        ("SignatureDoesNotMatch", "secret key"),
+        slow("SignatureDoesNotMatch", "secret key"),
         slow("RequestTimeTooSkewed", "clock"),
         ("PermanentRedirect", "AWS_REGION"),
         slow("301", "AWS_REGION"),
@@ -107,7 +107,7 @@ def test_refusal_at_the_start_stops_with_the_remedy(new_world: NewWorld, fault: 
     ("method", "fault", "words"),
     [
         ("signed", "ExpiredToken", "renew the credentials"),
-        ("put_object", "AccessDenied", "permission"),
+        slow("put_object", "AccessDenied", "permission"),
         ("signed", "307", "AWS_REGION"),
         slow("put_object", "ExpiredToken", "renew the credentials"),
         slow("signed", "AccessDenied", "permission"),
@@ -253,7 +253,7 @@ def test_only_put_object_granted_and_state_lost_ends_unverified(new_world: NewWo
     assert world.writes() == {1}
 
 
-@pytest.mark.parametrize("fault", ["", "short_body", "stall_body"])
+@pytest.mark.parametrize("fault", ["", "short_body", slow("stall_body")])
 def test_large_body_is_stored_in_parts_or_not_at_all(new_world: NewWorld, fault: str) -> None:
     world = new_world(20, DOWNLOAD_TIMEOUT=1, MAX_BUFFER_MB=1)
     url = world.source.url_of("big.jpg", fault, size=9_000_000)

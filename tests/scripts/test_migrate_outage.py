@@ -46,8 +46,9 @@ def is_under_way(world: World) -> bool:
 
 
 BREAKDOWNS = [
-    ("source", "refuse"), ("source", "403"), ("bucket", "black hole"), ("bucket", "SlowDown"),
-    slow("source", "black hole"), slow("source", "503"), slow("bucket", "refuse"), slow("bucket", "200_html"),
+    ("source", "refuse"), ("bucket", "SlowDown"),
+    slow("source", "403"), slow("bucket", "black hole"), slow("source", "black hole"), slow("source", "503"),
+    slow("bucket", "refuse"), slow("bucket", "200_html"),
 ]  # fmt: skip
 NO_SECOND_PASS = {
     "migrate.SECOND_PASS_AFTER": 30.0,  # it would be noticed by the time it takes
@@ -129,7 +130,7 @@ def test_outage_over_the_limit_stops_and_resumes(world: World, side: str, how: s
 @pytest.mark.parametrize(
     ("side", "how", "heals"),
     [
-        ("source", "403", True), ("bucket", "black hole", False),
+        slow("source", "403", True), ("bucket", "black hole", False),
         slow("source", "403", False), slow("bucket", "black hole", True),
     ],
 )  # fmt: skip
@@ -182,7 +183,7 @@ def hold_the_last(world: World, side: str, moved: int, last: int) -> None:
     side_of(world, side).rules.add(Rule(fault, name="held", operation=operation, pattern="last", seconds=30))
 
 
-@pytest.mark.parametrize(("side", "urls"), [("source", 13), ("bucket", 60)])
+@pytest.mark.parametrize(("side", "urls"), [slow("source", 13), ("bucket", 60)])
 def test_outage_at_the_tail_is_waited_for(world: World, side: str, urls: int) -> None:
     hold_the_last(world, side, moved=50, last=urls)
     with world.job.running(quick=NO_SECOND_PASS, CONCURRENCY=60, MAX_RETRIES=3) as running:
@@ -236,7 +237,7 @@ def test_source_that_is_gone_before_its_first_answer_fails_no_file(world: World)
     world.assert_all_moved()
 
 
-@pytest.mark.parametrize("side", ["source", "bucket"])
+@pytest.mark.parametrize("side", ["source", slow("bucket")])
 def test_last_few_urls_that_fail_by_themselves_cost_one_probe_a_pass(world: World, side: str) -> None:
     hold_the_last(world, side, moved=50, last=7)
     assert world.job.run("--limit", "1").code == 0

@@ -34,17 +34,17 @@ def names_in(folder: Path) -> set[str]:
 
 def test_plan_counts_every_line_and_writes_nothing(tmp_path: Path, source_server: Sources) -> None:
     source = source_server(sizes=lambda target: 20_000)
-    good = [source.url_of(f"{n}/a.jpg") for n in range(10)]
+    good = [source.url_of(f"{n}/a.jpg") for n in range(100)]
     ran = planned(tmp_path, [*good, good[0], "", "ftp://x/a.jpg"], source.url_prefix)
     assert ran.code == 0, ran.said
     rows = {
         name: figure(ran, name) for name in ("lines", "blank", "duplicates", "malformed", "pending", "done")
     }
     assert rows == {
-        "lines": "13", "blank": "1", "duplicates": "1", "malformed": "1", "pending": "10", "done": "0",
+        "lines": "103", "blank": "1", "duplicates": "1", "malformed": "1", "pending": "100", "done": "0",
     }  # fmt: skip
     assert "ftp://x/a.jpg: not an http or https URL" in ran.out
-    assert "200 KB  20 KB per file, mean of 10 of 10 HEADs, ±0%" in ran.out
+    assert "2 MB  20 KB per file, mean of 100 of 100 HEADs, ±0%" in ran.out
     assert ran.out.endswith("next: python migrate.py --check\n")
     assert names_in(tmp_path) == {"migration.env", "urls.txt"}
     assert {entry.method for entry in source.log} == {"HEAD"}

@@ -10,6 +10,7 @@ import pytest
 from tests.fakes.rules import Rule
 from tests.fakes.tls import TlsMaterial
 from tests.running import migration
+from tests.tiers import slow
 
 KEY, SECRET, TOKEN, QUERY, USER = (
     "AKIACANARY0KEY", "canary-secret-key", "canary-session-token", "canary-query", "canary-user",
@@ -18,7 +19,9 @@ CANARIES = (KEY, SECRET, TOKEN, QUERY, USER)
 EXACT_LINES = {"urls.txt", "completed.txt", "failed_transfers.txt", "collisions.txt"}  # their first field
 
 
-@pytest.mark.parametrize(("method", "processes"), [("signed", "1"), ("put_object", "1"), ("signed", "2")])
+@pytest.mark.parametrize(
+    ("method", "processes"), [("signed", "2"), slow("put_object", "1"), slow("signed", "1")]
+)
 def test_secrets_are_in_no_log_state_report_or_process_title(
     tmp_path: Path,
     source_tls_server: Any,

@@ -102,9 +102,7 @@ def url_of(source: SourceServer, fault: str) -> str:
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param(how, marks=pytest.mark.xdist_group(f"met-{how}")) for how in ("signed", "put_object")
-    ],
+    params=["signed", slow("put_object")],
 )
 def met(request: Any, tmp_path_factory: pytest.TempPathFactory, tls_material: TlsMaterial) -> Iterator[Met]:
     tls = tls_material.context
@@ -176,7 +174,7 @@ def test_no_multipart_upload_is_left(met: Met) -> None:
     assert met.s3.store.uploads("bucket") == []
 
 
-@pytest.mark.parametrize("fault", ["endless", "endless_no_length"])
+@pytest.mark.parametrize("fault", ["endless", slow("endless_no_length")])
 def test_endless_body_ends_as_timeout_in_bounded_memory(
     tmp_path: Path, source_server: Any, s3_server: Any, tls_material: TlsMaterial, fault: str
 ) -> None:

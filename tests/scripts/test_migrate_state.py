@@ -23,7 +23,7 @@ def full_at(size: int) -> dict[int, tuple[int, int]]:
     return {resource.RLIMIT_FSIZE: (size, size)}
 
 
-@pytest.mark.parametrize("size", [0, 2_113, slow(100), slow(2_000), slow(8_000)])
+@pytest.mark.parametrize("size", [slow(0), 2_113, slow(100), slow(2_000), slow(8_000)])
 def test_full_disk_stops_the_run_and_leaves_whole_files(world: World, size: int) -> None:
     ran = world.job.run(limits=full_at(size))
     assert ran.code == 3, ran.said
@@ -65,7 +65,7 @@ def test_full_disk_at_the_report_stops_with_the_work_done(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "tail"), [("completed.txt", b"https://x\tkey\t1"), ("failed_transfers.txt", b"https")]
+    ("name", "tail"), [("completed.txt", b"https://x\tkey\t1"), slow("failed_transfers.txt", b"https")]
 )
 def test_torn_last_line_is_cut_off_and_its_url_done_again(world: World, name: str, tail: bytes) -> None:
     assert world.job.run("--limit", "40").code == 0
@@ -134,7 +134,7 @@ def test_state_file_that_is_no_file_is_named(world: World, name: str) -> None:
     assert "Traceback" not in ran.err
 
 
-@pytest.mark.parametrize("arguments", [(), ("--retry-failed",)], ids=["plain", "retry-failed"])
+@pytest.mark.parametrize("arguments", [(), slow(("--retry-failed",))], ids=["plain", "retry-failed"])
 def test_wrong_bucket_is_corrected_and_the_same_command_goes_on(
     world: World, arguments: tuple[str, ...]
 ) -> None:

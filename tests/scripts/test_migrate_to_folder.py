@@ -13,6 +13,7 @@ import pytest
 from tests import ROOT
 from tests.fakes.source import SourceServer
 from tests.running import Migration, _environment, counts
+from tests.tiers import slow
 
 URLS = 40
 
@@ -115,7 +116,7 @@ def test_validation_finds_what_is_lost_changed_or_nobodys(world: World) -> None:
     assert world.validate()[1]["verdict"] == "complete"
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [slow(1), 2])
 def test_killed_run_resumes(
     tmp_path: Path, source_server: Callable[..., SourceServer], processes: int
 ) -> None:

@@ -205,7 +205,7 @@ class Store:
         self._client.delete_object(Bucket="bucket", Key=name)
 
 
-@pytest.fixture(params=["strict S3 over TLS", "moto"])
+@pytest.fixture(params=["strict S3 over TLS", slow("moto")])
 def world(
     request: pytest.FixtureRequest,
     tmp_path: Path,
@@ -699,7 +699,7 @@ def test_validate_help_names_the_exit_codes(job: Job) -> None:
     [
         pytest.param("migration.lock", "migrate.py", id="migration"),
         pytest.param("urls.txt.lock", "collect_urls.py", id="collection"),
-        pytest.param("validation.lock", "validate.py", id="another validation"),
+        slow("validation.lock", "validate.py", id="another validation"),
     ],
 )
 def test_validate_while_another_script_writes(migrated: Job, lock: str, script: str) -> None:

@@ -101,10 +101,11 @@ def test_address_of_the_last_segment(rest: str, key: str) -> None:
         pytest.param("\xa0 http://cdn.example/a.jpg ", "spaces around the URL", id="spaces around"),
         pytest.param(" ftp://cdn.example/a.jpg", "not an http or https URL", id="blank before ftp"),
         pytest.param("\ufeffhttps://cdn.example/a.jpg", "not an http or https URL", id="BOM"),
-        pytest.param("http://cdn.example/a.jpg", "not under URL_PREFIX", id="downgrade"),
+        pytest.param("//cdn.example/a.jpg", "no scheme; put https: before it", id="protocol-relative"),
+        pytest.param("http://other.example/a.jpg", "another host, other.example", id="another host"),
         pytest.param("https://cdn.example", "not under URL_PREFIX", id="host alone"),
         pytest.param("https://cdn.example.evil/a.jpg", "not under URL_PREFIX", id="longer host"),
-        pytest.param("https://cdn.example:443/a.jpg", "not under URL_PREFIX", id="port"),
+        pytest.param("https://cdn.example:8443/a.jpg", "not under URL_PREFIX", id="port"),
         pytest.param("https://u:p@cdn.example/a.jpg", "not under URL_PREFIX", id="user"),
         pytest.param(
             "https://cdn.example\\@127.0.0.1/a.jpg", "not under URL_PREFIX", id="backslash before the path"
@@ -309,12 +310,13 @@ def test_what_is_known_of_a_line_is_what_its_address_says(naming: Naming, path: 
         with pytest.raises(InvalidUrl):
             keys.known(line)
         return
-    key, stripped, reversible = keys.known(line)
+    key, stripped, reversible, identity = keys.known(line)
+    assert identity == keys.identity(line)
     assert (key.decode(), stripped) == (address.key, address.stripped)
     base = urlsplit(naming.url_prefix)
     beginning = f"{base.scheme}://{base.netloc}/{naming.strip}".encode()
     assert reversible is (
-        naming.preserve and line == beginning + key[len(naming.destination_prefix.encode()) :]
+        naming.preserve and identity == beginning + key[len(naming.destination_prefix.encode()) :]
     )
 
 

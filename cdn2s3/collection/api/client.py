@@ -34,6 +34,7 @@ _EXPIRED = re.compile(
     r"expired|(invalid|stale|revoked).{0,20}token|token.{0,30}(invalid|stale|revoked)", re.IGNORECASE
 )
 
+_GOOD = frozenset({200, 201, 203, 206})  # 206: PostgREST's page of a range; 201: a search that is a POST
 _MAY_BE_THE_END = frozenset({204, 400, 404, 410, 416, 422})  # after good pages, with a total that is reached
 _READ = 1 << 16  # bytes of a refusal to look at
 _WORTH_A_TIME = 10.0  # seconds of a wait from which on its end is said
@@ -158,7 +159,7 @@ class Api:
     def _has_expired(self, answer: requests.Response) -> bool:
         """Return whether a refusal looks as if the token were no longer valid, and there may be another."""
         status = answer.status_code
-        if not self.auth.is_renewable or status == HTTPStatus.OK:
+        if not self.auth.is_renewable or status in _GOOD:
             return False
         if status == HTTPStatus.UNAUTHORIZED:
             return True
@@ -168,7 +169,7 @@ class Api:
     def _read(self, answer: requests.Response, request: PageRequest, page: str) -> ApiResponse:
         """Return an answer as a page; raise Throttled, TransientError or FatalError for one that is none."""
         status, url = answer.status_code, request.url
-        if status != HTTPStatus.OK:
+        if status not in _GOOD:
             is_end = status in self._end_status
             if not is_end and quota.is_throttled(status, answer.headers, answer.content):
                 wait = quota.opens_in(answer.headers, time.time())
@@ -203,8 +204,8 @@ class Api:
             kind = answer.headers.get("content-type", "no content type")[:60]
             raise TransientError(
                 "server_error",
-                f"the API answered 200, but not with JSON ({kind}, {len(content)} bytes from {redact(url)})"
-                + beginning(content, self.auth),
+                f"the API answered {answer.status_code}, but not with JSON "
+                f"({kind}, {len(content)} bytes from {redact(url)})" + beginning(content, self.auth),
             ) from error
 
     def _wait_out(self, throttled: Throttled, page: str, times: int, waited: float) -> float:

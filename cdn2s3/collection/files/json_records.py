@@ -165,6 +165,8 @@ def _scalars(record: Any, path: Path, picker: Picker) -> Iterator[tuple[Path, An
     while waiting:
         at, value, is_under = waiting.pop()
         if isinstance(value, list):
+            if not value and at:
+                picker.wanted.match(at)  # an empty list has the name, too
             waiting.extend((at, element, is_under) for element in reversed(value))
         elif isinstance(value, dict):
             is_wanted = picker.is_named and bool(at) and (is_under or picker.wanted.match(at))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Callable
+from urllib.parse import urljoin, urlsplit
 
 from cdn2s3.collection.suggest import image_fields, markers
 from cdn2s3.collection.suggest.image_fields import Field
@@ -17,17 +17,20 @@ from cdn2s3.text import pluralize
 _MOST_HOSTS = 5
 
 
-def propose(first: Seen, ask: Ask) -> Proposal:
+IsImage = Callable[[str], bool]  # whether there is an image at a URL
+
+
+def propose(first: Seen, ask: Ask, is_image: IsImage) -> Proposal:
     """Return what the API's first page suggests; ask makes further requests."""
     fields = image_fields.image_fields(first.content)
     if not fields:
-        return _without_images(first, ask)
+        return _without_images(first, ask, is_image)
     where = image_fields.main_list(fields)
     own = [field for field in fields if image_fields.list_of(field.path) == where]
     items = image_fields.items_expression(where)
     prober = Prober(first, items, ask)
     paging = paging_of(prober, items)
-    urls = url_lines(own, first.url)
+    urls = url_lines(own, first.url, is_image)
     lines = [
         Line("SOURCE", "api", ""),
         Line("API_BASE_URL", without_query(first.url, paging.params), ""),
@@ -37,7 +40,7 @@ def propose(first: Seen, ask: Ask) -> Proposal:
         *urls,
     ]
     others = [field for field in fields if field not in own]
-    return Proposal(_without_end_status(lines), paging.notes + _notes(own, others))
+    return Proposal(_without_end_status(lines), paging.notes + _notes(own, others, has_urls=bool(urls)))
 
 
 def _list_lines(fields: Sequence[Field], items: str) -> list[Line]:
@@ -74,16 +77,15 @@ def _without_end_status(lines: list[Line]) -> list[Line]:
     return [line for line in lines if not (has_total and line.setting == "API_END_STATUS")]
 
 
-def url_lines(fields: Sequence[Field], source: str) -> list[Line]:
+def url_lines(fields: Sequence[Field], source: str, is_image: IsImage) -> list[Line]:
     """Return URL_PREFIX, and API_URL_BASE where the URLs are not whole; source is the address of the page."""
     values = [value for field in fields for value in field.values]
     if fields[0].form in ("path", "name"):
-        origin = "{0.scheme}://{0.netloc}/".format(urlsplit(source)) if "://" in source else ""
-        why = f"{values[0][:100]} is no whole URL; open an image in a browser and compare the address"
-        return [
-            Line("API_URL_BASE", origin, why, is_guess=True),
-            Line("URL_PREFIX", origin, "", is_guess=True),
-        ]
+        origin = "{0.scheme}://{0.netloc}/".format(urlsplit(source))
+        if not is_image(urljoin(origin, values[0])):
+            return []  # a note says what is missing
+        why = f"tried: {values[0][:100]} is an image there"
+        return [Line("API_URL_BASE", origin, why), Line("URL_PREFIX", origin, "")]
     scheme = urlsplit(source).scheme or "https"
     whole = [f"{scheme}:{value}" if value.startswith("//") else value for value in values]
     hosts = Counter("{0.scheme}://{0.netloc}/".format(urlsplit(url)) for url in whole)
@@ -102,15 +104,15 @@ def _hosts(hosts: Counter[str]) -> str:
     )
 
 
-def _notes(own: Sequence[Field], others: Sequence[Field]) -> list[str]:
+def _notes(own: Sequence[Field], others: Sequence[Field], has_urls: bool) -> list[str]:
     notes = []
     if others:
         names = ", ".join(image_fields.jmespath_of(field.path) for field in others[:5])
         notes.append(f"there are images in other places of the page, too: {names}")
-    if own[0].form in ("path", "name"):
+    if not has_urls:
         notes.append(
-            "the page gives only parts of URLs. Set API_URL_BASE, or API_URL_TEMPLATE, to what completes them, and "
-            "URL_PREFIX to their common beginning"
+            f"{own[0].values[0][:100]} is no whole URL: open an image in a browser, and set API_URL_BASE (or "
+            "API_URL_TEMPLATE) to what its address has before that, and URL_PREFIX to its beginning"
         )
     return notes
 
@@ -118,7 +120,7 @@ def _notes(own: Sequence[Field], others: Sequence[Field]) -> list[str]:
 # -- no image on the page
 
 
-def _without_images(first: Seen, ask: Ask) -> Proposal:
+def _without_images(first: Seen, ask: Ask, is_image: IsImage) -> Proposal:
     """Return what there is to say when the page has no image URL: a second step, or a URL from parts."""
     lists = _lists_in(first.content)
     if not lists:
@@ -139,7 +141,7 @@ def _without_images(first: Seen, ask: Ask) -> Proposal:
         Line("API_ITEMS_FIELD", items, ""),
         *_total_lines(paging, len(prober.items(paging.page)), items),
     ]
-    detail = _detail_lines(first, records, path, ask)
+    detail = _detail_lines(first, records, path, ask, is_image)
     notes = [] if detail else [_parts_or_details(items, records)]
     return Proposal(_without_end_status([*lines, *detail]), paging.notes + notes)
 
@@ -166,7 +168,9 @@ def _lists_in(page: Any) -> list[tuple[tuple[str, ...], list[Any]]]:
     return found
 
 
-def _detail_lines(first: Seen, records: list[Any], path: tuple[str, ...], ask: Ask) -> list[Line]:
+def _detail_lines(
+    first: Seen, records: list[Any], path: tuple[str, ...], ask: Ask, is_image: IsImage
+) -> list[Line]:
     """Return the lines of a second step, if the list's address with an ID behind it has images."""
     record = records[0]
     key = next(
@@ -192,6 +196,6 @@ def _detail_lines(first: Seen, records: list[Any], path: tuple[str, ...], ask: A
                     is_guess=True,
                 ),
                 Line("API_URLS_FIELD", image_fields.expression([field.path for field in own]), ""),
-                *url_lines(own, first.url),
+                *url_lines(own, first.url, is_image),
             ]
     return []

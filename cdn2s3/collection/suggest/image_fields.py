@@ -17,7 +17,7 @@ _ENDING = re.compile(
     r"\.(jpe?g|jfif|png|gif|webp|avif|hei[cf]|bmp|tiff?|svg|jxl|jp2|psd|ico)$", re.IGNORECASE
 )
 _URL = re.compile(r"(https?:)?//[^\s<>\"]+", re.IGNORECASE)
-_ADDRESS = re.compile(r"[^\s<>\"{}]+")
+_ADDRESS = re.compile(r"/[^\n<>\"{}]+|[^\s<>\"{}]+")
 _IMAGE_WORDS = re.compile(
     r"ima?ge?|photo|picture|thumb|poster|cover|avatar|logo|banner|iiif|media", re.IGNORECASE
 )

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from requests.utils import parse_header_links
-
 from cdn2s3.collection.suggest.image_fields import ANY, EACH, Path, jmespath_of, leaves
 
 NEXT_NAMES = frozenset(
@@ -24,7 +22,7 @@ CURSORS = {  # normal name of a field: the parameters that may take it, likelies
     "next": ("cursor", "next", "after", "page_token", "token", "offset", "page"),
     "nextpage": ("page", "next_page", "cursor"),
     "nextpagetoken": ("pageToken", "page_token", "nextPageToken"),
-    "nexttoken": ("nextToken", "next_token", "NextToken", "token"),
+    "nexttoken": ("nextToken", "next_token", "pageToken", "page_token", "token"),
     "nextpageid": ("page_id", "pageId", "page"),
     "nextoffset": ("offset",),
     "nextstart": ("start",),
@@ -92,15 +90,6 @@ class Scalars(NamedTuple):
 
 def normal(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def next_in(header: str) -> str:
-    """Return the target of rel=next in a Link header, "" when there is none."""
-    for link in parse_header_links(header) if header else []:
-        parameters = {name.lower(): value for name, value in link.items()}
-        if "next" in parameters.get("rel", "").lower().split():
-            return str(parameters["url"])
-    return ""
 
 
 def scalars_of(page: object) -> Scalars:
@@ -191,6 +180,8 @@ def lost_params(asked: str, following: str) -> list[str]:
     A link by a token (page_info and the like) needs none of them; one that only counts pages does.
     """
     names = [set(dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))) for url in (asked, following)]
+    if not names[1]:
+        return []  # the path itself is the cursor
     counts = {"page", "limit", "per_page", "offset", "page_size", "pagesize", "size", "start", "count"}
     if not {name.lower() for name in names[1]} <= counts:
         return []

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
+from cdn2s3.collection.api.styles import next_in
 from cdn2s3.collection.suggest import markers
 from cdn2s3.collection.suggest.markers import Marker
 from cdn2s3.collection.suggest.probing import (
@@ -21,6 +24,10 @@ from cdn2s3.collection.suggest.proposal import Line
 
 _FAR = 100_000  # the number of a page that no list has
 _USUAL_SIZE = 100  # the default of RESULTS_PER_PAGE
+_STARTS = ("*", "", "0")  # cursors that ask for the first page
+_SIZES = frozenset(
+    {10, 12, 15, 16, 18, 20, 24, 25, 30, 32, 36, 40, 48, 50, 60, 64, 75, 80, 96}
+)  # and hundreds
 
 
 class Paging(NamedTuple):
@@ -97,7 +104,7 @@ def _size_that_pages(prober: Prober, found: Paging) -> list[Line]:
     """Return the size to ask for, where the usual one would hide the end."""
     count = len(prober.items(prober.first))
     is_all = found.page is not prober.first and _marker(prober.first) is None and found.has_next
-    if is_all and found.lines[0].value in ("link_header", "next_url", "cursor"):
+    if is_all and found.lines and found.lines[0].value in ("link_header", "next_url", "cursor"):
         why = f"all {count} items fit on one page, whose end nothing would vouch for: in pages of this size it shows"
         return [Line("RESULTS_PER_PAGE", str(max(1, count // 2)), why)]
     return []
@@ -116,7 +123,7 @@ def _size_allowed(prober: Prober, name: str) -> list[Line]:
 
 
 def _marker(seen: Seen) -> Marker | None:
-    return markers.marker_of(seen.content, markers.next_in(seen.headers.get("link", "")))
+    return markers.marker_of(seen.content, next_in(seen.headers.get("link")) or "")
 
 
 def _by_marker(prober: Prober, page: Seen, sized: list[str]) -> Paging | None:
@@ -126,13 +133,16 @@ def _by_marker(prober: Prober, page: Seen, sized: list[str]) -> Paging | None:
         return None
     if marker.style == "cursor":
         return _by_cursor(prober, page, marker)
+    notes: list[str] = []
     has_next = marker.value is not None
     if has_next:
         lost = [name for name in markers.lost_params(page.url, str(marker.value)) if name not in sized]
         if lost:
             by_number = _by_number(prober, page)
-            note = f"the next link ({marker.field or 'Link'}) loses {', '.join(lost)}: not used"
-            return by_number and by_number._replace(notes=[note])
+            said = f"the next link ({marker.field or 'Link'}) loses {', '.join(lost)}"
+            if by_number is not None:
+                return by_number._replace(notes=[f"{said}, so it is not used"])
+            notes.append(f"{said}: does the next page need it?")
     if marker.style == "link_header":
         lines = [Line("API_PAGINATION", "link_header", "the header Link names the next page")]
     else:
@@ -141,7 +151,7 @@ def _by_marker(prober: Prober, page: Seen, sized: list[str]) -> Paging | None:
             Line("API_PAGINATION", "next_url", f"{marker.field} {said}", is_guess=not has_next),
             Line("API_NEXT_FIELD", marker.field, ""),
         ]
-    return Paging([*lines, *_more_line(page)], _counting(prober), page, has_next, [])
+    return Paging([*lines, *_more_line(page)], _counting(prober), page, has_next, notes)
 
 
 def _counting(prober: Prober) -> list[str]:
@@ -186,7 +196,8 @@ def _by_cursor(prober: Prober, page: Seen, marker: Marker) -> Paging | None:
     for name in dict.fromkeys([*_in_url(prober, marker), *marker.params, last]):
         if prober.moves({name: marker.value}):
             param = Line("API_CURSOR_PARAM", name, f"tried: {name}=… gives the next items")
-            return Paging([style, param, field, *more], [name], page, True, [])
+            is_start = params_of(prober.url).get(name) in _STARTS  # what the first page needs, too
+            return Paging([style, param, field, *more], [] if is_start else [name], page, True, [])
     in_variables = _variables(prober, marker)
     if in_variables:
         return Paging([style, *in_variables, *more], ["variables"], page, True, [])
@@ -306,9 +317,14 @@ def _end_status(prober: Prober, far: dict[str, object]) -> list[Line]:
 
 
 def _whole(prober: Prober, page: Seen) -> Paging:
-    """Return that the list seems to be one page."""
-    why = (
-        "nothing names a next page, and none of the usual parameters gives other items: the list seems whole"
-    )
-    prober.url = prober.first.url
-    return Paging([Line("API_PAGINATION", "none", why, is_guess=True)], [], prober.first, False, [])
+    """Return that the list is one page, where that is likely: what says so wrongly ends every list after its first."""
+    first = prober.url = prober.first.url
+    count = len(prober.items(prober.first))
+    said = "nothing names a next page, and none of the usual parameters gives other items"
+    total = markers.total_of(prober.first.content, count, False)
+    is_asked_for = str(count) in re.findall(r"\d+", urlsplit(first).query)
+    is_a_size = count in _SIZES or count % 100 == 0
+    if (total and total[1] == count) or not (total or is_asked_for or is_a_size):
+        return Paging([Line("API_PAGINATION", "none", said, is_guess=True)], [], prober.first, False, [])
+    note = f"{said}. If these {count} items are all that there are, set API_PAGINATION=none"
+    return Paging([], [], prober.first, False, [note])

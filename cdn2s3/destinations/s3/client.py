@@ -130,7 +130,7 @@ class _Route(NamedTuple):
     """An address, and what sends signed requests there."""
 
     address: Address
-    wire: ConnectionPool
+    pool: ConnectionPool
     host: str  # as in the Host header
     path: str  # before the slash and the key
     signer: Signer
@@ -204,14 +204,14 @@ class S3Client:
         return address
 
     def _route_to(self, address: Address) -> _Route:
-        wire = self._adapter.wire(address.url)
+        pool = self._adapter.pool(address.url)
         signer = Signer(address.region, self._credentials)
-        return _Route(address, wire, host_header(wire.origin), address.path, signer)
+        return _Route(address, pool, host_header(pool.origin), address.path, signer)
 
     @property
     def endpoint(self) -> str:
         """The store's address for people: scheme, host and port."""
-        return f"{self._route.wire.origin.scheme}://{self._route.host}"
+        return f"{self._route.pool.origin.scheme}://{self._route.host}"
 
     def open(
         self,
@@ -237,7 +237,7 @@ class S3Client:
             if method == "PUT":
                 signed["content-length"] = str(sum(len(piece) for piece in body))
             target = f"{path}?{query_string(query)}" if query else path
-            answer = route.wire.request(method, (request_head(method, target, signed), *body), deadline)
+            answer = route.pool.request(method, (request_head(method, target, signed), *body), deadline)
             if answer.status != 307 or not self._follows(route.address.host, _named_by(answer)):
                 return answer
             answer.close()
@@ -305,16 +305,16 @@ class S3Client:
 
     def _send_for_boto3(self, request: AWSPreparedRequest, **unused: Any) -> AWSResponse:
         """Send the request that boto3 has built and signed; called by botocore in the calling thread."""
-        wire = self._adapter.wire(request.url)
+        pool = self._adapter.pool(request.url)
         parts = urlsplit(request.url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        headers = {"Host": host_header(wire.origin)}
+        headers = {"Host": host_header(pool.origin)}
         for name, value in request.headers.items():
             if name.lower() not in {"expect", "host"}:
                 headers[name] = value.decode("latin-1") if isinstance(value, bytes) else str(value)
         body: Any = request.body or b""
         content: Buffer = body.read() if hasattr(body, "read") else body
-        with wire.request(
+        with pool.request(
             request.method, (request_head(request.method, target, headers), content), self._own.limit
         ) as answer:
             reply = S3Response(answer.status, answer.headers, answer.body())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.fakes.api_shapes.shape import COUNT, Asked, Reply, only_if, registry, window
+from tests.fakes.api_shapes.shape import COUNT, FOLDER, Asked, Reply, only_if, registry, window
 
 SHAPES, shape = registry()
 
@@ -30,10 +30,10 @@ def _(asked: Asked) -> Any:
     return {"ms": 1, "query": asked.query["query"], "result": found}
 
 
-@shape("strapi-files", lambda site: [f"{site.cdn}uploads/{i}.jpg" for i in range(COUNT)])
+@shape("strapi-files", lambda site: [f"{site.cdn}{i}.jpg" for i in range(COUNT)])
 def _(asked: Asked) -> Any:
     """Strapi upload files: one bare list that nothing pages, relative URLs"""
-    return [{"id": i, "url": f"/uploads/{i}.jpg"} for i in range(COUNT)]
+    return [{"id": i, "url": f"{FOLDER}{i}.jpg"} for i in range(COUNT)]
 
 
 def cloudinary(asked: Asked) -> Reply:
@@ -70,11 +70,11 @@ def _(asked: Asked) -> Any:
     return {"records": records, **only_if(some.stop < COUNT, offset=f"itr/rec{some.stop}")}
 
 
-@shape("drupal-jsonapi", lambda site: [f"{site.cdn}sites/default/files/{i}.jpg" for i in range(COUNT)])
+@shape("drupal-jsonapi", lambda site: [f"{site.cdn}{i}.jpg" for i in range(COUNT)])
 def _(asked: Asked) -> Any:
     """Drupal (JSON:API): links.next.href is a complete URL, uri.url is relative, no total"""
     some = window(asked.whole("page[offset]", 0), size := asked.whole("page[limit]", 50))
     following = f"{asked.url}?page%5Boffset%5D={some.stop}&page%5Blimit%5D={size}"
     links = {"self": {"href": "x"}, **only_if(some.stop < COUNT, next={"href": following})}
-    data = [{"attributes": {"uri": {"url": f"/sites/default/files/{i}.jpg"}}} for i in some]
+    data = [{"attributes": {"uri": {"url": f"{FOLDER}{i}.jpg"}}} for i in some]
     return {"jsonapi": {}, "data": data, "links": links}

@@ -5,7 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.fakes.api_shapes.shape import COUNT, Asked, Reply, Site, only_if, page, pages, registry, window
+from tests.fakes.api_shapes.shape import (
+    COUNT,
+    FOLDER,
+    Asked,
+    Reply,
+    Site,
+    only_if,
+    page,
+    pages,
+    registry,
+    window,
+)
 
 SHAPES, shape = registry()
 
@@ -71,13 +82,13 @@ def _(asked: Asked) -> Any:
 def _(asked: Asked) -> Any:
     """Hygraph GraphQL: POST, assetsConnection with edges and pageInfo; throttled once, with status 200"""
     variables = json.loads(asked.body)["variables"]
-    if variables["after"] and not asked.state.setdefault("said", False):
+    if variables.get("after") and not asked.state.setdefault("said", False):
         asked.state["said"] = True
         return {
             "errors": [{"message": "too many requests", "extensions": {"code": "THROTTLED"}}],
             "data": None,
         }
-    some = window(int(variables["after"] or 0), variables["first"])
+    some = window(int(variables.get("after") or 0), variables["first"])
     more = some.stop < COUNT
     info = {"hasNextPage": more, "endCursor": str(some.stop) if more else None}
     edges = [{"node": {"url": asked.image(i)}} for i in some]
@@ -97,7 +108,7 @@ def _(asked: Asked) -> Any:
 
 
 def _payload_urls(site: Site) -> list[str]:
-    return [f"{site.cdn}api/media/file/{i}%20b.jpg" for i in range(COUNT)]
+    return [f"{site.cdn}{i}%20b.jpg" for i in range(COUNT)]
 
 
 @shape("payload", _payload_urls)
@@ -105,7 +116,7 @@ def _(asked: Asked) -> Any:
     """Payload media: page, hasNextPage and nextPage; relative URLs with blanks"""
     number, size = asked.whole("page", 1), asked.whole("limit", 10)
     more = number < pages(size)
-    docs = [{"id": str(i), "url": f"/api/media/file/{i} b.jpg"} for i in page(number, size)]
+    docs = [{"id": str(i), "url": f"{FOLDER}{i} b.jpg"} for i in page(number, size)]
     counts = {
         "totalDocs": COUNT,
         "limit": size,
@@ -117,7 +128,7 @@ def _(asked: Asked) -> Any:
 
 
 def _strapi_urls(site: Site) -> list[str]:
-    return [f"{site.cdn}uploads/{i}.jpg" for i in (0, 1, 2, 3, 5, 6)]
+    return [f"{site.cdn}{i}.jpg" for i in (0, 1, 2, 3, 5, 6)]
 
 
 @shape("strapi-entries", _strapi_urls)
@@ -125,7 +136,7 @@ def _(asked: Asked) -> Any:
     """Strapi entries with a cover: pagination[page], the total in meta.pagination, one without a cover"""
     number, size = asked.whole("pagination[page]", 1), asked.whole("pagination[pageSize]", 25)
     covers = {
-        i: {"data": {"attributes": {"url": f"/uploads/{i}.jpg"}} if i != 4 else None} for i in range(COUNT)
+        i: {"data": {"attributes": {"url": f"{FOLDER}{i}.jpg"}} if i != 4 else None} for i in range(COUNT)
     }
     data = [{"id": i, "attributes": {"cover": covers[i]}} for i in page(number, size)]
     paging = {"page": number, "pageSize": size, "pageCount": pages(size), "total": COUNT}

@@ -5,7 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.fakes.api_shapes.shape import COUNT, Asked, Reply, Site, only_if, page, pages, registry, window
+from tests.fakes.api_shapes.shape import (
+    COUNT,
+    FOLDER,
+    Asked,
+    Reply,
+    Site,
+    only_if,
+    page,
+    pages,
+    registry,
+    window,
+)
 
 SHAPES, shape = registry()
 
@@ -40,7 +51,7 @@ def _(asked: Asked) -> Any:
 
 
 def _imgix_urls(site: Site) -> list[str]:
-    return [f"{site.cdn}photos/{i}.jpg" for i in range(COUNT)]
+    return [f"{site.cdn}{i}.jpg" for i in range(COUNT)]
 
 
 @shape("imgix", _imgix_urls)
@@ -50,7 +61,7 @@ def _(asked: Asked) -> Any:
     more = some.stop < COUNT
     cursor = {"current": str(some.start), "hasMore": more, "limit": 20, "totalRecords": COUNT}
     cursor |= {"next": str(some.stop) if more else None}
-    data = [{"id": f"x/{i}", "attributes": {"origin_path": f"/photos/{i}.jpg"}} for i in some]
+    data = [{"id": f"x/{i}", "attributes": {"origin_path": f"{FOLDER}{i}.jpg"}} for i in some]
     return {"data": data, "jsonapi": {"version": "1.0"}, "meta": {"cursor": cursor}}
 
 

@@ -105,7 +105,7 @@ def _(asked: Asked) -> Any:
 def _(asked: Asked) -> Any:
     """Saleor GraphQL: POST only, products with their media in edges"""
     variables = json.loads(asked.body)["variables"] if asked.method == "POST" else {}
-    some = window(int(variables["after"] or 0), variables["first"])
+    some = window(int(variables.get("after") or 0), variables["first"])
     edges = [{"node": {"media": [{"url": asked.image(i)}]}} for i in some]
     info = {"hasNextPage": some.stop < COUNT, "endCursor": str(some.stop)}  # on the last page, too
     return {"data": {"products": {"totalCount": COUNT, "edges": edges, "pageInfo": info}}}

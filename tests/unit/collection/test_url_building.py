@@ -13,7 +13,7 @@ BASE = "https://cdn.example/media/"
 
 JOINED = [
     ("//img.example/1.jpg", "https://img.example/1.jpg"),
-    ("/u/1.jpg", "https://cdn.example/u/1.jpg"),
+    ("/u/1.jpg", "https://cdn.example/media/u/1.jpg"),
     ("1.jpg", "https://cdn.example/media/1.jpg"),
     ("u/1.jpg?v=3", "https://cdn.example/media/u/1.jpg?v=3"),
     ("../1.jpg", "https://cdn.example/1.jpg"),
@@ -34,6 +34,13 @@ JOINED = [
 @pytest.mark.parametrize(("given", "url"), JOINED)
 def test_base_completes_what_is_no_whole_url(given: str, url: str) -> None:
     assert UrlBuilder(BASE, "").urls(given) == [url]
+    assert UrlBuilder(BASE.rstrip("/"), "").urls(given) == [url]
+
+
+def test_base_may_be_taken_as_a_browser_does() -> None:
+    joined = UrlBuilder(BASE, "", like_a_browser=True)
+    assert joined.urls("/u/1.jpg") == ["https://cdn.example/u/1.jpg"]
+    assert joined.urls("u/1.jpg") == ["https://cdn.example/media/u/1.jpg"]
 
 
 @pytest.mark.parametrize("given", ["//img.example/1.jpg", "/1.jpg", " x "])

@@ -67,7 +67,9 @@ REJECTED: list[Any] = [
     pytest.param("", "\tnot an http or https URL", id="empty"),
     pytest.param("ftp://cdn.test/a.jpg", "ftp://cdn.test/a.jpg\tnot an http or https URL", id="ftp"),
     pytest.param(
-        "https://other.test/a.jpg", f"https://other.test/a.jpg\tnot under URL_PREFIX {PREFIX}", id="foreign"
+        "https://other.test/a.jpg",
+        f"https://other.test/a.jpg\tanother host, other.test: not under URL_PREFIX {PREFIX}",
+        id="foreign",
     ),
     pytest.param(PREFIX, f"{PREFIX}\tno file name", id="no-name"),
     pytest.param(PREFIX + "a/", f"{PREFIX}a/\tno file name", id="a-folder"),
@@ -121,7 +123,7 @@ def test_first_batch_that_is_rejected_as_a_whole_is_told_once(
     (said,) = warnings(caplog)
     assert said.startswith(
         "all 3 URLs that were read last were rejected, for example "
-        f"https://***@other.test/0.jpg?t=s3cret: not under URL_PREFIX {PREFIX}. "
+        f"https://***@other.test/0.jpg?t=s3cret: another host, other.test: not under URL_PREFIX {PREFIX}. "
     )
     assert "correct URL_PREFIX" in said
     assert "python collect_urls.py --restart" in said
@@ -247,11 +249,17 @@ FIRST: list[Any] = [
 ]
 
 
+def listed(path: Path) -> CollectionSettings:
+    return build(
+        CollectionSettings, {"SOURCE": "lots", "OUTPUT_FILE": str(path), "URL_PREFIX": PREFIX}, {}, path
+    )
+
+
 @pytest.mark.parametrize(("content", "url"), FIRST)
 def test_first_url_is_as_it_is_sent(tmp_path: Path, content: bytes, url: Any) -> None:
     path = tmp_path / "urls.txt"
     path.write_bytes(content)
-    assert first_url(path, PREFIX) == url
+    assert first_url(listed(path)) == url
 
 
 @pytest.mark.parametrize("content", [b"https://evil.test/a.jpg\n", b"\xff\n"], ids=["foreign", "latin-1"])
@@ -259,9 +267,9 @@ def test_first_url_elsewhere_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "urls.txt"
     path.write_bytes(content)
     with pytest.raises(UsageError, match="first line"):
-        first_url(path, PREFIX)
+        first_url(listed(path))
 
 
 def test_first_url_of_a_missing_file_is_fixable(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="OUTPUT_FILE"):
-        first_url(tmp_path / "urls.txt", PREFIX)
+        first_url(listed(tmp_path / "urls.txt"))

@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 import pytest
 
-from cdn2s3.commands import check_bucket, check_context, check_machine
+from cdn2s3.commands import check_bucket, check_cdn, check_context, check_machine, check_s3
 from cdn2s3.commands.check_context import FAILED, OK, WARNING, CheckContext, CheckResult
 from cdn2s3.destinations.s3.iam import Identity, policy
 from cdn2s3.settings.declarations import MigrationSettings
@@ -129,7 +129,7 @@ def test_input_missing_is_a_warning_with_the_command(
 
 
 def test_credentials_found_say_from_where_and_hold_no_secret(contexts: Visits) -> None:
-    found = by_name(check_machine.check_credentials(contexts()))
+    found = by_name(check_s3.check_credentials(contexts()))
     assert found["credentials"].level == OK
     assert "from the environment" in found["credentials"].detail
     assert "secret" not in found["credentials"].detail
@@ -141,11 +141,11 @@ def test_credentials_missing_fail_once(contexts: Visits, monkeypatch: pytest.Mon
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     patient = contexts()
     checks = (
-        check_machine.check_credentials,
-        check_machine.check_clock,
-        check_machine.check_bucket,
+        check_s3.check_credentials,
+        check_s3.check_clock,
+        check_s3.check_bucket,
         check_bucket.check_permissions,
-        check_bucket.check_guard,
+        check_bucket.check_capabilities,
         check_bucket.check_acl,
     )
     findings = [finding for one in checks for finding in one(patient)]
@@ -170,7 +170,7 @@ def test_expiry_is_compared_with_the_hours_needed(
     patient = contexts(concurrency=150)  # 4 million files: about 3 h
     ends_at = None if ends_in is None else time.time() + ends_in
     patient.identity = KEY._replace(ends_at=ends_at, **changed)
-    finding = by_name(check_machine.check_credentials(patient))["expiry"]
+    finding = by_name(check_s3.check_credentials(patient))["expiry"]
     assert finding.level == level
     assert said in finding.detail
 
@@ -178,7 +178,7 @@ def test_expiry_is_compared_with_the_hours_needed(
 def test_credentials_that_sts_refuses_fail(contexts: Visits) -> None:
     patient = contexts()
     patient.identity = KEY._replace(refused="STS refuses them (ExpiredToken)")
-    (finding,) = check_machine.check_credentials(patient)
+    (finding,) = check_s3.check_credentials(patient)
     assert finding.level == FAILED
     assert "ExpiredToken" in finding.detail
 
@@ -200,14 +200,14 @@ def test_bucket_is_where_the_settings_say(
     server: dict[str, Any], changed: dict[str, Any], level: str, said: str, remedy: str,
     contexts: Visits, s3_server: Callable[..., S3Server],
 ) -> None:  # fmt: skip
-    finding = check_machine.check_bucket(contexts(s3_server(**server), **changed))[0]
+    finding = check_s3.check_bucket(contexts(s3_server(**server), **changed))[0]
     assert finding.level == level
     assert said in finding.detail
     assert finding.remedy == remedy
 
 
 def test_bucket_that_cannot_be_reached_fails(contexts: Visits) -> None:
-    (finding,) = check_machine.check_bucket(contexts())
+    (finding,) = check_s3.check_bucket(contexts())
     assert finding.level == FAILED
     assert "127.0.0.1:1" in finding.detail
 
@@ -220,7 +220,7 @@ def test_owner_of_the_bucket_is_compared_with_the_credentials(
 ) -> None:
     patient = contexts(s3_server())
     patient.identity = KEY._replace(account=account)
-    found = by_name(check_machine.check_bucket(patient))
+    found = by_name(check_s3.check_bucket(patient))
     assert found["owner"].level == level
     assert account in found["owner"].detail
 
@@ -231,7 +231,7 @@ def test_owner_of_the_bucket_is_compared_with_the_credentials(
 def test_clock_is_compared_with_the_stores(
     offset: float, level: str, contexts: Visits, s3_server: Callable[..., S3Server]
 ) -> None:
-    (finding,) = check_machine.check_clock(contexts(s3_server(clock_offset=offset)))
+    (finding,) = check_s3.check_clock(contexts(s3_server(clock_offset=offset)))
     assert finding.level == level
     assert finding.remedy == ("" if level == OK else "sudo chronyc makestep")
 
@@ -243,7 +243,7 @@ def test_permissions_all_granted_are_ok_and_leave_nothing(
     patient = contexts(server)
     findings = [
         finding
-        for check in (check_bucket.check_permissions, check_bucket.check_guard, check_bucket.check_acl)
+        for check in (check_bucket.check_permissions, check_bucket.check_capabilities, check_bucket.check_acl)
         for finding in check(patient)
     ]
     assert levels(findings) == dict.fromkeys(
@@ -288,7 +288,7 @@ def test_put_refused_fails_with_its_remedy(
     (finding,) = check_bucket.check_permissions(patient)
     assert (finding.level, finding.remedy) == (FAILED, remedy)
     assert said in finding.detail
-    assert check_bucket.check_guard(patient) == check_bucket.check_acl(patient) == []
+    assert check_bucket.check_capabilities(patient) == check_bucket.check_acl(patient) == []
 
 
 LESSER = {"ignore_if_none_match": True, "ignore_content_md5": True, "ignore_checksums": True}
@@ -314,7 +314,7 @@ def test_guard_says_what_the_store_proves(
     server: dict[str, Any], changed: dict[str, Any], overwrite: str, checksum: str,
     contexts: Visits, s3_server: Callable[..., S3Server],
 ) -> None:  # fmt: skip
-    found = levels(check_bucket.check_guard(contexts(s3_server(**server), **changed)))
+    found = levels(check_bucket.check_capabilities(contexts(s3_server(**server), **changed)))
     assert found == {"overwrite": overwrite, "checksum": checksum}
 
 
@@ -365,12 +365,12 @@ def test_source_that_answers_is_ok_and_its_edge_compared(
         f"ftp://x\n{source.url_of('a.jpg', '404')}\n{source.url_of('b.jpg')}\n"
     )
     near = contexts(url_prefix=source.url_prefix)
-    assert levels(check_machine.check_source(near) + check_machine.check_edge(near)) == {
+    assert levels(check_cdn.check_source(near) + check_cdn.check_edge(near)) == {
         "source": OK,
         "edge": OK,
     }
     far = contexts(url_prefix=source.url_prefix, aws_region="eu-west-1", aws_endpoint_url=None)
-    (finding,) = check_machine.check_edge(far)
+    (finding,) = check_cdn.check_edge(far)
     assert finding.level == WARNING
     assert "SEA19-C2 responds here; the nearest region is us-west-2" in finding.detail
 
@@ -378,15 +378,15 @@ def test_source_that_answers_is_ok_and_its_edge_compared(
 def test_source_that_cannot_be_reached_fails(contexts: Visits, tmp_path: Path) -> None:
     (tmp_path / "urls.txt").write_text(f"{NOWHERE}/a.jpg\n")
     patient = contexts(url_prefix=f"{NOWHERE}/")
-    (finding,) = check_machine.check_source(patient)
+    (finding,) = check_cdn.check_source(patient)
     assert finding.level == FAILED
     assert "cannot be reached" in finding.detail
-    assert check_machine.check_edge(patient) == []
+    assert check_cdn.check_edge(patient) == []
 
 
 def test_source_without_a_url_under_the_prefix_fails(contexts: Visits, tmp_path: Path) -> None:
     (tmp_path / "urls.txt").write_text("https://elsewhere.example/a.jpg\n")
-    (finding,) = check_machine.check_source(contexts())
+    (finding,) = check_cdn.check_source(contexts())
     assert (finding.level, finding.remedy) == (FAILED, "correct URL_PREFIX")
 
 
@@ -395,7 +395,7 @@ def test_source_that_lacks_the_first_files_is_a_warning(
 ) -> None:
     source = source_server()
     (tmp_path / "urls.txt").write_text("".join(source.url_of(f"{n}.jpg", "404") + "\n" for n in range(9)))
-    (finding,) = check_machine.check_source(contexts(url_prefix=source.url_prefix))
+    (finding,) = check_cdn.check_source(contexts(url_prefix=source.url_prefix))
     assert finding.level == WARNING
 
 
@@ -404,7 +404,7 @@ def test_source_that_refuses_all_fails(
 ) -> None:
     source = source_server()
     (tmp_path / "urls.txt").write_text("".join(source.url_of(f"{n}.jpg", "403") + "\n" for n in range(9)))
-    (finding,) = check_machine.check_source(contexts(url_prefix=source.url_prefix))
+    (finding,) = check_cdn.check_source(contexts(url_prefix=source.url_prefix))
     assert finding.level == FAILED
     assert "403, 403, 403, 403, 403 to HEAD" in finding.detail
 

@@ -282,7 +282,7 @@ def test_few_tasks_are_shared(make: Make) -> None:
     processes = make(until_stopped)
     for _ in processes.run(Task(url) for url in URLS[:10]):
         if not processes._stopping:
-            assert sorted(len(handle.at) for handle in processes._handles) == [4, 6]
+            assert sorted(len(handle.tasks) for handle in processes._handles) == [4, 6]
             processes.stop()
 
 

@@ -40,7 +40,7 @@ def no_file_left_open() -> Iterator[None]:
 
 
 @contextmanager
-def wired(
+def pooled(
     answer: Answering, tls: TlsMaterial | None = None, most_idle: int = 8
 ) -> Iterator[tuple[ConnectionPool, Listener]]:
     def serve(peer: Connection) -> None:
@@ -51,16 +51,16 @@ def wired(
 
     listener = Listener(serve, tls.context if tls else None)
     context = tls_context(str(tls.ca_bundle)) if tls else None
-    wire = ConnectionPool(Origin("https" if tls else "http", "127.0.0.1", listener.port), context, most_idle)
+    pool = ConnectionPool(Origin("https" if tls else "http", "127.0.0.1", listener.port), context, most_idle)
     try:
-        yield wire, listener
+        yield pool, listener
     finally:
-        wire.close()
+        pool.close()
         listener.stop()
 
 
-def get(wire: ConnectionPool, deadline: float = 5) -> bytes:
-    with wire.request("GET", GET, Deadline(deadline)) as answer:
+def get(pool: ConnectionPool, deadline: float = 5) -> bytes:
+    with pool.request("GET", GET, Deadline(deadline)) as answer:
         return answer.body()
 
 
@@ -96,15 +96,15 @@ def stall(peer: Connection) -> bool:
 
 
 def test_connection_is_used_again(tls: TlsMaterial | None) -> None:
-    with wired(hello, tls) as (wire, listener):
-        assert [get(wire) for _ in range(5)] == [b"hello"] * 5
+    with pooled(hello, tls) as (pool, listener):
+        assert [get(pool) for _ in range(5)] == [b"hello"] * 5
         assert listener.connections == 1
 
 
 def test_connection_whose_body_was_left_is_not_used_again() -> None:
-    with wired(hello) as (wire, listener):
-        wire.request("GET", GET, Deadline(5)).close()
-        assert get(wire) == b"hello"
+    with pooled(hello) as (pool, listener):
+        pool.request("GET", GET, Deadline(5)).close()
+        assert get(pool) == b"hello"
         assert listener.connections == 2
 
 
@@ -112,8 +112,8 @@ def test_connection_whose_body_was_left_is_not_used_again() -> None:
 def test_kept_alive_connection_that_died_is_replaced(
     end: Callable[[Connection], bool], tls: TlsMaterial | None
 ) -> None:
-    with wired(first_then(end), tls) as (wire, listener):
-        assert [get(wire) for _ in range(3)] == [b"hello"] * 3
+    with pooled(first_then(end), tls) as (pool, listener):
+        assert [get(pool) for _ in range(3)] == [b"hello"] * 3
         assert listener.connections == 3
 
 
@@ -123,19 +123,19 @@ def test_replacement_that_dies_too_is_a_failed_attempt() -> None:
     def answer(peer: Connection, request: Request) -> bool | None:
         return hello(peer, request) if alive else False
 
-    with wired(answer) as (wire, listener):
-        get(wire)
+    with pooled(answer) as (pool, listener):
+        get(pool)
         alive = False
         with pytest.raises(TransientError) as caught:
-            get(wire)
+            get(pool)
         assert (caught.value.cause, listener.connections) == ("connection", 2)
 
 
 def test_idle_connection_that_the_server_closed_is_replaced(tls: TlsMaterial | None) -> None:
-    with wired(hello, tls) as (wire, listener):
-        get(wire)
+    with pooled(hello, tls) as (pool, listener):
+        get(pool)
         listener.drop_connections()
-        assert get(wire) == b"hello"
+        assert get(pool) == b"hello"
         assert listener.connections == 2
 
 
@@ -143,10 +143,10 @@ def test_idle_connection_that_the_server_closed_is_replaced(tls: TlsMaterial | N
 def test_failure_after_the_request_was_taken_is_not_repeated(
     then: Callable[[Connection], bool], cause: str, tls: TlsMaterial | None
 ) -> None:
-    with wired(first_then(then), tls) as (wire, listener):
-        get(wire)
+    with pooled(first_then(then), tls) as (pool, listener):
+        get(pool)
         with pytest.raises(TransientError) as caught:
-            get(wire, 0.3)
+            get(pool, 0.3)
         assert (caught.value.cause, listener.connections) == (cause, 1)
 
 
@@ -155,8 +155,8 @@ def test_surplus_never_answers_the_next_request(surplus: bytes, tls: TlsMaterial
     def answer(peer: Connection, request: Request) -> None:
         peer.send(response(200, [], b"hello") + surplus)
 
-    with wired(answer, tls) as (wire, listener):
-        assert [get(wire) for _ in range(4)] == [b"hello"] * 4
+    with pooled(answer, tls) as (pool, listener):
+        assert [get(pool) for _ in range(4)] == [b"hello"] * 4
         assert listener.connections == 4
 
 
@@ -166,8 +166,8 @@ def test_surplus_behind_a_large_body_never_answers_the_next_request(tls: TlsMate
     def answer(peer: Connection, request: Request) -> None:
         peer.send(response(200, [], body) + EVIL)
 
-    with wired(answer, tls) as (wire, _):
-        assert [get(wire) for _ in range(4)] == [body] * 4
+    with pooled(answer, tls) as (pool, _):
+        assert [get(pool) for _ in range(4)] == [body] * 4
 
 
 @pytest.mark.parametrize("part", ["head", "body"])
@@ -184,8 +184,8 @@ def test_drip_ends(part: str, ended_by: str, tls: TlsMaterial | None) -> None:
 
     deadline = Deadline(0.4 if ended_by == "deadline" else 30, stop)
     began = time.monotonic()
-    with wired(answer, tls) as (wire, _):
-        with pytest.raises((TransientError, Cancelled)) as caught, wire.request("GET", GET, deadline) as got:
+    with pooled(answer, tls) as (pool, _):
+        with pytest.raises((TransientError, Cancelled)) as caught, pool.request("GET", GET, deadline) as got:
             got.body()
         assert time.monotonic() - began < 1.5
     assert isinstance(caught.value, Cancelled if ended_by == "stop" else TransientError)
@@ -203,9 +203,9 @@ def test_answer_given_before_the_body_ended_is_taken(then: str, tls: TlsMaterial
             peer.read(size - 100_000)
         return False
 
-    with wired(answer, tls) as (wire, listener):
+    with pooled(answer, tls) as (pool, listener):
         try:
-            with wire.request("PUT", (head, bytes(size)), Deadline(10)) as got:
+            with pool.request("PUT", (head, bytes(size)), Deadline(10)) as got:
                 assert (got.status, got.body()) == (400, error)
         except (
             TransientError
@@ -221,13 +221,13 @@ def test_idle_connections_are_bounded() -> None:
         barrier.wait(5)
         hello(peer, request)
 
-    with wired(answer, most_idle=2) as (wire, listener):
-        threads = [threading.Thread(target=get, args=(wire,)) for _ in range(6)]
+    with pooled(answer, most_idle=2) as (pool, listener):
+        threads = [threading.Thread(target=get, args=(pool,)) for _ in range(6)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert (listener.connections, len(wire._idle)) == (6, 2)
+        assert (listener.connections, len(pool._idle)) == (6, 2)
 
 
 def test_many_threads_get_their_own_answers(tls: TlsMaterial | None) -> None:
@@ -236,15 +236,15 @@ def test_many_threads_get_their_own_answers(tls: TlsMaterial | None) -> None:
     def answer(peer: Connection, request: Request) -> None:
         peer.send(response(200, [], request.target.encode() * 500))
 
-    def ask(wire: ConnectionPool, number: int) -> None:
+    def ask(pool: ConnectionPool, number: int) -> None:
         for turn in range(20):
             target = f"/{number}-{turn}"
             head = request_head("GET", target, {"Host": "cdn.example"})
-            with wire.request("GET", (head,), Deadline(10)) as got:
+            with pool.request("GET", (head,), Deadline(10)) as got:
                 right.append(got.body() == target.encode() * 500)
 
-    with wired(answer, tls) as (wire, listener):
-        threads = [threading.Thread(target=ask, args=(wire, number)) for number in range(6)]
+    with pooled(answer, tls) as (pool, listener):
+        threads = [threading.Thread(target=ask, args=(pool, number)) for number in range(6)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -268,11 +268,11 @@ def test_failed_exchanges_leave_no_connection(tls: TlsMaterial | None) -> None:
         peer.send(FAULTS[next(turn) % len(FAULTS)])
         return False
 
-    with wired(answer, tls) as (wire, _):
+    with pooled(answer, tls) as (pool, _):
         for _ in range(12):
             with pytest.raises(TransientError):
-                get(wire)
-        assert not wire._idle
+                get(pool)
+        assert not pool._idle
 
 
 # heads and origins
@@ -331,16 +331,16 @@ def test_answer_that_comes_before_the_body_is_taken_counts_at_once(
     tls: TlsMaterial | None, then: Callable[[Connection], bool], interim: bytes
 ) -> None:
     body = bytes(50_000_000)  # more than all buffers on the way
-    with wired(refusing(then, interim), tls) as (wire, listener):
+    with pooled(refusing(then, interim), tls) as (pool, listener):
         began = time.monotonic()
         if then is reset:  # what was sent before it may be lost with it
-            with pytest.raises(TransientError), wire.request("PUT", (*PUT, body), Deadline(30)) as answer:
+            with pytest.raises(TransientError), pool.request("PUT", (*PUT, body), Deadline(30)) as answer:
                 assert answer.status == 403
                 raise TransientError("connection", "it was not lost")
         else:
-            with wire.request("PUT", (*PUT, body), Deadline(30)) as answer:
+            with pool.request("PUT", (*PUT, body), Deadline(30)) as answer:
                 assert (answer.status, answer.body()) == (403, b"refused")
-            with wire.request("PUT", (*PUT, body), Deadline(30)) as answer:
+            with pool.request("PUT", (*PUT, body), Deadline(30)) as answer:
                 assert answer.status == 403
             assert listener.connections == 2, "a connection with half a request on it was used again"
         assert time.monotonic() - began < 8
@@ -356,15 +356,15 @@ def test_server_that_takes_the_body_slowly_gets_all_of_it(tls: TlsMaterial | Non
             peer.stall(0.05)
         hello(peer, request)
 
-    with wired(answer, tls) as (wire, _), wire.request("PUT", (*PUT, body), Deadline(30)) as answered:
+    with pooled(answer, tls) as (pool, _), pool.request("PUT", (*PUT, body), Deadline(30)) as answered:
         assert answered.body() == b"hello"
     assert b"".join(got) == body
 
 
 def test_server_that_takes_no_body_and_says_nothing_is_a_timeout(tls: TlsMaterial | None) -> None:
     with (
-        wired(lambda peer, request: not peer.stall(10), tls) as (wire, _),
+        pooled(lambda peer, request: not peer.stall(10), tls) as (pool, _),
         pytest.raises(TransientError) as raised,
     ):
-        wire.request("PUT", (*PUT, bytes(50_000_000)), Deadline(1))
+        pool.request("PUT", (*PUT, bytes(50_000_000)), Deadline(1))
     assert raised.value.cause == "timeout"

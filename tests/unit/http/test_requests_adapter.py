@@ -124,6 +124,6 @@ def test_short_body_is_never_returned(source_server: Servers, session: requests.
 
 
 def test_one_wire_for_each_server(adapter: PooledAdapter) -> None:
-    assert adapter.wire("http://a.example/x") is adapter.wire("http://a.example:80/y?z")
-    assert adapter.wire("http://a.example/") is not adapter.wire("https://a.example/")
-    assert adapter.wire("http://a.example/") is not adapter.wire("http://b.example/")
+    assert adapter.pool("http://a.example/x") is adapter.pool("http://a.example:80/y?z")
+    assert adapter.pool("http://a.example/") is not adapter.pool("https://a.example/")
+    assert adapter.pool("http://a.example/") is not adapter.pool("http://b.example/")

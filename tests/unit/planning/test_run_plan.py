@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cdn2s3.errors import FatalError, UsageError
+from cdn2s3.keys import KeyMaker
 from cdn2s3.planning.run_plan import (
     Choice,
     RunPlan,
@@ -75,7 +76,7 @@ class State:
     def job(self, chosen: list[str] | None = None, limit: int | None = None, **values: str) -> RunPlan:
         settings = self.settings(**values)
         keys = key_maker(settings)
-        choice = Choice(None if chosen is None else these(*chosen), limit=limit)
+        choice = Choice(None if chosen is None else objects(keys, *chosen), limit=limit)
         return prepare_run(settings, keys, choice, NOW)
 
 
@@ -89,6 +90,10 @@ def these(*urls: str) -> Fingerprints:
     for line in urls:
         found.add(line.encode())
     return found
+
+
+def objects(keys: KeyMaker, *urls: str) -> Fingerprints:
+    return these(*(keys.object_id(line.encode()).decode() for line in urls))
 
 
 def todo(job: RunPlan) -> list[str]:
@@ -143,23 +148,24 @@ def test_failures_are_brought_up_to_date_and_counted_by_where_they_belong(state:
     assert state.failed() == {
         url("a"): "empty",
         url("elsewhere"): "timeout",
-        "https://other.example/x": "malformed",
+        "https://other.example/x": "other_host",
     }
     assert (job.failed_pending, job.failed_elsewhere) == (1, 1)
-    assert url("a").encode() in job.failed_before
-    assert url("c").encode() not in job.failed_before
+    keys = key_maker(state.settings())
+    assert keys.object_id(url("a").encode()) in job.failed_before
+    assert keys.object_id(url("c").encode()) not in job.failed_before
 
 
 def test_malformed_lines_are_shown_and_recorded_once_however_often_it_runs(
     state: State, caplog: pytest.LogCaptureFixture
 ) -> None:
-    state.urls(url("a"), *(f"https://other.example/{n}" for n in range(12)))
+    state.urls(url("a"), *(f"ftp://other.example/{n}" for n in range(12)))
     for _ in range(2):
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             job = state.job()
         assert "12 malformed lines" in caplog.text
-        assert caplog.text.count("https://other.example/") == 10
+        assert caplog.text.count("ftp://other.example/") == 10
         assert (job.work.malformed, len(state.lines("failed_transfers.txt"))) == (12, 12)
         assert job.failed_elsewhere == 0
 
@@ -225,7 +231,8 @@ def test_records_of_urls_to_redo_do_not_count_and_stay(state: State) -> None:
     state.urls(url("a"), url("b"))
     state.write("completed.txt", completed("a"), completed("b"))
     settings = state.settings()
-    plan, _ = plan_run(settings, key_maker(settings), Choice(these(url("b")), redo=True))
+    keys = key_maker(settings)
+    plan, _ = plan_run(settings, keys, Choice(objects(keys, url("b")), redo=True))
     assert (plan.work.done, plan.work.pending, plan.todo) == (1, 1, 1)
     assert state.lines("completed.txt") == [completed("a"), completed("b")]
 
@@ -334,7 +341,7 @@ def test_run_over_its_own_failures_does_each_of_them(state: State) -> None:
         assert todo(job) == [url("b")]
         assert state.failed() == {
             url("x/a"): "collision",
-            "https://other.example/x": "malformed",
+            "https://other.example/x": "other_host",
             url("b"): "empty",
         }
         assert job.work.duplicates == 1
@@ -353,6 +360,7 @@ def test_only_rows_of_urls_that_are_done_again_are_forgotten(state: State) -> No
     state.urls(url("a"), url("b"))
     state.write("completed.txt", completed("a"), completed("b"), completed("elsewhere"))
     settings = state.settings()
-    redone = these(url("b"), url("elsewhere"))
-    prepare_run(settings, key_maker(settings), Choice(redone, redo=True), NOW)
+    keys = key_maker(settings)
+    redone = objects(keys, url("b"), url("elsewhere"))
+    prepare_run(settings, keys, Choice(redone, redo=True), NOW)
     assert state.lines("completed.txt") == [completed("a"), completed("elsewhere")]

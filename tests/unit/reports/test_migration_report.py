@@ -108,13 +108,16 @@ def test_next_command(causes: list[str], not_tried: int, code: int, command: str
     assert next_command(tally, audit, code) == command
 
 
+ENDING = Ending(2.0, 1, "", "python migrate.py")
+
+
 def test_numbers_of_the_last_screen_have_thousands_separators() -> None:
     tally = Tally(0.0)
     tally.stored, tally.bytes, tally.already_there = 1_234_567, 4_321_000_000, 2_000
     tally.failed["timeout"] = 1_500
     tally.examples["timeout"] = []
     audit = Audit(1_300_000, 0, 3_000, 1_234_567, 1_500, 60_933)
-    text = summary(SETTINGS, tally, audit, 100.0, 1, {})
+    text = summary(SETTINGS, tally, audit, ENDING._replace(at=100.0), {})
     assert "1,232,567 stored, 2,000 already there, 4,321.0 MB in" in text
     assert ": 12,346 files/s, " in text
     assert "1,300,000 lines = 0 blank + 3,000 duplicates + 1,234,567 completed + 1,500 failed" in text
@@ -128,7 +131,7 @@ def test_summary_tells_stored_from_already_there_and_names_what_was_never_tried(
     for already in (True, True, False):
         tally.add(Result("https://h/a.jpg", "a.jpg", Stored("e", 1, "m", already)), 1.0)
     faults = {"malformed": (3, Example("ftp://h/a.jpg", "not an http or https URL"))}
-    said = summary(SETTINGS, tally, Audit(6, 0, 0, 3, 3, 0), 2.0, 1, faults)
+    said = summary(SETTINGS, tally, Audit(6, 0, 0, 3, 3, 0), ENDING, faults)
     assert said.startswith("1 stored, 2 already there, ")
     assert "  3 malformed: not an http or https URL, e.g. ftp://h/a.jpg\n" in said
 
@@ -142,5 +145,5 @@ def test_summary_cuts_nothing() -> None:
     for _ in range(2):
         tally.add(Result(URL, "a.jpg", cause="not_an_image", message=MESSAGE), 1.0)
     assert f"\n  2 not_an_image: {MESSAGE}, e.g. {URL}\n" in summary(
-        SETTINGS, tally, Audit(2, 0, 0, 0, 2, 0), 2.0, 1, {}
+        SETTINGS, tally, Audit(2, 0, 0, 0, 2, 0), ENDING, {}
     )

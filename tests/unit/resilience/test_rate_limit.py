@@ -93,7 +93,7 @@ def moved_by_second(bandwidth: Bandwidth, clock: FakeClock, sizes: Iterator[int]
         clock.now = began + millisecond / 1000
         while in_flight and in_flight[0][0] <= clock.now:
             came = in_flight.popleft()[1]
-            bandwidth.was(came)
+            bandwidth.received(came)
             moved[millisecond // 1000] += came
         while len(in_flight) < 150 and not bandwidth.due_in():
             bandwidth.begin()
@@ -121,7 +121,7 @@ def test_bandwidth_holds_within_5_percent_over_10_seconds(mean: int, sigma: floa
 def test_bandwidth_of_downloads_that_failed_is_given_back() -> None:
     bandwidth = Bandwidth(1e6, FakeClock())
     bandwidth.begin()
-    bandwidth.was(0)
+    bandwidth.received(0)
     assert bandwidth.due_in() == 0
     bandwidth.begin()
     assert bandwidth.due_in() == pytest.approx(0.39)
@@ -149,7 +149,7 @@ def test_bandwidth_admits_its_workers_one_after_the_other_until_a_stop() -> None
         thread.join(30)
     assert admitted == [True] * 20
     assert time.monotonic() - began > 0.15  # 19 spaces of 10 ms
-    bandwidth.was(10**9)  # the next has half a minute to wait
+    bandwidth.received(10**9)  # the next has half a minute to wait
     stop.set()
     assert not bandwidth.admit(stop)
 
@@ -158,4 +158,4 @@ def test_bandwidth_without_a_limit_admits_everybody_at_once() -> None:
     bandwidth = Bandwidth(0, FakeClock())
     for _ in range(3):
         assert bandwidth.admit(threading.Event())
-        bandwidth.was(10**9)
+        bandwidth.received(10**9)

@@ -156,7 +156,11 @@ def test_failures_that_were_vain_do_not_count() -> None:
 
     with pytest.raises(TransientError):
         with_retries(
-            failing(*[again()] * 9), RetryPolicy(2), lambda seconds: None, note, was_vain=lambda: next(vain)
+            failing(*[again()] * 9),
+            RetryPolicy(2),
+            lambda seconds: None,
+            note,
+            resets_count=lambda: next(vain),
         )
     assert failed == [1, 2, 1, 2, 3]
 

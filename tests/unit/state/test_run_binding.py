@@ -19,7 +19,7 @@ from cdn2s3.state.run_binding import (
     bind,
     check,
     is_bound,
-    is_taken_over,
+    is_rebound,
     refuse_while_collecting,
     unfinished_collection,
 )
@@ -72,7 +72,7 @@ def test_state_in_which_nothing_is_stored_is_taken_over_and_says_so(
     (tmp_path / FAILED_FILE).write_bytes(failures)
     other = dataclasses.replace(settings, **{name: value})  # type: ignore[arg-type]
     check(other)
-    assert is_taken_over(other) and not is_taken_over(settings)
+    assert is_rebound(other) and not is_rebound(settings)
     assert (tmp_path / FAILED_FILE).read_bytes() == failures  # a look changes nothing
     with caplog.at_level("INFO"):
         bind(other)

@@ -13,7 +13,7 @@ import pytest
 
 from cdn2s3.cdn.body_reader import BodyReader
 from cdn2s3.cdn.buffer_pool import BufferPool
-from cdn2s3.cdn.client import CdnClient
+from cdn2s3.cdn.sources import Sources
 from cdn2s3.destinations.base import PART_BYTES
 from cdn2s3.destinations.s3.destination import open_bucket
 from cdn2s3.errors import Cancelled, FatalError
@@ -29,6 +29,7 @@ from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
 from tests.fakes.source import SourceServer
 from tests.fakes.source_bodies import BODIES
+from tests.tiers import slow
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secret"}
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
@@ -83,11 +84,12 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
         settings = build(MigrationSettings, given, {}, Path("migration.env"))
         adapter = PooledAdapter(4)
         closing.extend([source.close, bucket.close, adapter.close])
-        images = CdnClient(source.url_prefix, adapter, stop)
+        images = Sources(source.url_prefix, adapter, stop)
         store = open_bucket(settings, adapter)
         store.prepare()
         endpoints = Endpoints(
-            Endpoint("source", 4, 60, stop, images.probe), Endpoint("bucket", 4, 60, stop, store.is_up)
+            [Endpoint("source", 4, 60, stop, images.clients[0].probe)],
+            Endpoint("bucket", 4, 60, stop, store.is_up),
         )
         transfer = Transfer(
             images, store, endpoints, BodyReader("image", settings.max_buffer_bytes, settings.integrity, PART_BYTES),
@@ -177,7 +179,7 @@ def test_only_the_images_bytes_are_ever_stored(make: Make, fault: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", ["", "short_body", "chunked", "chunked_cut", "chunked_no_end", "no_length_cut"]
+    "fault", ["", "short_body", slow("chunked"), "chunked_cut", slow("chunked_no_end"), slow("no_length_cut")]
 )
 def test_large_body_is_stored_whole_or_not_at_all(make: Make, fault: str) -> None:
     world = make(MAX_BUFFER_MB="1")
@@ -296,7 +298,7 @@ class Counted(Bandwidth):
         super().__init__(0)
         self.told: list[int] = []
 
-    def was(self, size: int) -> None:
+    def received(self, size: int) -> None:
         self.told.append(size)
 
 
@@ -340,7 +342,7 @@ def test_body_waits_for_room(make: Make) -> None:
     world = make()
     buffer_pool = world.transfer.buffer_pool
     lent = buffer_pool.acquire(399_000_000, wait=True)
-    timer = threading.Timer(0.2, buffer_pool.take_back, [lent])
+    timer = threading.Timer(0.2, buffer_pool.release, [lent])
     timer.start()
     result = world.move("a.jpg", size=2_000_000)
     timer.join()

@@ -49,7 +49,7 @@ def test_pools_and_paces_are_the_share_of_the_process(process: Share, workers: i
     destination = S3Destination(settings, S3Client(settings, PooledAdapter(1)), CAPABILITIES)
     transfer = equip(settings, destination, process, stop)
     assert [endpoint.workers for endpoint in transfer.endpoints] == [workers, workers]
-    assert transfer.source._wire._most_idle == workers
+    assert transfer.sources.clients[0]._pool._most_idle == workers
     assert transfer.stop is stop
     assert transfer.buffer_pool.acquire(POOL_BYTES // process.of, wait=False) is not None
     assert transfer.buffer_pool.acquire(1, wait=False) is None
@@ -62,7 +62,7 @@ def opened(error: TransientError | PermanentError) -> Endpoints:
     source, bucket = (Endpoint(name, 100, 1800.0, stop, clock=lambda: 0.0) for name in ("source", "bucket"))
     for permit in [source.acquire() for _ in range(FAILURES_TO_OPEN)]:
         source.failed(permit, error)
-    return Endpoints(source, bucket)
+    return Endpoints([source], bucket)
 
 
 @pytest.mark.parametrize(

@@ -183,10 +183,10 @@ def test_missing_of_every_kind(files: Path) -> None:
         Missing(PREFIX + "tried", "images/tried", "failed:timeout"),
         Missing(PREFIX + "y/one", "images/one", "failed:collision"),
         Missing(PREFIX + "new", "images/new", "not tried"),
-        Missing(broken, "-", "failed:malformed"),
+        Missing(broken, "-", "failed:other_host"),
     ]
     counts = w.expected.counts()
-    assert counts == Counts(2, 1, 0, 1, 0, {"timeout": 1, "collision": 1, "malformed": 1}, {})
+    assert counts == Counts(2, 1, 0, 1, 0, {"timeout": 1, "other_host": 1, "collision": 1}, {})
     assert counts.urls == 7
     assert counts.missing == 5
 

@@ -14,7 +14,7 @@ import pytest
 
 from cdn2s3.cdn.body_reader import BodyReader
 from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
-from cdn2s3.cdn.client import CdnClient
+from cdn2s3.cdn.sources import Sources
 from cdn2s3.destinations.base import PART_BYTES
 from cdn2s3.destinations.s3.destination import open_bucket
 from cdn2s3.errors import Cancelled, FatalError
@@ -45,7 +45,7 @@ class Both:
         values = {"DESTINATION_BUCKET": "bucket", "AWS_ENDPOINT_URL": s3.url}
         self.adapter = PooledAdapter(4)
         self.checker = SpotCheck(
-            CdnClient(source.url_prefix, self.adapter, self.stop),
+            Sources(source.url_prefix, self.adapter, self.stop),
             open_bucket(build(MigrationSettings, values, {}, Path("migration.env")), self.adapter),
             BodyReader("image", MAX_BUFFER, "md5", PART_BYTES),
             KeyMaker(Naming(source.url_prefix, "images/", preserve=False)),

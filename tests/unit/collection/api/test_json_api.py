@@ -410,3 +410,10 @@ def test_item_that_an_expression_fails_on_is_named(
         urls = source.read(source.first()).urls
     assert [isinstance(url, str) for url in urls] == [True, True, False, True]
     assert "page 1, item 3 (id 3): API_URLS_FIELD: join() takes a list of string, not a number" in caplog.text
+
+
+@pytest.mark.parametrize("status", [200, 201, 203, 206])
+def test_good_status_is_a_page(server: ApiServer, status: int) -> None:
+    server.fault = first(1, Answer(status, b'{"items": []}'))
+    reply, waits = get(server)
+    assert (reply.content, waits) == ({"items": []}, [])

@@ -211,7 +211,7 @@ def test_only_column_of_urls_is_taken_where_they_are_under_the_prefix(tmp_path: 
 def test_base_completes_names_and_paths(tmp_path: Path) -> None:
     content = f"base_image\n/m/b/1.jpg\n{A}\n//img.example/2.jpg\n3.jpg\n"
     assert found(tmp_path, content, API_URL_BASE=f"{CDN}media/") == [
-        f"{CDN}m/b/1.jpg", A, "https://img.example/2.jpg", f"{CDN}media/3.jpg",
+        f"{CDN}media/m/b/1.jpg", A, "https://img.example/2.jpg", f"{CDN}media/3.jpg",
     ]  # fmt: skip
 
 
@@ -314,6 +314,12 @@ def test_column_that_the_header_lacks_is_fixable(tmp_path: Path) -> None:
     source = exports(tmp_path / "x.csv", URL_COLUMNS="imge_url")
     with pytest.raises(UsageError, match="did you mean 'image_url'"):
         source.read(source.first())
+
+
+def test_later_file_without_the_column_is_a_doubt(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text(f"id,image\n1,{A}\n", encoding="utf-8")
+    (tmp_path / "2.csv").write_text(f"id,picture\n1,{B}\n", encoding="utf-8")
+    assert read_all(exports(tmp_path / "*.csv", URL_COLUMNS="image")) == ([A], 1)
 
 
 def test_keys_of_a_listing_become_urls_under_the_prefix(tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ def test_expression_finds_the_images_of_the_page(page: Any, wanted: str, urls: l
     [
         ("//images.example/a.jpg", "schemeless"),
         ("/uploads/a.jpg", "path"),
+        ("/uploads/a hat.jpg", "path"),
         ("a.jpg", "name"),
         ("2024/05/a.webp", "name"),
     ],

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cdn2s3.collection.api.styles import next_in
 from cdn2s3.collection.suggest import markers
 
 URL = "https://api.example/items?page=2"
@@ -49,7 +50,7 @@ def test_numbers_and_what_is_in_items_name_no_next_page(page: Any) -> None:
 
 def test_link_header_comes_before_what_the_page_has() -> None:
     header = f'<{URL}>; rel="next", <https://api.example/items>; rel="first"'
-    marker = markers.marker_of({"next": "/x"}, markers.next_in(header))
+    marker = markers.marker_of({"next": "/x"}, next_in(header) or "")
     assert marker == markers.Marker("link_header", "", URL)
 
 
@@ -91,6 +92,7 @@ def test_total_is_found_in_a_header(headers: dict[str, str], found: Any) -> None
         ("?page=2&limit=3", ["include"]),
         ("?page=2&limit=3&include=images", []),
         ("?page_info=xyz&limit=3", []),
+        ("/query/01g-2000", []),
     ],
 )
 def test_link_that_only_counts_pages_must_repeat_the_other_parameters(

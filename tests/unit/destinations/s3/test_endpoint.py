@@ -16,7 +16,7 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest
 
 from cdn2s3.commands.check_context import OK, WARNING, CheckContext
-from cdn2s3.commands.check_machine import check_address
+from cdn2s3.commands.check_s3 import check_address
 from cdn2s3.destinations.s3 import client as s3_client
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.endpoint import Address, address_of, moved, named_in
@@ -87,7 +87,7 @@ class RecordingAdapter(PooledAdapter):
         self.sent: list[Sent] = []
         self.script = list(script) or [S3Response()]
 
-    def wire(self, url: str) -> Any:
+    def pool(self, url: str) -> Any:
         return RecordingPool(self, origin_of(url))
 
 

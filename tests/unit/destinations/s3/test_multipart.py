@@ -21,6 +21,7 @@ from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
+from tests.tiers import slow
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
 BODY = bytes(range(256)) * 40_000  # two parts
@@ -82,7 +83,7 @@ def make(
     adapter.close()
 
 
-@pytest.mark.parametrize("existing", ["verify", "overwrite"])
+@pytest.mark.parametrize("existing", ["verify", slow("overwrite")])
 @pytest.mark.parametrize("times", [1, 2], ids=["sent again", "given up"])
 @pytest.mark.parametrize("fault", ["drop_after_store", "500_after_store", "garbage_answer", "cut_answer"])
 def test_completion_whose_answer_is_lost_is_found_complete(

@@ -1,0 +1,44 @@
+"""The checks of `migrate.py --check` of the CDN: whether it has the first files, and how near its edge location is."""
+
+from __future__ import annotations
+
+from cdn2s3.collection.region_advice import nearest_region
+from cdn2s3.commands.check_context import FAILED, OK, WARNING, CheckContext, CheckResult
+from cdn2s3.console.rerun_hint import command
+
+
+def check_source(context: CheckContext) -> list[CheckResult]:
+    answers = context.heads
+    if not answers and context.has_lines:
+        said = f"no line of {context.settings.source_urls_file} is under {context.settings.url_prefix}"
+        return [CheckResult(FAILED, "source", said, "correct URL_PREFIX")]
+    if not answers:
+        return [CheckResult(WARNING, "source", "there is no URL to request", command("collect_urls.py"))]
+    last = answers[-1]
+    if last.status == 200:
+        size = "" if last.size is None else f", {last.size:,} bytes"
+        return [CheckResult(OK, "source", f"{context.settings.url_prefix} answers 200{size}")]
+    if last.status is None:
+        remedy = f"curl -I {context.settings.url_prefix}"
+        return [CheckResult(FAILED, "source", f"the CDN cannot be reached: {last.why}", remedy)]
+    said = f"the CDN answered {', '.join(str(head.status) for head in answers)} to HEAD for the first URLs"
+    if all(head.status in (401, 403) for head in answers):
+        remedy = "open one in a browser; ask the CDN's owner whether it refuses this address"
+        return [CheckResult(FAILED, "source", said, remedy)]
+    return [CheckResult(WARNING, "source", said, "open one in a browser; check URL_PREFIX")]
+
+
+def check_edge(context: CheckContext) -> list[CheckResult]:
+    """Compare AWS_REGION with the region nearest to the edge location that responds here."""
+    edge = next((head.edge for head in context.heads if head.edge), "")
+    if not edge:
+        return []
+    region = nearest_region(edge)
+    mine = context.settings.aws_region
+    if region is None:
+        return [CheckResult(OK, "edge", f"{edge[:20]}, which is not in the table of edge locations")]
+    said = f"{edge[:20]} responds here; the nearest region is {region}"
+    if region == mine or context.settings.aws_endpoint_url:
+        return [CheckResult(OK, "edge", said)]
+    said += f"; AWS_REGION is {mine}. The edge location shows only where this machine is"
+    return [CheckResult(WARNING, "edge", said, f"run this on an instance in the bucket's region, {mine}")]
