@@ -21,6 +21,14 @@ class Ending(NamedTuple):
     said: str  # what was seen there: "page 3 names no next page"
     evidence: str = ""  # why that is the end, as a clause; empty: it is no evidence, only a total may vouch
     refusal: FatalError | None = None  # what it is where nothing vouches; None: a doubt
+    doubts: tuple[str, ...] = ()  # what speaks against the list whatever vouches for its end, a sentence each
+
+
+class Verdict(NamedTuple):
+    """What a finished collection is worth."""
+
+    evidence: str  # what vouches for the end, as a clause; empty: nothing does
+    doubts: tuple[str, ...]  # why the list may be incomplete, a sentence each
 
 
 class Progress(NamedTuple):

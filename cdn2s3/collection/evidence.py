@@ -6,9 +6,7 @@ would vouch for it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from cdn2s3.collection.base import Ending
+from cdn2s3.collection.base import Ending, Verdict
 from cdn2s3.collection.checkpoint import Counts
 from cdn2s3.collection.url_list import rejected_file
 from cdn2s3.settings.declarations import CollectionSettings
@@ -29,13 +27,6 @@ _REMEDY = {
 }
 
 
-class Verdict(NamedTuple):
-    """What a finished collection is worth."""
-
-    evidence: str  # what vouches for the end, as a clause; empty: nothing does
-    doubts: tuple[str, ...]  # why the list may be incomplete, a sentence each
-
-
 def verdict(counts: Counts, settings: CollectionSettings, ending: Ending | None) -> Verdict:
     """Return what a finished collection is worth; ending None: how it ended is not known, or it has no pages."""
     found = doubts(counts, settings)
@@ -45,7 +36,7 @@ def verdict(counts: Counts, settings: CollectionSettings, ending: Ending | None)
         evidence = _by_itself(counts, settings, ending)
     if ending is not None and not evidence and not against:
         found.append(f"nothing vouches for this list: {ending.said}. {_would_vouch(settings)}")
-    return Verdict(evidence, tuple(found))
+    return Verdict(evidence, (*found, *(ending.doubts if ending else ())))
 
 
 def check_refusal(counts: Counts, settings: CollectionSettings, ending: Ending | None) -> None:

@@ -59,9 +59,9 @@ class Collection:
         assert "Traceback" not in ended.stderr, ended.stderr
         return ended
 
-    def start(self, **settings: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, **settings: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            self.command(**settings),
+            self.command(*arguments, **settings),
             cwd=self.folder,
             env=environment(),
             stdout=subprocess.DEVNULL,
@@ -227,6 +227,54 @@ def test_restart_keeps_the_old_files(collection: Collection, server: ApiServer) 
     assert len((collection.folder / "urls.txt.bak").read_text().splitlines()) == 190
     assert (collection.folder / "checkpoint.json.bak").exists()
     assert (collection.folder / "rejected.txt.bak").exists()
+
+
+def test_update_appends_what_is_new_and_names_what_is_gone(collection: Collection, server: ApiServer) -> None:
+    collection.run(EXPECTED_TOTAL="190")
+    before, known = collection.lines(), server.items
+    new = [{"image_url": f"{server.prefix}new.jpg", "thumb_url": None}]
+    server.items = [*new, *known[3:]]
+    ended = collection.run("--update", EXPECTED_TOTAL="190")
+    assert ended.returncode == 1
+    assert "6 URLs are newly gone" in ended.stdout
+    assert "EXPECTED_TOTAL is" not in ended.stdout
+    assert collection.lines() == [*before, f"{server.prefix}new.jpg"]
+    gone = (collection.folder / "gone.txt").read_text().splitlines()
+    assert [row.split("\t")[0] for row in gone] == before[:6]
+    again = collection.run(EXPECTED_TOTAL="190")
+    assert (again.returncode, "6 URLs are newly gone" in again.stdout) == (1, True)
+    ended = collection.run("--update")
+    assert (ended.returncode, "newly gone" in ended.stdout) == (0, False)
+    for said in ("0  new", "185  known", "6  gone; see gone.txt"):
+        assert said in ended.stdout
+    assert (collection.folder / "gone.txt").read_text().splitlines() == gone
+
+
+@pytest.mark.parametrize("flags", [(), ("--update",)], ids=["plain", "update"])
+def test_update_that_was_stopped_goes_on(
+    collection: Collection, server: ApiServer, flags: tuple[str, ...]
+) -> None:
+    collection.run()
+    before = collection.lines()
+    server.items = [*server.items[2:], *items_of(server, 99)[95:]]
+    asked = len(server.queries)
+    server.fault = lambda number, query: Answer(500) if number > asked + 4 else None
+    ended = collection.run("--update")
+    assert (ended.returncode, collection.state()["complete"]) == (3, False)
+    server.fault = None
+    ended = collection.run(*flags)
+    assert "page 5" in ended.stderr
+    assert ended.returncode == 1
+    assert collection.lines() == [*before, *expected(server)[-8:]]
+    assert collection.state()["update"]["known"] == 186
+
+
+def test_update_of_a_list_that_is_not_complete_completes_it(
+    collection: Collection, server: ApiServer
+) -> None:
+    assert collection.run("--update").returncode == 0  # there is none yet
+    assert collection.lines() == expected(server)
+    assert collection.state()["update"] is None
 
 
 def refused(number: int, query: dict[str, str]) -> Answer:
@@ -612,6 +660,39 @@ def test_kill_at_random_moments_loses_and_doubles_nothing(collection: Collection
 
 
 @pytest.mark.slow
+def test_kill_of_an_update_at_random_moments_loses_and_doubles_nothing(
+    collection: Collection, server: ApiServer
+) -> None:
+    draw = random.Random(20261127)
+    server.items = items_of(server, 200)
+    collection.run()
+    before = collection.lines()
+    server.items = [*server.items[10:], *items_of(server, 240)[200:]]
+    killed = 0
+    for turn in range(8):
+        fatal = len(server.queries) + draw.randint(2, 6)
+        running: list[subprocess.Popen[bytes]] = []
+        started = threading.Event()
+
+        def kill(number: int, query: dict[str, str]) -> None:
+            if number == fatal:  # noqa: B023  # the process of this turn
+                started.wait(30)  # noqa: B023
+                running[0].kill()  # noqa: B023
+
+        server.fault = kill
+        flags = () if turn else ("--update",)
+        running.append(collection.start(*flags, CHECKPOINT_INTERVAL=str(draw.choice((1, 30, 45)))))
+        started.set()
+        killed += running[0].wait(60) == -signal.SIGKILL
+    server.fault = None
+    assert killed >= 4
+    collection.run("--update")
+    assert collection.lines() == [*before, *expected(server)[-80:]]
+    gone = (collection.folder / "gone.txt").read_text().splitlines()
+    assert [row.split("\t")[0] for row in gone] == before[:20]
+
+
+@pytest.mark.slow
 def test_kill_of_a_collection_of_lots_loses_and_doubles_nothing(collection: Collection) -> None:
     draw = random.Random(7)
     urls = []
@@ -726,7 +807,7 @@ def test_help_fits_a_screen_and_names_the_exit_codes(collection: Collection) -> 
     assert ended.returncode == 0
     assert len(ended.stdout.splitlines()) <= 24
     assert max(map(len, ended.stdout.splitlines())) <= 100
-    for said in ("--restart", "--region-only", "--env-file", "130 / 143", "example"):
+    for said in ("--restart", "--update", "--region-only", "--env-file", "130 / 143", "example"):
         assert said in ended.stdout
 
 
