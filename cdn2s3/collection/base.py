@@ -50,6 +50,8 @@ class Batch(NamedTuple):
     unreadable: int = 0  # lot files, or parts of other files, that could not be read
     progress: Progress | None = None  # None: unknown
     blank: int = 0  # items of a page on which no item has a URL
+    lost: int = 0  # items of a list whose details are not there
+    open_ends: int = 0  # items whose details ended without evidence
     ending: Ending | None = None  # with following None: how the source ended; None: every part of it was read
     begins_again: bool = False  # following is the beginning: what was counted so far will come again
 

@@ -103,6 +103,8 @@ def counts_table(done: Checkpoint, output: Path) -> str:
     ]
     if counts.without_url:
         rows.append((counts.without_url, "items without a URL"))
+    if counts.lost:
+        rows.append((counts.lost, "items without details (404)"))
     if counts.unreadable:
         rows.append((counts.unreadable, "unreadable lot files"))
     width = max(len(f"{number:,}") for number, _ in rows)
