@@ -87,7 +87,8 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool, again
     restart: forget the checkpoint; again: update the list, if it is complete.
     """
     so_far = None if restart else resume.last_checkpoint(settings)
-    if so_far is not None and so_far.complete and not again:
+    has_grown = so_far is not None and resume.has_grown(settings, so_far)
+    if so_far is not None and so_far.complete and not again and not has_grown:
         return say_complete(settings, so_far)
     if so_far is not None and update.has_ended(so_far):
         return say_end(settings, update.finish(settings))
@@ -97,8 +98,10 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool, again
             resume.move_aside(settings)
         if so_far is None:
             so_far = resume.begin_afresh(settings, source.first())
-        elif so_far.complete:
+        elif so_far.complete and again:
             so_far = update.begin(settings, so_far, source.first())
+        elif has_grown:
+            so_far = resume.walk_again(settings, so_far, source.first())
         elif again and so_far.update is None:
             log.info(
                 "The collection is not complete yet: this run completes it, the next --update updates it"

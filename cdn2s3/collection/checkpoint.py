@@ -20,6 +20,7 @@ from cdn2s3.settings.parsers import Secret
 from cdn2s3.state.files import cannot_read
 from cdn2s3.state.ledger import timestamp
 from cdn2s3.text import redact
+from cdn2s3.url_prefixes import is_only_extended
 
 # The settings that decide which URLs a position refers to, by source.
 _EVERY_SOURCE = ("SOURCE", "URL_PREFIX", "OUTPUT_FILE")
@@ -272,6 +273,12 @@ def damaged(path: Path, why: str) -> FatalError:
     )
 
 
+def has_grown(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    """Return whether URL_PREFIX covers more than it did, and all that it did."""
+    old, new = before.get("URL_PREFIX", ""), now.get("URL_PREFIX", "")
+    return old != new and is_only_extended(old, new)
+
+
 def check_settings(path: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
     """Raise UsageError with the old and new values when a checkpoint belongs to a different source.
 
@@ -281,7 +288,7 @@ def check_settings(path: Path, before: Mapping[str, str], now: Mapping[str, str]
     changed = [
         f"  - {name}: {before.get(name, '(not set)')} before, {now.get(name, '(not set)')} now"
         for name in [*now, *(name for name in before if name not in now)]
-        if before.get(name) != now.get(name)
+        if before.get(name) != now.get(name) and not (name == "URL_PREFIX" and has_grown(before, now))
     ]
     if changed:
         raise UsageError(

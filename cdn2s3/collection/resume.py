@@ -66,6 +66,30 @@ def last_checkpoint(settings: CollectionSettings) -> Checkpoint | None:
     return found
 
 
+def has_grown(settings: CollectionSettings, so_far: Checkpoint) -> bool:
+    """Return whether URL_PREFIX has grown since, so that URLs were rejected that are wanted now."""
+    return checkpoint.has_grown(so_far.settings, checkpoint.source_settings(settings))
+
+
+def walk_again(settings: CollectionSettings, so_far: Checkpoint, position: Position) -> Checkpoint:
+    """Write and return the checkpoint of a walk from the beginning, position, with the URLs so far kept."""
+    log.info("URL_PREFIX has grown: walking again from the beginning; the URLs so far are kept")
+    begun = so_far._replace(
+        complete=False,
+        counts=Counts(urls=so_far.counts.urls),
+        rejected_bytes=0,
+        position=position._asdict(),
+        settings=checkpoint.source_settings(settings),
+        evidence="",
+        doubts=(),
+        ending=None,
+        again=True,
+        update=None if so_far.complete else so_far.update,
+    )
+    checkpoint.save(settings.checkpoint_file, begun)
+    return begun
+
+
 def _lists(settings: CollectionSettings) -> tuple[Path, Path]:
     """Return the files for the URLs to migrate and for the rejected ones."""
     return settings.output_file, rejected_file(settings.output_file)
