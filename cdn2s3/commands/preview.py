@@ -95,9 +95,7 @@ def _shown(settings: CollectionSettings, seen: Seen, keys: KeyMaker) -> Iterator
         yield from _indented(_found(settings, page))
     if seen.batches:
         yield "\nWhat a collection would take:"
-        yield from _indented(
-            f"{_name(settings)} {n}: {_counts(batch)}" for n, batch in enumerate(seen.batches, 1)
-        )
+        yield from _indented(_taken(settings, seen.batches))
     urls = [url for batch in seen.batches for url in batch.urls if url is not None]
     if urls:
         yield "\nThe first URLs, and the keys that they would have (migration.env):"
@@ -115,8 +113,11 @@ def _shown(settings: CollectionSettings, seen: Seen, keys: KeyMaker) -> Iterator
         yield from (f"  ! {line}" for line in missing)
 
 
-def _name(settings: CollectionSettings) -> str:
-    return "page" if settings.source == "api" else "part"
+def _taken(settings: CollectionSettings, batches: Sequence[Batch]) -> Iterator[str]:
+    name = "page" if settings.source == "api" else "part"
+    for number, batch in enumerate(batches, 1):
+        if number == 1 or batch.urls or batch.following is not None:
+            yield f"{name} {number}: {_counts(batch)}"
 
 
 def _indented(lines: Iterator[str] | Sequence[str]) -> Iterator[str]:
@@ -157,6 +158,11 @@ def _what(expression: str, page: Any) -> str:
     )
 
 
+def _goes_on(batch: Batch) -> bool:
+    """Return whether another page follows: not the end, nor a request that only proves it."""
+    return batch.following is not None and not getattr(batch.following, "proof", 0)
+
+
 def _counts(batch: Batch) -> str:
     urls = [url for url in batch.urls if url is not None]
     text = f"{pluralize(batch.items, 'item')}, {pluralize(len(urls), 'URL')}"
@@ -192,7 +198,7 @@ def _end(settings: CollectionSettings, seen: Seen) -> Iterator[str]:
     """Yield where the next page was found, and what would vouch for the end."""
     values = {name: getattr(settings, name) for name in dir(settings) if name.startswith("api_")}
     style = settings.api_pagination if settings.source == "api" else "none"
-    if style in _NEXT and seen.batches[0].following is not None:
+    if style in _NEXT and _goes_on(seen.batches[0]):
         yield _NEXT[style].format(**values)
     last = seen.batches[-1]
     if last.following is None and last.ending is not None:
@@ -202,7 +208,7 @@ def _end(settings: CollectionSettings, seen: Seen) -> Iterator[str]:
         yield f"the API's total is {total:,}: reaching it vouches for the end"
     elif settings.source == "api" and settings.api_has_more_field:
         yield f"API_HAS_MORE_FIELD={settings.api_has_more_field} vouches for the end when it is false"
-    elif style in _VOUCHES and last.following is not None:
+    elif style in _VOUCHES and _goes_on(last):
         yield _VOUCHES[style]
 
 
@@ -264,7 +270,7 @@ def _of_page(settings: CollectionSettings, seen: Seen, page: Any) -> Iterator[st
             yield f"no total is checked, and the page has one: API_TOTAL_FIELD={total[0]} ({total[1]:,})"
         elif header:
             yield f"no total is checked, and a header has one: API_TOTAL_HEADER={header[0]} ({header[1]:,})"
-    if first is not None and first.following is None and settings.api_pagination in _FIELD_OF_STYLE:
+    if first is not None and not _goes_on(first) and settings.api_pagination in _FIELD_OF_STYLE:
         marker = markers.marker_of(page, "")
         name = _FIELD_OF_STYLE[settings.api_pagination]
         if (

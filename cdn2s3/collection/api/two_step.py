@@ -71,7 +71,7 @@ class TwoStepPosition:
             "pages": self.pages,
             "ending": self.ending,
             "each": self.each,
-            "unfound": self.unfound,
+            "unfound": list(self.unfound),
         }
 
 
