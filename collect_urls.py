@@ -34,6 +34,8 @@ from cdn2s3.collection.api.client import api_session
 from cdn2s3.collection.api.json_api import ApiSource
 from cdn2s3.collection.api.two_step import TwoStepSource
 from cdn2s3.collection.base import Position, UrlSource, Verdict
+from cdn2s3.collection.bucket_inventory import inventory_of, is_inventory
+from cdn2s3.collection.bucket_listing import BucketSource
 from cdn2s3.collection.checkpoint import Checkpoint
 from cdn2s3.collection.files.export_files import ExportFiles
 from cdn2s3.collection.files.lot_files import LotFiles
@@ -134,8 +136,10 @@ def source_of(settings: CollectionSettings, session: requests.Session) -> UrlSou
         return LotFiles(settings)
     if settings.source == "sitemap":
         return SitemapSource(settings, session)
+    if settings.source == "s3" and is_inventory(settings.source_bucket):
+        return ExportFiles(inventory_of(settings))
     if settings.source == "s3":
-        raise UsageError("SOURCE=s3 is not available yet. Use SOURCE=files for a saved listing.")
+        return BucketSource(settings)
     return TwoStepSource(settings, session) if settings.api_detail_url else ApiSource(settings, session)
 
 

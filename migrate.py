@@ -79,7 +79,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if command:
             return int(command.run(settings, arguments, signals))
         allow_open_files(settings.concurrency)
-        with files.held_lock(settings.state_dir / file_names.MIGRATION_LOCK, "migrate.py") as lock:
+        with (
+            files.held_lock(settings.state_dir / file_names.MIGRATION_LOCK, "migrate.py") as lock,
+            run_binding.standing_still(settings.source_urls_file),
+        ):
             return migrate(settings, arguments, signals, lock)
     except FatalError as error:
         say_error("migrate.py", str(error))
@@ -93,7 +96,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals, lock: int) -> int:
     """Do one run, under the lock (its file descriptor); return the exit code."""
-    run_binding.refuse_while_collecting(settings.source_urls_file)
     run_binding.check(settings)
     warning = run_binding.unfinished_collection(settings.source_urls_file)
     if warning:

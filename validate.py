@@ -83,7 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         run_binding.make_state_dir(settings.state_dir)
         set_up_logs(settings.state_dir / file_names.VALIDATION_LOG, settings.log_level)
         begin_log(*notes)
-        with held_lock(settings.state_dir / file_names.VALIDATION_LOCK, "validate.py"):
+        with (
+            held_lock(settings.state_dir / file_names.VALIDATION_LOCK, "validate.py"),
+            run_binding.standing_still(settings.source_urls_file),
+        ):
             return validate(settings, arguments)
     except FatalError as error:
         say_error("validate.py", str(error))
@@ -149,7 +152,6 @@ def refuse_to_start(settings: MigrationSettings) -> None:
             f"migrate.py is running (process id {holder}): what it is still moving would be reported as missing. "
             "Wait until it ends."
         )
-    run_binding.refuse_while_collecting(settings.source_urls_file)
     run_binding.check(settings)
     if not run_binding.is_bound(settings) and not (settings.state_dir / file_names.COMPLETED_FILE).exists():
         log.warning(

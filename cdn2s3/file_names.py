@@ -35,6 +35,7 @@ UPDATE_SUFFIX = ".update"  # after the name of OUTPUT_FILE: the journal of an up
 NEW_SUFFIX = ".new"  # after it: what an update is about to replace it with
 CHECKPOINT_FILE = "checkpoint.json"
 COLLECTION_LOG = "collection.log"
+INVENTORY_FOLDER = "s3-inventory"  # a copy of the inventory that SOURCE_BUCKET names
 # What the user writes.
 COLLECTION_ENV = "collection.env"
 MIGRATION_ENV = "migration.env"

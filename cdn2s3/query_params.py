@@ -20,6 +20,10 @@ from urllib.parse import unquote, unquote_to_bytes
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
 _READABLE = re.compile("(?:%20|%[89A-F][0-9A-F])+")  # escapes of blanks and of what is not ASCII
+_SECRET = re.compile(
+    r"sig|token|secret|passw|pwd|auth|key|expir|polic|hmac|hash|credential|session|cookie|jwt|^(st|se|sp|sv|sr|x-.*)$",
+    re.IGNORECASE,
+)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _OURS = str.maketrans({"/": "%2f", ".": "%2e", "~": "%7e", "?": "%3f", "\\": "%5c"})
 _IMAGE_ENDING = re.compile(
@@ -43,6 +47,11 @@ def _normal_escape(match: re.Match[str]) -> str:
 def name_of(param: str) -> str:
     """Return the name of a parameter of a query, decoded."""
     return unquote(param.partition("=")[0].replace("+", " "))
+
+
+def may_be_secret(name: str) -> bool:
+    """Return whether the value of a parameter of that name must not be shown: a signature, a token, an expiry."""
+    return _SECRET.search(name) is not None
 
 
 def without(query: str, ignored: frozenset[str]) -> str:

@@ -50,7 +50,8 @@ _USERINFO = re.compile(r"(?<=://)[^/\s]*@")  # to the last @: a password may hol
 
 # A path may contain spaces, and appear without its host (urllib3 writes "with url: /a.jpg?token=…").
 # Redacted text stays unchanged: redacting it again would swallow the punctuation after it.
-_QUERY = re.compile(r"(/[^\n?#/]*\?)(?!\*\*\*[^\w\s]*(?:\s|$))[^\s#]+")
+# What is no URL stays as it is: `<?xml …?>`, also after a path.
+_QUERY = re.compile(r"(/[^\n?#/]*(?<!<)\?)(?!>)(?!\*\*\*[^\w\s]*(?:\s|$))[^\s#]+")
 
 
 def redact(text: str) -> str:

@@ -27,7 +27,7 @@ _OF_SOURCE = {
     "lots": ("LOT_FILES", "LOT_URL_KEYS"),
     "files": ("FILES", "FILE_FORMAT", "URL_COLUMNS", "KEY_COLUMN", "API_URL_BASE", "API_URL_TEMPLATE"),
     "sitemap": ("SITEMAP_URL", "URL_COLUMNS"),
-    "s3": ("SOURCE_BUCKET",),
+    "s3": ("SOURCE_BUCKET", "AWS_ENDPOINT_URL"),
     "api": (
         *("API_BASE_URL", "API_METHOD", "API_BODY", "API_PAGINATION", "API_URLS_FIELD", "API_ITEMS_FIELD"),
     ),

@@ -31,7 +31,7 @@ _REMEDY = {
 def verdict(counts: Counts, settings: CollectionSettings, ending: Ending | None) -> Verdict:
     """Return what a finished collection is worth; ending None: how it ended is not known, or it has no pages."""
     found = doubts(counts, settings)
-    against = _against_the_total(counts, settings)
+    against = _against_the_total(counts, settings) or _may_go_on(counts, settings)
     evidence = "" if against else _reached(counts, settings)
     if not evidence and not against:
         evidence = _by_itself(counts, settings, ending)
@@ -118,10 +118,16 @@ def _part(settings: CollectionSettings) -> str:
     return {"lots": "lot file", "sitemap": "sitemap"}.get(settings.source, "part")
 
 
+def _may_go_on(counts: Counts, settings: CollectionSettings) -> bool:
+    """Return whether details ended without evidence, and the user does not say how many URLs there are."""
+    expected = settings.expected_total
+    return counts.open_ends > 0 and (expected is None or counts.urls < expected)
+
+
 def _of_details(counts: Counts, settings: CollectionSettings) -> list[str]:
     """Return what the details of a list's items say against it."""
     found = []
-    if counts.open_ends:
+    if _may_go_on(counts, settings):
         style = settings.api_detail_pagination or settings.api_pagination
         found.append(
             f"nothing vouches for the details of {pluralize(counts.open_ends, 'item')}: they may have more pages than "

@@ -18,6 +18,7 @@ from typing import Any
 from cdn2s3.collection import checkpoint
 from cdn2s3.collection.base import Batch, Ending, Position, Verdict
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
+from cdn2s3.collection.expressions import ItemError
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.file_names import REJECTED_FILE
 from cdn2s3.keys import InvalidUrl, url_of
@@ -244,6 +245,8 @@ def _line(url: Any) -> bytes | None:
 
 def _rejected_line(url: Any, why: str) -> bytes:
     """Return a line of rejected.txt: the URL without its user part, and why; no tab in either."""
+    if isinstance(url, ItemError):
+        url, why = url["item"], url["error"]
     text = url if isinstance(url, str) else json.dumps(url)
     fields = (_USER_PART.sub(r"\1***@", text), why)
     return encode(fields)

@@ -159,12 +159,14 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
     """Record what is already in the bucket as completed, under the lock; return the exit code."""
-    with held_lock(settings.state_dir / file_names.MIGRATION_LOCK, "migrate.py"):
+    with (
+        held_lock(settings.state_dir / file_names.MIGRATION_LOCK, "migrate.py"),
+        run_binding.standing_still(settings.source_urls_file),
+    ):
         return _adopted(settings)
 
 
 def _adopted(settings: MigrationSettings) -> int:
-    run_binding.refuse_while_collecting(settings.source_urls_file)
     run_binding.check(settings)
     plan, index = admitted_plan(settings, key_maker(settings), Choice())
     run_binding.bind(settings)

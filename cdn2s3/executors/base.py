@@ -5,13 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Callable, NamedTuple, Protocol
 
+from cdn2s3.executors.parking import Parking
 from cdn2s3.records import Task
+from cdn2s3.resilience.endpoint import Endpoint
 from cdn2s3.transfer.outcome import Done
 
 TICK = 0.05  # seconds between two looks at what the workers have done
+
+_LOOK_EVERY = 0.2  # seconds between two looks whether a source is available again
+_QUIET = 2.0  # seconds without a new task after which an open queue has nothing else left
 
 _SHOWN = 3  # of the slowest
 _SLOW = 5.0  # seconds after which a transfer is reported as slow
@@ -40,13 +45,20 @@ class Executor(Protocol):
 class TaskQueue:
     """Hand out tasks one by one to any number of threads: what was requeued first, then the list.
 
-    An open queue waits for more to be requeued until it is closed; a closed one ends with its list.
+    An open queue waits for more to be requeued until it is closed; a closed one ends with its list. Where a run has
+    several sources, a task whose source is not available is parked, and handed out again before all others as
+    soon as it is; a queue does not end before its parking is empty.
     """
 
     def __init__(self, tasks: Iterable[Task] = (), is_open: bool = False) -> None:
         self._tasks = iter(tasks)
         self._requeued: deque[Task] = deque()
         self._is_open = is_open
+        self._has_ended = False  # the list
+        self._parking: Parking | None = None
+        self._stop = threading.Event()
+        self._busy: set[int] = set()  # threads that have a task
+        self._handed_out_at = time.monotonic()  # the last task that was not parked
         self._changed = threading.Condition()
 
     def __iter__(self) -> Iterator[Task]:
@@ -54,12 +66,61 @@ class TaskQueue:
 
     def __next__(self) -> Task:
         with self._changed:
-            while True:
-                if self._requeued:
-                    return self._requeued.popleft()
-                if not self._is_open:
-                    return next(self._tasks)
-                self._changed.wait()
+            if self._parking is None:
+                return self._next()
+            me = threading.get_ident()
+            self._busy.discard(me)
+            task = self._next_with(self._parking)
+            self._busy.add(me)
+            return task
+
+    def _next(self) -> Task:
+        while True:
+            if self._requeued:
+                return self._requeued.popleft()
+            if not self._is_open:
+                return next(self._tasks)
+            self._changed.wait()
+
+    def _next_with(self, parking: Parking) -> Task:
+        """Return the next task; wait while there are parked ones alone. Raise StopIteration, or FatalError."""
+        while not self._stop.is_set():
+            task = parking.take() if parking else None
+            if task is not None:
+                return task
+            if self._requeued or not (self._is_open or self._has_ended):
+                try:
+                    task = self._requeued.popleft() if self._requeued else next(self._tasks)
+                except StopIteration:
+                    self._has_ended = True
+                    continue
+                self._handed_out_at = time.monotonic()
+                return task
+            if not parking and not self._is_open:
+                break
+            quiet = time.monotonic() - self._handed_out_at
+            if not self._busy and (not self._is_open or quiet > _QUIET):
+                parking.check_outage_limit()
+            self._changed.wait(_LOOK_EVERY)
+        raise StopIteration
+
+    def park_at(self, sources: Sequence[Endpoint], stop: threading.Event) -> None:
+        """Park tasks of sources that are not available; stop ends the waiting for them."""
+        with self._changed:
+            self._parking = self._parking or Parking(sources)
+            self._stop = stop
+
+    def park(self, task: Task, source: int) -> None:
+        """Put task aside until the source with that number is available."""
+        with self._changed:
+            assert self._parking is not None
+            self._parking.put(task, source)
+
+    @property
+    def parked(self) -> int:
+        """How many tasks are parked."""
+        with self._changed:
+            return 0 if self._parking is None else len(self._parking)
 
     def requeue(self, *tasks: Task) -> None:
         """Hand tasks out before all others."""
@@ -75,8 +136,8 @@ class TaskQueue:
 
     @property
     def has_more(self) -> bool:
-        """Return whether something has been requeued that nobody has taken yet."""
-        return bool(self._requeued)
+        """Return whether something has been requeued or parked that nobody has taken yet."""
+        return bool(self._requeued) or self.parked > 0
 
 
 class InFlight(NamedTuple):

@@ -22,10 +22,11 @@ from cdn2s3.errors import FatalError
 from cdn2s3.executors.base import InFlight, TaskQueue, together
 from cdn2s3.executors.worker_process import InheritedFd, Report, in_child
 from cdn2s3.file_names import COMPLETED_FILE, FAILED_FILE
+from cdn2s3.keys import KEY_FIELD, divided
 from cdn2s3.records import Stored, Task
 from cdn2s3.state import ledger
 from cdn2s3.state.files import size_of
-from cdn2s3.state.ledger import completed
+from cdn2s3.state.ledger import Completed, completed
 from cdn2s3.state.lines import whole_lines
 from cdn2s3.transfer.outcome import Done, Result
 
@@ -186,9 +187,10 @@ class ProcessPool:
                 found[record.url] = Done(at[record.url], result._replace(attempts=int(record.attempts)))
         for line in whole_lines(self._state_dir / COMPLETED_FILE, begin[COMPLETED_FILE]):
             row = completed(line)
-            if row is not None and row.url in at:
+            task = None if row is None else _task_of(row, at)
+            if row is not None and task is not None:
                 stored = Stored(row.etag, int(row.size), row.md5, already_there=False)
-                found[row.url] = Done(at[row.url], Result(row.url, row.key, stored, row.media_type))
+                found[task.url] = Done(task, Result(task.url, row.key, stored, row.media_type))
         return found
 
     def _hand_out(self, queue: TaskQueue) -> None:
@@ -277,6 +279,15 @@ class WorkerHandle:
             self.pipe.send(order)
         except OSError:
             log.debug("worker process %s has already ended", self.process.pid)
+
+
+def _task_of(row: Completed, at: dict[str, Task]) -> Task | None:
+    """Return which of the tasks at a process row is of, None if it is of none; a task may name its object."""
+    for task in at.values():
+        url, named = divided(task.url)
+        if url == row.url and row.key.endswith(named[len(KEY_FIELD) :]):
+            return task
+    return None
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Callable
 
-from cdn2s3.errors import Cancelled, FatalError
+from cdn2s3.errors import Cancelled, FatalError, Parked
 from cdn2s3.executors.base import TICK, InFlight, TaskQueue, TransferTimes
-from cdn2s3.keys import KeyMaker
+from cdn2s3.keys import Address, KeyMaker
 from cdn2s3.records import Task
 from cdn2s3.state.ledger import Ledger
 from cdn2s3.transfer.outcome import Done, FailureAttribution, Result
@@ -36,6 +36,10 @@ class ThreadExecutor:
         self._keys = keys
         self._transfer = transfer
         self._ledger = ledger
+        self._queue: TaskQueue | None = None
+        self._sources = transfer.endpoints.sources
+        for source in self._sources:
+            source.parks = len(self._sources) > 1
         self._attribution = FailureAttribution({endpoint.name: endpoint for endpoint in transfer.endpoints})
         self._results: collections.deque[Done] = collections.deque()
         self._times = TransferTimes()
@@ -49,6 +53,9 @@ class ThreadExecutor:
         A failure that may be its endpoint's fault is deferred until that is known; then it is recorded or
         done again. Raise FatalError after all workers have ended.
         """
+        self._queue = queue
+        if len(self._sources) > 1:
+            queue.park_at(self._sources, self._transfer.stop)
         while True:
             yield from self._drained(queue)
             if not queue.has_more:
@@ -98,12 +105,18 @@ class ThreadExecutor:
         """Run a worker: move one URL after the other until there is none, or the run is stopped."""
         for task in queue:
             self._times.begin(task.url)
+            address: Address | None = None
             try:
-                result = self._transfer.move(task.url, self._keys.address(task.url))
+                address = self._keys.address(task.url)
+                result = self._transfer.move(task.url, address)
                 if result.stored is not None:
                     self._ledger.record(result.record(time.time()))
             except Cancelled:
                 return
+            except Parked:
+                assert address is not None
+                queue.park(task, address.source)
+                continue
             except FatalError:
                 raise
             except BaseException as error:  # noqa: BLE001  # a worker's death must cost one URL and be seen
@@ -145,8 +158,8 @@ class ThreadExecutor:
 
     @property
     def deferred(self) -> int:
-        """How many failures are deferred."""
-        return len(self._attribution)
+        """How many tasks nobody is working on: their failures are deferred, or they are parked."""
+        return len(self._attribution) + (self._queue.parked if self._queue else 0)
 
 
 def _unless_stopped(ask: Callable[[], None]) -> None:

@@ -11,12 +11,15 @@ from typing import NamedTuple
 
 from cdn2s3.atomic_file import replacing
 from cdn2s3.console.rerun_hint import settings_file
-from cdn2s3.keys import InvalidUrl
+from cdn2s3.keys import InvalidUrl, divided
+from cdn2s3.planning.query_differences import Pair, differing_params, telling_params, told_apart
 from cdn2s3.planning.survey import OnCollision, UrlSurvey
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state.lines import encode
 from cdn2s3.state.run_binding import is_bound
-from cdn2s3.text import pluralize, redact
+from cdn2s3.text import pluralize, printable
+
+_MOST_SHOWN = 100  # characters of a key in an example
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +30,11 @@ class Collision(NamedTuple):
     key: str
     first: str
     second: str
+
+    @property
+    def urls(self) -> Pair:
+        """Both URLs."""
+        return self.first, self.second
 
 
 class Remedy(NamedTuple):
@@ -46,7 +54,7 @@ def collisions_file(path: Path) -> Iterator[OnCollision]:
         def on_collision(key: str, first: str, url: str) -> None:
             nonlocal any_found
             any_found = True
-            file.write(encode((key, first, url)))
+            file.write(encode((key, divided(first)[0], divided(url)[0])))
 
         yield on_collision
     if not any_found:
@@ -64,7 +72,13 @@ def collisions_text(
         f"{pluralize(count, 'URL')} would overwrite another one: different URLs with the same key. Nothing was moved."
     ]
     for pair in shown:
-        lines += [f"  {pair.key}", f"    {redact(pair.first)}", f"    {redact(pair.second)}"]
+        lines += [f"  {pair.key}", *(f"    {url}" for url in told_apart(pair.urls))]
+    names = dict.fromkeys(name for pair in shown for name in differing_params(pair.urls))
+    if names:
+        lines.append(
+            f"Some of them differ only in the query, in {', '.join(map(printable, names))}: different images if that "
+            "chooses the image, the same one if it is a version or a signature."
+        )
     all_of_them = f"{file} lists all of them. " if file else ""
     lines.append(f"{all_of_them}Change one of these lines in {settings_file()}:")
     for remedy in remedies(settings, shown):
@@ -79,6 +93,7 @@ def collisions_text(
 
 def remedies(settings: MigrationSettings, collisions: Iterable[Collision]) -> list[Remedy]:
     """Return the changes of the settings that end these collisions, best first."""
+    collisions = list(collisions)
     found = [
         Remedy(line, meaning, changes_keys=True)
         for line, changed, meaning in (
@@ -100,7 +115,26 @@ def remedies(settings: MigrationSettings, collisions: Iterable[Collision]) -> li
         "the first URL of each key wins, the others fail as `collision`",
         changes_keys=False,
     )
-    return [*found[:1], last]
+    return [*found[:1], *_by_query(settings, collisions), last]
+
+
+def _by_query(settings: MigrationSettings, collisions: list[Collision]) -> list[Remedy]:
+    """Return the remedies for pairs that differ only in the query."""
+    pairs = [pair for pair in collisions if differing_params(pair.urls)]
+    if not pairs:
+        return []
+    found = []
+    telling = tuple(dict.fromkeys([*settings.key_query_params, *telling_params(pair.urls for pair in pairs)]))
+    joined = dataclasses.replace(settings, key_query_params=telling)
+    if _apart(joined, pairs):
+        keys = key_maker(joined)
+        first, second = (printable(keys.address(url).key[:_MOST_SHOWN]) for url in pairs[0].urls)
+        meaning = f"the values join the key, for example {first} and {second}"
+        found.append(Remedy(f"KEY_QUERY_PARAMS={','.join(telling)}", meaning, changes_keys=True))
+    every = (name for pair in pairs for name in differing_params(pair.urls))
+    ignored = ",".join(dict.fromkeys([*settings.ignored_query_params, *every]))
+    meaning = "if they are one image each: the newest URL of each is moved"
+    return [*found, Remedy(f"IGNORED_QUERY_PARAMS={ignored}", meaning, changes_keys=False)]
 
 
 def _apart(settings: MigrationSettings, collisions: Iterable[Collision]) -> bool:

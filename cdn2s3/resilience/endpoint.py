@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Callable, NamedTuple, Optional, Union
 
-from cdn2s3.errors import Cancelled, FatalError, PermanentError, TransientError
+from cdn2s3.errors import Cancelled, FatalError, Parked, PermanentError, TransientError
 from cdn2s3.resilience.circuit_breaker import CircuitBreaker, CircuitState
 from cdn2s3.resilience.concurrency_limiter import ConcurrencyLimiter
 from cdn2s3.text import duration
@@ -73,6 +73,7 @@ class Endpoint:
     ) -> None:
         self.name = name
         self.workers = workers
+        self.parks = False  # True: who would have to wait for it gets Parked instead, and does something else
         self._outage_limit = outage_limit
         self._stop = stop
         self._probe = probe
@@ -86,7 +87,10 @@ class Endpoint:
         self._advice = ""
 
     def acquire(self) -> Permit:
-        """Wait until an attempt may be made; raise Cancelled, or FatalError when the outage lasts too long."""
+        """Wait until an attempt may be made; raise Cancelled, or FatalError when the outage lasts too long.
+
+        Where it parks, raise Parked instead of waiting; nobody but a probe waits for it then.
+        """
         while True:
             with self._changed:
                 if not self._wait_for_turn():
@@ -114,7 +118,8 @@ class Endpoint:
                 raise Cancelled
             breaker, limiter, now = self._breaker, self._limiter, self._clock()
             if not breaker.is_closed:
-                self._check_outage_limit(now)
+                if not self.parks:
+                    self._check_outage_limit(now)
                 wait = breaker.probe_in(now)
                 if wait <= 0 and breaker.state is CircuitState.OPEN:
                     breaker.begin_probe()
@@ -125,7 +130,28 @@ class Endpoint:
                     if limiter.has_room:
                         return False
                     wait = _LOOK_EVERY
+            if self.parks:
+                raise Parked
             self._changed.wait(min(max(wait, 0.001), _LOOK_EVERY))
+
+    def is_available(self) -> bool:
+        """Return whether acquire() would not wait now: an attempt may be made, or a probe is due."""
+        with self._changed:
+            now = self._clock()
+            if self._breaker.is_closed:
+                return self._limiter.pause_left(now) <= 0 and self._limiter.has_room
+            return self._breaker.state is CircuitState.OPEN and self._breaker.probe_in(now) <= 0
+
+    def is_over_outage_limit(self) -> bool:
+        """Return whether it has been down for OUTAGE_LIMIT."""
+        with self._changed:
+            down_for = self._breaker.open_for(self._clock())
+            return down_for is not None and down_for >= self._outage_limit
+
+    def check_outage_limit(self) -> None:
+        """Raise FatalError when it has been down for OUTAGE_LIMIT."""
+        with self._changed:
+            self._check_outage_limit(self._clock())
 
     def _check_outage_limit(self, now: float) -> None:
         down_for = self._breaker.open_for(now)

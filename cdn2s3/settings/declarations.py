@@ -17,6 +17,7 @@ from cdn2s3.settings.parsers import (
     Parser,
     Secret,
     body,
+    bucket_and_prefix,
     command,
     detail_url,
     empty_or,
@@ -208,9 +209,16 @@ class CollectionSettings:
     )
     source_bucket: str = setting(
         "",
-        text,
-        "bucket whose listing or S3 Inventory is the list (SOURCE=s3)",
+        bucket_and_prefix,
+        "bucket whose listing or S3 Inventory is the list, with a prefix where wanted (SOURCE=s3)",
         "their-bucket/images/",
+    )
+    aws_region: str = setting("us-west-2", matching(r"[a-z0-9-]+", "a region name"), "SOURCE_BUCKET's region")
+    aws_endpoint_url: str | None = setting(
+        "",
+        empty_or(endpoint),
+        "S3-compatible store that has SOURCE_BUCKET; empty = AWS",
+        "https://minio.example.com",
     )
     url_prefix: str = setting(
         "https://d278yjzsv5tla9.cloudfront.net/",

@@ -188,6 +188,10 @@ def _source_contradictions(settings: CollectionSettings) -> Iterator[tuple[tuple
             ("SOURCE", "URL_COLUMNS"),
             f"URL_COLUMNS is set, but SOURCE={settings.source} does not use it: set SOURCE=files, or remove it",
         )
+    if settings.source == "s3" and not settings.aws_endpoint_url:
+        unknown = unknown_region(settings.aws_region)
+        if unknown:
+            yield ("SOURCE", "AWS_REGION", "AWS_ENDPOINT_URL"), unknown
     if settings.source != "files" and settings.key_column:
         yield ("SOURCE", "KEY_COLUMN"), "KEY_COLUMN is set: it needs SOURCE=files"
 

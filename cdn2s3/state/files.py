@@ -25,6 +25,7 @@ from cdn2s3.state.lines import end_of_last_line
 log = logging.getLogger(__name__)
 
 SYNC_SECONDS = 1.0
+_READERS_SECONDS = 0.5  # how long somebody may look whether a lock is held
 _ORPHANS_SECONDS = 10.0  # how long a killed run's worker processes may take to notice
 _CLOSED = -1
 
@@ -210,14 +211,50 @@ def held_lock(path: Path, holder: str) -> Iterator[int]:
         os.close(fd)
 
 
+@contextmanager
+def shared_lock(path: Path) -> Iterator[str | None]:
+    """Hold the lock file path together with others while the block runs, so that nobody holds it alone.
+
+    Yield None, or the process id in it where somebody holds it alone. A file that is not there is not made.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield None
+        return
+    except OSError as error:
+        raise cannot_read(path, error) from error
+    try:
+        yield None if _shares(fd) else _pid_in(fd)
+    finally:
+        os.close(fd)
+
+
+def _shares(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _lock(fd: int, path: Path, holder: str) -> None:
     """Lock fd; wait a little for the last processes of a run whose own process is gone already."""
-    give_up_at = time.monotonic() + _ORPHANS_SECONDS
+    begun = time.monotonic()
+    give_up_at = begun + _ORPHANS_SECONDS
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
+            if _shares(fd):
+                if time.monotonic() > begun + _READERS_SECONDS:
+                    raise FatalError(
+                        f"migrate.py or validate.py is reading the list (it holds {path}). Wait for it to end, or "
+                        "stop it."
+                    ) from None
+                time.sleep(0.05)
+                continue
             pid = _pid_in(fd)
             if _is_alive(pid) or time.monotonic() > give_up_at:
                 raise FatalError(

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cdn2s3.atomic_file import cannot_write, replacing, sync_folder
@@ -16,7 +18,7 @@ from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.file_names import CHECKPOINT_FILE, COMPLETED_FILE, FAILED_FILE, LOCK_SUFFIX, RUN_FILE
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import redacted_values
-from cdn2s3.state.files import cannot_read, lock_holder
+from cdn2s3.state.files import cannot_read, shared_lock
 from cdn2s3.state.lines import whole_lines
 from cdn2s3.url_prefixes import is_only_extended
 
@@ -131,13 +133,15 @@ def _read(path: Path) -> dict[str, str]:
     return {**_WHEN_ABSENT, **content}
 
 
-def refuse_while_collecting(urls: Path) -> None:
-    """Raise FatalError while collect_urls.py is writing urls."""
-    holder = lock_holder(urls.with_name(urls.name + LOCK_SUFFIX))
-    if holder is not None:
-        raise FatalError(
-            f"collect_urls.py is still writing {urls} (process id {holder}). Wait until it ends."
-        )
+@contextmanager
+def standing_still(urls: Path) -> Iterator[None]:
+    """Keep collect_urls.py from changing urls while the block runs; raise FatalError while it is writing it."""
+    with shared_lock(urls.with_name(urls.name + LOCK_SUFFIX)) as holder:
+        if holder is not None:
+            raise FatalError(
+                f"collect_urls.py is still writing {urls} (process id {holder}). Wait until it ends."
+            )
+        yield
 
 
 def unfinished_collection(urls: Path) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cdn2s3.text import bytes_text, duration, percentage, pluralize, span
+from cdn2s3.text import bytes_text, duration, percentage, pluralize, redact, span
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,16 @@ def test_plural_is_of_all_numbers_but_one(number: int, said: str) -> None:
 def test_plural_that_is_not_one_with_an_s() -> None:
     assert pluralize(1, "object gone", "objects gone") == "1 object gone"
     assert pluralize(100, "object gone", "objects gone") == "100 objects gone"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<?xml version="1.0"?>',
+        '/sitemap.xml begins with <?xml version="1.0"?>',
+        "the API at https://h/v1 sent <?php echo 1;",
+        '<a href="/x"/><?pi ?>',
+    ],
+)
+def test_what_is_no_url_stays_as_it_is(text: str) -> None:
+    assert redact(text) == text

@@ -69,7 +69,7 @@ class TwoStepPosition:
             "ids": list(self.ids[self.done :]),
             "detail": None if self.detail is None else self.detail._asdict(),
             "pages": self.pages,
-            "ending": self.ending,
+            "ending": None if self.ending is None else list(self.ending),
             "each": self.each,
             "unfound": list(self.unfound),
         }

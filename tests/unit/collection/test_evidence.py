@@ -155,3 +155,12 @@ def test_refusal_before_the_total_stays_one(counts: Counts, values: dict[str, st
 def test_pages_whose_items_have_no_url_are_a_doubt(blank: int, items: int, doubted: bool) -> None:
     found = doubts(Counts(urls=4, items=items, blank=blank), settings_with())
     assert any("pages of which no item has a URL" in doubt for doubt in found) == doubted
+
+
+def test_details_that_may_go_on_leave_a_list_without_evidence() -> None:
+    counts = Counts(urls=7, items=7, api_total=7, open_ends=1)
+    found = verdict(counts, settings_with(**TOTAL), Ending("page 1 is the last", "page 1 is the last"))
+    assert found.evidence == ""
+    assert ["for the details of 1 item" in doubt for doubt in found.doubts] == [True]
+    expected = settings_with(**TOTAL, EXPECTED_TOTAL="7")
+    assert verdict(counts, expected, Ending("page 1 is the last")).doubts == ()

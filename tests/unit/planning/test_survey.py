@@ -251,3 +251,50 @@ def test_lines_with_one_spelling_in_the_records_count_once(
     work = survey(urls, FLAT, none(tmp_path), lambda *a: None, lambda *a: None)
     assert list(work.statuses) == statuses
     assert (work.malformed, work.duplicates) == (statuses.count(MALFORMED), statuses.count(DUPLICATE))
+
+
+def statuses_of(tmp_path: Path, naming: Naming, lines: list[str], rows: list[bytes]) -> list[int]:
+    keys, urls, completed = KeyMaker(naming), tmp_path / "urls.txt", tmp_path / "completed.txt"
+    urls.write_bytes("".join(f"{line}\n" for line in lines).encode())
+    completed.write_bytes(b"".join(rows))
+    before = completed_before(completed, keys)
+    return list(survey(urls, keys, before, lambda *a: None, lambda *a: None).statuses)
+
+
+SIGNED = Naming(PREFIX, "images/", preserve=True, ignored_params=("Expires", "Sig"))
+
+
+def test_newest_form_of_a_pending_url_is_the_one_to_ask_for(tmp_path: Path) -> None:
+    lines = [PREFIX + rest for rest in ("a?Expires=1", "b?Sig=1", "a?Expires=2&Sig=x", "a?Expires=2&Sig=x")]
+    assert statuses_of(tmp_path, SIGNED, lines, []) == [DUPLICATE, PENDING, PENDING, DUPLICATE]
+
+
+def test_what_is_done_stays_done_with_a_new_signature(tmp_path: Path) -> None:
+    rows = [row(PREFIX + "a?Expires=1&w=1", "images/i/a"), row(PREFIX + "b?Sig=1", "images/i/b")]
+    lines = [PREFIX + rest for rest in ("b", "a?w=1&Expires=9", "a?w=2&Expires=1")]
+    assert statuses_of(tmp_path, SIGNED, lines, rows) == [DONE, DONE, COLLISION]
+
+
+def test_line_is_done_under_the_name_that_it_gives_its_object(tmp_path: Path) -> None:
+    naming = Naming(PREFIX, "images/", preserve=True)
+    done = {"uc?id=1": "images/one", "?id=9": "images/nine", "uc": "images/i/uc"}
+    rows = [row(PREFIX + rest, key) for rest, key in done.items()]
+    named = ["uc?id=1\tkey=one", "uc?id=1\tkey=two", "?id=9\tkey=nine", "uc", "uc\tkey=i/uc", "x\tkey=one"]
+    lines = [PREFIX + rest for rest in (*named, "uc?id=1", "y\tkey=i/z", "i/z")]
+    assert statuses_of(tmp_path, naming, lines, rows) == [
+        DONE, PENDING, DONE, DONE, DUPLICATE, COLLISION, COLLISION, PENDING, PENDING,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("rest", ["one", "a/one", "one?x=1"])
+def test_record_of_a_name_that_no_line_gives_keeps_nobody_from_its_key(tmp_path: Path, rest: str) -> None:
+    rows = [row(PREFIX + "uc?id=1", "images/one")]
+    assert statuses_of(tmp_path, Naming(PREFIX, "images/", False), [PREFIX + rest], rows) == [PENDING]
+
+
+def test_other_hosts_are_counted_one_by_one(tmp_path: Path) -> None:
+    urls = tmp_path / "urls.txt"
+    urls.write_text(f"{PREFIX}a\nhttps://x/1\nhttp://y:80/1\nhttps://X/2\nhttps://x/1\nhttp://x/1#2\n")
+    work = survey(urls, FLAT, none(tmp_path), lambda *a: None, lambda *a: None)
+    assert work.by_host == {"x": 3, "y": 1}
+    assert (work.other_hosts, work.malformed, work.duplicates) == (4, 0, 1)

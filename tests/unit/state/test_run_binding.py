@@ -20,7 +20,7 @@ from cdn2s3.state.run_binding import (
     check,
     is_bound,
     is_rebound,
-    refuse_while_collecting,
+    standing_still,
     unfinished_collection,
 )
 from tests.properties import examples
@@ -168,6 +168,74 @@ def test_run_is_refused_while_the_collection_goes_on(tmp_path: Path) -> None:
     with (
         held_lock(tmp_path / "urls.txt.lock", "collect_urls.py"),
         pytest.raises(FatalError, match="still writing"),
+        standing_still(urls),
     ):
-        refuse_while_collecting(urls)
-    refuse_while_collecting(urls)
+        pass
+    with standing_still(urls):
+        pass
+
+
+def test_collection_is_refused_while_somebody_reads_its_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdn2s3.state.files._READERS_SECONDS", 0.0)
+    lock = tmp_path / "urls.txt.lock"
+    with held_lock(lock, "collect_urls.py"):
+        pass
+    with standing_still(tmp_path / "urls.txt"), standing_still(tmp_path / "urls.txt"):
+        with pytest.raises(FatalError, match=r"migrate.py or validate.py is reading") as refused:
+            held_lock(lock, "collect_urls.py").__enter__()
+        assert refused.value.exit_code == 3
+    with held_lock(lock, "collect_urls.py"):
+        pass
+
+
+def test_list_that_no_collection_made_needs_no_lock(tmp_path: Path) -> None:
+    with standing_still(tmp_path / "urls.txt"):
+        assert list(tmp_path.iterdir()) == []
+
+
+H = "https://h.example/"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "is_same"),
+    [
+        pytest.param(H, f"{H} https://i.example/=i/", True, id="one more"),
+        pytest.param(H, "http://H.example:80/", True, id="another scheme of the same host"),
+        pytest.param(f"{H}=a/ https://i/", f"https://i/ {H}=a/", True, id="another order"),
+        pytest.param(H, f"{H} {H}a/", True, id="a folder that goes to the same place"),
+        pytest.param(f"{H}a/", H, True, id="more of the same host"),
+        pytest.param(f"{H} https://i/", H, False, id="one less"),
+        pytest.param(H, f"{H}=a/", False, id="another place"),
+        pytest.param(H, f"{H} {H}a/=a/", False, id="a folder that goes to another place"),
+        pytest.param(f"{H}a/=a/", f"{H} {H}b/", False, id="its place is lost"),
+    ],
+)
+def test_url_prefix_may_only_grow(tmp_path: Path, before: str, now: str, is_same: bool) -> None:
+    settings = settings_in(tmp_path)
+    bind(dataclasses.replace(settings, url_prefix=before))
+    store_something(tmp_path)
+    changed = dataclasses.replace(settings, url_prefix=now)
+    if not is_same:
+        with pytest.raises(UsageError, match="URL_PREFIX: was"):
+            check(changed)
+        return
+    bind(changed)
+    assert (
+        json.loads((tmp_path / RUN_FILE).read_bytes())["URL_PREFIX"] == now
+    )  # the next one is compared with this
+
+
+def test_old_state_knows_no_parameters_and_new_ones_for_keys_are_another_destination(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    bind(settings)
+    store_something(tmp_path)
+    found = json.loads((tmp_path / RUN_FILE).read_bytes())
+    del found["KEY_QUERY_PARAMS"], found["IGNORED_QUERY_PARAMS"]
+    (tmp_path / RUN_FILE).write_text(json.dumps(found))
+    check(settings)
+    bind(dataclasses.replace(settings, ignored_query_params=("v",)))
+    assert json.loads((tmp_path / RUN_FILE).read_bytes())["IGNORED_QUERY_PARAMS"] == "v"
+    with pytest.raises(UsageError, match="KEY_QUERY_PARAMS: was '', now 'id'"):
+        check(dataclasses.replace(settings, key_query_params=("id",)))

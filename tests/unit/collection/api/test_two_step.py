@@ -122,11 +122,17 @@ def test_several_ids_of_one_item_leave_the_count_to_the_list(monkeypatch: pytest
     assert [batch.items for batch in Source(monkeypatch, answers, **ids).walk()] == [1, 0, 0]
 
 
+def test_first_position_is_resumed_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Source(monkeypatch, auctions)
+    assert source.source.resume(source.source.first()._asdict()) == source.source.first()
+
+
 def test_resume_at_each_position_goes_on_with_the_same_page(monkeypatch: pytest.MonkeyPatch) -> None:
     source = Source(monkeypatch, auctions)
     batches = source.walk()
     for done in range(1, len(batches)):
-        stored = json.loads(json.dumps(batches[done - 1].following._asdict()))
+        stored = batches[done - 1].following._asdict()
+        assert json.loads(json.dumps(stored)) == stored
         source.source, asked = source.again(), len(source.asked)
         assert urls(source.walk(source.source.resume(stored))) == urls(batches[done:])
         assert source.asked[asked:] == source.asked[done : len(batches)]
