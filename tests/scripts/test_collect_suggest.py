@@ -21,7 +21,8 @@ COLLECTED = [  # the shapes for which the lines are all that it takes
     "loc", "met-api", "inaturalist", "stripe", "elasticsearch-scroll", "drf", "drf-proxy", "graphql-get",
     "deep-path", "no-image", "hubspot", "salesforce", "algolia", "typesense", "meilisearch", "supabase", "solr",
     "odata", "spring-hal", "zendesk", "intercom", "slack-files", "auction-inline", "auction-nested", "sitemap",
-    "json-export", "jsonl-export", "csv-export", "csv-list",
+    "json-export", "jsonl-export", "csv-export", "csv-list", "laravel", "spring-page", "ckan", "socrata",
+    "arcgis", "nocodb", "last-id", "scroll-again", "mediawiki-by-id", "mastodon",
 ]  # fmt: skip
 
 
