@@ -36,6 +36,7 @@ from cdn2s3.collection.checkpoint import Checkpoint
 from cdn2s3.collection.evidence import Verdict
 from cdn2s3.collection.files.export_files import ExportFiles
 from cdn2s3.collection.files.lot_files import LotFiles
+from cdn2s3.collection.noted import notes_of
 from cdn2s3.collection.progress import CollectionBar
 from cdn2s3.collection.region_advice import CAVEAT, recommended_region
 from cdn2s3.collection.sitemap import SitemapSource
@@ -89,11 +90,14 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
             resume.move_aside(settings)
         if so_far is None:
             so_far = resume.begin_afresh(settings, source.first())
+        walks_again = so_far.position is None
         try:
-            position = source.resume(so_far.position or {})
+            position = source.first() if walks_again else source.resume(so_far.position or {})
         except ValueError as error:
             raise checkpoint.damaged(settings.checkpoint_file, str(error)) from error
         with UrlList(settings, so_far) as urls:
+            if walks_again:
+                urls.begin_again(position)
             log.info("Collecting from %s: %s", position, summary.progress_line(urls.counts, None))
             found = read_all(source, position, urls, settings, signals)
             counts = urls.counts
@@ -103,7 +107,7 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> in
         log.warning("%s", doubt)
     advice = recommended_region(first_url(settings), settings)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
-    logging_setup.show(summary.last_screen(counts, settings, found, advice))
+    logging_setup.show(summary.last_screen(counts, settings, found, advice, notes_of(settings)))
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
 
 

@@ -19,6 +19,7 @@ from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.parsers import Secret
 from cdn2s3.state.files import cannot_read
 from cdn2s3.text import redact
+from cdn2s3.url_prefixes import is_only_extended
 
 # The settings that decide which URLs a position refers to, by source.
 _EVERY_SOURCE = ("SOURCE", "URL_PREFIX", "OUTPUT_FILE")
@@ -194,6 +195,12 @@ def damaged(path: Path, why: str) -> FatalError:
     )
 
 
+def has_more_prefixes(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    """Return whether URL_PREFIX has only grown: then URLs of pages that were read already were rejected."""
+    old, new = before.get("URL_PREFIX", ""), now.get("URL_PREFIX", "")
+    return old != new and is_only_extended(old, new)
+
+
 def check_settings(path: Path, before: Mapping[str, str], now: Mapping[str, str]) -> None:
     """Raise UsageError with the old and new values when a checkpoint belongs to a different source.
 
@@ -203,7 +210,7 @@ def check_settings(path: Path, before: Mapping[str, str], now: Mapping[str, str]
     changed = [
         f"  - {name}: {before.get(name, '(not set)')} before, {now.get(name, '(not set)')} now"
         for name in [*now, *(name for name in before if name not in now)]
-        if before.get(name) != now.get(name)
+        if before.get(name) != now.get(name) and not (name == "URL_PREFIX" and has_more_prefixes(before, now))
     ]
     if changed:
         raise UsageError(

@@ -60,6 +60,11 @@ def last_checkpoint(settings: CollectionSettings) -> Checkpoint | None:
         log.info("the checkpoint %s is empty: starting over", settings.checkpoint_file)
         return None
     checkpoint.check_settings(settings.checkpoint_file, found.settings, now)
+    if checkpoint.has_more_prefixes(found.settings, now):
+        log.info(
+            "URL_PREFIX has grown: the source is read again from its beginning, and the URLs so far stay"
+        )
+        return found._replace(complete=False, position=None)
     return found
 
 
