@@ -2,6 +2,7 @@
 """Collect the URLs of all images into urls.txt, and recommend an AWS region.
 
     python collect_urls.py                 collect; after any stop the same command resumes
+    python collect_urls.py --update        collect again: append new URLs, name those that are gone
     python collect_urls.py --restart       discard the checkpoint and start over
     python collect_urls.py --region-only   only print the recommended region
     python collect_urls.py --suggest URL   propose settings for an API, or for a file
@@ -28,12 +29,14 @@ from pathlib import Path
 
 import requests
 
-from cdn2s3.collection import checkpoint, evidence, resume, summary
+from cdn2s3.collection import checkpoint, evidence, resume, summary, update
 from cdn2s3.collection.api.client import api_session
 from cdn2s3.collection.api.json_api import ApiSource
-from cdn2s3.collection.base import Position, UrlSource
+from cdn2s3.collection.api.two_step import TwoStepSource
+from cdn2s3.collection.base import Position, UrlSource, Verdict
+from cdn2s3.collection.bucket_inventory import inventory_of, is_inventory
+from cdn2s3.collection.bucket_listing import BucketSource
 from cdn2s3.collection.checkpoint import Checkpoint
-from cdn2s3.collection.evidence import Verdict
 from cdn2s3.collection.files.export_files import ExportFiles
 from cdn2s3.collection.files.lot_files import LotFiles
 from cdn2s3.collection.noted import notes_of
@@ -70,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return print_region(settings)
         resume.check_places(settings, arguments.env_file)
         with held_lock(resume.lock_file(settings.output_file), "collect_urls.py"):
-            return collect(settings, signals, arguments.restart)
+            return collect(settings, signals, arguments.restart, arguments.update)
     except FatalError as error:
         logging_setup.say_error("collect_urls.py", str(error))
         return error.exit_code
@@ -79,35 +82,53 @@ def main(argv: Sequence[str] | None = None) -> int:
         return interrupted.exit_code
 
 
-def collect(settings: CollectionSettings, signals: Signals, restart: bool) -> int:
-    """Collect from the checkpoint on, to the end of the source; return the exit code."""
-    so_far = None if restart else resume.last_checkpoint(settings)
-    if so_far is not None and so_far.complete:
+def collect(settings: CollectionSettings, signals: Signals, restart: bool, again: bool) -> int:
+    """Collect from the checkpoint on, to the end of the source; return the exit code.
+
+    restart: forget the checkpoint; again: update the list, if it is complete.
+    """
+    so_far = None if restart else resume.last_checkpoint(settings, again)
+    if so_far is not None and so_far.complete and not again:
         return say_complete(settings, so_far)
+    if so_far is not None and update.has_ended(so_far):
+        return say_end(settings, update.finish(settings))
     with api_session(settings) as session:
         source = source_of(settings, session)
         if restart:
             resume.move_aside(settings)
         if so_far is None:
             so_far = resume.begin_afresh(settings, source.first())
+        elif so_far.complete:
+            so_far = update.begin(settings, so_far, source.first())
+        elif again and so_far.update is None:
+            log.info(
+                "The collection is not complete yet: this run completes it, the next --update updates it"
+            )
         walks_again = so_far.position is None
         try:
             position = source.first() if walks_again else source.resume(so_far.position or {})
         except ValueError as error:
             raise checkpoint.damaged(settings.checkpoint_file, str(error)) from error
-        with UrlList(settings, so_far) as urls:
+        with (UrlList if so_far.update is None else update.UpdatedList)(settings, so_far) as urls:
             if walks_again:
                 urls.begin_again(position)
             log.info("Collecting from %s: %s", position, summary.progress_line(urls.counts, None))
-            found = read_all(source, position, urls, settings, signals)
-            counts = urls.counts
-    log.info("Complete: %s", summary.progress_line(counts, None))
+            found = read_all(source, position, urls, resume.settings_of(settings, so_far), signals)
+    return say_end(settings, found)
+
+
+def say_end(settings: CollectionSettings, found: Verdict) -> int:
+    """Say how the collection ended and what comes next; return the exit code."""
+    done = checkpoint.load(settings.checkpoint_file)
+    if done is None:
+        raise checkpoint.damaged(settings.checkpoint_file, "it is gone")
+    log.info("Complete: %s", summary.progress_line(done.counts, None))
     log.info("%s", summary.end_line(found))
     for doubt in found.doubts:
         log.warning("%s", doubt)
     advice = recommended_region(first_url(settings), settings)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
-    logging_setup.show(summary.last_screen(counts, settings, found, advice, notes_of(settings)))
+    logging_setup.show(summary.last_screen(done, settings, found, advice, notes_of(settings)))
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
 
 
@@ -119,9 +140,11 @@ def source_of(settings: CollectionSettings, session: requests.Session) -> UrlSou
         return LotFiles(settings)
     if settings.source == "sitemap":
         return SitemapSource(settings, session)
+    if settings.source == "s3" and is_inventory(settings.source_bucket):
+        return ExportFiles(inventory_of(settings))
     if settings.source == "s3":
-        raise UsageError("SOURCE=s3 is not available yet. Use SOURCE=files for a saved listing.")
-    return ApiSource(settings, session)
+        return BucketSource(settings)
+    return TwoStepSource(settings, session) if settings.api_detail_url else ApiSource(settings, session)
 
 
 def read_all(
@@ -149,7 +172,7 @@ def read_all(
                     if batch.following is None:
                         evidence.check_refusal(urls.counts, settings, batch.ending)
                         found = evidence.verdict(urls.counts, settings, batch.ending)
-                        urls.save(None, **found._asdict(), ending=batch.ending)
+                        found = urls.finish(found, batch.ending)
                     elif batch.begins_again:
                         urls.begin_again(batch.following)
                     elif urls.save_is_due():
@@ -176,9 +199,9 @@ def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
     found = resume.judged_again(settings, before)
     logging_setup.show(
         f"{summary.verdict_lines(found).replace('is complete', 'is already complete', 1)}"
-        f"{summary.counts_table(before.counts, settings.output_file)}"
+        f"{summary.counts_table(before, settings.output_file)}"
         f"{summary.next_step(before.counts)}"
-        + rerun_hint.with_env_file("To collect again: python collect_urls.py --restart\n")
+        + rerun_hint.with_env_file("To collect again: python collect_urls.py --update (or --restart)\n")
     )
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
 
@@ -200,7 +223,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="collect_urls.py",
         description="Collect the URLs of all images into urls.txt, and recommend an AWS region.",
-        epilog="example:\n  python collect_urls.py --env-file collection.env\n\n"
+        epilog="example: python collect_urls.py --env-file collection.env\n\n"
         + EXIT_CODES_HELP
         + "\ndocs/settings.md describes every setting.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -216,22 +239,27 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     ways.add_argument(
         "--restart",
         action="store_true",
-        help="discard the checkpoint and start over (old files are kept as *.bak)",
+        help="start over (old files are kept as *.bak)",
+    )
+    ways.add_argument(
+        "--update",
+        action="store_true",
+        help="collect again: append what is new, name what is gone",
     )
     ways.add_argument(
         "--region-only",
         action="store_true",
-        help="only print the recommended region, based on the first URL in OUTPUT_FILE",
+        help="only print the recommended region",
     )
     ways.add_argument(
         "--suggest",
         metavar="URL|FILE",
-        help="read one page of an API, or the head of an export, and propose settings for it; writes nothing",
+        help="propose settings for an API or an export",
     )
     ways.add_argument(
         "--preview",
         action="store_true",
-        help="read the first two pages, and show what the settings find; writes nothing",
+        help="show what the settings find on two pages",
     )
     return parser.parse_args(argv)
 

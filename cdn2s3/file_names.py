@@ -30,8 +30,12 @@ VALIDATION_PAGE = "validation_report.html"
 URLS_FILE = "urls.txt"
 LOCK_SUFFIX = ".lock"  # after the name of OUTPUT_FILE
 REJECTED_FILE = "rejected.txt"
+GONE_FILE = "gone.txt"
+UPDATE_SUFFIX = ".update"  # after the name of OUTPUT_FILE: the journal of an update that is going on
+NEW_SUFFIX = ".new"  # after it: what an update is about to replace it with
 CHECKPOINT_FILE = "checkpoint.json"
 COLLECTION_LOG = "collection.log"
+INVENTORY_FOLDER = "s3-inventory"  # a copy of the inventory that SOURCE_BUCKET names
 # What the user writes.
 COLLECTION_ENV = "collection.env"
 MIGRATION_ENV = "migration.env"
@@ -44,7 +48,10 @@ WRITTEN = LISTS | {
     MIGRATION_LOCK, MIGRATION_LOG, MIGRATION_JSON, MIGRATION_PAGE,
     VALIDATION_LOCK, VALIDATION_LOG, VALIDATION_JSON, VALIDATION_PAGE,
 }  # fmt: skip
-COLLECTED = frozenset({URLS_FILE, URLS_FILE + LOCK_SUFFIX, REJECTED_FILE, CHECKPOINT_FILE, COLLECTION_LOG})
+COLLECTED = frozenset({
+    URLS_FILE, URLS_FILE + LOCK_SUFFIX, URLS_FILE + UPDATE_SUFFIX, URLS_FILE + NEW_SUFFIX, REJECTED_FILE, GONE_FILE,
+    CHECKPOINT_FILE, COLLECTION_LOG,
+})  # fmt: skip
 READ = frozenset({COLLECTION_ENV, MIGRATION_ENV, PRICES_FILE})
 
 

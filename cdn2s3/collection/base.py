@@ -21,6 +21,14 @@ class Ending(NamedTuple):
     said: str  # what was seen there: "page 3 names no next page"
     evidence: str = ""  # why that is the end, as a clause; empty: it is no evidence, only a total may vouch
     refusal: FatalError | None = None  # what it is where nothing vouches; None: a doubt
+    doubts: tuple[str, ...] = ()  # what speaks against the list whatever vouches for its end, a sentence each
+
+
+class Verdict(NamedTuple):
+    """What a finished collection is worth."""
+
+    evidence: str  # what vouches for the end, as a clause; empty: nothing does
+    doubts: tuple[str, ...]  # why the list may be incomplete, a sentence each
 
 
 class Progress(NamedTuple):
@@ -42,6 +50,8 @@ class Batch(NamedTuple):
     unreadable: int = 0  # lot files, or parts of other files, that could not be read
     progress: Progress | None = None  # None: unknown
     blank: int = 0  # items of a page on which no item has a URL
+    lost: int = 0  # items of a list whose details are not there
+    open_ends: int = 0  # items whose details ended without evidence
     ending: Ending | None = None  # with following None: how the source ended; None: every part of it was read
     begins_again: bool = False  # following is the beginning: what was counted so far will come again
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from cdn2s3.atomic_file import replacing
 from cdn2s3.collection.base import Ending
@@ -18,6 +18,7 @@ from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.parsers import Secret
 from cdn2s3.state.files import cannot_read
+from cdn2s3.state.ledger import timestamp
 from cdn2s3.text import redact
 from cdn2s3.url_prefixes import is_only_extended
 
@@ -27,7 +28,7 @@ _OF_SOURCE = {
     "lots": ("LOT_FILES", "LOT_URL_KEYS"),
     "files": ("FILES", "FILE_FORMAT", "URL_COLUMNS", "KEY_COLUMN", "API_URL_BASE", "API_URL_TEMPLATE"),
     "sitemap": ("SITEMAP_URL", "URL_COLUMNS"),
-    "s3": ("SOURCE_BUCKET",),
+    "s3": ("SOURCE_BUCKET", "AWS_ENDPOINT_URL"),
     "api": (
         *("API_BASE_URL", "API_METHOD", "API_BODY", "API_PAGINATION", "API_URLS_FIELD", "API_ITEMS_FIELD"),
     ),
@@ -40,11 +41,24 @@ _OF_STYLE = {
     "link_header": (),
     "none": (),
 }
-_WHERE_SET = ("API_URL_BASE", "API_URL_TEMPLATE")  # empty, they change nothing: older checkpoints lack them
+_WHERE_SET = (  # empty, they change nothing: older checkpoints lack them
+    *("API_URL_BASE", "API_URL_TEMPLATE", "API_DETAIL_URL", "API_DETAIL_IDS", "API_DETAIL_PAGINATION"),
+)
 
 
 # What a checkpoint of an older version lacks.
-_WHEN_ABSENT: Mapping[str, Any] = {"blank": 0, "evidence": "", "doubts": [], "ending": None}
+_WHEN_ABSENT: Mapping[str, Any] = {
+    "blank": 0,
+    "lost": 0,
+    "open_ends": 0,
+    "evidence": "",
+    "doubts": [],
+    "ending": None,
+    "finished_at": "",
+    "again": False,
+    "update": None,
+    "replacing": None,
+}
 
 # Settings that checkpoints of older versions lack, with their defaults.
 _NEWER = {"API_METHOD": "GET", "API_BODY": ""}
@@ -61,6 +75,31 @@ class Counts(NamedTuple):
     api_total: int | None = None  # the latest total from the API; None: it has reported none
     unreadable: int = 0  # lot files that could not be read
     blank: int = 0  # items on pages of which no item has a URL, after the first page
+    lost: int = 0  # items of the list whose details are not there
+    open_ends: int = 0  # items whose details ended without evidence
+
+
+class Update(NamedTuple):
+    """A second walk through the source (collect_urls.py --update), and what it has shown."""
+
+    lines: int  # of urls.txt before it
+    last_seen: str  # when these were collected
+    journal_bytes: int = 0  # length of its journal
+    ended: bool = False  # the walk has come to its end
+    known: int = 0  # of the lines before: those that the source still gives
+    new: int = 0
+    gone: int = 0
+    newly_gone: int | None = None  # None: not counted yet
+    changed: int = 0  # lines with a newer form
+
+
+class Replacing(NamedTuple):
+    """The replacement of urls.txt at the end of an update: what it was, and what it becomes."""
+
+    old_bytes: int
+    old_digest: str  # SHA-256
+    new_bytes: int
+    new_digest: str
 
 
 class Checkpoint(NamedTuple):
@@ -75,6 +114,10 @@ class Checkpoint(NamedTuple):
     evidence: str = ""  # what vouches for the end of a complete list; empty: nothing does
     doubts: tuple[str, ...] = ()  # why it may be incomplete all the same
     ending: Ending | None = None  # how it ended, to judge again; None: not known (an older version)
+    finished_at: str = ""  # when it was complete
+    again: bool = False  # the walk began again with the URLs that there were: they come as duplicates
+    update: Update | None = None  # the update that goes on, or was the last one
+    replacing: Replacing | None = None  # the step at the end of an update that may not be done
 
     @property
     def is_blank(self) -> bool:
@@ -115,7 +158,9 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     fields = {"complete": checkpoint.complete, **counts, **checkpoint._asdict()}
     del fields["counts"]
     ending = checkpoint.ending
-    fields["ending"] = None if ending is None else {"said": ending.said, "evidence": ending.evidence}
+    fields["ending"] = None if ending is None else {**ending._asdict(), "refusal": None}
+    for name, part in (("update", checkpoint.update), ("replacing", checkpoint.replacing)):
+        fields[name] = None if part is None else part._asdict()
     with replacing(path) as file:
         file.write(json.dumps(fields, indent=1).encode() + b"\n")
 
@@ -156,15 +201,42 @@ def _checked(found: Any) -> Checkpoint:
         raise _NotOurs("`complete` is not true or false")
     if not isinstance(settings, dict) or not all(isinstance(value, str) for value in settings.values()):
         raise _NotOurs("`settings` are not all text")
-    if not (isinstance(position, dict) or (position is None and found["complete"])):
+    update = _part_in(found["update"], Update(0, ""), "update")
+    is_at_the_end = found["complete"] or (update is not None and update.ended)
+    if not (isinstance(position, dict) or (position is None and is_at_the_end)):
         raise _NotOurs("`position` is missing")
+    if type(found["again"]) is not bool:
+        raise _NotOurs("`again` is not true or false")
     counts = Counts(**{name: found[name] for name in Counts._fields})
     return Checkpoint(
         *(found["complete"], counts, found["bytes"], found["rejected_bytes"], position, settings),
         evidence=_text_in(found, "evidence"),
-        doubts=tuple(_text_in({"doubts": doubt}, "doubts") for doubt in _list_in(found, "doubts")),
+        doubts=_texts_in(found, "doubts"),
         ending=_ending_in(found["ending"]),
+        finished_at=_text_in(found, "finished_at"),
+        again=found["again"],
+        update=update,
+        replacing=_part_in(found["replacing"], Replacing(0, "", 0, ""), "replacing"),
     )
+
+
+_Part = TypeVar("_Part", Update, Replacing)
+
+
+def _part_in(found: Any, default: _Part, name: str) -> _Part | None:
+    """Return a part of a checkpoint whose fields have the types of default's; None where there is none."""
+    if found is None:
+        return None
+    if not isinstance(found, dict) or set(found) != set(default._fields):
+        raise _NotOurs(f"`{name}` has other fields")
+    for field, usual in default._asdict().items():
+        value = found[field]
+        wanted = int if usual is None else type(usual)
+        if not (type(value) is wanted or (usual is None and value is None)):
+            raise _NotOurs(f"`{field}` of `{name}` is wrong")
+        if wanted is int and value is not None and value < 0:
+            raise _NotOurs(f"`{field}` of `{name}` is negative")
+    return default._replace(**found)
 
 
 def _text_in(found: Mapping[str, Any], name: str) -> str:
@@ -173,10 +245,11 @@ def _text_in(found: Mapping[str, Any], name: str) -> str:
     return str(found[name])
 
 
-def _list_in(found: Mapping[str, Any], name: str) -> list[Any]:
-    if not isinstance(found[name], list):
-        raise _NotOurs(f"`{name}` is not a list")
-    return list(found[name])
+def _texts_in(found: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    texts = found.get(name, [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise _NotOurs(f"`{name}` is not a list of texts")
+    return tuple(texts)
 
 
 def _ending_in(found: Any) -> Ending | None:
@@ -184,7 +257,12 @@ def _ending_in(found: Any) -> Ending | None:
         return None
     if not isinstance(found, dict):
         raise _NotOurs("`ending` is not an object")
-    return Ending(_text_in(found, "said"), _text_in(found, "evidence"))
+    return Ending(_text_in(found, "said"), _text_in(found, "evidence"), doubts=_texts_in(found, "doubts"))
+
+
+def written_at(path: Path) -> str:
+    """Return when path was written: for a checkpoint that does not say when its collection was complete."""
+    return timestamp(path.stat().st_mtime)
 
 
 def damaged(path: Path, why: str) -> FatalError:

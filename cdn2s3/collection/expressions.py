@@ -65,7 +65,7 @@ class Expression:
         """Return what the expression finds in a page; raise UnexpectedShape when it cannot be evaluated."""
         items = self._items(page)
         try:
-            return Found(_search(self._parsed, page), items)
+            return Found(search(self._parsed, page), items)
         except _FAILURES as error:
             if items is None or not _takes_items_one_by_one(self._parsed):
                 raise self._cannot(error) from error
@@ -78,7 +78,7 @@ class Expression:
         if self._to_list is None:
             return None
         try:
-            items = _search(_list_node(self._parsed, self._to_list), page)
+            items = search(_list_node(self._parsed, self._to_list), page)
         except _FAILURES:
             return None
         if isinstance(items, dict):
@@ -94,7 +94,7 @@ class Expression:
                 self._parsed, self._to_list or [], {"type": "literal", "value": [item], "children": []}
             )
             try:
-                values = _search(node, None)
+                values = search(node, None)
             except _FAILURES as error:
                 errors.append(error)
                 found.append(ItemError(named(number, item), f"{self._setting}: {why_not(error)}"))
@@ -196,7 +196,8 @@ class _NullInNullOut(Functions):
 _LENIENT = jmespath.Options(custom_functions=_NullInNullOut())
 
 
-def _search(node: Any, page: object) -> Any:
+def search(node: Any, page: object) -> Any:
+    """Return what a parsed expression finds, leniently; raise what jmespath raises."""
     return ParsedResult("", node).search(page, options=_LENIENT)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
 from pathlib import Path
 
 from cdn2s3.atomic_file import cannot_write
 from cdn2s3.collection import checkpoint
-from cdn2s3.collection.base import Position
+from cdn2s3.collection.base import Position, Verdict
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
-from cdn2s3.collection.evidence import Verdict, verdict
+from cdn2s3.collection.evidence import verdict
+from cdn2s3.collection.update import gone_doubt, gone_file
+from cdn2s3.collection.update_journal import journal_file
 from cdn2s3.collection.url_list import does_not_fit, rejected_file
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.file_names import COLLECTION_LOG, FAILED_FILE, LOCK_SUFFIX, READ, WRITTEN, is_kept
@@ -47,8 +50,11 @@ def check_places(settings: CollectionSettings, env_file: Path) -> None:
         )
 
 
-def last_checkpoint(settings: CollectionSettings) -> Checkpoint | None:
+def last_checkpoint(settings: CollectionSettings, updates: bool = False) -> Checkpoint | None:
     """Return where the last run stopped, None if there was none, or one with other settings that collected nothing.
+
+    Its position is None, though it is not complete, where the source is to be read again from its beginning: for one
+    more URL_PREFIX, unless this run updates the list, which reads everything anyway.
 
     Raise FatalError when the checkpoint is damaged, UsageError when it belongs to other settings.
     """
@@ -60,11 +66,12 @@ def last_checkpoint(settings: CollectionSettings) -> Checkpoint | None:
         log.info("the checkpoint %s is empty: starting over", settings.checkpoint_file)
         return None
     checkpoint.check_settings(settings.checkpoint_file, found.settings, now)
-    if checkpoint.has_more_prefixes(found.settings, now):
+    if checkpoint.has_more_prefixes(found.settings, now) and not (updates and found.complete):
         log.info(
             "URL_PREFIX has grown: the source is read again from its beginning, and the URLs so far stay"
         )
-        return found._replace(complete=False, position=None)
+        update = found.update and found.update._replace(ended=False)
+        return found._replace(complete=False, position=None, update=update)
     return found
 
 
@@ -93,10 +100,19 @@ def judged_again(settings: CollectionSettings, complete: Checkpoint) -> Verdict:
     EXPECTED_TOTAL may have been set since then. How a checkpoint of an older version ended is not known: only its
     counts are judged.
     """
-    found = verdict(complete.counts, settings, complete.ending)
+    found = verdict(complete.counts, settings_of(settings, complete), complete.ending)
+    if complete.update is not None:
+        found = found._replace(doubts=(*found.doubts, *gone_doubt(complete.update)))
     if found != Verdict(complete.evidence, complete.doubts):
         checkpoint.save(settings.checkpoint_file, complete._replace(**found._asdict()))
     return found
+
+
+def settings_of(settings: CollectionSettings, so_far: Checkpoint) -> CollectionSettings:
+    """Return the settings that a collection is judged by: an update's list holds what is gone, too."""
+    if so_far.update is None:
+        return settings
+    return dataclasses.replace(settings, expected_total=None)
 
 
 def move_aside(settings: CollectionSettings) -> None:
@@ -105,7 +121,9 @@ def move_aside(settings: CollectionSettings) -> None:
     Earlier backups stay: then the files become *.bak.1 and so on, all with the same suffix. Raise FatalError
     when that fails.
     """
-    files = [path for path in (settings.checkpoint_file, *_lists(settings)) if path.exists()]
+    output = settings.output_file
+    files = [settings.checkpoint_file, *_lists(settings), gone_file(output), journal_file(output)]
+    files = [path for path in files if path.exists()]
     keep = _has_anything(settings)
     ending = _free_ending(files)
     for path in files:

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
-from cdn2s3.collection.base import Progress
-from cdn2s3.collection.checkpoint import Counts
-from cdn2s3.collection.evidence import Verdict
+from cdn2s3.collection.base import Progress, Verdict
+from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.collection.region_advice import CAVEAT, Advice
 from cdn2s3.collection.url_list import rejected_file
 from cdn2s3.console.rerun_hint import with_env_file
+from cdn2s3.file_names import GONE_FILE
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.text import bytes_text, duration, percentage, pluralize
 
@@ -85,19 +85,31 @@ def progress_line(counts: Counts, per_second: float | None, progress: Progress |
     return ", ".join(parts)
 
 
-def counts_table(counts: Counts, output: Path) -> str:
+def counts_table(done: Checkpoint, output: Path) -> str:
     """Return the counts and the paths of the files, one per line."""
-    rows = [
-        (f"{counts.urls:,}", f"URLs in {output}"),
-        (f"{counts.duplicates:,}", "duplicates skipped"),
-        (f"{counts.rejected:,}", f"rejected; reasons in {rejected_file(output)}"),
+    counts, update = done.counts, done.update
+    rows = [(counts.urls, f"URLs in {output}")]
+    if update is not None:
+        rows += [
+            (update.new, "new"),
+            (
+                update.known,
+                "known" + (f", {update.changed:,} of them in a newer form" if update.changed else ""),
+            ),
+            (update.gone, f"gone; see {GONE_FILE}" if done.evidence else "not seen this time"),
+        ]
+    rows += [
+        (counts.duplicates - (update.known if update else 0), "duplicates skipped"),
+        (counts.rejected, f"rejected; reasons in {rejected_file(output)}"),
     ]
     if counts.without_url:
-        rows.append((f"{counts.without_url:,}", "items without a URL"))
+        rows.append((counts.without_url, "items without a URL"))
+    if counts.lost:
+        rows.append((counts.lost, "items without details (404)"))
     if counts.unreadable:
-        rows.append((f"{counts.unreadable:,}", "unreadable lot files"))
-    width = max(len(number) for number, _ in rows)
-    return "".join(f"  {number:>{width}}  {what}\n" for number, what in rows)
+        rows.append((counts.unreadable, "unreadable lot files"))
+    width = max(len(f"{number:,}") for number, _ in rows)
+    return "".join(f"  {number:>{width},}  {what}\n" for number, what in rows)
 
 
 def end_line(found: Verdict) -> str:
@@ -119,7 +131,7 @@ def verdict_lines(found: Verdict) -> str:
 
 
 def last_screen(
-    counts: Counts, settings: CollectionSettings, found: Verdict, advice: Advice, notes: Sequence[str] = ()
+    done: Checkpoint, settings: CollectionSettings, found: Verdict, advice: Advice, notes: Sequence[str] = ()
 ) -> str:
     """Return the last screen of a finished collection: evidence, doubts, counts, region, the next command.
 
@@ -127,12 +139,12 @@ def last_screen(
     """
     return (
         f"\n{verdict_lines(found)}"
-        + counts_table(counts, settings.output_file)
+        + counts_table(done, settings.output_file)
         + "".join(f"  - {note}\n" for note in notes)
         + f"\nRecommended region: {advice.region}\n"
         + _indented(advice.reason)
         + _indented(CAVEAT)
-        + ("\n" + next_step(counts))
+        + ("\n" + next_step(done.counts))
     )
 
 

@@ -16,14 +16,16 @@ from types import TracebackType
 from typing import Any
 
 from cdn2s3.collection import checkpoint
-from cdn2s3.collection.base import Batch, Position
+from cdn2s3.collection.base import Batch, Ending, Position, Verdict
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
+from cdn2s3.collection.expressions import ItemError
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.file_names import REJECTED_FILE
 from cdn2s3.keys import InvalidUrl, url_of
 from cdn2s3.settings.declarations import CollectionSettings, identities
 from cdn2s3.state.files import AppendFile, cannot_read, cut_back
 from cdn2s3.state.key_index import Fingerprints
+from cdn2s3.state.ledger import timestamp
 from cdn2s3.state.lines import encode, input_lines, numbered_records, whole_lines
 
 log = logging.getLogger(__name__)
@@ -57,12 +59,15 @@ class UrlList:
         self._settings = settings
         self._keys = identities(settings)
         self._seen = Fingerprints()
+        self._met = Fingerprints() if so_far.again else None  # in a walk over known URLs: those that it met
+        self._again = so_far.again
+        self._novel = 0
         self._said_all_rejected = False
         self.counts = so_far.counts
         self._lengths = (so_far.bytes, so_far.rejected_bytes)  # after the last whole batch
         self._saved_urls, self._saved_at = so_far.counts.urls, time.monotonic()
-        _cut_back(output, so_far.bytes)
-        _cut_back(rejected, so_far.rejected_bytes)
+        cut_file_back(output, so_far.bytes)
+        cut_file_back(rejected, so_far.rejected_bytes)
         self._remember(output)
         self._urls = AppendFile(output)
         self._rejected = AppendFile(rejected)
@@ -92,10 +97,11 @@ class UrlList:
             )
 
     def add(self, batch: Batch) -> int:
-        """Append the URLs of a batch that are valid and new; return how many there were.
+        """Append the URLs of a batch that are valid and new; return how many this walk had not met yet.
 
         Raise FatalError when they cannot be written.
         """
+        self._novel = 0
         new: list[bytes] = []
         rejected: list[bytes] = []
         duplicates = 0
@@ -109,8 +115,9 @@ class UrlList:
             except InvalidUrl as error:
                 rejected.append(_rejected_line(url, str(error)))
                 continue
-            if self._seen.add(identity):
-                new.append((line or b"") + b"\n")
+            line = line or b""
+            if self._is_new(identity, line):
+                new.append(line + b"\n")
             else:
                 duplicates += 1
         if new:
@@ -127,11 +134,19 @@ class UrlList:
             api_total=before.api_total if batch.total is None else batch.total,
             unreadable=before.unreadable + batch.unreadable,
             blank=before.blank + batch.blank,
+            lost=before.lost + batch.lost,
+            open_ends=before.open_ends + batch.open_ends,
         )
         self._lengths = (self._urls.size(), self._rejected.size())
         if rejected and not new and not duplicates:
             self._say_all_rejected(rejected)
-        return len(new)
+        return len(new) if self._met is None else self._novel
+
+    def _is_new(self, identity: bytes, line: bytes) -> bool:
+        """Remember a URL by its identity; return whether it was not in the list before."""
+        if self._met is not None and self._met.add(identity):
+            self._novel += 1
+        return self._seen.add(identity)
 
     def _say_all_rejected(self, lines: list[bytes]) -> None:
         """Warn once about a batch whose URLs were all rejected; lines are its lines in rejected.txt."""
@@ -163,30 +178,33 @@ class UrlList:
     def begin_again(self, position: Position) -> None:
         """Keep the URLs, forget the rest: position is the source's beginning, from which all of it comes again."""
         self.counts = Counts(urls=self.counts.urls)
+        self._again, self._met = True, Fingerprints()
         self._lengths = (self._lengths[0], 0)
         self.save(position)
         self._rejected.cut_back(0)
 
-    def save(self, position: Position | None, **end: Any) -> None:
+    def finish(self, found: Verdict, ending: Ending | None) -> Verdict:
+        """Record that the source is at its end, and what the collection is worth; return that."""
+        self.save(None, **found._asdict(), ending=ending, finished_at=now())
+        return found
+
+    def save(self, position: Position | None, **more: Any) -> None:
         """Bring both files to the disk, then write the checkpoint; position None: the source is at its end.
 
-        end are the fields of the checkpoint that a finished collection has. Raise FatalError when the disk does
-        not take them.
+        more are further fields of the checkpoint. Raise FatalError when the disk does not take them.
         """
         self._urls.sync_now()
         self._rejected.sync_now()
-        checkpoint.save(
-            self._settings.checkpoint_file,
-            Checkpoint(
-                complete=position is None,
-                counts=self.counts,
-                bytes=self._lengths[0],
-                rejected_bytes=self._lengths[1],
-                position=None if position is None else position._asdict(),
-                settings=checkpoint.source_settings(self._settings),
-                **end,
-            ),
+        at = Checkpoint(
+            complete=position is None,
+            counts=self.counts,
+            bytes=self._lengths[0],
+            rejected_bytes=self._lengths[1],
+            position=None if position is None else position._asdict(),
+            settings=checkpoint.source_settings(self._settings),
+            again=self._again,
         )
+        checkpoint.save(self._settings.checkpoint_file, at._replace(**more))
         self._saved_urls, self._saved_at = self.counts.urls, time.monotonic()
 
 
@@ -227,12 +245,20 @@ def _line(url: Any) -> bytes | None:
 
 def _rejected_line(url: Any, why: str) -> bytes:
     """Return a line of rejected.txt: the URL without its user part, and why; no tab in either."""
+    if isinstance(url, ItemError):
+        url, why = url["item"], url["error"]
     text = url if isinstance(url, str) else json.dumps(url)
     fields = (_USER_PART.sub(r"\1***@", text), why)
     return encode(fields)
 
 
-def _cut_back(path: Path, length: int) -> None:
+def now() -> str:
+    """Return the time in UTC, ISO 8601."""
+    return timestamp(time.time())
+
+
+def cut_file_back(path: Path, length: int) -> None:
+    """Cut path back to length bytes; raise FatalError when it is shorter."""
     try:
         cut = cut_back(path, length)
     except ValueError as error:

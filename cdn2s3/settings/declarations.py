@@ -17,7 +17,9 @@ from cdn2s3.settings.parsers import (
     Parser,
     Secret,
     body,
+    bucket_and_prefix,
     command,
+    detail_url,
     empty_or,
     endpoint,
     expression,
@@ -167,6 +169,21 @@ class CollectionSettings:
         "URL to build from each record; each field in braces is a JMESPath expression",
         "https://cdn.example.com/{server}/{id}_{secret}.jpg",
     )
+    api_detail_url: str = setting(
+        "",
+        detail_url,
+        "URL of the details of one item of the list; {id} is a value of API_DETAIL_IDS; empty = no second step",
+        "https://api.example.com/v1/items/{id}",
+    )
+    api_detail_ids: str = setting(
+        "", expression, "JMESPath of the items' IDs in a page of the list", "items[].id"
+    )
+    api_detail_pagination: str = setting(
+        "",
+        one_of("", "page", "offset", "cursor", "next_url", "link_header", "none"),
+        "how the details of an item page; empty = like the list, none = one document each",
+        "none",
+    )
     api_timeout: float = setting("30", number(0.1, 3600), "total seconds an API request may take")
     max_retries: int = setting("3", whole(0, 20), "retries after a failed request")
     lot_files: str = setting("data/lots/**/lot_*_images.json", text, "glob of the lot files (SOURCE=lots)")
@@ -192,9 +209,16 @@ class CollectionSettings:
     )
     source_bucket: str = setting(
         "",
-        text,
-        "bucket whose listing or S3 Inventory is the list (SOURCE=s3)",
+        bucket_and_prefix,
+        "bucket whose listing or S3 Inventory is the list, with a prefix where wanted (SOURCE=s3)",
         "their-bucket/images/",
+    )
+    aws_region: str = setting("us-west-2", matching(r"[a-z0-9-]+", "a region name"), "SOURCE_BUCKET's region")
+    aws_endpoint_url: str | None = setting(
+        "",
+        empty_or(endpoint),
+        "S3-compatible store that has SOURCE_BUCKET; empty = AWS",
+        "https://minio.example.com",
     )
     url_prefix: str = setting(
         "https://d278yjzsv5tla9.cloudfront.net/",

@@ -164,6 +164,21 @@ def url_base(value: str) -> str:
         raise ValueError(allowed) from None
 
 
+def detail_url(value: str) -> str:
+    allowed = (
+        "a URL with {id} in its path or query, or {id} alone, for example https://api.example.com/items/{id}"
+    )
+    if value in ("", "{id}"):
+        return value
+    try:
+        parts = urlsplit(http_url(value))
+    except ValueError:
+        raise ValueError(allowed) from None
+    if "{id}" not in parts.path + parts.query or "{" in parts.netloc:
+        raise ValueError(allowed)
+    return value
+
+
 def url_template(value: str) -> str:
     """Return value, a URL with JMESPath expressions in braces; may be empty."""
     allowed = (
@@ -312,3 +327,11 @@ def processes(value: str) -> int | str:
         return int(whole(1, 64)(value))
     except ValueError:
         raise ValueError("auto, or a whole number from 1 to 64") from None
+
+
+def bucket_and_prefix(value: str) -> str:
+    bucket, slash, prefix = value.removeprefix("s3://").partition("/") if value else ("", "", "")
+    if value and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+        raise ValueError("a bucket name, where wanted with a slash and a prefix: their-bucket/images/")
+    key_part(prefix)
+    return f"{bucket}{slash}{prefix}"

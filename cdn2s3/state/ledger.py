@@ -21,6 +21,7 @@ from cdn2s3.state.key_index import Fingerprints, Numbered
 from cdn2s3.state.lines import encode, line_of, whole_lines
 from cdn2s3.text import redact
 
+_TIMESTAMP = "%Y-%m-%dT%H:%M:%SZ"
 _DIGITS = 18  # int() takes them all, whatever else counts as a digit somewhere
 _COUNT = re.compile(rf"[0-9]{{1,{_DIGITS}}}", re.ASCII)
 
@@ -85,7 +86,16 @@ def completed_fields(line: bytes) -> list[bytes]:
 
 def timestamp(seconds: float) -> str:
     """Return a time in seconds since the epoch as UTC, ISO 8601, to the second."""
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime(_TIMESTAMP)
+
+
+def seconds_of(text: str) -> int | None:
+    """Return the seconds since the epoch of what timestamp() returns; None for any other text."""
+    try:
+        moment = datetime.strptime(text, _TIMESTAMP).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
+    return max(0, int(moment.timestamp()))
 
 
 def failure(line: str, cause: str, attempts: int, message: str, now: float) -> Failed:

@@ -59,9 +59,9 @@ class Collection:
         assert "Traceback" not in ended.stderr, ended.stderr
         return ended
 
-    def start(self, **settings: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, **settings: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            self.command(**settings),
+            self.command(*arguments, **settings),
             cwd=self.folder,
             env=environment(),
             stdout=subprocess.DEVNULL,
@@ -227,6 +227,54 @@ def test_restart_keeps_the_old_files(collection: Collection, server: ApiServer) 
     assert len((collection.folder / "urls.txt.bak").read_text().splitlines()) == 190
     assert (collection.folder / "checkpoint.json.bak").exists()
     assert (collection.folder / "rejected.txt.bak").exists()
+
+
+def test_update_appends_what_is_new_and_names_what_is_gone(collection: Collection, server: ApiServer) -> None:
+    collection.run(EXPECTED_TOTAL="190")
+    before, known = collection.lines(), server.items
+    new = [{"image_url": f"{server.prefix}new.jpg", "thumb_url": None}]
+    server.items = [*new, *known[3:]]
+    ended = collection.run("--update", EXPECTED_TOTAL="190")
+    assert ended.returncode == 1
+    assert "6 URLs are newly gone" in ended.stdout
+    assert "EXPECTED_TOTAL is" not in ended.stdout
+    assert collection.lines() == [*before, f"{server.prefix}new.jpg"]
+    gone = (collection.folder / "gone.txt").read_text().splitlines()
+    assert [row.split("\t")[0] for row in gone] == before[:6]
+    again = collection.run(EXPECTED_TOTAL="190")
+    assert (again.returncode, "6 URLs are newly gone" in again.stdout) == (1, True)
+    ended = collection.run("--update")
+    assert (ended.returncode, "newly gone" in ended.stdout) == (0, False)
+    for said in ("0  new", "185  known", "6  gone; see gone.txt"):
+        assert said in ended.stdout
+    assert (collection.folder / "gone.txt").read_text().splitlines() == gone
+
+
+@pytest.mark.parametrize("flags", [(), ("--update",)], ids=["plain", "update"])
+def test_update_that_was_stopped_goes_on(
+    collection: Collection, server: ApiServer, flags: tuple[str, ...]
+) -> None:
+    collection.run()
+    before = collection.lines()
+    server.items = [*server.items[2:], *items_of(server, 99)[95:]]
+    asked = len(server.queries)
+    server.fault = lambda number, query: Answer(500) if number > asked + 4 else None
+    ended = collection.run("--update")
+    assert (ended.returncode, collection.state()["complete"]) == (3, False)
+    server.fault = None
+    ended = collection.run(*flags)
+    assert "page 5" in ended.stderr
+    assert ended.returncode == 1
+    assert collection.lines() == [*before, *expected(server)[-8:]]
+    assert collection.state()["update"]["known"] == 186
+
+
+def test_update_of_a_list_that_is_not_complete_completes_it(
+    collection: Collection, server: ApiServer
+) -> None:
+    assert collection.run("--update").returncode == 0  # there is none yet
+    assert collection.lines() == expected(server)
+    assert collection.state()["update"] is None
 
 
 def refused(number: int, query: dict[str, str]) -> Answer:
@@ -611,6 +659,92 @@ def test_kill_at_random_moments_loses_and_doubles_nothing(collection: Collection
     assert collection.state()["urls"] == 800
 
 
+def test_stop_while_a_quota_is_waited_out_ends_at_once(collection: Collection, server: ApiServer) -> None:
+    server.fault = lambda number, query: Answer(429, b"", (("Retry-After", "1800"),)) if number == 4 else None
+    process = collection.start(MAX_RETRIES="0")
+    try:
+        deadline = time.monotonic() + 30
+        while len(server.queries) < 4 or "Waiting until" not in collection.log():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+    finally:
+        process.kill()
+        process.wait()
+    assert len(collection.lines()) == 60
+    assert collection.run().returncode == 0
+    assert collection.lines() == expected(server)
+
+
+def test_kill_in_the_second_step_loses_and_doubles_nothing(collection: Collection, server: ApiServer) -> None:
+    """Auctions on pages of ten, the lots of each on pages of two."""
+    lots = {
+        auction: [f"{server.prefix}{auction}/{lot}.jpg" for lot in range(auction % 6)]
+        for auction in range(1, 26)
+    }
+
+    def answer(number: int, query: dict[str, str]) -> Answer:
+        if number in fatal:
+            running[0].kill()
+            running[0].wait(30)
+        page = int(query["page"])
+        some = lots[int(query["of"])] if "of" in query else list(lots)
+        size = 2 if "of" in query else 10
+        found = some[(page - 1) * size : page * size]
+        content = {"urls": found} if "of" in query else {"auctions": found, "total": len(lots)}
+        return Answer(200, json.dumps({**content, "more": len(some) > page * size}).encode())
+
+    settings = {
+        "API_DETAIL_URL": f"{server.url}?of={{id}}", "API_DETAIL_IDS": "auctions", "API_ITEMS_FIELD": "auctions",
+        "API_URLS_FIELD": "urls", "API_HAS_MORE_FIELD": "more", "CHECKPOINT_INTERVAL": "1",
+    }  # fmt: skip
+    fatal: set[int] = {1, 9, 30, 44}
+    running: list[subprocess.Popen[bytes]] = []
+    server.fault = answer
+    for _ in range(4):
+        running[:] = [collection.start(**settings)]
+        assert running[0].wait(60) == -signal.SIGKILL
+    ended = collection.run(**settings)
+    assert ended.returncode == 0, ended.stderr
+    assert collection.lines() == [url for found in lots.values() for url in found]
+    assert "25 items = the API's total" in ended.stdout
+    assert len(server.queries) < 70 + 4 * 12  # a page of the list is not read again for each stop
+
+
+@pytest.mark.slow
+def test_kill_of_an_update_at_random_moments_loses_and_doubles_nothing(
+    collection: Collection, server: ApiServer
+) -> None:
+    draw = random.Random(20261127)
+    server.items = items_of(server, 200)
+    collection.run()
+    before = collection.lines()
+    server.items = [*server.items[10:], *items_of(server, 240)[200:]]
+    killed = 0
+    for turn in range(8):
+        fatal = len(server.queries) + draw.randint(2, 6)
+        running: list[subprocess.Popen[bytes]] = []
+        started = threading.Event()
+
+        def kill(number: int, query: dict[str, str]) -> None:
+            if number == fatal:  # noqa: B023  # the process of this turn
+                started.wait(30)  # noqa: B023
+                running[0].kill()  # noqa: B023
+
+        server.fault = kill
+        flags = () if turn else ("--update",)
+        running.append(collection.start(*flags, CHECKPOINT_INTERVAL=str(draw.choice((1, 30, 45)))))
+        started.set()
+        killed += running[0].wait(60) == -signal.SIGKILL
+    server.fault = None
+    assert killed >= 4
+    collection.run("--update")
+    assert collection.lines() == [*before, *expected(server)[-80:]]
+    gone = (collection.folder / "gone.txt").read_text().splitlines()
+    assert [row.split("\t")[0] for row in gone] == before[:20]
+
+
 @pytest.mark.slow
 def test_kill_of_a_collection_of_lots_loses_and_doubles_nothing(collection: Collection) -> None:
     draw = random.Random(7)
@@ -707,6 +841,46 @@ def test_secrets_are_nowhere(collection: Collection, server: ApiServer) -> None:
     assert "s3cret" not in redacted_values
 
 
+@pytest.mark.parametrize(
+    "own", [{"API_AUTH_PARAM": "key"}, {"API_AUTH_TOKEN": ""}], ids=["a setting", "in the address"]
+)
+def test_key_that_the_api_repeats_in_its_links_is_nowhere(
+    collection: Collection, server: ApiServer, own: dict[str, str]
+) -> None:
+    server.token = ""
+
+    def answer(number: int, query: dict[str, str]) -> Answer:
+        assert query["key"] == TOKEN
+        if number == 4:
+            return Answer(404, f"unknown: ?key={TOKEN}".encode())
+        start = int(query.get("after", "0"))
+        more = (
+            {"next": f"/images?key={TOKEN}&after={start + 40}"}
+            if start + 40 < len(server.items)
+            else {"next": None}
+        )
+        return Answer(
+            200, json.dumps({"items": server.items[start : start + 40], "total": 95, **more}).encode()
+        )
+
+    server.items = items_of(server, 160)
+    server.fault = answer
+    settings = {"API_PAGINATION": "next_url", "LOG_LEVEL": "DEBUG", "API_TOTAL_FIELD": "", **own}
+    if "API_AUTH_PARAM" not in own:
+        settings["API_BASE_URL"] = f"{server.url}?key={TOKEN}"
+    said = ""
+    for code in (3, 0):
+        ended = collection.run(**settings)
+        assert ended.returncode == code, ended.stderr
+        said += ended.stdout + ended.stderr
+        for path in collection.folder.iterdir():
+            if path.name != "collection.env":
+                said += path.read_text(encoding="utf-8")
+    assert collection.lines() == expected(server)
+    assert "after=120" in said
+    assert TOKEN not in said
+
+
 def test_environment_wins_over_the_file(collection: Collection) -> None:
     ended = subprocess.run(
         collection.command(),
@@ -726,7 +900,7 @@ def test_help_fits_a_screen_and_names_the_exit_codes(collection: Collection) -> 
     assert ended.returncode == 0
     assert len(ended.stdout.splitlines()) <= 24
     assert max(map(len, ended.stdout.splitlines())) <= 100
-    for said in ("--restart", "--region-only", "--env-file", "130 / 143", "example"):
+    for said in ("--restart", "--update", "--region-only", "--env-file", "130 / 143", "example"):
         assert said in ended.stdout
 
 

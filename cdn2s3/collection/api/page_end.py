@@ -89,6 +89,12 @@ def no_marker(position: PagePosition, setting: str, more: bool | None) -> Ending
     return Ending(f"{said}, nor did any page before it" if position.pages else said)
 
 
+def proved(position: PagePosition, setting: str, items: int) -> Ending:
+    """Return the end of a list of one page, where the API names a next page as soon as fewer items are wanted."""
+    said = f"{position} names no next page, and with {items} items a page it does ({setting})"
+    return Ending(said, said)
+
+
 def _contradiction(position: PagePosition, setting: str) -> Ending:
     return Ending(
         f"{position} says that there is more (API_HAS_MORE_FIELD), but {setting} finds no next page"

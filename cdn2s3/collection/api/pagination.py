@@ -16,9 +16,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any, Callable, NamedTuple, Union
 
+from cdn2s3.collection.alternatives import Alternatives, Unfound
 from cdn2s3.collection.api import page_end
 from cdn2s3.collection.api.page_request import ApiResponse, PageRequest
 from cdn2s3.collection.api.page_shape import Content, Shape
@@ -45,19 +47,26 @@ class _Page(NamedTuple):
     total: int | None
     has_more: bool | None  # None: it does not say
     next: Next
+    unfound: Unfound  # which parts of API_URLS_FIELD have found nothing, here and on the pages before
 
 
 class Paging:
     """Walk through the pages of one API; remember what was asked for, to detect a loop."""
 
-    def __init__(self, settings: CollectionSettings, hidden: Callable[[str], str] = str) -> None:
-        """hidden makes a URL one without the secrets in its query: only that form is kept in a position."""
+    def __init__(
+        self, settings: CollectionSettings, hidden: Callable[[str], str] = str, shape: Shape | None = None
+    ) -> None:
+        """hidden makes a URL one without the secrets in its query: only that form is kept in a position.
+
+        shape is where a page has its content, if that is not what settings say.
+        """
         self._settings = settings
         self._style = STYLES[settings.api_pagination](settings)
         if isinstance(self._style, ByLink):
             self._style.hidden = hidden
         self._is_numbered = isinstance(self._style.first, int)
-        self._shape = Shape(settings)
+        self._shape = shape or Shape(settings)
+        self._alternatives = Alternatives(settings.api_urls_field)
         self._asked_before = Fingerprints()
         self._seen_again = Fingerprints()  # pages since a request came again
         self._items_before: list[Any] = []
@@ -65,7 +74,7 @@ class Paging:
         self._may_begin_again = False
 
     def first(self) -> PagePosition:
-        return PagePosition(self._style.first)
+        return PagePosition(self._style.first, unfound=self._alternatives.all)
 
     def resume(self, stored: Mapping[str, Any]) -> PagePosition:
         """Return the Position in a checkpoint; raise ValueError if it has none."""
@@ -95,7 +104,7 @@ class Paging:
 
     def request(self, position: PagePosition) -> PageRequest:
         """Return the request for a page."""
-        return self._style.request(position.asked)
+        return self._style.request(position.asked, position.proof)
 
     def lost(self, position: PagePosition) -> Batch | None:
         """Return the way back to the first page where position cannot be asked for any more, else None.
@@ -111,6 +120,8 @@ class Paging:
 
         Raise FatalError when it does not have the expected shape, or the API repeats itself.
         """
+        if position.proof:
+            return self._proved(reply, position)
         if reply.refusal is not None:
             said = f"the API answered {reply.status} to {position}"
             return self._without_page(position, reply.refusal, said, reply.status)
@@ -146,6 +157,7 @@ class Paging:
             position.total if total is None else total,
             page_end.has_more(reply.content, self._settings.api_has_more_field),
             self._style.following(reply, position.asked, step),
+            self._alternatives.unfound(reply.content, Unfound(position.unfound, position.lacked)),
         )
 
     def _is_page_before(self, items: list[Any], position: PagePosition) -> bool:
@@ -170,8 +182,16 @@ class Paging:
             without_url=urls.count(None) + max(0, len(content.items) - len(urls)),
             total=page.total,
             blank=len(page.items) if content.lacks_urls else 0,
-            ending=followed if isinstance(followed, Ending) else None,
+            ending=self._doubted(followed, page.unfound) if isinstance(followed, Ending) else None,
         )
+
+    def _doubted(self, ending: Ending, unfound: Unfound) -> Ending:
+        """Return ending with a doubt for each part of API_URLS_FIELD that has found nothing."""
+        doubts = (
+            f"`{part}` in API_URLS_FIELD finds nothing on any page. Correct it, or leave it out if no item has it."
+            for part in self._alternatives.named(unfound)
+        )
+        return ending._replace(doubts=tuple(doubts))
 
     def _check_loop(self, items: list[Any], position: PagePosition) -> None:
         """Raise FatalError when requests came again and their pages do so, too."""
@@ -193,6 +213,8 @@ class Paging:
             largest=max(position.largest, len(page.items)),
             repeats=position.repeats,
             last=_digest(page.items) if page.items else position.last,
+            unfound=page.unfound.parts,
+            lacked=page.unfound.lacked,
         )
         says = page.next.says
         if self._settings.api_pagination == "none":
@@ -203,9 +225,27 @@ class Paging:
             return page_end.null_marker(position, self._style.setting, page.has_more)
         if not page.items:
             return self._after_empty(page, position, after)
+        if says is Says.ABSENT and self._may_be_proved(page, after):
+            return after._replace(asked=self._style.first, proof=len(page.items) // 2)
         if says is Says.ABSENT:
             return page_end.no_marker(position, self._style.setting, page.has_more)
         return self._known_again(position, after)
+
+    def _may_be_proved(self, page: _Page, after: PagePosition) -> bool:
+        """Return whether the only page may show that a longer list would have named a next page."""
+        is_only = after.pages == 1 and len(page.items) > 1
+        return is_only and not page.has_more and self._style.has_size and not page_end.is_reached(after)
+
+    def _proved(self, reply: ApiResponse, position: PagePosition) -> Batch:
+        """Return the end of a list of one page; reply is the same page, for fewer items."""
+        first = position._replace(pages=0)
+        ending = page_end.no_marker(first, self._style.setting, None)
+        with suppress(UnexpectedShape):
+            page = self._page(reply, first)
+            if page.next.says is Says.NEXT:
+                ending = page_end.proved(first, self._style.setting, position.proof)
+        unfound = Unfound(position.unfound, position.lacked)
+        return Batch([], None, ending=self._doubted(ending, unfound))
 
     def _after_empty(self, page: _Page, position: PagePosition, after: PagePosition) -> Followed:
         """Return what follows an empty page."""
@@ -239,12 +279,20 @@ class Paging:
         if not position.pages:
             raise refusal
         ends = status in self._settings.api_end_status
+        unfound = Unfound(position.unfound, position.lacked)
         if page_end.is_reached(position):
-            return Batch([], None, ending=Ending(said, refusal=refusal))
+            return Batch(
+                [],
+                None,
+                ending=self._doubted(
+                    Ending(said, refusal=refusal), Unfound(position.unfound, position.lacked)
+                ),
+            )
         if is_resumed and self._may_begin_again and (ends or not self._is_numbered):
             return self._begin_again(f"{said}: its place in the list has expired")
         evidence = f"the API answered {status} after the last page (API_END_STATUS)" if ends else ""
-        return Batch([], None, ending=Ending(said, evidence, refusal))
+        ending = self._doubted(Ending(said, evidence, refusal), unfound)
+        return Batch([], None, ending=ending)
 
     def _begin_again(self, why: str) -> Batch:
         """Return the way back to the first page; the URLs so far stay, and come again as duplicates."""

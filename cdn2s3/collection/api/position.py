@@ -21,6 +21,9 @@ class PagePosition(NamedTuple):
     largest: int = 0  # the most items of a page
     repeats: int = 0  # how often a request came again: the server moves on by itself (a scroll)
     last: str = ""  # the fingerprint of the last page
+    unfound: int = 0  # which parts of API_URLS_FIELD have found nothing yet (alternatives.py)
+    lacked: int = 0  # which of them look for a name that is missing
+    proof: int = 0  # the only page is asked for again, with as few items: does it name a next page then?
 
     def __str__(self) -> str:
         return f"page {self.pages + 1}"

@@ -53,8 +53,12 @@ class Style(Protocol):
     first: Asked
     setting: str  # what names the next page, for messages; empty: nothing does
 
-    def request(self, asked: Asked) -> PageRequest:
-        """Return the request for a page."""
+    @property
+    def has_size(self) -> bool:
+        """Whether a request says how many items a page may have."""
+
+    def request(self, asked: Asked, limit: int = 0) -> PageRequest:
+        """Return the request for a page; limit is a page size of its own, 0: RESULTS_PER_PAGE."""
 
     def following(self, reply: ApiResponse, asked: Asked, step: int) -> Next:
         """Return the page after the requested one; step is how many items further it begins.
@@ -73,6 +77,10 @@ class _Base:
         self._template = RequestTemplate(settings)
         self._base_url = settings.api_base_url or ""
 
+    @property
+    def has_size(self) -> bool:
+        return self._template.has_size
+
 
 class ByPage(_Base):
     """By number: {page}, or the parameter API_PAGE_PARAM."""
@@ -82,8 +90,8 @@ class ByPage(_Base):
         self._param = settings.api_page_param
         self.first: Asked = settings.api_first_page
 
-    def request(self, asked: Asked) -> PageRequest:
-        return self._template.sized("page", asked, {self._param: asked})
+    def request(self, asked: Asked, limit: int = 0) -> PageRequest:
+        return self._template.sized("page", asked, {self._param: asked}, limit)
 
     def following(self, reply: ApiResponse, asked: Asked, step: int) -> Next:
         return Next(asked + 1, Says.NOTHING)
@@ -98,8 +106,8 @@ class ByOffset(_Base):
         super().__init__(settings)
         self._param = settings.api_offset_param
 
-    def request(self, asked: Asked) -> PageRequest:
-        return self._template.sized("offset", asked, {self._param: asked})
+    def request(self, asked: Asked, limit: int = 0) -> PageRequest:
+        return self._template.sized("offset", asked, {self._param: asked}, limit)
 
     def following(self, reply: ApiResponse, asked: Asked, step: int) -> Next:
         return Next(asked + step, Says.NOTHING)
@@ -117,12 +125,12 @@ class ByCursor(_Base):
         self._field = settings.api_cursor_field
         self.setting = f"API_CURSOR_FIELD={self._field}"
 
-    def request(self, asked: Asked) -> PageRequest:
+    def request(self, asked: Asked, limit: int = 0) -> PageRequest:
         if isinstance(asked, dict):
             parameters = {name: value for name, value in asked.items() if value is not None}
         else:
             parameters = {} if asked is None else {self._param: asked}
-        return self._template.sized("cursor", asked, parameters)
+        return self._template.sized("cursor", asked, parameters, limit)
 
     def following(self, reply: ApiResponse, asked: Asked, step: int) -> Next:
         cursor = found(self._field, reply.content, "API_CURSOR_FIELD")
@@ -143,8 +151,8 @@ class ByLink(_Base):
         self._has_said_elsewhere = False
         self.hidden: Callable[[str], str] = str  # makes a URL one without the secrets in its query
 
-    def request(self, asked: Asked) -> PageRequest:
-        return self._template.sized() if asked is None else self._template.at(asked)
+    def request(self, asked: Asked, limit: int = 0) -> PageRequest:
+        return self._template.sized(limit=limit) if asked is None else self._template.at(asked)
 
     def following(self, reply: ApiResponse, asked: Asked, step: int) -> Next:
         if not self._field:
@@ -191,7 +199,7 @@ class ByLink(_Base):
 class OnePage(_Base):
     """One page, requested as API_BASE_URL says."""
 
-    def request(self, asked: Asked) -> PageRequest:
+    def request(self, asked: Asked, limit: int = 0) -> PageRequest:
         return self._template.plain()
 
     def following(self, reply: ApiResponse, asked: Asked, step: int) -> Next:

@@ -1,7 +1,9 @@
 """The request for a page, made from API_BASE_URL, API_METHOD and API_BODY and their places. Pure.
 
 Where a place has no value (the first page has no cursor), the whole member of the object or the whole parameter
-that it would fill is left out. Values are escaped for where they go: JSON, a query, a path, a form.
+that it would fill is left out; among the variables of a GraphQL query it is null.
+
+Values are escaped for where they go: JSON, a query, a path, a form.
 """
 
 from __future__ import annotations
@@ -39,10 +41,21 @@ class RequestTemplate:
         """Return the request without a page size or any other parameter."""
         return self._filled({"limit": self._limit}, {})
 
-    def sized(self, name: str = "", value: Any = None, parameters: Values | None = None) -> PageRequest:
-        """Return the request with value in the places called name; without such a place, with parameters."""
+    @property
+    def has_size(self) -> bool:
+        """Whether the request says how many items a page may have."""
+        return bool(self._size) or "limit" in self._places
+
+    def sized(
+        self, name: str = "", value: Any = None, parameters: Values | None = None, limit: int = 0
+    ) -> PageRequest:
+        """Return the request with value in the places called name; without such a place, with parameters.
+
+        limit is a page size of its own; 0: RESULTS_PER_PAGE.
+        """
         more = {} if name in self._places else parameters or {}
-        return self._filled({name: value, "limit": self._limit}, {**self._size, **more})
+        limit = limit or self._limit
+        return self._filled({name: value, "limit": limit}, {**dict.fromkeys(self._size, limit), **more})
 
     def at(self, url: str) -> PageRequest:
         """Return the request at another URL, which is complete."""
@@ -92,30 +105,36 @@ def _pair(pair: str, values: Values) -> str | None:
     decoded = unquote(text)
     if is_json(decoded) or decoded.startswith('"'):
         try:
-            return f"{name}={quote(_compact(_json(json_with_places(decoded), values)), safe='')}"
+            filled = _json(json_with_places(decoded), values, name == "variables")
+            return f"{name}={quote(_compact(filled), safe='')}"
         except ValueError:
             pass  # text that only looks like JSON
     return f"{name}=" + PLACE.sub(lambda found: quote(_text(_value(found, values)), safe=""), text)
 
 
-def _json(node: Any, values: Values) -> Any:
-    """Return JSON with its places filled; what a place without a value stands for is left out."""
-    filled = _filled_node(node, values)
+def _json(node: Any, values: Values, keep: bool = False) -> Any:
+    """Return JSON with its places filled; what a place without a value stands for is left out, or null (keep)."""
+    filled = _filled_node(node, values, keep)
     return "" if filled is _OMIT else filled
 
 
-def _filled_node(node: Any, values: Values) -> Any:
+def _filled_node(node: Any, values: Values, keep: bool) -> Any:
     if isinstance(node, dict):
-        members = ((name, _filled_node(value, values)) for name, value in node.items())
+        is_graphql = isinstance(node.get("query"), str)
+        members = (
+            (name, _filled_node(value, values, keep or (is_graphql and name == "variables")))
+            for name, value in node.items()
+        )
         return {name: value for name, value in members if value is not _OMIT}
     if isinstance(node, list):
-        return [value for value in (_filled_node(value, values) for value in node) if value is not _OMIT]
+        filled = (_filled_node(value, values, keep) for value in node)
+        return [value for value in filled if value is not _OMIT]
     if not isinstance(node, str):
         return node
     whole = PLACE.fullmatch(node.lstrip(MARK))
     value = _value(whole, values) if whole else None
     if whole and value is None:
-        return _OMIT
+        return None if keep else _OMIT
     if node.startswith(MARK):
         return value
     return PLACE.sub(lambda found: _text(_value(found, values)), node)

@@ -53,6 +53,11 @@ class ByteStream:
     def close(self) -> None:
         self._raw.close()
 
+    def __del__(self) -> None:
+        """Close the file of a collection that was stopped in the middle of it."""
+        if hasattr(self, "_raw"):
+            self._raw.close()
+
     def progress(self) -> int:
         """Return how many bytes of the file itself have been read."""
         return self._raw.tell() if self.is_compressed else self.offset

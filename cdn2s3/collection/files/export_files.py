@@ -132,7 +132,7 @@ class _OpenFile:
     """A file while it is read; its position moves on batch by batch."""
 
     def __init__(self, part: DataFile, choice: Choice, position: FilePosition) -> None:
-        """Open part at position; raise UsageError when it does not fit the settings."""
+        """Open part at position; raise UsageError when it is the first one and does not fit the settings."""
         self.position = position
         self._name = printable(str(part.path))
         self._picker = choice.picker()
@@ -144,6 +144,11 @@ class _OpenFile:
             reader = open_reader(part, self._stream, choice, self._picker, start)
         except Unreadable as error:
             self._records: Iterator[Record] = iter([Record([], 0, str(error))])
+        except UsageError as error:
+            if position.files == 0 and self._stream is not None:
+                self._stream.close()
+                raise
+            self._records = iter([Record([], 0, str(error))])  # the files before it fitted
         else:
             self._records = records_of(reader)
 

@@ -12,6 +12,7 @@ from cdn2s3.collection.files.delimited import Form
 from cdn2s3.collection.files.records import Job, Record
 from cdn2s3.collection.files.text_lines import Lines
 from cdn2s3.errors import UsageError
+from cdn2s3.url_prefixes import parse
 
 _AWS_ORDER = ("Bucket", "Key")  # of the columns, where no manifest says
 _SAFE = "/!$&'()*+,:;=@~"  # besides letters, digits and _.-: as it stands in a path
@@ -61,9 +62,7 @@ def _local(manifest: Path, key: str) -> Path | None:
 
 def url_of(key: str, url_prefix: str) -> str:
     """Return the URL of a key under the first URL_PREFIX."""
-    first = url_prefix.split()[0]
-    base = f"{first.rpartition('/=')[0]}/" if "/=" in first else first
-    return base + quote(key, safe=_SAFE)
+    return parse(url_prefix)[0].url + quote(key, safe=_SAFE)
 
 
 class InventoryRecords:

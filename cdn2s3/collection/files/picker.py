@@ -12,7 +12,9 @@ from cdn2s3.collection.expressions import ItemError
 from cdn2s3.collection.files import image_fields
 from cdn2s3.collection.files.html_addresses import addresses_in
 from cdn2s3.collection.url_building import UrlBuilder
+from cdn2s3.keys import KEY_FIELD
 from cdn2s3.state.lines import field
+from cdn2s3.url_prefixes import Prefixes, located
 from cdn2s3.url_text import BLANKS, found_in
 
 Path = tuple[str, ...]  # a field's name, after the names that it is under
@@ -27,7 +29,6 @@ _STOPS = ".,;:!?*_"
 _SEPARATE = re.compile(r"[/@.]")
 _MOST_PATHS = 20_000  # names that are remembered: an object's keys may be the data
 
-KEY_FIELD = "key="  # how the last field of a line begins that names its object
 TRIMMED = "trimmed: blanks, separators or quotes around a URL"
 JOINED = "fields with several URLs, divided"
 INLINE = "inline images (data:), which have no URL"
@@ -80,7 +81,7 @@ class Picker:
         self, columns: Sequence[str], key_column: str, builder: UrlBuilder, url_prefix: str = ""
     ) -> None:
         """columns are the names in URL_COLUMNS, empty for what looks like an image; builder completes URLs."""
-        self._places = tuple(_without_scheme(word.partition("/=")[0]) for word in url_prefix.split())
+        self._prefixes = Prefixes(url_prefix)
         self.wanted = Names(columns)
         self.keys = Names([key_column] if key_column else [])
         self.builder = builder
@@ -92,7 +93,8 @@ class Picker:
 
     def is_expected(self, text: str) -> bool:
         """Return whether the URLs in text are all under URL_PREFIX; text without any is."""
-        return all(_without_scheme(url).startswith(self._places) for url in found_in(text).urls)
+        parts = [located(url) for url in found_in(text).urls]
+        return all(one is not None and self._prefixes.covering(one) is not None for one in parts)
 
     def take(self, path: Path, text: str, into: list[Any]) -> None:
         """Append to into the URLs in the text of a field, None for one that says that there is no image."""
@@ -198,11 +200,6 @@ class Picker:
     def note(self, what: str, example: str) -> None:
         known = self.notes.get(what)
         self.notes[what] = Note(known.times + 1, known.example) if known else Note(1, example)
-
-
-def _without_scheme(url: str) -> str:
-    host, slash, path = url.partition("://")[2].partition("/")
-    return f"{host.lower()}{slash}{path}"
 
 
 def _is_open(url: Any) -> bool:

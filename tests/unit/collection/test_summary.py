@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cdn2s3.collection.checkpoint import Counts
-from cdn2s3.collection.evidence import Verdict
+from cdn2s3.collection.base import Verdict
+from cdn2s3.collection.checkpoint import Checkpoint, Counts, Update
 from cdn2s3.collection.region_advice import CAVEAT, Advice
 from cdn2s3.collection.summary import Ticker, last_screen, progress_line, time_left
 from cdn2s3.settings.declarations import CollectionSettings
@@ -52,8 +52,9 @@ def test_progress_line_is_due_at_each_ten_thousand_and_each_minute() -> None:
 
 def test_last_screen_says_what_is_there_and_what_to_type() -> None:
     counts = Counts(urls=20, duplicates=3, rejected=1, without_url=2, unreadable=4)
+    done = Checkpoint(True, counts, 0, 0, None, {})
     screen = last_screen(
-        counts,
+        done,
         settings_with(),
         Verdict("it is so", ("Something is off.",)),
         Advice("us-west-1", "Nearest to SFO53."),
@@ -71,3 +72,19 @@ def test_last_screen_says_what_is_there_and_what_to_type() -> None:
         assert said in screen
     assert " ".join(CAVEAT.split()) in " ".join(screen.split())
     assert max(map(len, screen.splitlines())) <= 80
+
+
+def test_last_screen_of_an_update_says_what_is_new_known_and_gone() -> None:
+    update = Update(22, "2026-11-20T10:00:00Z", known=18, new=2, gone=4, newly_gone=1, changed=5)
+    done = Checkpoint(
+        True, Counts(urls=24, duplicates=19), 0, 0, None, {}, evidence="it is so", update=update
+    )
+    screen = last_screen(done, settings_with(), Verdict("it is so", ()), Advice("us-west-1", "Near."))
+    for said in (
+        "24  URLs in urls.txt",
+        "2  new",
+        "18  known, 5 of them in a newer form",
+        "4  gone; see gone.txt",
+        "1  duplicates skipped",
+    ):
+        assert said in screen

@@ -181,7 +181,7 @@ def test_total_that_is_never_reached_ends_the_walk_after_many_empty_pages() -> N
 
 def test_first_empty_page_is_the_end_where_the_total_is_reached() -> None:
     ending = walk(paging("page", **TOTAL), [page(1, total=1), page(total=1)]).ending
-    assert ending == ("page 2 is empty", "", None)
+    assert ending == Ending("page 2 is empty")
 
 
 def test_short_page_and_total_are_not_the_end() -> None:
@@ -326,3 +326,57 @@ def test_filter_may_leave_pages_without_urls() -> None:
     settings = {"API_URLS_FIELD": "items[?sold].url", "API_ITEMS_FIELD": "items"}
     pages = [page(1, next_cursor="a"), page(2, next_cursor=None)]
     assert [batch.blank for batch in walk(paging("cursor", **settings), pages).batches] == [0, 0]
+
+
+@pytest.mark.parametrize("end", [{"next_cursor": None}, None])
+def test_part_of_the_urls_field_that_finds_nothing_is_a_doubt(end: dict[str, Any] | None) -> None:
+    settings = {
+        "API_URLS_FIELD": "items[].[url, thumb_ulr][]",
+        "API_TOTAL_FIELD": "total",
+        "API_ITEMS_FIELD": "items",
+    }
+    last: list[Content] = [page(2, total=2, **end)] if end else [page(2, next_cursor="b", total=2), 404]
+    ending = walk(paging("cursor", **settings), [page(1, next_cursor="a", total=2), *last]).ending
+    assert [doubt.split(" finds")[0] for doubt in ending.doubts] == ["`thumb_ulr` in API_URLS_FIELD"]
+
+
+SIZED = {"API_PER_PAGE_PARAM": "limit"}
+PROOFS: list[Any] = [
+    pytest.param("cursor", page(1, 2, next_cursor="a"), True, id="cursor"),
+    pytest.param("next_url", page(1, 2, next="/x?page=2"), True, id="next_url"),
+    pytest.param("link_header", page(1, 2, headers={"link": "<?page=2>; rel=next"}), True, id="link_header"),
+    pytest.param("cursor", page(1, 2), False, id="no-cursor"),
+    pytest.param("cursor", page(1, 2, nextcursor="a"), False, id="mistyped"),
+    pytest.param("cursor", 400, False, id="refused"),
+    pytest.param("cursor", None, False, id="null"),
+]
+
+
+@pytest.mark.parametrize(("style", "again", "proved"), PROOFS)
+def test_only_page_is_asked_for_again_with_fewer_items(style: str, again: Content, proved: bool) -> None:
+    walked = walk(paging(style, **SIZED), [page(1, 2, 3, 4), again])
+    assert walked.requests == ["limit=100", "limit=2"]
+    assert (len(walked.urls), sum(batch.items for batch in walked.batches)) == (4, 4)
+    assert ("with 2 items a page it does" in walked.ending.evidence) == proved
+    assert (walked.ending.evidence == "", walked.ending.refusal) == (not proved, None)
+
+
+@pytest.mark.parametrize(
+    ("only", "settings"),
+    [
+        (page(1), SIZED),
+        (page(1, 2), {}),
+        (page(1, 2, total=2), {**SIZED, **TOTAL}),
+        (page(1, 2, has_more=True), {**SIZED, **MORE}),
+    ],
+    ids=["one-item", "no-page-size", "total-reached", "there-is-more"],
+)
+def test_only_page_is_not_asked_for_again_in_vain(only: Content, settings: dict[str, str]) -> None:
+    assert len(walk(paging("cursor", **settings), [only]).requests) == 1
+
+
+def test_proof_survives_the_checkpoint() -> None:
+    walking = paging("cursor", **SIZED)
+    position = walking.read(response(BASE, page(1, 2, 3)), walking.first()).following
+    again = paging("cursor", **SIZED)
+    assert again.request(again.resume(position._asdict())).url == BASE + "?limit=1"

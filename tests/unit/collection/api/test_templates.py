@@ -38,6 +38,10 @@ BODIES: list[Any] = [
     pytest.param('{"q": "after:\\"{cursor}\\""}', "cursor", 'x"y', {"q": 'after:"x"y"'}, id="within-a-text"),
     pytest.param('{"v": {"after": {cursor}}, "n": 1}', "cursor", None, {"v": {}, "n": 1}, id="first-page"),
     pytest.param('{"after": "{cursor}"}', "cursor", None, {}, id="first-page-quoted"),
+    pytest.param(
+        '{"query": "q", "variables": {"after": {cursor}, "w": {"a": {cursor}}}, "extra": {cursor}}', "cursor", None,
+        {"query": "q", "variables": {"after": None, "w": {"a": None}}}, id="first-page-graphql",
+    ),
     pytest.param('{"a": ["x", {cursor}]}', "cursor", None, {"a": ["x"]}, id="first-page-in-a-list"),
     pytest.param('{"search_after": {cursor}}', "cursor", [17, "a"], {"search_after": [17, "a"]}, id="a-list"),
     pytest.param('{"token": {cursor}}', "cursor", {"a": 1}, {"token": {"a": 1}}, id="an-object"),
@@ -94,7 +98,13 @@ URLS = [
     pytest.param(
         '?variables={"after":{cursor}}', "cursor", "x", "?variables=%7B%22after%22%3A%22x%22%7D", id="json"
     ),
-    pytest.param('?variables={"after":{cursor}}', "cursor", None, "?variables=%7B%7D", id="json-first-page"),
+    pytest.param(
+        '?variables={"after":{cursor}}',
+        "cursor",
+        None,
+        "?variables=%7B%22after%22%3Anull%7D",
+        id="json-first-page",
+    ),
     pytest.param('?$lastId="{cursor}"', "cursor", None, "?$lastId=%22%22", id="json-text-first-page"),
     pytest.param('?$lastId="{cursor}"', "cursor", 'a"b', "?$lastId=%22a%5C%22b%22", id="json-text"),
     pytest.param("?q={a}&after={cursor}", "cursor", "x", "?q={a}&after=x", id="other-braces-stay"),

@@ -316,6 +316,12 @@ def test_column_that_the_header_lacks_is_fixable(tmp_path: Path) -> None:
         source.read(source.first())
 
 
+def test_later_file_without_the_column_is_a_doubt(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text(f"id,image\n1,{A}\n", encoding="utf-8")
+    (tmp_path / "2.csv").write_text(f"id,picture\n1,{B}\n", encoding="utf-8")
+    assert read_all(exports(tmp_path / "*.csv", URL_COLUMNS="image")) == ([A], 1)
+
+
 def test_keys_of_a_listing_become_urls_under_the_prefix(tmp_path: Path) -> None:
     content = (
         '<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>false'
