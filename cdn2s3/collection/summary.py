@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
@@ -129,11 +130,17 @@ def verdict_lines(found: Verdict) -> str:
     return f"{end_line(found)}\n" + "".join(f"  ! {doubt}\n" for doubt in found.doubts)
 
 
-def last_screen(done: Checkpoint, settings: CollectionSettings, found: Verdict, advice: Advice) -> str:
-    """Return the last screen of a finished collection: evidence, doubts, counts, region, the next command."""
+def last_screen(
+    done: Checkpoint, settings: CollectionSettings, found: Verdict, advice: Advice, notes: Sequence[str] = ()
+) -> str:
+    """Return the last screen of a finished collection: evidence, doubts, counts, region, the next command.
+
+    notes say what is odd about URLs, or why they were rejected.
+    """
     return (
         f"\n{verdict_lines(found)}"
         + counts_table(done, settings.output_file)
+        + "".join(f"  - {note}\n" for note in notes)
         + f"\nRecommended region: {advice.region}\n"
         + _indented(advice.reason)
         + _indented(CAVEAT)

@@ -175,14 +175,6 @@ class UrlList:
             or time.monotonic() - self._saved_at >= CHECKPOINT_SECONDS
         )
 
-    def begin_again(self, position: Position) -> None:
-        """Keep the URLs, forget the rest: position is the source's beginning, from which all of it comes again."""
-        self.counts = Counts(urls=self.counts.urls)
-        self._again, self._met = True, Fingerprints()
-        self._lengths = (self._lengths[0], 0)
-        self.save(position)
-        self._rejected.cut_back(0)
-
     def finish(self, found: Verdict, ending: Ending | None) -> Verdict:
         """Record that the source is at its end, and what the collection is worth; return that."""
         self.save(None, **found._asdict(), ending=ending, finished_at=now())

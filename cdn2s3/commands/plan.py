@@ -91,7 +91,8 @@ def counts_text(settings: MigrationSettings, plan: RunPlan) -> list[str]:
         lines.append(
             row("unstripped", f"{work.unstripped:,}", "without STRIP_PATH_PREFIX, keep their whole path")
         )
-    return lines
+    noted = work.notes.lines()
+    return [*lines, *(["", "noted:"] if noted else []), *(f"  {line}" for line in noted)]
 
 
 def other_hosts_rows(plan: RunPlan) -> list[str]:

@@ -17,11 +17,13 @@ from typing import Callable, NamedTuple, Protocol
 from cdn2s3.console.progress import log_progress
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.keys import InvalidUrl, KeyMaker
+from cdn2s3.planning.exports import refuse_exports
 from cdn2s3.state.files import cannot_read, size_of
 from cdn2s3.state.key_index import NEW, Fingerprints, KeyIndex, Owner
 from cdn2s3.state.ledger import completed_fields, decode_line
 from cdn2s3.state.lines import NumberedLines, field, numbered_input, numbered_records, whole_lines
 from cdn2s3.text import printable, redact
+from cdn2s3.url_notes import SAME, UrlNotes
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class UrlSurvey:
     other_hosts: int = 0  # lines of hosts that URL_PREFIX does not name
     by_host: Counter[str] = dataclasses.field(default_factory=Counter)  # how many of them, up to _HOSTS hosts
     collisions: int = 0
+    notes: UrlNotes = dataclasses.field(default_factory=UrlNotes)  # of lines that may be fetched
     unstripped: int = 0  # pending and done lines that lack STRIP_PATH_PREFIX and keep their path
 
     @property
@@ -179,6 +182,7 @@ def survey(
     work = UrlSurvey(numbered_input(urls))
     surveyor = _Surveyor(work, keys, completed, on_malformed, on_collision)
     try:
+        refuse_exports(urls)
         surveyor.read()
     except OSError as error:
         raise cannot_read(urls, error, "SOURCE_URLS_FILE") from error
@@ -287,6 +291,8 @@ class _Surveyor:
             key, stripped, reversible, identity = self._keys.known(line, is_plain)
         except InvalidUrl as error:
             return self._unfetchable(line, error)
+        if identity is not line:
+            self._work.notes.look(decode_line(line))
         claimed = self._index.claim(identity, key, number, reversible)
         if isinstance(claimed, Owner):
             return self._repeated(_Line(number, line, key, identity), claimed)
@@ -345,6 +351,8 @@ class _Surveyor:
         first = self._work.urls[owner.number] if owner.is_line else self._completed_url(owner.number)
         if owner.is_line and (first == line.text or self._keys.identity(first) == line.identity):
             self._work.duplicates += 1
+            if first != line.text:
+                self._work.notes.note(SAME, decode_line(line.text))
             return self._newest(line, first, owner.number)
         if not self._faulty.add(line.identity + b"\t" + line.key):
             self._work.duplicates += 1

@@ -156,6 +156,12 @@ def _contradictions(
             ("SOURCE_URLS_FILE", "STATE_DIR"),
             f"SOURCE_URLS_FILE={str(urls)!r}: the scripts write to that file. Copy it to another name first",
         )
+    both = [name for name in settings.key_query_params if name in settings.ignored_query_params]
+    if both:
+        yield (
+            ("KEY_QUERY_PARAMS", "IGNORED_QUERY_PARAMS"),
+            f"KEY_QUERY_PARAMS and IGNORED_QUERY_PARAMS both have {', '.join(both)}: remove it from one of them",
+        )
     yield from _local_contradictions(settings)
     if settings.sse_kms_key_id and not settings.server_side_encryption.startswith("aws:kms"):
         yield (

@@ -12,6 +12,7 @@ from tests import ROOT
 STEPS = [  # from the ground up
     {
         "errors",
+        "url_notes",
         "text",
         "url_text",
         "url_prefixes",

@@ -953,3 +953,23 @@ def test_token_is_in_no_process_title(collection: Collection, server: ApiServer)
     assert "collect_urls.py" in titles[0]
     assert server.headers[0]["authorization"] == f"Bearer {TOKEN}"
     assert not any(TOKEN in title for title in titles)
+
+
+def test_one_more_prefix_walks_again_and_keeps_the_urls(collection: Collection) -> None:
+    urls = ["https://a.test/1.jpg", "https://b.test/2.jpg", "http://A.test/1.jpg", "https://a.test/3.jpg,x"]
+    (collection.folder / "lot_1_images.json").write_text(json.dumps([{"image_url": url} for url in urls]))
+    settings = {"SOURCE": "lots", "LOT_FILES": "lot_*_images.json"}
+    first = collection.run(URL_PREFIX="https://a.test/", **settings)
+    assert first.returncode == 1, first.stderr
+    assert "1 rejected: another host, b.test" in first.stdout
+    assert "more text after the image's ending" in first.stdout
+    assert collection.lines() == [urls[0], urls[3]]
+    both = "https://a.test/ https://b.test/=b/"
+    again = collection.run(URL_PREFIX=both, **settings)
+    assert again.returncode == 0, again.stderr
+    assert "URL_PREFIX has grown" in again.stderr
+    assert collection.lines() == [urls[0], urls[3], urls[1]]
+    assert collection.rejected.read_text() == ""
+    assert "already complete" in collection.run(URL_PREFIX=both, **settings).stdout
+    less = collection.run(URL_PREFIX="https://a.test/", **settings)
+    assert (less.returncode, collection.lines()) == (2, [urls[0], urls[3], urls[1]])

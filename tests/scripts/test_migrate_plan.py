@@ -99,7 +99,11 @@ def test_plan_names_files_that_are_gone(tmp_path: Path, source_server: Sources) 
             ("auction/images/a.jpg", "a.jpg"),
             ["STRIP_PATH_PREFIX=", "ON_COLLISION=first"],
         ),
-        ({}, ("a.jpg?v=1", "a.jpg?v=2"), ["ON_COLLISION=first"]),
+        (
+            {},
+            ("a.jpg?v=1", "a.jpg?v=2"),
+            ["KEY_QUERY_PARAMS=v", "IGNORED_QUERY_PARAMS=v", "ON_COLLISION=first"],
+        ),
     ],
     ids=["flattened", "stripped", "query"],
 )

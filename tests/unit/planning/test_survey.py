@@ -298,3 +298,15 @@ def test_other_hosts_are_counted_one_by_one(tmp_path: Path) -> None:
     work = survey(urls, FLAT, none(tmp_path), lambda *a: None, lambda *a: None)
     assert work.by_host == {"x": 3, "y": 1}
     assert (work.other_hosts, work.malformed, work.duplicates) == (4, 0, 1)
+
+
+def test_what_is_odd_is_noted_and_what_was_joined(tmp_path: Path) -> None:
+    urls = tmp_path / "urls.txt"
+    urls.write_text(
+        "".join(PREFIX + rest + "\n" for rest in ("a.jpg,cat", "b.jpg", "%62.jpg", "b.jpg", "c#x"))
+    )
+    work = surveyed(urls)
+    assert (work.pending, work.duplicates) == (3, 2)
+    (joined, odd, hashed) = sorted(work.notes.lines(), key=lambda line: line[2:])
+    assert joined.startswith("1 other spellings") and joined.endswith(PREFIX + "%62.jpg")
+    assert "a #" in odd + hashed and "a.jpg,cat" in odd + hashed

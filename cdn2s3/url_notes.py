@@ -1,0 +1,61 @@
+"""What is odd about URLs that are asked for all the same, or not taken at all: how many, and one of each. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from cdn2s3.keys import divided
+from cdn2s3.text import printable, redact
+from cdn2s3.url_text import doubt_about
+
+SAME = "other spellings of a URL that came before, or with other ignored parameters: duplicates"
+_MOST_KINDS = 1000  # that are told apart
+_MOST_SHOWN = 12
+_SHOWN = 200  # characters of an example
+
+
+def oddities(line: str) -> list[str]:
+    """Return what is odd about the URL of a line, each as a plural clause; [] for nearly every one."""
+    url = divided(line)[0]
+    found = []
+    doubt = doubt_about(url)
+    if doubt:
+        found.append(f"with {doubt}, asked for as they stand")
+    before, mark, _ = url.partition("#")
+    if mark:
+        found.append("with a #: what follows it is not asked for")
+    path = before.partition("?")[0]
+    if "\\" in path:
+        found.append("with a \\ in the path, asked for as %5C")
+    if " " in path:
+        found.append("with a blank in the path, asked for as %20")
+    return found
+
+
+class UrlNotes:
+    """Count what is noted of URLs, and keep the first of each kind."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
+
+    def look(self, line: str) -> None:
+        """Note what is odd about a line's URL."""
+        for what in oddities(line):
+            self.note(what, line)
+
+    def note(self, what: str, example: str, times: int = 1) -> None:
+        """Note one more URL of which what holds."""
+        if what not in self._counts and len(self._counts) >= _MOST_KINDS:
+            what = "of more kinds"
+        self._counts[what] += times
+        self._examples.setdefault(what, example)
+
+    def lines(self) -> list[str]:
+        """Return a line for each kind: how many, what, and an example without secrets."""
+        shown = [
+            f"{count:,} {what}; for example {redact(printable(self._examples[what][:_SHOWN]))}"
+            for what, count in self._counts.most_common(_MOST_SHOWN)
+        ]
+        rest = sum(self._counts.values()) - sum(count for _, count in self._counts.most_common(_MOST_SHOWN))
+        return [*shown, *([f"{rest:,} of more kinds"] if rest else [])]
