@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Callable
 
+from cdn2s3.collection import notes
 from cdn2s3.collection.base import Progress, Verdict
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.collection.region_advice import CAVEAT, Advice
@@ -104,9 +105,9 @@ def counts_table(done: Checkpoint, output: Path) -> str:
     if counts.without_url:
         rows.append((counts.without_url, "items without a URL"))
     if counts.unreadable:
-        rows.append((counts.unreadable, "unreadable lot files"))
+        rows.append((counts.unreadable, "parts that could not be read"))
     width = max(len(f"{number:,}") for number, _ in rows)
-    return "".join(f"  {number:>{width},}  {what}\n" for number, what in rows)
+    return "".join(f"  {number:>{width},}  {what}\n" for number, what in rows) + notes.table(done.notes)
 
 
 def end_line(found: Verdict) -> str:
