@@ -32,6 +32,7 @@ import requests
 from cdn2s3.collection import checkpoint, evidence, resume, summary, update
 from cdn2s3.collection.api.client import api_session
 from cdn2s3.collection.api.json_api import ApiSource
+from cdn2s3.collection.api.two_step import TwoStepSource
 from cdn2s3.collection.base import Position, UrlSource, Verdict
 from cdn2s3.collection.bucket_inventory import inventory_of, is_inventory
 from cdn2s3.collection.bucket_listing import BucketSource
@@ -139,7 +140,7 @@ def source_of(settings: CollectionSettings, session: requests.Session) -> UrlSou
         return ExportFiles(inventory_of(settings))
     if settings.source == "s3":
         return BucketSource(settings)
-    return ApiSource(settings, session)
+    return TwoStepSource(settings, session) if settings.api_detail_url else ApiSource(settings, session)
 
 
 def read_all(

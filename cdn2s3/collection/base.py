@@ -52,6 +52,8 @@ class Batch(NamedTuple):
     progress: Progress | None = None  # None: unknown
     notes: Mapping[str, Note] = {}  # what was done to the URLs, by what it is called
     blank: int = 0  # items of a page on which no item has a URL
+    lost: int = 0  # items of a list whose details are not there
+    open_ends: int = 0  # items whose details ended without evidence
     ending: Ending | None = None  # with following None: how the source ended; None: every part of it was read
     begins_again: bool = False  # following is the beginning: what was counted so far will come again
 

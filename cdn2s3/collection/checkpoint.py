@@ -41,12 +41,16 @@ _OF_STYLE = {
     "link_header": (),
     "none": (),
 }
-_WHERE_SET = ("API_URL_BASE", "API_URL_TEMPLATE")  # empty, they change nothing: older checkpoints lack them
+_WHERE_SET = (  # empty, they change nothing: older checkpoints lack them
+    *("API_URL_BASE", "API_URL_TEMPLATE", "API_DETAIL_URL", "API_DETAIL_IDS", "API_DETAIL_PAGINATION"),
+)
 
 
 # What a checkpoint of an older version lacks.
 _WHEN_ABSENT: Mapping[str, Any] = {
     "blank": 0,
+    "lost": 0,
+    "open_ends": 0,
     "evidence": "",
     "doubts": [],
     "ending": None,
@@ -72,6 +76,8 @@ class Counts(NamedTuple):
     api_total: int | None = None  # the latest total from the API; None: it has reported none
     unreadable: int = 0  # lot files that could not be read
     blank: int = 0  # items on pages of which no item has a URL, after the first page
+    lost: int = 0  # items of the list whose details are not there
+    open_ends: int = 0  # items whose details ended without evidence
 
 
 class Update(NamedTuple):

@@ -15,6 +15,7 @@ from cdn2s3.text import pluralize
 TOTAL_TOLERANCE = 0.001  # of the API's total, and of EXPECTED_TOTAL
 REJECTED_TOLERANCE = 0.001  # of the URLs that the source gave
 BLANK_TOLERANCE = 0.001  # of the items: on pages of which no item has a URL
+LOST_TOLERANCE = 0.001  # of the items: without details
 FEWEST_BLANK = 3  # items on such pages that are worth a doubt
 
 _REMEDY = {
@@ -30,7 +31,7 @@ _REMEDY = {
 def verdict(counts: Counts, settings: CollectionSettings, ending: Ending | None) -> Verdict:
     """Return what a finished collection is worth; ending None: how it ended is not known, or it has no pages."""
     found = doubts(counts, settings)
-    against = _against_the_total(counts, settings)
+    against = _against_the_total(counts, settings) or _may_go_on(counts, settings)
     evidence = "" if against else _reached(counts, settings)
     if not evidence and not against:
         evidence = _by_itself(counts, settings, ending)
@@ -103,6 +104,7 @@ def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
             f"{counts.blank:,} items are on pages of which no item has a URL, although the first page's have. Does "
             "the request for later pages lose a parameter (a next link without `include=images`)? Compare two pages."
         )
+    found += _of_details(counts, settings)
     if counts.unreadable:
         found.append(
             f"{pluralize(counts.unreadable, _part(settings))} could not be read, so their URLs are missing. "
@@ -114,6 +116,30 @@ def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
 def _part(settings: CollectionSettings) -> str:
     """Return what a part of the source is called that could not be read."""
     return {"lots": "lot file", "sitemap": "sitemap"}.get(settings.source, "part")
+
+
+def _may_go_on(counts: Counts, settings: CollectionSettings) -> bool:
+    """Return whether details ended without evidence, and the user does not say how many URLs there are."""
+    expected = settings.expected_total
+    return counts.open_ends > 0 and (expected is None or counts.urls < expected)
+
+
+def _of_details(counts: Counts, settings: CollectionSettings) -> list[str]:
+    """Return what the details of a list's items say against it."""
+    found = []
+    if _may_go_on(counts, settings):
+        style = settings.api_detail_pagination or settings.api_pagination
+        found.append(
+            f"nothing vouches for the details of {pluralize(counts.open_ends, 'item')}: they may have more pages than "
+            f"were read ({style}). Set API_DETAIL_PAGINATION=none if each is one document, else how they are paged, "
+            "then start over with --restart."
+        )
+    if counts.lost > counts.items * LOST_TOLERANCE:
+        found.append(
+            f"{pluralize(counts.lost, 'item')} of the list had no details (404 or 410). collection.log names them; is "
+            "API_DETAIL_URL right?"
+        )
+    return found
 
 
 def _against_the_total(counts: Counts, settings: CollectionSettings) -> list[str]:

@@ -104,6 +104,8 @@ def counts_table(done: Checkpoint, output: Path) -> str:
     ]
     if counts.without_url:
         rows.append((counts.without_url, "items without a URL"))
+    if counts.lost:
+        rows.append((counts.lost, "items without details (404)"))
     if counts.unreadable:
         rows.append((counts.unreadable, "parts that could not be read"))
     width = max(len(f"{number:,}") for number, _ in rows)

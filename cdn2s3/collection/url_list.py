@@ -140,6 +140,8 @@ class UrlList:
             api_total=before.api_total if batch.total is None else batch.total,
             unreadable=before.unreadable + batch.unreadable,
             blank=before.blank + batch.blank,
+            lost=before.lost + batch.lost,
+            open_ends=before.open_ends + batch.open_ends,
         )
         self.notes.merge(batch.notes)
         self._lengths = (self._urls.size(), self._rejected.size())

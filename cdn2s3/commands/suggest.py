@@ -16,7 +16,7 @@ import requests
 
 from cdn2s3.collection.api.client import Api, api_session
 from cdn2s3.collection.api.page_request import PageRequest
-from cdn2s3.collection.suggest import api_lines, export_lines
+from cdn2s3.collection.suggest import api_lines, export_lines, recipes
 from cdn2s3.collection.suggest.probing import Ask, Seen
 from cdn2s3.collection.suggest.proposal import Proposal, as_text
 from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, FatalError, MigrationError
@@ -37,11 +37,34 @@ def suggest(source: str, env_file: Path) -> int:
     can be read.
     """
     if source.startswith(("http://", "https://")):
-        proposal = _of_api(_settings(source, env_file))
+        settings = _settings(source, env_file)
+        try:
+            proposal = _with_recipes(_of_api(settings), source)
+        except FatalError as error:
+            raise FatalError(f"{error}{_hint(source)}") from error
     else:
         proposal = export_lines.propose(source)
     sys.stdout.write(as_text(proposal, redact(source)))
     return EXIT_DONE if _is_whole(proposal) else EXIT_SOME_FAILED
+
+
+def _with_recipes(proposal: Proposal, url: str) -> Proposal:
+    tested = _tested(url)
+    return proposal._replace(notes=[*proposal.notes, tested]) if tested else proposal
+
+
+def _tested(url: str) -> str:
+    files = ", ".join(f"docs/recipes/{name}.env" for name in recipes.like(url))
+    return f"tested settings for an API at such an address: {files}" if files else ""
+
+
+def _hint(url: str) -> str:
+    """Return what else a refusal may mean, as further sentences."""
+    tested = _tested(url)
+    said = (
+        " --suggest sends GET: an API that takes only POST (GraphQL, a search) needs API_METHOD and API_BODY."
+    )
+    return f"{said} There are {tested}." if tested else said
 
 
 def _is_whole(proposal: Proposal) -> bool:

@@ -19,6 +19,7 @@ from cdn2s3.settings.parsers import (
     body,
     bucket_and_prefix,
     command,
+    detail_url,
     empty_or,
     endpoint,
     expression,
@@ -167,6 +168,21 @@ class CollectionSettings:
         url_template,
         "URL to build from each record; each field in braces is a JMESPath expression",
         "https://cdn.example.com/{server}/{id}_{secret}.jpg",
+    )
+    api_detail_url: str = setting(
+        "",
+        detail_url,
+        "URL of the details of one item of the list; {id} is a value of API_DETAIL_IDS; empty = no second step",
+        "https://api.example.com/v1/items/{id}",
+    )
+    api_detail_ids: str = setting(
+        "", expression, "JMESPath of the items' IDs in a page of the list", "items[].id"
+    )
+    api_detail_pagination: str = setting(
+        "",
+        one_of("", "page", "offset", "cursor", "next_url", "link_header", "none"),
+        "how the details of an item page; empty = like the list, none = one document each",
+        "none",
     )
     api_timeout: float = setting("30", number(0.1, 3600), "total seconds an API request may take")
     max_retries: int = setting("3", whole(0, 20), "retries after a failed request")

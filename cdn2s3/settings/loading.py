@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 from cdn2s3.errors import UsageError
 from cdn2s3.file_names import COLLECTION_ENV, LISTS, MIGRATION_ENV, WRITTEN, is_kept
@@ -141,6 +142,7 @@ def _contradictions(
                 "or set API_URL_BASE, which it then completes",
             )
         yield from _auth_contradictions(settings)
+        yield from _detail_contradictions(settings)
         return
     if settings.destination == "s3" and not settings.aws_endpoint_url:
         unknown = unknown_region(settings.aws_region)
@@ -237,6 +239,28 @@ def _request_contradictions(settings: CollectionSettings) -> Iterator[tuple[tupl
                 f"{name} has {{{place}}}, which API_PAGINATION={style} does not fill{fits}. Where it is no place "
                 f"to fill but part of a query, write {{ {place} }}",
             )
+
+
+def _detail_contradictions(settings: CollectionSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield what is wrong with the second step."""
+    names = ("API_DETAIL_URL", "API_DETAIL_IDS")
+    if settings.api_detail_url and not settings.api_detail_ids:
+        yield names, "API_DETAIL_IDS is not set: API_DETAIL_URL needs the IDs, such as items[].id"
+    if settings.api_detail_ids and not settings.api_detail_url:
+        yield names, "API_DETAIL_URL is not set: API_DETAIL_IDS is for the {id} in it"
+    if settings.api_detail_pagination and not settings.api_detail_url:
+        yield (
+            ("API_DETAIL_URL", "API_DETAIL_PAGINATION"),
+            "API_DETAIL_URL is not set: API_DETAIL_PAGINATION is about its pages",
+        )
+    there, here = (urlsplit(url or "") for url in (settings.api_detail_url, settings.api_base_url))
+    has_secret = settings.api_auth_token or settings.api_token_command or settings.api_headers
+    if has_secret and there.netloc and (there.scheme, there.netloc) != (here.scheme, here.netloc):
+        yield (
+            ("API_DETAIL_URL", "API_BASE_URL"),
+            f"API_DETAIL_URL is at {there.scheme}://{there.netloc}, but API_BASE_URL at {here.scheme}://{here.netloc}: "
+            "the token and API_HEADERS go to one server alone. Use the same scheme, host and port",
+        )
 
 
 def _local_contradictions(settings: MigrationSettings) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -164,6 +164,21 @@ def url_base(value: str) -> str:
         raise ValueError(allowed) from None
 
 
+def detail_url(value: str) -> str:
+    allowed = (
+        "a URL with {id} in its path or query, or {id} alone, for example https://api.example.com/items/{id}"
+    )
+    if value in ("", "{id}"):
+        return value
+    try:
+        parts = urlsplit(http_url(value))
+    except ValueError:
+        raise ValueError(allowed) from None
+    if "{id}" not in parts.path + parts.query or "{" in parts.netloc:
+        raise ValueError(allowed)
+    return value
+
+
 def url_template(value: str) -> str:
     """Return value, a URL with JMESPath expressions in braces; may be empty."""
     allowed = (

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import jmespath
 import pytest
 
+from tests import ROOT
 from tests.fakes.api_shapes import SHAPES, ShapeServer
 from tests.recipes import QUICK, RECIPES, collect, localized, settings_of
 
@@ -73,3 +75,35 @@ def test_recipe_begins_with_what_it_is_for(name: str) -> None:
     settings = [line for line in rest if not line.startswith("#")]
     assert all(re.fullmatch(r"[A-Z_]+=\S.*|[A-Z_]+=", line) for line in settings)
     assert rest[-len(settings) :] == settings, "comments come first"
+
+
+def test_document_has_each_recipe_with_what_it_is_for() -> None:
+    document = (ROOT / "docs" / "api-integration.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(.+)\]\(recipes/(.+)\.env\) \| (.+) \|$", document, re.MULTILINE)
+    assert sorted(rows) == sorted((name, name, shape.title) for name, shape in SHAPES.items())
+
+
+EXPRESSIONS = {  # of the table in the document: a page, and what the expression finds in it
+    "items[].[image_url || photo_url][]": ({"items": [{"photo_url": "a"}, {"image_url": "b"}]}, ["a", "b"]),
+    "items[].sizes.*.url[]": ({"items": [{"sizes": {"s": {"url": "a"}, "l": {"url": "b"}}}, {}]}, ["a", "b"]),
+    "items[].[image.url, more[].url][][]": (
+        {"items": [{"image": {"url": "a"}, "more": [{"url": "b"}, {"url": "c"}]}]},
+        ["a", "b", "c"],
+    ),
+    "pages.*.url": ({"pages": {"12": {"url": "a"}, "-1": {}}}, ["a"]),
+    "included[?type=='image'].attributes.url": (
+        {"included": [{"type": "image", "attributes": {"url": "a"}}, {"type": "tag"}]},
+        ["a"],
+    ),
+    'items[]."image-url"': ({"items": [{"image-url": "a"}]}, ["a"]),
+    "documents[].image || `[]`": ({}, []),
+    "links[?rel=='next'].href | [0]": ({"links": [{"rel": "prev"}, {"rel": "next", "href": "a"}]}, "a"),
+}
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_expression_in_the_document_finds_what_it_says(expression: str) -> None:
+    document = (ROOT / "docs" / "api-integration.md").read_text(encoding="utf-8").replace("\\|", "|")
+    assert expression in document
+    page, found = EXPRESSIONS[expression]
+    assert jmespath.search(expression, page) == found

@@ -72,6 +72,21 @@ def test_what_no_line_can_express_is_named(tmp_path: Path) -> None:
     assert "API_URL_TEMPLATE" in said.out
 
 
+def test_tested_settings_for_such_an_api_are_named(tmp_path: Path) -> None:
+    with ShapeServer(SHAPES["magento"]) as server:
+        said, _ = suggested("magento", server, tmp_path)
+    assert said.code == 1
+    assert "# ! /m/b/0.jpg is no whole URL" in said.out
+    assert "docs/recipes/magento.env" in said.out
+
+
+def test_api_that_takes_only_post_says_what_it_needs(tmp_path: Path) -> None:
+    with ShapeServer(SHAPES["shopify-graphql"]) as server:
+        said, _ = suggested("shopify-graphql", server, tmp_path)
+    assert said.code == 3
+    assert "needs API_METHOD and API_BODY" in said.said
+
+
 def test_refused_login_says_what_to_set(tmp_path: Path) -> None:
     with ShapeServer(SHAPES["unsplash"]) as server:
         said = collect(tmp_path, QUICK, ["--suggest", f"{server.site.origin}/users/me/photos"])

@@ -659,6 +659,59 @@ def test_kill_at_random_moments_loses_and_doubles_nothing(collection: Collection
     assert collection.state()["urls"] == 800
 
 
+def test_stop_while_a_quota_is_waited_out_ends_at_once(collection: Collection, server: ApiServer) -> None:
+    server.fault = lambda number, query: Answer(429, b"", (("Retry-After", "1800"),)) if number == 4 else None
+    process = collection.start(MAX_RETRIES="0")
+    try:
+        deadline = time.monotonic() + 30
+        while len(server.queries) < 4 or "Waiting until" not in collection.log():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+    finally:
+        process.kill()
+        process.wait()
+    assert len(collection.lines()) == 60
+    assert collection.run().returncode == 0
+    assert collection.lines() == expected(server)
+
+
+def test_kill_in_the_second_step_loses_and_doubles_nothing(collection: Collection, server: ApiServer) -> None:
+    """Auctions on pages of ten, the lots of each on pages of two."""
+    lots = {
+        auction: [f"{server.prefix}{auction}/{lot}.jpg" for lot in range(auction % 6)]
+        for auction in range(1, 26)
+    }
+
+    def answer(number: int, query: dict[str, str]) -> Answer:
+        if number in fatal:
+            running[0].kill()
+            running[0].wait(30)
+        page = int(query["page"])
+        some = lots[int(query["of"])] if "of" in query else list(lots)
+        size = 2 if "of" in query else 10
+        found = some[(page - 1) * size : page * size]
+        content = {"urls": found} if "of" in query else {"auctions": found, "total": len(lots)}
+        return Answer(200, json.dumps({**content, "more": len(some) > page * size}).encode())
+
+    settings = {
+        "API_DETAIL_URL": f"{server.url}?of={{id}}", "API_DETAIL_IDS": "auctions", "API_ITEMS_FIELD": "auctions",
+        "API_URLS_FIELD": "urls", "API_HAS_MORE_FIELD": "more", "CHECKPOINT_INTERVAL": "1",
+    }  # fmt: skip
+    fatal: set[int] = {1, 9, 30, 44}
+    running: list[subprocess.Popen[bytes]] = []
+    server.fault = answer
+    for _ in range(4):
+        running[:] = [collection.start(**settings)]
+        assert running[0].wait(60) == -signal.SIGKILL
+    ended = collection.run(**settings)
+    assert ended.returncode == 0, ended.stderr
+    assert collection.lines() == [url for found in lots.values() for url in found]
+    assert "25 items = the API's total" in ended.stdout
+    assert len(server.queries) < 70 + 4 * 12  # a page of the list is not read again for each stop
+
+
 @pytest.mark.slow
 def test_kill_of_an_update_at_random_moments_loses_and_doubles_nothing(
     collection: Collection, server: ApiServer
@@ -786,6 +839,46 @@ def test_secrets_are_nowhere(collection: Collection, server: ApiServer) -> None:
             assert path.stat().st_mode & 0o077 == 0, path
     assert "GET http" in redacted_values
     assert "s3cret" not in redacted_values
+
+
+@pytest.mark.parametrize(
+    "own", [{"API_AUTH_PARAM": "key"}, {"API_AUTH_TOKEN": ""}], ids=["a setting", "in the address"]
+)
+def test_key_that_the_api_repeats_in_its_links_is_nowhere(
+    collection: Collection, server: ApiServer, own: dict[str, str]
+) -> None:
+    server.token = ""
+
+    def answer(number: int, query: dict[str, str]) -> Answer:
+        assert query["key"] == TOKEN
+        if number == 4:
+            return Answer(404, f"unknown: ?key={TOKEN}".encode())
+        start = int(query.get("after", "0"))
+        more = (
+            {"next": f"/images?key={TOKEN}&after={start + 40}"}
+            if start + 40 < len(server.items)
+            else {"next": None}
+        )
+        return Answer(
+            200, json.dumps({"items": server.items[start : start + 40], "total": 95, **more}).encode()
+        )
+
+    server.items = items_of(server, 160)
+    server.fault = answer
+    settings = {"API_PAGINATION": "next_url", "LOG_LEVEL": "DEBUG", "API_TOTAL_FIELD": "", **own}
+    if "API_AUTH_PARAM" not in own:
+        settings["API_BASE_URL"] = f"{server.url}?key={TOKEN}"
+    said = ""
+    for code in (3, 0):
+        ended = collection.run(**settings)
+        assert ended.returncode == code, ended.stderr
+        said += ended.stdout + ended.stderr
+        for path in collection.folder.iterdir():
+            if path.name != "collection.env":
+                said += path.read_text(encoding="utf-8")
+    assert collection.lines() == expected(server)
+    assert "after=120" in said
+    assert TOKEN not in said
 
 
 def test_environment_wins_over_the_file(collection: Collection) -> None:

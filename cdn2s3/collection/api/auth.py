@@ -20,6 +20,7 @@ from cdn2s3.settings.declarations import CollectionSettings
 HIDDEN = "***"  # what stands for a secret in a URL
 
 _NAMES_A_SECRET = re.compile("key|token|secret|sig|pass|auth|session|credential|client_id", re.IGNORECASE)
+_SURELY_A_SECRET = 8  # characters of a value that is the token from which on it is no coincidence
 _SHORTEST_SECRET = 4  # characters of a query's value that is blotted out of what the API says
 
 
@@ -32,7 +33,7 @@ class Auth(AuthBase):
         self._scheme = settings.api_auth_scheme
         self._param = settings.api_auth_param
         self._others = [value for _, value in settings.api_headers.pairs]
-        self._base_pairs = _by_name(settings.api_base_url or "")
+        self._base_pairs = {**_by_name(settings.api_detail_url), **_by_name(settings.api_base_url or "")}
         self._command = settings.api_token_command.reveal()
         self._token = (
             token_of(self._command, self._scheme) if self._command else settings.api_auth_token.reveal()
@@ -112,7 +113,10 @@ class Auth(AuthBase):
         if not value:
             return True
         of_base = self._base_pairs.get(name)
-        return value != self._token and (of_base is None or unquote_plus(of_base) != value)
+        if of_base is not None and unquote_plus(of_base) == value:
+            return False
+        is_token = len(value) >= _SURELY_A_SECRET or name == self._param or _NAMES_A_SECRET.search(name)
+        return value != self._token or not is_token
 
 
 def _name_in(pair: str) -> str:

@@ -8,6 +8,7 @@ import requests
 
 from cdn2s3.collection.api import quota
 from cdn2s3.collection.api.client import Api
+from cdn2s3.collection.api.page_request import ApiResponse
 from cdn2s3.collection.api.pagination import Paging
 from cdn2s3.collection.api.position import PagePosition
 from cdn2s3.collection.base import Batch
@@ -28,32 +29,50 @@ class ApiSource:
         """session is one by api_session."""
         self._api = Api(settings, session)
         self._paging = Paging(settings, self._api.auth.hidden)
+        self._walked = 0  # pages before the walk began again: their URLs come again
         self.first = self._paging.first
         self.resume = self._paging.resume
 
     def read(self, position: PagePosition) -> Batch:
         """Return the page at position; raise FatalError when it cannot be read."""
-        lost = self._paging.lost(position)
-        if lost is not None:
-            return lost
-        reply = self._api.get(self._paging.request(position), str(position))
-        batch = self._paging.read(reply, position)
-        if batch.urls and isinstance(reply.content, dict) and "data" in reply.content:
-            errors = quota.errors_in(reply.content)  # GraphQL: part of the data is missing
-            batch.urls.extend(ItemError(str(position), quota.words_of(error)) for error in errors)
-        _say_errors(batch, str(position))
+        batch = read_page(self._api, self._paging, position, str(position))
+        if batch.begins_again:
+            self._walked = max(self._walked, position.pages)
         return batch
 
     def check_circle(self, position: PagePosition, stale: int) -> None:
-        """Raise FatalError when the last `stale` pages, with only known URLs, are a loop.
+        """Raise FatalError when the last `stale` pages, with only known URLs, are a loop."""
+        check_loop(self._walked + position.pages, stale)
 
-        An API may list everything two or three times, but not forever.
-        """
-        if stale > STALE_PAGES + position.pages * 3 // 4:
-            raise FatalError(
-                f"the last {stale} pages had only URLs that are already in the list: the API repeats itself in a "
-                "loop. Correct API_PAGINATION and its settings, or ask the API's owner."
-            )
+
+def read_page(api: Api, paging: Paging, position: PagePosition, name: str) -> Batch:
+    """Return the page at position, called name in messages; raise FatalError when it cannot be read."""
+    lost = paging.lost(position)
+    if lost is not None:
+        return lost
+    return batch_of(paging, api.get(paging.request(position), name), position, name)
+
+
+def batch_of(paging: Paging, reply: ApiResponse, position: PagePosition, name: str) -> Batch:
+    """Return reply, which is the page at position, as a batch; name the items whose URL could not be taken."""
+    batch = paging.read(reply, position)
+    if batch.urls and isinstance(reply.content, dict) and "data" in reply.content:
+        errors = quota.errors_in(reply.content)  # GraphQL: part of the data is missing
+        batch.urls.extend(ItemError(name, quota.words_of(error)) for error in errors)
+    _say_errors(batch, name)
+    return batch
+
+
+def check_loop(pages: int, stale: int) -> None:
+    """Raise FatalError when the last `stale` of so many pages, with only known URLs, are a loop.
+
+    An API may list everything two or three times, but not forever.
+    """
+    if stale > STALE_PAGES + pages * 3 // 4:
+        raise FatalError(
+            f"the last {stale} pages had only URLs that are already in the list: the API repeats itself in a "
+            "loop. Correct API_PAGINATION and its settings, or ask the API's owner."
+        )
 
 
 def _say_errors(batch: Batch, page: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any, NamedTuple
 
 from cdn2s3.collection.expressions import Expression, ItemError, UnexpectedShape, found, kind, outline
 from cdn2s3.collection.url_building import SETTING as TEMPLATE
-from cdn2s3.collection.url_building import UrlBuilder
+from cdn2s3.collection.url_building import UrlBuilder, is_no_image
 from cdn2s3.settings.declarations import CollectionSettings
 
 
@@ -22,6 +23,8 @@ class Content(NamedTuple):
 
 class Shape:
     """Find a page's content according to the settings."""
+
+    _wanted: tuple[type, ...] = (str, type(None))  # what a URL may be
 
     def __init__(self, settings: CollectionSettings) -> None:
         self._builder = UrlBuilder(settings.api_url_base, settings.api_url_template)
@@ -38,16 +41,16 @@ class Shape:
         """Return the content of a page, or raise UnexpectedShape."""
         values, walked = self._urls_expression.find(page)
         values = self._listed(values)
-        urls = [url for number, value in enumerate(values, 1) for url in self._builder.urls(value, number)]
+        urls = self._builder.urls_of(values)
         items = self._items(page, values if self._template else urls, walked)
-        lacks_urls = self._lacks_urls(items, values, urls)
+        lacks_urls = self._lacks_urls(items, values, urls, is_first)
         if lacks_urls and is_first:
             raise UnexpectedShape(self._of_no_url(items, values))
-        if urls and not any(isinstance(url, str) or url is None for url in urls):
+        if urls and not any(isinstance(url, self._wanted) for url in urls):
             raise UnexpectedShape(self._of_no_text(urls[0]))
         return Content(urls, items, self._total(page), lacks_urls)
 
-    def _lacks_urls(self, items: list[Any], values: list[Any], urls: list[Any]) -> bool:
+    def _lacks_urls(self, items: list[Any], values: list[Any], urls: list[Any], is_first: bool) -> bool:
         """Return whether items without a URL mean that a setting or the request is wrong.
 
         An expression with a filter may skip all items of a page, and each of them may say that it has no image.
@@ -106,3 +109,23 @@ class Shape:
                 f"API_TOTAL_FIELD={self._total_field} should return a whole number, not {kind(total)}"
             )
         return total if total >= 0 else None
+
+
+class ShapeOfIds(Shape):
+    """Find what API_DETAIL_IDS selects on a page of the list: texts and numbers."""
+
+    _wanted = (str, int, float, type(None))
+
+    def __init__(self, settings: CollectionSettings) -> None:
+        super().__init__(dataclasses.replace(settings, api_url_base=None, api_url_template=""))
+        self._urls_expression = Expression(settings.api_detail_ids, "API_DETAIL_IDS")
+
+
+class ShapeOfDetails(Shape):
+    """Find the URLs in the details of one item, which may have none at all."""
+
+    def _listed(self, values: object) -> list[Any]:
+        return [] if is_no_image(values) else super()._listed(values)
+
+    def _lacks_urls(self, items: list[Any], values: list[Any], urls: list[Any], is_first: bool) -> bool:
+        return not is_first and super()._lacks_urls(items, values, urls, is_first)

@@ -53,14 +53,19 @@ class _Page(NamedTuple):
 class Paging:
     """Walk through the pages of one API; remember what was asked for, to detect a loop."""
 
-    def __init__(self, settings: CollectionSettings, hidden: Callable[[str], str] = str) -> None:
-        """hidden makes a URL one without the secrets in its query: only that form is kept in a position."""
+    def __init__(
+        self, settings: CollectionSettings, hidden: Callable[[str], str] = str, shape: Shape | None = None
+    ) -> None:
+        """hidden makes a URL one without the secrets in its query: only that form is kept in a position.
+
+        shape is where a page has its content, if that is not what settings say.
+        """
         self._settings = settings
         self._style = STYLES[settings.api_pagination](settings)
         if isinstance(self._style, ByLink):
             self._style.hidden = hidden
         self._is_numbered = isinstance(self._style.first, int)
-        self._shape = Shape(settings)
+        self._shape = shape or Shape(settings)
         self._alternatives = Alternatives(settings.api_urls_field)
         self._asked_before = Fingerprints()
         self._seen_again = Fingerprints()  # pages since a request came again

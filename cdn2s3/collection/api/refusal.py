@@ -46,6 +46,11 @@ def _remedy(answer: requests.Response, url: str, auth: Auth) -> str:
         return (
             f": API_AUTH_TOKEN is empty, and the API {'wants' if status == 401 else 'may want'} a token. "
             "Set it (and API_AUTH_HEADER and API_AUTH_SCHEME for how it is sent)."
+            + (
+                ""
+                if status == 401
+                else " Or it wants a header, such as API_HEADERS=User-Agent: you@example.com."
+            )
         )
     if status in (401, 403) and auth.is_renewable:
         return (

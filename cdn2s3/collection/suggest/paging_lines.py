@@ -103,8 +103,10 @@ def _said_first(names: Sequence[str], page: Any) -> list[str]:
 def _size_that_pages(prober: Prober, found: Paging) -> list[Line]:
     """Return the size to ask for, where the usual one would hide the end."""
     count = len(prober.items(prober.first))
-    is_all = found.page is not prober.first and _marker(prober.first) is None and found.has_next
-    if is_all and found.lines and found.lines[0].value in ("link_header", "next_url", "cursor"):
+    style = found.lines[0].value if found.lines else ""
+    first = _marker(prober.first)
+    is_all = found.page is not prober.first and found.has_next and (first is None or first.style != style)
+    if is_all and style in ("link_header", "next_url", "cursor"):
         why = f"all {count} items fit on one page, whose end nothing would vouch for: in pages of this size it shows"
         return [Line("RESULTS_PER_PAGE", str(max(1, count // 2)), why)]
     return []

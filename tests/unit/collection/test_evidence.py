@@ -35,6 +35,11 @@ DOUBTS = [
     pytest.param(Counts(urls=999), {"EXPECTED_TOTAL": "1000"}, "", id="expected-off-by-0.1"),
     pytest.param(Counts(urls=998), {"EXPECTED_TOTAL": "1000"}, "EXPECTED_TOTAL is 1,000", id="expected-off"),
     pytest.param(Counts(urls=1002), {"EXPECTED_TOTAL": "1000"}, "off by more than 0.1%", id="expected-over"),
+    pytest.param(
+        Counts(urls=9, items=9, open_ends=1), {}, "details of 1 item: they may have more", id="open-end"
+    ),
+    pytest.param(Counts(urls=999, items=1000, lost=1), {}, "", id="lost-0.1"),
+    pytest.param(Counts(urls=998, items=1000, lost=2), {}, "2 items of the list had no details", id="lost"),
     pytest.param(Counts(urls=500, duplicates=499, rejected=1), {}, "", id="rejected-0.1"),
     pytest.param(
         Counts(urls=500, duplicates=497, rejected=2), {}, "2 of 999 URLs were rejected", id="rejected"
@@ -150,3 +155,12 @@ def test_refusal_before_the_total_stays_one(counts: Counts, values: dict[str, st
 def test_pages_whose_items_have_no_url_are_a_doubt(blank: int, items: int, doubted: bool) -> None:
     found = doubts(Counts(urls=4, items=items, blank=blank), settings_with())
     assert any("pages of which no item has a URL" in doubt for doubt in found) == doubted
+
+
+def test_details_that_may_go_on_leave_a_list_without_evidence() -> None:
+    counts = Counts(urls=7, items=7, api_total=7, open_ends=1)
+    found = verdict(counts, settings_with(**TOTAL), Ending("page 1 is the last", "page 1 is the last"))
+    assert found.evidence == ""
+    assert ["for the details of 1 item" in doubt for doubt in found.doubts] == [True]
+    expected = settings_with(**TOTAL, EXPECTED_TOTAL="7")
+    assert verdict(counts, expected, Ending("page 1 is the last")).doubts == ()

@@ -42,7 +42,8 @@ RESULTS_PER_PAGE=100 OUTPUT_FILE=urls.txt CHECKPOINT_FILE=checkpoint.json
 CHECKPOINT_INTERVAL=10000 API_PAGINATION=page API_PAGE_PARAM=page API_FIRST_PAGE=1
 API_PER_PAGE_PARAM=per_page API_OFFSET_PARAM=offset API_CURSOR_PARAM=cursor API_CURSOR_FIELD=next_cursor
 API_NEXT_FIELD=next API_URLS_FIELD= API_ITEMS_FIELD= API_TOTAL_FIELD= API_TOTAL_HEADER= API_HAS_MORE_FIELD=
-API_END_STATUS= API_URL_BASE= API_URL_TEMPLATE= API_TIMEOUT=30 MAX_RETRIES=3
+API_END_STATUS= API_URL_BASE= API_URL_TEMPLATE= API_DETAIL_URL=
+API_DETAIL_IDS= API_DETAIL_PAGINATION= API_TIMEOUT=30 MAX_RETRIES=3
 LOT_FILES=data/lots/**/lot_*_images.json LOT_URL_KEYS=image_url,thumb_url
 FILES= FILE_FORMAT=auto URL_COLUMNS= KEY_COLUMN= SITEMAP_URL= SOURCE_BUCKET=
 AWS_REGION=us-west-2 AWS_ENDPOINT_URL=
@@ -569,3 +570,30 @@ def test_secret_settings_stay_out_of_complaints_and_of_the_log(name: str, value:
     good = {"API_HEADERS": f"X-Key: {CANARY}", "API_TOKEN_COMMAND": f"curl -u me:{CANARY}"}
     shown = redacted_values(build(CollectionSettings, {**API, **good}, {}, WHERE))
     assert (shown["API_HEADERS"], shown["API_TOKEN_COMMAND"]) == ("X-Key: ***", "***")
+
+
+DETAIL = {"API_DETAIL_URL": "https://api.example/items/{id}", "API_DETAIL_IDS": "items[].id"}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        pytest.param({**DETAIL, "API_DETAIL_IDS": ""}, "API_DETAIL_IDS is not set", id="no IDs"),
+        pytest.param({**DETAIL, "API_DETAIL_URL": ""}, "API_DETAIL_URL is not set", id="no URL"),
+        pytest.param({"API_DETAIL_PAGINATION": "none"}, "API_DETAIL_URL is not set", id="no second step"),
+        pytest.param(
+            {**DETAIL, "API_DETAIL_URL": "https://other.example/{id}", "API_AUTH_TOKEN": "t"},
+            "the token and API_HEADERS go to one server alone",
+            id="token to another host",
+        ),
+        pytest.param({**DETAIL, "API_DETAIL_URL": "https://other.example/{id}"}, "", id="another host"),
+        pytest.param({**DETAIL, "API_DETAIL_URL": "{id}", "API_AUTH_TOKEN": "t"}, "", id="URLs"),
+    ],
+)
+def test_second_step_is_whole(values: dict[str, str], said: str) -> None:
+    file = {"API_BASE_URL": "https://api.example/items", **values}
+    if not said:
+        build(CollectionSettings, file, {}, WHERE)
+        return
+    (problem,) = _problems(CollectionSettings, file)
+    assert said in problem

@@ -97,6 +97,7 @@ def test_parser_takes(parser: Parser, text: str, value: object) -> None:
             "https://ü.example/", "https://h/\udcff",
         ),
         *_rows(parsers.endpoint, "", "h", "http://h?", "https://h/a?b=c", "https://h/#a", "ftp://h/"),
+        *_rows(parsers.detail_url, "x", "{id}/x", "https://h/x", "https://{id}.h/", "https://h/#{id}", "ftp://h/{id}"),
         *_rows(parsers.url_base, "", "cdn.example", "//h/a", "https://h/?a", "https://h/#a", "ftp://h/"),
         *_rows(parsers.url_prefix, "", "https://h", "https://h/a", "https://h/?a/", "https://h/#a/", "h/"),
     ],

@@ -150,6 +150,7 @@ def test_refusal_without_a_token_says_that_there_is_none(server: ApiServer, stat
     with pytest.raises(FatalError, match=f"API_AUTH_TOKEN is empty, and the API {wants} a token") as caught:
         get(server, API_AUTH_TOKEN="")
     assert "accept" not in str(caught.value)
+    assert ("API_HEADERS=User-Agent" in str(caught.value)) == (status == 403)
 
 
 def test_https_spoken_to_a_server_of_plain_http_is_told(server: ApiServer) -> None:
@@ -417,3 +418,14 @@ def test_good_status_is_a_page(server: ApiServer, status: int) -> None:
     server.fault = first(1, Answer(status, b'{"items": []}'))
     reply, waits = get(server)
     assert (reply.content, waits) == ({"items": []}, [])
+
+
+def test_walk_that_began_again_is_no_loop(server: ApiServer) -> None:
+    server.fault = lambda number, query: Answer(410) if query.get("cursor") == "gone" else OK
+    with api_session(built := settings_for(server, API_PAGINATION="cursor")) as session:
+        source = ApiSource(built, session)
+        batch = source.read(source.resume(PagePosition("gone", 4000)._asdict()))
+        assert batch.begins_again
+        source.check_circle(PagePosition("x", 3900), 3900)
+        with pytest.raises(FatalError, match="in a loop"):
+            source.check_circle(PagePosition("x", 20000), 20000)
