@@ -39,7 +39,6 @@ from cdn2s3.collection.bucket_listing import BucketSource
 from cdn2s3.collection.checkpoint import Checkpoint
 from cdn2s3.collection.files.export_files import ExportFiles
 from cdn2s3.collection.files.lot_files import LotFiles
-from cdn2s3.collection.noted import notes_of
 from cdn2s3.collection.progress import CollectionBar
 from cdn2s3.collection.region_advice import CAVEAT, recommended_region
 from cdn2s3.collection.sitemap import SitemapSource
@@ -128,7 +127,7 @@ def say_end(settings: CollectionSettings, found: Verdict) -> int:
         log.warning("%s", doubt)
     advice = recommended_region(first_url(settings), settings)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
-    logging_setup.show(summary.last_screen(done, settings, found, advice, notes_of(settings)))
+    logging_setup.show(summary.last_screen(done, settings, found, advice))
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
 
 
