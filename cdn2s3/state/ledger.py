@@ -139,8 +139,9 @@ def rebuild(
 ) -> Counter[str]:
     """Rewrite path with the last record of each object that is not settled; return the count of each cause.
 
-    is_settled returns whether a line has been completed or will be recorded again; on_kept gets each record
-    that stays; is_obsolete returns whether a record is no longer true. Raise FatalError when the disk does not take it; path is then unchanged.
+    is_settled returns whether a line has been completed or will be recorded again, is_obsolete whether a record is
+    no longer true; on_kept gets each record that stays. Raise FatalError when the disk does not take it; path is
+    then unchanged.
     """
     causes: Counter[str] = Counter()
     if not path.exists():
