@@ -39,7 +39,6 @@ from cdn2s3.collection.bucket_listing import BucketSource
 from cdn2s3.collection.checkpoint import Checkpoint
 from cdn2s3.collection.files.export_files import ExportFiles
 from cdn2s3.collection.files.lot_files import LotFiles
-from cdn2s3.collection.noted import notes_of
 from cdn2s3.collection.progress import CollectionBar
 from cdn2s3.collection.region_advice import CAVEAT, recommended_region
 from cdn2s3.collection.sitemap import SitemapSource
@@ -87,8 +86,9 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool, again
 
     restart: forget the checkpoint; again: update the list, if it is complete.
     """
-    so_far = None if restart else resume.last_checkpoint(settings, again)
-    if so_far is not None and so_far.complete and not again:
+    so_far = None if restart else resume.last_checkpoint(settings)
+    has_grown = so_far is not None and resume.has_grown(settings, so_far)
+    if so_far is not None and so_far.complete and not again and not has_grown:
         return say_complete(settings, so_far)
     if so_far is not None and update.has_ended(so_far):
         return say_end(settings, update.finish(settings))
@@ -98,20 +98,19 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool, again
             resume.move_aside(settings)
         if so_far is None:
             so_far = resume.begin_afresh(settings, source.first())
-        elif so_far.complete:
+        elif so_far.complete and again:
             so_far = update.begin(settings, so_far, source.first())
+        elif has_grown:
+            so_far = resume.walk_again(settings, so_far, source.first())
         elif again and so_far.update is None:
             log.info(
                 "The collection is not complete yet: this run completes it, the next --update updates it"
             )
-        walks_again = so_far.position is None
         try:
-            position = source.first() if walks_again else source.resume(so_far.position or {})
+            position = source.resume(so_far.position or {})
         except ValueError as error:
             raise checkpoint.damaged(settings.checkpoint_file, str(error)) from error
         with (UrlList if so_far.update is None else update.UpdatedList)(settings, so_far) as urls:
-            if walks_again:
-                urls.begin_again(position)
             log.info("Collecting from %s: %s", position, summary.progress_line(urls.counts, None))
             found = read_all(source, position, urls, resume.settings_of(settings, so_far), signals)
     return say_end(settings, found)
@@ -128,7 +127,7 @@ def say_end(settings: CollectionSettings, found: Verdict) -> int:
         log.warning("%s", doubt)
     advice = recommended_region(first_url(settings), settings)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
-    logging_setup.show(summary.last_screen(done, settings, found, advice, notes_of(settings)))
+    logging_setup.show(summary.last_screen(done, settings, found, advice))
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
 
 

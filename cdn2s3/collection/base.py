@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
+from cdn2s3.collection.notes import Note
 from cdn2s3.errors import FatalError
 
 
@@ -49,6 +50,7 @@ class Batch(NamedTuple):
     total: int | None = None  # the API's total number of items; None if it reports none
     unreadable: int = 0  # lot files, or parts of other files, that could not be read
     progress: Progress | None = None  # None: unknown
+    notes: Mapping[str, Note] = {}  # what was done to the URLs, by what it is called
     blank: int = 0  # items of a page on which no item has a URL
     lost: int = 0  # items of a list whose details are not there
     open_ends: int = 0  # items whose details ended without evidence

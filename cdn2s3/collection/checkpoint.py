@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from cdn2s3.atomic_file import replacing
 from cdn2s3.collection.base import Ending
+from cdn2s3.collection.notes import Note
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.parsers import Secret
@@ -58,6 +59,7 @@ _WHEN_ABSENT: Mapping[str, Any] = {
     "again": False,
     "update": None,
     "replacing": None,
+    "notes": {},
 }
 
 # Settings that checkpoints of older versions lack, with their defaults.
@@ -118,6 +120,7 @@ class Checkpoint(NamedTuple):
     again: bool = False  # the walk began again with the URLs that there were: they come as duplicates
     update: Update | None = None  # the update that goes on, or was the last one
     replacing: Replacing | None = None  # the step at the end of an update that may not be done
+    notes: Mapping[str, Note] = {}  # what was done to the URLs, with an example of each
 
     @property
     def is_blank(self) -> bool:
@@ -217,7 +220,19 @@ def _checked(found: Any) -> Checkpoint:
         again=found["again"],
         update=update,
         replacing=_part_in(found["replacing"], Replacing(0, "", 0, ""), "replacing"),
+        notes=_notes_in(found["notes"]),
     )
+
+
+def _notes_in(found: Any) -> dict[str, Note]:
+    if not isinstance(found, dict):
+        raise _NotOurs("`notes` are not an object")
+    for note in found.values():
+        if not (
+            isinstance(note, list) and len(note) == 2 and type(note[0]) is int and isinstance(note[1], str)
+        ):
+            raise _NotOurs("one of `notes` is not a count and an example")
+    return {what: Note(*note) for what, note in found.items()}
 
 
 _Part = TypeVar("_Part", Update, Replacing)
@@ -273,8 +288,8 @@ def damaged(path: Path, why: str) -> FatalError:
     )
 
 
-def has_more_prefixes(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
-    """Return whether URL_PREFIX has only grown: then URLs of pages that were read already were rejected."""
+def has_grown(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    """Return whether URL_PREFIX covers more than it did, and all that it did."""
     old, new = before.get("URL_PREFIX", ""), now.get("URL_PREFIX", "")
     return old != new and is_only_extended(old, new)
 
@@ -288,7 +303,7 @@ def check_settings(path: Path, before: Mapping[str, str], now: Mapping[str, str]
     changed = [
         f"  - {name}: {before.get(name, '(not set)')} before, {now.get(name, '(not set)')} now"
         for name in [*now, *(name for name in before if name not in now)]
-        if before.get(name) != now.get(name) and not (name == "URL_PREFIX" and has_more_prefixes(before, now))
+        if before.get(name) != now.get(name) and not (name == "URL_PREFIX" and has_grown(before, now))
     ]
     if changed:
         raise UsageError(

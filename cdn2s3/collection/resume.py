@@ -50,11 +50,8 @@ def check_places(settings: CollectionSettings, env_file: Path) -> None:
         )
 
 
-def last_checkpoint(settings: CollectionSettings, updates: bool = False) -> Checkpoint | None:
+def last_checkpoint(settings: CollectionSettings) -> Checkpoint | None:
     """Return where the last run stopped, None if there was none, or one with other settings that collected nothing.
-
-    Its position is None, though it is not complete, where the source is to be read again from its beginning: for one
-    more URL_PREFIX, unless this run updates the list, which reads everything anyway.
 
     Raise FatalError when the checkpoint is damaged, UsageError when it belongs to other settings.
     """
@@ -66,13 +63,31 @@ def last_checkpoint(settings: CollectionSettings, updates: bool = False) -> Chec
         log.info("the checkpoint %s is empty: starting over", settings.checkpoint_file)
         return None
     checkpoint.check_settings(settings.checkpoint_file, found.settings, now)
-    if checkpoint.has_more_prefixes(found.settings, now) and not (updates and found.complete):
-        log.info(
-            "URL_PREFIX has grown: the source is read again from its beginning, and the URLs so far stay"
-        )
-        update = found.update and found.update._replace(ended=False)
-        return found._replace(complete=False, position=None, update=update)
     return found
+
+
+def has_grown(settings: CollectionSettings, so_far: Checkpoint) -> bool:
+    """Return whether URL_PREFIX has grown since, so that URLs were rejected that are wanted now."""
+    return checkpoint.has_grown(so_far.settings, checkpoint.source_settings(settings))
+
+
+def walk_again(settings: CollectionSettings, so_far: Checkpoint, position: Position) -> Checkpoint:
+    """Write and return the checkpoint of a walk from the beginning, position, with the URLs so far kept."""
+    log.info("URL_PREFIX has grown: walking again from the beginning; the URLs so far are kept")
+    begun = so_far._replace(
+        complete=False,
+        counts=Counts(urls=so_far.counts.urls),
+        rejected_bytes=0,
+        position=position._asdict(),
+        settings=checkpoint.source_settings(settings),
+        evidence="",
+        doubts=(),
+        ending=None,
+        again=True,
+        update=None if so_far.complete else so_far.update,
+    )
+    checkpoint.save(settings.checkpoint_file, begun)
+    return begun
 
 
 def _lists(settings: CollectionSettings) -> tuple[Path, Path]:

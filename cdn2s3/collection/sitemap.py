@@ -160,10 +160,7 @@ class SitemapSource:
             handler.doubts.append(str(error))
         for doubt in handler.doubts:
             log.error("the sitemap %s: %s. URLs may be missing", printable(redact(url)), printable(doubt))
-        for what, note in picker.notes.items():
-            log.info(
-                "%s: %s: %d, for example %s", redact(url), what, note.times, redact(printable(note.example))
-            )
+        handler.notes = picker.noted()
         return handler
 
 
@@ -175,6 +172,7 @@ def _batch(found: Elements, following: SitemapPosition | None, progress: Progres
         without_url=found.urls.count(None),
         unreadable=len(found.doubts),
         progress=progress,
+        notes=found.notes,
     )
 
 

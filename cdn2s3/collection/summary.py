@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
+from cdn2s3.collection import notes
 from cdn2s3.collection.base import Progress, Verdict
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.collection.region_advice import CAVEAT, Advice
@@ -107,9 +107,9 @@ def counts_table(done: Checkpoint, output: Path) -> str:
     if counts.lost:
         rows.append((counts.lost, "items without details (404)"))
     if counts.unreadable:
-        rows.append((counts.unreadable, "unreadable lot files"))
+        rows.append((counts.unreadable, "parts that could not be read"))
     width = max(len(f"{number:,}") for number, _ in rows)
-    return "".join(f"  {number:>{width},}  {what}\n" for number, what in rows)
+    return "".join(f"  {number:>{width},}  {what}\n" for number, what in rows) + notes.table(done.notes)
 
 
 def end_line(found: Verdict) -> str:
@@ -130,17 +130,11 @@ def verdict_lines(found: Verdict) -> str:
     return f"{end_line(found)}\n" + "".join(f"  ! {doubt}\n" for doubt in found.doubts)
 
 
-def last_screen(
-    done: Checkpoint, settings: CollectionSettings, found: Verdict, advice: Advice, notes: Sequence[str] = ()
-) -> str:
-    """Return the last screen of a finished collection: evidence, doubts, counts, region, the next command.
-
-    notes say what is odd about URLs, or why they were rejected.
-    """
+def last_screen(done: Checkpoint, settings: CollectionSettings, found: Verdict, advice: Advice) -> str:
+    """Return the last screen of a finished collection: evidence, doubts, counts, region, the next command."""
     return (
         f"\n{verdict_lines(found)}"
         + counts_table(done, settings.output_file)
-        + "".join(f"  - {note}\n" for note in notes)
         + f"\nRecommended region: {advice.region}\n"
         + _indented(advice.reason)
         + _indented(CAVEAT)

@@ -19,6 +19,7 @@ from cdn2s3.collection import checkpoint
 from cdn2s3.collection.base import Batch, Ending, Position, Verdict
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.collection.expressions import ItemError
+from cdn2s3.collection.notes import Notes
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.file_names import REJECTED_FILE
 from cdn2s3.keys import InvalidUrl, url_of
@@ -27,6 +28,7 @@ from cdn2s3.state.files import AppendFile, cannot_read, cut_back
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import timestamp
 from cdn2s3.state.lines import encode, input_lines, numbered_records, whole_lines
+from cdn2s3.url_notes import oddities
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ class UrlList:
         self._novel = 0
         self._said_all_rejected = False
         self.counts = so_far.counts
+        self.notes = Notes(so_far.notes)
         self._lengths = (so_far.bytes, so_far.rejected_bytes)  # after the last whole batch
         self._saved_urls, self._saved_at = so_far.counts.urls, time.monotonic()
         cut_file_back(output, so_far.bytes)
@@ -114,8 +117,12 @@ class UrlList:
                 identity = self._identity(line, are_plain)
             except InvalidUrl as error:
                 rejected.append(_rejected_line(url, str(error)))
+                self.notes.add(*_note_of(url, error))
                 continue
             line = line or b""
+            if not are_plain:
+                for odd in oddities(url):
+                    self.notes.add(f"URLs {odd}", url)
             if self._is_new(identity, line):
                 new.append(line + b"\n")
             else:
@@ -137,6 +144,7 @@ class UrlList:
             lost=before.lost + batch.lost,
             open_ends=before.open_ends + batch.open_ends,
         )
+        self.notes.merge(batch.notes)
         self._lengths = (self._urls.size(), self._rejected.size())
         if rejected and not new and not duplicates:
             self._say_all_rejected(rejected)
@@ -178,6 +186,7 @@ class UrlList:
     def begin_again(self, position: Position) -> None:
         """Keep the URLs, forget the rest: position is the source's beginning, from which all of it comes again."""
         self.counts = Counts(urls=self.counts.urls)
+        self.notes = Notes()
         self._again, self._met = True, Fingerprints()
         self._lengths = (self._lengths[0], 0)
         self.save(position)
@@ -203,6 +212,7 @@ class UrlList:
             position=None if position is None else position._asdict(),
             settings=checkpoint.source_settings(self._settings),
             again=self._again,
+            notes=self.notes.found,
         )
         checkpoint.save(self._settings.checkpoint_file, at._replace(**more))
         self._saved_urls, self._saved_at = self.counts.urls, time.monotonic()
@@ -236,6 +246,13 @@ def _unique(path: Path) -> int:
     for line in whole_lines(path):
         lines.add(line)
     return len(lines)
+
+
+def _note_of(url: Any, error: InvalidUrl) -> tuple[str, str]:
+    """Return what a rejected URL is counted under, and the URL as its example."""
+    if isinstance(url, ItemError):
+        return f"rejected: {url['error']}", url["item"]
+    return f"rejected: {error}", _USER_PART.sub(r"\1***@", url if isinstance(url, str) else json.dumps(url))
 
 
 def _line(url: Any) -> bytes | None:

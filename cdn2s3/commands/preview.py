@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
@@ -87,40 +87,49 @@ def _keys(settings: CollectionSettings) -> KeyMaker:
 
 def _shown(settings: CollectionSettings, seen: Seen, keys: KeyMaker) -> Iterator[str]:
     yield "A preview: nothing is written."
-    for answer in seen.answers[:1]:
-        page = _json_of(answer)
-        yield f"\nPage 1: {answer.request.method} {redact(answer.url)}, status {answer.status_code}"
-        yield from _indented(outline_of(page))
-        yield "\nWhat the settings find on it:"
-        yield from _indented(_found(settings, page))
-    if seen.batches:
-        yield "\nWhat a collection would take:"
-        yield from _indented(
-            f"{_name(settings)} {n}: {_counts(batch)}" for n, batch in enumerate(seen.batches, 1)
-        )
     urls = [url for batch in seen.batches for url in batch.urls if url is not None]
-    if urls:
-        yield "\nThe first URLs, and the keys that they would have (migration.env):"
-        yield from _indented(_with_key(url, keys) for url in urls[:_URLS])
-    if seen.batches:
-        yield "\nThe next page, and the end:"
-        yield from _indented(_end(settings, seen))
-    limits = _limits(seen)
-    if limits:
-        yield "\nRate limit headers:"
-        yield from _indented(limits)
-    missing = list(_missing(settings, seen))
-    if missing:
-        yield "\nCheck this:"
-        yield from (f"  ! {line}" for line in missing)
+    for title, lines in (
+        *_answers(settings, seen),
+        ("What a collection would take:", _taken(settings, seen.batches)),
+        (
+            "The first URLs, and the keys that they would have (migration.env):",
+            (_with_key(url, keys) for url in urls[:_URLS]),
+        ),
+        ("The next page, and the end:", _end(settings, seen)),
+        ("Rate limit headers:", _limits(seen)),
+        ("Check this:", (f"! {line}" for line in _missing(settings, seen))),
+    ):
+        section = list(lines)
+        if section:
+            yield f"\n{title}"
+            yield from (f"  {line}" for line in section)
 
 
-def _name(settings: CollectionSettings) -> str:
-    return "page" if settings.source == "api" else "part"
+def _answers(settings: CollectionSettings, seen: Seen) -> Iterator[tuple[str, Iterable[str]]]:
+    """Yield a section for the outline of the first page and one for what the settings find on it.
+
+    In two steps, the same for the first details.
+    """
+    if settings.source != "api":
+        return
+    names = [*_FIELDS, _FIELD_OF_STYLE.get(settings.api_pagination, "")]
+    of_details = ["API_URLS_FIELD"] if settings.api_detail_url else []
+    parts = [("Page 1", [name for name in names if name not in of_details])]
+    parts += [("The first details", of_details)] if of_details else []
+    for (title, fields), answer in zip(parts, seen.answers):
+        page = _json_of(answer)
+        yield (
+            f"{title}: {answer.request.method} {redact(answer.url)}, status {answer.status_code}",
+            outline_of(page),
+        )
+        yield "What the settings find on it:", _found(settings, fields, page)
 
 
-def _indented(lines: Iterator[str] | Sequence[str]) -> Iterator[str]:
-    return (f"  {line}" for line in lines)
+def _taken(settings: CollectionSettings, batches: Sequence[Batch]) -> Iterator[str]:
+    name = "page" if settings.source == "api" and not settings.api_detail_url else "part"
+    for number, batch in enumerate(batches, 1):
+        if number == 1 or batch.urls or batch.following is not None:
+            yield f"{name} {number}: {_counts(batch)}"
 
 
 def _json_of(answer: requests.Response) -> Any:
@@ -130,9 +139,8 @@ def _json_of(answer: requests.Response) -> Any:
         return None
 
 
-def _found(settings: CollectionSettings, page: Any) -> Iterator[str]:
-    """Yield each setting that is an expression, and what it finds in a page."""
-    names = [*_FIELDS, _FIELD_OF_STYLE.get(settings.api_pagination, "")]
+def _found(settings: CollectionSettings, names: Sequence[str], page: Any) -> Iterator[str]:
+    """Yield each of the settings that is an expression, and what it finds in a page."""
     for name in filter(None, names):
         expression = getattr(settings, name.lower(), "")
         if expression:
@@ -155,6 +163,11 @@ def _what(expression: str, page: Any) -> str:
         if not isinstance(value, dict)
         else "an object with " + ", ".join(list(value)[:8])
     )
+
+
+def _goes_on(batch: Batch) -> bool:
+    """Return whether another page follows: not the end, nor a request that only proves it."""
+    return batch.following is not None and not getattr(batch.following, "proof", 0)
 
 
 def _counts(batch: Batch) -> str:
@@ -190,9 +203,12 @@ _VOUCHES = {
 
 def _end(settings: CollectionSettings, seen: Seen) -> Iterator[str]:
     """Yield where the next page was found, and what would vouch for the end."""
+    if not seen.batches:
+        return
     values = {name: getattr(settings, name) for name in dir(settings) if name.startswith("api_")}
-    style = settings.api_pagination if settings.source == "api" else "none"
-    if style in _NEXT and seen.batches[0].following is not None:
+    is_plain = settings.source == "api" and not settings.api_detail_url
+    style = settings.api_pagination if is_plain else "none"
+    if style in _NEXT and _goes_on(seen.batches[0]):
         yield _NEXT[style].format(**values)
     last = seen.batches[-1]
     if last.following is None and last.ending is not None:
@@ -202,7 +218,7 @@ def _end(settings: CollectionSettings, seen: Seen) -> Iterator[str]:
         yield f"the API's total is {total:,}: reaching it vouches for the end"
     elif settings.source == "api" and settings.api_has_more_field:
         yield f"API_HAS_MORE_FIELD={settings.api_has_more_field} vouches for the end when it is false"
-    elif style in _VOUCHES and last.following is not None:
+    elif style in _VOUCHES and _goes_on(last):
         yield _VOUCHES[style]
 
 
@@ -264,7 +280,7 @@ def _of_page(settings: CollectionSettings, seen: Seen, page: Any) -> Iterator[st
             yield f"no total is checked, and the page has one: API_TOTAL_FIELD={total[0]} ({total[1]:,})"
         elif header:
             yield f"no total is checked, and a header has one: API_TOTAL_HEADER={header[0]} ({header[1]:,})"
-    if first is not None and first.following is None and settings.api_pagination in _FIELD_OF_STYLE:
+    if first is not None and not _goes_on(first) and settings.api_pagination in _FIELD_OF_STYLE:
         marker = markers.marker_of(page, "")
         name = _FIELD_OF_STYLE[settings.api_pagination]
         if (

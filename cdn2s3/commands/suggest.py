@@ -17,7 +17,7 @@ import requests
 from cdn2s3.collection.api.client import Api, api_session
 from cdn2s3.collection.api.page_request import PageRequest
 from cdn2s3.collection.suggest import api_lines, export_lines, recipes
-from cdn2s3.collection.suggest.probing import Ask, Seen
+from cdn2s3.collection.suggest.probing import MOST_REQUESTS, Ask, Seen
 from cdn2s3.collection.suggest.proposal import Proposal, as_text
 from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, FatalError, MigrationError
 from cdn2s3.file_names import COLLECTION_ENV
@@ -95,6 +95,10 @@ def _settings(url: str, env_file: Path) -> CollectionSettings:
 
 def _of_api(settings: CollectionSettings) -> Proposal:
     url = settings.api_base_url or ""
+    sys.stderr.write(
+        f"Reading a page, then trying parameters: at most {MOST_REQUESTS} requests, {settings.api_rate_limit:g} a "
+        "second (API_RATE_LIMIT).\n"
+    )
     with api_session(settings) as session:
         api = Api(settings, session)
         body = _body(url, settings, session)

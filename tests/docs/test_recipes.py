@@ -13,16 +13,6 @@ from tests import ROOT
 from tests.fakes.api_shapes import SHAPES, ShapeServer
 from tests.recipes import QUICK, RECIPES, collect, localized, settings_of
 
-# What has a recipe, but not yet all settings that the recipe names.
-WAITING = frozenset({
-    "archive-files", "auction-nested", "met-api", "prismic", "shopify-rest", "sitemap",
-})  # fmt: skip
-_waits = pytest.mark.xfail(reason="its settings are not all there yet", strict=False)
-# Two expressions for the URLs of an item, one of which never finds any: that is not doubted yet.
-UNDOUBTED = frozenset({"wordpress", "wordpress-hole", "auction-inline", "ebay-browse"})
-TYPOS = [pytest.param(name, marks=_waits if name in WAITING | UNDOUBTED else ()) for name in SHAPES]
-RUN = [pytest.param(name, marks=_waits if name in WAITING else ()) for name in SHAPES]
-
 
 def put_files(name: str, server: ShapeServer, folder: Path) -> None:
     """Write what a shape has on the disk into folder."""
@@ -32,7 +22,7 @@ def put_files(name: str, server: ShapeServer, folder: Path) -> None:
         (folder / file).write_text(content, encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", RUN)
+@pytest.mark.parametrize("name", SHAPES)
 def test_recipe_collects_all_that_its_api_has(name: str, tmp_path: Path) -> None:
     with ShapeServer(SHAPES[name]) as server:
         put_files(name, server, tmp_path)
@@ -52,7 +42,7 @@ def mistyped(settings: dict[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
             yield name, {**settings, name: typo}
 
 
-@pytest.mark.parametrize("name", TYPOS)
+@pytest.mark.parametrize("name", SHAPES)
 def test_recipe_with_a_typo_never_passes_for_complete(name: str, tmp_path: Path) -> None:
     with ShapeServer(SHAPES[name]) as server:
         settings = {**localized(settings_of(name), server.site), **QUICK, "MAX_RETRIES": "0"}

@@ -41,10 +41,12 @@ def test_export_is_collected_and_vouches_for_itself(exports: Collection) -> None
     assert exports.lines() == [f"{CDN}a.png?v=1", f"{CDN}b.png?v=2"]
     assert "every part of the source was read to its end" in ended.stdout
     assert "1  duplicates skipped" in ended.stdout
+    assert f"1  fields with several URLs, divided, such as {CDN}a.png?***" in ended.stdout
     assert "shop.export: fields with several URLs, divided: 1" in exports.log()
     again = exports.run()
     assert again.returncode == 0
     assert "already complete" in again.stdout
+    assert "1  fields with several URLs, divided" in again.stdout
 
 
 def test_key_column_ends_the_lines(exports: Collection) -> None:

@@ -70,6 +70,24 @@ def test_preview_says_what_to_set(name: str, changed: dict[str, str], advice: st
     assert advice in said.out.partition("Check this:")[2]
 
 
+def test_preview_of_two_steps_shows_the_details_too(tmp_path: Path) -> None:
+    said = previewed("auction-nested", tmp_path)
+    assert said.code == 0, said.said
+    assert "API_DETAIL_IDS=auctions[].id: 3 values" in said.out
+    assert "The first details: GET" in said.out
+    assert "API_URLS_FIELD=lots[].images[].url: 2 values" in said.out
+
+
+def test_preview_of_an_export_shows_its_first_urls(tmp_path: Path) -> None:
+    (tmp_path / "export.csv").write_text(
+        "sku,image\n1,https://cdn.example.com/a.jpg\n2,https://other.example/b.jpg\n"
+    )
+    said = collect(tmp_path, settings_of("csv-export") | {"URL_COLUMNS": "image"}, ["--preview"])
+    assert "https://cdn.example.com/a.jpg -> images/a.jpg" in said.out
+    assert "1 of 2 URLs would be rejected, such as https://other.example/b.jpg" in said.out
+    assert said.code == 1
+
+
 def test_preview_stops_where_a_collection_would_and_shows_the_page(tmp_path: Path) -> None:
     said = previewed("drf", tmp_path, API_URLS_FIELD="results[].picture")
     assert said.code == 3

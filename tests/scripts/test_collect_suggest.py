@@ -18,10 +18,11 @@ COLLECTED = [  # the shapes for which the lines are all that it takes
     "storyblok", "payload", "strapi-entries", "contentstack", "unsplash", "pixabay", "instagram", "bynder",
     "imagekit", "uploadcare", "pexels", "smugmug", "tumblr", "wikimedia-allimages", "wikimedia-generator",
     "met-files", "iiif-manifest", "europeana", "dpla", "harvard", "smithsonian", "nasa-images", "cleveland",
-    "loc", "inaturalist", "stripe", "elasticsearch-scroll", "drf", "drf-proxy", "graphql-get", "deep-path",
-    "no-image", "hubspot", "salesforce", "algolia", "typesense", "meilisearch", "supabase", "solr", "odata",
-    "spring-hal", "zendesk", "intercom", "slack-files", "auction-inline", "json-export", "jsonl-export",
-    "csv-export", "csv-list",
+    "loc", "met-api", "inaturalist", "stripe", "elasticsearch-scroll", "drf", "drf-proxy", "graphql-get",
+    "deep-path", "no-image", "hubspot", "salesforce", "algolia", "typesense", "meilisearch", "supabase", "solr",
+    "odata", "spring-hal", "zendesk", "intercom", "slack-files", "auction-inline", "auction-nested", "sitemap",
+    "json-export", "jsonl-export", "csv-export", "csv-list", "laravel", "spring-page", "ckan", "socrata",
+    "arcgis", "nocodb", "last-id", "scroll-again", "mediawiki-by-id", "mastodon",
 ]  # fmt: skip
 
 

@@ -277,6 +277,27 @@ def test_update_of_a_list_that_is_not_complete_completes_it(
     assert collection.state()["update"] is None
 
 
+@pytest.mark.parametrize("fault", [None, 4], ids=["complete", "stopped"])
+def test_one_more_prefix_walks_the_pages_again_and_keeps_the_urls(
+    collection: Collection, server: ApiServer, fault: int | None
+) -> None:
+    other = [{"image_url": "https://other.test/x.jpg", "thumb_url": None}]
+    server.items = [*other, *server.items]
+    server.fault = lambda number, query: Answer(500) if number == fault else None
+    collection.run()
+    before = collection.lines()
+    both = f"{server.prefix} https://other.test/"
+    ended = collection.run(URL_PREFIX=both)
+    assert ended.returncode == 0
+    assert "URL_PREFIX has grown" in ended.stderr
+    assert collection.lines()[: len(before)] == before
+    assert sorted(collection.lines()) == sorted(url for url in expected(server) if url)
+    state = collection.state()
+    assert (state["rejected"], state["items"]) == (0, 96)
+    assert collection.run(URL_PREFIX=both).returncode == 0
+    assert collection.run(URL_PREFIX=server.prefix).returncode == 2  # one less
+
+
 def refused(number: int, query: dict[str, str]) -> Answer:
     return Answer(404)
 

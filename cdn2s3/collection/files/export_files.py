@@ -19,9 +19,10 @@ from cdn2s3.collection.files.formats import Choice, open_reader, records_of
 from cdn2s3.collection.files.inventory import DataFile
 from cdn2s3.collection.files.parts import parts_of
 from cdn2s3.collection.files.records import Record, Start
+from cdn2s3.collection.notes import Notes
 from cdn2s3.errors import UsageError
 from cdn2s3.settings.declarations import CollectionSettings
-from cdn2s3.text import pluralize, printable, redact
+from cdn2s3.text import pluralize, printable
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +138,7 @@ class _OpenFile:
         self._name = printable(str(part.path))
         self._picker = choice.picker()
         self._logged = 0
+        self._notes = Notes()  # of the whole file
         self._stream: ByteStream | None = None
         try:
             self._stream = ByteStream(part.path, self._name)
@@ -165,10 +167,8 @@ class _OpenFile:
         """Close the file, and log what was done to its fields."""
         if self._stream:
             self._stream.close()
-        for what, note in self._picker.notes.items():
-            log.info(
-                "%s: %s: %d, for example %s", self._name, what, note.times, redact(printable(note.example))
-            )
+        for what, note in self._notes.found.items():
+            log.info("%s: %s: %d, for example %s", self._name, what, note.times, note.example)
         if self._logged > _MOST_LOGGED:
             log.error("%s: %d more such lines", self._name, self._logged - _MOST_LOGGED)
 
@@ -195,8 +195,11 @@ class _OpenFile:
                 records=self.position.records + count, offset=record.offset, found=self.names
             )
             following = self.position
-        without = urls.count(None)
-        return Batch(urls, following, items=len(urls), without_url=without, unreadable=doubts)
+        notes = self._picker.noted()
+        self._notes.merge(notes)
+        return Batch(
+            urls, following, items=len(urls), without_url=urls.count(None), unreadable=doubts, notes=notes
+        )
 
     def _log(self, doubt: str) -> None:
         self._logged += 1

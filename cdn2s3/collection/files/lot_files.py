@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdn2s3.collection.base import Batch
+from cdn2s3.collection.url_building import is_no_image
 from cdn2s3.errors import UsageError
 from cdn2s3.settings.declarations import CollectionSettings
 
@@ -77,7 +78,8 @@ class LotFiles:
         after = position._replace(files=position.files + 1)
         following = after if after.files < len(self) else None
         try:
-            urls = list(values_of(self._keys, json.loads(path.read_bytes())))
+            found = values_of(self._keys, json.loads(path.read_bytes()))
+            urls = [None if is_no_image(value) else value for value in found]
         except OSError as error:
             return self._unreadable(path, error.strerror or type(error).__name__, following)
         except (ValueError, RecursionError):

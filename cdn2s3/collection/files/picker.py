@@ -6,11 +6,12 @@ import html
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 from cdn2s3.collection.expressions import ItemError
 from cdn2s3.collection.files import image_fields
 from cdn2s3.collection.files.html_addresses import addresses_in
+from cdn2s3.collection.notes import Note, Notes
 from cdn2s3.collection.url_building import UrlBuilder
 from cdn2s3.keys import KEY_FIELD
 from cdn2s3.state.lines import field
@@ -33,13 +34,6 @@ TRIMMED = "trimmed: blanks, separators or quotes around a URL"
 JOINED = "fields with several URLs, divided"
 INLINE = "inline images (data:), which have no URL"
 PASSED_OVER = "URLs that do not look like images, not taken"
-
-
-class Note(NamedTuple):
-    """Something that was done to URLs or fields, with an example."""
-
-    times: int
-    example: str
 
 
 class Names:
@@ -85,7 +79,7 @@ class Picker:
         self.wanted = Names(columns)
         self.keys = Names([key_column] if key_column else [])
         self.builder = builder
-        self.notes: dict[str, Note] = {}
+        self.notes = Notes()
 
     @property
     def is_named(self) -> bool:
@@ -198,8 +192,12 @@ class Picker:
         return [f"{url}\t{KEY_FIELD}{field(name)}" if _is_open(url) else url for url in urls]
 
     def note(self, what: str, example: str) -> None:
-        known = self.notes.get(what)
-        self.notes[what] = Note(known.times + 1, known.example) if known else Note(1, example)
+        self.notes.add(what, example)
+
+    def noted(self) -> dict[str, Note]:
+        """Return the notes since the last call."""
+        found, self.notes = self.notes.found, Notes()
+        return found
 
 
 def _is_open(url: Any) -> bool:

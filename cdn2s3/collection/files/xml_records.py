@@ -21,6 +21,7 @@ from cdn2s3.collection.files.byte_stream import Unreadable
 from cdn2s3.collection.files.picker import PASSED_OVER, Path, Picker
 from cdn2s3.collection.files.records import Job, Record
 from cdn2s3.collection.files.text_lines import LONGEST
+from cdn2s3.collection.notes import Note
 
 _CONTROLS = bytes(code for code in range(32) if code not in (9, 10, 13))
 _ADDRESSES = ("url", "href", "src", "xlink:href", "rdf:resource")
@@ -45,6 +46,7 @@ class Elements(ContentHandler):
         super().__init__()
         self.urls: list[Any] = []
         self.doubts: list[str] = []
+        self.notes: dict[str, Note] = {}  # what its reader leaves here
         self.root = ""
         self._picker = picker
         self._has_key = has_key

@@ -15,6 +15,7 @@ from cdn2s3.collection.suggest.proposal import Line, Proposal
 from cdn2s3.text import pluralize
 
 _MOST_HOSTS = 5
+_MOST_DETAILS = 5  # to read
 
 
 IsImage = Callable[[str], bool]  # whether there is an image at a URL
@@ -30,6 +31,8 @@ def propose(first: Seen, ask: Ask, is_image: IsImage) -> Proposal:
     items = image_fields.items_expression(where)
     prober = Prober(first, items, ask)
     paging = paging_of(prober, items)
+    fields = image_fields.image_fields(*prober.pages())  # the trials have shown more of the list
+    own = [field for field in fields if image_fields.list_of(field.path) == where]
     urls = url_lines(own, first.url, is_image)
     lines = [
         Line("SOURCE", "api", ""),
@@ -179,23 +182,22 @@ def _detail_lines(
     number = record.get(key) if isinstance(record, dict) else record
     if not isinstance(number, (str, int)) or isinstance(number, bool):
         return []
+    keys = [one.get(key) if key else one for one in records[:_MOST_DETAILS]]
     base = urlsplit(first.url)._replace(query="", fragment="").geturl().rstrip("/")
     for end in ("", "/images", "/media", "/files"):
         seen = ask(f"{base}/{number}{end}")
-        fields = image_fields.image_fields(seen.content) if seen.content is not None else []
-        if fields:
-            where = image_fields.main_list(fields)
-            own = [field for field in fields if image_fields.list_of(field.path) == where]
-            ids = image_fields.jmespath_of((*path, image_fields.EACH, *([key] if key else [])))
-            return [
-                Line("API_DETAIL_IDS", ids, "each item's images are in an answer of its own"),
-                Line(
-                    "API_DETAIL_URL",
-                    f"{base}/{{id}}{end}",
-                    f"tried: …/{number}{end} has images",
-                    is_guess=True,
-                ),
-                Line("API_URLS_FIELD", image_fields.expression([field.path for field in own]), ""),
-                *url_lines(own, first.url, is_image),
-            ]
+        if not image_fields.image_fields(seen.content):
+            continue
+        others = [ask(f"{base}/{other}{end}").content for other in keys[1:]]
+        fields = image_fields.image_fields(seen.content, *others)
+        ids = image_fields.jmespath_of((*path, image_fields.EACH, *([key] if key else [])))
+        why = f"tried: …/{number}{end} has images" + (
+            f", and {len(keys) - 1} more were read" if keys[1:] else ""
+        )
+        return [
+            Line("API_DETAIL_IDS", ids, "each item's images are in an answer of its own"),
+            Line("API_DETAIL_URL", f"{base}/{{id}}{end}", why, is_guess=True),
+            Line("API_URLS_FIELD", image_fields.expression([field.path for field in fields]), ""),
+            *url_lines(fields, first.url, is_image),
+        ]
     return []

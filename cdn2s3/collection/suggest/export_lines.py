@@ -111,7 +111,7 @@ def _taken(recorder: _Recorder) -> str:
 def _passed_over(recorder: _Recorder) -> list[str]:
     return [
         f"{what} ({note.times}), such as {note.example[:100]}"
-        for what, note in list(recorder.notes.items())[:_MOST_SHOWN]
+        for what, note in list(recorder.notes.found.items())[:_MOST_SHOWN]
         if what.startswith(picker.PASSED_OVER)
     ]
 

@@ -62,12 +62,16 @@ def _is_mapping(value: dict[str, Any]) -> bool:
     return len(inner) > 1 and 2 * len(set.intersection(*names)) > len(set.union(*names))
 
 
-def image_fields(page: object) -> list[Field]:
-    """Return the fields that have image URLs, the surest kind alone: whole URLs, else what needs a base."""
+def image_fields(*pages: object) -> list[Field]:
+    """Return the fields that have image URLs on pages of one kind.
+
+    Only the surest kind: whole URLs, else what needs a base.
+    """
     texts: dict[Path, list[str]] = {}
-    for path, value in leaves(page):
-        if isinstance(value, str) and value.strip():
-            texts.setdefault(path, []).append(value.strip())
+    for page in pages:
+        for path, value in leaves(page):
+            if isinstance(value, str) and value.strip():
+                texts.setdefault(path, []).append(value.strip())
     fields = [field for path, values in texts.items() for field in _field(path, values)]
     for form, is_sure in (
         ("url", True),

@@ -117,7 +117,7 @@ def _markers_at(path: Path, value: Any) -> list[Marker]:
     name = normal(path[-1])
     if name in ("href", "url", "uri") and len(path) > 1:
         name = normal(path[-2])
-        if name != "next":
+        if name not in NEXT_NAMES:
             return []
     field = jmespath_of(path)
     is_text = isinstance(value, str) and value != ""

@@ -52,8 +52,7 @@ def paging_of(prober: Prober, items: str) -> Paging:
         or _by_number(prober, page)
         or _whole(prober, page)
     )
-    is_open = bool(size_params) and not any(line.setting == "RESULTS_PER_PAGE" for line in size_lines)
-    lines = found.lines + size_lines + (_size_that_pages(prober, found) if is_open else [])
+    lines = found.lines + size_lines
     return found._replace(lines=lines, params=[*found.params, *size_params])
 
 
@@ -98,18 +97,6 @@ def _said_first(names: Sequence[str], page: Any) -> list[str]:
     """Return names, those first that the page itself has as names of values."""
     said = {str(path[-1]) for path in markers.scalars_of(page).by_path}
     return sorted(names, key=lambda name: name not in said)
-
-
-def _size_that_pages(prober: Prober, found: Paging) -> list[Line]:
-    """Return the size to ask for, where the usual one would hide the end."""
-    count = len(prober.items(prober.first))
-    style = found.lines[0].value if found.lines else ""
-    first = _marker(prober.first)
-    is_all = found.page is not prober.first and found.has_next and (first is None or first.style != style)
-    if is_all and style in ("link_header", "next_url", "cursor"):
-        why = f"all {count} items fit on one page, whose end nothing would vouch for: in pages of this size it shows"
-        return [Line("RESULTS_PER_PAGE", str(max(1, count // 2)), why)]
-    return []
 
 
 def _size_allowed(prober: Prober, name: str) -> list[Line]:

@@ -46,10 +46,9 @@ class Prober:
         self.url = first.url  # what parameters are added to
         self.first = first
 
-    @property
-    def seen(self) -> Iterable[Seen]:
-        """All answers so far, the first one included."""
-        return self._answers.values()
+    def pages(self) -> list[Any]:
+        """Return the pages with items so far, the first one included."""
+        return [seen.content for seen in self._answers.values() if self.items(seen)]
 
     def with_params(self, params: Mapping[str, object]) -> Seen | None:
         """Return the answer to the URL with params in its query; None where no more requests are made."""

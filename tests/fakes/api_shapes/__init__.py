@@ -16,6 +16,7 @@ from tests.fakes.api_shapes import (
     culture,
     databases,
     exports,
+    frameworks,
     libraries,
     marketplaces,
     museums,
@@ -26,7 +27,8 @@ from tests.fakes.api_shapes import (
 from tests.fakes.api_shapes.shape import Reply, Shape, ShapeServer, Site
 
 MODULES = (
-    shops, marketplaces, cms, content, photos, libraries, culture, museums, platforms, databases, auctions, exports,
+    shops, marketplaces, cms, content, photos, libraries, culture, museums, platforms, databases, frameworks,
+    auctions, exports,
 )  # fmt: skip
 SHAPES: dict[str, Shape] = {shape.name: shape for module in MODULES for shape in module.SHAPES.values()}
 

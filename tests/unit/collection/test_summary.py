@@ -63,7 +63,7 @@ def test_last_screen_says_what_is_there_and_what_to_type() -> None:
         "20  URLs in urls.txt",
         "1  rejected; reasons in rejected.txt",
         "2  items without a URL",
-        "4  unreadable lot files",
+        "4  parts that could not be read",
         "! Something is off.",
         "Recommended region: us-west-1",
         "Nearest to SFO53.",

@@ -159,3 +159,11 @@ def test_memory_does_not_grow_with_the_files_read(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1_000_000  # one file is 50 KB, all of them are 4 MB
+
+
+def test_lot_may_say_in_several_ways_that_there_is_no_image(tmp_path: Path) -> None:
+    write(tmp_path / "lot_1_images.json", [{"image_url": value} for value in ("1", "", False, None, " ", 5)])
+    source = lots(f"{tmp_path}/*.json")
+    batch = source.read(source.first())
+    assert batch.urls == ["1", None, None, None, None, 5]
+    assert batch.without_url == 4

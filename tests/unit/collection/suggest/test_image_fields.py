@@ -105,3 +105,10 @@ def test_page_without_images_has_no_field(page: Any) -> None:
 def test_whole_urls_win_over_names_of_files() -> None:
     page = {"items": [{"file": "a.jpg", "url": A}, {"file": "b.png", "url": B}]}
     assert [field.path for field in image_fields(page)] == [("items", "[]", "url")]
+
+
+def test_fields_of_further_pages_count_too() -> None:
+    pages = [{"image": A, "more": []}, {"image": "", "more": [B]}]
+    paths = [field.path for field in image_fields(*pages)]
+    found = expression(paths)
+    assert [jmespath.search(found, page) for page in pages] == [[A], ["", B]]

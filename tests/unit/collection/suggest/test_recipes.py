@@ -15,7 +15,10 @@ from cdn2s3.collection.suggest.recipes import like
         ("https://api.flickr.com/services/rest/?method=flickr.photos.search", ["flickr"]),
         ("https://blog.of.mine/wp-json/wp/v2/media", ["wordpress", "wordpress-hole"]),
         ("https://shop.of.mine/rest/V1/products?x=1", ["magento", "magento-exact"]),
-        ("https://fr.wikimedia.org/w/api.php", ["wikimedia-allimages", "wikimedia-generator"]),
+        (
+            "https://fr.wikimedia.org/w/api.php",
+            ["mediawiki-by-id", "wikimedia-allimages", "wikimedia-generator"],
+        ),
         ("https://mine.myshopify.com/admin/api/2026-01/products.json", ["shopify-graphql", "shopify-rest"]),
         ("https://mine.test/api/images", []),
         ("https://mine.test/", []),
