@@ -199,6 +199,14 @@ class KeyMaker:
         except InvalidUrl:
             return url_of(line)
 
+    def may_be_fetched(self, line: bytes) -> bool:
+        """Return whether line is a URL with a key."""
+        try:
+            self.known(line)
+        except InvalidUrl:
+            return False
+        return True
+
     def identity_in_list(self, line: bytes) -> bytes:
         """Return the identity of a line of urls.txt where keys are not known yet: of its URL, with its name."""
         if self.are_plain((line,)):

@@ -199,11 +199,15 @@ def _update_failures(path: Path, plan: RunPlan, keys: KeyMaker, index: KeyIndex,
             return False
         return index.is_completed(identity, key, reversible)
 
+    def is_obsolete(record: ledger.Failed) -> bool:
+        """Return whether record says of a line that it may not be fetched, which it may by now."""
+        return record.cause in ("malformed", "other_host") and keys.may_be_fetched(encode_line(record.url))
+
     def note(record: ledger.Failed) -> None:
         before.add(keys.object_id(encode_line(record.url)))
 
     _record_faults(keys, work, path, now)
-    kept = ledger.rebuild(path, is_completed, note, keys.object_id)
+    kept = ledger.rebuild(path, is_completed, note, keys.object_id, is_obsolete)
     if before:
         for status in (LineStatus.PENDING, LineStatus.NOT_CHOSEN):
             plan.failed_pending += sum(keys.object_id(line) in before for _, line in work.lines_with(status))

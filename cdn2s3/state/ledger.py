@@ -135,11 +135,13 @@ def rebuild(
     is_settled: Callable[[bytes], bool],
     on_kept: Callable[[Failed], object] | None = None,
     object_id: ObjectId = bytes,
+    is_obsolete: Callable[[Failed], bool] = lambda record: False,
 ) -> Counter[str]:
     """Rewrite path with the last record of each object that is not settled; return the count of each cause.
 
-    is_settled returns whether a line has been completed or will be recorded again; on_kept gets each record
-    that stays. Raise FatalError when the disk does not take it; path is then unchanged.
+    is_settled returns whether a line has been completed or will be recorded again, is_obsolete whether a record is
+    no longer true; on_kept gets each record that stays. Raise FatalError when the disk does not take it; path is
+    then unchanged.
     """
     causes: Counter[str] = Counter()
     if not path.exists():
@@ -154,7 +156,7 @@ def rebuild(
             if record is None:
                 continue
             source = line_of(line)
-            if last.get(object_id(source)) != number or is_settled(source):
+            if last.get(object_id(source)) != number or is_settled(source) or is_obsolete(record):
                 continue
             file.write(line + b"\n")
             causes[record.cause] += 1

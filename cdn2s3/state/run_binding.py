@@ -86,6 +86,8 @@ def is_rebound(settings: MigrationSettings) -> bool:
 def _changed(settings: MigrationSettings) -> list[str]:
     """Return the names of the settings in which run.json differs from settings."""
     before, now = _read(settings.state_dir / RUN_FILE), _destination(settings)
+    if not is_bound(settings):
+        return [name for name in _BOUND if before.get(name) != now[name]]
     return [name for name in _BOUND if not _is_same(name, str(before.get(name)), now[name])]
 
 

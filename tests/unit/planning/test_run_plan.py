@@ -364,3 +364,13 @@ def test_only_rows_of_urls_that_are_done_again_are_forgotten(state: State) -> No
     redone = objects(keys, url("b"), url("elsewhere"))
     prepare_run(settings, keys, Choice(redone, redo=True), NOW)
     assert state.lines("completed.txt") == [completed("a"), completed("elsewhere")]
+
+
+def test_line_of_a_host_that_was_added_is_no_failure_anymore(state: State) -> None:
+    state.urls(url("a"), "https://b.example/x", "ftp://c/x")
+    state.write("completed.txt", completed("a"))
+    state.job()
+    assert state.failed() == {"https://b.example/x": "other_host", "ftp://c/x": "malformed"}
+    job = state.job(URL_PREFIX=f"{PREFIX} https://b.example/")
+    assert state.failed() == {"ftp://c/x": "malformed"}
+    assert (job.failed_pending, job.failed_elsewhere, todo(job)) == (0, 0, ["https://b.example/x"])
