@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import UsageError
 from cdn2s3.text import printable
 
@@ -47,7 +48,7 @@ def refuse_exports(urls: Path) -> None:
     raise UsageError(
         f"{urls} (SOURCE_URLS_FILE) is {found.what}, not a list with one URL a line. Let collect_urls.py make the "
         f"list: in collection.env, set SOURCE=files and FILES={urls} {which}and OUTPUT_FILE to another name, run "
-        "`python collect_urls.py`, then set SOURCE_URLS_FILE to that OUTPUT_FILE."
+        f"`{command('collect_urls.py')}`, then set SOURCE_URLS_FILE to that OUTPUT_FILE."
     )
 
 

@@ -961,7 +961,7 @@ def test_one_more_prefix_walks_again_and_keeps_the_urls(collection: Collection) 
     settings = {"SOURCE": "lots", "LOT_FILES": "lot_*_images.json"}
     first = collection.run(URL_PREFIX="https://a.test/", **settings)
     assert first.returncode == 1, first.stderr
-    assert "1 rejected: another host, b.test" in first.stdout
+    assert "1  rejected: another host, b.test" in first.stdout
     assert "more text after the image's ending" in first.stdout
     assert collection.lines() == [urls[0], urls[3]]
     both = "https://a.test/ https://b.test/=b/"

@@ -111,10 +111,11 @@ def test_lines_of_every_kind_are_accounted_for(world: World) -> None:
     assert ran.code == 1, ran.said
     keys = {key[len("img/images/") :] for key in world.s3.objects("bucket")}
     expected = {
-        "first.jpg", "a b.jpg", "a+b.jpg", "tab.jpg", "caf\u00e9.jpg", "query.jpg", "fragment.jpg", "last.jpg",
+        "first.jpg", "a b.jpg", "a+b.jpg", "tab.jpg", "caf\u00e9.jpg", "query.jpg", "fragment.jpg",
+        "plain-http.jpg", "last.jpg",
     }  # fmt: skip
     assert keys - {"sep\u2028arator.jpg"} == expected
-    assert set(world.job.causes().values()) == {"malformed"}
+    assert set(world.job.causes().values()) == {"malformed", "other_host"}
     figures = counts(world.job)
     assert (figures["lines"], figures["blank"], figures["duplicates"]) == (24, 2, 1)
     assert figures["completed"] == len(keys)
@@ -590,7 +591,7 @@ def test_cause_that_is_none_is_refused_with_those_there_are(
         migrate.parse(["--retry-failed", "timeuot"])
     assert ended.value.code == 2
     said = capsys.readouterr().err
-    assert "'timeuot' isn't a cause of failure; choose from malformed, collision, " in said
+    assert "'timeuot' isn't a cause of failure; choose from malformed, other_host, collision, " in said
     assert "''" not in said
     assert [migrate.parse([*given]).retry_failed for given in ([], ["--retry-failed"])] == [None, ""]
     assert migrate.parse(["--retry-failed", "timeout"]).retry_failed == "timeout"

@@ -116,7 +116,7 @@ def test_urls_cannot_make_it_talk_to_another_host(
     job = migration(tmp_path, source, s3, tls_material)
     job.urls([*(f"https://{name}/images/{n}.jpg" for n, name in enumerate(hosts)), source.url_of("good.jpg")])
     assert job.run().code == 1
-    assert set(job.causes().values()) == {"malformed"}
+    assert set(job.causes().values()) == {"malformed", "other_host"}
     assert [row.url for row in job.completed()] == [source.url_of("good.jpg")]
     assert other.network.connections == 0
 

@@ -314,7 +314,7 @@ def test_validate_finds_what_is_planted_and_its_own_commands_repair_it(world: tu
 def test_validate_with_known_gaps_only(job: Job) -> None:
     job.add("good.jpg")
     gaps = {job.add(f"{fault}.jpg", fault=fault): fault for fault in ("404", "403", "html", "empty")}
-    job.urls += ["", "https://elsewhere.example/x.jpg", job.urls[0]]
+    job.urls += ["", "file:///x.jpg", job.urls[0]]
     job.add("last.jpg")
     job.migrate()
     code, out, _ = job.validate()
@@ -326,7 +326,7 @@ def test_validate_with_known_gaps_only(job: Job) -> None:
     assert "give failed_transfers.txt to the CDN&#39;s owner" in page.partition("<main>")[0]
     causes = {"404": "not_found", "403": "forbidden", "html": "not_an_image", "empty": "empty"}
     assert job.rows("missing.txt") == {
-        ("https://elsewhere.example/x.jpg", "-", "failed:malformed"),
+        ("file:///x.jpg", "-", "failed:malformed"),
         *((url, key(f"fault-{fault}/{fault}.jpg"), f"failed:{causes[fault]}") for url, fault in gaps.items()),
     }
     report = job.report()

@@ -109,13 +109,13 @@ class Browser:
         return [entry["message"] for entry in self._post("/se/log", {"type": "browser"})]
 
     def requests(self) -> list[str]:
-        """Return the URLs requested since the last call, without those whose content they are themselves."""
+        """Return the URLs requested since the last call, without the browser's own and those that are their content."""
         sent = []
         for entry in self._post("/se/log", {"type": "performance"}):
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 sent.append(message["params"]["request"]["url"])
-        return [url for url in sent if not url.startswith("data:")]
+        return [url for url in sent if not url.startswith(("data:", "chrome:"))]
 
     def picture(self, file: Path, height: int | None = None) -> None:
         """Save the page as PNG, whole or its first height CSS pixels."""
