@@ -140,9 +140,9 @@ def source_of(settings: CollectionSettings, session: requests.Session) -> UrlSou
     if settings.source == "sitemap":
         return SitemapSource(settings, session)
     if settings.source == "s3" and is_inventory(settings.source_bucket):
-        return ExportFiles(inventory_of(settings))
+        return ExportFiles(inventory_of(settings, session))
     if settings.source == "s3":
-        return BucketSource(settings)
+        return BucketSource(settings, session)
     return TwoStepSource(settings, session) if settings.api_detail_url else ApiSource(settings, session)
 
 

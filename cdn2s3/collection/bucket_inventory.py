@@ -14,13 +14,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from cdn2s3.atomic_file import replacing
 from cdn2s3.collection.bucket_listing import as_bucket
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.file_names import INVENTORY_FOLDER
 from cdn2s3.http.deadline import Deadline
-from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.http.requests_adapter import adapter_of
 from cdn2s3.resilience.retry import RetryPolicy, with_retries
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.text import bytes_text
@@ -37,13 +39,13 @@ def is_inventory(source_bucket: str) -> bool:
     return source_bucket.endswith("/" + _MANIFEST)
 
 
-def inventory_of(settings: CollectionSettings) -> CollectionSettings:
+def inventory_of(settings: CollectionSettings, session: requests.Session) -> CollectionSettings:
     """Copy the inventory that SOURCE_BUCKET names; return the settings that read the copy.
 
-    Raise FatalError when a file of it cannot be copied.
+    session is one by api_session. Raise FatalError when a file of it cannot be copied.
     """
     bucket, _, key = settings.source_bucket.partition("/")
-    copier = _Copier(settings, bucket)
+    copier = _Copier(settings, bucket, session)
     folder = settings.output_file.parent / INVENTORY_FOLDER
     manifest = folder / _MANIFEST
     copier.copy(key, manifest, 0)
@@ -71,9 +73,9 @@ def _files_in(manifest: Path, where: str) -> list[dict[str, Any]]:
 class _Copier:
     """Copies objects of one bucket into files."""
 
-    def __init__(self, settings: CollectionSettings, bucket: str) -> None:
+    def __init__(self, settings: CollectionSettings, bucket: str, session: requests.Session) -> None:
         """Raise FatalError without credentials."""
-        self._client = S3Client(as_bucket(settings, bucket), PooledAdapter(1, settings.ca_bundle))
+        self._client = S3Client(as_bucket(settings, bucket), adapter_of(session))
         self._bucket = bucket
         self._policy = RetryPolicy(settings.max_retries)
         self._timeout = settings.api_timeout

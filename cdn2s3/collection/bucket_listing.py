@@ -10,12 +10,14 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import requests
+
 from cdn2s3.collection.base import Batch
 from cdn2s3.collection.files.inventory import url_of
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.listing import Listing, Page
 from cdn2s3.errors import FatalError
-from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.http.requests_adapter import adapter_of
 from cdn2s3.settings.declarations import CollectionSettings, MigrationSettings
 
 log = logging.getLogger(__name__)
@@ -61,12 +63,15 @@ def as_bucket(settings: CollectionSettings, bucket: str, prefix: str = "") -> Mi
 class BucketSource:
     """The keys of a bucket, page by page."""
 
-    def __init__(self, settings: CollectionSettings) -> None:
-        """Raise FatalError without credentials, UsageError when botocore has no address for the bucket."""
+    def __init__(self, settings: CollectionSettings, session: requests.Session) -> None:
+        """session is one by api_session.
+
+        Raise FatalError without credentials, UsageError when botocore has no address for the bucket.
+        """
         self._bucket, _, prefix = settings.source_bucket.partition("/")
         self._url_prefix = settings.url_prefix
         as_destination = as_bucket(settings, self._bucket, prefix)
-        client = S3Client(as_destination, PooledAdapter(1, settings.ca_bundle))
+        client = S3Client(as_destination, adapter_of(session))
         self._listing = _SourceListing(client, as_destination)
         self._tokens: set[str] = set()
         self._empty_pages = 0

@@ -29,7 +29,7 @@ from cdn2s3.collection.files.xml_records import Elements, Sitemap, parse, root_o
 from cdn2s3.collection.url_building import UrlBuilder
 from cdn2s3.errors import FatalError
 from cdn2s3.http.pool import origin_of
-from cdn2s3.http.requests_adapter import PooledAdapter, new_session
+from cdn2s3.http.requests_adapter import adapter_of, new_session
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.text import printable, redact
 
@@ -60,7 +60,7 @@ class SitemapClient(Api):
         super().__init__(settings, session)
         session.headers["Accept"] = "application/xml, text/xml, */*;q=0.5"
         self._own_origin = origin_of(settings.sitemap_url or "")
-        self._elsewhere = new_session(PooledAdapter(1, settings.ca_bundle))
+        self._elsewhere = new_session(adapter_of(session))
         self._elsewhere.headers["Accept"] = session.headers["Accept"]
         self._own = session
 

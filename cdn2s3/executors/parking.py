@@ -39,7 +39,7 @@ class ParkingLot:
             return
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile("w+", encoding="ascii")  # noqa: SIM115  # closed with the lot
+                self._file = tempfile.TemporaryFile("w+", encoding="ascii")  # noqa: SIM115  # closed when it is read
             self._file.seek(0, 2)
             self._file.write(json.dumps(task) + "\n")
         except OSError as error:
@@ -61,7 +61,8 @@ class ParkingLot:
             self._in_file -= len(self._tasks)
             self._read_to = self._file.tell() if self._in_file else 0
             if not self._in_file:
-                self._file.truncate(0)
+                self._file.close()
+                self._file = None
         except OSError as error:
             raise _cannot_use(error) from error
 

@@ -79,6 +79,14 @@ class PooledAdapter(HTTPAdapter):
                 pool.close()
 
 
+def adapter_of(session: requests.Session) -> PooledAdapter:
+    """Return the adapter of a session by new_session(), for what is to be closed with it."""
+    adapter = session.get_adapter("https://")
+    if not isinstance(adapter, PooledAdapter):
+        raise TypeError("the session is not one by new_session()")
+    return adapter
+
+
 def new_session(adapter: PooledAdapter) -> requests.Session:
     """Return a requests session over adapter without state: no cookies, proxies, netrc."""
     session = requests.Session()

@@ -38,13 +38,13 @@ def check_after_kill(job: Migration, s3: S3Server) -> None:
 
 
 def check_migration(
-    job: Migration, source: SourceServer, s3: S3Server, planned: Plan, malformed: set[str]
+    job: Migration, source: SourceServer, s3: S3Server, planned: Plan, elsewhere: set[str]
 ) -> None:
     """Assert that every URL is accounted for, all bytes are right, and nothing that was there has changed."""
     counts(job)
     assert_consistent(job, source, s3)
     causes = job.causes()
-    expected = {**planned.causes, **dict.fromkeys(malformed, "malformed")}
+    expected = {**planned.causes, **dict.fromkeys(elsewhere, "other_host")}
     differing = {url: (cause, causes.get(url)) for url, cause in expected.items() if causes.get(url) != cause}
     assert differing == {}, differing
     assert causes.keys() == expected.keys(), causes.keys() ^ expected.keys()
@@ -58,11 +58,11 @@ def check_migration(
     assert s3.store.uploads("bucket") == []
 
 
-def check_validation(job: Migration, planned: Plan, malformed: set[str]) -> None:
+def check_validation(job: Migration, planned: Plan, elsewhere: set[str]) -> None:
     """Assert that the verdict names what is missing and what differs, that and no more."""
     conflicts = {url for url, cause in planned.causes.items() if cause == "conflict"}
     missing = {tuple(line.split("\t")[::2]) for line in job.text("missing.txt").splitlines()}
-    causes = {**planned.causes, **dict.fromkeys(malformed, "malformed")}
+    causes = {**planned.causes, **dict.fromkeys(elsewhere, "other_host")}
     assert missing == {(url, f"failed:{cause}") for url, cause in causes.items() if url not in conflicts}
     assert {line.split("\t")[0] for line in job.text("mismatched.txt").splitlines()} == conflicts
     assert job.text("unexpected.txt") == ""

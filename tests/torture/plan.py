@@ -91,14 +91,14 @@ def _is_elsewhere(url: str) -> bool:
 
 
 def edited(lines: list[str], draw: random.Random) -> tuple[list[str], set[str]]:
-    """Return lines as a careless hand leaves them, and those among them that are malformed."""
+    """Return lines as a careless hand leaves them, and those among them that are of another host."""
     lines = list(lines)
-    malformed = set()
+    elsewhere = set()
     for number in range(max(3, len(lines) // 500)):
         odd = "", f"https://elsewhere.example/by-hand-{number}.jpg", draw.choice(lines)
         lines.insert(draw.randrange(len(lines)), odd[number % 3])
-        malformed |= {odd[1]} if number % 3 == 1 else set()
-    return lines, malformed
+        elsewhere |= {odd[1]} if number % 3 == 1 else set()
+    return lines, elsewhere
 
 
 def bucket_rules() -> list[Rule]:

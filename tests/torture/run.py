@@ -99,9 +99,9 @@ def torture(
         job = migration(folder, source, s3, tls, **{**SETTINGS, **settings})
         world = World(source, s3, api, job, planned, random.Random(seed + 1), Counter(), say)
         collect(world, tls, kills // 5)
-        malformed = _edit(world)
-        orphans = migrate(world, kills - 2 * (kills // 5), malformed)
-        validate(world, kills // 5, malformed)
+        elsewhere = _edit(world)
+        orphans = migrate(world, kills - 2 * (kills // 5), elsewhere)
+        validate(world, kills // 5, elsewhere)
         failed, completed = Counter(job.causes().values()), len(job.completed())
     struck = source.rules.struck + s3.rules.struck
     return Figures(seed, urls, completed, failed, world.kills, orphans, struck, time.monotonic() - began)
@@ -136,13 +136,13 @@ def collect(world: World, tls: TlsMaterial, kills: int) -> None:
 
 
 def _edit(world: World) -> set[str]:
-    """Put blank, malformed and repeated lines into urls.txt; return the malformed ones."""
-    lines, malformed = edited(world.planned.urls, random.Random(len(world.planned.urls)))
+    """Put blank and repeated lines, and those of another host, into urls.txt; return the last ones."""
+    lines, elsewhere = edited(world.planned.urls, random.Random(len(world.planned.urls)))
     world.job.urls(lines)
-    return malformed
+    return elsewhere
 
 
-def migrate(world: World, kills: int, malformed: set[str]) -> int:
+def migrate(world: World, kills: int, elsewhere: set[str]) -> int:
     """Migrate with kills in between, check the books after each, and assert that all is right at the end.
 
     Return how many multipart uploads the kills left open.
@@ -171,12 +171,12 @@ def migrate(world: World, kills: int, malformed: set[str]) -> int:
         check_after_kill(job, world.s3)
         world.say(f"{script}, kill {world.kills[script]}: {_lines(job.path('completed.txt'))} completed")
     ran = _started(world, script).end(PATIENCE)
-    assert ran.code == (1 if world.planned.causes or malformed else 0), ran.said
-    check_migration(job, world.source, world.s3, world.planned, malformed)
+    assert ran.code == (1 if world.planned.causes or elsewhere else 0), ran.said
+    check_migration(job, world.source, world.s3, world.planned, elsewhere)
     return len(orphans)
 
 
-def validate(world: World, kills: int, malformed: set[str]) -> None:
+def validate(world: World, kills: int, elsewhere: set[str]) -> None:
     """Validate with kills in between; assert that no verdict is ever half a one, and the last one right."""
     script, job = SCRIPTS[2], world.job
     before = _ledger(job)
@@ -188,9 +188,9 @@ def validate(world: World, kills: int, malformed: set[str]) -> None:
         json.loads(job.text("validation_report.json"))
         world.say(f"{script}, kill {world.kills[script]}: after {after:.1f} s")
     ran = _started(world, script).end(PATIENCE)
-    assert ran.code == (1 if world.planned.causes or malformed else 0), ran.said
+    assert ran.code == (1 if world.planned.causes or elsewhere else 0), ran.said
     assert _ledger(job) == before, "a validation changed the ledger"
-    check_validation(job, world.planned, malformed)
+    check_validation(job, world.planned, elsewhere)
 
 
 def _started(world: World, script: str) -> Running:

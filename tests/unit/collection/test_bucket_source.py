@@ -9,6 +9,7 @@ from typing import Any, Callable
 
 import pytest
 
+from cdn2s3.collection.api.client import api_session
 from cdn2s3.collection.bucket_inventory import inventory_of, is_inventory
 from cdn2s3.collection.bucket_listing import BucketSource, ListingPosition
 from cdn2s3.collection.files.export_files import ExportFiles
@@ -48,11 +49,17 @@ def read_all(settings: CollectionSettings) -> list[Any]:
     position: ListingPosition | None = ListingPosition(0, None)
     urls: list[Any] = []
     while position is not None:
-        source = BucketSource(settings)
-        batch = source.read(source.resume(json.loads(json.dumps(position._asdict()))))
+        with api_session(settings) as session:
+            source = BucketSource(settings, session)
+            batch = source.read(source.resume(json.loads(json.dumps(position._asdict()))))
         urls += batch.urls
         position = batch.following
     return urls
+
+
+def copied(settings: CollectionSettings) -> CollectionSettings:
+    with api_session(settings) as session:
+        return inventory_of(settings, session)
 
 
 def test_keys_become_urls_under_the_prefix(server: S3Server) -> None:
@@ -89,8 +96,9 @@ def test_missing_bucket_is_named(server: S3Server) -> None:
 
 @pytest.mark.parametrize("stored", [{}, {"pages": -1, "token": None}, {"pages": 0, "token": 1}], ids=str)
 def test_position_that_is_none_is_refused(server: S3Server, stored: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="position"):
-        BucketSource(settings_for(server)).resume(stored)
+    settings = settings_for(server)
+    with api_session(settings) as session, pytest.raises(ValueError, match="position"):
+        BucketSource(settings, session).resume(stored)
 
 
 @pytest.mark.parametrize("bucket", ["A_bucket", "s3://", "https://x/y", "b"])
@@ -118,9 +126,9 @@ def test_inventory_is_copied_once_and_read(
     put_inventory(server, '"images","a+b.jpg"\n"images","c.jpg"\n')
     settings = settings_for(server, "their-bucket/inv/manifest.json")
     assert is_inventory(settings.source_bucket)
-    source = ExportFiles(inventory_of(settings))
+    source = ExportFiles(copied(settings))
     assert source.read(source.first()).urls == ["https://cdn.example/a%20b.jpg", "https://cdn.example/c.jpg"]
-    inventory_of(settings)
+    copied(settings)
     assert len(server.requests("GetObject")) == 3  # the manifest twice, its file once
 
 
@@ -130,9 +138,9 @@ def test_inventory_that_is_cut_or_gone_ends_the_collection(
     monkeypatch.chdir(tmp_path)
     put_inventory(server, '"images","c.jpg"\n', size=1_000)
     with pytest.raises(FatalError, match="not the 1,000 of the manifest"):
-        inventory_of(settings_for(server, "their-bucket/inv/manifest.json"))
+        copied(settings_for(server, "their-bucket/inv/manifest.json"))
     with pytest.raises(FatalError, match=r"other/manifest\.json cannot be copied.*404"):
-        inventory_of(settings_for(server, "their-bucket/other/manifest.json"))
+        copied(settings_for(server, "their-bucket/other/manifest.json"))
     server.put("their-bucket", "json/manifest.json", b"{}")
     with pytest.raises(FatalError, match="lists no files"):
-        inventory_of(settings_for(server, "their-bucket/json/manifest.json"))
+        copied(settings_for(server, "their-bucket/json/manifest.json"))
