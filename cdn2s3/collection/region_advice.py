@@ -10,15 +10,20 @@ coordinates of the city that AWS names for each. China and GovCloud are other pa
 from __future__ import annotations
 
 import math
+import threading
+from contextlib import closing
 from typing import NamedTuple
+from urllib.parse import quote, urlsplit
 
-import requests
-
-from cdn2s3.errors import MigrationError
-from cdn2s3.http.requests_adapter import PooledAdapter, new_session
+from cdn2s3.cdn.client import CdnClient
+from cdn2s3.cdn.redirects import PRINTABLE
+from cdn2s3.http.deadline import Deadline
+from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.settings.declarations import CollectionSettings
 
-HEAD_TIMEOUT = 15.0  # seconds for the one request; no response only means DEFAULT_REGION
+HEAD_TIMEOUT = (
+    15.0  # seconds for HEAD, and a GET where that tells nothing; no response only means DEFAULT_REGION
+)
 EARTH_RADIUS = 6371.0  # km
 
 CAVEAT = (
@@ -124,18 +129,19 @@ def advise(edge: str | None, default: str) -> Advice:
 
 
 def recommended_region(url: str | None, settings: CollectionSettings) -> Advice:
-    """Return the region to recommend after a HEAD request for url, with a session that has no token.
+    """Return the region to recommend after asking the CDN for the head of url, without the API's token.
 
     url is known to be under URL_PREFIX; None: there is no URL to request.
     """
     if url is None:
         return Advice(settings.default_region, "There is no URL to request, so this is DEFAULT_REGION.")
-    with new_session(PooledAdapter(1, settings.ca_bundle)) as session:
-        try:
-            answer = session.head(url, timeout=HEAD_TIMEOUT, allow_redirects=False)
-        except (MigrationError, requests.RequestException, ValueError) as error:
-            why = getattr(error, "message", None) or type(error).__name__
-            return Advice(
-                settings.default_region, f"The CDN did not answer ({why}), so this is DEFAULT_REGION."
-            )
-    return advise(answer.headers.get("x-amz-cf-pop"), settings.default_region)
+    adapter = PooledAdapter(1, settings.ca_bundle)
+    parts = urlsplit(url)
+    target = quote(parts._replace(scheme="", netloc="", fragment="").geturl(), safe=PRINTABLE) or "/"
+    with closing(adapter):
+        head = CdnClient(url, adapter, threading.Event()).head(target, Deadline(HEAD_TIMEOUT))
+    if head.status is None:
+        return Advice(
+            settings.default_region, f"The CDN did not answer ({head.why}), so this is DEFAULT_REGION."
+        )
+    return advise(head.edge or None, settings.default_region)

@@ -17,13 +17,24 @@ def check_source(context: CheckContext) -> list[CheckResult]:
     last = answers[-1]
     if last.status == 200:
         size = "" if last.size is None else f", {last.size:,} bytes"
-        return [CheckResult(OK, "source", f"{context.settings.url_prefix} answers 200{size}")]
+        said = f"{context.settings.url_prefix} answers 200{size}"
+        if last.media_type.startswith("text/html"):
+            return [
+                CheckResult(WARNING, "source", f"{said}, a web page (text/html)", "open one in a browser")
+            ]
+        return [CheckResult(OK, "source", said)]
     if last.status is None:
         remedy = f"curl -I {context.settings.url_prefix}"
         return [CheckResult(FAILED, "source", f"the CDN cannot be reached: {last.why}", remedy)]
-    said = f"the CDN answered {', '.join(str(head.status) for head in answers)} to HEAD for the first URLs"
+    led_away = next((head for head in answers if head.remedy), None)
+    if led_away is not None:
+        return [CheckResult(FAILED, "source", led_away.why, led_away.remedy)]
+    said = f"the CDN answered {', '.join(str(head.status) for head in answers)} for the first URLs"
     if all(head.status in (401, 403) for head in answers):
-        remedy = "open one in a browser; ask the CDN's owner whether it refuses this address"
+        remedy = (
+            "open one in a browser. Some CDNs want a Referer, User-Agent, cookie or token: set SOURCE_HEADERS; "
+            "others refuse this machine's address: ask the CDN's owner"
+        )
         return [CheckResult(FAILED, "source", said, remedy)]
     return [CheckResult(WARNING, "source", said, "open one in a browser; check URL_PREFIX")]
 

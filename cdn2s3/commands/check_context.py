@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from cdn2s3.cdn.client import Head, heads
+from cdn2s3.cdn.client import Head
+from cdn2s3.cdn.heads import heads
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.s3.capabilities import Capabilities, probe_capabilities, probe_image, probe_key
 from cdn2s3.destinations.s3.client import S3Client, S3Response

@@ -121,12 +121,17 @@ class Destination(Protocol):
         """Return the storing of image at key, not begun."""
 
     def store_parts(
-        self, key: str, media_type: str, parts: Iterator[memoryview], limit_seconds: float
+        self,
+        key: str,
+        media_type: str,
+        parts: Iterator[memoryview],
+        limit_seconds: float,
+        encoding: str = "",
     ) -> Stored:
         """Store a body too large for memory, part by part, and complete it only after its last part.
 
         parts raises when the body turns out not to be whole; then nothing is left at key. limit_seconds is for
-        each part. Raise as Upload.attempt().
+        each part; encoding as in Image. Raise as Upload.attempt().
         """
 
     def is_up(self) -> bool:

@@ -110,7 +110,12 @@ class LocalFolder:
         return FileUpload(self, key, image)
 
     def store_parts(
-        self, key: str, media_type: str, parts: Iterator[memoryview], limit_seconds: float
+        self,
+        key: str,
+        media_type: str,
+        parts: Iterator[memoryview],
+        limit_seconds: float,
+        encoding: str = "",
     ) -> Stored:
         if not self.overwrites and self.head_size(key) is not None:
             return self.verify_existing(key, hash_all(parts))

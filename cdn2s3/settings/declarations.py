@@ -39,6 +39,7 @@ from cdn2s3.settings.parsers import (
     path,
     processes,
     secret,
+    source_headers,
     statuses,
     text,
     url_base,
@@ -302,6 +303,22 @@ class MigrationSettings:
     ignored_query_params: tuple[str, ...] = setting("", param_names, _IGNORED_MEANING, _IGNORED_EXAMPLE)
     key_query_params: tuple[str, ...] = setting(
         "", param_names, "parameters of the query whose values are part of the key (docs/design.md)", "id,w"
+    )
+    source_headers: Headers = setting(
+        "",
+        source_headers,
+        "further headers of every request to URL_PREFIX's hosts, and to no other",
+        "Referer: https://www.example.com/ | Cookie: session=…",
+    )
+    source_redirects: str = setting(
+        "prefix",
+        one_of("prefix", "same-host", "any"),
+        "which redirects of the CDN are followed: within URL_PREFIX, on the same host, or anywhere",
+    )
+    source_encoding: str = setting(
+        "decode",
+        one_of("decode", "keep"),
+        "a body that the CDN compresses unasked: store what is in it, or as it is with its Content-Encoding",
     )
     aws_region: str = setting("us-west-2", matching(r"[a-z0-9-]+", "a region name"), "the bucket's region")
     aws_endpoint_url: str | None = setting(

@@ -252,6 +252,18 @@ def headers(value: str) -> Headers:
     return Headers(value, tuple(pairs))
 
 
+_CHANGES_THE_BODY = re.compile(r"range|if-.*|expect|upgrade|te|trailer|proxy-.*|content-.*", re.IGNORECASE)
+
+
+def source_headers(value: str) -> Headers:
+    """Return the headers in value as headers() does; none with which a CDN would send less than the whole file."""
+    found = headers(value)
+    for name, _ in found.pairs:
+        if _CHANGES_THE_BODY.fullmatch(name):
+            raise ValueError(f"headers without {name}, with which the CDN might not send the whole file")
+    return found
+
+
 def command(value: str) -> Secret:
     """Return a command line, kept secret as it may hold a password; may be empty."""
     try:

@@ -28,7 +28,8 @@ Returned = TypeVar("Returned")
 
 
 _REFUSED = (
-    "It may refuse this machine's address: open one URL in a browser, ask the CDN's owner, then run it again."
+    "It may refuse this machine's address, or want a Referer, User-Agent, cookie or token, as some CDNs do: set "
+    "SOURCE_HEADERS. Open one URL in a browser, ask the CDN's owner, then run it again."
 )
 
 
@@ -210,7 +211,7 @@ class TransferAttempts:
         body.start()
         return self._attempt_at_bucket(
             lambda: run.destination.store_parts(
-                key, body.media_type, _marked(body.parts()), run.policy.upload_timeout
+                key, body.media_type, _marked(body.parts()), run.policy.upload_timeout, body.encoding
             )
         )
 
@@ -273,7 +274,7 @@ def _report_failure(endpoint: Endpoint, permit: Permit, error: BaseException) ->
     """Report to endpoint what error shows about it: that it failed, that it responded, or nothing."""
     if isinstance(error, PermanentError):
         if error.doubtful:
-            endpoint.failed(permit, error, _REFUSED if error.cause == "forbidden" else "")
+            endpoint.failed(permit, error, error.remedy or _REFUSED, waiting_helps=not error.remedy)
         else:
             endpoint.succeeded(permit)
     elif isinstance(error, TransientError) and error.cause in OUTAGE_CAUSES:

@@ -6,7 +6,8 @@ import threading
 
 from cdn2s3.cdn.body_reader import BodyReader
 from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
-from cdn2s3.cdn.sources import Sources
+from cdn2s3.cdn.source_headers import Concealer
+from cdn2s3.cdn.sources import sources_of
 from cdn2s3.destinations.base import PART_BYTES, Destination
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.records import WHOLE, Share
@@ -30,7 +31,7 @@ def equip(
     """
     stop = stop or threading.Event()
     workers = share.workers(settings.concurrency)
-    sources = Sources(settings.url_prefix, PooledAdapter(workers, settings.ca_bundle, stop), stop)
+    sources = sources_of(settings, PooledAdapter(workers, settings.ca_bundle, stop), stop)
     endpoints = Endpoints(
         [
             Endpoint(client.name, workers, settings.outage_limit, stop, client.probe)
@@ -42,7 +43,15 @@ def equip(
         sources,
         destination,
         endpoints,
-        BodyReader(settings.content_check, settings.max_buffer_bytes, destination.integrity, PART_BYTES),
+        BodyReader(
+            settings.content_check,
+            settings.max_buffer_bytes,
+            destination.integrity,
+            PART_BYTES,
+            # A folder has no place for a Content-Encoding.
+            decodes=settings.source_encoding == "decode" or settings.destination == "local",
+            conceal=Concealer(settings.source_headers.pairs),
+        ),
         BufferPool(POOL_BYTES // share.of, stop),
         Bandwidth(settings.bandwidth_limit_mbps * 1e6 / 8 / share.of),
         TransferPolicy(RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
 from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferLease, BufferPool
-from cdn2s3.cdn.sources import Sources
+from cdn2s3.cdn.sources import Sources, sources_of
 from cdn2s3.destinations.base import PART_BYTES, Destination, ObjectBody, ReadRefused
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
@@ -186,7 +186,7 @@ def checker(
 ) -> SpotCheck:
     """Return a SpotCheck that reads the CDN over adapter and the objects from destination."""
     return SpotCheck(
-        Sources(settings.url_prefix, adapter, stop),
+        sources_of(settings, adapter, stop),
         destination,
         BodyReader(settings.content_check, settings.max_buffer_bytes, "md5", PART_BYTES),
         keys,

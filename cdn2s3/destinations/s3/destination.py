@@ -115,7 +115,12 @@ class S3Destination:
         return ObjectUpload(self, key, image)
 
     def store_parts(
-        self, key: str, media_type: str, parts: Iterator[memoryview], limit_seconds: float
+        self,
+        key: str,
+        media_type: str,
+        parts: Iterator[memoryview],
+        limit_seconds: float,
+        encoding: str = "",
     ) -> Stored:
         found = self.capabilities
         protect = not self.overwrites
@@ -124,7 +129,8 @@ class S3Destination:
             content = hash_all(parts)
             return self.objects.verify_existing(key, content, found.etag_is_md5, Deadline(limit_seconds))
         upload = MultipartUpload(self.objects, self._cleanup, found, key, limit_seconds)
-        return upload.store(media_type, parts, guarded=protect and found.takes_if_none_match)
+        guarded = protect and found.takes_if_none_match
+        return upload.store(media_type, parts, guarded=guarded, encoding=encoding)
 
     def is_up(self) -> bool:
         """Return whether the bucket accepts the probe object; raise FatalError if it would accept no other either."""

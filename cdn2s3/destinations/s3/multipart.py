@@ -52,7 +52,9 @@ class MultipartUpload:
         self._key = key
         self._limit_seconds = limit_seconds
 
-    def store(self, media_type: str, parts: Iterator[memoryview], guarded: bool) -> Stored:
+    def store(
+        self, media_type: str, parts: Iterator[memoryview], guarded: bool, encoding: str = ""
+    ) -> Stored:
         """Store parts and return the object; guarded completes it only where nothing is at the key.
 
         parts raises, after its last part, when the body is not whole; then, as on every error, the upload is
@@ -64,6 +66,7 @@ class MultipartUpload:
             self._deadline(),
             Key=self._key,
             ContentType=media_type,
+            **({"ContentEncoding": encoding} if encoding else {}),
             **self._objects.boto3_params,
         )
         if reply.status != 200 or "UploadId" not in parsed:

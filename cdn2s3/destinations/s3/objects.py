@@ -50,6 +50,8 @@ class Objects:
         if self._settings.upload_method == "put_object":
             return self._put_by_boto3(key, image, deadline, guarded)
         headers = {"content-type": image.media_type, **self._headers}
+        if image.encoding:
+            headers["content-encoding"] = image.encoding
         if image.md5:
             headers["content-md5"] = b64encode(image.md5).decode()
         else:
@@ -60,6 +62,8 @@ class Objects:
 
     def _put_by_boto3(self, key: str, image: Image, deadline: Deadline, guarded: bool) -> S3Response:
         params = dict(self.boto3_params)
+        if image.encoding:
+            params["ContentEncoding"] = image.encoding
         if image.md5:
             params["ContentMD5"] = b64encode(image.md5).decode()
         else:

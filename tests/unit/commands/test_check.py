@@ -406,7 +406,7 @@ def test_source_that_refuses_all_fails(
     (tmp_path / "urls.txt").write_text("".join(source.url_of(f"{n}.jpg", "403") + "\n" for n in range(9)))
     (finding,) = check_cdn.check_source(contexts(url_prefix=source.url_prefix))
     assert finding.level == FAILED
-    assert "403, 403, 403, 403, 403 to HEAD" in finding.detail
+    assert "403, 403, 403, 403, 403 for the first URLs" in finding.detail
 
 
 # --- the whole command ---
