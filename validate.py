@@ -49,7 +49,7 @@ from cdn2s3.errors import (
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.planning import survey
-from cdn2s3.reports import html, migration_report
+from cdn2s3.reports import html, migration_report, same_content
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import RetryPolicy, unless_stopped, with_retries
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
@@ -62,7 +62,7 @@ from cdn2s3.validation import findings as findings_module
 from cdn2s3.validation import spot_check
 from cdn2s3.validation.comparison import COMPLETE, Mismatch, Records, Repair, advice, repairs, verdict
 from cdn2s3.validation.expected import DIFFERS, SEEN, Counts, Expected, Missing, RecordedObjects
-from cdn2s3.validation.findings import Findings, Spot, Steps
+from cdn2s3.validation.findings import Changed, Findings, Spot, Steps
 from cdn2s3.validation.report_paths import report_paths
 from cdn2s3.validation.summary import summary
 
@@ -181,14 +181,20 @@ class Validation:
             self.destination = open_destination(self.settings, adapter)
             stack.callback(self.destination.close)
             self.findings.endpoint = self.destination.endpoint
-            self.unexpected_file, self.mismatched_file, missing_file = (
+            self.unexpected_file, self.mismatched_file, self.changed_file, missing_file = (
                 stack.enter_context(replacing(self.state / name))
-                for name in (file_names.UNEXPECTED_FILE, file_names.MISMATCHED_FILE, file_names.MISSING_FILE)
+                for name in (
+                    file_names.UNEXPECTED_FILE,
+                    file_names.MISMATCHED_FILE,
+                    file_names.CHANGED_FILE,
+                    file_names.MISSING_FILE,
+                )
             )
             self._list()
             self._look_again()
             self._check_spots(adapter)
             self._write_missing(missing_file)
+            self.findings.same = same_content.in_completed(self.state / file_names.COMPLETED_FILE)
             if self._stamps() != before or lock_holder(self.state / file_names.MIGRATION_LOCK) is not None:
                 raise FatalError(
                     "the state files or the list of URLs were changed during the validation. Wait until "
@@ -334,10 +340,18 @@ class Validation:
         self.spot.add(check)
         if check.outcome == spot_check.OBJECT_GONE:
             self.expected.states[number] &= ~SEEN
-        elif check.source is not None and check.object is not None and check.outcome == spot_check.DIFFERENT:
+        elif (
+            check.outcome == spot_check.DIFFERENT and check.expected is not None and check.object is not None
+        ):
             self.expected.states[number] |= DIFFERS
-            sizes = str(check.source.size), str(check.object.size)
-            self._write_mismatch(Mismatch(check.url, check.key, *sizes, check.source.md5, check.etag or "-"))
+            sizes = str(check.expected.size), str(check.object.size)
+            self._write_mismatch(
+                Mismatch(check.url, check.key, *sizes, check.expected.md5, check.etag or "-")
+            )
+        elif check.outcome == spot_check.CHANGED and check.source is not None and check.recorded is not None:
+            row = Changed(check.url, check.key, check.recorded.md5, check.source.md5, check.modified)
+            self.findings.add_changed(row)
+            self.changed_file.write(encode(row))
 
     def _write_missing(self, file: BinaryIO) -> None:
         for _, row in self.expected.missing():

@@ -109,11 +109,7 @@ class BodyReader:
 
         Raise PermanentError (empty, not_an_image), TransientError (truncated, timeout, connection), BufferExhausted.
         """
-        body: Body = answer
-        if "content-encoding" in answer.headers:
-            coding = content_coding.coding_of(answer.headers)
-            if coding in content_coding.DECODABLE:
-                body = (DecodedBody if self._decodes else CheckedBody)(answer, coding)
+        body = self.body_of(answer)
         length = body.length
         if length is not None and length > self._max_buffer:
             return LargeBody(self, body, lease.view(self._part_size), 0, deadline)
@@ -132,6 +128,14 @@ class BodyReader:
         media_type, encoding = self.judge(body, whole)
         self.check_whole(body, whole, whole, filled, media_type)
         return Image(whole, media_type, digest.md5(), digest.crc32(), encoding)
+
+    def body_of(self, answer: Response) -> Body:
+        """Return the body of answer as it is to be stored: decoded, or checked on the way, where it is compressed."""
+        if "content-encoding" in answer.headers:
+            coding = content_coding.coding_of(answer.headers)
+            if coding in content_coding.DECODABLE:
+                return DecodedBody(answer, coding) if self._decodes else CheckedBody(answer, coding)
+        return answer
 
     def judge(self, body: Body, start: memoryview) -> tuple[str, str]:
         """Return the media type and the coding ("": none) of a body that starts with start, for its object.

@@ -7,6 +7,7 @@ labeled so and is not compressed is taken as it is.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from cdn2s3.errors import PermanentError, TransientError
@@ -44,7 +45,7 @@ class Body(Protocol):
         """Read into view; return how many bytes, 0 at the end."""
 
 
-def coding_of(headers: dict[str, str]) -> str:
+def coding_of(headers: Mapping[str, str]) -> str:
     """Return the coding that a response's Content-Encoding names, in lower case; "" for none."""
     codings = [name.strip() for name in headers.get("content-encoding", "").lower().split(",")]
     return ", ".join(name for name in codings if name not in _NONE)

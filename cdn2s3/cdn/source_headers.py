@@ -9,6 +9,9 @@ from cdn2s3.http.dialing import Origin
 from cdn2s3.http.pool import host_header, request_head
 from cdn2s3.http.requests_adapter import USER_AGENT
 
+WANTS_HEADERS = "some CDNs want a Referer, User-Agent, cookie or token: set SOURCE_HEADERS"
+WANTED = frozenset({401, 403})  # statuses of a CDN that may want one
+
 # A CDN may repeat these in a Location without giving anything away.
 _NO_SECRETS = frozenset({"accept", "accept-language", "origin", "referer", "user-agent"})
 _SHORTEST_SECRET = 6  # characters; shorter words are in every text

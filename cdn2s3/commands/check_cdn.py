@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cdn2s3.cdn.source_headers import WANTED, WANTS_HEADERS
 from cdn2s3.collection.region_advice import nearest_region
 from cdn2s3.commands.check_context import FAILED, OK, WARNING, CheckContext, CheckResult
 from cdn2s3.console.rerun_hint import command
@@ -30,10 +31,9 @@ def check_source(context: CheckContext) -> list[CheckResult]:
     if led_away is not None:
         return [CheckResult(FAILED, "source", led_away.why, led_away.remedy)]
     said = f"the CDN answered {', '.join(str(head.status) for head in answers)} for the first URLs"
-    if all(head.status in (401, 403) for head in answers):
+    if all(head.status in WANTED for head in answers):
         remedy = (
-            "open one in a browser. Some CDNs want a Referer, User-Agent, cookie or token: set SOURCE_HEADERS; "
-            "others refuse this machine's address: ask the CDN's owner"
+            f"open one in a browser; {WANTS_HEADERS}; or ask the CDN's owner whether it refuses this address"
         )
         return [CheckResult(FAILED, "source", said, remedy)]
     return [CheckResult(WARNING, "source", said, "open one in a browser; check URL_PREFIX")]

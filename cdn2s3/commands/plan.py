@@ -12,6 +12,7 @@ from pathlib import Path
 from cdn2s3 import file_names
 from cdn2s3.cdn.client import Head
 from cdn2s3.cdn.heads import heads
+from cdn2s3.cdn.source_headers import WANTED, WANTS_HEADERS
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.console.signals import Signals
 from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE, EXIT_SOME_FAILED
@@ -63,9 +64,9 @@ def _no_size(answers: Iterable[Head]) -> str:
     led_away = next((head for head in answers if head.remedy), None)
     if led_away is not None:
         return f"{led_away.why}. {led_away.remedy}"
-    said = sorted({str(head.status) for head in answers if head.status is not None})
-    wants = "; it may want SOURCE_HEADERS" if said and set(said) <= {"401", "403"} else ""
-    return f"the CDN answered {', '.join(said)}, without a size{wants}"
+    statuses = {head.status for head in answers if head.status is not None}
+    wants = f"; {WANTS_HEADERS}" if statuses and statuses <= WANTED else ""
+    return f"the CDN answered {', '.join(map(str, sorted(statuses)))}, without a size{wants}"
 
 
 # --- text for people ---

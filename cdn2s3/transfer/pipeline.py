@@ -10,6 +10,8 @@ from typing import Callable, NamedTuple, TypeVar
 
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
 from cdn2s3.cdn.buffer_pool import BufferLease, BufferPool
+from cdn2s3.cdn.response_notes import oddities
+from cdn2s3.cdn.source_headers import WANTS_HEADERS
 from cdn2s3.cdn.sources import Sources
 from cdn2s3.destinations.base import Destination
 from cdn2s3.errors import OUTAGE_CAUSES, Cancelled, PermanentError, TransientError
@@ -28,8 +30,8 @@ Returned = TypeVar("Returned")
 
 
 _REFUSED = (
-    "It may refuse this machine's address, or want a Referer, User-Agent, cookie or token, as some CDNs do: set "
-    "SOURCE_HEADERS. Open one URL in a browser, ask the CDN's owner, then run it again."
+    f"It may refuse this machine's address; {WANTS_HEADERS}. Open one URL in a browser, ask the CDN's owner, then "
+    "run it again."
 )
 
 
@@ -115,6 +117,7 @@ class TransferAttempts:
         self._retried: list[str] = []  # causes of the attempts that were retried
         self._seconds = dict.fromkeys(names, 0.0)  # of the latest attempt at each endpoint
         self._started_after = dict.fromkeys(names, 0)  # each endpoint's newest attempt before our first
+        self._noted: tuple[str, ...] = ()  # what is odd about the response that was taken
 
     def result(self) -> Result:
         """Move the URL and return its outcome; raise Cancelled or FatalError."""
@@ -135,6 +138,7 @@ class TransferAttempts:
             self._address.key,
             stored,
             media_type,
+            noted=self._noted,
             attempts=sum(self._failures.values()) + 1,
             retried=tuple(self._retried),
             download_seconds=self._seconds[self._source.name],
@@ -147,6 +151,8 @@ class TransferAttempts:
         return Result(
             self._url,
             self._address.key,
+            status=error.status,
+            label=error.label if isinstance(error, PermanentError) else "",
             cause=error.cause,
             message=error.message,
             attempts=attempts,
@@ -199,6 +205,7 @@ class TransferAttempts:
             deadline = Deadline(run.policy.download_timeout, run.stop)
             with run.sources.get(self._address, deadline) as answer:
                 body = run.reader.read(answer, lease, deadline)
+                self._noted = oddities(answer.headers)
                 if isinstance(body, Image):
                     run.sources.note_success(self._address)
                     return body

@@ -43,19 +43,24 @@ def equip(
         sources,
         destination,
         endpoints,
-        BodyReader(
-            settings.content_check,
-            settings.max_buffer_bytes,
-            destination.integrity,
-            PART_BYTES,
-            # A folder has no place for a Content-Encoding.
-            decodes=settings.source_encoding == "decode" or settings.destination == "local",
-            conceal=Concealer(settings.source_headers.pairs),
-        ),
+        body_reader(settings, destination.integrity),
         BufferPool(POOL_BYTES // share.of, stop),
         Bandwidth(settings.bandwidth_limit_mbps * 1e6 / 8 / share.of),
         TransferPolicy(RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout),
         stop,
+    )
+
+
+def body_reader(settings: MigrationSettings, integrity: str) -> BodyReader:
+    """Return the reader of the CDN's bodies under settings, which computes the digest that integrity names."""
+    return BodyReader(
+        settings.content_check,
+        settings.max_buffer_bytes,
+        integrity,
+        PART_BYTES,
+        # A folder has no place for a Content-Encoding.
+        decodes=settings.source_encoding == "decode" or settings.destination == "local",
+        conceal=Concealer(settings.source_headers.pairs),
     )
 
 
