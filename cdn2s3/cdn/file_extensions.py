@@ -25,6 +25,6 @@ _TYPES = {
 
 def misfit(name: str, media_type: str) -> str:
     """Return the extension of name, in lower case, if it is that of another type of image than media_type; else ""."""
-    extension = name[name.rfind(".") + 1 :].lower()
+    extension = name[name.rfind(".") + 1 :].lower() if "." in name else ""
     fitting = _TYPES.get(extension)
     return extension if fitting is not None and media_type not in fitting else ""
