@@ -83,9 +83,12 @@ def _of_brands(start: bytes) -> str | None:
     """Return the type of an ISO base media file by its major brand, else by its compatible ones."""
     if start[4:8] != b"ftyp":
         return None
+    major = _FTYP_BRANDS.get(start[8:12])
+    if major is not None:
+        return major
     size = min(struct.unpack_from(">I", start)[0], len(start))
-    brands = [start[8:12], *(start[at : at + 4] for at in range(16, size, 4))]
-    return next((_FTYP_BRANDS[brand] for brand in brands if brand in _FTYP_BRANDS), None)
+    compatible = (start[at : at + 4] for at in range(16, size, 4))
+    return next((_FTYP_BRANDS[brand] for brand in compatible if brand in _FTYP_BRANDS), None)
 
 
 def _of_icon(start: bytes) -> str | None:
