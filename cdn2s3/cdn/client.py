@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from cdn2s3.cdn.redirects import Redirects
-from cdn2s3.cdn.source_headers import Pairs, rest_of_head
+from cdn2s3.cdn.source_headers import WANTED, Pairs, rest_of_head
 from cdn2s3.errors import FatalError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.pool import ConnectionPool
@@ -24,6 +24,7 @@ _REFUSED = frozenset({400, 401, 405, 451})
 _THROTTLED = frozenset({429, 503})
 _MAY_PASS = frozenset({408, 421, 425})  # of the 4xx
 _PROBE_SECONDS = 10.0
+_SETS_COOKIE = "it sets a cookie and may wait for it, which SOURCE_HEADERS can hold"
 # What else is to be said of a status.
 _MEANINGS = {
     206: "a part of the file, although the whole was asked for",
@@ -89,12 +90,14 @@ class CdnClient:
             answer.drain()
             raise _refusal(answer)
 
-    def head(self, target: str, deadline: Deadline) -> Head:
+    def head(self, target: str, deadline: Deadline, by_get: bool = False) -> Head:
         """Return what the CDN says of target, by HEAD; where that tells nothing, by a GET closed after its head.
 
-        Servers refuse HEAD, answer it otherwise than GET, or without a size. Raise Cancelled, or TransientError
-        when deadline is over already.
+        Servers refuse HEAD, answer it otherwise than GET, or without a size. by_get: a GET alone, which a run makes,
+        too. Raise Cancelled, or TransientError when deadline is over already.
         """
+        if by_get:
+            return self._look("GET", target, deadline)
         half = Deadline(deadline.remaining() / 2, deadline.stop)  # some servers never answer HEAD
         found = self._look("HEAD", target, half)
         if found.status == 200 and found.size:
@@ -136,7 +139,7 @@ class CdnClient:
         with answer:
             said = f"the CDN answered {answer.status}, more than {_MOST_REDIRECTS} redirects"
             if "set-cookie" in answer.headers:
-                said += "; it sets a cookie and may wait for it, which SOURCE_HEADERS can hold"
+                said += f"; {_SETS_COOKIE}"
             raise PermanentError("forbidden", said, status=answer.status)
 
     def _ask_anywhere(self, method: str, url: str, deadline: Deadline) -> Response:
@@ -199,6 +202,10 @@ def _refusal(answer: Response) -> PermanentError | TransientError:
     """Return what a response that is neither 200 nor a redirect means for its URL."""
     status = answer.status
     meaning = _MEANINGS.get(status)
+    if status in WANTED and "set-cookie" in answer.headers:
+        meaning = _SETS_COOKIE
+    if "cf-mitigated" in answer.headers:
+        meaning = "Cloudflare wants a browser to pass a challenge"
     said = f"the CDN answered {status}" + (f" ({meaning})" if meaning else "")
     if status in _NOT_FOUND:
         return PermanentError("not_found", said, status=status)

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from cdn2s3.errors import PermanentError, TransientError
 
 DECODABLE = frozenset({"gzip", "x-gzip", "deflate"})
-_NONE = frozenset({"", "identity", "none"})  # some servers say "none"
+# Some servers say "none"; S3 returns the "aws-chunked" of a careless upload, whose body has been unpacked.
+_NONE = frozenset({"", "identity", "none", "aws-chunked"})
 _GZIP_MAGIC = b"\x1f\x8b\x08"
 _GZIP, _ZLIB, _RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS  # what is around deflated bytes
 _BLOCK = 1 << 15  # bytes read at a time

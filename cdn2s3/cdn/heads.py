@@ -18,8 +18,10 @@ _WORKERS = 16
 _SECONDS_EACH = 5.0  # for HEAD, and for a GET where that tells nothing
 
 
-def heads(settings: MigrationSettings, addresses: Sequence[Address], seconds: float) -> list[Head]:
-    """Request the head of each of addresses within seconds in total; results in order."""
+def heads(
+    settings: MigrationSettings, addresses: Sequence[Address], seconds: float, by_get: bool = False
+) -> list[Head]:
+    """Request the head of each of addresses within seconds in total; results in order; by_get as CdnClient.head."""
     adapter = PooledAdapter(_WORKERS, settings.ca_bundle)
     stop = threading.Event()
     sources = sources_of(settings, adapter, stop)
@@ -30,7 +32,7 @@ def heads(settings: MigrationSettings, addresses: Sequence[Address], seconds: fl
             deadline = Deadline(min(_SECONDS_EACH, whole.remaining()), stop)
         except TransientError as error:
             return number, Head(None, None, "", error.message)
-        return number, sources.head(addresses[number], deadline)
+        return number, sources.head(addresses[number], deadline, by_get)
 
     try:
         with fan_out(ask, range(len(addresses)), _WORKERS, stop) as answers:

@@ -77,6 +77,9 @@ def target_of(here: str, location: str) -> str:
     What no URL may hold (blanks, letters beyond ASCII) is percent-encoded, as browsers do.
     """
     text = location.strip()
+    once = text[: len(text) // 2 - 1]
+    if text == f"{once}, {once}":  # the header came twice
+        text = once
     if not text or _CONTROL.search(text):
         return ""
     try:

@@ -41,9 +41,9 @@ class Sources:
         """Request the file of address; return and raise as CdnClient.get."""
         return self.clients[address.source].get(address.target, deadline)
 
-    def head(self, address: Address, deadline: Deadline) -> Head:
-        """Return what the CDN says of the file of address; raise as CdnClient.head."""
-        return self.clients[address.source].head(address.target, deadline)
+    def head(self, address: Address, deadline: Deadline, by_get: bool = False) -> Head:
+        """Return what the CDN says of the file of address; take by_get and raise as CdnClient.head."""
+        return self.clients[address.source].head(address.target, deadline, by_get)
 
     def note_success(self, address: Address) -> None:
         """Note that the file of address has been received completely: the probe of its source requests it."""

@@ -133,7 +133,7 @@ class CheckContext:
         """The CDN's responses for the first URLs, until one is a 200."""
         answers: list[Head] = []
         for address in self._first_addresses():
-            answers += heads(self.settings, [address], 10.0)
+            answers += heads(self.settings, [address], 10.0, by_get=True)
             if answers[-1].status in (None, 200):
                 break
         return answers

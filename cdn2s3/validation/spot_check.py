@@ -176,6 +176,8 @@ class SpotCheck:
         outcome, message = self._outcome(bodies, record, modified)
         if outcome == CHANGED and modified is not None and not self._still(modified, answer.headers, address):
             outcome, message = DIFFERENT, "the CDN's Last-Modified is the time of each response"
+        if outcome == DIFFERENT and not message and self._md5_now(address) not in ("", bodies.source.md5):
+            message = "the CDN sends other bytes each time it is asked"
         return blank._replace(
             outcome=outcome,
             message=message,
@@ -201,6 +203,19 @@ class SpotCheck:
         if is_recorded and source_change.is_later(modified, record):
             return CHANGED, ""
         return DIFFERENT, ""
+
+    def _md5_now(self, address: Address) -> str:
+        """Return the MD5 of what the CDN sends when it is asked once more, "" if it sends nothing."""
+        deadline = Deadline(self._policy.download_timeout, self._stop)
+        digest, room = md5(usedforsecurity=False), memoryview(bytearray(_BLOCK))
+        try:
+            with self._sources.get(address, deadline) as answer:
+                body = self._reader.body_of(answer)
+                while got := body.read_into(room):
+                    digest.update(room[:got])
+        except (PermanentError, TransientError):
+            return ""
+        return digest.hexdigest()
 
     def _still(self, modified: int, headers: Mapping[str, str], address: Address) -> bool:
         """Return whether Last-Modified is that of the file, not of the response; ask again where it may not be."""

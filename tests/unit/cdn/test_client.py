@@ -205,6 +205,7 @@ def test_redirect_that_leads_nowhere(make: Callable[..., World], location: str, 
         pytest.param("?size=large", "/images/a.jpg?size=large", id="query alone"),
         pytest.param("b.jpg#top", "/images/b.jpg", id="fragment"),
         pytest.param("  /images/b.jpg  ", "/images/b.jpg", id="blanks around"),
+        pytest.param("/images/b.jpg\r\nLocation: /images/b.jpg", "/images/b.jpg", id="twice"),
     ],
 )
 def test_redirect_within_the_prefix(make: Callable[..., World], location: str, target: str) -> None:
@@ -343,3 +344,58 @@ def test_probe_of_what_worked(make: Callable[..., World], then: bytes, works: bo
 
 def test_probe_before_anything_worked_shows_nothing(make: Callable[..., World]) -> None:
     assert make(lambda request: response(403, [])).sources.clients[0].probe() is None
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "said"),
+    [
+        (403, ("Set-Cookie", "visit=1"), "it sets a cookie and may wait for it"),
+        (401, ("Set-Cookie", "visit=1"), "it sets a cookie and may wait for it"),
+        (403, ("CF-Mitigated", "challenge"), "Cloudflare wants a browser to pass a challenge"),
+        (503, ("CF-Mitigated", "challenge"), "Cloudflare wants a browser to pass a challenge"),
+    ],
+)
+def test_refusal_says_what_the_cdn_waits_for(
+    make: Callable[..., World], status: int, header: tuple[str, str], said: str
+) -> None:
+    world = make(lambda request: response(status, [header]))
+    with pytest.raises((PermanentError, TransientError), match=said):
+        world.get()
+
+
+def test_check_by_get_asks_as_a_run_does(make: Callable[..., World]) -> None:
+    world = make(lambda request: response(403, []) if request.method == "GET" else image())
+    assert world.sources.head(IMAGE, Deadline(5), by_get=True).status == 403
+    assert [request.method for request in world.cdn.log] == ["GET"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\n\r\n", id="ended by the connection"),
+        pytest.param(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(JPEG), id="HTTP/1.0"),
+        pytest.param(b"HTTP/1.1 200\r\nContent-Length: %d\r\n\r\n" % len(JPEG), id="without a reason"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Type:\r\nContent-Length: %d\r\n\r\n" % len(JPEG), id="empty type"
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Range: bytes 0-1999/2000\r\nContent-Length: %d\r\n\r\n" % len(JPEG),
+            id="200 with a range",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Length: %d\r\n\r\n" % (len(JPEG), len(JPEG)),
+            id="length twice",
+        ),
+    ],
+)
+def test_odd_answer_is_the_image(make: Callable[..., World], answer: bytes) -> None:
+    head = answer.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    assert make(lambda request: head + JPEG).get() == JPEG
+
+
+def test_trailers_after_the_chunks_are_skipped(make: Callable[..., World]) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: ETag\r\n\r\n"
+    chunks = b'%x\r\n%s\r\n0\r\nETag: "late"\r\n\r\n' % (len(JPEG), JPEG)
+    world = make(lambda request: head + chunks)
+    assert (world.get(), world.get()) == (JPEG, JPEG)
+    assert world.cdn.network.connections == 1

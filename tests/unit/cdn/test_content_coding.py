@@ -136,6 +136,8 @@ def test_any_sizes(size: int, step: int, room: int, members: int) -> None:
         ("", ""),
         ("identity, gzip", "gzip"),
         ("br", "br"),
+        ("aws-chunked", ""),
+        ("gzip,aws-chunked", "gzip"),
         ("gzip, gzip", "gzip, gzip"),
     ],
 )

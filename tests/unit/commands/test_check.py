@@ -19,7 +19,9 @@ from cdn2s3.destinations.s3.iam import Identity, policy
 from cdn2s3.settings.declarations import MigrationSettings
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
+from tests.fakes.scripted_cdn import ScriptedCdn
 from tests.fakes.source import SourceServer
+from tests.fakes.wire import response
 from tests.running import Migration
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
@@ -407,6 +409,27 @@ def test_source_that_refuses_all_fails(
     (finding,) = check_cdn.check_source(contexts(url_prefix=source.url_prefix))
     assert finding.level == FAILED
     assert "403, 403, 403, 403, 403 for the first URLs" in finding.detail
+
+
+def test_source_that_redirects_away_says_where_and_what_follows_it(
+    contexts: Visits, tmp_path: Path, source_server: Callable[..., SourceServer]
+) -> None:
+    source = source_server()
+    source.rules.add(Rule("redirect_login_outside", value="https://127.0.0.1/images/a.jpg"))
+    (tmp_path / "urls.txt").write_text("".join(source.url_of(f"{n}.jpg") + "\n" for n in range(9)))
+    (finding,) = check_cdn.check_source(contexts(url_prefix=source.url_prefix))
+    assert finding.level == FAILED
+    assert "a redirect to https://127.0.0.1/images/a.jpg" in finding.detail
+    assert "SOURCE_REDIRECTS=same-host" in finding.remedy
+
+
+def test_source_that_answers_with_a_page_is_a_warning(contexts: Visits, tmp_path: Path) -> None:
+    page = response(200, [("Content-Type", "text/html; charset=utf-8")], b"<html>Please log in")
+    with ScriptedCdn(lambda request: page) as cdn:
+        (tmp_path / "urls.txt").write_text(f"{cdn.url_prefix}a.jpg\n")
+        (finding,) = check_cdn.check_source(contexts(url_prefix=cdn.url_prefix))
+    assert finding.level == WARNING
+    assert "a web page (text/html)" in finding.detail
 
 
 # --- the whole command ---

@@ -317,6 +317,12 @@ def test_last_modified_of_a_moment_ago_that_stays_is_the_files(
     assert len(changing.cdn.log) == 2
 
 
+def test_cdn_that_encodes_anew_each_time_is_named(changing: Changing) -> None:
+    changing.cdn.answer = lambda request: response(200, [], jpeg(str(len(changing.cdn.log)), 5000))
+    check = changing.check()
+    assert (check.outcome, check.message) == ("different", "the CDN sends other bytes each time it is asked")
+
+
 def test_same_drawing_compressed_in_another_way_is_identical(changing: Changing) -> None:
     changing.now = jpeg("before", 5000)
     changing.headers = [("Content-Encoding", "gzip")]
