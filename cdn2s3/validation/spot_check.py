@@ -21,13 +21,14 @@ from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import Address, KeyMaker
 from cdn2s3.records import Image
-from cdn2s3.reports.contact_sheet import BoundedCapture, Pictures
+from cdn2s3.reports.contact_sheet import Pictures
 from cdn2s3.resilience.retry import FailedAttempt, RetryPolicy, unless_stopped, with_retries
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state.ledger import Completed, timestamp
 from cdn2s3.transfer.pipeline import TransferPolicy
 from cdn2s3.transfer.wiring import body_reader
 from cdn2s3.validation import source_change
+from cdn2s3.validation.body_comparison import BLOCK, Bodies, Body, read_both
 from cdn2s3.validation.expected import ADOPTED, RECORDED, SEEN, UNKNOWN
 
 log = logging.getLogger(__name__)
@@ -42,15 +43,7 @@ REFUSED = "refused"  # s3:GetObject is not granted
 UNANSWERED = "unanswered"  # the CDN or the bucket did not respond, after all attempts
 PLURAL = {SOURCE_GONE: "sources gone", SOURCE_FAILED: "sources failed", OBJECT_GONE: "objects gone"}
 
-_BLOCK = 1 << 18  # bytes of an object compared at a time
 _ASK_AGAIN_AFTER = 1.1  # seconds; HTTP's times are whole seconds
-
-
-class Body(NamedTuple):
-    """A body as the CDN or the bucket sent it."""
-
-    size: int  # bytes
-    md5: str  # 32 hex digits
 
 
 class Check(NamedTuple):
@@ -170,7 +163,7 @@ class SpotCheck:
             with self._read(blank, object_limit) as theirs:
                 if isinstance(theirs, Check):
                     return theirs
-                bodies = _read_both(parts, theirs, object_limit, self._policy.upload_timeout)
+                bodies = read_both(parts, theirs, object_limit, self._policy.upload_timeout)
                 etag = theirs.etag
         modified = source_change.last_modified(answer.headers)
         outcome, message = self._outcome(bodies, record, modified)
@@ -189,7 +182,7 @@ class SpotCheck:
             pictures=bodies.pictures,
         )
 
-    def _outcome(self, bodies: _Bodies, record: Completed, modified: int | None) -> tuple[str, str]:
+    def _outcome(self, bodies: Bodies, record: Completed, modified: int | None) -> tuple[str, str]:
         """Return what record, object and CDN are to each other, and why, for people."""
         is_recorded = source_change.is_recorded(record, bodies.object.md5)
         if bodies.are_equal:
@@ -207,7 +200,7 @@ class SpotCheck:
     def _md5_now(self, address: Address) -> str:
         """Return the MD5 of what the CDN sends when it is asked once more, "" if it sends nothing."""
         deadline = Deadline(self._policy.download_timeout, self._stop)
-        digest, room = md5(usedforsecurity=False), memoryview(bytearray(_BLOCK))
+        digest, room = md5(usedforsecurity=False), memoryview(bytearray(BLOCK))
         try:
             with self._sources.get(address, deadline) as answer:
                 body = self._reader.body_of(answer)
@@ -262,67 +255,3 @@ def checker(
 
 def _whole(image: Image) -> Iterator[memoryview]:
     yield image.body
-
-
-class _Bodies(NamedTuple):
-    """Both bodies, read to their ends."""
-
-    are_equal: bool
-    source: Body
-    object: Body
-    pictures: Pictures  # if they are small
-
-
-class _Reading:
-    """A body read so far."""
-
-    def __init__(self) -> None:
-        self._size = 0
-        self._md5 = md5(usedforsecurity=False)
-        self._capture = BoundedCapture()
-
-    def add(self, block: memoryview) -> None:
-        self._size += len(block)
-        self._md5.update(block)
-        self._capture.add(block)
-
-    def body(self) -> Body:
-        return Body(self._size, self._md5.hexdigest())
-
-    def picture(self) -> bytes:
-        """Return the bytes themselves if they are few, else b""."""
-        return self._capture.body()
-
-
-def _read_both(
-    parts: Iterator[memoryview], theirs: ObjectBody, deadline: Deadline, timeout: float
-) -> _Bodies:
-    """Read both bodies to their ends, the object in blocks next to the source's, and compare them.
-
-    The object has timeout seconds for each part, not counting the time that the CDN needs.
-    """
-    source, found = _Reading(), _Reading()
-    are_equal = True
-    room = memoryview(bytearray(_BLOCK))
-    for part in parts:
-        deadline.at = time.monotonic() + timeout
-        source.add(part)
-        for begin in range(0, len(part), _BLOCK):
-            expected = part[begin : begin + _BLOCK]
-            block = _filled(room[: len(expected)], theirs)
-            found.add(block)
-            are_equal = are_equal and block == expected
-    while rest := _filled(room, theirs):
-        found.add(rest)
-        are_equal = False
-    picture = source.picture()
-    pictures = Pictures(picture, picture if are_equal else found.picture())  # equal ones are kept once
-    return _Bodies(are_equal, source.body(), found.body(), pictures)
-
-
-def _filled(room: memoryview, answer: ObjectBody) -> memoryview:
-    """Return room filled from answer: all of it, or as much as the body still had."""
-    filled = 0
-    while filled < len(room) and (got := answer.read_into(room[filled:])):
-        filled += got
-    return room[:filled]

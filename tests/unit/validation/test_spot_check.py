@@ -26,8 +26,9 @@ from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
 from cdn2s3.state.ledger import Completed
 from cdn2s3.transfer.pipeline import TransferPolicy
+from cdn2s3.validation.body_comparison import Body
 from cdn2s3.validation.expected import ADOPTED, DIFFERS, RECORDED, SEEN
-from cdn2s3.validation.spot_check import Body, Check, SpotCheck, drawn
+from cdn2s3.validation.spot_check import Check, SpotCheck, drawn
 from tests.fakes.images import jpeg
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
