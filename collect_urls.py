@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging_setup.say_error("collect_urls.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
-        log.warning("Stopped by a signal. Run `python collect_urls.py` again to resume.")
+        log.warning("Stopped by a signal. Run `%s` again to resume.", rerun_hint.command("collect_urls.py"))
         return interrupted.exit_code
 
 
@@ -200,7 +200,7 @@ def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
         f"{summary.verdict_lines(found).replace('is complete', 'is already complete', 1)}"
         f"{summary.counts_table(before, settings.output_file)}"
         f"{summary.next_step(before.counts)}"
-        + rerun_hint.with_env_file("To collect again: python collect_urls.py --update (or --restart)\n")
+        f"To collect again: {rerun_hint.command('collect_urls.py', '--update')} (or --restart)\n"
     )
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
 
@@ -210,7 +210,7 @@ def print_region(settings: CollectionSettings) -> int:
     url = first_url(settings)
     if url is None:
         raise UsageError(
-            f"{settings.output_file} has no URL to request. Collect first: python collect_urls.py"
+            f"{settings.output_file} has no URL to request. Collect first: {rerun_hint.command('collect_urls.py')}"
         )
     advice = recommended_region(url, settings)
     log.info("%s: %s %s", advice.region, advice.reason, CAVEAT)

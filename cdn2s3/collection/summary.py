@@ -12,7 +12,7 @@ from cdn2s3.collection.base import Progress, Verdict
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.collection.region_advice import CAVEAT, Advice
 from cdn2s3.collection.url_list import rejected_file
-from cdn2s3.console.rerun_hint import with_env_file
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.file_names import GONE_FILE
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.text import bytes_text, duration, percentage, pluralize
@@ -145,12 +145,11 @@ def last_screen(done: Checkpoint, settings: CollectionSettings, found: Verdict, 
 def next_step(counts: Counts) -> str:
     """Return what to do after a complete collection; without any URL there is nothing to migrate."""
     if counts.urls == 0:
-        return with_env_file(
-            "Next: correct the settings of the source, then\n  python collect_urls.py --restart\n"
+        return (
+            f"Next: correct the settings of the source, then\n  {command('collect_urls.py', '--restart')}\n"
         )
-    return with_env_file(
-        "Next: set DESTINATION_BUCKET and AWS_REGION in migration.env, then\n  python migrate.py --plan\n"
-    )
+    plan = command("migrate.py", "--plan")
+    return f"Next: set DESTINATION_BUCKET and AWS_REGION in migration.env, then\n  {plan}\n"
 
 
 def _indented(text: str) -> str:
