@@ -17,7 +17,6 @@ from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.text import duration
 from cdn2s3.transfer.pipeline import Endpoints, Transfer, TransferPolicy
 
-
 # Causes of failures without a status, where the name of the cause is not clear enough on a bar.
 _IN_SHORT = {"timeout": "no answer", "connection": "no connection"}
 
