@@ -181,7 +181,7 @@ class Endpoint:
     def failed(self, permit: Permit, error: AttemptError, advice: str = "") -> None:
         """Report an attempt that failed with error, in a way that may be the endpoint's fault.
 
-        A Retry-After holds all workers back, for LONGEST_WAIT at most; advice is what people could do when the
+        A Retry-After holds all workers back; advice is what people could do when the
         circuit opens for it.
         """
         with self._changed:
