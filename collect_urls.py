@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging_setup.say_error("collect_urls.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
-        log.warning("Stopped by a signal. Run `%s` again to resume.", rerun_hint.command("collect_urls.py"))
+        log.warning("%s. Run `%s` again: it resumes.", interrupted, rerun_hint.command("collect_urls.py"))
         return interrupted.exit_code
 
 

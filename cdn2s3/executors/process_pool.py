@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from cdn2s3.console.signals import STOPPING
-from cdn2s3.errors import FatalError
+from cdn2s3.errors import RESUME, FatalError
 from cdn2s3.executors.base import InFlight, TaskQueue, together
 from cdn2s3.executors.worker_process import InheritedFd, LogRecord, Report, in_child
 from cdn2s3.file_names import COMPLETED_FILE, FAILED_FILE
@@ -166,7 +166,7 @@ class ProcessPool:
             self._stop_for(
                 FatalError(
                     f"worker processes keep dying (the last by {how}); check the kernel log (dmesg), lower "
-                    "PROCESSES, then run it again."
+                    f"PROCESSES, then {RESUME}."
                 )
             )
             return reported
