@@ -243,7 +243,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     ways.add_argument(
         "--update",
         action="store_true",
-        help="collect again: append what is new, name what is gone",
+        help="collect again: append new URLs, list those that are gone",
     )
     ways.add_argument(
         "--region-only",

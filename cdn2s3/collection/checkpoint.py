@@ -114,7 +114,7 @@ class Checkpoint(NamedTuple):
     rejected_bytes: int  # length of rejected.txt
     position: Mapping[str, Any] | None  # what to read next; None: at the end of the source
     settings: Mapping[str, str]  # the settings that all this belongs to
-    evidence: str = ""  # what vouches for the end of a complete list; empty: nothing does
+    evidence: str = ""  # what confirms the end of a complete list; empty: nothing does
     doubts: tuple[str, ...] = ()  # why it may be incomplete all the same
     ending: Ending | None = None  # how it ended, to judge again; None: not known (an older version)
     finished_at: str = ""  # when it was complete

@@ -94,7 +94,7 @@ def counts_table(done: Checkpoint, output: Path) -> str:
             (update.new, "new"),
             (
                 update.known,
-                "known" + (f", {update.changed:,} of them in a newer form" if update.changed else ""),
+                "known" + (f", {update.changed:,} of them changed to a newer form" if update.changed else ""),
             ),
             (update.gone, f"gone; see {GONE_FILE}" if done.evidence else "not seen this time"),
         ]
@@ -113,11 +113,9 @@ def counts_table(done: Checkpoint, output: Path) -> str:
 
 
 def end_line(found: Verdict) -> str:
-    """Return how a collection ended, as one line: what vouches for it, and whether to check something first."""
+    """Return how a collection ended, as one line: what confirms it, and whether to check something first."""
     if not found.evidence and not found.doubts:
-        return (
-            "The collection is complete; an older version did it and did not record what vouches for its end"
-        )
+        return "The collection is complete; an older version did it and did not record what confirms its end"
     if not found.evidence:
         return "The collection has ended, but check this first:"
     if found.doubts:

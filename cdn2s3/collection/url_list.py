@@ -162,7 +162,7 @@ class UrlList:
         self._said_all_rejected = True
         url, _, why = lines[0].decode().rstrip("\n").partition("\t")
         log.warning(
-            "all %d URLs that were read last were rejected, for example %s: %s. If you want to "
+            "the last %d URLs were all rejected, for example %s: %s. If you want to "
             "migrate them, stop (Ctrl-C), correct URL_PREFIX and the settings that find the URLs, then %s",
             *(len(lines), url[:_SHOWN], why, start_over()),
         )

@@ -242,8 +242,8 @@ def _request_contradictions(settings: CollectionSettings) -> Iterator[tuple[tupl
             fits = f": it has {{{own}}}" if own else ""
             yield (
                 (name, "API_PAGINATION"),
-                f"{name} has {{{place}}}, which API_PAGINATION={style} does not fill{fits}. Where it is no place "
-                f"to fill but part of a query, write {{ {place} }}",
+                f"{name} has {{{place}}}, which API_PAGINATION={style} does not fill{fits}. If it is part of a "
+                f"query and not a placeholder, write {{ {place} }}",
             )
 
 
