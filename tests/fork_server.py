@@ -100,16 +100,16 @@ def _become(request: dict[str, Any], fds: list[int]) -> None:
         resource.setrlimit(int(what), tuple(values))
 
 
-def _stream(number: int, mode: str, old: io.TextIOWrapper) -> io.TextIOWrapper:
+def _stream(number: int, mode: str, old: Any) -> Any:
     """Return a standard stream as Python opens it at its start."""
-    return open(  # for the life of the process
-        number,
-        mode,
-        buffering=1 if os.isatty(number) or number == 2 else -1,
-        encoding=old.encoding,
-        errors=old.errors,
-        closefd=False,
-    )
+    unbuffered = old.write_through  # PYTHONUNBUFFERED
+    is_raw = unbuffered and mode == "w"
+    binary = open(number, f"{mode}b", buffering=0 if is_raw else -1, closefd=False)  # noqa: SIM115  # for life
+    (binary if is_raw else binary.raw).name = old.name
+    at_each_line = not unbuffered and (number == 2 or os.isatty(number))
+    stream = io.TextIOWrapper(binary, old.encoding, old.errors, "\n", at_each_line, unbuffered)
+    stream.mode = mode
+    return stream
 
 
 def run(words: list[str]) -> None:
