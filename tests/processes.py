@@ -110,9 +110,8 @@ class Process:
             for fd in self._open:
                 selector.register(fd, selectors.EVENT_READ)
             while self._open:
-                left = deadline - time.monotonic()
-                ready = selector.select(min(left, threading.TIMEOUT_MAX)) if left > 0 else []
-                if not ready and time.monotonic() > deadline:
+                ready = selector.select(None if timeout is None else max(0.0, deadline - time.monotonic()))
+                if not ready and time.monotonic() >= deadline:
                     raise subprocess.TimeoutExpired(self._command, timeout or 0)
                 for key, _ in ready:
                     part = os.read(key.fd, 65536)
