@@ -22,6 +22,7 @@ from cdn2s3.state.lines import encode, line_of, whole_lines
 from cdn2s3.text import redact
 
 _TIMESTAMP = "%Y-%m-%dT%H:%M:%SZ"
+_TAIL = 64 * 1024  # bytes
 _DIGITS = 18  # int() takes them all, whatever else counts as a digit somewhere
 _COUNT = re.compile(rf"[0-9]{{1,{_DIGITS}}}", re.ASCII)
 
@@ -120,6 +121,18 @@ class Ledger:
         """Append record to its file; raise FatalError unless it is written completely."""
         file = self.completed if isinstance(record, Completed) else self.failed
         file.append(encode(record))
+
+
+def last_completed(path: Path) -> Iterator[Completed]:
+    """Yield the records in the last _TAIL bytes of completed.txt, oldest first; none where there is no file."""
+    size = path.stat().st_size if path.exists() else 0
+    lines = whole_lines(path, max(0, size - _TAIL))
+    if size > _TAIL:
+        next(lines, None)  # its beginning may be missing
+    for line in lines:
+        record = completed(line)
+        if record is not None:
+            yield record
 
 
 def records(path: Path, start: int = 0) -> Iterator[Failed]:
