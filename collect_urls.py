@@ -34,8 +34,6 @@ from cdn2s3.collection.api.client import api_session
 from cdn2s3.collection.api.json_api import ApiSource
 from cdn2s3.collection.api.two_step import TwoStepSource
 from cdn2s3.collection.base import Position, UrlSource, Verdict
-from cdn2s3.collection.bucket_inventory import inventory_of, is_inventory
-from cdn2s3.collection.bucket_listing import BucketSource
 from cdn2s3.collection.checkpoint import Checkpoint
 from cdn2s3.collection.files.export_files import ExportFiles
 from cdn2s3.collection.files.lot_files import LotFiles
@@ -139,11 +137,20 @@ def source_of(settings: CollectionSettings, session: requests.Session) -> UrlSou
         return LotFiles(settings)
     if settings.source == "sitemap":
         return SitemapSource(settings, session)
-    if settings.source == "s3" and is_inventory(settings.source_bucket):
-        return ExportFiles(inventory_of(settings, session))
     if settings.source == "s3":
-        return BucketSource(settings, session)
+        return bucket_source_of(settings, session)
     return TwoStepSource(settings, session) if settings.api_detail_url else ApiSource(settings, session)
+
+
+def bucket_source_of(settings: CollectionSettings, session: requests.Session) -> UrlSource:
+    """Return the source that SOURCE_BUCKET names: a listing, or an inventory."""
+    # Imported only when needed: botocore takes longer to import than all the rest.
+    from cdn2s3.collection.bucket_inventory import inventory_of, is_inventory
+    from cdn2s3.collection.bucket_listing import BucketSource
+
+    if is_inventory(settings.source_bucket):
+        return ExportFiles(inventory_of(settings, session))
+    return BucketSource(settings, session)
 
 
 def read_all(

@@ -402,7 +402,7 @@ def test_signal_while_the_bucket_is_probed_ends_at_once_and_says_so(
     with world.job.running(UPLOAD_TIMEOUT=30, PROCESSES=processes) as running:
         running.until(lambda: world.s3.rules.struck["black_hole"] > 0)
         running.send(number)
-        ran = running.end(3)
+        ran = running.end(10)
     assert ran.code == 128 + number
     assert f"stopped by {signal.Signals(number).name} before anything was moved" in ran.err
     assert "before anything was moved" in world.job.log
