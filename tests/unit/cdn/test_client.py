@@ -342,6 +342,19 @@ def test_probe_of_what_worked(make: Callable[..., World], then: bytes, works: bo
     assert world.sources.clients[0].probe() is works
 
 
+@pytest.mark.parametrize(
+    ("then", "works"),
+    [(image(), True), (response(403, []), None), (moved("/login.html"), None), (b"", False)],
+    ids=["200", "403", "login page", "closed"],
+)
+def test_probe_of_what_an_earlier_run_received(
+    make: Callable[..., World], then: bytes, works: bool | None
+) -> None:
+    world = make(lambda request: then)
+    world.sources.note_success_before(IMAGE)
+    assert world.sources.clients[0].probe() is works
+
+
 def test_probe_before_anything_worked_shows_nothing(make: Callable[..., World]) -> None:
     assert make(lambda request: response(403, [])).sources.clients[0].probe() is None
 
