@@ -259,17 +259,7 @@ def text(settings: MigrationSettings, outcomes: Outcomes, pending: int) -> list[
 
 def _same_content(moved: Sequence[Result]) -> list[str]:
     """Return the row that says how many files of the sample have the content of another one, if some have."""
-    rows = [
-        same_content.Row(
-            encode_line(result.url),
-            encode_line(result.key),
-            b"%d" % result.stored.size,
-            same_content.content_id(result.stored.md5.encode(), result.stored.etag.encode()),
-            result.media_type.encode(),
-        )
-        for result in moved
-        if result.stored is not None
-    ]
+    rows = [[*map(encode_line, result.record(0.0)[:6])] for result in moved if result.stored is not None]
     same = same_content.among(rows)
     return [row("same", f"{same.urls:,}", same.text())] if same.most else []
 

@@ -6,20 +6,24 @@ half for its content. Two different ones of 4 million look the same with a chanc
 
 from __future__ import annotations
 
-import re
+import struct
+from binascii import unhexlify
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdn2s3.console.progress import log_progress
 from cdn2s3.state.files import size_of
-from cdn2s3.state.ledger import completed_fields, decode_line
+from cdn2s3.state.ledger import decode_line
 from cdn2s3.state.lines import numbered_records
 from cdn2s3.text import bytes_text, pluralize, redact
 
-_MD5_LIKE = re.compile(rb"[0-9a-f]{32}")
-_HALF = 8  # bytes
+_MD5_DIGITS = 32
+_HALF = 8  # bytes of an MD5 that are kept
+_UNKNOWN = bytes(_HALF)
+_ENTRY = struct.Struct(f"q{_HALF}s")  # the hash of a key, and what is kept of its content
 _MOST = 10  # contents to show
 _EXAMPLES = 3  # URLs of each
 _CANDIDATES = 100  # rows of a content among which they are looked for: later rows may replace some
@@ -63,14 +67,8 @@ class SameContent(NamedTuple):
         return {**self._asdict(), "most": most}
 
 
-class Row(NamedTuple):
-    """What counts of an object: bytes as in completed.txt."""
-
-    url: bytes
-    key: bytes
-    size: bytes
-    md5: bytes  # or an ETag that is one; b"" if unknown
-    media_type: bytes
+Fields = Sequence[bytes]  # of a row of completed.txt, from its first
+_COLUMNS = _URL, _KEY, _SIZE, _ETAG, _MD5, _TYPE = tuple(range(6))
 
 
 def in_completed(path: Path) -> SameContent:
@@ -79,76 +77,74 @@ def in_completed(path: Path) -> SameContent:
     frequent = contents.most_common(_MOST)
     wanted = {half for half, _ in frequent}
     found = _examples(_rows(path, f"looking up contents in {path}"), wanted) if wanted else {}
-    most = [_shared(number, found[half]) for half, number in frequent if half in found]
-    return SameContent(sum(contents.values()), len(contents), unknown, most)
+    return _same(contents, unknown, found)
 
 
-def among(rows: Iterable[Row]) -> SameContent:
+def among(rows: Sequence[Fields]) -> SameContent:
     """Return what is the same among a few rows, such as those of a sample."""
-    rows = list(rows)
     contents, unknown = _contents(rows)
-    frequent = contents.most_common(_MOST)
-    found = _examples(rows, {half for half, _ in frequent})
-    most = [_shared(number, found[half]) for half, number in frequent]
+    return _same(contents, unknown, _examples(rows, {half for half, _ in contents.most_common(_MOST)}))
+
+
+def _same(contents: Counter[bytes], unknown: int, found: Mapping[bytes, list[Fields]]) -> SameContent:
+    most = [_shared(number, found[half]) for half, number in contents.most_common(_MOST) if half in found]
     return SameContent(sum(contents.values()), len(contents), unknown, most)
 
 
-def content_id(md5: bytes, etag: bytes) -> bytes:
-    """Return the MD5 of an object where its record has it, as its ETag at least; b"" where it does not."""
-    return next((digest for digest in (md5, etag) if _MD5_LIKE.fullmatch(digest)), b"")
-
-
-def _rows(path: Path, what: str) -> Iterator[Row]:
+def _rows(path: Path, what: str) -> Iterator[Fields]:
     for _, batch in log_progress(what, numbered_records(path).batches(), size_of(path)):
         for _, line in batch:
-            fields = completed_fields(line)
-            if fields:
-                url, key, size, etag, md5, media_type = fields[:6]
-                yield Row(url, key, size, content_id(md5, etag), media_type)
+            fields = line.split(b"\t", len(_COLUMNS))
+            if len(fields) > len(_COLUMNS):
+                yield fields
 
 
-def _contents(rows: Iterable[Row]) -> tuple[Counter[bytes], int]:
+def _half(fields: Fields) -> bytes:
+    """Return half of the MD5 of a row's object: as recorded, else its ETag where that is one; _UNKNOWN for none."""
+    for digest in (fields[_MD5], fields[_ETAG]):
+        if len(digest) == _MD5_DIGITS:
+            with suppress(ValueError):
+                return unhexlify(digest[: 2 * _HALF])
+    return _UNKNOWN
+
+
+def _contents(rows: Iterable[Fields]) -> tuple[Counter[bytes], int]:
     """Return the halves of the MD5s that several keys have, with how many have each; and how many have none."""
-    unknown_half = bytes(_HALF)
     by_key = [bytearray() for _ in range(256)]
-    for row in rows:
-        key = hash(row.key).to_bytes(_HALF, "big", signed=True)
-        by_key[key[0]] += key + (bytes.fromhex(row.md5[: 2 * _HALF].decode()) or unknown_half)
+    for fields in rows:
+        key = hash(fields[_KEY])
+        by_key[key & 0xFF] += _ENTRY.pack(key, _half(fields))
     by_content = [bytearray() for _ in range(256)]
     while by_key:
-        entries = by_key.pop()
-        last = {
-            bytes(entries[at : at + _HALF]): bytes(entries[at + _HALF : at + 2 * _HALF])
-            for at in range(0, len(entries), 2 * _HALF)
-        }
-        for half in last.values():
+        for half in dict(_ENTRY.iter_unpack(by_key.pop())).values():  # the last of each key
             by_content[half[0]] += half
     found: Counter[bytes] = Counter()
     unknown = 0
     while by_content:
-        entries = by_content.pop()
-        counts = Counter(bytes(entries[at : at + _HALF]) for at in range(0, len(entries), _HALF))
-        unknown += counts.pop(unknown_half, 0)
+        counts = Counter(half for (half,) in struct.iter_unpack(f"{_HALF}s", by_content.pop()))
+        unknown += counts.pop(_UNKNOWN, 0)
         found.update({half: number for half, number in counts.items() if number > 1})
     return found, unknown
 
 
-def _examples(rows: Iterable[Row], wanted: set[bytes]) -> dict[bytes, list[Row]]:
+def _examples(rows: Iterable[Fields], wanted: set[bytes]) -> dict[bytes, list[Fields]]:
     """Return the first rows of each of the wanted contents, without those that later rows replace."""
-    found: dict[bytes, dict[bytes, Row]] = {half: {} for half in wanted}
+    found: dict[bytes, dict[bytes, Fields]] = {half: {} for half in wanted}
     held: dict[bytes, bytes] = {}  # the content of each key in found
-    for row in rows:
-        half = bytes.fromhex(row.md5[: 2 * _HALF].decode())
-        before = held.get(row.key)
+    for fields in rows:
+        key, half = fields[_KEY], _half(fields)
+        before = held.get(key)
         if before is not None and before != half:
-            del held[row.key], found[before][row.key]
+            del held[key], found[before][key]
         if half in wanted and len(found[half]) < _CANDIDATES:
-            held[row.key] = half
-            found[half][row.key] = row
+            held[key] = half
+            found[half][key] = fields
     return {half: list(candidates.values()) for half, candidates in found.items() if candidates}
 
 
-def _shared(number: int, rows: list[Row]) -> Shared:
+def _shared(number: int, rows: Sequence[Fields]) -> Shared:
     first = rows[0]
-    urls = [decode_line(row.url) for row in rows[:_EXAMPLES]]
-    return Shared(first.md5.decode(), number, int(first.size), decode_line(first.media_type), urls)
+    digest = first[_MD5] if len(first[_MD5]) == _MD5_DIGITS else first[_ETAG]
+    urls = [decode_line(fields[_URL]) for fields in rows[:_EXAMPLES]]
+    size = int(first[_SIZE]) if first[_SIZE].isdigit() else 0
+    return Shared(decode_line(digest), number, size, decode_line(first[_TYPE]), urls)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from hashlib import md5
 from pathlib import Path
 
-import pytest
-
-from cdn2s3.reports.same_content import Row, among, content_id, in_completed
+from cdn2s3.reports.same_content import among, in_completed
 from cdn2s3.state.ledger import Completed
 from cdn2s3.state.lines import encode
 
@@ -87,20 +85,7 @@ def test_line_that_is_no_record_is_skipped(tmp_path: Path) -> None:
     assert in_completed(file).urls == 2
 
 
-@pytest.mark.parametrize(
-    ("digest", "etag", "found"),
-    [
-        (b"0" * 32, b"1" * 32, b"0" * 32),
-        (b"-", b"1" * 32, b"1" * 32),
-        (b"-", b"1" * 32 + b"-3", b""),
-        (b"-", b"-", b""),
-    ],
-)
-def test_content_id(digest: bytes, etag: bytes, found: bytes) -> None:
-    assert content_id(digest, etag) == found
-
-
 def test_rows_of_a_sample() -> None:
-    rows = [Row(b"u%d" % n, b"k%d" % n, b"7", b"%x" % (n // 2 + 1) * 32, b"image/png") for n in range(5)]
+    rows = [[b"u%d" % n, b"k%d" % n, b"7", b"-", b"%x" % (n // 2 + 1) * 32, b"image/png"] for n in range(5)]
     found = among(rows)
     assert (found.urls, found.contents) == (4, 2)
