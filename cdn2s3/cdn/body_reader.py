@@ -28,7 +28,8 @@ _HASHED_AT_ONCE = (
 )  # bytes; TLS gives 16 KB at a time, and each call of a digest lets another thread in
 _LONGEST_TYPE = 200  # characters
 _LONGEST_LABEL = 80  # characters of a type to show
-_SHOWN = 40  # bytes to show of a body that is not an image
+_SHOWN = 40  # characters to show of a body that is not an image
+_CONCEALED = 1 << 13  # bytes of it in which secrets are looked for
 # A label becomes a header of a signed request: what is not a media type to the letter (RFC 9110, 8.3.1) does not.
 _MEDIA_TYPE = re.compile(
     r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?: ?; ?[\w!#$&^.+-]+=(?:[\w!#$&^.+-]+|\"[\w !#$&^.+-]*\"))*", re.ASCII
@@ -172,7 +173,7 @@ class BodyReader:
                 "not ask for it, and that coding cannot be looked into; CONTENT_CHECK=none stores it as it is",
                 label=label,
             )
-        beginning = self._conceal(_beginning(start))
+        beginning = _beginning(start, self._conceal)
         if self._content_check == "image":
             raise PermanentError(
                 "not_an_image",
@@ -199,10 +200,12 @@ def _coding(body: Body) -> str:
     return content_coding.coding_of(body.headers) if "content-encoding" in body.headers else ""
 
 
-def _beginning(start: memoryview) -> str:
-    """Return how a body starts, for people: non-text escaped, the query of a URL omitted."""
-    text = redact(printable(bytes(start[:_SHOWN]).decode("utf-8", "backslashreplace")))
-    return f", it starts with {text}{'…' if len(start) > _SHOWN else ''}"
+def _beginning(start: memoryview, conceal: Callable[[str], str]) -> str:
+    """Return how a body starts, for people: non-text escaped, the query of a URL and what conceal finds omitted."""
+    text = conceal(
+        bytes(start[:_CONCEALED]).decode("utf-8", "backslashreplace")
+    )  # before a cut divides a secret
+    return f", it starts with {redact(printable(text[:_SHOWN]))}{'…' if len(text) > _SHOWN else ''}"
 
 
 def _fill(body: Body, view: memoryview, filled: int, digest: Digest) -> int:

@@ -20,7 +20,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
 _MOST_SERVERS = 32  # that redirects lead to and whose connections are kept
 _NOT_FOUND = frozenset({404, 410})
-_REFUSED = frozenset({400, 401, 405, 451})
+_REFUSED = frozenset({400, 405, 451})
 _THROTTLED = frozenset({429, 503})
 _MAY_PASS = frozenset({408, 421, 425})  # of the 4xx
 _PROBE_SECONDS = 10.0
@@ -141,9 +141,10 @@ class CdnClient:
                 return answer
         with answer:
             said = f"the CDN answered {answer.status}, more than {_MOST_REDIRECTS} redirects"
-            if "set-cookie" in answer.headers:
-                said += f"; {_SETS_COOKIE}"
-            raise PermanentError("forbidden", said, status=answer.status)
+            if "set-cookie" not in answer.headers:
+                raise PermanentError("forbidden", said, doubtful=True, status=answer.status)
+            remedy = "Put the cookie that it waits for into SOURCE_HEADERS"
+            raise PermanentError("forbidden", f"{said}; {_SETS_COOKIE}", True, answer.status, remedy)
 
     def _ask_anywhere(self, method: str, url: str, deadline: Deadline) -> Response:
         """Request url, which a redirect leads to, with SOURCE_HEADERS where they may go."""
@@ -219,6 +220,9 @@ def _refusal(answer: Response) -> PermanentError | TransientError:
     said = f"the CDN answered {status}" + (f" ({meaning})" if meaning else "")
     if status in _NOT_FOUND:
         return PermanentError("not_found", said, status=status)
+    if status == 401:
+        remedy = "Put the credentials that it asks for into SOURCE_HEADERS"
+        return PermanentError("forbidden", said, doubtful=True, status=status, remedy=remedy)
     if status in _REFUSED:
         return PermanentError("forbidden", said, status=status)
     if status in _THROTTLED:

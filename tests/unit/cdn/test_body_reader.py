@@ -311,11 +311,13 @@ def test_coding_that_cannot_be_decoded_is_refused_or_kept() -> None:
     assert kept[:3] == (b"\x1b\x00brotli", "image/svg+xml", "br")
 
 
-def test_secret_that_the_cdn_repeats_is_not_shown() -> None:
+@pytest.mark.parametrize("before", [0, 15, 18])
+def test_secret_that_the_cdn_repeats_is_not_shown(before: int) -> None:
     reader = BodyReader(
         "image", MB, "md5", PART_BYTES, conceal=lambda text: text.replace("t0ken-of-mine", "***")
     )
-    raw = framed(b"no access for t0ken-of-mine", "length", "Content-Type: text/t0ken-of-mine")
+    said = b"." * before + b"no access for t0ken-of-mine" + bytes(100)
+    raw = framed(said, "length", "Content-Type: text/t0ken-of-mine")
     with (
         BufferLease(BufferPool(400 * MB, threading.Event())) as lease,
         answer_on(Scripted(raw)) as answer,
