@@ -169,9 +169,10 @@ def read_all(
                 with signals.noted():  # the files and the position move on together
                     new = urls.add(batch)
                     if batch.following is None:
-                        evidence.check_refusal(urls.counts, settings, batch.ending)
-                        found = evidence.verdict(urls.counts, settings, batch.ending)
-                        found = urls.finish(found, batch.ending)
+                        ending = batch.ended(new)
+                        evidence.check_refusal(urls.counts, settings, ending)
+                        found = evidence.verdict(urls.counts, settings, ending)
+                        found = urls.finish(found, ending)
                     elif batch.begins_again:
                         urls.begin_again(batch.following)
                     elif urls.save_is_due():

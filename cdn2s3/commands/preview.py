@@ -167,7 +167,7 @@ def _what(expression: str, page: Any) -> str:
 
 def _goes_on(batch: Batch) -> bool:
     """Return whether another page follows: not the end, nor a request that only proves it."""
-    return batch.following is not None and not getattr(batch.following, "proof", 0)
+    return batch.following is not None and not getattr(batch.following, "is_check", False)
 
 
 def _counts(batch: Batch) -> str:
