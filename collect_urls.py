@@ -159,7 +159,7 @@ def read_all(
     """
     found = Verdict("", ())
     ticker = summary.Ticker(urls.counts.urls)
-    stale = 0  # batches in a row that gave known URLs only
+    stale = 0  # batches with URLs, and none of them new, since the last one that had a new one
     bar = CollectionBar(urls.counts, settings.expected_total)
     with closing(bar), progress.above_a_bar(sys.stderr):
         try:
@@ -178,7 +178,8 @@ def read_all(
                     elif urls.save_is_due():
                         urls.save(batch.following)
                     position = batch.following
-                stale = stale + 1 if batch.urls and not new else 0
+                has_urls = any(url is not None for url in batch.urls)
+                stale = 0 if new else stale + has_urls
                 bar.show(urls.counts, batch.progress)
                 line = ticker.line(urls.counts, batch.progress)
                 if line:
