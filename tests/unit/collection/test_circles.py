@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple
 
 import pytest
 
@@ -33,7 +33,7 @@ class At(NamedTuple):
 class Pages:
     """A source of pages by number, each with the URLs that a function gives."""
 
-    def __init__(self, urls_of: Callable[[int], list[Optional[str]]]) -> None:
+    def __init__(self, urls_of: Callable[[int], list[str | None]]) -> None:
         self.urls_of = urls_of
         self.killed_at = -1
         self.expired_at = -1
