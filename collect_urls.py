@@ -127,6 +127,8 @@ def say_end(settings: CollectionSettings, found: Verdict) -> int:
         log.warning("%s", doubt)
     advice = recommended_region(first_url(settings), settings)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
+    if advice.doubt:
+        log.warning("%s", advice.doubt)
     logging_setup.show(summary.last_screen(done, settings, found, advice))
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
 

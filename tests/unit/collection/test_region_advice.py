@@ -22,6 +22,7 @@ from cdn2s3.collection.region_advice import (
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
 from tests.fakes.api import ApiServer
+from tests.fakes.source import SourceServer
 
 NEAREST = [
     ("SFO53-P1", "us-west-1"),
@@ -129,6 +130,12 @@ def test_region_falls_back_when_the_cdn_is_no_cloudfront(
 ) -> None:
     server.edge = None
     assert recommended_region(server.prefix + "a.jpg", settings).region == "eu-west-1"
+
+
+def test_first_url_that_is_not_there_is_said(settings: CollectionSettings) -> None:
+    with SourceServer() as source:
+        assert recommended_region(source.url_of("a.jpg"), settings).doubt == ""
+        assert "the CDN answered 404" in recommended_region(source.url_of("a.jpg", "404"), settings).doubt
 
 
 def test_region_falls_back_when_the_cdn_is_away(settings: CollectionSettings) -> None:
