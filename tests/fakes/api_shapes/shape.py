@@ -109,7 +109,7 @@ def registry() -> tuple[dict[str, Shape], Callable[..., Callable[[Answer], Answe
 
 def window(start: int, size: int, count: int = COUNT) -> range:
     """Return the numbers of `size` items from `start` on."""
-    return range(min(start, count), min(count, start + size))
+    return range(max(0, min(start, count)), max(0, min(count, start + size)))
 
 
 def page(number: int, size: int, count: int = COUNT) -> range:
