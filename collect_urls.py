@@ -42,7 +42,7 @@ from cdn2s3.collection.files.lot_files import LotFiles
 from cdn2s3.collection.progress import CollectionBar
 from cdn2s3.collection.region_advice import CAVEAT, recommended_region
 from cdn2s3.collection.sitemap import SitemapSource
-from cdn2s3.collection.url_list import UrlList, first_url
+from cdn2s3.collection.url_list import UrlList, first_urls
 from cdn2s3.commands import preview, suggest
 from cdn2s3.console import logging_setup, progress, rerun_hint, stdio
 from cdn2s3.console.signals import Interrupted, Signals
@@ -121,14 +121,14 @@ def say_end(settings: CollectionSettings, found: Verdict) -> int:
     done = checkpoint.load(settings.checkpoint_file)
     if done is None:
         raise checkpoint.damaged(settings.checkpoint_file, "it is gone")
+    advice = recommended_region(first_urls(settings), settings)
+    if advice.is_wrong:
+        found = resume.doubted(settings, done, advice.doubt)
     log.info("Complete: %s", summary.progress_line(done.counts, None))
     log.info("%s", summary.end_line(found))
-    for doubt in found.doubts:
+    for doubt in dict.fromkeys((*found.doubts, *filter(None, [advice.doubt]))):
         log.warning("%s", doubt)
-    advice = recommended_region(first_url(settings), settings)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
-    if advice.doubt:
-        log.warning("%s", advice.doubt)
     logging_setup.show(summary.last_screen(done, settings, found, advice))
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
 
@@ -211,12 +211,12 @@ def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
 
 def print_region(settings: CollectionSettings) -> int:
     """Print the recommended region alone on stdout; the reason goes to the log."""
-    url = first_url(settings)
-    if url is None:
+    urls = first_urls(settings)
+    if not urls:
         raise UsageError(
             f"{settings.output_file} has no URL to request. Collect first: python collect_urls.py"
         )
-    advice = recommended_region(url, settings)
+    advice = recommended_region(urls[:1], settings)
     log.info("%s: %s %s", advice.region, advice.reason, CAVEAT)
     sys.stdout.write(f"{advice.region}\n")
     return EXIT_DONE

@@ -5,6 +5,7 @@ A typo in API_URL_BASE or API_URL_TEMPLATE makes a list that is whole, and of wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import requests
@@ -16,6 +17,7 @@ from cdn2s3.text import printable, redact
 
 _TIMEOUT = 15.0  # seconds for a request
 _HEAD_REFUSED = frozenset({403, 405, 501})  # by some that answer a GET
+_GONE = frozenset({404, 410})
 _SHOWN = 160  # characters of a URL
 
 
@@ -54,12 +56,30 @@ def ask(url: str, settings: CollectionSettings) -> CdnAnswer:
     return CdnAnswer(url, answer.status_code, content_type, answer.headers.get("x-amz-cf-pop"))
 
 
+def until_one_is_there(urls: Sequence[str], settings: CollectionSettings) -> list[CdnAnswer]:
+    """Return the answers to urls, one after the other, up to the first that is not a 404 or 410."""
+    answers: list[CdnAnswer] = []
+    for url in urls:
+        answers.append(ask(url, settings))
+        if answers[-1].status not in _GONE:
+            break
+    return answers
+
+
+def are_wrong(answers: Sequence[CdnAnswer], settings: CollectionSettings) -> bool:
+    """Return whether a list whose URLs our own settings have built begins with nothing that is there."""
+    return bool(_built_by(settings)) and all(answer.status in _GONE for answer in answers)
+
+
+def _built_by(settings: CollectionSettings) -> list[str]:
+    return [name for name in ("API_URL_BASE", "API_URL_TEMPLATE") if getattr(settings, name.lower())]
+
+
 def doubt(answer: CdnAnswer, settings: CollectionSettings) -> str:
     """Return what an answer that is no image says against the list, as a sentence or two; empty if nothing."""
     if answer.is_there or answer.status is None:
         return ""
-    built_by = [name for name in ("API_URL_BASE", "API_URL_TEMPLATE") if getattr(settings, name.lower())]
-    remedy = f"correct {' or '.join(built_by) or 'where the URLs are found'}, then start over with --restart"
+    remedy = f"correct {' or '.join(_built_by(settings)) or 'where the URLs are found'}, then start over with --restart"
     if answer.status in (401, 403):
         remedy = "ask the CDN's owner what it wants: a header, a signature, another address of this machine"
     return (

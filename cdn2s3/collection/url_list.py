@@ -7,6 +7,7 @@ Memory: about 20 bytes per URL (see fingerprints), and the batch at hand.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import re
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 60.0  # at most, between two checkpoints
 
+_FIRST = 3  # URLs that the CDN may be asked for
 _SHOWN = 200  # characters of an example
 _USER_PART = re.compile(r"(^|//)[^/?#]*@")
 
@@ -218,26 +220,24 @@ class UrlList:
         self._saved_urls, self._saved_at = self.counts.urls, time.monotonic()
 
 
-def first_url(settings: CollectionSettings) -> str | None:
-    """Return the first URL in OUTPUT_FILE as it is sent, None if the file has no line.
+def first_urls(settings: CollectionSettings) -> list[str]:
+    """Return the first few URLs in OUTPUT_FILE as they are sent, none if the file has no line.
 
-    Raise UsageError when the file cannot be read or its first line is not a URL under URL_PREFIX.
+    Raise UsageError when the file cannot be read or one of these lines is not a URL under URL_PREFIX.
     """
     output = settings.output_file
     try:
-        line = next((line for line in input_lines(output) if line), None)
+        lines = list(itertools.islice((line for line in input_lines(output) if line), _FIRST))
     except OSError as error:
         raise cannot_read(output, error, "OUTPUT_FILE") from error
-    if line is None:
-        return None
     maker = identities(settings)
     try:
-        address = maker.address(line.decode(errors="surrogateescape"))
+        addresses = [maker.address(line.decode(errors="surrogateescape")) for line in lines]
     except InvalidUrl as error:
         raise UsageError(
-            f"{output}: the first line is not a URL to migrate ({error}). Correct it."
+            f"{output}: one of the first lines is not a URL to migrate ({error}). Correct it."
         ) from error
-    return f"{maker.origins[address.source]}{address.target}"
+    return [f"{maker.origins[address.source]}{address.target}" for address in addresses]
 
 
 def _unique(path: Path) -> int:
