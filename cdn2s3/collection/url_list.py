@@ -223,7 +223,7 @@ class UrlList:
 def first_urls(settings: CollectionSettings) -> list[str]:
     """Return the first few URLs in OUTPUT_FILE as they are sent, none if the file has no line.
 
-    Raise UsageError when the file cannot be read or one of these lines is not a URL under URL_PREFIX.
+    Raise UsageError when the file cannot be read or its first line is not a URL under URL_PREFIX.
     """
     output = settings.output_file
     try:
@@ -231,13 +231,18 @@ def first_urls(settings: CollectionSettings) -> list[str]:
     except OSError as error:
         raise cannot_read(output, error, "OUTPUT_FILE") from error
     maker = identities(settings)
-    try:
-        addresses = [maker.address(line.decode(errors="surrogateescape")) for line in lines]
-    except InvalidUrl as error:
-        raise UsageError(
-            f"{output}: one of the first lines is not a URL to migrate ({error}). Correct it."
-        ) from error
-    return [f"{maker.origins[address.source]}{address.target}" for address in addresses]
+    urls: list[str] = []
+    for line in lines:
+        try:
+            address = maker.address(line.decode(errors="surrogateescape"))
+        except InvalidUrl as error:
+            if urls:
+                break
+            raise UsageError(
+                f"{output}: the first line is not a URL to migrate ({error}). Correct it."
+            ) from error
+        urls.append(f"{maker.origins[address.source]}{address.target}")
+    return urls
 
 
 def _unique(path: Path) -> int:
