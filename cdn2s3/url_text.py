@@ -9,6 +9,7 @@ ends: blanks, separators, quotes and brackets, the descriptors of a srcset. Line
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 IMAGE_ENDINGS = (
@@ -35,6 +36,7 @@ _BEFORE_ANOTHER = re.compile(
 )
 _DESCRIPTORS = re.compile(r"(?:[ \xa0]+\d+(?:\.\d+)?[wxh])+$")
 _ONE_URL = re.compile(r"https?://[!#-&*+\--:=?-Z\\^_`a-z~]+", re.IGNORECASE)  # with nothing to cut off
+_WHOLE_LINES = re.compile(f"(?:{_ONE_URL.pattern}\n)*", re.IGNORECASE)
 _IMAGE_NAME = re.compile(rf"\.(?:{IMAGE_ENDINGS})$", re.IGNORECASE)
 _GOES_ON = re.compile(rf"""\.(?:{IMAGE_ENDINGS})(?:[,;|" \xa0]|%(?:20|22|2C|3B|7C))""", re.IGNORECASE)
 _ENTITY = re.compile("&(?:amp|#0*38|#x0*26);", re.IGNORECASE)
@@ -67,6 +69,12 @@ def found_in(text: str) -> Found:
     return Found(
         urls, rest, bool(urls or rest) and (text[0] in _SEPARATORS + _OPENERS or not text.endswith(ends))
     )
+
+
+def are_whole(texts: Sequence[str]) -> bool:
+    """Return whether each of texts is one URL, with nothing to cut off or to divide; cheap."""
+    lines = "".join(f"{text}\n" for text in texts)
+    return lines.count("://") == len(texts) == lines.count("\n") and bool(_WHOLE_LINES.fullmatch(lines))
 
 
 def schemes_in(text: str) -> int:

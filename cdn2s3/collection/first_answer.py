@@ -17,6 +17,7 @@ from cdn2s3.text import printable, redact
 
 _TIMEOUT = 15.0  # seconds for a request
 _HEAD_REFUSED = frozenset({403, 405, 501})  # by some that answer a GET
+_NO_IMAGE = frozenset({"text/html", "application/json"})
 _GONE = frozenset({404, 410})
 _SHOWN = 160  # characters of a URL
 
@@ -39,7 +40,7 @@ class CdnAnswer(NamedTuple):
     @property
     def is_there(self) -> bool:
         """Whether it may be an image."""
-        return self.status in (200, 206) and not self.content_type.startswith("text/html")
+        return self.status in (200, 206) and self.content_type not in _NO_IMAGE
 
 
 def ask(url: str, settings: CollectionSettings) -> CdnAnswer:

@@ -29,7 +29,7 @@ from cdn2s3.state.files import AppendFile, cannot_read, cut_back
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import timestamp
 from cdn2s3.state.lines import encode, input_lines, numbered_records, whole_lines
-from cdn2s3.url_notes import oddities
+from cdn2s3.url_notes import SAME, oddities
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +129,8 @@ class UrlList:
                 new.append(line + b"\n")
             else:
                 duplicates += 1
+                if not are_plain and identity != line:
+                    self.notes.add(SAME, url)
         if new:
             self._urls.append(b"".join(new))
         if rejected:

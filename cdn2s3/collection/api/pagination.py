@@ -198,8 +198,9 @@ class Paging:
             urls=urls,
             following=None if is_end else followed,
             items=counted,
-            without_url=urls.count(None) + max(0, len(content.items) - len(urls)),
+            without_url=urls.count(None) + content.lacking,
             total=page.total,
+            notes=content.notes,
             blank=len(page.items) if content.lacks_urls else 0,
             ending=self._doubted(followed, page.unfound) if isinstance(followed, Ending) else None,
         )
@@ -285,6 +286,7 @@ class Paging:
         return Batch(
             page.content.urls,
             None,
+            notes=page.content.notes,
             items=last_look.counted(self._counted(page), position),
             ending=self._doubted(last_look.as_it_was(position), unfound),
             ending_if_new=self._doubted(last_look.skipped(position, self._settings), unfound),
