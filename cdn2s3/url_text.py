@@ -36,7 +36,7 @@ _BEFORE_ANOTHER = re.compile(
 )
 _DESCRIPTORS = re.compile(r"(?:[ \xa0]+\d+(?:\.\d+)?[wxh])+$")
 _ONE_URL = re.compile(r"https?://[!#-&*+\--:=?-Z\\^_`a-z~]+", re.IGNORECASE)  # with nothing to cut off
-_WHOLE_LINES = re.compile(f"(?:{_ONE_URL.pattern}\n)*", re.IGNORECASE)
+_IN_ONE_URL = bytes(range(0x21, 0x7F)).translate(None, b"\"'(),;<>[]{|}")  # the same characters
 _IMAGE_NAME = re.compile(rf"\.(?:{IMAGE_ENDINGS})$", re.IGNORECASE)
 _GOES_ON = re.compile(rf"""\.(?:{IMAGE_ENDINGS})(?:[,;|" \xa0]|%(?:20|22|2C|3B|7C))""", re.IGNORECASE)
 _ENTITY = re.compile("&(?:amp|#0*38|#x0*26);", re.IGNORECASE)
@@ -73,8 +73,12 @@ def found_in(text: str) -> Found:
 
 def are_whole(texts: Sequence[str]) -> bool:
     """Return whether each of texts is one URL, with nothing to cut off or to divide; cheap."""
-    lines = "".join(f"{text}\n" for text in texts)
-    return lines.count("://") == len(texts) == lines.count("\n") and bool(_WHOLE_LINES.fullmatch(lines))
+    joined = "".join(texts)
+    return (
+        joined.count("://") == len(texts)
+        and not joined.encode("utf-8", "surrogatepass").translate(None, _IN_ONE_URL)
+        and all(text.startswith(("https://", "http://")) for text in texts)
+    )
 
 
 def schemes_in(text: str) -> int:
