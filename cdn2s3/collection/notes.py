@@ -12,7 +12,7 @@ _REST = "others"
 _SHOWN = 100  # characters of an example
 
 
-TRIMMED = "trimmed: blanks, separators or quotes around a URL"
+TRIMMED = "trimmed: spaces, separators or quotes around a URL"
 JOINED = "fields with several URLs, divided"
 COMPLETED = "URLs completed with API_URL_BASE"
 

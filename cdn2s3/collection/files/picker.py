@@ -169,7 +169,7 @@ class Picker:
             into.append(address)
 
     def _take_address(self, text: str, into: list[Any]) -> None:
-        """Append an image's name or path without a host, from a field that is called after images."""
+        """Append an image's name or path without a host, from a field whose name suggests images."""
         text = as_utf_8(text)
         bare = text.strip(BLANKS)
         if not bare or bare.lower() in _NO_IMAGE:
