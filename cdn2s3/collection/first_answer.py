@@ -42,6 +42,11 @@ class CdnAnswer(NamedTuple):
         """Whether it may be an image."""
         return self.status in (200, 206) and self.content_type not in _NO_IMAGE
 
+    @property
+    def looks_wrong(self) -> bool:
+        """Whether the URL is not that of an image: nothing is there, or a page."""
+        return self.status in _GONE or (self.status in (200, 206) and not self.is_there)
+
 
 def ask(url: str, settings: CollectionSettings) -> CdnAnswer:
     """Return the answer to a HEAD of url, or where that is refused to a GET of its first byte; no token is sent."""
@@ -58,18 +63,18 @@ def ask(url: str, settings: CollectionSettings) -> CdnAnswer:
 
 
 def until_one_is_there(urls: Sequence[str], settings: CollectionSettings) -> list[CdnAnswer]:
-    """Return the answers to urls, one after the other, up to the first that is not a 404 or 410."""
+    """Return the answers to urls, one after the other, up to the first that does not look wrong."""
     answers: list[CdnAnswer] = []
     for url in urls:
         answers.append(ask(url, settings))
-        if answers[-1].status not in _GONE:
+        if not answers[-1].looks_wrong:
             break
     return answers
 
 
 def are_wrong(answers: Sequence[CdnAnswer], settings: CollectionSettings) -> bool:
     """Return whether a list whose URLs our own settings have built begins with nothing that is there."""
-    return bool(_built_by(settings)) and all(answer.status in _GONE for answer in answers)
+    return bool(_built_by(settings)) and all(answer.looks_wrong for answer in answers)
 
 
 def _built_by(settings: CollectionSettings) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Callable
 
 import pytest
 
-from cdn2s3.collection.first_answer import CdnAnswer, ask, doubt
+from cdn2s3.collection.first_answer import CdnAnswer, are_wrong, ask, doubt
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
 from tests.fakes.source import SourceServer
@@ -77,3 +77,20 @@ def test_answer_that_is_no_image_says_what_to_correct(
     assert said in words
     assert "https://cdn.test/a.jpg?***, the first URL" in words
     assert doubt(answer._replace(status=206, content_type="image/png"), settings(**values)) == ""
+
+
+@pytest.mark.parametrize(
+    ("answers", "wrong"),
+    [
+        ([CdnAnswer(URL, 404), CdnAnswer(URL, 200, "application/json")], True),
+        ([CdnAnswer(URL, 404), CdnAnswer(URL, 200, "image/jpeg")], False),
+        ([CdnAnswer(URL, 403)], False),
+        ([CdnAnswer(URL, None)], False),
+    ],
+    ids=["gone-and-a-page", "one-is-there", "forbidden", "no-answer"],
+)
+def test_list_that_our_settings_build_is_wrong_where_nothing_is_there(
+    answers: list[CdnAnswer], wrong: bool
+) -> None:
+    assert are_wrong(answers, settings(API_URL_BASE="https://cdn.test/")) == wrong
+    assert not are_wrong(answers, settings())
