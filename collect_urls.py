@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging_setup.say_error("collect_urls.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
-        log.warning("Stopped by a signal. Run `python collect_urls.py` again to resume.")
+        log.warning("%s. Run `%s` again: it resumes.", interrupted, rerun_hint.command("collect_urls.py"))
         return interrupted.exit_code
 
 
@@ -207,7 +207,7 @@ def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
         f"{summary.verdict_lines(found).replace('is complete', 'is already complete', 1)}"
         f"{summary.counts_table(before, settings.output_file)}"
         f"{summary.next_step(before.counts)}"
-        + rerun_hint.with_env_file("To collect again: python collect_urls.py --update (or --restart)\n")
+        f"To collect again: {rerun_hint.command('collect_urls.py', '--update')} (or --restart)\n"
     )
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
 
@@ -217,7 +217,7 @@ def print_region(settings: CollectionSettings) -> int:
     url = first_url(settings)
     if url is None:
         raise UsageError(
-            f"{settings.output_file} has no URL to request. Collect first: python collect_urls.py"
+            f"{settings.output_file} has no URL to request. Collect first: {rerun_hint.command('collect_urls.py')}"
         )
     advice = recommended_region(url, settings)
     log.info("%s: %s %s", advice.region, advice.reason, CAVEAT)
@@ -250,7 +250,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     ways.add_argument(
         "--update",
         action="store_true",
-        help="collect again: append what is new, name what is gone",
+        help="collect again: append new URLs, list those that are gone",
     )
     ways.add_argument(
         "--region-only",

@@ -26,7 +26,6 @@ QUICK = {  # what makes a test of minutes one of seconds: the code is the same, 
     "migrate.SECOND_PASS_AFTER": 0.3,
     "cdn2s3.resilience.circuit_breaker.FIRST_PROBE": 0.3,
     "cdn2s3.resilience.circuit_breaker.LONGEST_WAIT": 1.0,
-    "cdn2s3.resilience.concurrency_limiter.LONGEST_WAIT": 1.0,
     "cdn2s3.resilience.retry.LONGEST_WAIT": 1.0,
 }
 _RUNNER = """\

@@ -121,13 +121,7 @@ def migration(
         "next": ending.next_command,
         "destination": destination(settings, settings.aws_endpoint_url or ""),
         "lines": {**audit._asdict(), "add_up": audit.holds},
-        "run": {
-            "stored": tally.stored,
-            "already_there": tally.already_there,
-            "bytes": tally.bytes,
-            "failed": sum(tally.failed.values()),
-            "files_per_second": round(tally.stored / max(seconds, 0.001), 1),
-        },
+        "run": _run(tally, seconds),
         "failed": {
             cause: _failure(cause, count, tally.examples.get(cause, []))
             for cause, count in tally.failed.most_common()
@@ -150,6 +144,16 @@ def migration(
         ],
         "settings": {name: redact(value) for name, value in redacted_values(settings).items()},
         "versions": versions(),
+    }
+
+
+def _run(tally: Tally, seconds: float) -> dict[str, Any]:
+    return {
+        "stored": tally.stored,
+        "already_there": tally.already_there,
+        "bytes": tally.bytes,
+        "failed": sum(tally.failed.values()),
+        "files_per_second": round(tally.stored / max(seconds, 0.001), 1),
     }
 
 

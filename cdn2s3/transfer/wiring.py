@@ -21,6 +21,9 @@ from cdn2s3.state.ledger import last_completed
 from cdn2s3.text import duration
 from cdn2s3.transfer.pipeline import Endpoints, Transfer, TransferPolicy
 
+# Causes of failures without a status, where the name of the cause is not clear enough on a bar.
+_IN_SHORT = {"timeout": "no answer", "connection": "no connection"}
+
 
 def equip(
     settings: MigrationSettings,
@@ -88,6 +91,4 @@ def _in_short(failure: LastFailure | None) -> str:
         return ""
     if failure.status is not None:
         return str(failure.status)
-    if failure.cause == "timeout":
-        return "no answer"
-    return failure.message.rpartition(": ")[2][:26]
+    return _IN_SHORT.get(failure.cause, failure.cause.replace("_", " "))

@@ -160,7 +160,7 @@ def test_duplicates_and_foreign_urls_are_counted_and_named(collection: Collectio
 
 def test_wrong_prefix_is_told_after_the_first_page(collection: Collection, server: ApiServer) -> None:
     ended = collection.run(URL_PREFIX="https://other.test/")
-    told = "all 20 URLs that were read last were rejected"
+    told = "the last 20 URLs were all rejected"
     assert ended.returncode == 1
     assert ended.stderr.count(told) == 1
     assert ended.stderr.index(told) < ended.stderr.index("Complete: ")

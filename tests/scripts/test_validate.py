@@ -774,8 +774,10 @@ def test_validate_stopped(
     assert migrated.report()["ended_by"] == f"signal {int(signal_)}"
     assert migrated.report()["verdict"] is None
     assert migrated.report()["next"] == ["python validate.py"]
-    name = {129: "SIGHUP", 130: "Ctrl-C", 143: "SIGTERM"}[code]
-    assert f"stopped by {name} before the end, so there is no verdict. Next: python validate.py" in error
+    name = {129: "SIGHUP", 130: "SIGINT", 143: "SIGTERM"}[code]
+    assert (
+        f"stopped by {name} before the end, so there is no verdict. Run `python validate.py` again." in error
+    )
     page = (migrated.folder / "validation_report.html").read_text()
     assert f"Stopped by {name} before the end." in page
     assert "<code>python validate.py</code>" in page

@@ -113,9 +113,10 @@ def opened(error: TransientError | PermanentError) -> Endpoints:
         (TransientError("server_error", "the CDN answered badly", status=500), "500"),
         (PermanentError("forbidden", "the CDN answered 403", doubtful=True, status=403), "403"),
         (TransientError("timeout", "the time limit is over"), "no answer"),
-        (TransientError("connection", "cdn.example:80: Connection refused"), "Connection refused"),
+        (TransientError("connection", "cdn.example:80: Connection refused"), "no connection"),
+        (TransientError("server_error", "invalid response: 7"), "server error"),
     ],
-    ids=["status", "refusal", "timeout", "connection"],
+    ids=["status", "refusal", "timeout", "connection", "other"],
 )
 def test_note_says_in_short_why_an_endpoint_is_down(
     error: TransientError | PermanentError, short: str
