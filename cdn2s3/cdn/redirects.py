@@ -14,7 +14,7 @@ from cdn2s3.http.dialing import Origin
 from cdn2s3.http.pool import origin_of
 from cdn2s3.text import printable, redact
 
-PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))  # what a URL may hold; the rest is percent-encoded
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))  # what a URL may hold; the rest is percent-encoded
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SCHEMES = ("http", "https")
 _SHOWN = 200  # characters of a Location
@@ -84,7 +84,7 @@ def target_of(here: str, location: str) -> str:
         return ""
     try:
         raw = text.encode("latin-1")  # the bytes as they came
-        there = urljoin(here, quote(raw, safe=PRINTABLE)).partition("#")[0]
+        there = urljoin(here, quote(raw, safe=_PRINTABLE)).partition("#")[0]
         parts = urlsplit(there)
         valid = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
     except ValueError:

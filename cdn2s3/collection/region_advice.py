@@ -10,20 +10,12 @@ coordinates of the city that AWS names for each. China and GovCloud are other pa
 from __future__ import annotations
 
 import math
-import threading
-from contextlib import closing
+from collections.abc import Sequence
 from typing import NamedTuple
-from urllib.parse import quote, urlsplit
 
-from cdn2s3.cdn.client import CdnClient
-from cdn2s3.cdn.redirects import PRINTABLE
-from cdn2s3.http.deadline import Deadline
-from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.collection import first_answer
 from cdn2s3.settings.declarations import CollectionSettings
 
-HEAD_TIMEOUT = (
-    15.0  # seconds for HEAD, and a GET where that tells nothing; no response only means DEFAULT_REGION
-)
 EARTH_RADIUS = 6371.0  # km
 
 CAVEAT = (
@@ -83,6 +75,8 @@ class Advice(NamedTuple):
 
     region: str
     reason: str  # one sentence or two
+    doubt: str = ""  # what the answer to the first URL says against the list; empty: nothing
+    is_wrong: bool = False  # so say the answers to the others that were asked for
 
 
 def parsed(table: str) -> dict[str, Point]:
@@ -128,20 +122,20 @@ def advise(edge: str | None, default: str) -> Advice:
     return Advice(region, f"The region nearest to the CloudFront edge location {edge[:20]}.{opt_in}")
 
 
-def recommended_region(url: str | None, settings: CollectionSettings) -> Advice:
-    """Return the region to recommend after asking the CDN for the head of url, without the API's token.
+def recommended_region(urls: Sequence[str], settings: CollectionSettings) -> Advice:
+    """Return the region to recommend after asking for the first of urls, and what else that has shown.
 
-    url is known to be under URL_PREFIX; None: there is no URL to request.
+    urls are the first of the list, known to be under URL_PREFIX. Where one is not there, the next is asked for, too.
     """
-    if url is None:
+    if not urls:
         return Advice(settings.default_region, "There is no URL to request, so this is DEFAULT_REGION.")
-    adapter = PooledAdapter(1, settings.ca_bundle)
-    parts = urlsplit(url)
-    target = quote(parts._replace(scheme="", netloc="", fragment="").geturl(), safe=PRINTABLE) or "/"
-    with closing(adapter):
-        head = CdnClient(url, adapter, threading.Event()).head(target, Deadline(HEAD_TIMEOUT))
-    if head.status is None:
+    answers = first_answer.until_one_is_there(urls, settings)
+    answer = answers[0]
+    if answer.status is None:
         return Advice(
-            settings.default_region, f"The CDN did not answer ({head.why}), so this is DEFAULT_REGION."
+            settings.default_region, f"The CDN did not answer ({answer.why}), so this is DEFAULT_REGION."
         )
-    return advise(head.edge or None, settings.default_region)
+    advice = advise(answer.edge, settings.default_region)
+    return advice._replace(
+        doubt=first_answer.doubt(answer, settings), is_wrong=first_answer.are_wrong(answers, settings)
+    )

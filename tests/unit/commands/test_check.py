@@ -408,7 +408,7 @@ def test_source_that_refuses_all_fails(
     (tmp_path / "urls.txt").write_text("".join(source.url_of(f"{n}.jpg", "403") + "\n" for n in range(9)))
     (finding,) = check_cdn.check_source(contexts(url_prefix=source.url_prefix))
     assert finding.level == FAILED
-    assert "403, 403, 403, 403, 403 for the first URLs" in finding.detail
+    assert "403, 403, 403, 403, 403 for its first URLs" in finding.detail
 
 
 def test_source_that_redirects_away_says_where_and_what_follows_it(
@@ -430,6 +430,24 @@ def test_source_that_answers_with_a_page_is_a_warning(contexts: Visits, tmp_path
         (finding,) = check_cdn.check_source(contexts(url_prefix=cdn.url_prefix))
     assert finding.level == WARNING
     assert "a web page (text/html)" in finding.detail
+
+
+def test_each_host_of_the_prefix_is_asked(
+    contexts: Visits,
+    tmp_path: Path,
+    source_server: Callable[..., SourceServer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(check_context, "_SOURCE_LINES", 40)
+    good, bad = source_server(), source_server()
+    lines = [*(good.url_of(f"{n}.jpg") for n in range(30)), bad.url_of("a.jpg", "404"), f"{NOWHERE}/a.jpg"]
+    late = [*(good.url_of(f"{n}.jpg") for n in range(30, 60)), "http://late.test/a.jpg"]
+    (tmp_path / "urls.txt").write_text("".join(f"{line}\n" for line in [*lines, *late]))
+    prefixes = f"{good.url_prefix} {bad.url_prefix} {NOWHERE}/ http://late.test/"
+    found = check_cdn.check_source(contexts(url_prefix=prefixes))
+    assert [finding.level for finding in found] == [OK, WARNING, FAILED, OK]
+    assert "404 for its first URLs" in found[1].detail
+    assert "http://late.test was not asked" in found[3].detail
 
 
 # --- the whole command ---
