@@ -119,6 +119,7 @@ class BodyReader:
         digest = digest_of(self._integrity)
         filled = _fill(body, view, 0, digest)
         if length is None and filled == len(view):  # there may be more: move it to the largest buffer
+            self.judge(body, view)  # what is no image, such as a bomb, is not worth one
             larger = lease.view(self._part_size)
             larger[:filled] = view[:filled]
             filled = _fill(body, larger[: self._max_buffer], filled, digest)

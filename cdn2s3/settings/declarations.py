@@ -308,7 +308,7 @@ class MigrationSettings:
         "",
         source_headers,
         "further headers of every request to URL_PREFIX's hosts, and to no other",
-        "Referer: https://www.example.com/ | Cookie: session=…",
+        "Referer: https://www.example.com/ | Cookie: session=1a2b",
     )
     source_redirects: str = setting(
         "prefix",
