@@ -234,11 +234,11 @@ class Validation:
     def _list(self) -> None:
         """Compare every object in the listing; raise FatalError unless the listing ends properly."""
         log.info("listing %s", self.destination.describe())
-        ignored = self.destination.probe_key
+        ignored = self.destination.probe_keys
         total = self.expected.counts().urls
         for page in listed_pages(self.destination.list_pages(), total):
             for found in page:
-                if found.key != ignored:
+                if found.key not in ignored:
                     self.findings.listed += 1
                     self.findings.listed_bytes += found.size
                     self._take(found)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Callable, NamedTuple
 from urllib.parse import unquote_plus
 
-from cdn2s3.destinations.base import Found
+from cdn2s3.destinations.base import Found, plain_etag
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.iam import policy
 from cdn2s3.errors import FatalError, PermanentError, TransientError
@@ -217,7 +217,7 @@ def _objects(rows: list[_Row], encoded: bool, prefix: str) -> list[Found]:
             key = _decoded(key)
         if not key.startswith(prefix):
             raise TransientError("server_error", f"the key {key!r} is not under the prefix {prefix!r}")
-        objects.append(Found(key, int(size), (etag or "").strip('"')))
+        objects.append(Found(key, int(size), plain_etag(etag or "")))
     return objects
 
 
