@@ -5,6 +5,7 @@ What several checks need is requested once, when the first of them needs it, and
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
 from collections.abc import Sequence
 from functools import cached_property
@@ -35,6 +36,7 @@ _SOURCE_TRIES = 5  # URLs of the input to request; one may be missing
 _WIDTH = 79  # of a terminal's 80 columns
 
 STS = "aws sts get-caller-identity"
+NOBODY = "000000000000"  # an account ID that AWS gives to nobody
 NTP = "sudo chronyc makestep"
 
 
@@ -171,6 +173,15 @@ class CheckContext:
             return self.identity.account
         except FatalError:
             return ""
+
+    @cached_property
+    def checks_owner(self) -> bool:
+        """Whether the store refuses a bucket whose owner is expected to be NOBODY."""
+        stranger = dataclasses.replace(self.settings, expected_bucket_owner=NOBODY)
+        try:
+            return S3Client(stranger, self._adapter).request("HEAD", "", self.deadline()).status != 200
+        except (TransientError, FatalError):
+            return True  # what it would say is not known
 
     def is_ours(self, account: str) -> bool:
         """Return whether the bucket reports that account owns it."""

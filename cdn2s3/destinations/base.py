@@ -186,6 +186,10 @@ class Destination(Protocol):
         For one thread. Raise FatalError unless the listing ends properly: a truncated list never counts as complete.
         """
 
+    @property
+    def listing_notes(self) -> tuple[str, ...]:
+        """In what the last listing differs from what the store's kind promises, and what that means."""
+
     # --- removing
 
     def delete(self, key: str, deadline: Deadline) -> bool:

@@ -72,6 +72,10 @@ class LocalFolder:
         return frozenset({self._probe_key})
 
     @property
+    def listing_notes(self) -> tuple[str, ...]:
+        return ()
+
+    @property
     def probes_left(self) -> tuple[str, ...]:
         return ()
 

@@ -70,6 +70,7 @@ class S3Destination:
         if capabilities is not None:
             client.signs_payload = capabilities.signs_payload
         self._cleanup = MultipartCleanup(settings, client)
+        self._listing: Listing | None = None  # the last one
         self._probe_was_put = False  # since prepare(), by is_up()
 
     # --- identity
@@ -135,7 +136,7 @@ class S3Destination:
         found = self.capabilities
         protect = not self.overwrites
         must_look = protect and not found.honors(Condition.NEW_BY_PARTS)
-        if must_look and self.objects.exists(key, Deadline(limit_seconds), found.can_read):
+        if must_look and _exists(self.objects, key, Deadline(limit_seconds), found):
             content = hash_all(parts)
             return self.objects.verify_existing(key, content, found.etag_is_md5, Deadline(limit_seconds))
         upload = MultipartUpload(self.objects, self._cleanup, found, key, limit_seconds)
@@ -184,7 +185,12 @@ class S3Destination:
         return self.objects.md5(key, deadline)
 
     def list_pages(self) -> Iterator[list[Found]]:
-        return iter(Listing(self.client, self._settings))
+        self._listing = Listing(self.client, self._settings)
+        return iter(self._listing)
+
+    @property
+    def listing_notes(self) -> tuple[str, ...]:
+        return () if self._listing is None else tuple(self._listing.notes)
 
     # --- removing
 
@@ -231,7 +237,7 @@ class ObjectUpload:
     def attempt(self, deadline: Deadline) -> Stored:
         objects, found, key = self._objects, self._capabilities, self._key
         protect = not (self._overwrites or self._wrote_bad_object)
-        if protect and not self._is_honored and objects.exists(key, deadline, found.can_read):
+        if protect and not self._is_honored and _exists(objects, key, deadline, found):
             return self._verify_existing(deadline)
         reply = objects.put(key, self._image, deadline, guarded=protect and self._is_taken)
         if protect and reply.status in _EXISTS:
@@ -272,6 +278,17 @@ class ObjectUpload:
     def give_up(self) -> None:
         if self._wrote_bad_object:
             self._objects.remove_bad(self._key, Deadline(10))
+
+
+def _exists(objects: Objects, key: str, deadline: Deadline, found: Capabilities) -> bool:
+    """Return and raise as Objects.exists(); an odd key whose HEAD is answered with 400 is refused."""
+    try:
+        return objects.exists(key, deadline, found.can_read)
+    except TransientError as error:
+        if error.status == 400 and oddity(key):
+            message = f"{error.message}; the key has {oddity(key)}"
+            raise PermanentError("key_refused", message, doubtful=True, status=400) from error
+        raise
 
 
 def _of_its_key(key: str, error: MigrationError) -> MigrationError:
