@@ -287,17 +287,14 @@ def _exists(objects: Objects, key: str, deadline: Deadline, found: Capabilities)
     except TransientError as error:
         if error.status == 400 and oddity(key):
             message = f"{error.message}; the key has {oddity(key)}"
-            raise PermanentError("key_refused", message, doubtful=True, status=400) from error
+            raise PermanentError("key_refused", message, status=400) from error
         raise
 
 
 def _of_its_key(key: str, error: MigrationError) -> MigrationError:
     """Return what a refused PUT means: where the key is odd, some stores refuse it alone."""
-    if isinstance(error, PermanentError) and oddity(key):
-        return PermanentError(
-            "key_refused", f"{error.message}; the key has {oddity(key)}", error.doubtful, error.status
-        )
-    return error
+    odd = oddity(key) if isinstance(error, PermanentError) else ""
+    return PermanentError("key_refused", f"{error}; the key has {odd}") if odd else error
 
 
 def _no_bucket(
