@@ -127,7 +127,7 @@ def _given_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def strict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **habits: Any) -> Iterator[Store]:
     """The local S3 that refuses what AWS refuses, but for the habits of another store (Settings of the fake)."""
     _given_keys(monkeypatch)
-    monkeypatch.setattr("cdn2s3.destinations.s3.probe.WRITE_INTERVAL", _SECOND)
+    monkeypatch.setattr("cdn2s3.destinations.s3.probe_requests.WRITE_INTERVAL", _SECOND)
     with ExitStack() as stack:
         server = stack.enter_context(S3Server(**habits))
         settings = {"DESTINATION_BUCKET": "bucket", "AWS_ENDPOINT_URL": server.url}
