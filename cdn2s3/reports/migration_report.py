@@ -7,7 +7,7 @@ import json
 import os
 import platform
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,10 +115,12 @@ def migration(
     ending: Ending,
     failed: dict[str, Failures],
     same: SameContent | None = None,
+    destination_notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the report of a run of migrate.py; failed is the content of failed_transfers.txt at its end.
 
-    same is what is the same under several URLs, None where nobody looked.
+    same is what is the same under several URLs, None where nobody looked; destination_notes say what the destination
+    lacks, and what that means.
     """
     seconds, prefix = ending.at - tally.began, settings.destination_prefix
     return {
@@ -131,6 +133,7 @@ def migration(
         "ended_by": redact(ending.why),
         "next": ending.next_command,
         "destination": destination(settings, settings.aws_endpoint_url or ""),
+        "destination_notes": [redact(note) for note in destination_notes],
         "lines": {**audit._asdict(), "add_up": audit.holds},
         "run": _run(tally, seconds),
         "failed": {
