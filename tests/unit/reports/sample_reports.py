@@ -122,7 +122,10 @@ def validation(checks: int = 60) -> tuple[dict[str, Any], dict[str, Pictures]]:
     mismatch = {"url": url, "key": "k", "bytes_expected": "12345", "bytes_found": "12"}
     return (
         {
-            **{name: base[name] for name in ("format", "began_at", "ended_at", "seconds", "destination")},
+            **{
+                name: base[name]
+                for name in ("format", "began_at", "ended_at", "seconds", "destination", "destination_notes")
+            },
             **{name: base[name] for name in ("settings", "versions")},
             "verdict": "incomplete",
             "exit_code": 1,
