@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from cdn2s3.collection.api.other_images import elsewhere
 from cdn2s3.collection.expressions import Expression, ItemError, UnexpectedShape, found, kind, outline
-from cdn2s3.collection.notes import COMPLETED, JOINED, TRIMMED, Note, Notes
+from cdn2s3.collection.notes import COMPLETED, ELSEWHERE, JOINED, TRIMMED, Note, Notes
 from cdn2s3.collection.url_building import SETTING as TEMPLATE
 from cdn2s3.collection.url_building import UrlBuilder, is_no_image
 from cdn2s3.settings.declarations import CollectionSettings
-from cdn2s3.url_text import are_whole, found_in
+from cdn2s3.url_text import addresses_in, are_whole, found_in
 
 
 class Content(NamedTuple):
@@ -55,6 +56,10 @@ class Shape:
         if urls and not any(isinstance(url, self._wanted) for url in urls):
             raise UnexpectedShape(self._of_no_text(urls[0]))
         lacking = max(0, len(items) - len(values))
+        if (lacking or None in urls) and not self._template and not self._urls_expression.has_filter:
+            records = walked if self._items_field == "" and walked is not None else items
+            for image in elsewhere(records, _strings_in(values)):
+                notes.add(ELSEWHERE, image)
         return Content(urls, items, self._total(page), lacks_urls, notes.found, lacking)
 
     def _urls(self, values: list[Any], notes: Notes) -> list[Any]:
@@ -139,8 +144,10 @@ def _read(value: Any, notes: Notes) -> Any:
     if is_no_image(value):
         return ""
     found = found_in(value)
-    texts = [*found.urls, *found.rest]
-    if len(found.urls) > 1:
+    texts = (
+        found.urls + found.rest if found.urls else [one for rest in found.rest for one in addresses_in(rest)]
+    )
+    if len(texts) > len(found.rest) and len(texts) > 1:
         notes.add(JOINED, texts[0])
     if found.trimmed:
         notes.add(TRIMMED, texts[0])
