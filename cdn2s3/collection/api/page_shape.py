@@ -13,7 +13,7 @@ from cdn2s3.collection.notes import COMPLETED, ELSEWHERE, JOINED, TRIMMED, Note,
 from cdn2s3.collection.url_building import SETTING as TEMPLATE
 from cdn2s3.collection.url_building import UrlBuilder, is_no_image
 from cdn2s3.settings.declarations import CollectionSettings
-from cdn2s3.url_text import addresses_in, are_whole, found_in
+from cdn2s3.url_text import BLANKS, addresses_in, are_whole, found_in
 
 
 class Content(NamedTuple):
@@ -144,10 +144,11 @@ def _read(value: Any, notes: Notes) -> Any:
     if is_no_image(value):
         return ""
     found = found_in(value)
-    texts = (
-        found.urls + found.rest if found.urls else [one for rest in found.rest for one in addresses_in(rest)]
-    )
-    if len(texts) > len(found.rest) and len(texts) > 1:
+    if len(found.urls) == 1 and found.rest and value.strip(BLANKS).startswith(found.urls[0]):
+        return value  # one scheme is one URL, and a line break inside makes it malformed: never half of it
+    rest = found.rest if found.urls else [address for part in found.rest for address in addresses_in(part)]
+    texts = [*found.urls, *rest]
+    if len(found.urls) > 1 or len(rest) > len(found.rest):
         notes.add(JOINED, texts[0])
     if found.trimmed:
         notes.add(TRIMMED, texts[0])
