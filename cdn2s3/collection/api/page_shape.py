@@ -102,8 +102,10 @@ class Shape:
             return taken if walked is None else walked
         items = found(self._items_field, page, "API_ITEMS_FIELD")
         if not isinstance(items, list):
+            is_one = isinstance(items, dict)  # XML made into JSON
             raise UnexpectedShape(
                 f"API_ITEMS_FIELD={self._items_field} should return a list of items, not {kind(items)}"
+                + (f" (is it a list of one? [{self._items_field}][] finds both)" if is_one else "")
             )
         return items
 

@@ -227,3 +227,12 @@ def test_image_of_an_item_that_the_expression_passes_over_is_shown(item: Any, ex
 def test_image_elsewhere_is_not_looked_for_where_a_filter_chooses() -> None:
     page = {"items": [{"url": f"{C}1.jpg"}, {"large": f"{C}2.jpg"}]}
     assert ELSEWHERE not in shape("items[?url].url", API_ITEMS_FIELD="items").read(page, is_first=True).notes
+
+
+def test_list_of_one_that_comes_as_the_object_itself_is_explained_and_found_in_brackets() -> None:
+    page = {"Image": {"url": f"{C}1.jpg"}}
+    with pytest.raises(UnexpectedShape, match=r"is it a list of one\? \[Image\]\[\] finds both"):
+        shape("[Image][].url", API_ITEMS_FIELD="Image").read(page, is_first=False)
+    assert shape("[Image][].url", API_ITEMS_FIELD="[Image][]").read(page, is_first=False).urls == [
+        f"{C}1.jpg"
+    ]
