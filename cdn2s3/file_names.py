@@ -22,6 +22,7 @@ MIGRATION_PAGE = "migration_report.html"
 MISSING_FILE = "missing.txt"
 MISMATCHED_FILE = "mismatched.txt"
 UNEXPECTED_FILE = "unexpected.txt"
+CHANGED_FILE = "changed_at_source.txt"
 VALIDATION_LOCK = "validation.lock"
 VALIDATION_LOG = "validation.log"
 VALIDATION_JSON = "validation_report.json"
@@ -44,7 +45,7 @@ PRICES_FILE = "prices.json"
 # Of what is written, what a run may use as its list of URLs.
 LISTS = frozenset({MISSING_FILE, MISMATCHED_FILE})
 WRITTEN = LISTS | {
-    COMPLETED_FILE, COLLISIONS_FILE, UNEXPECTED_FILE, RUN_FILE, FAILED_INPUT_FILE,
+    COMPLETED_FILE, COLLISIONS_FILE, UNEXPECTED_FILE, CHANGED_FILE, RUN_FILE, FAILED_INPUT_FILE,
     MIGRATION_LOCK, MIGRATION_LOG, MIGRATION_JSON, MIGRATION_PAGE,
     VALIDATION_LOCK, VALIDATION_LOG, VALIDATION_JSON, VALIDATION_PAGE,
 }  # fmt: skip

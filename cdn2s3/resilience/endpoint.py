@@ -178,11 +178,13 @@ class Endpoint:
             if self._limiter.succeeded():
                 self._changed.notify_all()
 
-    def failed(self, permit: Permit, error: AttemptError, advice: str = "") -> None:
+    def failed(
+        self, permit: Permit, error: AttemptError, advice: str = "", waiting_helps: bool = True
+    ) -> None:
         """Report an attempt that failed with error, in a way that may be the endpoint's fault.
 
-        A Retry-After holds all workers back; advice is what people could do when the
-        circuit opens for it.
+        A Retry-After holds all workers back; advice is what people could do when the circuit opens for it. Raise
+        FatalError when it opens for what waiting does not help, and nothing has succeeded here yet: it will not.
         """
         with self._changed:
             self._left(permit)
@@ -194,6 +196,11 @@ class Endpoint:
             if isinstance(error, TransientError) and error.retry_after:
                 self._limiter.pause(now, error.retry_after)
             if self._breaker.failed(now, permit.is_probe):
+                if not waiting_helps and not self._newest_success:
+                    raise FatalError(
+                        f"the {self.name} answers every URL so, for example: {error.message}. {advice}, then run the "
+                        "same command again: it resumes."
+                    )
                 self._log_outage()
 
     def release(self, permit: Permit) -> None:
