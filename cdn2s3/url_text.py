@@ -38,6 +38,7 @@ _DESCRIPTORS = re.compile(r"(?:[ \xa0]+\d+(?:\.\d+)?[wxh])+$")
 _ONE_URL = re.compile(r"https?://[!#-&*+\--:=?-Z\\^_`a-z~]+", re.IGNORECASE)  # with nothing to cut off
 _IN_ONE_URL = bytes(range(0x21, 0x7F)).translate(None, b"\"'(),;<>[]{|}")  # the same characters
 _IMAGE_NAME = re.compile(rf"\.(?:{IMAGE_ENDINGS})$", re.IGNORECASE)
+_NAMES_IMAGE = re.compile(rf"\.(?:{IMAGE_ENDINGS})(?![a-z0-9])", re.IGNORECASE)  # also before ?v=2
 _GOES_ON = re.compile(rf"""\.(?:{IMAGE_ENDINGS})(?:[,;|" \xa0]|%(?:20|22|2C|3B|7C))""", re.IGNORECASE)
 _ENTITY = re.compile("&(?:amp|#0*38|#x0*26);", re.IGNORECASE)
 
@@ -69,6 +70,16 @@ def found_in(text: str) -> Found:
     return Found(
         urls, rest, bool(urls or rest) and (text[0] in _SEPARATORS + _OPENERS or not text.endswith(ends))
     )
+
+
+def addresses_in(text: str) -> list[str]:
+    """Return the addresses without a scheme in text: several where each part of a list names an image, else text."""
+    for separator in ",;|":
+        parts = [part.strip(BLANKS) for part in text.split(separator)]
+        parts = [part for part in parts if part]
+        if len(parts) > 1 and all(map(_NAMES_IMAGE.search, parts)):
+            return parts
+    return [text]
 
 
 def are_whole(texts: Sequence[str]) -> bool:

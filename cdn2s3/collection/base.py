@@ -62,8 +62,14 @@ class Batch(NamedTuple):
 
     def ended(self, new: int) -> Ending | None:
         """Return how the source ended; new is how many of the URLs were in no batch before."""
-        is_surprise = self.ending_if_new is not None and 2 * new > len(self.urls)
-        return self.ending_if_new if is_surprise else self.ending
+        return self.ending_if_new if self._is_surprise(new) else self.ending
+
+    def counted(self, new: int) -> int:
+        """Return the items that count toward the API's total: none of a last look at what was seen before."""
+        return self.items if self.ending_if_new is None or self._is_surprise(new) else 0
+
+    def _is_surprise(self, new: int) -> bool:
+        return self.ending_if_new is not None and 2 * new > len(self.urls)
 
 
 class UrlSource(Protocol):

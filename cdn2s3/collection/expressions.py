@@ -1,8 +1,8 @@
 """JMESPath on what a source sends: an API's page, a record of an export. Pure.
 
-An expression for URLs is evaluated leniently: a function that meets null gives null, as a missing field does, so
-that one item without an image does not end a page of a hundred. An item for which it cannot be evaluated at
-all becomes an ItemError, and the others are kept.
+An expression is evaluated leniently: a function that meets null gives null, as a missing field does. So one item
+without an image does not end a page of a hundred, and the last page may lack what its next link is built from. An
+item for which it cannot be evaluated at all becomes an ItemError, and the others are kept.
 """
 
 from __future__ import annotations
@@ -107,9 +107,9 @@ class Expression:
 
 
 def found(expression: str, page: object, setting: str) -> Any:
-    """Return what a JMESPath expression finds in a page, or raise UnexpectedShape naming its setting."""
+    """Return what a JMESPath expression finds in a page, leniently, or raise UnexpectedShape naming its setting."""
     try:
-        return jmespath.search(expression, page)
+        return search(jmespath.compile(expression).parsed, page)
     except _FAILURES as error:
         raise UnexpectedShape(f"{setting}={expression} cannot be evaluated ({why_not(error)})") from error
 

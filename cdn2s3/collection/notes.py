@@ -14,6 +14,7 @@ _SHOWN = 100  # characters of an example
 
 TRIMMED = "trimmed: spaces, separators or quotes around a URL"
 JOINED = "fields with several URLs, divided"
+ELSEWHERE = "items without a URL where API_URLS_FIELD looks, but with an image elsewhere"
 COMPLETED = "URLs completed with API_URL_BASE"
 
 

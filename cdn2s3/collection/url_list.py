@@ -135,12 +135,13 @@ class UrlList:
         if rejected:
             self._rejected.append(b"".join(rejected))
         before = self.counts
+        not_met = len(new) if self._met is None else self._novel
         self.counts = Counts(
             urls=before.urls + len(new),
             duplicates=before.duplicates + duplicates,
             rejected=before.rejected + len(rejected),
             without_url=before.without_url + batch.without_url,
-            items=before.items + batch.items,
+            items=before.items + batch.counted(not_met),
             api_total=before.api_total if batch.total is None else batch.total,
             unreadable=before.unreadable + batch.unreadable,
             blank=before.blank + batch.blank,
@@ -151,7 +152,7 @@ class UrlList:
         self._lengths = (self._urls.size(), self._rejected.size())
         if rejected and not new and not duplicates:
             self._say_all_rejected(rejected)
-        return len(new) if self._met is None else self._novel
+        return not_met
 
     def _is_new(self, identity: bytes, line: bytes) -> bool:
         """Remember a URL by its identity; return whether it was not in the list before."""

@@ -7,7 +7,6 @@ the collection, after what was seen until then.
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from jmespath.exceptions import JMESPathError
 
 from cdn2s3.collection import first_answer
 from cdn2s3.collection.api.client import api_session
+from cdn2s3.collection.api.json_body import json_of
 from cdn2s3.collection.base import Batch, UrlSource
 from cdn2s3.collection.first_answer import CdnAnswer
 from cdn2s3.collection.page_outline import outline_of
@@ -158,7 +158,7 @@ def _taken(settings: CollectionSettings, batches: Sequence[Batch]) -> Iterator[s
 
 def _json_of(answer: requests.Response) -> Any:
     try:
-        return json.loads(answer.content)
+        return json_of(answer)
     except (ValueError, RecursionError):
         return None
 

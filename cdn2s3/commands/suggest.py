@@ -7,7 +7,6 @@ changed, to see how the API pages.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import requests
 
 from cdn2s3.collection.api.client import Api, api_session
+from cdn2s3.collection.api.json_body import json_of
 from cdn2s3.collection.api.page_request import PageRequest
 from cdn2s3.collection.suggest import api_lines, export_lines, recipes
 from cdn2s3.collection.suggest.probing import MOST_REQUESTS, Ask, Seen
@@ -101,9 +101,9 @@ def _of_api(settings: CollectionSettings) -> Proposal:
     )
     with api_session(settings) as session:
         api = Api(settings, session)
-        body = _body(url, settings, session)
-        if body and _is_no_json(body):
-            return export_lines.propose_body(url, body)
+        answer = _first(url, settings, session)
+        if answer is not None and answer.content and _is_no_json(answer):
+            return export_lines.propose_body(url, answer.content)
         reply = api.get(PageRequest(url), "the first page")
         if reply.refusal is not None:
             raise reply.refusal
@@ -112,18 +112,18 @@ def _of_api(settings: CollectionSettings) -> Proposal:
             return api_lines.propose(first, _asking(api), lambda image: _is_image(image, settings, cdn))
 
 
-def _body(url: str, settings: CollectionSettings, session: requests.Session) -> bytes:
-    """Return the body of a first answer with status 200; empty for any other answer, which Api words better."""
+def _first(url: str, settings: CollectionSettings, session: requests.Session) -> requests.Response | None:
+    """Return a first answer with status 200; None for any other answer, which Api words better."""
     try:
         answer = session.get(url, timeout=settings.api_timeout, allow_redirects=False)
-        return answer.content if answer.status_code == 200 else b""
+        return answer if answer.status_code == 200 else None
     except (MigrationError, requests.RequestException, ValueError):
-        return b""
+        return None
 
 
-def _is_no_json(body: bytes) -> bool:
+def _is_no_json(answer: requests.Response) -> bool:
     try:
-        json.loads(body)
+        json_of(answer)
     except (ValueError, RecursionError):
         return True
     return False

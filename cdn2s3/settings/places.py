@@ -9,6 +9,7 @@ from typing import Any
 PLACE = re.compile(r"\{(page|offset|cursor|limit)(?:\.([\w-]+))?\}")
 MARK = "\0"  # begins the text that stands for a place of its own, outside of any JSON string
 
+_BEGINS_A_FORM = re.compile(r"\s*(?:[^\s=&<>;]+=|\{)")
 _STRING_OR_PLACE = re.compile(r'"(?:[^"\\]|\\.)*"|' + PLACE.pattern)
 
 
@@ -20,6 +21,11 @@ def names_in(text: str) -> set[str]:
 def is_json(text: str) -> bool:
     """Return whether text is meant to be a JSON object or list."""
     return text.lstrip()[:1] in ("{", "[") and not PLACE.fullmatch(text.strip())
+
+
+def is_form(text: str) -> bool:
+    """Return whether text, which is not JSON, is a form: it begins with the name of a field, or with a place."""
+    return bool(_BEGINS_A_FORM.match(text))
 
 
 def json_with_places(text: str) -> Any:

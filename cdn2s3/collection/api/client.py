@@ -6,7 +6,6 @@ body than the start of one that is not a page, with the secrets removed.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
@@ -18,6 +17,7 @@ import requests
 
 from cdn2s3.collection.api import quota
 from cdn2s3.collection.api.auth import Auth
+from cdn2s3.collection.api.json_body import json_of
 from cdn2s3.collection.api.page_request import ApiResponse, PageRequest
 from cdn2s3.collection.api.refusal import beginning, named, one_line, refusal
 from cdn2s3.errors import FatalError, MigrationError, TransientError
@@ -207,7 +207,7 @@ class Api:
         """Return the JSON of a response, or raise TransientError."""
         content = answer.content
         try:
-            return json.loads(content)
+            return json_of(answer)
         except (ValueError, RecursionError) as error:
             kind = answer.headers.get("content-type", "no content type")[:60]
             raise TransientError(

@@ -37,7 +37,12 @@ def is_known(items: list[Any], look: PagePosition) -> bool:
 
 
 def counted(items: int, look: PagePosition) -> int:
-    """Return how many of the items of a look are missing from the API's total."""
+    """Return how many of the items of a look are missing from the API's total, if they are new.
+
+    An offset of 2 is within what was walked: new items there are a sign of others, and complete nothing.
+    """
+    if look.asked != 0:
+        return 0
     return items if look.items + items <= (look.total or 0) else 0
 
 

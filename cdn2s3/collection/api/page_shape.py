@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from cdn2s3.collection.api.other_images import elsewhere
 from cdn2s3.collection.expressions import Expression, ItemError, UnexpectedShape, found, kind, outline
-from cdn2s3.collection.notes import COMPLETED, JOINED, TRIMMED, Note, Notes
+from cdn2s3.collection.notes import COMPLETED, ELSEWHERE, JOINED, TRIMMED, Note, Notes
 from cdn2s3.collection.url_building import SETTING as TEMPLATE
 from cdn2s3.collection.url_building import UrlBuilder, is_no_image
 from cdn2s3.settings.declarations import CollectionSettings
-from cdn2s3.url_text import BLANKS, are_whole, found_in
+from cdn2s3.url_text import BLANKS, addresses_in, are_whole, found_in
 
 
 class Content(NamedTuple):
@@ -55,6 +56,10 @@ class Shape:
         if urls and not any(isinstance(url, self._wanted) for url in urls):
             raise UnexpectedShape(self._of_no_text(urls[0]))
         lacking = max(0, len(items) - len(values))
+        if (lacking or None in urls) and not self._template and not self._urls_expression.has_filter:
+            records = walked if self._items_field == "" and walked is not None else items
+            for image in elsewhere(records, _strings_in(values)):
+                notes.add(ELSEWHERE, image)
         return Content(urls, items, self._total(page), lacks_urls, notes.found, lacking)
 
     def _urls(self, values: list[Any], notes: Notes) -> list[Any]:
@@ -97,8 +102,10 @@ class Shape:
             return taken if walked is None else walked
         items = found(self._items_field, page, "API_ITEMS_FIELD")
         if not isinstance(items, list):
+            is_one = isinstance(items, dict)  # XML made into JSON
             raise UnexpectedShape(
                 f"API_ITEMS_FIELD={self._items_field} should return a list of items, not {kind(items)}"
+                + (f" (is it a list of one? [{self._items_field}][] finds both)" if is_one else "")
             )
         return items
 
@@ -141,8 +148,9 @@ def _read(value: Any, notes: Notes) -> Any:
     found = found_in(value)
     if len(found.urls) == 1 and found.rest and value.strip(BLANKS).startswith(found.urls[0]):
         return value  # one scheme is one URL, and a line break inside makes it malformed: never half of it
-    texts = [*found.urls, *found.rest]
-    if len(found.urls) > 1:
+    rest = found.rest if found.urls else [address for part in found.rest for address in addresses_in(part)]
+    texts = [*found.urls, *rest]
+    if len(found.urls) > 1 or len(rest) > len(found.rest):
         notes.add(JOINED, texts[0])
     if found.trimmed:
         notes.add(TRIMMED, texts[0])

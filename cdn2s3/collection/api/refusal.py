@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
@@ -67,10 +68,21 @@ def _remedy(answer: requests.Response, url: str, auth: Auth) -> str:
             f", a redirect to {_origin_of_redirect(answer, url)}. Redirects are not followed, because "
             "the token would be sent along. Set API_BASE_URL to the final address."
         )
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return (
+            f": it does not take {answer.request.method} there"
+            f"{_allowed(answer)}. Set API_METHOD, and for POST API_BODY (docs/api-integration.md, POST and templates)."
+        )
     return (
         f". Correct API_BASE_URL and the pagination settings. If the API answers {status} after its last page, set "
         f"API_END_STATUS={status}."
     )
+
+
+def _allowed(answer: requests.Response) -> str:
+    """Return what a 405 says to be allowed (RFC 9110, 15.5.6), as part of a sentence."""
+    methods = re.findall("[A-Z]+", answer.headers.get("allow", ""))[:6]
+    return f", but {', '.join(methods)}" if methods else ""
 
 
 def _origin_of_redirect(answer: requests.Response, url: str) -> str:

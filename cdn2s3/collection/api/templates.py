@@ -3,7 +3,7 @@
 Where a place has no value (the first page has no cursor), the whole member of the object or the whole parameter
 that it would fill is left out; among the variables of a GraphQL query it is null.
 
-Values are escaped for where they go: JSON, a query, a path, a form.
+Values are escaped for where they go: JSON, a query, a path, a form. In a body of plain text they stand as they are.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 from cdn2s3.collection.api.page_request import PageRequest
 from cdn2s3.settings.declarations import CollectionSettings
-from cdn2s3.settings.places import MARK, PLACE, is_json, json_with_places, names_in
+from cdn2s3.settings.places import MARK, PLACE, is_form, is_json, json_with_places, names_in
 
 Values = Mapping[str, Any]  # by the names of the places
 _OMIT = object()
@@ -30,7 +30,8 @@ class RequestTemplate:
         self._method = settings.api_method
         self._limit = settings.results_per_page
         body = settings.api_body.reveal()
-        self._form = "" if is_json(body) else body.strip()
+        self._form = body.strip() if is_form(body) and not is_json(body) else ""
+        self._plain_text = "" if self._form or is_json(body) else body.strip()
         self._json = json_with_places(body) if is_json(body) else None
         self._places = names_in(self._url.geturl()) | names_in(body)
         self._size: Mapping[str, Any] = {}
@@ -73,6 +74,9 @@ class RequestTemplate:
         if self._form:
             form = _pairs(self._form, values).encode()
             return PageRequest(url, form, self._method, "application/x-www-form-urlencoded")
+        if self._plain_text:
+            filled = PLACE.sub(lambda found: _text(_value(found, values)), self._plain_text)
+            return PageRequest(url, filled.encode(), self._method, "text/plain; charset=utf-8")
         return PageRequest(url, None, self._method)
 
 

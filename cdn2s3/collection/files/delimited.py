@@ -21,6 +21,7 @@ from cdn2s3.url_text import found_in
 _SEPARATORS = ",\t;|"
 NO_SEPARATOR = "\x1f"  # the separator of a file with one column: never in a text
 _SAMPLE = 200  # records that columns are judged by
+_NAMES_SEPARATOR = re.compile(r'\ufeff?"?sep=(.)"?[\r\n]*', re.IGNORECASE)  # Excel's own first line
 _SCHEME = re.compile(r"\s*['\"]?https?://", re.IGNORECASE)
 
 
@@ -106,10 +107,16 @@ class Table:
         """Raise UsageError when the header lacks what URL_COLUMNS or KEY_COLUMN names."""
         self._job = job
         self._sample = sample_of(job)
+        named = _NAMES_SEPARATOR.fullmatch(self._sample[0]) if self._sample else None
+        if named:
+            separators = named[1]
+            del self._sample[0]
+        self._first_rows = int(named is not None)  # that are no records
         self.form = form_of(self._sample, separators)
         rows = rows_of(self._sample[: _SAMPLE * 5], self.form)[:_SAMPLE]
         self.has_header = bool(rows) and not any(_SCHEME.match(cell) for cell in rows[0])
         width = len(rows[0]) if rows else 0
+        self._first_rows += self.has_header
         names = [name.strip("\ufeff \t\r\n") for name in rows[0]] if self.has_header else _numbers(width)
         self._expression = Expression(columns, "URL_COLUMNS") if is_expression(columns, names) else None
         wanted = [columns] if columns in names else list(split(columns))
@@ -160,7 +167,7 @@ class Table:
         if is_resumed:
             job.stream.skip_to(job.start.offset)
         number = job.start.records if is_resumed else 0
-        is_header = self.has_header and not is_resumed
+        first_rows = 0 if is_resumed else self._first_rows
         picker.wanted.found.update(picker.wanted.names)
         picker.keys.found.update(picker.keys.names)
         rows = self.form.reader(iter(lines))
@@ -172,8 +179,8 @@ class Table:
                 raise Unreadable(f"record {number + 1:,} cannot be read: {error}") from error
             if row is None:
                 break
-            if not row or is_header:
-                is_header = is_header and not row
+            if not row or first_rows:
+                first_rows -= bool(row and first_rows)
                 continue
             number += 1
             if number <= job.start.records:

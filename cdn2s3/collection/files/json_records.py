@@ -43,15 +43,22 @@ class RecordReader:
                 return [ItemError(f"record {number:,}", "nested too deeply")]
             return self._picker.named(urls, "") if urls else []
         urls = []
+        is_row = not path and _is_row(record)
         for at, value, is_under in _scalars(record, path, self._picker):
-            self._take(at, value, is_under, urls)
+            self._take(at, value, is_under, urls, is_row)
         return urls
 
-    def _take(self, path: Path, value: Any, is_under: bool, urls: list[Any]) -> None:
-        """Append what a scalar holds; is_under: it is inside an object that has one of the names."""
+    def _take(self, path: Path, value: Any, is_under: bool, urls: list[Any], is_row: bool = False) -> None:
+        """Append what a scalar holds.
+
+        is_under: it is inside an object that has one of the names; is_row: it is one of the cells of a table's row.
+        """
         picker = self._picker
         if isinstance(value, str):
-            if (is_under and not picker.wanted.match(path)) or (not path and not picker.is_named):
+            is_bare = not path and not picker.is_named
+            if is_bare and is_row:
+                is_bare = image_fields.is_image_url(value)
+            if is_bare or (is_under and not picker.wanted.match(path)):
                 picker.take_wanted(path, value, urls)
             else:
                 picker.take(path, value, urls)
@@ -157,6 +164,13 @@ class JsonRecords:
         if value.bad_line:
             return Record([], 0, f"record {number:,} is not JSON, it begins {value.bad_line!r}")
         return Record(self._reader.urls(value.value, value.path, number, value.is_record))
+
+
+def _is_row(record: Any) -> bool:
+    """Return whether a record is the row of a table: a list in which not everything is the address of an image."""
+    return isinstance(record, list) and not all(
+        isinstance(cell, str) and ("://" in cell or image_fields.is_image_url(cell)) for cell in record
+    )
 
 
 def _scalars(record: Any, path: Path, picker: Picker) -> Iterator[tuple[Path, Any, bool]]:

@@ -17,11 +17,26 @@ from cdn2s3.keys import KEY_FIELD
 from cdn2s3.state.lines import field
 from cdn2s3.url_prefixes import Prefixes, located
 from cdn2s3.url_text import BLANKS, found_in
+from cdn2s3.url_text import addresses_in as listed_in
 
 Path = tuple[str, ...]  # a field's name, after the names that it is under
 
 _NO_IMAGE = frozenset(
-    {"null", "none", "nil", "n/a", "na", "nan", "-", "--", "\\n", "false", "undefined", "#n/a"}
+    {
+        "null",
+        "none",
+        "nil",
+        "n/a",
+        "na",
+        "nan",
+        "-",
+        "--",
+        "\\n",
+        "false",
+        "undefined",
+        "#n/a",
+        "no_selection",
+    }
 )
 _HTML = re.compile(r"<(?:img|source|picture|a|video|figure)\s", re.IGNORECASE)
 _INLINE = re.compile(r"data:[\w.+-]*[/;,]", re.IGNORECASE)
@@ -117,12 +132,13 @@ class Picker:
 
     def _add_found(self, text: str, into: list[Any]) -> None:
         found = found_in(text)
-        if len(found.urls) > 1:
-            self.note(JOINED, found.urls[0])
+        rest = found.rest if found.urls else [address for part in found.rest for address in listed_in(part)]
+        if len(found.urls) > 1 or len(rest) > len(found.rest):
+            self.note(JOINED, (found.urls or rest)[0])
         if found.trimmed:
-            self.note(TRIMMED, (found.urls or found.rest)[0])
+            self.note(TRIMMED, (found.urls or rest)[0])
         into += found.urls
-        self._add_all(found.rest, into)
+        self._add_all(rest, into)
 
     def _add_all(self, addresses: list[str], into: list[Any]) -> None:
         for address in addresses:
@@ -180,7 +196,7 @@ class Picker:
             for _, value in strings_in(inside, ()):
                 self._take_address(value, into)
         elif image_fields.is_image_url(bare) and (bare[0] == "/" or " " not in bare or "/" in bare):
-            self._add_all(_addresses(bare), into)
+            self._add_all(listed_in(bare), into)
 
     def named(self, urls: list[Any], name: str) -> list[Any]:
         """Return urls as lines whose last field names the object; without a name they cannot be moved."""
@@ -201,16 +217,6 @@ class Picker:
 def _is_open(url: Any) -> bool:
     """Return whether url is one that has no name yet."""
     return isinstance(url, str) and "\t" not in url
-
-
-def _addresses(text: str) -> list[str]:
-    """Return the addresses without a host in a field, which may hold several."""
-    for separator in (",", ";", "|"):
-        parts = [part.strip(BLANKS) for part in text.split(separator)]
-        parts = [part for part in parts if part]
-        if len(parts) > 1 and all(image_fields.is_image_url(part) for part in parts):
-            return parts
-    return [text]
 
 
 def _is_prose(text: str) -> bool:

@@ -14,7 +14,7 @@ Path = tuple[str, ...]  # names, EACH and ANY; a name that looks like one of the
 
 _DEEPEST = 40
 _ENDING = re.compile(
-    r"\.(jpe?g|jfif|png|gif|webp|avif|hei[cf]|bmp|tiff?|svg|jxl|jp2|psd|ico)$", re.IGNORECASE
+    r"[.@](jpe?g|jfif|png|gif|webp|avif|hei[cf]|bmp|tiff?|svg|jxl|jp2|psd|ico)$", re.IGNORECASE
 )
 _URL = re.compile(r"(https?:)?//[^\s<>\"]+", re.IGNORECASE)
 _ADDRESS = re.compile(r"/[^\n<>\"{}]+|[^\s<>\"{}]+")
@@ -121,11 +121,15 @@ def _has_ending(text: str) -> bool:
 def _is_suggestive(path: Path, values: Sequence[str]) -> bool:
     """Return whether a field's name, or its URLs' hosts and paths, speak of images."""
     names = [step for step in path if step not in (EACH, ANY)]
-    if _LINK_NAMES & {name.lower() for name in names}:
+    if _LINK_NAMES & {name.lower() for name in names} or any(map(_is_folder, values)):
         return False
     if any(_IMAGE_WORDS.search(name) for name in names[-2:]):
         return True
     return all(_IMAGE_WORDS.search(re.sub("^https?://|[?#].*", "", value)) for value in values)
+
+
+def _is_folder(url: str) -> bool:
+    return url.partition("?")[0].endswith("/")
 
 
 def _without_repeats(fields: list[Field]) -> list[Field]:

@@ -14,7 +14,7 @@ from cdn2s3.collection.suggest.image_fields import ANY, EACH, Path, jmespath_of,
 
 NEXT_NAMES = frozenset(
     {"next", "nexturl", "nextlink", "nextpage", "nextpageurl", "nextpagelink", "nexthref", "nexturi", "nextrecordsurl",
-     "odatanextlink"}
+     "odatanextlink", "hydra:next"}
 )  # fmt: skip
 CURSORS = {  # normal name of a field: the parameters that may take it, likeliest first
     "nextcursor": ("cursor", "next_cursor", "nextCursor", "after"),
@@ -44,12 +44,12 @@ CURSORS = {  # normal name of a field: the parameters that may take it, likelies
 }
 TOTALS = (  # normal names, likeliest first
     "totalhits", "totalcount", "totalresults", "totalresultscount", "totalitems", "totalrecords", "totalelements",
-    "totalnumberofresults", "totalsize", "totalobjects", "totalrows", "total", "numfound", "nbhits", "matches", "found",
-    "hits", "recordcount", "resultcount", "itemcount", "count",
+    "totalnumberofresults", "totalsize", "totalobjects", "totalrows", "hydra:totalitems", "total", "numfound", "nbhits",
+    "matches", "found", "hits", "recordcount", "resultcount", "itemcount", "count",
 )  # fmt: skip
 TOTAL_HEADERS = (
     "x-wp-total", "x-total-count", "x-total", "total-count", "x-total-results", "x-pagination-total-count",
-    "x-pagination-total", "x-count", "content-range",
+    "x-pagination-total", "pagination-count", "x-count", "omeka-s-total-results", "content-range",
 )  # fmt: skip
 MORE_NAMES = frozenset(
     {"hasmore", "hasnextpage", "hasnext", "moreresults", "moreitemsavailable", "ismore", "morepages"}

@@ -14,7 +14,7 @@ MOST_REQUESTS = 60  # after the first one
 SIZE_PARAMS = (
     "per_page", "limit", "page_size", "pageSize", "size", "count", "rows", "max_results", "maxResults", "perPage",
     "page[limit]", "page[size]", "ailimit", "gcmlimit", "hitsPerPage", "pagesize", "num", "take", "$top", "ps",
-    "results_per_page",
+    "results_per_page", "itemsPerPage",
 )  # fmt: skip
 PAGE_PARAMS = ("page", "p", "pageNumber", "page_number", "paged", "pageNo", "pg", "currentPage", "page[number]",
                "pageIndex", "searchCriteria[currentPage]")  # fmt: skip

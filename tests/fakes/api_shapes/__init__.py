@@ -23,12 +23,13 @@ from tests.fakes.api_shapes import (
     photos,
     platforms,
     shops,
+    unusual,
 )
 from tests.fakes.api_shapes.shape import Reply, Shape, ShapeServer, Site
 
 MODULES = (
     shops, marketplaces, cms, content, photos, libraries, culture, museums, platforms, databases, frameworks,
-    auctions, exports,
+    unusual, auctions, exports,
 )  # fmt: skip
 SHAPES: dict[str, Shape] = {shape.name: shape for module in MODULES for shape in module.SHAPES.values()}
 

@@ -67,6 +67,38 @@ def test_page_is_the_parsed_json_with_its_link(server: ApiServer) -> None:
     assert waits == []
 
 
+CHARSETS = [
+    pytest.param('{"a": "ü€"}'.encode(), "application/json; charset=ISO-8859-1", id="utf-8-that-is-called-latin-1"),
+    pytest.param('{"a": "ü€"}'.encode("cp1252"), "application/json; charset=windows-1252", id="windows-1252"),
+    pytest.param('{"a": "ü€"}'.encode("utf-8-sig"), "text/html", id="byte-order-mark"),
+    pytest.param('{"a": "ü€"}'.encode("utf-16"), "application/json", id="utf-16"),
+    pytest.param('{"a": "ü€"}'.encode("shift_jis", "xmlcharrefreplace"), "text/plain; charset=x", id="no-charset"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "kind"), CHARSETS)
+def test_json_is_read_in_the_charset_that_it_comes_in(server: ApiServer, body: bytes, kind: str) -> None:
+    server.fault = first(1, Answer(200, body, (("Content-Type", kind),)))
+    reply, waits = get(server)
+    assert "&#" in str(reply.content) or reply.content == {"a": "ü€"}
+    assert waits == []
+
+
+def test_body_in_no_charset_is_no_page(server: ApiServer) -> None:
+    server.fault = first(
+        9, Answer(200, b'{"a": "\xfc"}', (("Content-Type", "application/json; charset=x-none"),))
+    )
+    with pytest.raises(FatalError, match="not with JSON"):
+        get(server, MAX_RETRIES="0")
+
+
+def test_method_that_is_not_taken_is_named_with_those_that_are(server: ApiServer) -> None:
+    server.fault = first(1, Answer(405, b"{}", (("Allow", "POST, OPTIONS"),)))
+    with pytest.raises(FatalError, match="it does not take GET there, but POST, OPTIONS") as caught:
+        get(server)
+    assert "API_END_STATUS" not in str(caught.value)
+
+
 def test_token_goes_in_its_header_and_nothing_else_is_sent(server: ApiServer) -> None:
     get(server)
     sent = server.headers[0]

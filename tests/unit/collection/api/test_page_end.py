@@ -183,6 +183,15 @@ def test_offset_that_counts_pages_has_skipped_some(new: int, vouched: bool) -> N
     assert ("offset may count pages, not items" in ending.said) != vouched
 
 
+@pytest.mark.parametrize("style", ["page", "offset"])
+def test_items_that_a_last_look_sees_again_do_not_complete_the_total(style: str) -> None:
+    """A search that shows 5 of its 8 items, and refuses the rest (Elasticsearch's window of results)."""
+    settings = {**TOTAL, "API_END_STATUS": "404", "API_ITEMS_FIELD": "items"}
+    pages: list[Any] = [page(1, 2, 3, total=8), page(4, 5, total=8), 404]
+    walked = walk(paging(style, **settings), pages, there=page(3, 4, 5, total=8))
+    assert [batch.counted(0) for batch in walked.batches[-2:]] == [0, 0]
+
+
 def test_last_look_is_resumed_and_has_the_doubts_of_the_pages() -> None:
     settings = {**MORE, "API_URLS_FIELD": "items[].[url, thumb_ulr][]"}
     walking = paging("page", **settings)
@@ -190,6 +199,13 @@ def test_last_look_is_resumed_and_has_the_doubts_of_the_pages() -> None:
     again = paging("page", **settings)
     walked = walk(again, [], again.resume(json.loads(json.dumps(position._asdict()))))
     assert (walked.look, len(walked.ending.doubts)) == ("page=0", 1)
+
+
+def test_next_link_that_is_put_together_may_be_missing_on_the_last_page() -> None:
+    """As Confluence's: its path lacks the /wiki before it."""
+    settings = {"API_NEXT_FIELD": "join('', ['/wiki', _links.next])"}
+    walked = walk(paging("next_url", **settings), [page(1, _links={"next": "/a"}), page(2, _links={})])
+    assert "names no next page, and the pages before it did" in walked.ending.evidence
 
 
 EXPRESSION = {"API_CURSOR_FIELD": "more && next"}

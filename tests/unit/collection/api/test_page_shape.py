@@ -9,7 +9,7 @@ import pytest
 
 from cdn2s3.collection.api.page_shape import Shape
 from cdn2s3.collection.expressions import UnexpectedShape
-from cdn2s3.collection.notes import COMPLETED, JOINED, TRIMMED
+from cdn2s3.collection.notes import COMPLETED, ELSEWHERE, JOINED, TRIMMED
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
 from cdn2s3.url_text import are_whole
@@ -170,6 +170,11 @@ AS_THEY_COME: list[Any] = [
     pytest.param(f"{C}a b,c(1).jpg", {}, [f"{C}a b,c(1).jpg"], {}, id="blanks-inside"),
     pytest.param("\u200b", {}, [None], {}, id="nothing-but-zero-width"),
     pytest.param("/a.jpg", {}, ["/a.jpg"], {}, id="path-without-a-base"),
+    pytest.param(
+        "a.jpg, /u/b.png?v=1", {"API_URL_BASE": C}, [f"{C}a.jpg", f"{C}u/b.png?v=1"],
+        {JOINED: 1, COMPLETED: 2}, id="paths",
+    ),
+    pytest.param("w_1,h_2/a.jpg", {"API_URL_BASE": C}, [f"{C}w_1,h_2/a.jpg"], {COMPLETED: 1}, id="commas-in-a-path"),
     pytest.param(" /a.jpg", {"API_URL_BASE": C}, [f"{C}a.jpg"], {TRIMMED: 1, COMPLETED: 1}, id="path"),
     pytest.param(
         "\u200ba.jpg ", {"API_URL_BASE": "", "API_URL_TEMPLATE": C + "{u}"}, [f"{C}a.jpg"], {}, id="template"
@@ -199,3 +204,35 @@ def test_page_of_whole_urls_is_not_read_one_by_one(texts: list[str]) -> None:
 )
 def test_text_with_something_to_read_is_not_whole(odd: str) -> None:
     assert not are_whole([f"{C}0.jpg", odd])
+
+
+ELSEWHERES: list[Any] = [
+    pytest.param(
+        {"faces": [{"url": f"{C}2.jpg"}, {"url": f"{C}3.jpg"}]}, f"faces[].url: {C}2.jpg", id="deeper"
+    ),
+    pytest.param({"url": None, "large": f"{C}2.png?***"}, f"large: {C}2.png?***", id="another-name"),
+    pytest.param({"page": f"{C}2.html", "text": "2.jpg"}, None, id="nothing-like-an-image"),
+]
+
+
+@pytest.mark.parametrize(("item", "example"), ELSEWHERES)
+def test_image_of_an_item_that_the_expression_passes_over_is_shown(item: Any, example: str | None) -> None:
+    """As Scryfall's cards with two faces, which have their images a level deeper."""
+    page = {"items": [{"url": f"{C}1.jpg", "small": f"{C}s.jpg"}, item]}
+    for settings in ({}, {"API_ITEMS_FIELD": "items"}):
+        noted = shape(**settings).read(page, is_first=True).notes.get(ELSEWHERE)
+        assert (noted and noted.example) == example
+
+
+def test_image_elsewhere_is_not_looked_for_where_a_filter_chooses() -> None:
+    page = {"items": [{"url": f"{C}1.jpg"}, {"large": f"{C}2.jpg"}]}
+    assert ELSEWHERE not in shape("items[?url].url", API_ITEMS_FIELD="items").read(page, is_first=True).notes
+
+
+def test_list_of_one_that_comes_as_the_object_itself_is_explained_and_found_in_brackets() -> None:
+    page = {"Image": {"url": f"{C}1.jpg"}}
+    with pytest.raises(UnexpectedShape, match=r"is it a list of one\? \[Image\]\[\] finds both"):
+        shape("[Image][].url", API_ITEMS_FIELD="Image").read(page, is_first=False)
+    assert shape("[Image][].url", API_ITEMS_FIELD="[Image][]").read(page, is_first=False).urls == [
+        f"{C}1.jpg"
+    ]

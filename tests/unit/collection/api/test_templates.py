@@ -81,6 +81,20 @@ def test_form_body() -> None:
     assert found.content_type == "application/x-www-form-urlencoded"
 
 
+PLAIN_TEXT: list[Any] = [
+    pytest.param("fields id; where n = 5; offset {offset};", "fields id; where n = 5; offset 3;"),
+    pytest.param("SELECT ?i {?s ?p ?i} LIMIT {limit} OFFSET {offset}", "SELECT ?i {?s ?p ?i} LIMIT 100 OFFSET 3"),
+    pytest.param('<r xmlns="u=1"><from>{offset}</from></r>', '<r xmlns="u=1"><from>3</from></r>'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "sent"), PLAIN_TEXT, ids=["apicalypse", "sparql", "xml"])
+def test_body_that_is_neither_json_nor_a_form_is_sent_as_text(body: str, sent: str) -> None:
+    found = request("offset", 3, API_METHOD="POST", API_BODY=body)
+    assert (found.body or b"").decode() == sent
+    assert found.content_type == "text/plain; charset=utf-8"
+
+
 def test_body_goes_with_each_page_of_linked_styles() -> None:
     settings = {"API_METHOD": "POST", "API_BODY": '{"n": {limit}}'}
     for asked, url in ((None, BASE), (BASE + "?page=2", BASE + "?page=2")):

@@ -75,6 +75,8 @@ AUTO = [
     pytest.param(f"title,image\n12\" disk,{A}\n\"7\"\" disk\",{B}\n", [A, B], id="inches"),
     pytest.param(f"url\n{CDN}1\n{CDN}w_1,h_2/2\n", [f"{CDN}1", f"{CDN}w_1,h_2/2"], id="one-column"),
     pytest.param(f"{A},a\n{B},b\n", [A, B], id="no-header"),
+    pytest.param(f"sep=;\r\nn;image\r\n1,5;{A}\r\n2,5;{B}\r\n".encode("utf-16-le"), [A, B], id="excel-sep"),
+    pytest.param(f'\ufeff"sep=|"\nurl|n\n{C}|x\n{B}|y\n', [C, B], id="excel-sep-in-quotes"),
     pytest.param(f"{A}\n{CDN}2\n\n# done\n{C}", [A, f"{CDN}2", C], id="list"),
     pytest.param(
         f"{CDN}w_1,h_2/a.jpg\n{CDN}w_1,h_2/b.jpg\n",
@@ -91,6 +93,10 @@ AUTO = [
         [A, B],
         id="json-document",
     ),
+    pytest.param(
+        json.dumps([["id", "url", "tags"], [1, A, ["x"]], [2, B, None], [3, None, []]]), [A, B], id="json-rows"
+    ),
+    pytest.param(json.dumps([[A, f"{CDN}2"], [C]]), [A, f"{CDN}2", C], id="json-lists-of-urls"),
     pytest.param(json.dumps([A, f"{CDN}2"], indent=1), [A, f"{CDN}2"], id="json-list"),
     pytest.param(f'{{"i": "{A}"}}\n{{"i": "{B}"}} {{"i": "{C}"}}\n[{{"i":"{A}"}}]', [A, B, C, A], id="json-lines"),
     pytest.param(json.dumps({"text": f"![x]({A}) and <b>{B}</b>, see {C}."}), [A, B, C], id="prose"),
@@ -213,6 +219,16 @@ def test_base_completes_names_and_paths(tmp_path: Path) -> None:
     assert found(tmp_path, content, API_URL_BASE=f"{CDN}media/") == [
         f"{CDN}media/m/b/1.jpg", A, "https://img.example/2.jpg", f"{CDN}media/3.jpg",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", ["", "base_image,more_images"])
+def test_base_completes_each_of_several_paths_in_a_field(tmp_path: Path, columns: str) -> None:
+    content = (
+        'base_image,more_images\n/m/1.jpg,"/m/1.jpg,/m/2.png?v=1"\nno_selection,\n/w_1,"/m/3.jpg;m/4.jpg"\n'
+    )
+    urls = found(tmp_path, content, API_URL_BASE=CDN, URL_COLUMNS=columns)
+    wanted = [f"{CDN}m/{name}" for name in ("1.jpg", "1.jpg", "2.png?v=1", "3.jpg", "4.jpg")]
+    assert [url for url in urls if url and url != f"{CDN}w_1"] == wanted
 
 
 def test_template_builds_urls_from_the_records_of_a_document(tmp_path: Path) -> None:

@@ -51,6 +51,12 @@ PAGES = [
     pytest.param({"a": [{"resource": {"@id": A}}]}, 'a[].resource."@id"', [A], id="name in quotes"),
     pytest.param({"image": {"url": A}}, "[image.url]", [A], id="a single image"),
     pytest.param(
+        {"feed": [{"full": "https://cdn.example/plain/x@jpeg"}, {"video": {"still": A}}]},
+        "feed[].[full, video.still][]",
+        ["https://cdn.example/plain/x@jpeg", A],
+        id="ending after an @",
+    ),
+    pytest.param(
         {"next": "https://api.example/p2", "items": [{"photo": "https://img.example/x"}]},
         "items[].photo",
         ["https://img.example/x"],
@@ -67,6 +73,13 @@ def test_expression_finds_the_images_of_the_page(page: Any, wanted: str, urls: l
     assert found == wanted
     assert jmespath.search(found or "@", page) == urls
     assert not items_expression(where) or isinstance(jmespath.search(items_expression(where), page), list)
+
+
+def test_path_of_an_image_is_likelier_than_the_url_of_a_folder() -> None:
+    """As in Wagtail, whose detail_url lies below /images/."""
+    item = {"detail_url": "https://api.example/images/1/", "download_url": "/media/1.jpg"}
+    (field,) = image_fields({"items": [{"meta": item}]})
+    assert field.values == ["/media/1.jpg"]
 
 
 @pytest.mark.parametrize(
