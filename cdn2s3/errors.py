@@ -93,12 +93,22 @@ CAUSES: dict[str, Cause] = {
             "an object exists that could not be compared",
             "grant s3:GetObject, then retry",
         ),
+        Cause(
+            "key_refused",
+            False,
+            False,
+            "the store cannot hold an object at this key",
+            "name the object with a key=NAME field, or use another store",
+        ),
         Cause("destination", True, True, "the bucket kept failing", "retry later"),
     )
 }
 
 # An attempt that fails for one of these may be the endpoint's fault, not the URL's: it counts toward an outage.
 OUTAGE_CAUSES = frozenset({"connection", "timeout", "server_error", "throttled"})
+
+# Failures at the bucket, not at the source.
+BUCKET_CAUSES = frozenset({"destination", "key_refused"})
 
 
 class MigrationError(Exception):

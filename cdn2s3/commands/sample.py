@@ -127,7 +127,7 @@ class Sample:
                 self._each(self._compared, stored, comparisons)
         finally:
             self._each(self._deleted, results, left, whatever_happens=True)
-            left.append(self._gone(self._destination.probe_key))
+            left += [self._gone(key) for key in self._destination.probes_left]
             for key in filter(None, left):
                 log.debug("left in the bucket: %s", key)
         same = sum(compared.are_equal is True for compared in comparisons)

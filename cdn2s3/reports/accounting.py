@@ -7,6 +7,7 @@ import time
 
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.progress import Count
+from cdn2s3.destinations.base import Note
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, FatalError
 from cdn2s3.file_names import FAILED_FILE, MIGRATION_JSON, MIGRATION_PAGE
 from cdn2s3.planning.run_plan import RunPlan
@@ -29,6 +30,7 @@ class RunAccounting:
     def __init__(self, settings: MigrationSettings, plan: RunPlan, ledger: Ledger) -> None:
         self.plan = plan
         self.tally = Tally(time.time())
+        self.destination_notes: list[str] = []  # what the destination lacks
         self.to_do_again = 0  # URLs that the second pass still has to do
         self._settings = settings
         self._keys = key_maker(settings)
@@ -38,6 +40,12 @@ class RunAccounting:
         self._tried = 0
         self._completed_began = ledger.completed.size()
         self._failed_began = ledger.failed.size()
+
+    def note_destination(self, note: Note) -> None:
+        """Log what the destination lacks, and keep it for the report where the user should know it."""
+        log.log(note.level, "%s", note.text)
+        if note.level >= logging.WARNING:
+            self.destination_notes.append(note.text)
 
     def count(self, done: Done) -> None:
         """Count the result of a task; the second pass uncounts what the first counted."""
@@ -117,7 +125,9 @@ class RunAccounting:
 
         state = self._settings.state_dir
         failed = migration_report.standing(state / FAILED_FILE)
-        written = migration_report.migration(self._settings, self.tally, audit, ending, failed)
+        written = migration_report.migration(
+            self._settings, self.tally, audit, ending, failed, self.destination_notes
+        )
         migration_report.write_json(state / MIGRATION_JSON, written)
         html.write(state / MIGRATION_PAGE, html.migration(written))
 

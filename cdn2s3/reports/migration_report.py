@@ -7,7 +7,7 @@ import json
 import os
 import platform
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,9 +106,17 @@ def standing(path: Path) -> dict[str, Failures]:
 
 
 def migration(
-    settings: MigrationSettings, tally: Tally, audit: Audit, ending: Ending, failed: dict[str, Failures]
+    settings: MigrationSettings,
+    tally: Tally,
+    audit: Audit,
+    ending: Ending,
+    failed: dict[str, Failures],
+    destination_notes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the report of a run of migrate.py; failed is the content of failed_transfers.txt at its end."""
+    """Return the report of a run of migrate.py; failed is the content of failed_transfers.txt at its end.
+
+    destination_notes say what the destination lacks, and what that means.
+    """
     seconds = ending.at - tally.began
     return {
         "format": FORMAT,
@@ -120,6 +128,7 @@ def migration(
         "ended_by": redact(ending.why),
         "next": ending.next_command,
         "destination": destination(settings, settings.aws_endpoint_url or ""),
+        "destination_notes": [redact(note) for note in destination_notes],
         "lines": {**audit._asdict(), "add_up": audit.holds},
         "run": {
             "stored": tally.stored,

@@ -85,6 +85,24 @@ def matching(pattern: str, allowed: str) -> Parser:
     return parse
 
 
+def general_purpose_bucket(pattern: str, allowed: str) -> Parser:
+    """Return a parser of bucket names that refuses directory buckets (S3 Express One Zone).
+
+    They take no Content-MD5, sign with a session, and list in no order (S3 User Guide, "Differences for directory
+    buckets"); their names end so ("Directory bucket naming rules").
+    """
+    parse_any = matching(pattern, allowed)
+
+    def parse(value: str) -> str:
+        if re.search(r"--xa?-s3$", value):
+            raise ValueError(
+                "a general purpose bucket: directory buckets (S3 Express One Zone) are not supported"
+            )
+        return str(parse_any(value))
+
+    return parse
+
+
 def http_url(value: str) -> str:
     allowed = "an http:// or https:// URL in printable ASCII, without user, password or spaces"
     if not re.fullmatch(r"https?://[\x21-\x7e]+", value):  # urlsplit would drop or fold the rest

@@ -12,7 +12,7 @@ from cdn2s3.cdn.body_reader import BodyReader, LargeBody
 from cdn2s3.cdn.buffer_pool import BufferLease, BufferPool
 from cdn2s3.cdn.sources import Sources
 from cdn2s3.destinations.base import Destination
-from cdn2s3.errors import OUTAGE_CAUSES, Cancelled, PermanentError, TransientError
+from cdn2s3.errors import BUCKET_CAUSES, OUTAGE_CAUSES, Cancelled, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
 from cdn2s3.keys import Address
@@ -122,7 +122,7 @@ class TransferAttempts:
                 stored, media_type = self._moved(lease)
             except TransientError as error:  # all attempts that are allowed have failed
                 evidence = None
-                if error.cause in OUTAGE_CAUSES or error.cause == "destination":
+                if error.cause in OUTAGE_CAUSES or error.cause in BUCKET_CAUSES:
                     endpoint = self._endpoint_of(error)
                     evidence = self._evidence(endpoint, self._started_after[endpoint.name])
                 return self._failure(error, sum(self._failures.values()), evidence)
@@ -155,7 +155,7 @@ class TransferAttempts:
 
     def _endpoint_of(self, error: TransientError | PermanentError) -> Endpoint:
         """Return the endpoint that error is of."""
-        return self._bucket if error.cause == "destination" else self._source
+        return self._bucket if error.cause in BUCKET_CAUSES else self._source
 
     def _evidence(self, endpoint: Endpoint, started_after: int) -> FailureEvidence:
         return FailureEvidence(endpoint.name, endpoint.health(), started_after)
@@ -262,17 +262,21 @@ class TransferAttempts:
         try:
             returned = attempt()
         except BaseException as error:
-            _report_failure(endpoint, permit, error)
+            is_to_blame = isinstance(error, PermanentError) and self._endpoint_of(error) is endpoint
+            _report_failure(endpoint, permit, error, is_to_blame)
             raise
         endpoint.succeeded(permit)
         self._seconds[endpoint.name] = time.monotonic() - began
         return returned
 
 
-def _report_failure(endpoint: Endpoint, permit: Permit, error: BaseException) -> None:
-    """Report to endpoint what error shows about it: that it failed, that it responded, or nothing."""
+def _report_failure(endpoint: Endpoint, permit: Permit, error: BaseException, is_to_blame: bool) -> None:
+    """Report to endpoint what error shows about it: that it failed, that it responded, or nothing.
+
+    is_to_blame is False where a refusal is the other endpoint's: a source whose body the bucket refuses in parts.
+    """
     if isinstance(error, PermanentError):
-        if error.doubtful:
+        if error.doubtful and is_to_blame:
             endpoint.failed(permit, error, _REFUSED if error.cause == "forbidden" else "")
         else:
             endpoint.succeeded(permit)

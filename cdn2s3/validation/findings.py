@@ -106,6 +106,9 @@ class Findings:
     work: UrlSurvey
     spot: Spot
     endpoint: str = ""
+    notes: list[str] = dataclasses.field(
+        default_factory=list
+    )  # on the store: what it lacks, what proves instead
     listed: int = 0  # objects
     listed_bytes: int = 0
     unexpected: int = 0  # objects
@@ -154,6 +157,7 @@ def finished(
         "exit_code": exit_code,
         "ended_by": "",
         "destination": destination(settings, findings.endpoint),
+        "destination_notes": [redact(note) for note in findings.notes],
         "success_rate": success_rate(counts),
         "promised": PROMISED,
         "promise_kept": success_rate(counts) >= PROMISED,

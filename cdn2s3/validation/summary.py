@@ -25,6 +25,7 @@ def summary(settings: MigrationSettings, findings: Findings, counts: Counts, ste
     present = counts.unrecorded + sum(counts.unproven.values())
     if present:
         lines.append(f"present, but not proven by a record: {present:,}")
+    lines += [f"note: {note}" for note in findings.notes]
     lines.append(f"spot check: {findings.spot.text()}")
     lines.append(f"state, log and report: {settings.state_dir.resolve()}")
     for repair in steps.repairs:

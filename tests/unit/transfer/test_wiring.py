@@ -21,7 +21,7 @@ from cdn2s3.settings.loading import build
 from cdn2s3.transfer.pipeline import Endpoints
 from cdn2s3.transfer.wiring import equip, note_on
 
-CAPABILITIES = Capabilities(True, True, True, True)
+CAPABILITIES = Capabilities(True, True, True)
 
 
 def settings_with(**values: str) -> MigrationSettings:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecat
 BODY = bytes(range(256)) * 40_000  # two parts
 MD5 = hashlib.md5(BODY).hexdigest()
 COMPLETE = "CompleteMultipartUpload"
-STRICT = Capabilities(etag_is_md5=True, checksum_refused=True, if_none_match=True, can_read=True)
+STRICT = Capabilities(etag_is_md5=True, checksum_refused=True, can_read=True)
 UNCHECKED = STRICT._replace(etag_is_md5=False, md5_refused=False)
 
 
