@@ -47,9 +47,11 @@ class _Ceph:
 fsid = {self._id}
 mon host = [{self._monitor}]
 public addr = 127.0.0.1
+cluster addr = 127.0.0.1
 auth cluster required = none
 auth service required = none
 auth client required = none
+ms mon client mode = crc
 run dir = {folder}
 admin socket =
 log to stderr = true
@@ -84,7 +86,7 @@ rgw data = {folder}/rgw
             f"--access-key={_KEY}", f"--secret-key={_SECRET}",
         )  # fmt: skip
         port = free_port()
-        gateway = self._command("radosgw", "-f", f"--rgw-frontends=beast endpoint=127.0.0.1:{port}")
+        gateway = self._command("radosgw", "-f", "--auth-client-required=none", f"--rgw-frontends=beast endpoint=127.0.0.1:{port}")
         running = stack.enter_context(server(gateway, self._folder, self._environment))
         running.until_it_listens(port)
         return port
