@@ -15,7 +15,7 @@ from cdn2s3.destinations.s3.client import S3Response
 from cdn2s3.destinations.s3.first_put import PutRefused
 from cdn2s3.destinations.s3.iam import policy
 from cdn2s3.destinations.s3.objects import Objects
-from cdn2s3.destinations.s3.probe import ACL, probe_image, probe_key
+from cdn2s3.destinations.s3.probe_requests import ACL, probe_image, probe_key
 from cdn2s3.errors import FatalError, PermanentError, TransientError
 from cdn2s3.settings.declarations import MigrationSettings
 

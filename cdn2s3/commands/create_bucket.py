@@ -14,7 +14,7 @@ from cdn2s3.console.signals import Signals
 from cdn2s3.destinations.s3.client import S3Client, S3Response
 from cdn2s3.destinations.s3.iam import policy
 from cdn2s3.destinations.s3.objects import Objects
-from cdn2s3.destinations.s3.probe import UP, probe_image, probe_key
+from cdn2s3.destinations.s3.probe_requests import UP, probe_image, probe_key
 from cdn2s3.errors import (
     EXIT_DONE,
     EXIT_SOME_FAILED,

@@ -14,7 +14,8 @@ from tests.fakes.s3_settings import Settings
 from tests.fakes.store import Bucket, Store
 from tests.fakes.wire import Request
 
-_WRITES = frozenset({"PutObject", "CompleteMultipartUpload", "DeleteObject"})
+PATHS_REFUSED = "SecondLevelDomainForbidden"  # the code for a path-style address: that of Alibaba OSS
+_WRITES = frozenset({"PutObject", "CompleteMultipartUpload"})
 _OF_PARTS = frozenset(
     {"CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "ListMultipartUploads"}
 )
@@ -52,10 +53,7 @@ def virtual_target(request: Request) -> Request:
 def check_request(request: Request, operation: str, settings: Settings) -> None:
     """Raise S3Error for what a store refuses whatever the bucket holds."""
     if settings.virtual_hosts_only and is_path_style(request):
-        raise S3Error(
-            "SecondLevelDomainForbidden",
-            "The bucket you are attempting to access must be addressed using OSS third level domain.",
-        )
+        raise S3Error(PATHS_REFUSED)
     if settings.requester_pays and request.headers.get("x-amz-request-payer") != "requester":
         raise S3Error("AccessDenied")
     if settings.signed_bodies_only and request.headers.get("x-amz-content-sha256") == "UNSIGNED-PAYLOAD":

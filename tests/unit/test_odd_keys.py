@@ -9,7 +9,16 @@ from cdn2s3.odd_keys import oddity
 
 @pytest.mark.parametrize(
     "key",
-    ["a.jpg", "images/a b.jpg", "images/.hidden", "images/a..b/c", ".cdn2s3", "a/" + "n" * 255, "ü" * 127, "..a/b"],
+    [
+        "a.jpg",
+        "images/a b.jpg",
+        "images/.hidden",
+        "images/a..b/c",
+        ".cdn2s3",
+        "a/" + "n" * 255,
+        "ü" * 127,
+        "..a/b",
+    ],
 )
 def test_plain_key(key: str) -> None:
     assert oddity(key) == ""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from cdn2s3.destinations.base import Content, Found, KeyRefused, Note, ObjectBody, ReadRefused, hash_all
 from cdn2s3.destinations.s3 import capabilities as judging
-from cdn2s3.destinations.s3 import probe
+from cdn2s3.destinations.s3 import probe_requests
 from cdn2s3.destinations.s3.capabilities import Capabilities, Condition
 from cdn2s3.destinations.s3.client import NOT_IMPLEMENTED, S3Client, S3Response
 from cdn2s3.destinations.s3.endpoint import Address
@@ -24,6 +24,7 @@ from cdn2s3.destinations.s3.listing import Listing
 from cdn2s3.destinations.s3.multipart import MultipartUpload, Protection
 from cdn2s3.destinations.s3.multipart_cleanup import MultipartCleanup
 from cdn2s3.destinations.s3.objects import Objects
+from cdn2s3.destinations.s3.probe import probe_capabilities
 from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -77,7 +78,7 @@ class S3Destination:
 
     @property
     def probe_keys(self) -> frozenset[str]:
-        return probe.probe_keys(self._settings)
+        return probe_requests.probe_keys(self._settings)
 
     @property
     def probes_left(self) -> tuple[str, ...]:
@@ -86,7 +87,7 @@ class S3Destination:
 
     @property
     def _up_key(self) -> str:
-        return probe.probe_key(self._settings, probe.UP)
+        return probe_requests.probe_key(self._settings, probe_requests.UP)
 
     @property
     def endpoint(self) -> str:
@@ -107,7 +108,7 @@ class S3Destination:
 
     def prepare(self) -> None:
         try:
-            self._known = probe.probe_capabilities(
+            self._known = probe_capabilities(
                 self._settings,
                 self.objects,
                 on_failure=lambda failed: log.warning(
@@ -158,11 +159,11 @@ class S3Destination:
 
     def _put_probe(self) -> S3Response:
         """Store the probe object; once more where another process may have done so within the same second."""
-        reply = self.objects.put(self._up_key, probe.probe_image(), self._short_deadline(), False)
-        if not probe.is_throttled(reply):
+        reply = self.objects.put(self._up_key, probe_requests.probe_image(), self._short_deadline(), False)
+        if not probe_requests.is_throttled(reply):
             return reply
-        time.sleep(probe.WRITE_INTERVAL)
-        return self.objects.put(self._up_key, probe.probe_image(), self._short_deadline(), False)
+        time.sleep(probe_requests.WRITE_INTERVAL)
+        return self.objects.put(self._up_key, probe_requests.probe_image(), self._short_deadline(), False)
 
     # --- reading
 
@@ -287,17 +288,14 @@ def _exists(objects: Objects, key: str, deadline: Deadline, found: Capabilities)
     except TransientError as error:
         if error.status == 400 and oddity(key):
             message = f"{error.message}; the key has {oddity(key)}"
-            raise PermanentError("key_refused", message, doubtful=True, status=400) from error
+            raise PermanentError("key_refused", message, status=400) from error
         raise
 
 
 def _of_its_key(key: str, error: MigrationError) -> MigrationError:
     """Return what a refused PUT means: where the key is odd, some stores refuse it alone."""
-    if isinstance(error, PermanentError) and oddity(key):
-        return PermanentError(
-            "key_refused", f"{error.message}; the key has {oddity(key)}", error.doubtful, error.status
-        )
-    return error
+    odd = oddity(key) if isinstance(error, PermanentError) else ""
+    return PermanentError("key_refused", f"{error}; the key has {odd}") if odd else error
 
 
 def _no_bucket(

@@ -73,8 +73,6 @@ def _refusal(
         return PutRefused(
             f"DESTINATION_BUCKET={settings.destination_bucket} does not exist: {error}", reply.code
         )
-    if isinstance(error, TransientError):
-        return error
     text = str(error) if isinstance(error, FatalError) else f"{error}."
     denial = denial_in(reply.sentence) if reply.code == "AccessDenied" else None
     if denial is not None:
@@ -84,6 +82,8 @@ def _refusal(
         named = " and ".join(f"{name}={value}" for name, value in refused)
         remedy = "; ".join(f"{name}=" for name, _ in refused)
         return PutRefused(f"the store refuses {named}: {text}", reply.code, remedy)
+    if isinstance(error, TransientError):
+        return error
     if isinstance(error, FatalError) and reply.code != "AccessDenied":
         return PutRefused(text, reply.code)
     hint = style_hint(settings, objects.client)
@@ -142,8 +142,17 @@ def style_hint(settings: MigrationSettings, client: S3Client) -> str:
         return ""
     other = "virtual" if client.address.path else "path"
     try:
-        found = client.in_style(other).request("HEAD", "", Deadline(_WAIT)).status == 200
+        there = client.in_style(other)
+        found = there.address.url != client.address.url and _is_found(there) and not _is_found(client)
     except (FatalError, TransientError):
         return ""
     kind = "virtual-hosted" if other == "virtual" else "path-style"
     return f"The bucket answers at its {kind} address: set S3_ADDRESSING_STYLE={other}." if found else ""
+
+
+def _is_found(client: S3Client) -> bool:
+    """Return whether HEAD finds the bucket; a host that does not exist, or does not answer, does not find it."""
+    try:
+        return client.request("HEAD", "", Deadline(_WAIT)).status == 200
+    except TransientError:
+        return False

@@ -20,7 +20,8 @@ from cdn2s3.destinations.s3.capabilities import (
 )
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.objects import Objects
-from cdn2s3.destinations.s3.probe import NAMES, probe_capabilities, probe_keys
+from cdn2s3.destinations.s3.probe import probe_capabilities
+from cdn2s3.destinations.s3.probe_requests import NAMES, probe_keys
 from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings
