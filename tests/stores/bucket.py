@@ -8,7 +8,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from tests.stores.book import equal
-from tests.stores.scene import Scene
+from tests.stores.judge import Judge
+from tests.stores.scene import Job, Scene
 from tests.stores.world import small_world
 
 _STRANGER = "123456789012"  # an account that owns no bucket here
@@ -36,14 +37,16 @@ def create(scene: Scene) -> None:
         try:
             judge.put(bucket, "probe", b"probe")
         except ClientError as error:
-            assert ran.code and "refuse" in said, f"{error}, and it said: {said}"
+            assert ran.code and "public-access-block" in said, f"{error}, and it said: {said}"
     judge.make_bucket(bucket)
     _open(judge.client, bucket)
     with book.check("--create-bucket leaves a bucket that is there as it is, and says that it is there"):
-        before = _access(judge.client, bucket)
-        ran = job.migrate("--create-bucket")
-        equal(_access(judge.client, bucket), before, "public access block")
-        assert ran.code in (0, 1) and "created" not in ran.out, f"exit code {ran.code}: {ran.said}"
+        _assert_left(job, judge.client, bucket)
+    east = Judge(scene.endpoint, "us-east-1")  # where AWS answers 200 to the owner's second CreateBucket
+    east.make_bucket(f"{bucket}-east")
+    with book.check("--create-bucket leaves it as it is in us-east-1 too"):
+        _open(east.client, f"{bucket}-east")
+        _assert_left(job, east.client, f"{bucket}-east", AWS_REGION="us-east-1")
     _open(judge.client, bucket)
     judge.delete(bucket, "probe")
 
@@ -76,6 +79,13 @@ def absent(scene: Scene) -> None:
         ran = job.migrate()
         assert not scene.judge.has_bucket(name), f"{name} is there now; exit code {ran.code}"
         equal((ran.code, job.text("failed_transfers.txt")), (3, ""), "exit code, failed_transfers.txt")
+
+
+def _assert_left(job: Job, client: Any, bucket: str, **settings: str) -> None:
+    before = _access(client, bucket)
+    ran = job.migrate("--create-bucket", DESTINATION_BUCKET=bucket, **settings)
+    equal(_access(client, bucket), before, "public access block")
+    assert ran.code in (0, 1) and "created s3://" not in ran.said, f"exit code {ran.code}: {ran.said}"
 
 
 def _works_or_is_named(scene: Scene, name: str, value: str) -> None:

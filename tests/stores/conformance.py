@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,14 +26,39 @@ class Case(NamedTuple):
     reason: str  # why it failed; "" where it passed
 
 
-def check(scene: Scene, folder: Path) -> None:
-    """Run the suite and note each of its cases."""
-    results = folder / "conformance.xml"
+@contextmanager
+def alongside(scene: Scene, folder: Path) -> Iterator[None]:
+    """Run the suite while the block runs, under prefixes of its own; note each of its cases after that."""
+    results, said = folder / "conformance.xml", folder / "conformance.log"
     command = [
         sys.executable, "-m", "pytest", "tests/destinations", "-k", _ONLY_IT, "-p", "no:cacheprovider",
         "--override-ini=addopts=", "-q", f"--junitxml={results}",
     ]  # fmt: skip
-    environment = environment_with(
+    with said.open("wb") as log, _ending(subprocess.Popen(
+        command, cwd=ROOT, env=_environment(scene), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+    )) as suite:  # fmt: skip
+        yield
+        with scene.book.check("conformance: the suite comes to its end"):
+            suite.wait(PATIENCE)
+    with scene.book.check("conformance: the suite runs"):
+        found = list(_cases(results))
+        assert found, said.read_text(encoding="utf-8", errors="replace")[-500:]
+    for case in found:
+        scene.book.note(f"conformance: {case.name}", case.reason)
+
+
+@contextmanager
+def _ending(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Kill process at the end, if it has not ended."""
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _environment(scene: Scene) -> dict[str, str]:
+    return environment_with(
         {
             "CONFORMANCE_BUCKET": scene.bucket,
             "AWS_ENDPOINT_URL": scene.endpoint.url,
@@ -44,16 +70,6 @@ def check(scene: Scene, folder: Path) -> None:
             "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
         }
     )
-    with (folder / "conformance.log").open("wb") as log:
-        subprocess.run(
-            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            timeout=PATIENCE, check=False,
-        )  # fmt: skip
-    with scene.book.check("conformance: the suite runs"):
-        found = list(_cases(results))
-        assert found, (folder / "conformance.log").read_text(encoding="utf-8", errors="replace")[-500:]
-    for case in found:
-        scene.book.note(f"conformance: {case.name}", case.reason)
 
 
 def _cases(results: Path) -> Iterator[Case]:

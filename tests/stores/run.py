@@ -86,13 +86,13 @@ def run(store: Store, cache: Path, small: bool) -> Result:
 def checks(scene: Scene, folder: Path, small: bool) -> None:
     """Check everything at a store that answers."""
     bucket.create(scene)
-    conformance.check(scene, folder)
-    story.tell(scene, _FEW if small else _URLS)
-    if not small:
-        story.combine(scene, _FEW, story.COMBINATIONS[1:])
-        odd_keys.check(scene)
-        bucket.check(scene)
-    bucket.absent(scene)
+    with conformance.alongside(scene, folder):
+        story.tell(scene, _FEW if small else _URLS)
+        if not small:
+            story.combine(scene, _FEW, story.COMBINATIONS[1:])
+            odd_keys.check(scene)
+            bucket.check(scene)
+        bucket.absent(scene)
 
 
 def _made(folder: Path) -> Path:

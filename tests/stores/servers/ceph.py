@@ -86,7 +86,9 @@ rgw data = {folder}/rgw
             f"--access-key={_KEY}", f"--secret-key={_SECRET}",
         )  # fmt: skip
         port = free_port()
-        gateway = self._command("radosgw", "-f", "--auth-client-required=none", f"--rgw-frontends=beast endpoint=127.0.0.1:{port}")
+        gateway = self._command(
+            "radosgw", "-f", "--auth-client-required=none", f"--rgw-frontends=beast endpoint=127.0.0.1:{port}"
+        )
         running = stack.enter_context(server(gateway, self._folder, self._environment))
         running.until_it_listens(port)
         return port
