@@ -13,7 +13,7 @@ from defusedxml import ElementTree
 
 from tests import ROOT
 from tests.stores.processes import environment_with
-from tests.stores.scene import PATIENCE, REGION, Scene
+from tests.stores.scene import PATIENCE, Scene
 
 _PARAMETER = "real bucket"
 _ONLY_IT = "real and bucket"
@@ -62,8 +62,8 @@ def _environment(scene: Scene) -> dict[str, str]:
         {
             "CONFORMANCE_BUCKET": scene.bucket,
             "AWS_ENDPOINT_URL": scene.endpoint.url,
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": scene.endpoint.region,
+            "AWS_DEFAULT_REGION": scene.endpoint.region,
             "AWS_ACCESS_KEY_ID": scene.endpoint.access_key,
             "AWS_SECRET_ACCESS_KEY": scene.endpoint.secret_key,
             "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",  # of the suite's own look behind our back

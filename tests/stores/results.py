@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tests.stores.book import Check
 from tests.stores.store import Store
 
+_OF_THE_BUCKET = (
+    "bucket owner put get delete list overwrite checksum signature parts listing kept ACL".split()
+)
 _CELLS = {
     (True, True): "yes",
     (False, True): "limit",
@@ -25,6 +29,7 @@ class Result:
     version: str = "-"
     checks: list[Check] = field(default_factory=list)
     seconds: float = 0.0
+    probe: str = ""  # what --check printed
 
     @property
     def not_held(self) -> list[Check]:
@@ -91,4 +96,23 @@ def page(results: Sequence[Result], how: str) -> str:
         "`yes`: held. `limit`: did not hold, as its module in tests/stores/servers/ declares. `NO`, `YES`: otherwise",
         "than declared.",
         "", matrix(results), "", "What was found where a check did not hold:", "", *reasons, "",
+        *_probes(results),
     ])  # fmt: skip
+
+
+def _probes(results: Sequence[Result]) -> Iterator[str]:
+    """Yield what `--check` says of each store and its bucket."""
+    yield from ("What `migrate.py --check` says of each:", "")
+    for result in results:
+        if result.probe:
+            yield from (f"{result.store.title} {result.version}:", "", *_of_the_bucket(result.probe), "")
+
+
+def _of_the_bucket(said: str) -> Iterator[str]:
+    """Yield the lines of --check that are about the bucket, not about this machine or the source."""
+    wanted = False
+    for line in said.splitlines():
+        head = re.match(r"\S+ +(\w+)", line)
+        wanted = head[1] in _OF_THE_BUCKET if head else wanted and line.startswith(" ")
+        if wanted:
+            yield f"    {line}".rstrip()

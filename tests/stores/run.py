@@ -74,7 +74,10 @@ def run(store: Store, cache: Path, small: bool) -> Result:
             with served as endpoint, open_source() as source:
                 result.version = endpoint.version
                 print(f"  {store.title} {endpoint.version} answers at {endpoint.url}", flush=True)
-                checks(Scene(endpoint, source, book, Path(name), _BUCKET), Path(name), small)
+                scene = Scene(endpoint, source, book, Path(name), _BUCKET)
+                bucket.create(scene)
+                result.probe = bucket.probe(scene)
+                checks(scene, Path(name), small)
         except ServerFailed as error:
             book.note("the server starts", str(error))
         except Exception as error:  # of the judge, between two checks: the store no longer does what it did
@@ -84,14 +87,13 @@ def run(store: Store, cache: Path, small: bool) -> Result:
 
 
 def checks(scene: Scene, folder: Path, small: bool) -> None:
-    """Check everything at a store that answers."""
-    bucket.create(scene)
+    """Check a migration and what goes with it, at a store that answers and has the bucket."""
     with conformance.alongside(scene, folder):
         story.tell(scene, _FEW if small else _URLS)
         if not small:
             story.combine(scene, _FEW, story.COMBINATIONS[1:])
             odd_keys.check(scene)
-            bucket.check(scene)
+            bucket.settings(scene)
         bucket.absent(scene)
 
 

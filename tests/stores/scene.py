@@ -16,7 +16,6 @@ from tests.stores.store import Endpoint
 from tests.stores.world import World, lines
 
 PATIENCE = 300.0  # seconds; a script that takes longer hangs
-REGION = "us-west-2"
 
 
 class Scene:
@@ -29,7 +28,7 @@ class Scene:
         self.source = source
         self.book = book
         self.bucket = bucket
-        self.judge = Judge(endpoint, REGION)
+        self.judge = Judge(endpoint, endpoint.region)
         self._folder = folder
 
     def job(self, name: str, world: World, **settings: object) -> Job:
@@ -42,7 +41,7 @@ class Scene:
             "AWS_ENDPOINT_URL": self.endpoint.url,
             "AWS_ACCESS_KEY_ID": self.endpoint.access_key,
             "AWS_SECRET_ACCESS_KEY": self.endpoint.secret_key,
-            "AWS_REGION": REGION,
+            "AWS_REGION": self.endpoint.region,
             "DESTINATION_BUCKET": self.bucket,
             "DESTINATION_PREFIX": f"{name}/",
             "DOWNLOAD_TIMEOUT": 30,

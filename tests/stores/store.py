@@ -16,6 +16,7 @@ class Endpoint(NamedTuple):
     access_key: str
     secret_key: str
     version: str  # of the store, for the table
+    region: str = "us-west-2"  # which it takes; most take any
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from tests.stores.store import Endpoint, Store
 
 _PACKAGES = ["swift-proxy", "swift-account", "swift-container", "swift-object", "memcached"]
 _KEY, _SECRET = "test:tester", "testing"
+_REGION = "us-east-1"  # its `location` unless it is told otherwise: a signature for another one is refused
 _PIPELINE = (
     "catch_errors gatekeeper healthcheck cache listing_formats bulk s3api tempauth copy slo dlo versioned_writes "
     "symlink proxy-server"
@@ -37,7 +38,7 @@ def serve(cache: Path, folder: Path) -> Iterator[Endpoint]:
     swift = _Swift(cache / "root", folder)
     with ExitStack() as stack:
         port = swift.start(stack)
-        yield Endpoint(f"http://127.0.0.1:{port}", _KEY, _SECRET, swift.version)
+        yield Endpoint(f"http://127.0.0.1:{port}", _KEY, _SECRET, swift.version, _REGION)
 
 
 class _Swift:
@@ -118,7 +119,7 @@ class _Swift:
     def _proxy(self, cache: int) -> str:
         filters = {
             "cache": f"use = egg:swift#memcache\nmemcache_servers = 127.0.0.1:{cache}",
-            "s3api": "use = egg:swift#s3api\ns3_acl = false\nlocation = us-east-1",
+            "s3api": f"use = egg:swift#s3api\ns3_acl = false\nlocation = {_REGION}",
             "tempauth": f"use = egg:swift#tempauth\nuser_{_KEY.replace(':', '_')} = {_SECRET} .admin",
         }
         names = [name for name in _PIPELINE.split() if name != "proxy-server"]
