@@ -201,16 +201,13 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 _SECOND = 0.02  # what a second is in these tests
 
-STORES = {
-    "strict S3": strict,
-    "Ceph": like(complete_ignores_if_none_match=True, knows_regions=False, block_refuses_puts=True),
+STORES = {"strict S3": strict, "moto": moto, "folder": folder, "real bucket": real}
+HABITS = {  # what other stores do differently when something is stored
+    "Ceph": like(complete_ignores_if_none_match=True),
     "Google": like(ignore_if_none_match=True, write_interval=_SECOND / 2),
     "no conditions": like(if_none_match_status=501),
     "no digests": like(ignore_content_md5=True, ignore_checksums=True, etag_mode="opaque"),
     "signed bodies": like(signed_bodies_only=True),
-    "Object Lock": like(object_lock=True, versioned=True, kms_default=True),
-    "moto": moto,
-    "folder": folder,
-    "real bucket": real,
+    "Object Lock and KMS": like(object_lock=True, versioned=True, kms_default=True),
 }
-ATOMIC = {"strict S3", "signed bodies", "Object Lock", "no digests", "moto", "folder", "real bucket"}
+MAKERS = {**STORES, **HABITS}

@@ -14,7 +14,7 @@ from cdn2s3.destinations.base import PART_BYTES, PROBE_NAME, Destination, Found
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image, Stored
-from tests.destinations.stores import ATOMIC, STORES, Store
+from tests.destinations.stores import MAKERS, STORES, Store
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
 
@@ -26,8 +26,11 @@ assert len(BODY) == len(OTHER) and PART_BYTES < len(LARGE) < 2 * PART_BYTES
 
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    with STORES[request.param](tmp_path, monkeypatch) as made:
+    with MAKERS[request.param](tmp_path, monkeypatch) as made:
         yield made
+
+
+EVERYWHERE = pytest.mark.parametrize("store", MAKERS, indirect=True)
 
 
 def soon() -> Deadline:
@@ -63,6 +66,7 @@ BOTH = pytest.mark.parametrize(
 # --- storing
 
 
+@EVERYWHERE
 @BOTH
 def test_image_is_stored_as_it_is(store: Store, store_it, body: bytes, other: bytes) -> None:  # type: ignore[no-untyped-def]
     stored = store_it(store.open(), store.key("1/a.jpg"), body)
@@ -71,6 +75,7 @@ def test_image_is_stored_as_it_is(store: Store, store_it, body: bytes, other: by
     assert store.objects() == {"1/a.jpg": body}
 
 
+@EVERYWHERE
 @BOTH
 def test_image_that_is_there_already_is_said_to_be(store: Store, store_it, body: bytes, other: bytes) -> None:  # type: ignore[no-untyped-def]
     store.put("a.jpg", body)
@@ -79,6 +84,7 @@ def test_image_that_is_there_already_is_said_to_be(store: Store, store_it, body:
     assert store.objects() == {"a.jpg": body}
 
 
+@EVERYWHERE
 @BOTH
 def test_other_content_of_the_same_size_is_a_conflict_and_stays(  # type: ignore[no-untyped-def]
     store: Store, store_it, body: bytes, other: bytes
@@ -90,6 +96,7 @@ def test_other_content_of_the_same_size_is_a_conflict_and_stays(  # type: ignore
     assert store.objects() == {"a.jpg": other}
 
 
+@EVERYWHERE
 @BOTH
 def test_content_of_another_size_is_a_conflict_and_stays(
     store: Store, store_it, body: bytes, other: bytes
@@ -101,6 +108,7 @@ def test_content_of_another_size_is_a_conflict_and_stays(
     assert store.objects() == {"a.jpg": b"short"}
 
 
+@EVERYWHERE
 @BOTH
 def test_on_existing_overwrite_replaces(store: Store, store_it, body: bytes, other: bytes) -> None:  # type: ignore[no-untyped-def]
     store.put("a.jpg", other)
@@ -109,6 +117,7 @@ def test_on_existing_overwrite_replaces(store: Store, store_it, body: bytes, oth
     assert store.objects() == {"a.jpg": body}
 
 
+@EVERYWHERE
 def test_body_that_is_not_whole_leaves_nothing(store: Store) -> None:
     def broken() -> Iterator[memoryview]:
         yield from parts(LARGE)
@@ -121,7 +130,6 @@ def test_body_that_is_not_whole_leaves_nothing(store: Store) -> None:
     assert list(destination.list_pages()) == [[]]
 
 
-@pytest.mark.parametrize("store", [name for name in STORES if name in ATOMIC], indirect=True)
 def test_of_several_writers_of_one_key_one_wins(store: Store) -> None:
     destination, bodies = store.open(), [b"\xff\xd8\xff image %d" % n for n in range(8)]
 
@@ -254,6 +262,7 @@ def test_delete_removes_one_object_and_finds_none_without_complaint(store: Store
         assert store.objects() == {"1/b.jpg": BODY}
 
 
+@EVERYWHERE
 def test_probes_leave_nothing(store: Store) -> None:
     destination = store.open()
     assert all(key.startswith(store.key(PROBE_NAME)) for key in destination.probe_keys)
