@@ -10,7 +10,7 @@
 # make conformance BUCKET=NAME  what every destination promises, tried on a bucket of your own too, under a prefix that
 #               is removed afterwards (credentials, AWS_REGION and AWS_ENDPOINT_URL from the environment)
 # make stores  a whole migration with damage and the conformance suite on real S3 stores, installed and started here;
-#               to tests/stores/results.md (make stores STORE=localstack for one; SMALL=1 for a small world)
+#               to tests/stores/results/ (make stores STORE=localstack for one; SMALL=1 for a small world)
 # make torture  the three scripts over faulty servers with 20,000 URLs and fifty kill -9; prints its seed and figures
 #               (four minutes; make torture PROCESSES=2 SEED=7 KILLS=100 for another one)
 

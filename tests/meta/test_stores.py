@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,17 +28,9 @@ HELD, NOT_HELD = Check("a", True, "", ""), Check("b", False, "why", "")
 LIMIT, LIMIT_THAT_HELD = Check("c", False, "why", "known"), Check("d", True, "", "known")
 
 
-def a_store(**changed: object) -> Store:
-    return Store(
-        **{
-            "name": "x",
-            "title": "X",
-            "packages": "PyPI x",
-            "install": lambda cache: None,
-            "serve": None,
-            **changed,
-        }
-    )  # type: ignore[arg-type]
+def a_store(**changed: Any) -> Store:
+    made: dict[str, Any] = {"name": "x", "title": "X", "packages": "PyPI x", "install": lambda cache: None}
+    return Store(**{**made, "serve": None, **changed})
 
 
 def sleeps(seconds: str) -> bool:
@@ -103,12 +96,15 @@ def test_table_names_what_did_not_hold_and_why_a_store_was_not_run() -> None:
     lines = table([ran, skipped]).splitlines()
     assert lines[2] == "| X | 1.2 | PyPI x | 2 | 1 | 2 | 61 | **b**; **d**; known |"
     assert lines[3] == "| Y | - | PyPI x | - | - | - | - | not run: needs Python 3.12 |"
-    written = page([ran, skipped], "make stores")
-    assert "| a | yes |" in written
-    assert "| b | NO |" in written
-    assert "| c | limit |" in written
-    assert "| d | YES |" in written
-    assert "- X, b: why" in written
+
+
+def test_page_has_each_check_and_what_the_probe_found() -> None:
+    said = "ok       input        3 URLs\nok       overwrite    honored\n         by all\nfailed   source       no\n"
+    written = page(Result(a_store(), "", "1.2", [HELD, NOT_HELD, LIMIT, LIMIT_THAT_HELD], probe=said))
+    assert "| a | held |  |  |\n| b | **not held** |  | why |\n| c | limit | known | why |" in written
+    assert "| d | **held, though declared as a limit** | known |  |" in written
+    assert "\n\n    ok       overwrite    honored\n             by all\n\n" in written
+    assert "1 declared limits, 2 otherwise." in written
 
 
 def test_store_that_cannot_be_had_is_skipped_with_the_reason(tmp_path: Path) -> None:
@@ -186,9 +182,14 @@ def test_newest_python_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 def test_folder_that_has_the_same_already_is_not_installed_again(tmp_path: Path) -> None:
     done: list[str] = []
+    cache = tmp_path / "cache"
 
-    def once(*what: str) -> None:
-        install._once(tmp_path / "cache", what, lambda: done.append((tmp_path / "cache").mkdir() or what[0]))
+    def once(what: str) -> None:
+        def make() -> None:
+            cache.mkdir()
+            done.append(what)
+
+        install._once(cache, [what], make)
 
     once("a==1")
     once("a==1")
@@ -199,7 +200,7 @@ def test_folder_that_has_the_same_already_is_not_installed_again(tmp_path: Path)
 # --- the documents
 
 
-@pytest.mark.parametrize("store", STORES.values(), ids=str)
+@pytest.mark.parametrize("store", STORES.values(), ids=list(STORES))
 def test_document_has_a_row_for_the_store(store: Store) -> None:
     assert f"| {store.title} " in DOCUMENT
 

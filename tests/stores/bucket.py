@@ -1,4 +1,4 @@
-"""The checks around the bucket: creating it, what --check finds, the settings that a store may not know, a name that is not there."""
+"""The checks around the bucket: its creation, what --check finds, settings that a store may not know, a wrong name."""
 
 from __future__ import annotations
 

@@ -1,23 +1,19 @@
-"""What came of the stores, as a table and check by check."""
+"""What came of the stores: the table of all that ran, and the page of each."""
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tests.stores.book import Check
 from tests.stores.store import Store
 
-_OF_THE_BUCKET = (
-    "bucket owner put get delete list overwrite checksum signature parts listing kept ACL".split()
-)
-_CELLS = {
-    (True, True): "yes",
-    (False, True): "limit",
-    (True, False): "YES",
-    (False, False): "NO",
-}  # held, expected
+_OF_THE_BUCKET = {  # the first words of lines of --check
+    "bucket", "owner", "put", "get", "delete", "list", "overwrite", "checksum", "signature", "parts", "listing", "kept",
+}  # fmt: skip
+_CELLS = {(True, True): "held", (False, True): "limit", (True, False): "**held, though declared as a limit**"}
 
 
 @dataclass
@@ -32,8 +28,12 @@ class Result:
     probe: str = ""  # what --check printed
 
     @property
-    def not_held(self) -> list[Check]:
-        return [check for check in self.checks if not check.held]
+    def held(self) -> int:
+        return sum(check.held for check in self.checks)
+
+    @property
+    def limits(self) -> int:
+        return sum(not check.held and check.is_expected for check in self.checks)
 
     @property
     def unexpected(self) -> list[Check]:
@@ -44,9 +44,8 @@ class Result:
         """What did not hold, in a few words."""
         if self.skipped:
             return f"not run: {self.skipped}"
-        undeclared = [check.name for check in self.unexpected]
-        limits = dict.fromkeys(check.limit for check in self.not_held if check.limit)
-        return "; ".join([*(f"**{name}**" for name in undeclared), *limits])
+        limits = dict.fromkeys(check.limit for check in self.checks if check.limit and not check.held)
+        return "; ".join([*(f"**{check.name}**" for check in self.unexpected), *limits])
 
 
 def table(results: Sequence[Result]) -> str:
@@ -56,56 +55,32 @@ def table(results: Sequence[Result]) -> str:
         "|---|---|---|--:|--:|--:|--:|---|",
     ]
     for result in results:
-        held = sum(check.held for check in result.checks)
-        limits = sum(check.is_expected for check in result.not_held)
-        counts = (
-            (held, limits, len(result.unexpected), round(result.seconds)) if result.checks else ("-",) * 4
+        counts = (result.held, result.limits, len(result.unexpected), round(result.seconds))
+        shown = ("-",) * 4 if result.skipped else counts
+        lines.append(_row(result.store.title, result.version, result.store.packages, *shown, result.summary))
+    return "\n".join(lines)
+
+
+def page(result: Result) -> str:
+    """Return the page of a store: its checks, and what --check says of it."""
+    rows = [
+        _row(
+            check.name, _CELLS.get((check.held, check.is_expected), "**not held**"), check.limit, check.reason
         )
-        cells = (result.store.title, result.version, result.store.packages, *map(str, counts), result.summary)
-        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
-    return "\n".join(lines)
-
-
-def matrix(results: Sequence[Result]) -> str:
-    """Return one line per check, with a column per store that was run."""
-    ran = [result for result in results if result.checks]
-    outcomes = [{check.name: check for check in result.checks} for result in ran]
-    names = dict.fromkeys(name for outcome in outcomes for name in outcome)
-    lines = [f"| check | {' | '.join(result.store.name for result in ran)} |", f"|---|{':-:|' * len(ran)}"]
-    for name in names:
-        cells = (_cell(outcome.get(name)) for outcome in outcomes)
-        lines.append(f"| {name.replace('|', '/')} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _cell(check: Check | None) -> str:
-    return "-" if check is None else _CELLS[check.held, check.is_expected]
-
-
-def page(results: Sequence[Result], how: str) -> str:
-    """Return results.md; how is the command that it was made with."""
-    reasons = [
-        f"- {result.store.title}, {check.name}: {check.reason}"
-        for result in results
-        for check in result.not_held
+        for check in result.checks
     ]
     return "\n".join([
-        "# A whole migration on real stores", "",
-        f"Written by `{how}`. docs/stores.md says what follows from it.", "",
-        table(results), "",
-        "`yes`: held. `limit`: did not hold, as its module in tests/stores/servers/ declares. `NO`, `YES`: otherwise",
-        "than declared.",
-        "", matrix(results), "", "What was found where a check did not hold:", "", *reasons, "",
-        *_probes(results),
+        f"# {result.store.title} {result.version}", "",
+        f"{result.held} checks held, {result.limits} declared limits, {len(result.unexpected)} otherwise. "
+        f"Written by `make stores STORE={result.store.name}` on {time.strftime('%Y-%m-%d', time.gmtime())}.", "",
+        "What `migrate.py --check` says of it:", "",
+        *_of_the_bucket(result.probe), "",
+        _row("check", "came out", "what the store does", "what was found"), "|---|---|---|---|", *rows, "",
     ])  # fmt: skip
 
 
-def _probes(results: Sequence[Result]) -> Iterator[str]:
-    """Yield what `--check` says of each store and its bucket."""
-    yield from ("What `migrate.py --check` says of each:", "")
-    for result in results:
-        if result.probe:
-            yield from (f"{result.store.title} {result.version}:", "", *_of_the_bucket(result.probe), "")
+def _row(*cells: object) -> str:
+    return f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |"
 
 
 def _of_the_bucket(said: str) -> Iterator[str]:

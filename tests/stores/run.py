@@ -1,8 +1,8 @@
-"""Run the checks on real stores, print them and the table, and write results.md.
+"""Run the checks on real stores, print them and the table, and write a page of each, results/NAME.md.
 
     python -m tests.stores.run                       all stores
     python -m tests.stores.run localstack rclone     these
-    python -m tests.stores.run --small localstack    a small world, as CI does
+    python -m tests.stores.run --small localstack    a small world, as CI does; writes no page
 
 Installs what a store needs into the cache folder and starts it on this machine's loopback address. A store that this
 machine cannot have is skipped, with the reason. Exit code 0: each check came out as declared; 1: one did not; 3: no
@@ -29,7 +29,7 @@ from tests.stores.servers import STORES
 from tests.stores.store import Store
 from tests.stores.world import open_source
 
-RESULTS = Path(__file__).with_name("results.md")
+PAGES = Path(__file__).with_name("results")
 _BUCKET = "cdn2s3-stores"
 _URLS, _FEW = 300, 60
 
@@ -41,9 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = arguments.store or list(STORES.values())
     results = [run(store, arguments.cache, arguments.small) for store in chosen]
     print("\n" + table(results))
-    if not arguments.small and len(chosen) == len(STORES):
-        RESULTS.write_text(page(results, "make stores"), encoding="utf-8")
-        print(f"\nwritten to {RESULTS}")
     for result in results:
         for check in result.unexpected:
             print(f"{result.store.name}: {check}")
@@ -83,6 +80,8 @@ def run(store: Store, cache: Path, small: bool) -> Result:
         except Exception as error:  # of the judge, between two checks: the store no longer does what it did
             book.note("the checks come to their end", f"{type(error).__name__}: {error}")
     result.checks, result.seconds = book.checks, time.monotonic() - began
+    if not small:
+        (PAGES / f"{store.name}.md").write_text(page(result), encoding="utf-8")
     return result
 
 
