@@ -62,7 +62,7 @@ def objects_page(
     items = [_object(item, url, settings) for item in found]
     head = [element("Name", bucket), element("Prefix", _name(query.get("prefix", ""), url))]
     head.append(element("MaxKeys", query.get("max-keys", "1000")))
-    head.append(element("KeyCount", total if settings.key_count == "bucket" else len(items)))
+    head.append(element("KeyCount", _key_count(settings, len(items), total)))
     if url:
         head.append(element("EncodingType", "url"))
     if "continuation-token" in query:
@@ -73,6 +73,10 @@ def objects_page(
     if token:
         head.append(element("NextContinuationToken", token))
     return document("ListBucketResult", "".join(head + items))
+
+
+def _key_count(settings: Settings, listed: int, total: int) -> int:
+    return {"page": listed, "bucket": total, "page_plus_one": listed + (listed > 1)}[settings.key_count]
 
 
 def buckets_page(names: list[str]) -> bytes:

@@ -63,7 +63,7 @@ class Settings:
     refused_headers: Mapping[str, str] = field(default_factory=dict)  # name -> code of a write that has it
     not_kept: frozenset[str] = frozenset()  # headers of a write that HEAD does not give back
     listing_etag: str = "same"  # same | weak | other: what the listing shows
-    key_count: str = "page"  # page | bucket: what KeyCount counts
+    key_count: str = "page"  # page | bucket | page_plus_one: what KeyCount counts
     plus_in_listing: bool = False  # a + stays one in a listing that is URL-encoded
     odd_keys: str = "take"  # take | refuse: // and /./ and a trailing / (400)
     checks_owner: bool = True  # False: x-amz-expected-bucket-owner is ignored
