@@ -34,8 +34,6 @@ from cdn2s3.collection.api.client import api_session
 from cdn2s3.collection.api.json_api import ApiSource
 from cdn2s3.collection.api.two_step import TwoStepSource
 from cdn2s3.collection.base import Position, UrlSource, Verdict
-from cdn2s3.collection.bucket_inventory import inventory_of, is_inventory
-from cdn2s3.collection.bucket_listing import BucketSource
 from cdn2s3.collection.checkpoint import Checkpoint
 from cdn2s3.collection.files.export_files import ExportFiles
 from cdn2s3.collection.files.lot_files import LotFiles
@@ -77,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging_setup.say_error("collect_urls.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
-        log.warning("Stopped by a signal. Run `python collect_urls.py` again to resume.")
+        log.warning("%s. Run `%s` again: it resumes.", interrupted, rerun_hint.command("collect_urls.py"))
         return interrupted.exit_code
 
 
@@ -139,11 +137,20 @@ def source_of(settings: CollectionSettings, session: requests.Session) -> UrlSou
         return LotFiles(settings)
     if settings.source == "sitemap":
         return SitemapSource(settings, session)
-    if settings.source == "s3" and is_inventory(settings.source_bucket):
-        return ExportFiles(inventory_of(settings, session))
     if settings.source == "s3":
-        return BucketSource(settings, session)
+        return bucket_source_of(settings, session)
     return TwoStepSource(settings, session) if settings.api_detail_url else ApiSource(settings, session)
+
+
+def bucket_source_of(settings: CollectionSettings, session: requests.Session) -> UrlSource:
+    """Return the source that SOURCE_BUCKET names: a listing, or an inventory."""
+    # Imported only when needed: botocore takes longer to import than all the rest.
+    from cdn2s3.collection.bucket_inventory import inventory_of, is_inventory
+    from cdn2s3.collection.bucket_listing import BucketSource
+
+    if is_inventory(settings.source_bucket):
+        return ExportFiles(inventory_of(settings, session))
+    return BucketSource(settings, session)
 
 
 def read_all(
@@ -200,7 +207,7 @@ def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
         f"{summary.verdict_lines(found).replace('is complete', 'is already complete', 1)}"
         f"{summary.counts_table(before, settings.output_file)}"
         f"{summary.next_step(before.counts)}"
-        + rerun_hint.with_env_file("To collect again: python collect_urls.py --update (or --restart)\n")
+        f"To collect again: {rerun_hint.command('collect_urls.py', '--update')} (or --restart)\n"
     )
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
 
@@ -210,7 +217,7 @@ def print_region(settings: CollectionSettings) -> int:
     url = first_url(settings)
     if url is None:
         raise UsageError(
-            f"{settings.output_file} has no URL to request. Collect first: python collect_urls.py"
+            f"{settings.output_file} has no URL to request. Collect first: {rerun_hint.command('collect_urls.py')}"
         )
     advice = recommended_region(url, settings)
     log.info("%s: %s %s", advice.region, advice.reason, CAVEAT)
@@ -243,7 +250,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     ways.add_argument(
         "--update",
         action="store_true",
-        help="collect again: append what is new, name what is gone",
+        help="collect again: append new URLs, list those that are gone",
     )
     ways.add_argument(
         "--region-only",

@@ -184,8 +184,8 @@ def begin_afresh(settings: CollectionSettings, position: Position) -> Checkpoint
         if _has_bytes(path):
             raise UsageError(
                 f"{path} exists, but no checkpoint {settings.checkpoint_file} that records its progress. "
-                "Put the checkpoint back, move the file away, or start over with "
-                "`python collect_urls.py --restart` (which keeps the file as *.bak)."
+                "Put the checkpoint back, move the file away, or "
+                f"{checkpoint.start_over()}."
             )
     begun = Checkpoint(
         complete=False,

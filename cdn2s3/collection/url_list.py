@@ -17,7 +17,7 @@ from typing import Any
 
 from cdn2s3.collection import checkpoint
 from cdn2s3.collection.base import Batch, Ending, Position, Verdict
-from cdn2s3.collection.checkpoint import Checkpoint, Counts
+from cdn2s3.collection.checkpoint import Checkpoint, Counts, start_over
 from cdn2s3.collection.expressions import ItemError
 from cdn2s3.collection.notes import Notes
 from cdn2s3.errors import FatalError, UsageError
@@ -46,9 +46,8 @@ def rejected_file(output: Path) -> Path:
 def does_not_fit(path: Path, why: str) -> FatalError:
     """Return the error for a file that the checkpoint does not match."""
     return FatalError(
-        f"{path} is not the file that the checkpoint describes ({why}): lines were lost or changed. Restore "
-        "that file back, or start over with `python collect_urls.py --restart` (which keeps the old files as "
-        "*.bak)."
+        f"{path} is not the file that the checkpoint describes ({why}): lines were lost or changed. Put "
+        f"that file back, or {start_over()}."
     )
 
 
@@ -163,10 +162,9 @@ class UrlList:
         self._said_all_rejected = True
         url, _, why = lines[0].decode().rstrip("\n").partition("\t")
         log.warning(
-            "all %d URLs that were read last were rejected, for example %s: %s. If you want to "
-            "migrate them, stop (Ctrl-C), correct URL_PREFIX and the settings that find the URLs, then start over with "
-            "`python collect_urls.py --restart`",
-            *(len(lines), url[:_SHOWN], why),
+            "the last %d URLs were all rejected, for example %s: %s. If you want to "
+            "migrate them, stop (Ctrl-C), correct URL_PREFIX and the settings that find the URLs, then %s",
+            *(len(lines), url[:_SHOWN], why, start_over()),
         )
 
     def _identity(self, line: bytes | None, is_plain: bool) -> bytes:

@@ -186,23 +186,23 @@ def _with_key(url: Any, keys: KeyMaker) -> str:
 
 
 _NEXT = {
-    "page": "page 2 is asked for by number: {api_page_param}",
-    "offset": "page 2 is asked for by the number of items so far: {api_offset_param}",
+    "page": "page 2 is requested by number: {api_page_param}",
+    "offset": "page 2 is requested by the number of items so far: {api_offset_param}",
     "cursor": "page 2 was found at API_CURSOR_FIELD={api_cursor_field}",
     "next_url": "page 2 was found at API_NEXT_FIELD={api_next_field}",
     "link_header": "page 2 was found in the header Link",
 }
 _VOUCHES = {
-    "page": "two empty pages, one after the other, vouch for the end",
-    "offset": "two empty pages, one after the other, vouch for the end",
-    "cursor": "a page that has no cursor vouches for the end",
-    "next_url": "a page that has no next URL vouches for the end",
-    "link_header": "a page without that header vouches for the end",
+    "page": "two empty pages in a row confirm the end",
+    "offset": "two empty pages in a row confirm the end",
+    "cursor": "a page that has no cursor confirms the end",
+    "next_url": "a page that has no next URL confirms the end",
+    "link_header": "a page without that header confirms the end",
 }
 
 
 def _end(settings: CollectionSettings, seen: Seen) -> Iterator[str]:
-    """Yield where the next page was found, and what would vouch for the end."""
+    """Yield where the next page was found, and what would confirm the end."""
     if not seen.batches:
         return
     values = {name: getattr(settings, name) for name in dir(settings) if name.startswith("api_")}
@@ -215,9 +215,9 @@ def _end(settings: CollectionSettings, seen: Seen) -> Iterator[str]:
         yield f"the list ends here: {last.ending.evidence or last.ending.said}"
     total = next((batch.total for batch in reversed(seen.batches) if batch.total is not None), None)
     if total is not None:
-        yield f"the API's total is {total:,}: reaching it vouches for the end"
+        yield f"the API's total is {total:,}: reaching it confirms the end"
     elif settings.source == "api" and settings.api_has_more_field:
-        yield f"API_HAS_MORE_FIELD={settings.api_has_more_field} vouches for the end when it is false"
+        yield f"API_HAS_MORE_FIELD={settings.api_has_more_field} confirms the end when it is false"
     elif style in _VOUCHES and _goes_on(last):
         yield _VOUCHES[style]
 
@@ -246,7 +246,7 @@ def _missing(settings: CollectionSettings, seen: Seen) -> Iterator[str]:
         and urls
         and set(map(str, seen.batches[1].urls)) == set(map(str, seen.batches[0].urls))
     ):
-        yield "page 2 has the URLs of page 1: is the parameter that asks for the next page the right one?"
+        yield "page 2 has the URLs of page 1: is the parameter for the next page right?"
     if settings.source == "api" and seen.answers:
         yield from _of_page(settings, seen, _json_of(seen.answers[0]))
 
@@ -277,9 +277,9 @@ def _of_page(settings: CollectionSettings, seen: Seen, page: Any) -> Iterator[st
         headers = {name.lower(): value for name, value in seen.answers[0].headers.items()}
         total, header = markers.total_of(page, count, True), markers.total_header(headers, count)
         if total:
-            yield f"no total is checked, and the page has one: API_TOTAL_FIELD={total[0]} ({total[1]:,})"
+            yield f"no total is checked, but the page has one: API_TOTAL_FIELD={total[0]} ({total[1]:,})"
         elif header:
-            yield f"no total is checked, and a header has one: API_TOTAL_HEADER={header[0]} ({header[1]:,})"
+            yield f"no total is checked, but a header has one: API_TOTAL_HEADER={header[0]} ({header[1]:,})"
     if first is not None and not _goes_on(first) and settings.api_pagination in _FIELD_OF_STYLE:
         marker = markers.marker_of(page, "")
         name = _FIELD_OF_STYLE[settings.api_pagination]

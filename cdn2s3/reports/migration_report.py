@@ -130,13 +130,7 @@ def migration(
         "destination": destination(settings, settings.aws_endpoint_url or ""),
         "destination_notes": [redact(note) for note in destination_notes],
         "lines": {**audit._asdict(), "add_up": audit.holds},
-        "run": {
-            "stored": tally.stored,
-            "already_there": tally.already_there,
-            "bytes": tally.bytes,
-            "failed": sum(tally.failed.values()),
-            "files_per_second": round(tally.stored / max(seconds, 0.001), 1),
-        },
+        "run": _run(tally, seconds),
         "failed": {
             cause: _failure(cause, count, tally.examples.get(cause, []))
             for cause, count in tally.failed.most_common()
@@ -159,6 +153,16 @@ def migration(
         ],
         "settings": {name: redact(value) for name, value in redacted_values(settings).items()},
         "versions": versions(),
+    }
+
+
+def _run(tally: Tally, seconds: float) -> dict[str, Any]:
+    return {
+        "stored": tally.stored,
+        "already_there": tally.already_there,
+        "bytes": tally.bytes,
+        "failed": sum(tally.failed.values()),
+        "files_per_second": round(tally.stored / max(seconds, 0.001), 1),
     }
 
 

@@ -177,29 +177,37 @@ def finished(
             "look_refused": findings.look_refused,
             "omitted": findings.omitted,
         },
-        "examples": {
-            "missing": {
-                why: [{"url": redact(row.url), "key": row.key} for row in rows]
-                for why, rows in findings.missing_examples.items()
-            },
-            "mismatched": [_redacted(row._asdict()) for row in findings.mismatched_examples],
-            "unexpected": [found._asdict() for found in findings.unexpected_examples],
-        },
-        "spot_check": {
-            "asked": findings.spot.asked,
-            "drawn": findings.spot.drawn,
-            "compared": findings.spot.compared,
-            "holds": findings.spot.holds,
-            "summary": findings.spot.text(),
-            "seed": findings.spot.seed,
-            "outcomes": dict(findings.spot.outcomes.most_common()),
-            "not_done": redact(findings.spot.not_done),
-            "checks": [_check(check) for check in findings.spot.checks],
-        },
+        "examples": _examples(findings),
+        "spot_check": _spot_check(findings.spot),
         "next": [repair.command for repair in steps.repairs],
         "next_replaces_objects": [repair.replaces_objects for repair in steps.repairs],
         "advice": steps.advice,
         **_circumstances(settings),
+    }
+
+
+def _examples(findings: Findings) -> dict[str, Any]:
+    return {
+        "missing": {
+            why: [{"url": redact(row.url), "key": row.key} for row in rows]
+            for why, rows in findings.missing_examples.items()
+        },
+        "mismatched": [_redacted(row._asdict()) for row in findings.mismatched_examples],
+        "unexpected": [found._asdict() for found in findings.unexpected_examples],
+    }
+
+
+def _spot_check(spot: Spot) -> dict[str, Any]:
+    return {
+        "asked": spot.asked,
+        "drawn": spot.drawn,
+        "compared": spot.compared,
+        "holds": spot.holds,
+        "summary": spot.text(),
+        "seed": spot.seed,
+        "outcomes": dict(spot.outcomes.most_common()),
+        "not_done": redact(spot.not_done),
+        "checks": [_check(check) for check in spot.checks],
     }
 
 

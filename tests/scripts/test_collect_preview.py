@@ -31,7 +31,7 @@ def test_preview_shows_pages_settings_urls_keys_and_the_end(tmp_path: Path) -> N
         "page 2: 3 items, 2 URLs, 1 without a URL",
         "/cdn/u/0.jpg -> images/0.jpg",
         "page 2 was found at API_CURSOR_FIELD=offset",
-        "a page that has no cursor vouches for the end",
+        "a page that has no cursor confirms the end",
     ):
         assert line in said.out
 

@@ -189,7 +189,7 @@ class TwoStepSource:
         """Return the batch of an item of the list that has no details."""
         if status not in _GONE:
             return self._after(position, Batch([], None, without_url=1))
-        log.warning("the details of %s are not there (%s): it is counted as lost", of, status)
+        log.warning("the details of %s were not found (%s): counted as lost", of, status)
         return self._after(position, Batch([], None, lost=1))
 
     def _after(self, position: TwoStepPosition, batch: Batch, is_open: bool = False) -> Batch:
@@ -197,7 +197,7 @@ class TwoStepSource:
         self._details = None
         if is_open and not self._has_said_open and batch.ending is not None:
             self._has_said_open = True
-            log.warning("nothing vouches for %s: %s", position, batch.ending.said)
+            log.warning("nothing confirms that %s are complete: %s", position, batch.ending.said)
         following: TwoStepPosition | None = dataclasses.replace(
             position, done=position.done + 1, detail=None, pages=position.pages + 1
         )

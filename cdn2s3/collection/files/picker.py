@@ -30,7 +30,7 @@ _STOPS = ".,;:!?*_"
 _SEPARATE = re.compile(r"[/@.]")
 _MOST_PATHS = 20_000  # names that are remembered: an object's keys may be the data
 
-TRIMMED = "trimmed: blanks, separators or quotes around a URL"
+TRIMMED = "trimmed: spaces, separators or quotes around a URL"
 JOINED = "fields with several URLs, divided"
 INLINE = "inline images (data:), which have no URL"
 PASSED_OVER = "URLs that do not look like images, not taken"
@@ -171,7 +171,7 @@ class Picker:
             into.append(address)
 
     def _take_address(self, text: str, into: list[Any]) -> None:
-        """Append an image's name or path without a host, from a field that is called after images."""
+        """Append an image's name or path without a host, from a field whose name suggests images."""
         text = as_utf_8(text)
         bare = text.strip(BLANKS)
         if not bare or bare.lower() in _NO_IMAGE:

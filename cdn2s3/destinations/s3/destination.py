@@ -23,7 +23,7 @@ from cdn2s3.destinations.s3.first_put import style_hint
 from cdn2s3.destinations.s3.listing import Listing
 from cdn2s3.destinations.s3.multipart import MultipartUpload, Protection
 from cdn2s3.destinations.s3.multipart_cleanup import MultipartCleanup
-from cdn2s3.destinations.s3.objects import Objects
+from cdn2s3.destinations.s3.objects import EXISTS, Objects
 from cdn2s3.destinations.s3.probe import probe_capabilities
 from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
@@ -36,7 +36,6 @@ from cdn2s3.settings.declarations import MigrationSettings
 log = logging.getLogger(__name__)
 
 _UNTIL_DEADLINE = RetryPolicy(10)  # for deleting the probe at the end: the deadline comes first
-_EXISTS = frozenset({412, 304})  # 304: an older MinIO
 
 
 class S3Handover(NamedTuple):
@@ -241,7 +240,7 @@ class ObjectUpload:
         if protect and not self._is_honored and _exists(objects, key, deadline, found):
             return self._verify_existing(deadline)
         reply = objects.put(key, self._image, deadline, guarded=protect and self._is_taken)
-        if protect and reply.status in _EXISTS:
+        if protect and reply.status in EXISTS:
             return self._verify_existing(deadline)
         if reply.status != 200:
             raise _of_its_key(key, objects.put_error(reply))

@@ -15,7 +15,7 @@ from cdn2s3.destinations.base import PART_BYTES, Content
 from cdn2s3.destinations.s3.capabilities import Capabilities
 from cdn2s3.destinations.s3.client import S3Response
 from cdn2s3.destinations.s3.multipart_cleanup import MultipartCleanup
-from cdn2s3.destinations.s3.objects import Objects
+from cdn2s3.destinations.s3.objects import EXISTS, Objects
 from cdn2s3.destinations.s3.part_requests import Part, PartRequests, is_by_kms
 from cdn2s3.errors import MigrationError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
@@ -115,7 +115,7 @@ class MultipartUpload:
             )
         except TransientError as error:
             return self._completed_after_all(sent, error)
-        if protection.guarded and reply.status == 412:
+        if protection.guarded and reply.status in EXISTS:
             self._abort(sent.upload_id)
             return self._verify_existing(sent)
         if reply.status != 200 or not etag:

@@ -25,6 +25,9 @@ from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
 
+EXISTS = frozenset(
+    {412, 304}
+)  # responses to `If-None-Match: *` where there is an object; 304: an older MinIO
 _BLOCK = 1 << 18  # bytes read at a time
 _MD5_LIKE = re.compile(r"[0-9a-f]{32}")
 

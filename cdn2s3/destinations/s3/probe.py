@@ -7,6 +7,7 @@ with 412 and change nothing, the right one must do its work.
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Mapping
 from typing import Callable
@@ -16,15 +17,16 @@ from cdn2s3.destinations.s3.capabilities import Capabilities, Condition, Support
 from cdn2s3.destinations.s3.client import NOT_IMPLEMENTED, S3Response
 from cdn2s3.destinations.s3.first_put import absent_bucket, first_put
 from cdn2s3.destinations.s3.listing import parsed
-from cdn2s3.destinations.s3.objects import Objects
+from cdn2s3.destinations.s3.objects import EXISTS, Objects
 from cdn2s3.destinations.s3.probe_requests import CRC32, MD5, MEDIA_TYPE, PUT, ProbeRequests, probe_image
 from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.records import Image
 from cdn2s3.resilience.retry import FailedAttempt, ignore
 from cdn2s3.settings.declarations import MigrationSettings
 
+log = logging.getLogger(__name__)
+
 _TIMES = 4  # that an unlikely answer is asked for again: another run may delete the object meanwhile
-_EXISTS = frozenset({412, 304})  # 304: an older MinIO
 _CANNOT = frozenset({400, 405, NOT_IMPLEMENTED})  # the store does not know the condition
 _OTHER_BODY = PROBE_BODY + b"This is its second body.\n"
 
@@ -149,11 +151,14 @@ class Prober:
         def write(image: Image) -> S3Response:
             return self._requests.put_parts(condition.value, image, guarded=True)
 
-        support = self._asked_for_new(condition, write, can_read)
-        if support in (Support.REFUSED, Support.UNKNOWN):
-            self._takes_parts = (
-                self._requests.put_parts(condition.value, probe_image(), guarded=False).status == 200
-            )
+        try:
+            support = self._asked_for_new(condition, write, can_read)
+            if support in (Support.REFUSED, Support.UNKNOWN):
+                unguarded = self._requests.put_parts(condition.value, probe_image(), guarded=False)
+                self._takes_parts = unguarded.status == 200
+        except TransientError as error:  # a PUT works: most images need no parts
+            log.warning("uploads in parts could not be probed: %s", error.message)
+            return Support.UNKNOWN
         return support
 
     def _asked_for_new(
@@ -176,18 +181,18 @@ class Prober:
         name = condition.value
         first = write(self._sent()).status
         for _ in range(_TIMES):
-            if first not in _EXISTS:
+            if first not in EXISTS:
                 break
             if not self._requests.is_deleted(name):
                 return Support.HONORED
             first = write(self._sent()).status
-        if first in _EXISTS or first in _CANNOT:
+        if first in EXISTS or first in _CANNOT:
             return Support.REFUSED
         if first != 200:
             return Support.UNKNOWN
         bodies = itertools.cycle((_OTHER_BODY, PROBE_BODY))
         for wrong in itertools.islice(bodies, _TIMES):  # another run may have deleted what is there
-            if write(self._sent(wrong)).status in _EXISTS:
+            if write(self._sent(wrong)).status in EXISTS:
                 replaced = can_read and self._size(name) == len(wrong)
                 return Support.IGNORED if replaced else Support.HONORED
         return Support.IGNORED

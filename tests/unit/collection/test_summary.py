@@ -83,7 +83,7 @@ def test_last_screen_of_an_update_says_what_is_new_known_and_gone() -> None:
     for said in (
         "24  URLs in urls.txt",
         "2  new",
-        "18  known, 5 of them in a newer form",
+        "18  known, 5 of them changed to a newer form",
         "4  gone; see gone.txt",
         "1  duplicates skipped",
     ):

@@ -122,7 +122,7 @@ def test_first_batch_that_is_rejected_as_a_whole_is_told_once(
         urls.add(batch(*foreign))
     (said,) = warnings(caplog)
     assert said.startswith(
-        "all 3 URLs that were read last were rejected, for example "
+        "the last 3 URLs were all rejected, for example "
         f"https://***@other.test/0.jpg?t=s3cret: another host, other.test: not under URL_PREFIX {PREFIX}. "
     )
     assert "correct URL_PREFIX" in said

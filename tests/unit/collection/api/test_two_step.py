@@ -197,7 +197,7 @@ def test_details_that_are_gone_are_counted_and_named(
     batches = Source(monkeypatch, one_list(lambda of: status if of == "2" else of_lots(of, 1, 1))).walk()
     assert urls(batches) == ["1-1", "3-1"]
     assert [batch.lost for batch in batches] == [0, 0, 1, 0]
-    assert f"the details of 2 are not there ({status})" in caplog.text
+    assert f"the details of 2 were not found ({status})" in caplog.text
 
 
 def test_other_refusal_of_details_ends_the_run_and_names_them(monkeypatch: pytest.MonkeyPatch) -> None:

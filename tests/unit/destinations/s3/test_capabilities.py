@@ -341,6 +341,17 @@ def test_store_that_fails_one_in_four_requests_is_probed_all_the_same(
     assert probe(server, MAX_RETRIES="3") == AMAZON
 
 
+@pytest.mark.parametrize("operation", ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"])
+def test_parts_that_keep_failing_are_unknown_and_end_nothing(
+    probe: Probe, s3_server: Any, operation: str
+) -> None:
+    server = s3_server()
+    server.rules.add(Rule("InternalError", operation=operation))
+    unknown = {**ALL_HONORED, Condition.NEW_BY_PARTS: Support.UNKNOWN}
+    assert probe(server) == AMAZON._replace(conditions=unknown)
+    assert server.store.uploads("bucket") == []
+
+
 HEADERS = {
     "STORAGE_CLASS": "STANDARD_IA",
     "SERVER_SIDE_ENCRYPTION": "AES256",
