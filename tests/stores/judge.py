@@ -82,7 +82,11 @@ class Judge:
         """Assert that each of these keys has its bytes."""
         wrong = []
         for key, body in expected.items():
-            found = self.get(bucket, key)
+            try:
+                found = self.get(bucket, key)
+            except ClientError as error:
+                wrong.append(f"{key!r}: {error}")
+                continue
             if found != body:
                 wrong.append(f"{key!r} has {_what(found)} instead of {_what(body)}")
         assert not wrong, f"{len(wrong)} objects: {'; '.join(wrong[:3])}"

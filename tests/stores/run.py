@@ -81,6 +81,7 @@ def run(store: Store, cache: Path, small: bool) -> Result:
             book.note("the checks come to their end", f"{type(error).__name__}: {error}")
     result.checks, result.seconds = book.checks, time.monotonic() - began
     if not small:
+        PAGES.mkdir(exist_ok=True)
         (PAGES / f"{store.name}.md").write_text(page(result), encoding="utf-8")
     return result
 
