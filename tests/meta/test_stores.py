@@ -55,7 +55,7 @@ def until(condition: bool, seconds: str) -> None:
 
 
 def test_what_is_raised_is_the_reason() -> None:
-    book = Book({}, lambda line: None)
+    book = Book({}, {}, lambda line: None)
     with book.check("of an assertion"):
         equal({"a"}, {"a", "b"}, "keys")
     with book.check("of a store"):
@@ -70,14 +70,18 @@ def test_what_is_raised_is_the_reason() -> None:
 
 
 def test_declared_limit_is_expected_and_its_absence_is_not() -> None:
-    book = Book({"b": "known"}, lambda line: None)
+    book = Book({"b": "known"}, {}, lambda line: None)
     book.note("a", "why")
     book.note("b", "why")
     assert [check.is_expected for check in book.checks] == [False, True]
-    book = Book({"b": "known"}, lambda line: None)
+    book = Book({"b": "known"}, {}, lambda line: None)
     book.note("a")
     book.note("b")
     assert [check.name for check in book.unexpected] == ["b"]
+    book = Book({}, {"a": "a race", "b": "a race"}, lambda line: None)
+    book.note("a")
+    book.note("b", "lost it")
+    assert book.unexpected == []
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ class Check(NamedTuple):
     held: bool
     reason: str  # why not, in the words of what was found; "" where it held
     limit: str  # what the store is known to do about it; "" where the check should hold
+    varies: bool = False  # with a limit: it may also hold, as a race may
 
     @property
     def is_expected(self) -> bool:
-        return self.held == (not self.limit)
+        return self.varies or self.held == (not self.limit)
 
     def __str__(self) -> str:
         if self.held:
@@ -35,10 +36,13 @@ class Check(NamedTuple):
 class Book:
     """What was checked at one store."""
 
-    def __init__(self, limits: Mapping[str, str], say: Callable[[str], object] = print) -> None:
-        """limits are checks that are known not to hold, and why."""
+    def __init__(
+        self, limits: Mapping[str, str], races: Mapping[str, str], say: Callable[[str], object] = print
+    ) -> None:
+        """limits are checks that are known not to hold, and why; races those that hold only sometimes."""
         self.checks: list[Check] = []
         self._limits = limits
+        self._races = races
         self._say = say
         self._began = time.monotonic()
 
@@ -60,7 +64,8 @@ class Book:
         line = " ".join(reason.split())
         if len(line) > _LONGEST:
             line = f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
-        self.checks.append(Check(name, not reason, line, self._limits.get(name, "")))
+        limit = self._limits.get(name) or self._races.get(name, "")
+        self.checks.append(Check(name, not reason, line, limit, name in self._races))
         self._say(f"  {time.monotonic() - self._began:5.0f} s  {self.checks[-1]}")
 
     @property

