@@ -104,7 +104,9 @@ def test_table_names_what_did_not_hold_and_why_a_store_was_not_run() -> None:
 
 def test_page_has_each_check_and_what_the_probe_found() -> None:
     said = "ok       input        3 URLs\nok       overwrite    honored\n         by all\nfailed   source       no\n"
-    written = page(Result(a_store(), "", "1.2", [HELD, NOT_HELD, LIMIT, LIMIT_THAT_HELD], probe=said))
+    written = page(
+        Result(a_store(), "", "1.2", [HELD, NOT_HELD, LIMIT, LIMIT_THAT_HELD], probe=said), "make stores"
+    )
     assert "| a | held |  |  |\n| b | **not held** |  | why |\n| c | limit | known | why |" in written
     assert "| d | **held, though declared as a limit** | known |  |" in written
     assert "\n\n    ok       overwrite    honored\n             by all\n\n" in written

@@ -61,8 +61,8 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def page(result: Result) -> str:
-    """Return the page of a store: its checks, and what --check says of it."""
+def page(result: Result, command: str) -> str:
+    """Return the page of a store: its checks, and what --check says of it; command is what it was made with."""
     rows = [
         _row(
             check.name, _CELLS.get((check.held, check.is_expected), "**not held**"), check.limit, check.reason
@@ -72,7 +72,7 @@ def page(result: Result) -> str:
     return "\n".join([
         f"# {result.store.title} {result.version}", "",
         f"{result.held} checks held, {result.limits} declared limits, {len(result.unexpected)} otherwise. "
-        f"Written by `make stores STORE={result.store.name}` on {time.strftime('%Y-%m-%d', time.gmtime())}.", "",
+        f"Written by `{command}` on {time.strftime('%Y-%m-%d', time.gmtime())}.", "",
         "What `migrate.py --check` says of it:", "",
         *_of_the_bucket(result.probe), "",
         _row("check", "came out", "what the store does", "what was found"), "|---|---|---|---|", *rows, "",

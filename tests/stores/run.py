@@ -82,7 +82,9 @@ def run(store: Store, cache: Path, small: bool) -> Result:
     result.checks, result.seconds = book.checks, time.monotonic() - began
     if not small:
         PAGES.mkdir(exist_ok=True)
-        (PAGES / f"{store.name}.md").write_text(page(result), encoding="utf-8")
+        (PAGES / f"{store.name}.md").write_text(
+            page(result, f"make stores STORE={store.name}"), encoding="utf-8"
+        )
     return result
 
 
