@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Callable
 
 _LEASH = Path(__file__).with_name("leash.py")
-_PATIENCE = 90.0  # seconds for a server to answer; LocalStack and Ceph take several
+_PATIENCE = (
+    300.0  # seconds for a server to answer; LocalStack takes 5 on an idle machine, minutes on a busy one
+)
 _PAUSE = 0.05  # seconds between two looks
 
 
