@@ -134,7 +134,7 @@ class _Swift:
 
 
 _RACES = {
-    "conformance: of several writers of one key one wins": "it refuses If-None-Match on PUT; a HEAD before it is no lock",
+    "conformance: of several writers of one key one wins": "PUT refuses If-None-Match; a HEAD before is no lock",
 }
 
 STORE = Store(
