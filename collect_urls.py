@@ -40,7 +40,7 @@ from cdn2s3.collection.files.lot_files import LotFiles
 from cdn2s3.collection.progress import CollectionBar
 from cdn2s3.collection.region_advice import CAVEAT, recommended_region
 from cdn2s3.collection.sitemap import SitemapSource
-from cdn2s3.collection.url_list import UrlList, first_url
+from cdn2s3.collection.url_list import UrlList, first_urls
 from cdn2s3.commands import preview, suggest
 from cdn2s3.console import logging_setup, progress, rerun_hint, stdio
 from cdn2s3.console.signals import Interrupted, Signals
@@ -119,11 +119,13 @@ def say_end(settings: CollectionSettings, found: Verdict) -> int:
     done = checkpoint.load(settings.checkpoint_file)
     if done is None:
         raise checkpoint.damaged(settings.checkpoint_file, "it is gone")
+    advice = recommended_region(first_urls(settings), settings)
+    if advice.is_wrong:
+        found = resume.doubted(settings, done, advice.doubt)
     log.info("Complete: %s", summary.progress_line(done.counts, None))
     log.info("%s", summary.end_line(found))
-    for doubt in found.doubts:
+    for doubt in dict.fromkeys((*found.doubts, *filter(None, [advice.doubt]))):
         log.warning("%s", doubt)
-    advice = recommended_region(first_url(settings), settings)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
     logging_setup.show(summary.last_screen(done, settings, found, advice))
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
@@ -166,7 +168,7 @@ def read_all(
     """
     found = Verdict("", ())
     ticker = summary.Ticker(urls.counts.urls)
-    stale = 0  # batches in a row that gave known URLs only
+    stale = 0  # batches with URLs, and none of them new, since the last one that had a new one
     bar = CollectionBar(urls.counts, settings.expected_total)
     with closing(bar), progress.above_a_bar(sys.stderr):
         try:
@@ -176,15 +178,17 @@ def read_all(
                 with signals.noted():  # the files and the position move on together
                     new = urls.add(batch)
                     if batch.following is None:
-                        evidence.check_refusal(urls.counts, settings, batch.ending)
-                        found = evidence.verdict(urls.counts, settings, batch.ending)
-                        found = urls.finish(found, batch.ending)
+                        ending = batch.ended(new)
+                        evidence.check_refusal(urls.counts, settings, ending)
+                        found = evidence.verdict(urls.counts, settings, ending)
+                        found = urls.finish(found, ending)
                     elif batch.begins_again:
                         urls.begin_again(batch.following)
                     elif urls.save_is_due():
                         urls.save(batch.following)
                     position = batch.following
-                stale = stale + 1 if batch.urls and not new else 0
+                has_urls = any(url is not None for url in batch.urls)
+                stale = 0 if new else stale + has_urls
                 bar.show(urls.counts, batch.progress)
                 line = ticker.line(urls.counts, batch.progress)
                 if line:
@@ -214,12 +218,12 @@ def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
 
 def print_region(settings: CollectionSettings) -> int:
     """Print the recommended region alone on stdout; the reason goes to the log."""
-    url = first_url(settings)
-    if url is None:
+    urls = first_urls(settings)
+    if not urls:
         raise UsageError(
             f"{settings.output_file} has no URL to request. Collect first: {rerun_hint.command('collect_urls.py')}"
         )
-    advice = recommended_region(url, settings)
+    advice = recommended_region(urls[:1], settings)
     log.info("%s: %s %s", advice.region, advice.reason, CAVEAT)
     sys.stdout.write(f"{advice.region}\n")
     return EXIT_DONE

@@ -16,7 +16,7 @@ def oddity(key: str) -> str:
 
 
 def oddity_of(key: bytes) -> str:
-    """Return the same for the bytes of a key, which is not empty; for nearly every one that takes 0.2 µs."""
+    """Return the same for the bytes of a key, which is not empty; that takes less than a microsecond."""
     if b"//" in key or b"/." in key or len(key) > LONGEST_SEGMENT or key[-1] == _SLASH or key[0] in b"/.":
         return _named(key)
     return ""

@@ -58,6 +58,12 @@ class Batch(NamedTuple):
     open_ends: int = 0  # items whose details ended without evidence
     ending: Ending | None = None  # with following None: how the source ended; None: every part of it was read
     begins_again: bool = False  # following is the beginning: what was counted so far will come again
+    ending_if_new: Ending | None = None  # the ending instead, where most of these URLs are in no batch before
+
+    def ended(self, new: int) -> Ending | None:
+        """Return how the source ended; new is how many of the URLs were in no batch before."""
+        is_surprise = self.ending_if_new is not None and 2 * new > len(self.urls)
+        return self.ending_if_new if is_surprise else self.ending
 
 
 class UrlSource(Protocol):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cdn2s3.atomic_file import cannot_write
 from cdn2s3.collection import checkpoint
-from cdn2s3.collection.base import Position, Verdict
+from cdn2s3.collection.base import Ending, Position, Verdict
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.collection.evidence import verdict
 from cdn2s3.collection.update import gone_doubt, gone_file
@@ -120,6 +120,17 @@ def judged_again(settings: CollectionSettings, complete: Checkpoint) -> Verdict:
         found = found._replace(doubts=(*found.doubts, *gone_doubt(complete.update)))
     if found != Verdict(complete.evidence, complete.doubts):
         checkpoint.save(settings.checkpoint_file, complete._replace(**found._asdict()))
+    return found
+
+
+def doubted(settings: CollectionSettings, complete: Checkpoint, doubt: str) -> Verdict:
+    """Record one more doubt about a complete collection, so that a later run repeats it; return what it is worth."""
+    ending = complete.ending or Ending(complete.evidence, complete.evidence)
+    found = Verdict(complete.evidence, (*complete.doubts, doubt))
+    checkpoint.save(
+        settings.checkpoint_file,
+        complete._replace(**found._asdict(), ending=ending._replace(doubts=(*ending.doubts, doubt))),
+    )
     return found
 
 

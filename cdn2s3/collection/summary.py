@@ -133,6 +133,7 @@ def last_screen(done: Checkpoint, settings: CollectionSettings, found: Verdict, 
     return (
         f"\n{verdict_lines(found)}"
         + counts_table(done, settings.output_file)
+        + (f"\n! {advice.doubt}\n" if advice.doubt and not advice.is_wrong else "")
         + f"\nRecommended region: {advice.region}\n"
         + _indented(advice.reason)
         + _indented(CAVEAT)

@@ -6,6 +6,7 @@ the collection, after what was seen until then.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,15 +17,17 @@ import jmespath
 import requests
 from jmespath.exceptions import JMESPathError
 
+from cdn2s3.collection import first_answer
 from cdn2s3.collection.api.client import api_session
 from cdn2s3.collection.base import Batch, UrlSource
+from cdn2s3.collection.first_answer import CdnAnswer
 from cdn2s3.collection.page_outline import outline_of
 from cdn2s3.collection.suggest import markers
 from cdn2s3.collection.suggest.image_fields import image_fields, items_expression, main_list
 from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, FatalError, UsageError
 from cdn2s3.file_names import MIGRATION_ENV
 from cdn2s3.keys import InvalidUrl, KeyMaker
-from cdn2s3.settings.declarations import CollectionSettings, MigrationSettings, key_maker
+from cdn2s3.settings.declarations import CollectionSettings, MigrationSettings, identities, key_maker
 from cdn2s3.settings.env_file import read_env_file
 from cdn2s3.settings.loading import build, redacted_values
 from cdn2s3.text import pluralize, redact
@@ -45,11 +48,17 @@ class Seen(NamedTuple):
     answers: list[requests.Response]  # of the API; none for another source
     batches: list[Batch]
     error: FatalError | None  # what ended it
+    of_cdn: Sequence[CdnAnswer] = ()  # to the first URL of each host
+
+    @property
+    def urls(self) -> list[Any]:
+        return [url for batch in self.batches for url in batch.urls if url is not None]
 
 
 def preview(settings: CollectionSettings, source_of: SourceOf) -> int:
     """Show what a collection would begin with; return the exit code. Raise FatalError when not even a page is read."""
     seen = _read(settings, source_of)
+    seen = seen._replace(of_cdn=_asked(settings, seen.urls))
     sys.stdout.write("\n".join([*_shown(settings, seen, _keys(settings)), ""]))
     if seen.error is not None:
         raise seen.error
@@ -71,6 +80,18 @@ def _read(settings: CollectionSettings, source_of: SourceOf) -> Seen:
     return seen
 
 
+def _asked(settings: CollectionSettings, urls: Sequence[Any]) -> list[CdnAnswer]:
+    """Return what the CDN answers to the first URL of each host of URL_PREFIX."""
+    maker = identities(settings)
+    first: dict[str, str] = {}
+    for url in urls:
+        with contextlib.suppress(InvalidUrl):
+            address = maker.address(str(url))
+            origin = maker.origins[address.source]
+            first.setdefault(origin, f"{origin}{address.target}")
+    return [first_answer.ask(url, settings) for url in first.values()]
+
+
 def _keys(settings: CollectionSettings) -> KeyMaker:
     """Return what makes the keys: by migration.env where there is one, else by its defaults."""
     prefix = redacted_values(settings)["URL_PREFIX"]
@@ -87,13 +108,16 @@ def _keys(settings: CollectionSettings) -> KeyMaker:
 
 def _shown(settings: CollectionSettings, seen: Seen, keys: KeyMaker) -> Iterator[str]:
     yield "A preview: nothing is written."
-    urls = [url for batch in seen.batches for url in batch.urls if url is not None]
     for title, lines in (
         *_answers(settings, seen),
         ("What a collection would take:", _taken(settings, seen.batches)),
         (
             "The first URLs, and the keys that they would have (migration.env):",
-            (_with_key(url, keys) for url in urls[:_URLS]),
+            (_with_key(url, keys) for url in seen.urls[:_URLS]),
+        ),
+        (
+            "What the CDN answers to the first URL of each host:",
+            (f"{redact(answer.url)[:_WIDEST]}: {answer}" for answer in seen.of_cdn),
         ),
         ("The next page, and the end:", _end(settings, seen)),
         ("Rate limit headers:", _limits(seen)),
@@ -167,7 +191,7 @@ def _what(expression: str, page: Any) -> str:
 
 def _goes_on(batch: Batch) -> bool:
     """Return whether another page follows: not the end, nor a request that only proves it."""
-    return batch.following is not None and not getattr(batch.following, "proof", 0)
+    return batch.following is not None and not getattr(batch.following, "is_check", False)
 
 
 def _counts(batch: Batch) -> str:
@@ -237,10 +261,11 @@ def _limits(seen: Seen) -> list[str]:
 
 def _missing(settings: CollectionSettings, seen: Seen) -> Iterator[str]:
     """Yield what is missing, and the setting for it."""
-    urls = [url for batch in seen.batches for url in batch.urls if url is not None]
+    urls = seen.urls
     if seen.batches and not urls:
         yield "there are no URLs. Correct API_URLS_FIELD, or URL_COLUMNS; --suggest may find them"
     yield from _rejected(settings, urls)
+    yield from filter(None, (first_answer.doubt(answer, settings) for answer in seen.of_cdn))
     if (
         len(seen.batches) == PAGES
         and urls

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.base import Found
 from cdn2s3.errors import CAUSES
+from cdn2s3.keys import divided
 from cdn2s3.planning.survey import UrlSurvey
 from cdn2s3.reports.contact_sheet import MOST, SHEET_BYTES, Pictures
 from cdn2s3.reports.metrics import EXAMPLES
@@ -189,10 +190,12 @@ def finished(
 def _examples(findings: Findings) -> dict[str, Any]:
     return {
         "missing": {
-            why: [{"url": redact(row.url), "key": row.key} for row in rows]
+            why: [{"url": _url(row.url), "key": row.key} for row in rows]
             for why, rows in findings.missing_examples.items()
         },
-        "mismatched": [_redacted(row._asdict()) for row in findings.mismatched_examples],
+        "mismatched": [
+            {**_redacted(row._asdict()), "url": _url(row.url)} for row in findings.mismatched_examples
+        ],
         "unexpected": [found._asdict() for found in findings.unexpected_examples],
     }
 
@@ -272,13 +275,18 @@ def _failure(cause: str, counts: Counts) -> dict[str, Any]:
 def _check(check: Check) -> dict[str, Any]:
     fields = {
         **check._asdict(),
-        "url": redact(check.url),
+        "url": _url(check.url),
         "message": redact(check.message),
         "source": check.source and check.source._asdict(),
         "object": check.object and check.object._asdict(),
     }
     del fields["pictures"]  # the page shows them
     return fields
+
+
+def _url(line: str) -> str:
+    """Return the URL of a line of urls.txt as it may be shown; the key stands beside it."""
+    return redact(divided(line)[0])
 
 
 def _redacted(row: dict[str, str]) -> dict[str, str]:

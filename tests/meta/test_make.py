@@ -100,3 +100,9 @@ def test_lowest_versions_are_tested_in_every_room_that_imports_a_package() -> No
         if imports.search(path.read_text(encoding="utf-8"))
     }
     assert importing == set(chosen.split())
+
+
+@needs_make
+def test_modules_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert "PYTHONDONTWRITEBYTECODE" not in make("--eval=show: ; @env", "show").stdout

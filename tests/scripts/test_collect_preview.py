@@ -95,6 +95,22 @@ def test_preview_stops_where_a_collection_would_and_shows_the_page(tmp_path: Pat
     assert "finds no URL in any of them" in said.said
 
 
+def test_preview_asks_for_the_first_url_of_each_host(tmp_path: Path) -> None:
+    typo = settings_of("flickr")["API_URL_TEMPLATE"].replace("_b.jpg", "_b.jgp")
+    for name, changed, code, answer in (
+        ("right", {}, 0, ": 200, image/jpeg"),
+        ("typo", {"API_URL_TEMPLATE": typo}, 1, ": 404, no content type"),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        with ShapeServer(SHAPES["flickr"]) as server:
+            recipe = localized({**settings_of("flickr"), **changed}, server.site)
+            said = collect(folder, {**recipe, **QUICK}, ["--preview"])
+        assert said.code == code, said.said
+        assert answer in said.out.partition("What the CDN answers to the first URL of each host:")[2]
+        assert ("correct API_URL_TEMPLATE" in said.out.partition("Check this:")[2]) == bool(code)
+
+
 def test_preview_shows_no_secret(tmp_path: Path) -> None:
     with ShapeServer(SHAPES["instagram"]) as server:
         recipe = localized(settings_of("instagram"), server.site)

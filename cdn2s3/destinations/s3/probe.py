@@ -56,7 +56,7 @@ class Prober:
 
     def found(self) -> Capabilities:
         settings, requests = self._settings, self._requests
-        if requests.head("").status == 404:
+        if self._bucket_is_absent():
             raise absent_bucket(settings)
         sent = self._sent()
         first = first_put(
@@ -92,6 +92,15 @@ class Prober:
         """Return body as an image of the run: with the digest that INTEGRITY selects."""
         image = probe_image(body)
         return image if self._settings.integrity == "md5" else image._replace(md5=b"")
+
+    def _bucket_is_absent(self) -> bool:
+        """Return whether HEAD says so; where it only fails, the PUT shows more."""
+        try:
+            return self._requests.head("").status == 404
+        except TransientError as error:
+            if error.status is None:  # nobody answers
+                raise
+            return False
 
     def _is_refused(self, name: str, wrong: Image) -> bool:
         """Return whether a body that does not fit its digest is refused."""

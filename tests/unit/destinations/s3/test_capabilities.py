@@ -353,6 +353,15 @@ def test_parts_that_keep_failing_are_unknown_and_end_nothing(
     assert server.store.uploads("bucket") == []
 
 
+@pytest.mark.parametrize("fault", ["InternalError", "NotImplemented", "AccessDenied", "MethodNotAllowed"])
+def test_store_that_has_no_head_of_buckets_is_probed_all_the_same(
+    probe: Probe, s3_server: Any, fault: str
+) -> None:
+    server = s3_server()
+    server.rules.add(Rule(fault, operation="HeadBucket"))
+    assert probe(server) == AMAZON
+
+
 HEADERS = {
     "STORAGE_CLASS": "STANDARD_IA",
     "SERVER_SIDE_ENCRYPTION": "AES256",
