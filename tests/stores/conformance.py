@@ -45,8 +45,11 @@ def alongside(scene: Scene, folder: Path) -> Iterator[None]:
     with scene.book.check("conformance: the suite runs"):
         found += _cases(results)
         assert found, said.read_text(encoding="utf-8", errors="replace")[-500:]
+    reasons: dict[str, list[str]] = {}  # a case that fails, and then in its teardown too, is there twice
     for case in found:
-        scene.book.note(f"conformance: {case.name}", case.reason)
+        reasons.setdefault(case.name, []).append(case.reason)
+    for name, whys in reasons.items():
+        scene.book.note(f"conformance: {name}", "; ".join(filter(None, whys)))
 
 
 @contextmanager
