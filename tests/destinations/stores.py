@@ -12,6 +12,7 @@ from typing import Any, Callable, Protocol
 import boto3
 import pytest
 import requests
+from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
 from cdn2s3.destinations.base import Destination
@@ -94,7 +95,7 @@ class BehindS3:
             uploads = self.client.list_multipart_uploads(Bucket=self._bucket, Prefix=prefix).get(
                 "Uploads", ()
             )
-        except self.client.exceptions.NoSuchUpload:  # rclone's way to say that there is none
+        except ClientError:  # rclone says so that there is none (404), s3rver that it cannot list them (501)
             uploads = ()
         for upload in uploads:
             self.client.abort_multipart_upload(

@@ -42,6 +42,7 @@ _LIMITS = {
     "no unfinished upload is left": "it cannot list unfinished uploads (501)",
 }
 _RACES = {
+    "conformance: of several writers of one key one wins": "it ignores If-None-Match; a HEAD before is no lock",
     "every object has its source's bytes, what was there before stays, nothing else is there": _CUT,
     "each URL that cannot be moved has its cause": _CUT,
     "each completed row has the size and MD5 of its source": _CUT,
