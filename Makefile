@@ -10,6 +10,8 @@
 # make quick-bench  CPU ms per file, in under a minute
 # make conformance BUCKET=NAME  what every destination promises, tried on a bucket of your own too, under a prefix that
 #               is removed afterwards (credentials, AWS_REGION and AWS_ENDPOINT_URL from the environment)
+# make stores  a whole migration with damage and the conformance suite on real S3 stores, installed and started here;
+#               to tests/stores/results/ (make stores STORE=localstack for one; SMALL=1 for a small world)
 # make torture  the three scripts over faulty servers with 20,000 URLs and fifty kill -9; prints its seed and figures
 #               (four minutes; make torture PROCESSES=2 SEED=7 KILLS=100 for another one)
 
@@ -48,13 +50,17 @@ export NEED_PYTHON
 INSTALL_PYTHON = Install one (apt install python3 python3-venv; on Amazon Linux: dnf install python3.11), \
 then: make clean $(MAKECMDGOALS) PYTHON=python3.11
 
-.PHONY: torture conformance demo test test-all test-lowest check constraints bench scale quick-bench clean
+.PHONY: torture conformance stores demo test test-all test-lowest check constraints bench scale quick-bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m demo.run
 
 conformance: $(VENV)/.installed
 	CONFORMANCE_BUCKET=$(BUCKET) $(BIN)/python -m pytest tests/destinations
+
+stores: $(VENV)/.installed
+	$(PIP) install uv
+	$(BIN)/python -m tests.stores.run --cache $(VENV)-stores $(if $(SMALL),--small) $(STORE)
 
 torture: $(VENV)/.installed
 	$(BIN)/python -m tests.torture.run --processes $(PROCESSES) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
@@ -110,4 +116,4 @@ $(VENV)-lowest/.installed: requirements.txt requirements-dev.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest demo/out* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-stores demo/out* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -71,7 +71,7 @@ class MultipartUploads:
         self._store.end_upload(upload.id)
         inner = s3_listing.element("Location", f"/{call.bucket}/{call.key}")
         inner += s3_listing.element("Bucket", call.bucket) + s3_listing.element("Key", call.key)
-        inner += s3_listing.element("ETag", etag)
+        inner += s3_listing.element("ETag", "" if self._settings.completion_without_etag else etag)
         body = s3_listing.document("CompleteMultipartUploadResult", inner)
         return Reply(200, [*XML, *encryption_headers(item)], body)
 

@@ -56,6 +56,7 @@ class Settings:
     aws_chunked: str = "decode"  # decode | refuse (501) | store (the framing becomes content)
     ignore_expect: bool = False  # never says 100 Continue
     complete_ignores_if_none_match: bool = False  # as Ceph: a PUT honors it, a completion replaces
+    completion_without_etag: bool = False  # as Ceph 16: the ETag of a completion is an empty element
     replaces_on_412: bool = False  # refuses the condition and writes all the same
     always_412: bool = False  # refuses If-None-Match also where nothing is at the key
     takes_parts: bool = True  # False: 501 to uploads in parts

@@ -112,7 +112,7 @@ class MultipartUpload:
             self._abort(sent.upload_id)
             return self._verify_existing(sent)
         try:
-            reply, etag, by_kms = self._requests.complete(
+            reply, etag, by_kms, _ = self._requests.complete(
                 self._key, sent.upload_id, sent.parts, self._deadline(), protection.guarded
             )
         except TransientError as error:

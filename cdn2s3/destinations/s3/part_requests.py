@@ -25,8 +25,9 @@ class Completion(NamedTuple):
     """The response to a completion."""
 
     reply: S3Response
-    etag: str  # plain; "" if the response is an error, also an error in a 200
+    etag: str  # plain; "" if the response is an error, also an error in a 200, or has none (Ceph 16)
     encrypted_by_kms: bool
+    is_done: bool  # the response is the store's word that the parts are an object
 
 
 class PartRequests:
@@ -77,7 +78,9 @@ class PartRequests:
             MultipartUpload={"Parts": listed},
             **more,
         )
-        return Completion(reply, plain_etag(str(parsed.get("ETag", ""))), is_by_kms(parsed))
+        etag = plain_etag(str(parsed.get("ETag", "")))
+        is_done = reply.status == 200 and bool(etag or parsed.get("Key"))
+        return Completion(reply, etag, is_by_kms(parsed), is_done)
 
 
 def is_by_kms(parsed: dict[str, Any]) -> bool:

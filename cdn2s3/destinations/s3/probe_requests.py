@@ -123,10 +123,10 @@ class ProbeRequests:
                 if reply.status == 200:
                     parts.append(part)
                     done = self._parts.complete(key, upload_id, parts, self._deadline(), guarded)
-                    reply, is_complete = done.reply, bool(done.etag)
+                    reply, is_complete = done.reply, done.is_done
                     if reply.status == 200 and not is_complete:
                         raise TransientError(
-                            "server_error", "the completion of the probe's parts has no ETag"
+                            "server_error", "the completion of the probe's parts names neither ETag nor key"
                         )
                 return reply
             finally:

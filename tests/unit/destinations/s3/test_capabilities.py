@@ -102,6 +102,7 @@ def test_probe_object_that_another_run_deletes_meanwhile_misleads_nobody(
             ),
             id="no parts",
         ),
+        pytest.param({"completion_without_etag": True}, AMAZON, id="no ETag of a completion (Ceph)"),
         pytest.param({"listing_etag": "weak"}, AMAZON, id="weak ETag in the listing"),
         pytest.param(
             {"listing_etag": "other"},

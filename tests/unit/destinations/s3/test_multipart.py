@@ -79,7 +79,7 @@ def make(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     adapter = PooledAdapter(2)
-    yield lambda **more: World(s3_server(), adapter, **more)
+    yield lambda habits=None, **more: World(s3_server(**habits or {}), adapter, **more)
     adapter.close()
 
 
@@ -144,6 +144,14 @@ def test_unexpected_etag_over_other_bytes_is_taken_away_and_tried_again(
             world.store()
         assert world.held is None
     assert world.store().md5 == MD5  # no conflict of our own making
+    assert world.held == BODY
+
+
+def test_completion_without_an_etag_is_proven_by_the_object(make: Callable[..., World]) -> None:
+    world = make({"completion_without_etag": True})
+    stored = world.store()
+    assert (stored.md5, stored.already_there) == (MD5, False)
+    assert stored.etag.endswith("-2")
     assert world.held == BODY
 
 
