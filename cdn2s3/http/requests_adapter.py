@@ -18,8 +18,9 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
 from cdn2s3.http.deadline import Deadline
-from cdn2s3.http.dialing import Origin, tls_context
+from cdn2s3.http.dialing import Origin
 from cdn2s3.http.pool import ConnectionPool, host_header, origin_of, request_head
+from cdn2s3.http.trust import tls_context
 
 USER_AGENT = "cdn2s3/1"
 
