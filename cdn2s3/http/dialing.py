@@ -11,6 +11,7 @@ from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.http.deadline import SLICE, Deadline
 from cdn2s3.http.happy_eyeballs import connected
 from cdn2s3.http.resolver import RESOLVER
+from cdn2s3.http.tls_in_tls import TlsInTls
 
 # What a machine without IPv6 says of an IPv6 address: it lacks the family, an address of its own, or a route.
 _NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.ENETUNREACH})
@@ -60,13 +61,19 @@ def connect(origin: Origin, deadline: Deadline) -> socket.socket:
     return sock
 
 
-def start_tls(plain: socket.socket, tls: ssl.SSLContext, origin: Origin, deadline: Deadline) -> ssl.SSLSocket:
-    """Do the TLS handshake on plain, which is closed when it fails."""
+def start_tls(
+    below: socket.socket, tls: ssl.SSLContext, origin: Origin, deadline: Deadline
+) -> ssl.SSLSocket | TlsInTls:
+    """Do the TLS handshake with origin on below, which is closed when it fails; below may be a TLS session itself."""
     try:
-        plain.settimeout(SLICE)
-        sock = tls.wrap_socket(plain, server_hostname=origin.host, do_handshake_on_connect=False)
+        below.settimeout(SLICE)
+        sock: ssl.SSLSocket | TlsInTls
+        if isinstance(below, ssl.SSLSocket):
+            sock = TlsInTls(below, tls, origin.host)
+        else:
+            sock = tls.wrap_socket(below, server_hostname=origin.host, do_handshake_on_connect=False)
     except OSError as error:
-        plain.close()
+        below.close()
         raise translated(error, origin) from error
     while True:
         try:
