@@ -20,7 +20,6 @@ from cdn2s3.errors import FatalError, TransientError, UsageError
 from cdn2s3.http.dialing import Origin
 from cdn2s3.text import printable, redact
 
-VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY")
 _DEFAULT_PORTS = {"http": 80, "https": 443}  # as in requests, not as in curl (1080)
 _SAID = 200  # characters of a proxy's own words
 # Programs whose own error pages have their name in the Server header; a response that they pass on has the server's.
@@ -43,6 +42,14 @@ class Proxy(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Proxy({self})"
+
+
+def are_named() -> bool:
+    """Return whether the environment names a proxy for anything."""
+    return any(
+        name.lower() in ("https_proxy", "http_proxy", "all_proxy") and value
+        for name, value in os.environ.items()
+    )
 
 
 def proxy_for(url: str, tls: ssl.SSLContext | None = None) -> Proxy | None:

@@ -27,7 +27,8 @@ class ProxyServer:
     def __init__(self, tls: ssl.SSLContext | None = None, user: str = "", password: str = "") -> None:
         """tls makes it one that is reached over https; user and password are asked for if set."""
         self.log: list[Seen] = []
-        self.answers: bytes | None = None  # sent to every request instead of doing what it asks
+        self.answers: bytes | None = None  # sent to requests instead of doing what they ask
+        self.answers_for = ""  # only to those whose target contains this
         self._wanted = f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}" if user else ""
         self._scheme = "http" if tls is None else "https"
         self._listener = Listener(self._serve, tls)
@@ -61,7 +62,7 @@ class ProxyServer:
         if request is None:
             return
         self.log.append(Seen(request.method, request.target, request.headers))
-        if self.answers is not None:
+        if self.answers is not None and self.answers_for in request.target:
             peer.send(self.answers)
         elif self._wanted and request.headers.get("proxy-authorization") != self._wanted:
             headers = [("Proxy-Authenticate", 'Basic realm="canary"'), ("Connection", "close")]
