@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Callable, NamedTuple, Optional, Union
 
-from cdn2s3.errors import Cancelled, FatalError, Parked, PermanentError, TransientError
+from cdn2s3.errors import RESUME, Cancelled, FatalError, Parked, PermanentError, TransientError
 from cdn2s3.resilience.circuit_breaker import CircuitBreaker, CircuitState
 from cdn2s3.resilience.concurrency_limiter import ConcurrencyLimiter
 from cdn2s3.text import duration
@@ -158,7 +158,7 @@ class Endpoint:
         if down_for is not None and down_for >= self._outage_limit:
             raise FatalError(
                 f"the {self.name} has been down for {down_for:.0f} s, longer than OUTAGE_LIMIT "
-                f"({self._why}). {self._advice or 'When it works again, run the same command: it resumes.'}"
+                f"({self._why}). {self._advice or f'When it works again, {RESUME}.'}"
             )
 
     def _admitted(self, is_probe: bool) -> Permit:
@@ -181,7 +181,7 @@ class Endpoint:
     def failed(self, permit: Permit, error: AttemptError, advice: str = "") -> None:
         """Report an attempt that failed with error, in a way that may be the endpoint's fault.
 
-        A Retry-After holds all workers back, for LONGEST_WAIT at most; advice is what people could do when the
+        A Retry-After holds all workers back; advice is what people could do when the
         circuit opens for it.
         """
         with self._changed:
