@@ -26,6 +26,8 @@ PYTEST = -m pytest -n 4 --dist=worksteal
 LOWEST = $(addprefix tests/unit/,collection commands console destinations http reports settings) tests/destinations \
   tests/docs/test_first_run.py $(addprefix tests/scripts/,test_start_of_log.py test_standard_streams.py \
   test_collect_exports.py test_migrate_processes.py test_migrate_sample.py)
+# Property tests try all their examples (tests/properties.py).
+test-all check: export ALL_EXAMPLES = 1
 # Every test run starts hundreds of Pythons: each would compile this project's modules again.
 unexport PYTHONDONTWRITEBYTECODE
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check

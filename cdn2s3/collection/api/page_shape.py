@@ -12,7 +12,7 @@ from cdn2s3.collection.notes import COMPLETED, JOINED, TRIMMED, Note, Notes
 from cdn2s3.collection.url_building import SETTING as TEMPLATE
 from cdn2s3.collection.url_building import UrlBuilder, is_no_image
 from cdn2s3.settings.declarations import CollectionSettings
-from cdn2s3.url_text import are_whole, found_in
+from cdn2s3.url_text import BLANKS, are_whole, found_in
 
 
 class Content(NamedTuple):
@@ -139,6 +139,8 @@ def _read(value: Any, notes: Notes) -> Any:
     if is_no_image(value):
         return ""
     found = found_in(value)
+    if len(found.urls) == 1 and found.rest and value.strip(BLANKS).startswith(found.urls[0]):
+        return value  # one scheme is one URL, and a line break inside makes it malformed: never half of it
     texts = [*found.urls, *found.rest]
     if len(found.urls) > 1:
         notes.add(JOINED, texts[0])

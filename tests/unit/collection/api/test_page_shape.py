@@ -163,6 +163,8 @@ AS_THEY_COME: list[Any] = [
         f"\u200b{C}a.jpg", {"API_URL_BASE": C + "media"}, [f"{C}a.jpg"], {TRIMMED: 1}, id="zero-width-and-a-base"
     ),
     pytest.param(f"{C}a.png?v=1, {C}b.png", {}, [f"{C}a.png?v=1", f"{C}b.png"], {JOINED: 1}, id="several"),
+    pytest.param(f"{C}a\nb.jpg", {}, [f"{C}a\nb.jpg"], {}, id="line-break-inside"),
+    pytest.param(f"{C}a.jpg\n{C}b.jpg", {}, [f"{C}a.jpg", f"{C}b.jpg"], {JOINED: 1}, id="lines"),
     pytest.param([f"{C}a.jpg", f"{C}b.jpg 2x"], {}, [f"{C}a.jpg", f"{C}b.jpg"], {TRIMMED: 1}, id="list"),
     pytest.param(f"{C}x?u=https://b.test/1.jpg", {}, [f"{C}x?u=https://b.test/1.jpg"], {}, id="nested"),
     pytest.param(f"{C}a b,c(1).jpg", {}, [f"{C}a b,c(1).jpg"], {}, id="blanks-inside"),
