@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,7 +12,13 @@ from typing import BinaryIO
 
 from cdn2s3.errors import FatalError
 
+log = logging.getLogger(__name__)
+
 OWNER_ONLY = 0o600
+# How a file system says that it does not sync folders (fsync(2): "fd is bound to a special file which does not
+# support synchronization"); a failing disk says EIO.
+_NOT_OFFERED = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
+_warned: set[int] = set()  # file systems (st_dev) that have been warned of
 _BUFFER_BYTES = 1 << 20
 
 
@@ -52,9 +60,36 @@ def _forget(temporary: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync a rename or a new name in folder to the disk."""
+    """Sync a rename or a new name in folder to the disk; a file system that cannot do that is warned of once."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(fd)
+        sync_open_folder(fd)
     finally:
         os.close(fd)
+
+
+def sync_open_folder(fd: int) -> None:
+    """Do the same for the folder that is open as fd."""
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in _NOT_OFFERED:
+            raise
+        _warn_once(fd, error)
+
+
+def _warn_once(fd: int, error: OSError) -> None:
+    device = os.fstat(fd).st_dev
+    if device in _warned:
+        return
+    _warned.add(device)
+    try:
+        folder = str(Path(f"/proc/self/fd/{fd}").readlink())
+    except OSError:
+        folder = "a folder"
+    log.warning(
+        "the file system of %s cannot sync a folder to the disk (%s), as some CIFS and FUSE mounts: after a power "
+        "loss, a file that was just created or replaced may be missing or the old one. A local disk has no such gap.",
+        folder,
+        error.strerror,
+    )

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, Callable
 
 import pytest
 
+from cdn2s3.http.trust import VARIABLES
 from tests.fakes.s3 import S3Server
 from tests.fakes.source import SourceServer
 from tests.fakes.tls import TlsMaterial, make_tls
+
+# A proxy or a bundle of this machine acts on every connection: none is part of a test, or of the scripts it runs.
+for _name in [*os.environ]:
+    if _name.lower().endswith("_proxy") or _name in VARIABLES:
+        del os.environ[_name]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from contextlib import closing
 
-from cdn2s3.commands import check_bucket, check_cdn, check_context, check_folder, check_machine, check_s3
+from cdn2s3.commands import (
+    check_bucket,
+    check_cdn,
+    check_context,
+    check_folder,
+    check_machine,
+    check_network,
+    check_s3,
+)
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.signals import Signals
 from cdn2s3.errors import EXIT_CANNOT_GO_ON, EXIT_DONE, EXIT_SOME_FAILED
@@ -16,6 +24,7 @@ CHECKS = (
     check_machine.check_open_files,
     check_machine.check_input,
     check_machine.check_disk,
+    check_network.check_proxies,
     check_s3.check_credentials,
     check_s3.check_address,
     check_s3.check_clock,
@@ -31,6 +40,7 @@ FOLDER_CHECKS = (
     check_machine.check_open_files,
     check_machine.check_input,
     check_machine.check_disk,
+    check_network.check_proxies,
     check_folder.check_folder,
     check_folder.check_free_space,
     check_cdn.check_source,

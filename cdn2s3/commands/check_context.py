@@ -76,7 +76,7 @@ class CheckContext:
     @cached_property
     def identity(self) -> Identity:
         """The identity behind the credentials; raise FatalError when there are none."""
-        return identity(self.settings)
+        return identity(self.settings, self._adapter)
 
     @cached_property
     def bucket_head(self) -> S3Response:

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 
 from cdn2s3.commands.check_context import FAILED, NTP, OK, STS, WARNING, CheckContext, CheckResult, failure
 from cdn2s3.console.rerun_hint import command
-from cdn2s3.destinations.s3.client import aws_session
+from cdn2s3.destinations.s3.credentials import aws_session
 from cdn2s3.destinations.s3.endpoint import ignored
 from cdn2s3.destinations.s3.iam import Identity
 from cdn2s3.errors import FatalError, TransientError, UsageError

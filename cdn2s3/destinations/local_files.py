@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from cdn2s3.atomic_file import sync_open_folder
+
 log = logging.getLogger(__name__)
 
 TEMPORARY = ".cdn2s3-tmp"  # folder in the root: files that are being written
@@ -116,7 +118,7 @@ class LocalFiles:
                 with self._parent(key, make=True) as (folder, name):
                     placed = self._placed(file, folder, name, replace)
                     if placed:
-                        os.fsync(folder)
+                        sync_open_folder(folder)
                     return placed
             except FileNotFoundError:  # a folder has been removed, by delete()
                 if not tries_left:
@@ -162,7 +164,7 @@ class LocalFiles:
                 if _regular(folder, name) is None:
                     return
                 os.unlink(name, dir_fd=folder)
-                os.fsync(folder)
+                sync_open_folder(folder)
         except (FileNotFoundError, NotADirectoryError, KeyNotHeld):
             return
         parent = _as_bytes(key).rpartition(b"/")[0]
@@ -285,7 +287,7 @@ class LocalFiles:
         made = True
         try:
             os.mkdir(name, dir_fd=folder)
-            os.fsync(folder)
+            sync_open_folder(folder)
         except FileExistsError:  # another thread was first
             made = False
         return os.open(name, _FOLDER, dir_fd=folder), made

@@ -18,6 +18,7 @@ from typing import Union
 from cdn2s3.errors import TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.dialing import Origin, connect, start_tls, translated
+from cdn2s3.http.tls_in_tls import TlsInTls
 
 BUFFER_BYTES = 1 << 14  # a response's head and the start of its body; the size of one TLS record
 _SENT_AT_ONCE = 1 << 16  # bytes; a request's head and the start of its body go in one call, up to so many
@@ -34,14 +35,25 @@ class Connection:
         self.answered = False  # True as soon as a byte has arrived in this exchange
         plain = connect(origin, deadline)
         self._tls = None if tls is None else start_tls(plain, tls, origin, deadline)
-        self._sock = self._tls or plain
-        self._sock.settimeout(0)  # it is tried first and waited for only then: most calls need no wait
-        self._poll = select.poll()
-        self._poll.register(self._sock, select.POLLIN)
-        self._busy_poll = select.poll()
-        self._busy_poll.register(self._sock, select.POLLIN | select.POLLOUT)
+        self._use(self._tls or plain)
         self._woken_at = 1  # bytes that must have come before a wait ends (SO_RCVLOWAT)
         self._early = bytearray()  # of the answer, received while the request was being sent
+
+    def _use(self, sock: socket.socket | TlsInTls) -> None:
+        self._sock = sock
+        sock.settimeout(0)  # it is tried first and waited for only then: most calls need no wait
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        self._busy_poll = select.poll()
+        self._busy_poll.register(sock, select.POLLIN | select.POLLOUT)
+
+    def start_tls(self, tls: ssl.SSLContext, origin: Origin, deadline: Deadline) -> None:
+        """Begin a TLS session with origin on a connection to a proxy that has become a tunnel to it."""
+        self.origin = origin
+        self.answered = False
+        assert isinstance(self._sock, socket.socket)  # a tunnel in a tunnel is never built
+        self._tls = start_tls(self._sock, tls, origin, deadline)
+        self._use(self._tls)
 
     def is_quiet(self) -> bool:
         """Return whether an idle connection may be reused: open, and nothing unsolicited has arrived."""

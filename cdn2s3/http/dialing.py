@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import errno
-import os
-import select
 import socket
 import ssl
 from typing import NamedTuple
 
-import certifi
-
 from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.http.deadline import SLICE, Deadline
+from cdn2s3.http.happy_eyeballs import connected
+from cdn2s3.http.resolver import RESOLVER
+from cdn2s3.http.tls_in_tls import TlsInTls
+
+# What a machine without IPv6 says of an IPv6 address: it lacks the family, an address of its own, or a route.
+_NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.ENETUNREACH})
 
 
 class Origin(NamedTuple):
@@ -21,71 +23,57 @@ class Origin(NamedTuple):
     scheme: str  # http or https
     host: str  # as for getaddrinfo: an IPv6 address without brackets
     port: int
+    is_proxy: bool = False
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"{self.named}:{self.port}"
+
+    @property
+    def named(self) -> str:
+        """The host, for people."""
+        return f"the proxy {self.host}" if self.is_proxy else self.host
 
 
 def connect(origin: Origin, deadline: Deadline) -> socket.socket:
     """Connect to the first address of origin that responds; one deadline for all of them."""
     try:
-        addresses = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+        addresses = RESOLVER.addresses(origin.host, origin.port, deadline)
     except UnicodeError as error:  # the name is too long or has an empty part
         raise TransientError(
-            "connection", f"{origin.host} cannot be looked up: it is not a valid host name"
+            "connection", f"{origin.named} cannot be looked up: it is not a valid host name"
         ) from error
     except OSError as error:
         raise translated(error, origin) from error
-    failure: TransientError | None = None
-    for number, (family, kind, protocol, _, address) in enumerate(addresses):
-        try:
-            share = deadline.remaining() / (len(addresses) - number)  # leave time for the addresses after it
-            sock = _new_socket(family, kind, protocol, origin)
-            try:
-                _connect_to(sock, address, Deadline(share, deadline.stop), origin)
-            except BaseException:
-                sock.close()
-                raise
-            return sock
-        except TransientError as error:
-            failure = error
-    raise failure or TransientError("connection", f"{origin} has no address")
-
-
-def _new_socket(family: int, kind: int, protocol: int, origin: Origin) -> socket.socket:
+    families = {address.family for address in addresses}
     try:
-        sock = socket.socket(family, kind, protocol)
-    except OSError as error:  # no file left, or an address family that this machine lacks
+        sock, address = connected(addresses, deadline)
+    except OSError as error:
+        if families == {socket.AF_INET6} and error.errno in _NO_IPV6:
+            raise TransientError(
+                "connection",
+                f"{origin.named} has only IPv6 addresses, and this machine has no IPv6 ({error.strerror})",
+            ) from error
         raise translated(error, origin) from error
+    if len(families) > 1:
+        RESOLVER.note_family(origin.host, origin.port, address.family)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return sock
 
 
-def _connect_to(sock: socket.socket, address: object, deadline: Deadline, origin: Origin) -> None:
-    sock.setblocking(False)
+def start_tls(
+    below: socket.socket, tls: ssl.SSLContext, origin: Origin, deadline: Deadline
+) -> ssl.SSLSocket | TlsInTls:
+    """Do the TLS handshake with origin on below, which is closed when it fails; below may be a TLS session itself."""
     try:
-        sock.connect(address)  # type: ignore[arg-type]  # what getaddrinfo gave
-    except BlockingIOError:
-        pass
+        below.settimeout(SLICE)
+        sock: ssl.SSLSocket | TlsInTls
+        if isinstance(below, ssl.SSLSocket):
+            sock = TlsInTls(below, tls, origin.host)
+        else:
+            sock = tls.wrap_socket(below, server_hostname=origin.host, do_handshake_on_connect=False)
     except OSError as error:
-        raise translated(error, origin) from error
-    poll = select.poll()
-    poll.register(sock, select.POLLOUT)
-    while not poll.poll(min(SLICE, deadline.remaining()) * 1000):
-        pass
-    refused = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if refused:
-        raise translated(OSError(refused, os.strerror(refused)), origin)
-
-
-def start_tls(plain: socket.socket, tls: ssl.SSLContext, origin: Origin, deadline: Deadline) -> ssl.SSLSocket:
-    """Do the TLS handshake on plain, which is closed when it fails."""
-    try:
-        plain.settimeout(SLICE)
-        sock = tls.wrap_socket(plain, server_hostname=origin.host, do_handshake_on_connect=False)
-    except OSError as error:
-        plain.close()
+        below.close()
         raise translated(error, origin) from error
     while True:
         try:
@@ -105,11 +93,7 @@ def start_tls(plain: socket.socket, tls: ssl.SSLContext, origin: Origin, deadlin
 def translated(error: OSError, origin: Origin) -> TransientError | FatalError:
     """Return what an error of the socket, TLS or name service means for the run."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return FatalError(
-            f"the TLS certificate of {origin} is not trusted ({error.verify_message}). If it is signed by your "
-            "own certificate authority, set CA_BUNDLE to its PEM file; otherwise, something is intercepting the "
-            "connection."
-        )
+        return _not_trusted(error, origin)
     if getattr(error, "reason", None) == "WRONG_VERSION_NUMBER":  # of OpenSSL
         return TransientError(
             "connection", f"{origin} was contacted over https, but does not speak TLS: http instead of https?"
@@ -120,13 +104,20 @@ def translated(error: OSError, origin: Origin) -> TransientError | FatalError:
         )
     what = error.strerror or type(error).__name__
     if isinstance(error, socket.gaierror):
-        return TransientError("connection", f"{origin.host} cannot be looked up: {what}")
+        return TransientError("connection", f"{origin.named} cannot be looked up: {what}")
     return TransientError("connection", f"{origin}: {what}")
 
 
-def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
-    """Return the one TLS context of a run: certificates and names are always verified."""
-    context = ssl.create_default_context(cafile=ca_bundle or certifi.where())
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context
+_NOT_YET_VALID, _EXPIRED = 9, 10  # X509_V_ERR_CERT_NOT_YET_VALID and _CERT_HAS_EXPIRED of OpenSSL
+
+
+def _not_trusted(error: ssl.SSLCertVerificationError, origin: Origin) -> FatalError:
+    said = f"the TLS certificate of {origin} is not trusted ({error.verify_message})."
+    if getattr(error, "verify_code", 0) in (_NOT_YET_VALID, _EXPIRED):
+        return FatalError(
+            f"{said} Is this machine's clock right (`date -u`)? If it is, the certificate's owner must renew it."
+        )
+    return FatalError(
+        f"{said} If it is signed by your own certificate authority, set CA_BUNDLE to its PEM file; otherwise, "
+        "something is intercepting the connection."
+    )

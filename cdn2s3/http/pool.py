@@ -11,7 +11,9 @@ from cdn2s3.errors import TransientError
 from cdn2s3.http.connection import Buffer, Connection
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.dialing import Origin
+from cdn2s3.http.proxies import Proxy, is_from_proxy, refusal
 from cdn2s3.http.response import Response
+from cdn2s3.http.tunnel import connection_through, forwarded, words_of
 
 
 def origin_of(url: str) -> Origin:
@@ -40,10 +42,17 @@ def request_head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
 class ConnectionPool:
     """Send requests to one server over kept-alive connections; shared by all threads."""
 
-    def __init__(self, origin: Origin, tls: ssl.SSLContext | None, most_idle: int) -> None:
+    def __init__(
+        self, origin: Origin, tls: ssl.SSLContext | None, most_idle: int, proxy: Proxy | None = None
+    ) -> None:
+        """tls is None for a server over http; proxy is None for one that is reached directly."""
         self.origin = origin
         self._tls = tls
         self._most_idle = most_idle
+        self._proxy = proxy
+        self._forwarder = (
+            proxy if tls is None else None
+        )  # a proxy that reads the requests; a tunnel's does not
         self._idle: deque[Connection] = deque()  # its append and pop are atomic
 
     def request(self, method: str, pieces: Sequence[Buffer], deadline: Deadline) -> Response:
@@ -52,6 +61,20 @@ class ConnectionPool:
         A kept-alive connection that died before a byte of the response arrived is replaced once by a new one.
         Raise TransientError (connection, timeout, server_error), Cancelled or FatalError.
         """
+        if self._forwarder is not None:
+            return self._through(self._forwarder, method, pieces, deadline)
+        return self._sent(method, pieces, deadline)
+
+    def _through(self, proxy: Proxy, method: str, pieces: Sequence[Buffer], deadline: Deadline) -> Response:
+        """Do the same through a proxy that reads the request; an error response of its own is raised."""
+        head = forwarded(bytes(pieces[0]), proxy, self.origin)
+        answer = self._sent(method, (head, *pieces[1:]), deadline)
+        if not is_from_proxy(answer.status, answer.headers):
+            return answer
+        with answer:
+            raise refusal(proxy, self.origin, answer.status, answer.headers, words_of(answer))
+
+    def _sent(self, method: str, pieces: Sequence[Buffer], deadline: Deadline) -> Response:
         connection = self._take_idle()
         if connection is not None:
             try:
@@ -59,7 +82,12 @@ class ConnectionPool:
             except TransientError as error:
                 if error.cause != "connection" or connection.answered:
                     raise
-        return self._request_on(Connection(self.origin, self._tls, deadline), method, pieces, deadline)
+        return self._request_on(self._new_connection(deadline), method, pieces, deadline)
+
+    def _new_connection(self, deadline: Deadline) -> Connection:
+        if self._proxy is None:
+            return Connection(self.origin, self._tls, deadline)
+        return connection_through(self._proxy, self.origin, self._tls, deadline)
 
     def _request_on(
         self, connection: Connection, method: str, pieces: Sequence[Buffer], deadline: Deadline

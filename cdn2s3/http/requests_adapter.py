@@ -8,6 +8,7 @@ sends bytes there, without a requests object for each of millions of images.
 from __future__ import annotations
 
 import io
+import logging
 import threading
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -18,8 +19,12 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
 from cdn2s3.http.deadline import Deadline
-from cdn2s3.http.dialing import Origin, tls_context
+from cdn2s3.http.dialing import Origin
 from cdn2s3.http.pool import ConnectionPool, host_header, origin_of, request_head
+from cdn2s3.http.proxies import proxy_for
+from cdn2s3.http.trust import tls_context
+
+log = logging.getLogger(__name__)
 
 USER_AGENT = "cdn2s3/1"
 
@@ -27,8 +32,8 @@ USER_AGENT = "cdn2s3/1"
 class PooledAdapter(HTTPAdapter):
     """Send a session's requests over connection pools; `timeout` is the seconds for the whole exchange.
 
-    One for all threads. TLS is always verified, against ca_bundle (a path) or certifi's list; proxies and
-    environment variables are ignored.
+    One for all threads. TLS is always verified, against certifi's list, ca_bundle (a path) and the bundles of
+    the environment (trust.py), which names the proxies, too (proxies.py). Nothing else in it plays a part.
     """
 
     def __init__(
@@ -42,12 +47,18 @@ class PooledAdapter(HTTPAdapter):
         self._lock = threading.Lock()
 
     def pool(self, url: str) -> ConnectionPool:
-        """Return the ConnectionPool of the server of url; the same one for the same server."""
+        """Return the ConnectionPool of the server of url; the same one for the same server.
+
+        Raise UsageError when the environment names a proxy that cannot be used.
+        """
         origin = origin_of(url)
         with self._lock:
             if origin not in self._pools:
                 tls = self._tls if origin.scheme == "https" else None
-                self._pools[origin] = ConnectionPool(origin, tls, self._connections)
+                proxy = proxy_for(url, self._tls)
+                if proxy is not None:
+                    log.info("%s is reached through the proxy %s", origin, proxy)
+                self._pools[origin] = ConnectionPool(origin, tls, self._connections, proxy)
             return self._pools[origin]
 
     def unpooled(self, url: str) -> ConnectionPool:

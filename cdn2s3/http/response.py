@@ -83,6 +83,8 @@ class Response:
     def _body_length(self, method: str) -> int | None:
         if method == "HEAD" or self.status in _NO_BODY:
             return 0
+        if method == "CONNECT" and self.status < 300:
+            return 0  # what follows is the tunnel (RFC 9110, 9.3.6)
         length = self.headers.get("content-length", "")
         coding = self.headers.get("transfer-encoding", "identity").lower()
         if coding == "chunked":

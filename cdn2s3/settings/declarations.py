@@ -65,7 +65,7 @@ FILE_FORMATS = (
     "auto", "json", "jsonl", "csv", "tsv", "list", "sitemap", "xml", "html", "s3-inventory", "parquet",
 )  # fmt: skip
 _LOG_LEVELS = one_of("DEBUG", "INFO", "WARNING", "ERROR")
-_CA_MEANING = "PEM file of certificate authorities to trust instead of the public ones"
+_CA_MEANING = "PEM file of certificate authorities to trust besides the public ones"
 
 _PREFIX_MEANING = "what every URL must start with, whether http or https; several are separated by spaces"
 _IGNORED_MEANING = (

@@ -86,15 +86,17 @@ class AppendFile:
             raise cannot_write(path, error) from error
         try:
             self._write_whole(b"")
-        except OSError as error:
+        except BaseException as error:
             os.close(self._fd)
-            raise cannot_write(path, error) from error
+            if isinstance(error, OSError):
+                raise cannot_write(path, error) from error
+            raise
 
     def _write_whole(self, line: bytes) -> None:
         """Cut off a torn tail and write line (b"": no more than that); raise OSError unless it is complete."""
         if self._fd == _CLOSED:
             raise OSError(errno.EBADF, "it is closed")
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        _flock(self._fd, fcntl.LOCK_EX, self.path)
         try:
             size = self._cut_torn_tail()
             if line and os.write(self._fd, line) < len(line):
@@ -201,10 +203,7 @@ def held_lock(path: Path, holder: str) -> Iterator[int]:
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
-        try:
-            _lock(fd, path, holder)
-        except OSError as error:  # a file system without locks
-            raise cannot_write(path, error) from error
+        _lock(fd, path, holder)
         _write_pid(fd, path)
         yield fd
     finally:
@@ -225,14 +224,29 @@ def shared_lock(path: Path) -> Iterator[str | None]:
     except OSError as error:
         raise cannot_read(path, error) from error
     try:
-        yield None if _shares(fd) else _pid_in(fd)
+        yield None if _shares(fd, path) else _pid_in(fd)
     finally:
         os.close(fd)
 
 
-def _shares(fd: int) -> bool:
+def _flock(fd: int, operation: int, path: Path) -> None:
+    """Lock fd, the file at path; raise BlockingIOError, or FatalError on a file system that has no locks."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(fd, operation)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        raise FatalError(
+            f"{path} cannot be locked ({error.strerror or error}): its file system has no working locks, as NFS "
+            "without a lock service or some FUSE mounts, so that two runs could write to the same files. Nothing was "
+            "done. Put STATE_DIR and the list of URLs on a local disk, or let the mount provide locks (NFS: version 4, "
+            "or without nolock)."
+        ) from error
+
+
+def _shares(fd: int, path: Path) -> bool:
+    try:
+        _flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB, path)
     except BlockingIOError:
         return False
     return True
@@ -244,10 +258,10 @@ def _lock(fd: int, path: Path, holder: str) -> None:
     give_up_at = begun + _ORPHANS_SECONDS
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, path)
             return
         except BlockingIOError:
-            if _shares(fd):
+            if _shares(fd, path):
                 if time.monotonic() > begun + _READERS_SECONDS:
                     raise FatalError(
                         f"migrate.py or validate.py is reading the list (it holds {path}). Wait for it to end, or "
@@ -277,10 +291,7 @@ def lock_holder(path: Path) -> str | None:
     except OSError as error:
         raise cannot_read(path, error) from error
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return None
-    except BlockingIOError:
-        return _pid_in(fd)
+        return None if _shares(fd, path) else _pid_in(fd)
     finally:
         os.close(fd)
 

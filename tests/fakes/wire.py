@@ -114,6 +114,14 @@ class Connection:
         """Read what has come, at least a byte; b"" at the end."""
         return self._reader.read1(65536)
 
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether bytes have come that the socket no longer shows: decrypted, or read ahead."""
+        return isinstance(self._sock, ssl.SSLSocket) and bool(self._sock.pending())
+
     def read_chunked(self) -> bytes:
         """Read a body in chunked transfer encoding, trailers dropped. Raises BadRequestError."""
         blocks = []

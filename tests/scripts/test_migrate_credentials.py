@@ -68,7 +68,7 @@ def test_credentials_that_cannot_be_renewed_stop_the_run_with_the_remedy(
     ran = world.job.run(UPLOAD_METHOD=method)
     assert ran.code == 3, ran.said
     assert ran.err.count("credentials could not be renewed") == 1
-    assert "the instance role or the profile" in ran.err
+    assert "the profile's credential_process" in ran.err
     assert "(a migration resumes)" in ran.err
     assert "Traceback" not in ran.err
     assert "canary" not in ran.said + world.job.log

@@ -8,12 +8,10 @@ one layer of retries (none of botocore's) serve both ways of uploading.
 from __future__ import annotations
 
 import dataclasses
-import io
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -21,18 +19,23 @@ import botocore.exceptions
 import botocore.session
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
 from botocore.config import Config
-from urllib3 import HTTPResponse
 
 from cdn2s3.destinations.base import plain_etag
+from cdn2s3.destinations.s3.credentials import (
+    NO_CREDENTIALS,
+    aws_session,
+    credentials_of,
+    not_renewed,
+    sdk_errors,
+)
 from cdn2s3.destinations.s3.endpoint import Address, address_of, moved, named_in
 from cdn2s3.destinations.s3.errors import code_in, meaning, region_in
 from cdn2s3.destinations.s3.refusals import sentence_in
+from cdn2s3.destinations.s3.sdk_transport import as_aws_response, send
 from cdn2s3.destinations.s3.signing import (
     NO_BODY,
-    NO_CREDENTIALS,
     UNSIGNED,
     Signer,
-    not_renewed,
     payload_hash,
     query_string,
     quoted_key,
@@ -98,22 +101,6 @@ class S3Response(NamedTuple):
         return meaning(self.status, self.code, action, asked, region, self.sentence)
 
 
-def aws_session(settings: MigrationSettings) -> botocore.session.Session:
-    """Return the session of the AWS SDK that credentials and client come from."""
-    with _sdk_errors():
-        core = botocore.session.Session()
-        core.set_config_variable("metadata_service_timeout", 5)
-        core.set_config_variable("metadata_service_num_attempts", 5)
-        core.set_config_variable("ignore_configured_endpoint_urls", True)  # only AWS_ENDPOINT_URL counts
-        return core
-
-
-def credentials_of(session: botocore.session.Session) -> Any:
-    """Return the credentials that the AWS chain finds, which renew themselves; None where it finds none."""
-    with _sdk_errors():
-        return session.get_credentials()
-
-
 def boto3_client(
     settings: MigrationSettings, core: botocore.session.Session, signs_payload: bool = False
 ) -> Any:
@@ -125,7 +112,7 @@ def boto3_client(
     """
     import boto3  # 0.1 s: a worker process that signs its requests itself does without
 
-    with _sdk_errors():
+    with sdk_errors():
         session = boto3.session.Session(botocore_session=core, region_name=settings.aws_region)
         of_s3: Any = {"payload_signing_enabled": True} if signs_payload else {}
         if settings.s3_addressing_style != "auto":
@@ -139,16 +126,6 @@ def boto3_client(
             max_pool_connections=settings.concurrency,
         )
         return session.client("s3", endpoint_url=settings.aws_endpoint_url, config=config)
-
-
-@contextmanager
-def _sdk_errors() -> Iterator[None]:
-    try:
-        yield
-    except (botocore.exceptions.BotoCoreError, ValueError) as error:
-        raise FatalError(
-            f"the AWS SDK cannot be set up: {error}. Check AWS_PROFILE and AWS_REGION."
-        ) from error
 
 
 class _Route(NamedTuple):
@@ -170,7 +147,7 @@ class _SendAgain(Exception):
 _SDK_ERRORS = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, RuntimeError)
 
 
-def _not_sent(error: Exception, operation: str) -> FatalError:
+def _not_sent(error: Exception, operation: str, credentials: Any) -> FatalError:
     """Return what an error of the SDK means before it sent a request to the bucket."""
     if isinstance(
         error, (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError)
@@ -178,7 +155,7 @@ def _not_sent(error: Exception, operation: str) -> FatalError:
         return FatalError(NO_CREDENTIALS)
     if isinstance(error, botocore.exceptions.ParamValidationError):
         return FatalError(f"boto3 refuses the request ({operation}): {error}")
-    return not_renewed(error)  # of the service that gives the credentials
+    return not_renewed(error, credentials)
 
 
 class S3Client:
@@ -193,7 +170,7 @@ class S3Client:
         """
         self._settings = settings
         self._adapter = adapter
-        self._session = aws_session(settings)
+        self._session = aws_session(settings, adapter)
         self._credentials = credentials_of(self._session)
         self._own = threading.local()  # .limit, .reply: of the boto3 call that this thread is in
         self._boto3: Any = None
@@ -297,6 +274,7 @@ class S3Client:
         """
         self._own.limit = deadline
         self._own.reply = None
+        self._route.signer.credentials()  # boto3 would let through whatever a provider raises
         if self._owner and operation not in _OF_OUR_OWN:
             params["ExpectedBucketOwner"] = self._owner
         try:
@@ -306,7 +284,7 @@ class S3Client:
         except _SDK_ERRORS as error:
             reply: S3Response | None = self._own.reply
             if reply is None:
-                raise _not_sent(error, operation) from error
+                raise _not_sent(error, operation, self._credentials) from error
             if isinstance(error, botocore.exceptions.ClientError):
                 return reply, {}
             raise TransientError(
@@ -328,7 +306,7 @@ class S3Client:
         except _SDK_ERRORS as error:
             reply: S3Response | None = self._own.reply
             if reply is None:
-                raise _not_sent(error, "list_buckets") from error
+                raise _not_sent(error, "list_buckets", self._credentials) from error
             if reply.is_passing:
                 raise reply.error("ListBuckets") from error
             return None
@@ -366,29 +344,15 @@ class S3Client:
 
     def _send_for_boto3(self, request: AWSPreparedRequest, **unused: Any) -> AWSResponse:
         """Send the request that boto3 has built and signed; called by botocore in the calling thread."""
-        pool = self._adapter.pool(request.url)
-        parts = urlsplit(request.url)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        headers = {"Host": host_header(pool.origin)}
-        for name, value in request.headers.items():
-            if name.lower() not in {"expect", "host"}:
-                headers[name] = value.decode("latin-1") if isinstance(value, bytes) else str(value)
-        body: Any = request.body or b""
-        content: Buffer = body.read() if hasattr(body, "read") else body
-        with pool.request(
-            request.method, (request_head(request.method, target, headers), content), self._own.limit
-        ) as answer:
-            reply = S3Response(answer.status, answer.headers, answer.body())
+        reply = S3Response(*send(self._adapter, request, self._own.limit))
         self._own.reply = reply
         if reply.status == 307 and self._follows(
-            parts.netloc, named_in(reply.headers.get("location", ""), reply.body)
+            urlsplit(request.url).netloc, named_in(reply.headers.get("location", ""), reply.body)
         ):
             raise _SendAgain
         if (300 <= reply.status < 400 and reply.status != 304) or reply.code in _WRONG_REGION:
             raise reply.error(request.method)  # botocore would follow it, round and round
-        raw = HTTPResponse(io.BytesIO(reply.body), preload_content=False)
-        headers_given: Any = dict(reply.headers)
-        return AWSResponse(request.url, reply.status, headers_given, raw)
+        return as_aws_response(request, *reply)
 
 
 def _named_by(answer: Response) -> str:

@@ -14,7 +14,7 @@ import botocore.exceptions
 import botocore.session
 from botocore.awsrequest import AWSPreparedRequest
 
-from cdn2s3.destinations.s3.signing import NO_CREDENTIALS, not_renewed
+from cdn2s3.destinations.s3.credentials import NO_CREDENTIALS, not_renewed
 from cdn2s3.errors import FatalError, UsageError
 
 _KEY = "key"

@@ -9,23 +9,10 @@ import botocore.exceptions
 import botocore.session
 from botocore.config import Config
 
-from cdn2s3.destinations.s3.client import aws_session, credentials_of
-from cdn2s3.destinations.s3.signing import NO_CREDENTIALS
-from cdn2s3.errors import FatalError
+from cdn2s3.destinations.s3.credentials import aws_session, credentials_of, provider_name
+from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.settings.declarations import MigrationSettings
 
-# botocore's names of the places where it finds credentials, in plain words.
-_SOURCES = {
-    "env": "the environment or the settings file",
-    "shared-credentials-file": "the shared credentials file",
-    "config-file": "the AWS config file",
-    "iam-role": "the instance role",
-    "container-role": "the container's role",
-    "assume-role": "an assumed role (role_arn of the profile)",
-    "assume-role-with-web-identity": "a role by web identity",
-    "sso": "a single sign-on session",
-    "custom-process": "the profile's credential_process",
-}
 _ENDS_WITH_LOGIN = frozenset({"sso", "login"})  # renewed only until the person's own session ends
 
 
@@ -42,22 +29,18 @@ class Identity(NamedTuple):
     has_token: bool  # they are temporary
 
 
-def identity(settings: MigrationSettings) -> Identity:
-    """Return whose credentials they are; ask STS on AWS. Raise FatalError when there are none."""
-    credentials = credentials_of(aws_session(settings))
-    if credentials is None:
-        raise FatalError(NO_CREDENTIALS)
-    try:
-        frozen = credentials.get_frozen_credentials()
-    except botocore.exceptions.BotoCoreError as error:
-        raise FatalError(f"the AWS credentials could not be renewed: {error}") from error
+def identity(settings: MigrationSettings, adapter: PooledAdapter) -> Identity:
+    """Return whose credentials they are; ask STS on AWS, over adapter. Raise FatalError when there are none."""
+    session = aws_session(settings, adapter)
+    credentials = credentials_of(session)
+    frozen = credentials.get_frozen_credentials()
     method = str(credentials.method)
     expires = getattr(credentials, "_expiry_time", None)  # botocore has it nowhere else
     account, arn, refused = "", "", ""
     if settings.aws_endpoint_url is None:
-        account, arn, refused = _caller(settings, frozen)
+        account, arn, refused = _caller(settings, session, frozen)
     return Identity(
-        _SOURCES.get(method, method),
+        provider_name(method),
         frozen.access_key[-4:],
         account,
         arn,
@@ -68,16 +51,17 @@ def identity(settings: MigrationSettings) -> Identity:
     )
 
 
-def _caller(settings: MigrationSettings, frozen: Any) -> tuple[str, str, str]:
+def _caller(
+    settings: MigrationSettings, session: botocore.session.Session, frozen: Any
+) -> tuple[str, str, str]:
     """Return account, ARN and why not; all empty where STS cannot be reached (it may have no endpoint here)."""
-    config = Config(connect_timeout=5, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 1})
-    client: Any = botocore.session.Session().create_client(
+    config = Config(retries={"mode": "standard", "total_max_attempts": 1})
+    client: Any = session.create_client(
         "sts",
         region_name=settings.aws_region,
         aws_access_key_id=frozen.access_key,
         aws_secret_access_key=frozen.secret_key,
         aws_session_token=frozen.token,
-        verify=str(settings.ca_bundle) if settings.ca_bundle else None,
         config=config,
     )
     try:

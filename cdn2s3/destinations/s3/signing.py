@@ -15,17 +15,12 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-import botocore.exceptions
-
-from cdn2s3.errors import FatalError
+from cdn2s3.destinations.s3.credentials import NO_CREDENTIALS, not_renewed
+from cdn2s3.errors import FatalError, MigrationError
 from cdn2s3.http.connection import Buffer
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
 NO_BODY = sha256(b"").hexdigest()
-NO_CREDENTIALS = (
-    "no AWS credentials were found. On EC2 attach an instance role; elsewhere run `aws configure`, or set "
-    "AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-)
 
 
 class _SigningKey(NamedTuple):
@@ -61,7 +56,7 @@ class Signer:
         case, `host` among them, and all of them are signed. payload is the SHA-256 of the body in hex, or UNSIGNED.
         Raise FatalError when the credentials cannot be renewed.
         """
-        credentials = self._frozen()
+        credentials = self.credentials()
         now = time.gmtime()
         timestamp = time.strftime("%Y%m%dT%H%M%SZ", now)
         signed = {**headers, "x-amz-content-sha256": payload, "x-amz-date": timestamp}
@@ -88,12 +83,17 @@ class Signer:
         )
         return signed
 
-    def _frozen(self) -> Any:
-        """Return the credentials of this moment; botocore renews them under a lock of its own when due."""
+    def credentials(self) -> Any:
+        """Return the credentials of this moment; botocore renews them under a lock of its own when due.
+
+        Raise FatalError when they cannot be renewed.
+        """
         try:
             return self._credentials.get_frozen_credentials()
-        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, RuntimeError) as error:
-            raise not_renewed(error) from error
+        except MigrationError:
+            raise
+        except Exception as error:  # of the user's command or file, or of a service: see credentials.py
+            raise not_renewed(error, self._credentials) from error
 
     def _key(self, date: str, secret: str) -> bytes:
         cached = self._signing_key
@@ -104,14 +104,6 @@ class Signer:
             key = hmac.digest(key, part.encode(), "sha256")
         self._signing_key = _SigningKey(date, secret, key)
         return key
-
-
-def not_renewed(error: Exception) -> FatalError:
-    """Return what an error of the credentials service means; its text may contain secrets."""
-    return FatalError(
-        f"the AWS credentials could not be renewed ({type(error).__name__}). Check the instance role "
-        "or the profile, then run the same command again (a migration resumes)."
-    )
 
 
 def payload_hash(pieces: Sequence[Buffer]) -> str:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from cdn2s3.errors import Cancelled, TransientError
 from cdn2s3.http.deadline import Deadline
-from cdn2s3.http.dialing import Origin, tls_context
+from cdn2s3.http.dialing import Origin
 from cdn2s3.http.pool import ConnectionPool, host_header, origin_of, request_head
+from cdn2s3.http.trust import tls_context
 from tests.fakes.tls import TlsMaterial
 from tests.fakes.wire import Connection, Listener, Request, response
 from tests.properties import examples

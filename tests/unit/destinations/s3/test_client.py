@@ -14,7 +14,8 @@ from typing import Any, Callable
 import botocore.exceptions
 import pytest
 
-from cdn2s3.destinations.s3.client import S3Client, S3Response, aws_session, credentials_of
+from cdn2s3.destinations.s3.client import S3Client, S3Response
+from cdn2s3.destinations.s3.credentials import aws_session, credentials_of
 from cdn2s3.destinations.s3.objects import Objects
 from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.http.deadline import Deadline

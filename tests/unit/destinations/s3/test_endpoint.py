@@ -133,8 +133,8 @@ def configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[
 def _quick(made: Callable[..., botocore.session.Session]) -> Callable[..., botocore.session.Session]:
     """Let the sessions of made share what one has read of botocore's files: 20 ms a client instead of 100."""
 
-    def quick(settings: MigrationSettings) -> botocore.session.Session:
-        session = made(settings)
+    def quick(settings: MigrationSettings, *more: Any) -> botocore.session.Session:
+        session = made(settings, *more)
         session.register_component("data_loader", _LOADER)
         return session
 
