@@ -55,6 +55,7 @@ from cdn2s3.settings.loading import load
 from cdn2s3.state import files, run_binding
 from cdn2s3.state.ledger import Ledger
 from cdn2s3.text import duration
+from cdn2s3.transfer.limiting import Limiting, rates, text_of
 from cdn2s3.transfer.wiring import equip
 
 log = logging.getLogger("migrate")
@@ -170,7 +171,9 @@ class Run:
             for batch in batches:
                 for done in batch:
                     self.accounting.count(done)
-                progress.show(self.accounting.progress(), self._note(executor, stopping))
+                limits = executor.limiting()
+                self.accounting.note_limits(rates(limits))
+                progress.show(self.accounting.progress(), self._note(executor, limits, stopping))
                 if stopping:
                     continue
                 too_many = self._too_many_failed() if watch_errors else None
@@ -196,12 +199,12 @@ class Run:
             f"See {FAILED_FILE} for the causes; then run it again: it resumes."
         )
 
-    def _note(self, executor: Executor, stopping: bool) -> str:
+    def _note(self, executor: Executor, limits: list[Limiting], stopping: bool) -> str:
         """Return a note on the current state: what the run waits for, which endpoint limits it."""
         if stopping:
             return f"stopping, {executor.in_flight().uploads} uploads in flight"
         again = f"second pass, {self.accounting.to_do_again:,} left" if self.accounting.to_do_again else ""
-        notes = [again, executor.note()]
+        notes = [again, text_of(limits)]
         if self.accounting.plan.todo - self.accounting.tally.ended <= self.settings.concurrency:
             slowest = str(executor.in_flight())
             notes.append(f"slowest: {slowest}" if slowest else "")

@@ -16,6 +16,7 @@ from cdn2s3.http.response import Response
 from cdn2s3.keys import Address
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import retry_after
+from cdn2s3.resilience.throttling import code_in, is_throttled
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.url_prefixes import Prefixes
 
@@ -23,7 +24,6 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
 _NOT_FOUND = frozenset({404, 410})
 _REFUSED = frozenset({400, 401, 403, 405, 451})
-_THROTTLED = frozenset({429, 503})
 _PROBE_SECONDS = 10.0
 
 
@@ -64,9 +64,9 @@ class CdnClient:
             if answer.status == 200:
                 return answer
             with answer:
-                answer.drain()
+                body = answer.drain()
                 if answer.status not in _REDIRECTS:
-                    raise _refusal(answer)
+                    raise _refusal(answer, code_in(body))
                 asked = self._redirected(asked, answer.headers.get("location", ""))
         raise PermanentError("forbidden", f"more than {_MOST_REDIRECTS} redirects")
 
@@ -98,26 +98,25 @@ class CdnClient:
         target = self._worked
         try:
             with self._ask(target or self._path, Deadline(_PROBE_SECONDS, self._stop)) as answer:
-                return (
-                    None
-                    if target is None
-                    else answer.status not in {403, *_THROTTLED} and answer.status < 500
-                )
+                return None if target is None else answer.status not in (403, 429) and answer.status < 500
         except TransientError:
             return False
 
 
-def _refusal(answer: Response) -> PermanentError | TransientError:
-    """Return what a response that is neither 200 nor a redirect means for its URL."""
+def _refusal(answer: Response, code: str) -> PermanentError | TransientError:
+    """Return what a response that is neither 200 nor a redirect means for its URL.
+
+    code is that of an S3 error in its body, as of a bucket behind the CDN; "" if there is none.
+    """
     status = answer.status
     said = f"the CDN answered {status}"
+    asked = retry_after(answer.headers.get("retry-after"), time.time())
+    if is_throttled(status, code, asked):
+        return TransientError("throttled", f"{said} {code}".rstrip(), asked, status, code)
     if status in _NOT_FOUND:
         return PermanentError("not_found", said, status=status)
     if status in _REFUSED:
         return PermanentError("forbidden", said, doubtful=status == 403, status=status)
-    if status in _THROTTLED:
-        asked = retry_after(answer.headers.get("retry-after"), time.time())
-        return TransientError("throttled", said, asked, status)
     if status == 204:
         return PermanentError("empty", said, status=status)
     return TransientError("server_error", said, status=status)

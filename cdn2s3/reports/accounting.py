@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.progress import Count
@@ -36,6 +37,7 @@ class RunAccounting:
         self._recovered = Fingerprints()  # objects of URLs that failed once and are completed now
         self._failed_pending = plan.failed_pending  # pending lines that only an earlier run tried
         self._tried = 0
+        self._limits_noted_at = time.monotonic()
         self._completed_began = ledger.completed.size()
         self._failed_began = ledger.failed.size()
 
@@ -63,6 +65,13 @@ class RunAccounting:
         tally = self.tally
         for_good = sum(count for cause, count in tally.failed.items() if not CAUSES[cause].unexpected)
         return Count(tally.ended, tally.bytes, sum(tally.failed.values()), tally.error_rate, for_good)
+
+    def note_limits(self, rates: Mapping[str, float]) -> None:
+        """Count that endpoints let through no more than rates, in files a second, since the call before this one."""
+        now = time.monotonic()
+        since, self._limits_noted_at = self._limits_noted_at, now
+        if rates:
+            self.tally.add_limited(rates, now - since)
 
     def tasks_to_try_again(self) -> list[Task]:
         """Return the URLs that failed in this run for a transient cause."""

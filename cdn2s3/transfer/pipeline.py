@@ -20,6 +20,7 @@ from cdn2s3.records import Image, Stored
 from cdn2s3.resilience.endpoint import Endpoint, Permit
 from cdn2s3.resilience.rate_limit import Bandwidth
 from cdn2s3.resilience.retry import FailedAttempt, RetryPolicy, unless_stopped, with_retries
+from cdn2s3.resilience.throttling import Refusals
 from cdn2s3.transfer.outcome import FailureEvidence, Result
 
 log = logging.getLogger(__name__)
@@ -97,6 +98,14 @@ class _PartsFailedError(Exception):
     def __init__(self, error: TransientError) -> None:
         super().__init__(error)
         self.error = error
+
+
+class _Throttled(TransientError):
+    """An attempt was throttled, by endpoint: it does not count."""
+
+    def __init__(self, endpoint: Endpoint, error: TransientError) -> None:
+        super().__init__(error.cause, error.message, error.retry_after, error.status, error.code)
+        self.endpoint = endpoint
 
 
 class TransferAttempts:
@@ -238,7 +247,17 @@ class TransferAttempts:
                     "%s: attempt %d failed (%s: %s)", self._url, failed.failures, error.cause, error.message
                 )
 
-        return with_retries(attempt, run.retry, run.sleep, note, resets_count)
+        refusals: dict[str, Refusals] = {}  # by endpoint
+
+        def excuse(error: TransientError) -> float | None:
+            if not isinstance(error, _Throttled):
+                return None
+            self._retried.append(error.cause)
+            by = error.endpoint
+            known = refusals.setdefault(by.name, Refusals(by.outage_limit))
+            return known.wait(by.name, error, by.newest_attempt, by.newest_success)
+
+        return with_retries(attempt, run.retry, run.sleep, note, resets_count, excuse)
 
     @property
     def _outages(self) -> int:
@@ -250,6 +269,8 @@ class TransferAttempts:
             return self._attempt_once(self._bucket, attempt)
         except _PartsFailedError as carried:
             raise carried.error from carried
+        except _Throttled:
+            raise
         except TransientError as error:
             raise TransientError(
                 "destination", error.message, error.retry_after, error.status, error.code
@@ -263,6 +284,8 @@ class TransferAttempts:
             returned = attempt()
         except BaseException as error:
             _report_failure(endpoint, permit, error)
+            if isinstance(error, TransientError) and error.cause == "throttled":
+                raise _Throttled(endpoint, error) from error
             raise
         endpoint.succeeded(permit)
         self._seconds[endpoint.name] = time.monotonic() - began

@@ -10,11 +10,10 @@ from cdn2s3.cdn.sources import Sources
 from cdn2s3.destinations.base import PART_BYTES, Destination
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.records import WHOLE, Share
-from cdn2s3.resilience.endpoint import Endpoint, LastFailure
+from cdn2s3.resilience.endpoint import Endpoint
 from cdn2s3.resilience.rate_limit import Bandwidth
 from cdn2s3.resilience.retry import RetryPolicy
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.text import duration
 from cdn2s3.transfer.pipeline import Endpoints, Transfer, TransferPolicy
 
 
@@ -48,29 +47,3 @@ def equip(
         TransferPolicy(RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout),
         stop,
     )
-
-
-def note_on(endpoints: Endpoints) -> str:
-    """Return which endpoint limits the run now and why, "" for neither."""
-    notes = []
-    for endpoint in endpoints:
-        health = endpoint.health()
-        if health.down_for is not None:
-            notes.append(
-                f"{endpoint.name} down {duration(health.down_for)} ({_in_short(health.last_failure)}), "
-                f"probe in {duration(health.next_probe_in or 0)}"
-            )
-        elif health.limit < endpoint.workers:
-            notes.append(f"{endpoint.name} throttled to {health.limit} of {endpoint.workers}")
-    return ", ".join(notes)
-
-
-def _in_short(failure: LastFailure | None) -> str:
-    """Return why an attempt failed, short enough for a bar; the log has it in full."""
-    if failure is None:
-        return ""
-    if failure.status is not None:
-        return str(failure.status)
-    if failure.cause == "timeout":
-        return "no answer"
-    return failure.message.rpartition(": ")[2][:26]

@@ -23,7 +23,7 @@ from botocore.config import Config
 from urllib3 import HTTPResponse
 
 from cdn2s3.destinations.s3.endpoint import Address, address_of, moved, named_in
-from cdn2s3.destinations.s3.errors import code_in, meaning, region_in
+from cdn2s3.destinations.s3.errors import meaning, region_in
 from cdn2s3.destinations.s3.signing import NO_CREDENTIALS, Signer, not_renewed, query_string, quoted_key
 from cdn2s3.errors import FatalError, MigrationError, TransientError
 from cdn2s3.http.connection import Buffer
@@ -32,6 +32,7 @@ from cdn2s3.http.pool import ConnectionPool, host_header, request_head
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.http.response import Response
 from cdn2s3.resilience.retry import retry_after
+from cdn2s3.resilience.throttling import code_in
 from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)

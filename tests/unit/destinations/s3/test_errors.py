@@ -7,8 +7,9 @@ import re
 import botocore.loaders
 import pytest
 
-from cdn2s3.destinations.s3.errors import FATAL, code_in, meaning, region_in
+from cdn2s3.destinations.s3.errors import FATAL, meaning, region_in
 from cdn2s3.errors import FatalError, PermanentError, TransientError
+from cdn2s3.resilience.throttling import code_in
 from tests.fakes.s3_errors import ERRORS
 
 # S3 API Reference, "Error responses", and what botocore's model of S3 lists; by what they mean for an upload.
