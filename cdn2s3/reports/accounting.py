@@ -74,11 +74,15 @@ class RunAccounting:
             self.tally.add_limited(rates, now - since)
 
     def tasks_to_try_again(self) -> list[Task]:
-        """Return the URLs that failed in this run for a transient cause."""
+        """Return the URLs that failed in this run for a transient cause.
+
+        Not those that were throttled: they have been tried for OUTAGE_LIMIT.
+        """
         path = self._settings.state_dir / FAILED_FILE
         tasks = [
             Task(record.url, int(record.attempts), record.cause)
             for record in ledger.transient(path, self._failed_began)
+            if record.cause != "throttled"
         ]
         self.to_do_again = len(tasks)
         return tasks

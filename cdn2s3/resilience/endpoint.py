@@ -15,11 +15,13 @@ from typing import Callable, NamedTuple, Optional, Union
 from cdn2s3.errors import Cancelled, FatalError, Parked, PermanentError, TransientError
 from cdn2s3.resilience.circuit_breaker import CircuitBreaker, CircuitState
 from cdn2s3.resilience.limits import EndpointLimits
+from cdn2s3.resilience.throttling import longest_wait
 from cdn2s3.text import duration
 
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.5  # seconds between two looks at the clock and the stop flag while waiting
+REFUSES_AFTER = 5.0  # seconds in which every attempt is throttled
 _OVERLOADED = 503  # the status of an endpoint that has too much to do, but names no rate
 _BRIEFLY = 0.2  # seconds; so long a worker waits for an endpoint that parks, too
 
@@ -107,6 +109,11 @@ class Endpoint:
                     self._breaker.end_probe()  # let another worker probe
                 raise
             with self._changed:
+                if self._breaker.is_closed:  # it throttles everything, or the circuit has closed meanwhile
+                    if works:
+                        self._newest_success = self._newest_attempt
+                        self._limits.refusing_since = None
+                    continue
                 if works is None:
                     self._limits.begin(None, self._clock())
                     return self._permit(is_probe=True)
@@ -125,6 +132,9 @@ class Endpoint:
                 raise Cancelled
             breaker, now = self._breaker, self._clock()
             if breaker.is_closed:
+                if self._limits.refusing_since is not None and self._asks_why(now):
+                    self._limits.leave(place)
+                    return True
                 wait = self._limits.wait(place, now)
                 if wait <= 0:
                     self._limits.begin(place, now)
@@ -142,6 +152,15 @@ class Endpoint:
                 raise Parked
             place = self._limits.queue(place, now)
             self._changed.wait(min(max(wait, 0.001), _LOOK_EVERY))
+
+    def _asks_why(self, now: float) -> bool:
+        """Return whether this thread is to probe because every attempt is throttled: it may be these URLs alone.
+
+        Raise FatalError when that lasts too long.
+        """
+        if not self.parks:
+            self._check_outage_limit(now)
+        return self._limits.begin_probe(now, longest_wait(self.outage_limit))
 
     def is_available(self) -> bool:
         """Return whether acquire() would not wait now: an attempt may be made, or a probe is due."""
@@ -285,6 +304,12 @@ class Endpoint:
     def outages(self) -> int:
         """How often the circuit opened and the first probe failed too."""
         return self._breaker.outages
+
+    @property
+    def lets_nothing_through(self) -> bool:
+        """Whether it has throttled every attempt for some seconds."""
+        with self._changed:
+            return (self._limits.refusing_for(self._clock()) or 0.0) >= REFUSES_AFTER
 
     @property
     def newest_success(self) -> int:

@@ -18,7 +18,8 @@ class EndpointLimits:
     def __init__(self, workers: int) -> None:
         self.concurrency = ConcurrencyLimiter(workers)
         self.rate: AdaptiveRate | None = None  # None: the endpoint does not throttle
-        self._refusing_since: float | None = None  # the first throttled attempt since one got through
+        self.refusing_since: float | None = None  # the first throttled attempt since one got through
+        self._asked_at = 0.0  # when a probe was last let through while it refuses everything
         self._this_second = self._last_second = 0  # attempts that began
         self._second_ends = 0.0
 
@@ -59,7 +60,7 @@ class EndpointLimits:
 
     def succeeded(self, began_at: float, now: float) -> bool:
         """Count an attempt that got through; return whether waiting ones may begin earlier than they expect."""
-        self._refusing_since = None
+        self.refusing_since = None
         if self.rate is not None:
             self.rate.succeeded(began_at, now)
         return self.concurrency.succeeded()
@@ -69,8 +70,8 @@ class EndpointLimits:
 
         A Retry-After is for the attempt's URL while others get through, and for everybody while nothing does.
         """
-        if self._refusing_since is None:
-            self._refusing_since = now
+        if self.refusing_since is None:
+            self.refusing_since = now
         if self.rate is None:
             self.rate = AdaptiveRate(self._begun_lately(now), now)
             return True
@@ -86,7 +87,14 @@ class EndpointLimits:
     def restart(self) -> None:
         """Begin again with fewer workers, after an outage."""
         self.concurrency.restart()
-        self._refusing_since = None
+        self.refusing_since = None
+
+    def begin_probe(self, now: float, interval: float) -> bool:
+        """Return whether to probe now: everything has been throttled for interval seconds, or since the last probe."""
+        if self.refusing_since is None or now - max(self.refusing_since, self._asked_at) < interval:
+            return False
+        self._asked_at = now
+        return True
 
     # --- for people
 
@@ -96,4 +104,4 @@ class EndpointLimits:
 
     def refusing_for(self, now: float) -> float | None:
         """Return the seconds for which every attempt has been throttled; None when one got through."""
-        return None if self._refusing_since is None else now - self._refusing_since
+        return None if self.refusing_since is None else now - self.refusing_since

@@ -44,6 +44,11 @@ def is_throttled(status: int, code: str, retry_after: float | None) -> bool:
     return code in THROTTLING_CODES or status == 429 or (status == 503 and retry_after is not None)
 
 
+def longest_wait(limit: float) -> float:
+    """Return the most seconds between two attempts, so that there are several before limit is over."""
+    return min(retry.LONGEST_WAIT, limit / LEAST_REFUSALS)
+
+
 class Refusals:
     """The attempts of one URL at one endpoint that were throttled, one after the other; for one thread."""
 
@@ -77,7 +82,5 @@ class Refusals:
                 f"through: {error.message}",
                 status=error.status,
             )
-        longest = min(retry.LONGEST_WAIT, self._limit / LEAST_REFUSALS)
-        return max(
-            min(retry.backoff(self._count), longest), min(error.retry_after or 0.0, retry.LONGEST_WAIT)
-        )
+        backoff = min(retry.backoff(self._count), longest_wait(self._limit))
+        return max(backoff, min(error.retry_after or 0.0, retry.LONGEST_WAIT))

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from cdn2s3.resilience.endpoint import Endpoint, EndpointState, LastFailure
+from cdn2s3.resilience.endpoint import REFUSES_AFTER, Endpoint, EndpointState, LastFailure
 from cdn2s3.text import duration
-
-_REFUSES_AFTER = 5.0  # seconds without anything getting through after which that is worth a word
 
 
 class Limiting(NamedTuple):
@@ -35,7 +33,7 @@ def _note(endpoint: Endpoint, state: EndpointState) -> str:
     if state.down_for is not None:
         probe = duration(state.next_probe_in or 0)
         return f"{name} down {duration(state.down_for)} ({why}), probe in {probe}"
-    if state.refusing_for is not None and state.refusing_for >= _REFUSES_AFTER:
+    if state.refusing_for is not None and state.refusing_for >= REFUSES_AFTER:
         return f"{name} lets nothing through for {duration(state.refusing_for)} ({why})"
     if state.limit < endpoint.workers:
         return f"{name} slowed to {state.limit} of {endpoint.workers}"

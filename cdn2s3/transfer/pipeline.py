@@ -12,7 +12,7 @@ from cdn2s3.cdn.body_reader import BodyReader, LargeBody
 from cdn2s3.cdn.buffer_pool import BufferLease, BufferPool
 from cdn2s3.cdn.sources import Sources
 from cdn2s3.destinations.base import Destination
-from cdn2s3.errors import OUTAGE_CAUSES, Cancelled, PermanentError, TransientError
+from cdn2s3.errors import OUTAGE_CAUSES, Cancelled, Parked, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
 from cdn2s3.keys import Address
@@ -254,6 +254,8 @@ class TransferAttempts:
                 return None
             self._retried.append(error.cause)
             by = error.endpoint
+            if by.parks and by.lets_nothing_through:
+                raise Parked
             known = refusals.setdefault(by.name, Refusals(by.outage_limit))
             return known.wait(by.name, error, by.newest_attempt, by.newest_success)
 

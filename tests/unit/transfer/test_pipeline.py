@@ -143,7 +143,7 @@ def test_refusals_cost_no_connection(make: Make) -> None:
     ("fault", "cause"),
     [
         ("500", "server_error"),
-        ("429", "throttled"),
+        ("503", "server_error"),
         ("short_body", "truncated"),
         ("length_too_small", "truncated"),
         ("close", "connection"),
