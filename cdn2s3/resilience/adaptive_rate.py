@@ -23,6 +23,8 @@ RECOVERY = 6.0  # seconds in which growth makes up for the deepest cut; then it 
 UNUSED_AFTER = 60.0  # seconds without anybody waiting for it, after which the limit is pointless
 TOLERATED = 0.02  # share of attempts that may be throttled without a cut
 MOST_TOLERATED = 0.25  # the same in slow start, and at most where slowing down does not help
+_TOO_SLOW = 4 * LEAST_RATE  # attempts a second that show too little to end slow start
+_NOTICED = 0.05  # seconds; a shorter wait is no sign that the rate limits anybody
 _CATCH_UP = 0.02  # seconds; delays by scheduling are made up for, up to this
 _GROWTH = DEEPEST_CUT / RECOVERY**3
 _SHOWN = 10  # seconds that allowed() averages over
@@ -68,8 +70,9 @@ class AdaptiveRate:
 
     def queue(self, now: float) -> int:
         """Take a place in the queue: begin() or leave() gives it back."""
+        if self.due_in(None, now) > _NOTICED:
+            self._used_at = now
         self._places += 1
-        self._used_at = now
         return self._places - 1
 
     def begin(self, place: int | None, now: float) -> None:
@@ -136,9 +139,7 @@ class AdaptiveRate:
             self._counts_from = now + SECOND
         else:
             self._first_cut = None
-            if (
-                self._places > self._begun
-            ):  # else this rate limits nobody, and shows nothing about a higher one
+            if self._places > self._begun:  # else nobody waits, and this shows nothing about a higher rate
                 self._grow(min(seconds, 2 * SECOND))
         self._begin_second(max(now, self._counts_from))
 
@@ -157,7 +158,7 @@ class AdaptiveRate:
         """
         first = self._first_cut or _Cut(self.rate, passed)
         self._first_cut = first if share <= MOST_TOLERATED else None
-        if self._in_slow_start and passed:
+        if self._in_slow_start and passed and self.rate > _TOO_SLOW:
             self._in_slow_start = False
             self._ceiling, self.rate = 0.75 * self.rate, self.rate / 2
         elif self.rate <= first.rate / 2 and passed <= 0.7 * first.passed and share <= MOST_TOLERATED:
