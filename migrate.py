@@ -47,12 +47,14 @@ from cdn2s3.executors.worker_process import process_count, run_share
 from cdn2s3.file_names import FAILED_FILE, MIGRATION_ENV, MIGRATION_LOG
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
+from cdn2s3.planning.redo import LOOKERS, lost_objects
 from cdn2s3.planning.run_plan import choose, kept_input, prepare_run
 from cdn2s3.records import Share, Task
 from cdn2s3.reports.accounting import RunAccounting
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
 from cdn2s3.state import files, run_binding
+from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import Ledger
 from cdn2s3.text import duration
 from cdn2s3.transfer.limiting import Limiting, rates, text_of
@@ -103,7 +105,7 @@ def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals:
         log.warning("%s", warning)
     keys = key_maker(settings)
     with kept_input(settings) as kept:
-        choice = choose(kept, arguments.redo, arguments.retry_failed, arguments.limit)
+        choice = choose(kept, arguments.redo, arguments.retry_failed, arguments.limit, arguments.yes)
         plan = prepare_run(kept, keys, choice, time.time())
         ledger = Ledger(settings.state_dir)
         with files.synced_every_second(ledger.completed, ledger.failed):
@@ -129,14 +131,26 @@ class Run:
         self.signals.note()  # one that is raised might skip the accounting
         log.info("%s", self.accounting.plan.text())
         error: FatalError | None = None
+        lost: Fingerprints | None = None
         try:
             if self.accounting.plan.todo:
                 self._equipped_passes(equipped)
+            if self.accounting.plan.redo and not self.signals.received:
+                lost = self._lost_objects()
         except FatalError as stopped_by:
             error = stopped_by
         except Interrupted:
             log.warning("stopped by %s before anything was moved", self.signals.name)
-        return self.accounting.close(error, self.signals.received, warning)
+        return self.accounting.close(error, self.signals.received, warning, lost)
+
+    def _lost_objects(self) -> Fingerprints:
+        """Return the objects of URLs whose redo failed that are gone, or are not what was recorded of them."""
+        failed = self.accounting.failed_objects()
+        if not failed:
+            return failed
+        with closing(PooledAdapter(LOOKERS, self.settings.ca_bundle)) as adapter:
+            destination = open_destination(self.settings, adapter)
+            return lost_objects(self.settings, key_maker(self.settings), destination, failed)
 
     def _equipped_passes(self, equipped: Callable[[], AbstractContextManager[Executor]]) -> None:
         """Do both passes; raise FatalError, or Interrupted before the first: a bucket may take long to answer."""
@@ -281,8 +295,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--redo",
         type=Path,
+        nargs="?",
+        const="",
         metavar="FILE",
-        help="transfer the URLs of FILE again, such as missing.txt; removes their records first",
+        help="transfer the URLs of FILE again, such as missing.txt; without FILE: go on with a redo that was stopped",
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help="with --redo: more than 1,000 completed URLs are meant"
     )
     arguments = parser.parse_args(argv)
     refuse_contradictions(parser, arguments)
@@ -291,9 +310,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
     alone = bool(command_of(given)) and not given.plan
-    if alone and (given.redo or given.limit or given.retry_failed is not None):
+    if given.yes and given.redo is None:
+        parser.error("--yes works only with --redo")
+    if alone and (given.redo is not None or given.limit or given.retry_failed is not None):
         parser.error("--limit, --retry-failed and --redo work only with a run or with --plan")
-    if given.redo and given.retry_failed is not None:
+    if given.redo is not None and given.retry_failed is not None:
         parser.error(
             "--redo and --retry-failed each select the URLs of a run: use one of them, "
             "then the other in a run of its own"
