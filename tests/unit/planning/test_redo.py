@@ -30,7 +30,7 @@ class State:
 
     def __init__(self, folder: Path, before: list[bytes], names: str) -> None:
         given = {
-            "DESTINATION_BUCKET": "b",
+            "DESTINATION_BUCKET": "bucket",
             "URL_PREFIX": PREFIX,
             "STATE_DIR": str(folder),
             "MAX_RETRIES": "0",
