@@ -284,6 +284,9 @@ class TransferAttempts:
         began = time.monotonic()
         try:
             returned = attempt()
+        except _Throttled:  # by the other endpoint, which takes the parts of the body
+            endpoint.release(permit)
+            raise
         except BaseException as error:
             _report_failure(endpoint, permit, error)
             if isinstance(error, TransientError) and error.cause == "throttled":
