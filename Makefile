@@ -1,7 +1,8 @@
 # make demo   the whole migration on this machine: a local API, CDN and S3, the three real commands
 # make test   the test suite without real-time outages and tortures: under three minutes on two cores
 # make test-all  the whole test suite
-# make test-lowest  `make test` with the lowest versions that the requirements allow (in $(VENV)-lowest)
+# make test-lowest  with the lowest versions that the requirements allow (in $(VENV)-lowest): the tests of all that uses
+#               other people's packages (LOWEST below)
 # make check  formatting, lint, types, the whole test suite with warnings as errors (what CI runs)
 # make constraints  write constraints.txt again, with the newest versions; run .ci/run before you commit it
 # make bench  beside rclone and the plain loop, to benchmarks/results.md (an hour; root, nginx, rclone, iperf3)
@@ -20,6 +21,15 @@ BIN = $(VENV)/bin
 # Four workers also on two cores: most tests wait for a clock. worksteal keeps neighbours in one worker, and so
 # their module's fixtures.
 PYTEST = -m pytest -n 4 --dist=worksteal
+# What can break with another version of a package: the rooms that import one (tests/meta/test_make.py holds this list
+# to their imports), every destination, and the scripts as processes, from settings to reports, also on a terminal.
+LOWEST = $(addprefix tests/unit/,collection commands console destinations http reports settings) tests/destinations \
+  tests/docs/test_first_run.py $(addprefix tests/scripts/,test_start_of_log.py test_standard_streams.py \
+  test_collect_exports.py test_migrate_processes.py test_migrate_sample.py)
+# Property tests try all their examples (tests/properties.py).
+test-all check: export ALL_EXAMPLES = 1
+# Every test run starts hundreds of Pythons: each would compile this project's modules again.
+unexport PYTHONDONTWRITEBYTECODE
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 # What says in one line what to install, where the Python is too old (Python 2 can read it too) or has no venv.
@@ -57,7 +67,7 @@ test-all: $(VENV)/.installed
 
 test-lowest: override VENV := $(VENV)-lowest
 test-lowest: $(VENV)-lowest/.installed
-	$(BIN)/python $(PYTEST) -m "not slow"
+	$(BIN)/python $(PYTEST) -m "not slow" $(LOWEST)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff format --check .

@@ -34,15 +34,13 @@ from cdn2s3.collection.api.client import api_session
 from cdn2s3.collection.api.json_api import ApiSource
 from cdn2s3.collection.api.two_step import TwoStepSource
 from cdn2s3.collection.base import Position, UrlSource, Verdict
-from cdn2s3.collection.bucket_inventory import inventory_of, is_inventory
-from cdn2s3.collection.bucket_listing import BucketSource
 from cdn2s3.collection.checkpoint import Checkpoint
 from cdn2s3.collection.files.export_files import ExportFiles
 from cdn2s3.collection.files.lot_files import LotFiles
 from cdn2s3.collection.progress import CollectionBar
 from cdn2s3.collection.region_advice import CAVEAT, recommended_region
 from cdn2s3.collection.sitemap import SitemapSource
-from cdn2s3.collection.url_list import UrlList, first_url
+from cdn2s3.collection.url_list import UrlList, first_urls
 from cdn2s3.commands import preview, suggest
 from cdn2s3.console import logging_setup, progress, rerun_hint, stdio
 from cdn2s3.console.signals import Interrupted, Signals
@@ -77,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging_setup.say_error("collect_urls.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
-        log.warning("Stopped by a signal. Run `python collect_urls.py` again to resume.")
+        log.warning("%s. Run `%s` again: it resumes.", interrupted, rerun_hint.command("collect_urls.py"))
         return interrupted.exit_code
 
 
@@ -121,11 +119,13 @@ def say_end(settings: CollectionSettings, found: Verdict) -> int:
     done = checkpoint.load(settings.checkpoint_file)
     if done is None:
         raise checkpoint.damaged(settings.checkpoint_file, "it is gone")
+    advice = recommended_region(first_urls(settings), settings)
+    if advice.is_wrong:
+        found = resume.doubted(settings, done, advice.doubt)
     log.info("Complete: %s", summary.progress_line(done.counts, None))
     log.info("%s", summary.end_line(found))
-    for doubt in found.doubts:
+    for doubt in dict.fromkeys((*found.doubts, *filter(None, [advice.doubt]))):
         log.warning("%s", doubt)
-    advice = recommended_region(first_url(settings), settings)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
     logging_setup.show(summary.last_screen(done, settings, found, advice))
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
@@ -139,11 +139,20 @@ def source_of(settings: CollectionSettings, session: requests.Session) -> UrlSou
         return LotFiles(settings)
     if settings.source == "sitemap":
         return SitemapSource(settings, session)
-    if settings.source == "s3" and is_inventory(settings.source_bucket):
-        return ExportFiles(inventory_of(settings, session))
     if settings.source == "s3":
-        return BucketSource(settings, session)
+        return bucket_source_of(settings, session)
     return TwoStepSource(settings, session) if settings.api_detail_url else ApiSource(settings, session)
+
+
+def bucket_source_of(settings: CollectionSettings, session: requests.Session) -> UrlSource:
+    """Return the source that SOURCE_BUCKET names: a listing, or an inventory."""
+    # Imported only when needed: botocore takes longer to import than all the rest.
+    from cdn2s3.collection.bucket_inventory import inventory_of, is_inventory
+    from cdn2s3.collection.bucket_listing import BucketSource
+
+    if is_inventory(settings.source_bucket):
+        return ExportFiles(inventory_of(settings, session))
+    return BucketSource(settings, session)
 
 
 def read_all(
@@ -159,7 +168,7 @@ def read_all(
     """
     found = Verdict("", ())
     ticker = summary.Ticker(urls.counts.urls)
-    stale = 0  # batches in a row that gave known URLs only
+    stale = 0  # batches with URLs, and none of them new, since the last one that had a new one
     bar = CollectionBar(urls.counts, settings.expected_total)
     with closing(bar), progress.above_a_bar(sys.stderr):
         try:
@@ -169,15 +178,17 @@ def read_all(
                 with signals.noted():  # the files and the position move on together
                     new = urls.add(batch)
                     if batch.following is None:
-                        evidence.check_refusal(urls.counts, settings, batch.ending)
-                        found = evidence.verdict(urls.counts, settings, batch.ending)
-                        found = urls.finish(found, batch.ending)
+                        ending = batch.ended(new)
+                        evidence.check_refusal(urls.counts, settings, ending)
+                        found = evidence.verdict(urls.counts, settings, ending)
+                        found = urls.finish(found, ending)
                     elif batch.begins_again:
                         urls.begin_again(batch.following)
                     elif urls.save_is_due():
                         urls.save(batch.following)
                     position = batch.following
-                stale = stale + 1 if batch.urls and not new else 0
+                has_urls = any(url is not None for url in batch.urls)
+                stale = 0 if new else stale + has_urls
                 bar.show(urls.counts, batch.progress)
                 line = ticker.line(urls.counts, batch.progress)
                 if line:
@@ -200,19 +211,19 @@ def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
         f"{summary.verdict_lines(found).replace('is complete', 'is already complete', 1)}"
         f"{summary.counts_table(before, settings.output_file)}"
         f"{summary.next_step(before.counts)}"
-        + rerun_hint.with_env_file("To collect again: python collect_urls.py --update (or --restart)\n")
+        f"To collect again: {rerun_hint.command('collect_urls.py', '--update')} (or --restart)\n"
     )
     return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
 
 
 def print_region(settings: CollectionSettings) -> int:
     """Print the recommended region alone on stdout; the reason goes to the log."""
-    url = first_url(settings)
-    if url is None:
+    urls = first_urls(settings)
+    if not urls:
         raise UsageError(
-            f"{settings.output_file} has no URL to request. Collect first: python collect_urls.py"
+            f"{settings.output_file} has no URL to request. Collect first: {rerun_hint.command('collect_urls.py')}"
         )
-    advice = recommended_region(url, settings)
+    advice = recommended_region(urls[:1], settings)
     log.info("%s: %s %s", advice.region, advice.reason, CAVEAT)
     sys.stdout.write(f"{advice.region}\n")
     return EXIT_DONE
@@ -243,7 +254,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     ways.add_argument(
         "--update",
         action="store_true",
-        help="collect again: append what is new, name what is gone",
+        help="collect again: append new URLs, list those that are gone",
     )
     ways.add_argument(
         "--region-only",

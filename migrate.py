@@ -39,7 +39,7 @@ from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.progress import Progress
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.factory import open_destination
-from cdn2s3.errors import CAUSES, EXIT_CODES_HELP, FatalError
+from cdn2s3.errors import CAUSES, EXIT_CODES_HELP, RESUME, FatalError
 from cdn2s3.executors.base import TICK, Executor
 from cdn2s3.executors.process_pool import ProcessPool
 from cdn2s3.executors.threads import ThreadExecutor
@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as interrupted:
         early = "" if command_of(arguments) else " before anything was moved"
         again = rerun_hint.given("migrate.py", vars(arguments))
-        say_error("migrate.py", f"stopped by {signals.name}{early}. Run `{again}` again.")
+        say_error("migrate.py", f"{interrupted}{early}. Run `{again}` again.")
         return interrupted.exit_code
 
 
@@ -139,8 +139,8 @@ class Run:
                 lost = self._lost_objects()
         except FatalError as stopped_by:
             error = stopped_by
-        except Interrupted:
-            log.warning("stopped by %s before anything was moved", self.signals.name)
+        except Interrupted as interrupted:
+            log.warning("%s before anything was moved", interrupted)
         return self.accounting.close(error, self.signals.received, warning, lost)
 
     def _lost_objects(self) -> Fingerprints:
@@ -210,7 +210,7 @@ class Run:
             return None
         return FatalError(
             f"{100 * rate:.0f}% of the last 1,000 URLs failed, more than MAX_ERROR_RATE. "
-            f"See {FAILED_FILE} for the causes; then run it again: it resumes."
+            f"See {FAILED_FILE} for the causes, then {RESUME}."
         )
 
     def _note(self, executor: Executor, limits: list[Limiting], stopping: bool) -> str:

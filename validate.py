@@ -40,7 +40,6 @@ from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import (
     EXIT_CODES_HELP,
     EXIT_DONE,
-    EXIT_SIGINT,
     EXIT_SOME_FAILED,
     FatalError,
     TransientError,
@@ -77,7 +76,7 @@ UNANSWERED_LIMIT = 2 * WORKERS  # spot checks in a row without a response: the C
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     use_env_file("validate.py", arguments.env_file)
-    signals = Signals()
+    Signals()  # from now on, a signal raises Interrupted
     try:
         settings, notes = load(MigrationSettings, arguments.env_file)
         run_binding.make_state_dir(settings.state_dir)
@@ -92,10 +91,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         say_error("validate.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
-        name = "Ctrl-C" if interrupted.exit_code == EXIT_SIGINT else signals.name
         say_error(
             "validate.py",
-            f"stopped by {name} before the end, so there is no verdict. Next: {command('validate.py')}",
+            f"{interrupted} before the end, so there is no verdict. Run `{command('validate.py')}` again.",
         )
         return interrupted.exit_code
 

@@ -35,6 +35,8 @@ exit codes:
   129 / 130 / 143  stopped by SIGHUP / SIGINT / SIGTERM, state saved
 """
 
+RESUME = "run the same command again: it resumes"  # the end of messages about a stop that isn't for good
+
 
 class Cause(NamedTuple):
     """Why a URL was tried and not completed."""

@@ -8,7 +8,7 @@ from cdn2s3.keys import divided
 from cdn2s3.text import printable, redact
 from cdn2s3.url_text import doubt_about
 
-SAME = "other spellings of a URL that came before, or with other ignored parameters: duplicates"
+SAME = "other spellings of an earlier URL, or with other ignored parameters: duplicates"
 _MOST_KINDS = 1000  # that are told apart
 _MOST_SHOWN = 12
 _SHOWN = 200  # characters of an example
@@ -20,15 +20,15 @@ def oddities(line: str) -> list[str]:
     found = []
     doubt = doubt_about(url)
     if doubt:
-        found.append(f"with {doubt}, asked for as they stand")
+        found.append(f"with {doubt}, requested unchanged")
     before, mark, _ = url.partition("#")
     if mark:
-        found.append("with a #: what follows it is not asked for")
+        found.append("with a #: the part after it is not requested")
     path = before.partition("?")[0]
     if "\\" in path:
-        found.append("with a \\ in the path, asked for as %5C")
+        found.append("with a \\ in the path, requested as %5C")
     if " " in path:
-        found.append("with a blank in the path, asked for as %20")
+        found.append("with a space in the path, requested as %20")
     return found
 
 

@@ -9,6 +9,7 @@ ends: blanks, separators, quotes and brackets, the descriptors of a srcset. Line
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 IMAGE_ENDINGS = (
@@ -35,6 +36,7 @@ _BEFORE_ANOTHER = re.compile(
 )
 _DESCRIPTORS = re.compile(r"(?:[ \xa0]+\d+(?:\.\d+)?[wxh])+$")
 _ONE_URL = re.compile(r"https?://[!#-&*+\--:=?-Z\\^_`a-z~]+", re.IGNORECASE)  # with nothing to cut off
+_IN_ONE_URL = bytes(range(0x21, 0x7F)).translate(None, b"\"'(),;<>[]{|}")  # the same characters
 _IMAGE_NAME = re.compile(rf"\.(?:{IMAGE_ENDINGS})$", re.IGNORECASE)
 _GOES_ON = re.compile(rf"""\.(?:{IMAGE_ENDINGS})(?:[,;|" \xa0]|%(?:20|22|2C|3B|7C))""", re.IGNORECASE)
 _ENTITY = re.compile("&(?:amp|#0*38|#x0*26);", re.IGNORECASE)
@@ -66,6 +68,16 @@ def found_in(text: str) -> Found:
     ends = (urls or rest or [text])[-1]
     return Found(
         urls, rest, bool(urls or rest) and (text[0] in _SEPARATORS + _OPENERS or not text.endswith(ends))
+    )
+
+
+def are_whole(texts: Sequence[str]) -> bool:
+    """Return whether each of texts is one URL, with nothing to cut off or to divide; cheap."""
+    joined = "".join(texts)
+    return (
+        joined.count("://") == len(texts)
+        and not joined.encode("utf-8", "surrogatepass").translate(None, _IN_ONE_URL)
+        and all(text.startswith(("https://", "http://")) for text in texts)
     )
 
 

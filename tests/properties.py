@@ -1,14 +1,21 @@
-"""How property tests run here: the same examples on every run and machine, no time limit on a busy one."""
+"""How property tests run here: the same examples on every run and machine, no time limit on a busy one.
+
+An example costs milliseconds: `make test` tries a quarter of them, `make test-all` and `make check` all.
+"""
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import HealthCheck, settings
+
+_SHARE = 1 if os.environ.get("ALL_EXAMPLES") else 4
 
 
 def examples(count: int) -> settings:
-    """Return the settings of a property test with this many examples."""
+    """Return the settings of a property test with this many examples where all are tried."""
     return settings(
-        max_examples=count,
+        max_examples=count // _SHARE,
         derandomize=True,
         deadline=None,
         database=None,

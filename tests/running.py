@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,13 +19,13 @@ from tests import ROOT
 from tests.fakes.s3 import S3Server
 from tests.fakes.source import SourceServer
 from tests.fakes.tls import TlsMaterial
+from tests.processes import Limits, Process
 
 PATIENCE = 60.0  # seconds; a run that takes longer hangs
 QUICK = {  # what makes a test of minutes one of seconds: the code is the same, its waits are shorter
     "migrate.SECOND_PASS_AFTER": 0.3,
     "cdn2s3.resilience.circuit_breaker.FIRST_PROBE": 0.3,
     "cdn2s3.resilience.circuit_breaker.LONGEST_WAIT": 1.0,
-    "cdn2s3.resilience.concurrency_limiter.LONGEST_WAIT": 1.0,
     "cdn2s3.resilience.retry.LONGEST_WAIT": 1.0,
 }
 _RUNNER = """\
@@ -65,22 +62,28 @@ class Running:
         self,
         command: Sequence[str],
         folder: Path,
-        limits: Mapping[int, tuple[int, int]],
+        limits: Limits | None = None,
         terminal: int | None = None,
+        from_nothing: bool = False,
     ) -> None:
-        """terminal is the file descriptor of one for it to run in, as the leader of a session of its own."""
+        """terminal is the file descriptor of one for it to run in, as the leader of a session of its own.
+
+        from_nothing: start a Python as a user does, instead of a fork of one that has imported everything.
+        """
         self._began = time.monotonic()
-        self._process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=_environment(folder),
-            stdin=subprocess.DEVNULL if terminal is None else terminal,
-            stdout=subprocess.PIPE if terminal is None else terminal,
-            stderr=subprocess.PIPE if terminal is None else terminal,
-            text=True,
-            start_new_session=terminal is not None,
-            preexec_fn=(lambda: _limit(limits, terminal)) if limits or terminal is not None else None,
-        )
+        self._process: Process | subprocess.Popen[str]
+        if from_nothing:
+            pipe = subprocess.PIPE
+            self._process = subprocess.Popen(
+                command, cwd=folder, env=environment(folder), stdout=pipe, stderr=pipe, text=True
+            )
+        elif terminal is None:
+            self._process = Process(command, folder, environment(folder), limits=limits)
+        else:
+            streams = {"stdin": terminal, "stdout": terminal, "stderr": terminal}
+            self._process = Process(
+                command, folder, environment(folder), limits=limits, own_session=True, **streams
+            )
 
     def __enter__(self) -> Running:
         return self
@@ -156,8 +159,9 @@ class Migration:
         *arguments: str,
         quick: Mapping[str, float] = QUICK,
         before: str = "",
-        limits: Mapping[int, tuple[int, int]] | None = None,
+        limits: Limits | None = None,
         terminal: int | None = None,
+        from_nothing: bool = False,
         **settings: object,
     ) -> Running:
         """Start migrate.py; quick are constants to set, before is code to run first, settings as in the file."""
@@ -167,7 +171,7 @@ class Migration:
         command = [sys.executable, str(ROOT / "migrate.py")]
         if quick or before:
             command = [sys.executable, "-c", _RUNNER, json.dumps(quick), before]
-        return Running([*command, *arguments], self.folder, limits or {}, terminal)
+        return Running([*command, *arguments], self.folder, limits, terminal, from_nothing)
 
     def run(self, *arguments: str, patience: float = PATIENCE, **options: Any) -> Ran:
         """Run migrate.py to its end."""
@@ -279,7 +283,7 @@ def _cwd(entry: Path) -> Path | None:
         return None
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path) -> dict[str, str]:
     """Return an environment in which nothing of this machine's AWS set-up plays a part."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return {
@@ -288,14 +292,6 @@ def _environment(folder: Path) -> dict[str, str]:
         "HOME": str(folder),
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-
-
-def _limit(limits: Mapping[int, tuple[int, int]], terminal: int | None = None) -> None:
-    if terminal is not None:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    for what, values in limits.items():
-        resource.setrlimit(what, values)
 
 
 def _lines(path: Path) -> list[bytes]:

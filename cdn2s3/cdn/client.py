@@ -52,6 +52,9 @@ class CdnClient:
         }
         self._rest_of_head = request_head("", "", self._headers).split(b"\r\n", 1)[1]
         self._worked: str | None = None  # a target that was received completely, for the probe
+        self._worked_before: str | None = (
+            None  # one that an earlier run received, until there is one of this run
+        )
 
     def get(self, target: str, deadline: Deadline) -> Response:
         """Request target (path and query) and return the response, its body unread; close it.
@@ -86,6 +89,10 @@ class CdnClient:
         """Note that target has been received completely: the probe requests it."""
         self._worked = target
 
+    def note_success_before(self, target: str) -> None:
+        """Note that an earlier run has received target: the probe requests it while this run has received nothing."""
+        self._worked_before = target
+
     def close(self) -> None:
         """Close the idle connections."""
         self._pool.close()
@@ -93,14 +100,18 @@ class CdnClient:
     def probe(self) -> bool | None:
         """Return whether a file that could be fetched before can be fetched now.
 
-        If there was none: None if the server responds at all, which shows nothing about its files.
+        None if the server responds, but that shows nothing about its files: no file is known to work, or a file of
+        an earlier run is refused, whose URL may have expired since.
         """
-        target = self._worked
+        target = self._worked or self._worked_before
         try:
             with self._ask(target or self._path, Deadline(_PROBE_SECONDS, self._stop)) as answer:
-                return None if target is None else answer.status not in (403, 429) and answer.status < 500
+                works = answer.status not in (403, 429) and answer.status < 500
         except TransientError:
             return False
+        if target is None or (not works and self._worked is None):
+            return None
+        return works
 
 
 def _refusal(answer: Response, code: str) -> PermanentError | TransientError:

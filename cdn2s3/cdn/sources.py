@@ -33,6 +33,10 @@ class Sources:
         """Note that the file of address has been received completely: the probe of its source requests it."""
         self.clients[address.source].note_success(address.target)
 
+    def note_success_before(self, address: Address) -> None:
+        """Note that an earlier run has received the file of address: see CdnClient."""
+        self.clients[address.source].note_success_before(address.target)
+
     def close(self) -> None:
         """Close the idle connections."""
         for client in self.clients:

@@ -54,6 +54,13 @@ class Alternatives:
                 lacked |= bit
         return Unfound(parts & self.all, lacked & parts)
 
+    def doubts(self, unfound: Unfound, where: str) -> tuple[str, ...]:
+        """Return a sentence for each part that may be mistyped; where is where it was looked for."""
+        return tuple(
+            f"`{part}` in API_URLS_FIELD finds nothing {where}. Correct it, or leave it out if no item has it."
+            for part in self.named(unfound)
+        )
+
     def named(self, unfound: Unfound) -> list[str]:
         """Return the parts that may be mistyped, as they may be shown."""
         wrong = unfound.parts & unfound.lacked

@@ -20,15 +20,17 @@ class Ending(NamedTuple):
     """How a source came to its end."""
 
     said: str  # what was seen there: "page 3 names no next page"
-    evidence: str = ""  # why that is the end, as a clause; empty: it is no evidence, only a total may vouch
-    refusal: FatalError | None = None  # what it is where nothing vouches; None: a doubt
-    doubts: tuple[str, ...] = ()  # what speaks against the list whatever vouches for its end, a sentence each
+    evidence: str = (
+        ""  # why that is the end, as a clause; empty: it is not evidence, only a total can confirm the end
+    )
+    refusal: FatalError | None = None  # what it is if nothing confirms the end; None: a doubt
+    doubts: tuple[str, ...] = ()  # what speaks against the list whatever confirms its end, a sentence each
 
 
 class Verdict(NamedTuple):
     """What a finished collection is worth."""
 
-    evidence: str  # what vouches for the end, as a clause; empty: nothing does
+    evidence: str  # what confirms the end, as a clause; empty: nothing does
     doubts: tuple[str, ...]  # why the list may be incomplete, a sentence each
 
 
@@ -56,6 +58,12 @@ class Batch(NamedTuple):
     open_ends: int = 0  # items whose details ended without evidence
     ending: Ending | None = None  # with following None: how the source ended; None: every part of it was read
     begins_again: bool = False  # following is the beginning: what was counted so far will come again
+    ending_if_new: Ending | None = None  # the ending instead, where most of these URLs are in no batch before
+
+    def ended(self, new: int) -> Ending | None:
+        """Return how the source ended; new is how many of the URLs were in no batch before."""
+        is_surprise = self.ending_if_new is not None and 2 * new > len(self.urls)
+        return self.ending_if_new if is_surprise else self.ending
 
 
 class UrlSource(Protocol):

@@ -62,11 +62,9 @@ def _files_in(manifest: Path, where: str) -> list[dict[str, Any]]:
     try:
         found = json.loads(manifest.read_bytes())
     except ValueError as error:
-        raise FatalError(
-            f"SOURCE_BUCKET={where} is no manifest of an S3 Inventory: it is not JSON"
-        ) from error
+        raise FatalError(f"SOURCE_BUCKET={where} isn't an S3 Inventory manifest: it is not JSON") from error
     if not isinstance(found, dict) or "fileSchema" not in found or not isinstance(found.get("files"), list):
-        raise FatalError(f"SOURCE_BUCKET={where} is no manifest of an S3 Inventory: it lists no files")
+        raise FatalError(f"SOURCE_BUCKET={where} isn't an S3 Inventory manifest: it lists no files")
     return [entry for entry in found["files"] if isinstance(entry, dict)]
 
 
@@ -102,7 +100,9 @@ class _Copier:
                 file.write(buffer[:count])
                 written += count
             if size and written != size:
-                raise TransientError("truncated", f"{written:,} bytes came, not the {size:,} of the manifest")
+                raise TransientError(
+                    "truncated", f"{written:,} bytes received, but the manifest says {size:,}"
+                )
 
     def _refused(self, key: str, status: int) -> FatalError | TransientError:
         if status in (429, 503) or status >= 500:

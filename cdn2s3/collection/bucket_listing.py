@@ -94,7 +94,7 @@ class BucketSource:
         self._empty_pages = 0 if page.objects else self._empty_pages + 1
         if self._empty_pages > _MOST_EMPTY_PAGES:
             raise FatalError(
-                f"the listing of the bucket {self._bucket} goes on without any key. Ask the store's owner."
+                f"the listing of the bucket {self._bucket} continues without any key. Ask the store's owner."
             )
         keys = [found.key for found in page.objects if not found.key.endswith("/")]
         urls = [url_of(key, self._url_prefix) for key in keys]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from cdn2s3.atomic_file import replacing
 from cdn2s3.collection.base import Ending
 from cdn2s3.collection.notes import Note
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.parsers import Secret
@@ -113,7 +114,7 @@ class Checkpoint(NamedTuple):
     rejected_bytes: int  # length of rejected.txt
     position: Mapping[str, Any] | None  # what to read next; None: at the end of the source
     settings: Mapping[str, str]  # the settings that all this belongs to
-    evidence: str = ""  # what vouches for the end of a complete list; empty: nothing does
+    evidence: str = ""  # what confirms the end of a complete list; empty: nothing does
     doubts: tuple[str, ...] = ()  # why it may be incomplete all the same
     ending: Ending | None = None  # how it ended, to judge again; None: not known (an older version)
     finished_at: str = ""  # when it was complete
@@ -282,10 +283,12 @@ def written_at(path: Path) -> str:
 
 def damaged(path: Path, why: str) -> FatalError:
     """Return the error for a checkpoint that a run cannot resume from."""
-    return FatalError(
-        f"the checkpoint {path} is damaged: {why}. Restore a good copy, or start over with "
-        "`python collect_urls.py --restart` (the files so far are kept as *.bak)."
-    )
+    return FatalError(f"the checkpoint {path} is damaged: {why}. Restore a good copy, or {start_over()}.")
+
+
+def start_over() -> str:
+    """Return how to collect from the beginning, as the end of a message's sentence."""
+    return f"start over with `{command('collect_urls.py', '--restart')}` (the files so far are kept as *.bak)"
 
 
 def has_grown(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
@@ -308,6 +311,5 @@ def check_settings(path: Path, before: Mapping[str, str], now: Mapping[str, str]
     if changed:
         raise UsageError(
             f"the checkpoint {path} belongs to different settings:\n" + "\n".join(changed) + "\n"
-            "Restore them to continue, or start over with `python collect_urls.py --restart` "
-            "(which keeps the current files as *.bak)."
+            f"Restore them to continue, or {start_over()}."
         )

@@ -1,7 +1,7 @@
-"""What vouches for the end of a list, and what speaks against it. Pure.
+"""What confirms the end of a list, and what speaks against it. Pure.
 
 A list that ends without evidence may be short: the collection then ends with exit code 1, and says which setting
-would vouch for it.
+would confirm it.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def verdict(counts: Counts, settings: CollectionSettings, ending: Ending | None)
     if not evidence and not against:
         evidence = _by_itself(counts, settings, ending)
     if ending is not None and not evidence and not against:
-        found.append(f"nothing vouches for this list: {ending.said}. {_would_vouch(settings)}")
+        found.append(f"nothing vouches for this list: {ending.said}. {_would_confirm(settings)}")
     return Verdict(evidence, (*found, *(ending.doubts if ending else ())))
 
 
 def check_refusal(counts: Counts, settings: CollectionSettings, ending: Ending | None) -> None:
-    """Raise the refusal that a list ended with, unless something vouches for its end."""
+    """Raise the refusal that a list ended with, unless something confirms its end."""
     if ending is None or ending.refusal is None or ending.evidence:
         return
     if not _reached(counts, settings) or _against_the_total(counts, settings):
@@ -74,7 +74,7 @@ def _total_setting(settings: CollectionSettings) -> str:
     return settings.api_total_field or settings.api_total_header
 
 
-def _would_vouch(settings: CollectionSettings) -> str:
+def _would_confirm(settings: CollectionSettings) -> str:
     question = _REMEDY[settings.api_pagination].format(**vars(settings))
     one_page = "" if settings.api_pagination == "none" else "API_PAGINATION=none if the list is one page, "
     return (
@@ -101,7 +101,7 @@ def doubts(counts: Counts, settings: CollectionSettings) -> list[str]:
         )
     if counts.blank >= FEWEST_BLANK and counts.blank > counts.items * BLANK_TOLERANCE:
         found.append(
-            f"{counts.blank:,} items are on pages of which no item has a URL, although the first page's have. Does "
+            f"{counts.blank:,} items are on pages where no item has a URL, although items on the first page do. Does "
             "the request for later pages lose a parameter (a next link without `include=images`)? Compare two pages."
         )
     found += _of_details(counts, settings)
@@ -130,9 +130,9 @@ def _of_details(counts: Counts, settings: CollectionSettings) -> list[str]:
     if _may_go_on(counts, settings):
         style = settings.api_detail_pagination or settings.api_pagination
         found.append(
-            f"nothing vouches for the details of {pluralize(counts.open_ends, 'item')}: they may have more pages than "
-            f"were read ({style}). Set API_DETAIL_PAGINATION=none if each is one document, else how they are paged, "
-            "then start over with --restart."
+            f"nothing confirms that the details of {pluralize(counts.open_ends, 'item')} are complete: they may have "
+            f"more pages than were read ({style}). Set API_DETAIL_PAGINATION=none if each is one document, else how "
+            "they are paged, then start over with --restart."
         )
     if counts.lost > counts.items * LOST_TOLERANCE:
         found.append(

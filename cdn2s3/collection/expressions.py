@@ -139,9 +139,7 @@ def why_not(error: Exception) -> str:
         return type(error).__name__
     wanted = " or ".join(str(name).replace("array-", "a list of ") for name in error.expected_types)
     hint = (
-        "; to_string() makes text of it"
-        if wanted.endswith("string") and _is_number(error.current_value)
-        else ""
+        "; to_string() converts it" if wanted.endswith("string") and _is_number(error.current_value) else ""
     )
     return f"{error.function_name}() takes {wanted}, not {kind(error.current_value)}{hint}"
 

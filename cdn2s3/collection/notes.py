@@ -12,6 +12,11 @@ _REST = "others"
 _SHOWN = 100  # characters of an example
 
 
+TRIMMED = "trimmed: spaces, separators or quotes around a URL"
+JOINED = "fields with several URLs, divided"
+COMPLETED = "URLs completed with API_URL_BASE"
+
+
 class Note(NamedTuple):
     """Something that happened to some URLs or fields."""
 

@@ -10,15 +10,12 @@ coordinates of the city that AWS names for each. China and GovCloud are other pa
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import requests
-
-from cdn2s3.errors import MigrationError
-from cdn2s3.http.requests_adapter import PooledAdapter, new_session
+from cdn2s3.collection import first_answer
 from cdn2s3.settings.declarations import CollectionSettings
 
-HEAD_TIMEOUT = 15.0  # seconds for the one request; no response only means DEFAULT_REGION
 EARTH_RADIUS = 6371.0  # km
 
 CAVEAT = (
@@ -78,6 +75,8 @@ class Advice(NamedTuple):
 
     region: str
     reason: str  # one sentence or two
+    doubt: str = ""  # what the answer to the first URL says against the list; empty: nothing
+    is_wrong: bool = False  # so say the answers to the others that were asked for
 
 
 def parsed(table: str) -> dict[str, Point]:
@@ -123,19 +122,20 @@ def advise(edge: str | None, default: str) -> Advice:
     return Advice(region, f"The region nearest to the CloudFront edge location {edge[:20]}.{opt_in}")
 
 
-def recommended_region(url: str | None, settings: CollectionSettings) -> Advice:
-    """Return the region to recommend after a HEAD request for url, with a session that has no token.
+def recommended_region(urls: Sequence[str], settings: CollectionSettings) -> Advice:
+    """Return the region to recommend after asking for the first of urls, and what else that has shown.
 
-    url is known to be under URL_PREFIX; None: there is no URL to request.
+    urls are the first of the list, known to be under URL_PREFIX. Where one is not there, the next is asked for, too.
     """
-    if url is None:
+    if not urls:
         return Advice(settings.default_region, "There is no URL to request, so this is DEFAULT_REGION.")
-    with new_session(PooledAdapter(1, settings.ca_bundle)) as session:
-        try:
-            answer = session.head(url, timeout=HEAD_TIMEOUT, allow_redirects=False)
-        except (MigrationError, requests.RequestException, ValueError) as error:
-            why = getattr(error, "message", None) or type(error).__name__
-            return Advice(
-                settings.default_region, f"The CDN did not answer ({why}), so this is DEFAULT_REGION."
-            )
-    return advise(answer.headers.get("x-amz-cf-pop"), settings.default_region)
+    answers = first_answer.until_one_is_there(urls, settings)
+    answer = answers[0]
+    if answer.status is None:
+        return Advice(
+            settings.default_region, f"The CDN did not answer ({answer.why}), so this is DEFAULT_REGION."
+        )
+    advice = advise(answer.edge, settings.default_region)
+    return advice._replace(
+        doubt=first_answer.doubt(answer, settings), is_wrong=first_answer.are_wrong(answers, settings)
+    )

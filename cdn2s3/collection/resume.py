@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cdn2s3.atomic_file import cannot_write
 from cdn2s3.collection import checkpoint
-from cdn2s3.collection.base import Position, Verdict
+from cdn2s3.collection.base import Ending, Position, Verdict
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.collection.evidence import verdict
 from cdn2s3.collection.update import gone_doubt, gone_file
@@ -123,6 +123,17 @@ def judged_again(settings: CollectionSettings, complete: Checkpoint) -> Verdict:
     return found
 
 
+def doubted(settings: CollectionSettings, complete: Checkpoint, doubt: str) -> Verdict:
+    """Record one more doubt about a complete collection, so that a later run repeats it; return what it is worth."""
+    ending = complete.ending or Ending(complete.evidence, complete.evidence)
+    found = Verdict(complete.evidence, (*complete.doubts, doubt))
+    checkpoint.save(
+        settings.checkpoint_file,
+        complete._replace(**found._asdict(), ending=ending._replace(doubts=(*ending.doubts, doubt))),
+    )
+    return found
+
+
 def settings_of(settings: CollectionSettings, so_far: Checkpoint) -> CollectionSettings:
     """Return the settings that a collection is judged by: an update's list holds what is gone, too."""
     if so_far.update is None:
@@ -184,8 +195,8 @@ def begin_afresh(settings: CollectionSettings, position: Position) -> Checkpoint
         if _has_bytes(path):
             raise UsageError(
                 f"{path} exists, but no checkpoint {settings.checkpoint_file} that records its progress. "
-                "Put the checkpoint back, move the file away, or start over with "
-                "`python collect_urls.py --restart` (which keeps the file as *.bak)."
+                "Put the checkpoint back, move the file away, or "
+                f"{checkpoint.start_over()}."
             )
     begun = Checkpoint(
         complete=False,

@@ -124,7 +124,7 @@ class SitemapSource:
             self._named = list(dict.fromkeys(self._sitemap(self._url).sitemaps))
         if _hash(self._named) != position.list_hash:
             log.info(
-                "the sitemaps that SITEMAP_URL names have changed: going over all of them again; URLs are kept"
+                "the sitemaps that SITEMAP_URL names have changed: reading all of them again; the URLs so far are kept"
             )
             self._named = None
             return Batch([], self.first(), begins_again=True)
@@ -190,9 +190,9 @@ def _decompressed(content: bytes) -> bytes:
         try:
             found += machine.decompress(content, _LARGEST - len(found))
         except zlib.error as error:
-            raise Unreadable(f"it is not gzip as its beginning says ({error})") from error
+            raise Unreadable(f"it begins like gzip, but cannot be decompressed ({error})") from error
         if not machine.eof:
-            raise Unreadable("its compressed data end early, or are too large")
+            raise Unreadable("its compressed data ends early, or are too large")
         content = machine.unused_data
     return found
 
@@ -217,6 +217,6 @@ def _read_into(handler: Sitemap, content: bytes, url: str) -> None:
     if not lines:
         raise Unreadable("it is empty")
     if not all(line.lower().startswith(("http://", "https://")) for line in lines):
-        raise Unreadable("it is no sitemap: neither XML nor a list of URLs")
+        raise Unreadable("it isn't a sitemap: it is neither XML nor a list of URLs")
     for line in lines:
         handler.take(("url", "loc"), line, {}, handler.urls)

@@ -12,7 +12,7 @@ from cdn2s3.collection.base import Progress, Verdict
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.collection.region_advice import CAVEAT, Advice
 from cdn2s3.collection.url_list import rejected_file
-from cdn2s3.console.rerun_hint import with_env_file
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.file_names import GONE_FILE
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.text import bytes_text, duration, percentage, pluralize
@@ -94,7 +94,7 @@ def counts_table(done: Checkpoint, output: Path) -> str:
             (update.new, "new"),
             (
                 update.known,
-                "known" + (f", {update.changed:,} of them in a newer form" if update.changed else ""),
+                "known" + (f", {update.changed:,} of them changed to a newer form" if update.changed else ""),
             ),
             (update.gone, f"gone; see {GONE_FILE}" if done.evidence else "not seen this time"),
         ]
@@ -113,11 +113,9 @@ def counts_table(done: Checkpoint, output: Path) -> str:
 
 
 def end_line(found: Verdict) -> str:
-    """Return how a collection ended, as one line: what vouches for it, and whether to check something first."""
+    """Return how a collection ended, as one line: what confirms it, and whether to check something first."""
     if not found.evidence and not found.doubts:
-        return (
-            "The collection is complete; an older version did it and did not record what vouches for its end"
-        )
+        return "The collection is complete; an older version did it and did not record what confirms its end"
     if not found.evidence:
         return "The collection has ended, but check this first:"
     if found.doubts:
@@ -135,6 +133,7 @@ def last_screen(done: Checkpoint, settings: CollectionSettings, found: Verdict, 
     return (
         f"\n{verdict_lines(found)}"
         + counts_table(done, settings.output_file)
+        + (f"\n! {advice.doubt}\n" if advice.doubt and not advice.is_wrong else "")
         + f"\nRecommended region: {advice.region}\n"
         + _indented(advice.reason)
         + _indented(CAVEAT)
@@ -145,12 +144,11 @@ def last_screen(done: Checkpoint, settings: CollectionSettings, found: Verdict, 
 def next_step(counts: Counts) -> str:
     """Return what to do after a complete collection; without any URL there is nothing to migrate."""
     if counts.urls == 0:
-        return with_env_file(
-            "Next: correct the settings of the source, then\n  python collect_urls.py --restart\n"
+        return (
+            f"Next: correct the settings of the source, then\n  {command('collect_urls.py', '--restart')}\n"
         )
-    return with_env_file(
-        "Next: set DESTINATION_BUCKET and AWS_REGION in migration.env, then\n  python migrate.py --plan\n"
-    )
+    plan = command("migrate.py", "--plan")
+    return f"Next: set DESTINATION_BUCKET and AWS_REGION in migration.env, then\n  {plan}\n"
 
 
 def _indented(text: str) -> str:

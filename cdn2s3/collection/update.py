@@ -71,7 +71,7 @@ class UpdatedList(UrlList):
 
     def __init__(self, settings: CollectionSettings, so_far: Checkpoint) -> None:
         if so_far.update is None:
-            raise ValueError("no update is going on")
+            raise ValueError("no update is in progress")
         self._update = so_far.update
         self._known = KnownLines()
         self._entries: list[bytes] = []

@@ -25,6 +25,7 @@ from cdn2s3.collection.expressions import (
     kind,
     named,
 )
+from cdn2s3.url_text import BLANKS
 
 SETTING = "API_URL_TEMPLATE"
 
@@ -44,7 +45,7 @@ _IN_QUERY = "/:@!$'()*,;%"
 def is_no_image(value: object) -> bool:
     """Return whether value is a way to say that there is no image: null, false, "", blanks, [] or {}."""
     if isinstance(value, str):
-        return not value.strip()
+        return not value.strip(BLANKS)
     return value is None or value is False or value == [] or value == {}
 
 
@@ -161,7 +162,7 @@ class UrlBuilder:
 
     def _text(self, field: Field, value: object) -> str:
         if isinstance(value, str):
-            return value
+            return value.strip(BLANKS)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise UnexpectedShape(
                 f"{SETTING}: {{{field.expression.text}}} should be text or a number, not {kind(value)}"

@@ -7,6 +7,7 @@ Memory: about 20 bytes per URL (see fingerprints), and the batch at hand.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import re
@@ -17,7 +18,7 @@ from typing import Any
 
 from cdn2s3.collection import checkpoint
 from cdn2s3.collection.base import Batch, Ending, Position, Verdict
-from cdn2s3.collection.checkpoint import Checkpoint, Counts
+from cdn2s3.collection.checkpoint import Checkpoint, Counts, start_over
 from cdn2s3.collection.expressions import ItemError
 from cdn2s3.collection.notes import Notes
 from cdn2s3.errors import FatalError, UsageError
@@ -28,12 +29,13 @@ from cdn2s3.state.files import AppendFile, cannot_read, cut_back
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import timestamp
 from cdn2s3.state.lines import encode, input_lines, numbered_records, whole_lines
-from cdn2s3.url_notes import oddities
+from cdn2s3.url_notes import SAME, oddities
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 60.0  # at most, between two checkpoints
 
+_FIRST = 3  # URLs that the CDN may be asked for
 _SHOWN = 200  # characters of an example
 _USER_PART = re.compile(r"(^|//)[^/?#]*@")
 
@@ -46,9 +48,8 @@ def rejected_file(output: Path) -> Path:
 def does_not_fit(path: Path, why: str) -> FatalError:
     """Return the error for a file that the checkpoint does not match."""
     return FatalError(
-        f"{path} is not the file that the checkpoint describes ({why}): lines were lost or changed. Restore "
-        "that file back, or start over with `python collect_urls.py --restart` (which keeps the old files as "
-        "*.bak)."
+        f"{path} is not the file that the checkpoint describes ({why}): lines were lost or changed. Put "
+        f"that file back, or {start_over()}."
     )
 
 
@@ -127,6 +128,8 @@ class UrlList:
                 new.append(line + b"\n")
             else:
                 duplicates += 1
+                if not are_plain and identity != line:
+                    self.notes.add(SAME, url)
         if new:
             self._urls.append(b"".join(new))
         if rejected:
@@ -163,10 +166,9 @@ class UrlList:
         self._said_all_rejected = True
         url, _, why = lines[0].decode().rstrip("\n").partition("\t")
         log.warning(
-            "all %d URLs that were read last were rejected, for example %s: %s. If you want to "
-            "migrate them, stop (Ctrl-C), correct URL_PREFIX and the settings that find the URLs, then start over with "
-            "`python collect_urls.py --restart`",
-            *(len(lines), url[:_SHOWN], why),
+            "the last %d URLs were all rejected, for example %s: %s. If you want to "
+            "migrate them, stop (Ctrl-C), correct URL_PREFIX and the settings that find the URLs, then %s",
+            *(len(lines), url[:_SHOWN], why, start_over()),
         )
 
     def _identity(self, line: bytes | None, is_plain: bool) -> bytes:
@@ -218,26 +220,29 @@ class UrlList:
         self._saved_urls, self._saved_at = self.counts.urls, time.monotonic()
 
 
-def first_url(settings: CollectionSettings) -> str | None:
-    """Return the first URL in OUTPUT_FILE as it is sent, None if the file has no line.
+def first_urls(settings: CollectionSettings) -> list[str]:
+    """Return the first few URLs in OUTPUT_FILE as they are sent, none if the file has no line.
 
     Raise UsageError when the file cannot be read or its first line is not a URL under URL_PREFIX.
     """
     output = settings.output_file
     try:
-        line = next((line for line in input_lines(output) if line), None)
+        lines = list(itertools.islice((line for line in input_lines(output) if line), _FIRST))
     except OSError as error:
         raise cannot_read(output, error, "OUTPUT_FILE") from error
-    if line is None:
-        return None
     maker = identities(settings)
-    try:
-        address = maker.address(line.decode(errors="surrogateescape"))
-    except InvalidUrl as error:
-        raise UsageError(
-            f"{output}: the first line is not a URL to migrate ({error}). Correct it."
-        ) from error
-    return f"{maker.origins[address.source]}{address.target}"
+    urls: list[str] = []
+    for line in lines:
+        try:
+            address = maker.address(line.decode(errors="surrogateescape"))
+        except InvalidUrl as error:
+            if urls:
+                break
+            raise UsageError(
+                f"{output}: the first line is not a URL to migrate ({error}). Correct it."
+            ) from error
+        urls.append(f"{maker.origins[address.source]}{address.target}")
+    return urls
 
 
 def _unique(path: Path) -> int:

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
+from cdn2s3.cdn.client import Head
 from cdn2s3.collection.region_advice import nearest_region
 from cdn2s3.commands.check_context import FAILED, OK, WARNING, CheckContext, CheckResult
 from cdn2s3.console.rerun_hint import command
 
 
 def check_source(context: CheckContext) -> list[CheckResult]:
-    answers = context.heads
-    if not answers and context.has_lines:
+    """Check each host of URL_PREFIX by the first of its URLs."""
+    if any(context.heads.values()):
+        return [_of_host(origin, answers) for origin, answers in context.heads.items()]
+    if context.has_lines:
         said = f"no line of {context.settings.source_urls_file} is under {context.settings.url_prefix}"
         return [CheckResult(FAILED, "source", said, "correct URL_PREFIX")]
+    return [CheckResult(WARNING, "source", "there is no URL to request", command("collect_urls.py"))]
+
+
+def _of_host(origin: str, answers: list[Head]) -> CheckResult:
     if not answers:
-        return [CheckResult(WARNING, "source", "there is no URL to request", command("collect_urls.py"))]
+        return CheckResult(OK, "source", f"{origin} was not asked: the list does not begin with URLs of it")
     last = answers[-1]
     if last.status == 200:
         size = "" if last.size is None else f", {last.size:,} bytes"
-        return [CheckResult(OK, "source", f"{context.settings.url_prefix} answers 200{size}")]
+        return CheckResult(OK, "source", f"{origin} answers 200{size}")
     if last.status is None:
-        remedy = f"curl -I {context.settings.url_prefix}"
-        return [CheckResult(FAILED, "source", f"the CDN cannot be reached: {last.why}", remedy)]
-    said = f"the CDN answered {', '.join(str(head.status) for head in answers)} to HEAD for the first URLs"
+        return CheckResult(FAILED, "source", f"{origin} cannot be reached: {last.why}", f"curl -I {origin}/")
+    said = f"{origin} answered {', '.join(str(head.status) for head in answers)} to HEAD for its first URLs"
     if all(head.status in (401, 403) for head in answers):
         remedy = "open one in a browser; ask the CDN's owner whether it refuses this address"
-        return [CheckResult(FAILED, "source", said, remedy)]
-    return [CheckResult(WARNING, "source", said, "open one in a browser; check URL_PREFIX")]
+        return CheckResult(FAILED, "source", said, remedy)
+    return CheckResult(WARNING, "source", said, "open one in a browser; check URL_PREFIX")
 
 
 def check_edge(context: CheckContext) -> list[CheckResult]:
     """Compare AWS_REGION with the region nearest to the edge location that responds here."""
-    edge = next((head.edge for head in context.heads if head.edge), "")
+    edge = next((head.edge for answers in context.heads.values() for head in answers if head.edge), "")
     if not edge:
         return []
     region = nearest_region(edge)

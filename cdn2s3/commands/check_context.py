@@ -5,6 +5,7 @@ What several checks need is requested once, when the first of them needs it, and
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Sequence
 from functools import cached_property
@@ -30,7 +31,8 @@ from cdn2s3.state.lines import input_lines, whole_lines
 OK, WARNING, FAILED = "ok", "warning", "failed"
 INPUT = "input"  # the check of urls.txt: the next step depends on it
 
-_SOURCE_TRIES = 5  # URLs of the input to request; one may be missing
+_SOURCE_TRIES = 5  # URLs of each host to request; one may be missing
+_SOURCE_LINES = 100_000  # of the input, to look for URLs of each host of URL_PREFIX
 _WIDTH = 79  # of a terminal's 80 columns
 
 STS = "aws sts get-caller-identity"
@@ -128,28 +130,37 @@ class CheckContext:
         return max(0, self.lines - done)
 
     @cached_property
-    def heads(self) -> list[Head]:
-        """The CDN's responses for the first URLs, until one is a 200."""
-        answers: list[Head] = []
-        for address in self._first_addresses():
-            answers += heads(self.settings, [address], 10.0)
-            if answers[-1].status in (None, 200):
-                break
+    def heads(self) -> dict[str, list[Head]]:
+        """The CDN's responses for the first URLs of each host of URL_PREFIX, until one is a 200."""
+        answers: dict[str, list[Head]] = {}
+        for origin, addresses in self._first_addresses().items():
+            answers[origin] = []
+            for address in addresses:
+                answers[origin] += heads(self.settings, [address], 10.0)
+                if answers[origin][-1].status in (None, 200):
+                    break
         return answers
 
-    def _first_addresses(self) -> list[Address]:
-        keys, addresses = key_maker(self.settings), []
+    def _first_addresses(self) -> dict[str, list[Address]]:
+        """Return the first URLs of each host; looking for them ends early in a long list."""
+        keys = key_maker(self.settings)
+        first: dict[str, list[Address]] = {origin: [] for origin in keys.origins}
+        missing = len(first) * _SOURCE_TRIES
         try:
-            for line in input_lines(self.settings.source_urls_file):
+            for line in itertools.islice(input_lines(self.settings.source_urls_file), _SOURCE_LINES):
                 try:
-                    addresses.append(keys.address(decode_line(line)))
+                    address = keys.address(decode_line(line))
                 except InvalidUrl:
                     continue
-                if len(addresses) == _SOURCE_TRIES:
+                of_host = first[keys.origins[address.source]]
+                if len(of_host) < _SOURCE_TRIES:
+                    of_host.append(address)
+                    missing -= 1
+                if not missing:
                     break
         except OSError:
-            return []  # check_input reports it
-        return addresses
+            pass  # check_input reports it
+        return first
 
     @property
     def hours(self) -> float:

@@ -6,6 +6,7 @@ the collection, after what was seen until then.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,15 +17,17 @@ import jmespath
 import requests
 from jmespath.exceptions import JMESPathError
 
+from cdn2s3.collection import first_answer
 from cdn2s3.collection.api.client import api_session
 from cdn2s3.collection.base import Batch, UrlSource
+from cdn2s3.collection.first_answer import CdnAnswer
 from cdn2s3.collection.page_outline import outline_of
 from cdn2s3.collection.suggest import markers
 from cdn2s3.collection.suggest.image_fields import image_fields, items_expression, main_list
 from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, FatalError, UsageError
 from cdn2s3.file_names import MIGRATION_ENV
 from cdn2s3.keys import InvalidUrl, KeyMaker
-from cdn2s3.settings.declarations import CollectionSettings, MigrationSettings, key_maker
+from cdn2s3.settings.declarations import CollectionSettings, MigrationSettings, identities, key_maker
 from cdn2s3.settings.env_file import read_env_file
 from cdn2s3.settings.loading import build, redacted_values
 from cdn2s3.text import pluralize, redact
@@ -45,11 +48,17 @@ class Seen(NamedTuple):
     answers: list[requests.Response]  # of the API; none for another source
     batches: list[Batch]
     error: FatalError | None  # what ended it
+    of_cdn: Sequence[CdnAnswer] = ()  # to the first URL of each host
+
+    @property
+    def urls(self) -> list[Any]:
+        return [url for batch in self.batches for url in batch.urls if url is not None]
 
 
 def preview(settings: CollectionSettings, source_of: SourceOf) -> int:
     """Show what a collection would begin with; return the exit code. Raise FatalError when not even a page is read."""
     seen = _read(settings, source_of)
+    seen = seen._replace(of_cdn=_asked(settings, seen.urls))
     sys.stdout.write("\n".join([*_shown(settings, seen, _keys(settings)), ""]))
     if seen.error is not None:
         raise seen.error
@@ -71,6 +80,18 @@ def _read(settings: CollectionSettings, source_of: SourceOf) -> Seen:
     return seen
 
 
+def _asked(settings: CollectionSettings, urls: Sequence[Any]) -> list[CdnAnswer]:
+    """Return what the CDN answers to the first URL of each host of URL_PREFIX."""
+    maker = identities(settings)
+    first: dict[str, str] = {}
+    for url in urls:
+        with contextlib.suppress(InvalidUrl):
+            address = maker.address(str(url))
+            origin = maker.origins[address.source]
+            first.setdefault(origin, f"{origin}{address.target}")
+    return [first_answer.ask(url, settings) for url in first.values()]
+
+
 def _keys(settings: CollectionSettings) -> KeyMaker:
     """Return what makes the keys: by migration.env where there is one, else by its defaults."""
     prefix = redacted_values(settings)["URL_PREFIX"]
@@ -87,13 +108,16 @@ def _keys(settings: CollectionSettings) -> KeyMaker:
 
 def _shown(settings: CollectionSettings, seen: Seen, keys: KeyMaker) -> Iterator[str]:
     yield "A preview: nothing is written."
-    urls = [url for batch in seen.batches for url in batch.urls if url is not None]
     for title, lines in (
         *_answers(settings, seen),
         ("What a collection would take:", _taken(settings, seen.batches)),
         (
             "The first URLs, and the keys that they would have (migration.env):",
-            (_with_key(url, keys) for url in urls[:_URLS]),
+            (_with_key(url, keys) for url in seen.urls[:_URLS]),
+        ),
+        (
+            "What the CDN answers to the first URL of each host:",
+            (f"{redact(answer.url)[:_WIDEST]}: {answer}" for answer in seen.of_cdn),
         ),
         ("The next page, and the end:", _end(settings, seen)),
         ("Rate limit headers:", _limits(seen)),
@@ -167,7 +191,7 @@ def _what(expression: str, page: Any) -> str:
 
 def _goes_on(batch: Batch) -> bool:
     """Return whether another page follows: not the end, nor a request that only proves it."""
-    return batch.following is not None and not getattr(batch.following, "proof", 0)
+    return batch.following is not None and not getattr(batch.following, "is_check", False)
 
 
 def _counts(batch: Batch) -> str:
@@ -186,23 +210,23 @@ def _with_key(url: Any, keys: KeyMaker) -> str:
 
 
 _NEXT = {
-    "page": "page 2 is asked for by number: {api_page_param}",
-    "offset": "page 2 is asked for by the number of items so far: {api_offset_param}",
+    "page": "page 2 is requested by number: {api_page_param}",
+    "offset": "page 2 is requested by the number of items so far: {api_offset_param}",
     "cursor": "page 2 was found at API_CURSOR_FIELD={api_cursor_field}",
     "next_url": "page 2 was found at API_NEXT_FIELD={api_next_field}",
     "link_header": "page 2 was found in the header Link",
 }
 _VOUCHES = {
-    "page": "two empty pages, one after the other, vouch for the end",
-    "offset": "two empty pages, one after the other, vouch for the end",
-    "cursor": "a page that has no cursor vouches for the end",
-    "next_url": "a page that has no next URL vouches for the end",
-    "link_header": "a page without that header vouches for the end",
+    "page": "two empty pages in a row confirm the end",
+    "offset": "two empty pages in a row confirm the end",
+    "cursor": "a page that has no cursor confirms the end",
+    "next_url": "a page that has no next URL confirms the end",
+    "link_header": "a page without that header confirms the end",
 }
 
 
 def _end(settings: CollectionSettings, seen: Seen) -> Iterator[str]:
-    """Yield where the next page was found, and what would vouch for the end."""
+    """Yield where the next page was found, and what would confirm the end."""
     if not seen.batches:
         return
     values = {name: getattr(settings, name) for name in dir(settings) if name.startswith("api_")}
@@ -215,9 +239,9 @@ def _end(settings: CollectionSettings, seen: Seen) -> Iterator[str]:
         yield f"the list ends here: {last.ending.evidence or last.ending.said}"
     total = next((batch.total for batch in reversed(seen.batches) if batch.total is not None), None)
     if total is not None:
-        yield f"the API's total is {total:,}: reaching it vouches for the end"
+        yield f"the API's total is {total:,}: reaching it confirms the end"
     elif settings.source == "api" and settings.api_has_more_field:
-        yield f"API_HAS_MORE_FIELD={settings.api_has_more_field} vouches for the end when it is false"
+        yield f"API_HAS_MORE_FIELD={settings.api_has_more_field} confirms the end when it is false"
     elif style in _VOUCHES and _goes_on(last):
         yield _VOUCHES[style]
 
@@ -237,16 +261,17 @@ def _limits(seen: Seen) -> list[str]:
 
 def _missing(settings: CollectionSettings, seen: Seen) -> Iterator[str]:
     """Yield what is missing, and the setting for it."""
-    urls = [url for batch in seen.batches for url in batch.urls if url is not None]
+    urls = seen.urls
     if seen.batches and not urls:
         yield "there are no URLs. Correct API_URLS_FIELD, or URL_COLUMNS; --suggest may find them"
     yield from _rejected(settings, urls)
+    yield from filter(None, (first_answer.doubt(answer, settings) for answer in seen.of_cdn))
     if (
         len(seen.batches) == PAGES
         and urls
         and set(map(str, seen.batches[1].urls)) == set(map(str, seen.batches[0].urls))
     ):
-        yield "page 2 has the URLs of page 1: is the parameter that asks for the next page the right one?"
+        yield "page 2 has the URLs of page 1: is the parameter for the next page right?"
     if settings.source == "api" and seen.answers:
         yield from _of_page(settings, seen, _json_of(seen.answers[0]))
 
@@ -277,9 +302,9 @@ def _of_page(settings: CollectionSettings, seen: Seen, page: Any) -> Iterator[st
         headers = {name.lower(): value for name, value in seen.answers[0].headers.items()}
         total, header = markers.total_of(page, count, True), markers.total_header(headers, count)
         if total:
-            yield f"no total is checked, and the page has one: API_TOTAL_FIELD={total[0]} ({total[1]:,})"
+            yield f"no total is checked, but the page has one: API_TOTAL_FIELD={total[0]} ({total[1]:,})"
         elif header:
-            yield f"no total is checked, and a header has one: API_TOTAL_HEADER={header[0]} ({header[1]:,})"
+            yield f"no total is checked, but a header has one: API_TOTAL_HEADER={header[0]} ({header[1]:,})"
     if first is not None and not _goes_on(first) and settings.api_pagination in _FIELD_OF_STYLE:
         marker = markers.marker_of(page, "")
         name = _FIELD_OF_STYLE[settings.api_pagination]

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Callable, TextIO, TypeVar, cast
 
 from cdn2s3.atomic_file import OWNER_ONLY, cannot_write
-from cdn2s3.console.rerun_hint import with_env_file
 from cdn2s3.text import printable, redact
 
 log = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ class _OneCleanLine(logging.Formatter):
     default_msec_format = "%s.%03dZ"
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
-        return _indented(with_env_file(super().formatMessage(record))).lstrip()
+        return _indented(super().formatMessage(record)).lstrip()
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 (logging's name)
         return _indented(super().formatException(ei))
@@ -146,4 +145,4 @@ def say_error(script: str, message: str) -> None:
     if logging.getLogger().handlers:
         logging.getLogger(script.rpartition(".")[0]).error("%s", message)
     else:
-        sys.stderr.write(f"{script}: {redact(with_env_file(message))}\n")
+        sys.stderr.write(f"{script}: {redact(message)}\n")

@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from typing import Callable, NamedTuple, NoReturn, TextIO, TypeVar
 
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from cdn2s3.text import MB, duration
 
@@ -153,6 +152,10 @@ def above_a_bar(console: TextIO) -> Iterator[None]:
     if not console.isatty():
         yield
         return
+    from tqdm.contrib.logging import (
+        logging_redirect_tqdm,
+    )  # it imports asyncio, for nothing without a terminal
+
     with logging_redirect_tqdm():
         for handler in logging.getLogger().handlers:
             if getattr(handler, "stream", None) is console:

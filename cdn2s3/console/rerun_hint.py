@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 from cdn2s3.file_names import COLLECTION_ENV, MIGRATION_ENV
 
 _USUAL = {"collect_urls.py": COLLECTION_ENV, "migrate.py": MIGRATION_ENV, "validate.py": MIGRATION_ENV}
-_COMMAND = re.compile(r"\bpython (collect_urls\.py|migrate\.py|validate\.py)(?! --env-file)")
 
 _env_files = [Path(MIGRATION_ENV)]  # the last one is that of this process
 _named: dict[str, str] = {}  # script -> the settings file of this process, if it isn't the default one
@@ -44,17 +42,6 @@ def given(script: str, options: Mapping[str, object]) -> str:
         if value is not True and value != "":
             words.append(str(value))
     return command(script, *words)
-
-
-def with_env_file(text: str) -> str:
-    """Return text with its commands as the user must type them."""
-    if not _named:
-        return text
-    return _COMMAND.sub(lambda found: found[0] + _option(found[1]), text)
-
-
-def _option(script: str) -> str:
-    return f" --env-file {_named[script]}" if script in _named else ""
 
 
 def settings_file() -> Path:

@@ -11,15 +11,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from cdn2s3.errors import RESUME
+
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_LAST_WORDS = "\nstopped immediately; everything completed is recorded. Run it again to resume.\n"
+_LAST_WORDS = f"\nstopped immediately; everything completed is recorded. To continue, {RESUME}.\n"
 
 
 class Interrupted(BaseException):
-    """Raised in the main thread by the first signal, unless the main thread checks for it itself."""
+    """Raised in the main thread by the first signal, unless the main thread checks for it itself.
+
+    Its text is how messages begin that say so: "stopped by SIGTERM".
+    """
 
     def __init__(self, number: int) -> None:
-        super().__init__(number)
+        super().__init__(f"stopped by {signal.Signals(number).name}")
         self.exit_code = 128 + number
 
 
@@ -49,11 +54,6 @@ class Signals:
         self.received = number
         if not self._noted_only:
             raise Interrupted(number)
-
-    @property
-    def name(self) -> str:
-        """The signal that was received, such as SIGTERM."""
-        return signal.Signals(self.received).name
 
     def note(self) -> None:
         """Only note signals in `received` from now on, permanently."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cdn2s3.destinations.base import PROBE_BODY, PROBE_NAME, Content, Found, hash_all
 from cdn2s3.destinations.local_files import KeyNotHeld, LocalFiles, NotOffered
-from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError, UsageError
+from cdn2s3.errors import RESUME, FatalError, MigrationError, PermanentError, TransientError, UsageError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image, Stored
 from cdn2s3.settings.declarations import MigrationSettings
@@ -305,14 +305,10 @@ def _meaning(root: Path, key: str, error: OSError) -> MigrationError:
 def _fatal(root: Path, key: str, error: OSError) -> FatalError:
     """Return the error that stops the run, with its remedy."""
     if error.errno in _FULL:
-        return FatalError(
-            f"the disk of LOCAL_ROOT {root} is full. Free space there, then run it again: it resumes."
-        )
+        return FatalError(f"the disk of LOCAL_ROOT {root} is full. Free space there, then {RESUME}.")
     if error.errno == errno.EROFS:
-        return FatalError(
-            f"LOCAL_ROOT {root} is read-only. Mount it writable, then run it again: it resumes."
-        )
+        return FatalError(f"LOCAL_ROOT {root} is read-only. Mount it writable, then {RESUME}.")
     return FatalError(
         f"LOCAL_ROOT {root}: {error.strerror or error}{f', at {key!r}' if key else ''}. Correct the permissions "
-        "there (chmod, chown), then run it again: it resumes."
+        f"there (chmod, chown), then {RESUME}."
     )

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import IO
 
-from cdn2s3.errors import FatalError
+from cdn2s3.errors import RESUME, FatalError
 from cdn2s3.records import Task
 from cdn2s3.resilience.endpoint import Endpoint
 
@@ -70,7 +70,7 @@ class ParkingLot:
 def _cannot_use(error: OSError) -> FatalError:
     return FatalError(
         f"a temporary file in {tempfile.gettempdir()} for URLs of a host that is down cannot be used: "
-        f"{error.strerror or error}. Make room, then run the same command again."
+        f"{error.strerror or error}. Make room, then {RESUME}."
     )
 
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Callable
 
 from cdn2s3.console.signals import STOPPING
-from cdn2s3.errors import FatalError
+from cdn2s3.errors import RESUME, FatalError
 from cdn2s3.executors.base import InFlight, TaskQueue, together
-from cdn2s3.executors.worker_process import InheritedFd, Report, in_child
+from cdn2s3.executors.worker_process import InheritedFd, LogRecord, Report, in_child
 from cdn2s3.file_names import COMPLETED_FILE, FAILED_FILE
 from cdn2s3.keys import KEY_FIELD, divided
 from cdn2s3.records import Stored, Task
@@ -69,7 +69,7 @@ class ProcessPool:
         self._handles: list[WorkerHandle] = []
         self._error: FatalError | None = None
         self._deaths = 0
-        self._warned: Counter[str] = Counter()
+        self._warned: Counter[tuple[str, int, str]] = Counter()
         self._stopping = False
 
     def run(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
@@ -129,9 +129,9 @@ class ProcessPool:
             report: Report = handle.pipe.recv()
         except (EOFError, OSError):
             return self._ended(handle, queue, begin)
-        for level, message in report.records:
-            if level != logging.WARNING or self._is_news(handle, message):
-                log.log(level, "%s", message)
+        for record in report.records:
+            if record.level != logging.WARNING or self._is_news(handle, record):
+                log.log(record.level, "%s", record.message)
         if report.error is not None and self._error is None:
             error = FatalError(report.error[0])
             error.exit_code = report.error[1]
@@ -141,12 +141,13 @@ class ProcessPool:
             handle.tasks.pop(done.task.url, None)
         return report.done
 
-    def _is_news(self, handle: WorkerHandle, warning: str) -> bool:
+    def _is_news(self, handle: WorkerHandle, warning: LogRecord) -> bool:
         """Return whether no other process has given this warning as often: a warning common to all is logged once."""
-        handle.warned[warning] += 1
-        if handle.warned[warning] <= self._warned[warning]:
+        what = warning.identity
+        handle.warned[what] += 1
+        if handle.warned[what] <= self._warned[what]:
             return False
-        self._warned[warning] += 1
+        self._warned[what] += 1
         return True
 
     def _ended(self, handle: WorkerHandle, queue: TaskQueue, begin: dict[str, int]) -> list[Done]:
@@ -166,7 +167,7 @@ class ProcessPool:
             self._stop_for(
                 FatalError(
                     f"worker processes keep dying (the last by {how}); check the kernel log (dmesg), lower "
-                    "PROCESSES, then run it again."
+                    f"PROCESSES, then {RESUME}."
                 )
             )
             return reported
@@ -244,7 +245,7 @@ class WorkerHandle:
         self.limiting: list[Limiting] = []
         self.in_flight = InFlight()
         self.held = 0
-        self.warned: Counter[str] = Counter()  # how often it gave each warning
+        self.warned: Counter[tuple[str, int, str]] = Counter()  # how often it gave each warning
         self.end_was_sent = False
 
     @property

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Callable
 
-from cdn2s3.errors import Cancelled, FatalError, Parked
+from cdn2s3.errors import RESUME, Cancelled, FatalError, Parked
 from cdn2s3.executors.base import TICK, InFlight, TaskQueue, TransferTimes
 from cdn2s3.keys import Address, KeyMaker
 from cdn2s3.records import Task
@@ -173,4 +173,4 @@ def _raise_what_ended(worker: Future[None]) -> None:
     if isinstance(error, FatalError):
         raise error
     if error is not None:
-        raise FatalError(f"a worker died: {error!r}. Run it again: it resumes.") from error
+        raise FatalError(f"a worker died: {error!r}. To continue, {RESUME}.") from error

@@ -30,12 +30,20 @@ from cdn2s3.transfer.outcome import Done
 from cdn2s3.transfer.wiring import equip
 
 
+class LogRecord(NamedTuple):
+    """A log record of a process, for the parent's log."""
+
+    level: int
+    message: str
+    identity: tuple[str, int, str]  # the logger, the line of code, and the first argument: what it is about
+
+
 class Report(NamedTuple):
     """A report of a process to its parent."""
 
     done: list[Done]
     limiting: list[Limiting]  # what limits it
-    records: list[tuple[int, str]]  # log records: level and message
+    records: list[LogRecord]
     in_flight: InFlight = InFlight()
     held: int = 0  # tasks whose failure is deferred: not reported, and nobody is working on them
     error: tuple[str, int] | None = None  # message and exit code of what stopped it
@@ -49,7 +57,7 @@ class WorkerChannel:
     ) -> None:
         self.number = number  # of this process, from 0; one that replaces another has the same
         self.queue = TaskQueue(is_open=True)
-        self.records: list[tuple[int, str]] = []
+        self.records: list[LogRecord] = []
         self._pipe = pipe
         self._stop = stop
         threading.Thread(target=self._take_orders, name="orders", daemon=True).start()
@@ -88,7 +96,9 @@ class _ToParent(logging.Handler):
         self._channel = channel
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._channel.records.append((record.levelno, record.getMessage()))
+        about = str(record.args[0]) if isinstance(record.args, tuple) and record.args else ""
+        identity = (record.name, record.lineno, about)
+        self._channel.records.append(LogRecord(record.levelno, record.getMessage(), identity))
 
 
 class InheritedFd:

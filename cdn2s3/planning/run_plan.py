@@ -218,7 +218,7 @@ def other_hosts_text(plan: RunPlan) -> str:
     example = redact(printable(plan.other_hosts[0][0]))
     return (
         f"{pluralize(plan.work.other_hosts, 'URL is', 'URLs are')} of other hosts and not moved: {hosts}; for "
-        f"example {example}. To move them too, add https://HOST/ to URL_PREFIX, after a blank."
+        f"example {example}. To move them too, add https://HOST/ to URL_PREFIX, separated by a space."
     )
 
 

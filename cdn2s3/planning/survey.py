@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Callable, NamedTuple, Protocol
 
 from cdn2s3.console.progress import log_progress
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.keys import InvalidUrl, KeyMaker
 from cdn2s3.planning.exports import refuse_exports
@@ -191,7 +192,9 @@ def survey(
     except OSError as error:
         raise cannot_read(urls, error, "SOURCE_URLS_FILE") from error
     if work.lines == work.blank:
-        raise UsageError(f"{urls} (SOURCE_URLS_FILE) contains no URL. Run `python collect_urls.py` first.")
+        raise UsageError(
+            f"{urls} (SOURCE_URLS_FILE) contains no URL. Run `{command('collect_urls.py')}` first."
+        )
     if work.lines == work.blank + work.duplicates + work.unfetchable:
         raise _unfit(urls, work.lines - work.blank, keys.url_prefix, surveyor.first_malformed)
     return work

@@ -23,6 +23,7 @@ from cdn2s3.errors import (
     EXIT_SOME_FAILED,
 )
 from cdn2s3.file_names import MIGRATION_PAGE
+from cdn2s3.keys import KEY_FIELD, divided
 from cdn2s3.reports.metrics import EXAMPLES, Distribution, Example, Tally
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import redacted_values
@@ -111,7 +112,7 @@ def migration(
     settings: MigrationSettings, tally: Tally, audit: Audit, ending: Ending, failed: dict[str, Failures]
 ) -> dict[str, Any]:
     """Return the report of a run of migrate.py; failed is the content of failed_transfers.txt at its end."""
-    seconds = ending.at - tally.began
+    seconds, prefix = ending.at - tally.began, settings.destination_prefix
     return {
         "format": FORMAT,
         "verdict": ending.verdict(audit),
@@ -123,23 +124,20 @@ def migration(
         "next": ending.next_command,
         "destination": destination(settings, settings.aws_endpoint_url or ""),
         "lines": {**audit._asdict(), "add_up": audit.holds},
-        "run": {
-            "stored": tally.stored,
-            "already_there": tally.already_there,
-            "bytes": tally.bytes,
-            "failed": sum(tally.failed.values()),
-            "files_per_second": round(tally.stored / max(seconds, 0.001), 1),
-        },
+        "run": _run(tally, seconds),
         "failed": {
-            cause: _failure(cause, count, tally.examples.get(cause, []))
+            cause: _failure(cause, count, tally.examples.get(cause, []), prefix)
             for cause, count in tally.failed.most_common()
             if count
         },
         "failed_transfers": {
-            cause: _failure(cause, found.urls, found.examples) for cause, found in failed.items()
+            cause: _failure(cause, found.urls, found.examples, prefix) for cause, found in failed.items()
         },
         "retried": {
-            cause: {"attempts": attempts, "examples": [redact(url) for url in tally.retried_examples[cause]]}
+            cause: {
+                "attempts": attempts,
+                "examples": [redact(divided(url)[0]) for url in tally.retried_examples[cause]],
+            }
             for cause, attempts in tally.retried.most_common()
         },
         "download_seconds": _quantiles(tally.download_seconds),
@@ -154,11 +152,21 @@ def migration(
         },
         "timeline": [list(step) for step in tally.timeline],
         "slowest": [
-            {"seconds": round(seconds, 3), "url": redact(url)}
+            {"seconds": round(seconds, 3), **_fields(url, prefix)}
             for seconds, url in sorted(tally.slowest, reverse=True)
         ],
         "settings": {name: redact(value) for name, value in redacted_values(settings).items()},
         "versions": versions(),
+    }
+
+
+def _run(tally: Tally, seconds: float) -> dict[str, Any]:
+    return {
+        "stored": tally.stored,
+        "already_there": tally.already_there,
+        "bytes": tally.bytes,
+        "failed": sum(tally.failed.values()),
+        "files_per_second": round(tally.stored / max(seconds, 0.001), 1),
     }
 
 
@@ -174,14 +182,20 @@ def destination(settings: MigrationSettings, endpoint: str) -> dict[str, str]:
     }
 
 
-def _failure(cause: str, urls: int, examples: list[Example]) -> dict[str, Any]:
+def _fields(line: str, prefix: str) -> dict[str, str]:
+    """Return a line of the input as fields: its URL, and where it names its object that one's key."""
+    url, name = divided(line)
+    return {"url": redact(url), **({"key": prefix + name[len(KEY_FIELD) :]} if name else {})}
+
+
+def _failure(cause: str, urls: int, examples: list[Example], prefix: str) -> dict[str, Any]:
     known = CAUSES.get(cause)  # an older or damaged file may contain others
     return {
         "urls": urls,
         "meaning": known.meaning if known else "",
         "remedy": known.remedy if known else "",
         "examples": [
-            {"url": redact(example.url), "message": redact(example.message)} for example in examples
+            {**_fields(example.url, prefix), "message": redact(example.message)} for example in examples
         ],
     }
 
@@ -226,7 +240,9 @@ def summary(
     for cause, count in causes[:MOST_CAUSES]:
         lines.append(f"  {count:,} {cause}: {CAUSES[cause].meaning}")
         for example in examples[cause][:1]:  # none if the run stopped between the passes
-            lines[-1] = f"  {count:,} {cause}: {redact(example.message)}, e.g. {redact(example.url)}"
+            lines[-1] = (
+                f"  {count:,} {cause}: {redact(example.message)}, e.g. {redact(divided(example.url)[0])}"
+            )
     if len(causes) > MOST_CAUSES:
         rest = sum(count for _, count in causes[MOST_CAUSES:])
         lines.append(f"  {rest:,} of {len(causes) - MOST_CAUSES} more causes: see {MIGRATION_PAGE}")

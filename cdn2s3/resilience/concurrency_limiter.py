@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from cdn2s3.resilience.retry import LONGEST_WAIT
-
 _HALVE_EVERY = 1.0  # seconds; failures of one moment halve once
 
 
@@ -53,8 +51,8 @@ class ConcurrencyLimiter:
             self._halved_at, self._successes = now, 0
 
     def pause(self, now: float, seconds: float) -> None:
-        """Let nothing begin for so many seconds, LONGEST_WAIT at most."""
-        self._paused_until = max(self._paused_until, now + min(seconds, LONGEST_WAIT))
+        """Let nothing begin for so many seconds."""
+        self._paused_until = max(self._paused_until, now + seconds)
 
     def restart(self) -> None:
         """Begin again with a quarter of the workers, after an outage."""

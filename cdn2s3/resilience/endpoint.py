@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Callable, NamedTuple, Optional, Union
 
-from cdn2s3.errors import Cancelled, FatalError, Parked, PermanentError, TransientError
+from cdn2s3.errors import RESUME, Cancelled, FatalError, Parked, PermanentError, TransientError
 from cdn2s3.resilience.circuit_breaker import CircuitBreaker, CircuitState
 from cdn2s3.resilience.limits import EndpointLimits
 from cdn2s3.resilience.throttling import longest_wait
@@ -191,7 +191,7 @@ class Endpoint:
             what = "throttled every request" if self._breaker.is_closed else "been down"
             raise FatalError(
                 f"the {self.name} has {what} for {useless_for:.0f} s, longer than OUTAGE_LIMIT "
-                f"({self._why}). {self._advice or 'When it works again, run the same command: it resumes.'}"
+                f"({self._why}). {self._advice or f'When it works again, {RESUME}.'}"
             )
 
     def _permit(self, is_probe: bool) -> Permit:

@@ -1,6 +1,6 @@
 """Retry: the one loop that repeats attempts, and the one rule for the wait between them.
 
-The wait is the longer of the backoff and the server's Retry-After, up to a limit.
+The wait is the longer of the backoff and the server's Retry-After, which retry_after() limits.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Returned = TypeVar("Returned")
 
 
 class RetryPolicy(NamedTuple):
-    """How often an operation is tried, and how long a server may delay it."""
+    """How often an operation is tried, and whether a server may delay it."""
 
     max_retries: int  # retries after the first attempt
-    longest_retry_after: float = LONGEST_WAIT  # seconds for which a Retry-After is honored; 0: not here
+    honors_retry_after: bool = True  # False: somebody else does
 
     @property
     def max_attempts(self) -> int:
@@ -31,7 +31,7 @@ class RetryPolicy(NamedTuple):
 
     def wait(self, failures: int, asked: float | None) -> float:
         """Return the seconds from the failures-th failure to the next attempt; asked is the Retry-After."""
-        return max(backoff(failures), min(asked or 0.0, self.longest_retry_after))
+        return max(backoff(failures), asked if asked and self.honors_retry_after else 0.0)
 
 
 class FailedAttempt(NamedTuple):
@@ -98,7 +98,7 @@ def backoff(failures: int, draw: Callable[[], float] = random.random) -> float:
 
 
 def retry_after(header: str | None, now: float) -> float | None:
-    """Return the seconds a Retry-After header asks for, 0 to LONGEST_WAIT; None when absent or garbage.
+    """Return the seconds to honor of a Retry-After header, 0 to LONGEST_WAIT; None when absent or garbage.
 
     header is a number of seconds or an HTTP date (RFC 9110, 10.2.3); now is in seconds since the epoch.
     """

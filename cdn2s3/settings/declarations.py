@@ -65,7 +65,7 @@ FILE_FORMATS = (
 _LOG_LEVELS = one_of("DEBUG", "INFO", "WARNING", "ERROR")
 _CA_MEANING = "PEM file of certificate authorities to trust instead of the public ones"
 
-_PREFIX_MEANING = "what every URL must start with, whether http or https; several with blanks between them"
+_PREFIX_MEANING = "what every URL must start with, whether http or https; several are separated by spaces"
 _IGNORED_MEANING = (
     "parameters of the query that do not make two URLs different, such as signatures; empty = none"
 )
@@ -114,7 +114,7 @@ class CollectionSettings:
     )
     api_rate_limit: float = setting("10", number(0.01, 10000), "maximum API requests per second")
     api_wait_limit: float = setting(
-        "3600", number(0, 604800), "seconds that a used-up quota of the API is waited out"
+        "3600", number(0, 604800), "seconds to wait at most for a used-up API quota"
     )
     results_per_page: int = setting("100", whole(1, 100000), "page size to request")
     output_file: Path = setting(URLS_FILE, file_path, "file for the URLs, one per line")
@@ -210,7 +210,7 @@ class CollectionSettings:
     source_bucket: str = setting(
         "",
         bucket_and_prefix,
-        "bucket whose listing or S3 Inventory is the list, with a prefix where wanted (SOURCE=s3)",
+        "bucket whose listing or S3 Inventory is the list, optionally with a prefix (SOURCE=s3)",
         "their-bucket/images/",
     )
     aws_region: str = setting("us-west-2", matching(r"[a-z0-9-]+", "a region name"), "SOURCE_BUCKET's region")

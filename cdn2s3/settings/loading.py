@@ -118,32 +118,42 @@ def _contradictions(
     if settings.ca_bundle and not settings.ca_bundle.is_file():
         yield ("CA_BUNDLE",), f"CA_BUNDLE={str(settings.ca_bundle)!r}: must be a file that exists"
     if isinstance(settings, CollectionSettings):
-        if settings.source == "api" and not settings.api_base_url:
-            yield (
-                ("SOURCE", "API_BASE_URL"),
-                "API_BASE_URL is not set: SOURCE=api needs the URL of the API's first page",
-            )
-        yield from _source_contradictions(settings)
-        if settings.api_pagination == "cursor" and not settings.api_cursor_field:
-            yield (
-                ("API_PAGINATION", "API_CURSOR_FIELD"),
-                "API_CURSOR_FIELD is not set: API_PAGINATION=cursor needs it",
-            )
-        if settings.api_pagination == "next_url" and not settings.api_next_field:
-            yield (
-                ("API_PAGINATION", "API_NEXT_FIELD"),
-                "API_NEXT_FIELD is not set: API_PAGINATION=next_url needs it",
-            )
-        yield from _request_contradictions(settings)
-        if not settings.api_url_base and settings.api_url_template[:1] not in ("", "{", "h"):
-            yield (
-                ("API_URL_BASE", "API_URL_TEMPLATE"),
-                f"API_URL_TEMPLATE={settings.api_url_template!r}: must begin with https:// or a field; "
-                "or set API_URL_BASE, which it then completes",
-            )
-        yield from _auth_contradictions(settings)
-        yield from _detail_contradictions(settings)
-        return
+        yield from _collection_contradictions(settings)
+    else:
+        yield from _migration_contradictions(settings)
+
+
+def _collection_contradictions(settings: CollectionSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield what contradicts itself in collection.env."""
+    if settings.source == "api" and not settings.api_base_url:
+        yield (
+            ("SOURCE", "API_BASE_URL"),
+            "API_BASE_URL is not set: SOURCE=api needs the URL of the API's first page",
+        )
+    yield from _source_contradictions(settings)
+    if settings.api_pagination == "cursor" and not settings.api_cursor_field:
+        yield (
+            ("API_PAGINATION", "API_CURSOR_FIELD"),
+            "API_CURSOR_FIELD is not set: API_PAGINATION=cursor needs it",
+        )
+    if settings.api_pagination == "next_url" and not settings.api_next_field:
+        yield (
+            ("API_PAGINATION", "API_NEXT_FIELD"),
+            "API_NEXT_FIELD is not set: API_PAGINATION=next_url needs it",
+        )
+    yield from _request_contradictions(settings)
+    if not settings.api_url_base and settings.api_url_template[:1] not in ("", "{", "h"):
+        yield (
+            ("API_URL_BASE", "API_URL_TEMPLATE"),
+            f"API_URL_TEMPLATE={settings.api_url_template!r}: must begin with https:// or a field; "
+            "or set API_URL_BASE, which it then completes",
+        )
+    yield from _auth_contradictions(settings)
+    yield from _detail_contradictions(settings)
+
+
+def _migration_contradictions(settings: MigrationSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield what contradicts itself in migration.env."""
     if settings.destination == "s3" and not settings.aws_endpoint_url:
         unknown = unknown_region(settings.aws_region)
         if unknown:
@@ -242,8 +252,8 @@ def _request_contradictions(settings: CollectionSettings) -> Iterator[tuple[tupl
             fits = f": it has {{{own}}}" if own else ""
             yield (
                 (name, "API_PAGINATION"),
-                f"{name} has {{{place}}}, which API_PAGINATION={style} does not fill{fits}. Where it is no place "
-                f"to fill but part of a query, write {{ {place} }}",
+                f"{name} has {{{place}}}, which API_PAGINATION={style} does not fill{fits}. If it is part of a "
+                f"query and not a placeholder, write {{ {place} }}",
             )
 
 

@@ -106,8 +106,8 @@ def endpoint(value: str) -> str:
 
 
 _PREFIX_ALLOWED = (
-    "a URL that ends in / and has no query, for example https://d111.cloudfront.net/; several with blanks between "
-    "them, each with =PLACE/ where its keys go to a folder of their own"
+    "a URL that ends in / and has no query, for example https://d111.cloudfront.net/; several, separated by "
+    "spaces, each with =PLACE/ if its keys go to their own folder"
 )
 
 
@@ -332,6 +332,6 @@ def processes(value: str) -> int | str:
 def bucket_and_prefix(value: str) -> str:
     bucket, slash, prefix = value.removeprefix("s3://").partition("/") if value else ("", "", "")
     if value and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
-        raise ValueError("a bucket name, where wanted with a slash and a prefix: their-bucket/images/")
+        raise ValueError("a bucket name, optionally with a slash and a prefix: their-bucket/images/")
     key_part(prefix)
     return f"{bucket}{slash}{prefix}"

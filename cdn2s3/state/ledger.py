@@ -5,7 +5,6 @@ The first field is the exact line of urls.txt; lines.py defines what a field may
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -22,8 +21,8 @@ from cdn2s3.state.lines import encode, line_of, whole_lines
 from cdn2s3.text import redact
 
 _TIMESTAMP = "%Y-%m-%dT%H:%M:%SZ"
-_DIGITS = 18  # int() takes them all, whatever else counts as a digit somewhere
-_COUNT = re.compile(rf"[0-9]{{1,{_DIGITS}}}", re.ASCII)
+_TAIL = 64 * 1024  # bytes
+_DIGITS = 18  # of a number: a size in bytes, a count of attempts
 
 
 class Completed(NamedTuple):
@@ -60,28 +59,26 @@ def encode_line(url: str) -> bytes:
 
 def completed(line: bytes) -> Completed | None:
     """Return the record in a line of completed.txt, or None if there is none."""
-    fields = decode_line(line).split("\t")
-    if len(fields) != len(Completed._fields) or not fields[0] or not _COUNT.fullmatch(fields[2]):
-        return None
-    return Completed(*fields)
+    return Completed(*decode_line(line).split("\t")) if completed_fields(line) else None
 
 
 def failed(line: bytes) -> Failed | None:
     """Return the record in a line of failed_transfers.txt, or None if there is none."""
-    fields = decode_line(line).split("\t")
-    if len(fields) == len(Failed._fields) + 1 and fields[-1].startswith(KEY_FIELD):
-        fields[0] += f"\t{fields.pop()}"
-    if len(fields) != len(Failed._fields) or not fields[0] or not _COUNT.fullmatch(fields[2]):
-        return None
-    return Failed(*fields)
+    fields = line.split(b"\t")
+    if len(fields) == len(Failed._fields) + 1 and fields[-1].startswith(KEY_FIELD.encode()):
+        fields[0] += b"\t" + fields.pop()
+    return Failed(*map(decode_line, fields)) if _is_record(fields, len(Failed._fields)) else None
 
 
 def completed_fields(line: bytes) -> list[bytes]:
     """Return the fields of a line of completed.txt as completed() takes them, undecoded; [] if it isn't a record."""
     fields = line.split(b"\t")
-    if len(fields) != len(Completed._fields) or not fields[0]:
-        return []
-    return fields if fields[2].isdigit() and len(fields[2]) <= _DIGITS else []
+    return fields if _is_record(fields, len(Completed._fields)) else []
+
+
+def _is_record(fields: list[bytes], count: int) -> bool:
+    """Return whether fields are a record of count fields: a line of the input first, a number third."""
+    return len(fields) == count and fields[0] != b"" and fields[2].isdigit() and len(fields[2]) <= _DIGITS
 
 
 def timestamp(seconds: float) -> str:
@@ -120,6 +117,18 @@ class Ledger:
         """Append record to its file; raise FatalError unless it is written completely."""
         file = self.completed if isinstance(record, Completed) else self.failed
         file.append(encode(record))
+
+
+def last_completed(path: Path) -> Iterator[Completed]:
+    """Yield the records in the last _TAIL bytes of completed.txt, oldest first; none where there is no file."""
+    size = path.stat().st_size if path.exists() else 0
+    lines = whole_lines(path, max(0, size - _TAIL))
+    if size > _TAIL:
+        next(lines, None)  # its beginning may be missing
+    for line in lines:
+        record = completed(line)
+        if record is not None:
+            yield record
 
 
 def records(path: Path, start: int = 0) -> Iterator[Failed]:

@@ -157,7 +157,7 @@ def unfinished_collection(urls: Path) -> str | None:
     if not is_complete:
         return f"{urls} is not complete: its collection was stopped. Run `{command('collect_urls.py')}` to finish it."
     if evidence == "" and doubts:
-        return f"{urls} may be short: nothing vouches for its end. `{command('collect_urls.py')}` says why."
+        return f"{urls} may be short: nothing confirms its end. `{command('collect_urls.py')}` says why."
     return None
 
 

@@ -8,6 +8,9 @@ from typing import NamedTuple
 from cdn2s3.resilience.endpoint import REFUSES_AFTER, Endpoint, EndpointState, LastFailure
 from cdn2s3.text import duration
 
+# Causes of failures without a status, where the name of the cause is not clear enough on a bar.
+_IN_SHORT = {"timeout": "no answer", "connection": "no connection"}
+
 
 class Limiting(NamedTuple):
     """What limits a process at one endpoint."""
@@ -46,9 +49,7 @@ def _in_short(failure: LastFailure | None) -> str:
         return ""
     if failure.status is not None:
         return str(failure.status)
-    if failure.cause == "timeout":
-        return "no answer"
-    return failure.message.rpartition(": ")[2][:26]
+    return _IN_SHORT.get(failure.cause, failure.cause.replace("_", " "))
 
 
 def rates(found: Iterable[Limiting]) -> dict[str, float]:

@@ -78,7 +78,7 @@ class Transfer:
         self.policy = policy
         self.stop = stop
         # A Retry-After is honored by the endpoint, which holds all its workers back at once.
-        self.retry = policy.retry._replace(longest_retry_after=0.0)
+        self.retry = policy.retry._replace(honors_retry_after=False)
         self.sleep = unless_stopped(stop)
 
     def move(self, url: str, address: Address) -> Result:

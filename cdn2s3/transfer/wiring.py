@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 from cdn2s3.cdn.body_reader import BodyReader
 from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
 from cdn2s3.cdn.sources import Sources
 from cdn2s3.destinations.base import PART_BYTES, Destination
+from cdn2s3.file_names import COMPLETED_FILE
 from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.keys import InvalidUrl
 from cdn2s3.records import WHOLE, Share
 from cdn2s3.resilience.endpoint import Endpoint
 from cdn2s3.resilience.rate_limit import Bandwidth
 from cdn2s3.resilience.retry import RetryPolicy
-from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings, key_maker
+from cdn2s3.state.ledger import last_completed
 from cdn2s3.transfer.pipeline import Endpoints, Transfer, TransferPolicy
 
 
@@ -30,6 +34,7 @@ def equip(
     stop = stop or threading.Event()
     workers = share.workers(settings.concurrency)
     sources = Sources(settings.url_prefix, PooledAdapter(workers, settings.ca_bundle, stop), stop)
+    _note_earlier_successes(sources, settings)
     endpoints = Endpoints(
         [
             Endpoint(client.name, workers, settings.outage_limit, stop, client.probe)
@@ -47,3 +52,15 @@ def equip(
         TransferPolicy(RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout),
         stop,
     )
+
+
+def _note_earlier_successes(sources: Sources, settings: MigrationSettings) -> None:
+    """Give the probes of sources files that earlier runs received.
+
+    A run that only has URLs left which fail each time would otherwise have nothing to probe with, and take their
+    faults for an outage.
+    """
+    keys = key_maker(settings)
+    for record in last_completed(settings.state_dir / COMPLETED_FILE):
+        with suppress(InvalidUrl):  # URL_PREFIX has changed since
+            sources.note_success_before(keys.address(record.url))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.base import Found
 from cdn2s3.errors import CAUSES
+from cdn2s3.keys import divided
 from cdn2s3.planning.survey import UrlSurvey
 from cdn2s3.reports.contact_sheet import MOST, SHEET_BYTES, Pictures
 from cdn2s3.reports.metrics import EXAMPLES
@@ -173,29 +174,39 @@ def finished(
             "look_refused": findings.look_refused,
             "omitted": findings.omitted,
         },
-        "examples": {
-            "missing": {
-                why: [{"url": redact(row.url), "key": row.key} for row in rows]
-                for why, rows in findings.missing_examples.items()
-            },
-            "mismatched": [_redacted(row._asdict()) for row in findings.mismatched_examples],
-            "unexpected": [found._asdict() for found in findings.unexpected_examples],
-        },
-        "spot_check": {
-            "asked": findings.spot.asked,
-            "drawn": findings.spot.drawn,
-            "compared": findings.spot.compared,
-            "holds": findings.spot.holds,
-            "summary": findings.spot.text(),
-            "seed": findings.spot.seed,
-            "outcomes": dict(findings.spot.outcomes.most_common()),
-            "not_done": redact(findings.spot.not_done),
-            "checks": [_check(check) for check in findings.spot.checks],
-        },
+        "examples": _examples(findings),
+        "spot_check": _spot_check(findings.spot),
         "next": [repair.command for repair in steps.repairs],
         "next_replaces_objects": [repair.replaces_objects for repair in steps.repairs],
         "advice": steps.advice,
         **_circumstances(settings),
+    }
+
+
+def _examples(findings: Findings) -> dict[str, Any]:
+    return {
+        "missing": {
+            why: [{"url": _url(row.url), "key": row.key} for row in rows]
+            for why, rows in findings.missing_examples.items()
+        },
+        "mismatched": [
+            {**_redacted(row._asdict()), "url": _url(row.url)} for row in findings.mismatched_examples
+        ],
+        "unexpected": [found._asdict() for found in findings.unexpected_examples],
+    }
+
+
+def _spot_check(spot: Spot) -> dict[str, Any]:
+    return {
+        "asked": spot.asked,
+        "drawn": spot.drawn,
+        "compared": spot.compared,
+        "holds": spot.holds,
+        "summary": spot.text(),
+        "seed": spot.seed,
+        "outcomes": dict(spot.outcomes.most_common()),
+        "not_done": redact(spot.not_done),
+        "checks": [_check(check) for check in spot.checks],
     }
 
 
@@ -260,13 +271,18 @@ def _failure(cause: str, counts: Counts) -> dict[str, Any]:
 def _check(check: Check) -> dict[str, Any]:
     fields = {
         **check._asdict(),
-        "url": redact(check.url),
+        "url": _url(check.url),
         "message": redact(check.message),
         "source": check.source and check.source._asdict(),
         "object": check.object and check.object._asdict(),
     }
     del fields["pictures"]  # the page shows them
     return fields
+
+
+def _url(line: str) -> str:
+    """Return the URL of a line of urls.txt as it may be shown; the key stands beside it."""
+    return redact(divided(line)[0])
 
 
 def _redacted(row: dict[str, str]) -> dict[str, str]:

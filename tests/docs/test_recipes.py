@@ -97,3 +97,16 @@ def test_expression_in_the_document_finds_what_it_says(expression: str) -> None:
     assert expression in document
     page, found = EXPRESSIONS[expression]
     assert jmespath.search(expression, page) == found
+
+
+@pytest.mark.parametrize(("name", "setting"), [("magento", "API_URL_BASE"), ("flickr", "API_URL_TEMPLATE")])
+def test_typo_in_what_builds_the_urls_is_found_at_the_cdn_and_repeated(
+    name: str, setting: str, tmp_path: Path
+) -> None:
+    with ShapeServer(SHAPES[name]) as server:
+        settings = {**localized(settings_of(name), server.site), **QUICK}
+        settings[setting] = settings[setting].replace("/u/", "/ux/").replace("product", "products")
+        settings[setting] = settings[setting].replace("_b.jpg", "_c.jpg")
+        for said in (collect(tmp_path, settings), collect(tmp_path, settings)):
+            assert said.code == 1, said.said
+            assert f"correct {setting}" in said.out

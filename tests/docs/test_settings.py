@@ -29,19 +29,35 @@ def _defaults(kind: type) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize(("kind", "template"), TEMPLATES)
-def test_template_has_each_setting_once_with_its_default(kind: type, template: str) -> None:
+def _given(template: str) -> list[tuple[str, str]]:
+    """Return the settings that stand in a template, and their values."""
     lines = (ROOT / template).read_text(encoding="utf-8").splitlines()
     given = [re.fullmatch(r"(?:# ?)?([A-Z][A-Z0-9_]+)=(\S.*|)", line) for line in lines]
-    pairs = [(match[1], match[2]) for match in given if match]
-    ours = [(name, value) for name, value in pairs if name in _defaults(kind)]
-    assert sorted(ours) == sorted(_defaults(kind).items())
+    return [(match[1], match[2]) for match in given if match]
+
+
+def _only_named(template: str) -> list[str]:
+    """Return the settings that a template names in its groups, `# Group: NAME NAME`, which may go on in a next line."""
+    text = (ROOT / template).read_text(encoding="utf-8")
+    groups = re.findall(r"^# [A-Z][^:\n]*:((?:(?:\n#    )? [A-Z][A-Z0-9_]+)+)$", text, re.MULTILINE)
+    return [name for group in groups for name in re.findall(r"[A-Z][A-Z0-9_]+", group)]
 
 
 @pytest.mark.parametrize(("kind", "template"), TEMPLATES)
-def test_template_comments_on_each_setting(kind: type, template: str) -> None:
+def test_template_has_each_setting_once_with_its_default_or_in_its_group(kind: type, template: str) -> None:
+    given = _given(template)
+    assert dict(given).items() <= _defaults(kind).items()
+    assert sorted([name for name, _ in given] + _only_named(template)) == sorted(_defaults(kind))
+
+
+def test_template_of_the_collection_shows_ten_settings() -> None:
+    assert len(_given("collection.env")) == 10
+
+
+@pytest.mark.parametrize("template", ["collection.env", "migration.env"])
+def test_template_comments_on_each_setting_that_it_shows(template: str) -> None:
     text = (ROOT / template).read_text(encoding="utf-8")
-    for name in _defaults(kind):
+    for name, _ in _given(template):
         before = text[: re.search(rf"^(?:# ?)?{name}=", text, re.MULTILINE).start()]  # type: ignore[union-attr]
         assert re.search(r"# .*\w", before.rpartition("\n\n")[2]), f"{name} has no comment in its paragraph"
 

@@ -77,6 +77,29 @@ def test_imports_point_down(name: str) -> None:
     assert {other for other in up if STEP.get(room) or STEP[room_of(other)]} == set()
 
 
+SUB_ROOMS = {  # of collection/: a sub-room, and the others that it may use
+    "api": set(),
+    "files": set(),
+    "suggest": {"api", "files"},
+}
+
+
+def sub_room_of(module: str) -> str:
+    """Return the sub-room of collection/ that a module is in, "" for none."""
+    return (
+        (module[len("cdn2s3.collection.") :] + ".").split(".")[0]
+        if module.startswith("cdn2s3.collection.")
+        else ""
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if sub_room_of(name) in SUB_ROOMS])
+def test_sub_rooms_of_collection_use_only_those_they_need(name: str) -> None:
+    own = sub_room_of(name)
+    used = {sub_room_of(other) for other in imported_by(MODULES[name])} & SUB_ROOMS.keys()
+    assert used - {own} - SUB_ROOMS[own] == set()
+
+
 def test_no_module_imports_itself_by_way_of_others() -> None:
     needs = {name: imported_by(path) for name, path in MODULES.items()}
     while loose := [name for name, others in needs.items() if not others & needs.keys()]:

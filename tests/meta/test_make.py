@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cdn2s3 import bootstrap
 from tests import ROOT
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
@@ -85,3 +87,22 @@ def test_lowest_versions_stay_out_of_the_environment_of_the_others() -> None:
     ended = make("-n", "test-lowest", "VENV=my-venv")
     assert "my-venv-lowest/bin/python -m pytest" in ended.stdout
     assert "my-venv/" not in ended.stdout
+
+
+def test_lowest_versions_are_tested_in_every_room_that_imports_a_package() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    (chosen,) = re.findall(r"^LOWEST = \$\(addprefix tests/unit/,(.*?)\)", makefile, re.M)
+    packages = "|".join(bootstrap.PACKAGES.keys() | bootstrap.OPTIONAL)
+    imports = re.compile(rf"^ *(import|from) ({packages})\b", re.M)
+    importing = {
+        path.relative_to(ROOT / "cdn2s3").parts[0]
+        for path in (ROOT / "cdn2s3").rglob("*.py")
+        if imports.search(path.read_text(encoding="utf-8"))
+    }
+    assert importing == set(chosen.split())
+
+
+@needs_make
+def test_modules_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert "PYTHONDONTWRITEBYTECODE" not in make("--eval=show: ; @env", "show").stdout

@@ -31,7 +31,7 @@ def test_preview_shows_pages_settings_urls_keys_and_the_end(tmp_path: Path) -> N
         "page 2: 3 items, 2 URLs, 1 without a URL",
         "/cdn/u/0.jpg -> images/0.jpg",
         "page 2 was found at API_CURSOR_FIELD=offset",
-        "a page that has no cursor vouches for the end",
+        "a page that has no cursor confirms the end",
     ):
         assert line in said.out
 
@@ -93,6 +93,22 @@ def test_preview_stops_where_a_collection_would_and_shows_the_page(tmp_path: Pat
     assert said.code == 3
     assert "results: list of 3" in said.out
     assert "finds no URL in any of them" in said.said
+
+
+def test_preview_asks_for_the_first_url_of_each_host(tmp_path: Path) -> None:
+    typo = settings_of("flickr")["API_URL_TEMPLATE"].replace("_b.jpg", "_b.jgp")
+    for name, changed, code, answer in (
+        ("right", {}, 0, ": 200, image/jpeg"),
+        ("typo", {"API_URL_TEMPLATE": typo}, 1, ": 404, no content type"),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        with ShapeServer(SHAPES["flickr"]) as server:
+            recipe = localized({**settings_of("flickr"), **changed}, server.site)
+            said = collect(folder, {**recipe, **QUICK}, ["--preview"])
+        assert said.code == code, said.said
+        assert answer in said.out.partition("What the CDN answers to the first URL of each host:")[2]
+        assert ("correct API_URL_TEMPLATE" in said.out.partition("Check this:")[2]) == bool(code)
 
 
 def test_preview_shows_no_secret(tmp_path: Path) -> None:

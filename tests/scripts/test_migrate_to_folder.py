@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 
-from tests import ROOT
+from tests import ROOT, processes
 from tests.fakes.source import SourceServer
-from tests.running import Migration, _environment, counts
+from tests.running import Migration, counts, environment
 from tests.tiers import slow
 
 URLS = 40
@@ -53,9 +52,7 @@ class World:
     def validate(self, *arguments: str) -> tuple[int, dict[str, Any]]:
         command = [sys.executable, str(ROOT / "validate.py"), *arguments]
         folder = self.job.folder
-        ran = subprocess.run(
-            command, cwd=folder, env=_environment(folder), capture_output=True, text=True, check=False
-        )
+        ran = processes.run(command, folder, environment(folder))
         assert "Traceback" not in ran.stderr
         return ran.returncode, json.loads((folder / "validation_report.json").read_text())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Callable
 
@@ -38,6 +39,8 @@ def test_names_go_through_every_file(job: tuple[Migration, SourceServer, S3Serve
     assert {(row.url, row.key) for row in migration.completed()} >= {
         (f"{url('uc')}?id=0", "img/cats/0.jpg"), (f"{url('uc')}?id=0", "img/twice.jpg"),
     }  # fmt: skip
+    (example,) = json.loads(migration.text("migration_report.json"))["failed"]["not_found"]["examples"]
+    assert (example["url"], example["key"]) == (missing.partition("\t")[0], "img/gone.jpg")
     again = migration.run()
     assert "this run does 1" in again.said  # what was not found
     s3.store.delete("bucket", "img/twice.jpg")
@@ -48,6 +51,9 @@ def test_names_go_through_every_file(job: tuple[Migration, SourceServer, S3Serve
         1,
         0,
     )
+    shown = [row for rows in report["examples"]["missing"].values() for row in rows]
+    assert {"url": f"{url('uc')}?***", "key": "img/twice.jpg"} in shown
+    assert "\\tkey=" not in json.dumps(report) + migration.text("migration_report.json")
     lost = [line.split("\t") for line in migration.text("missing.txt").splitlines()]
     assert [f"{url('uc')}?id=0", "img/twice.jpg", "lost", "key=twice.jpg"] in lost
     assert migration.text("mismatched.txt").rstrip("\n").endswith("\tkey=cats/1.jpg")

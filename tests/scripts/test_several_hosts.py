@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 
-from tests import ROOT
+from tests import ROOT, processes
 from tests.fakes.s3 import S3Server
 from tests.fakes.source import SourceServer
-from tests.running import Migration
+from tests.running import Migration, environment
 
 Sources = Callable[..., SourceServer]
 
@@ -31,7 +30,7 @@ def s3(s3_server: Callable[..., S3Server]) -> S3Server:
 def validated(job: Migration) -> tuple[int, dict[str, Any]]:
     """Run validate.py; return its exit code and its report."""
     command = [sys.executable, str(ROOT / "validate.py")]
-    ran = subprocess.run(command, cwd=job.folder, capture_output=True, timeout=60, text=True, check=False)
+    ran = processes.run(command, job.folder, environment(job.folder))
     assert "Traceback" not in ran.stderr
     return ran.returncode, json.loads(job.text("validation_report.json"))
 

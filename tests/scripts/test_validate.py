@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import resource
+import shlex
 import signal
 import struct
 import subprocess
@@ -35,6 +36,8 @@ from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
 from tests.fakes.source import SourceServer
 from tests.fakes.tls import TlsMaterial
+from tests.processes import Process
+from tests.running import environment
 from tests.tiers import slow
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
@@ -79,20 +82,12 @@ class Job:
         (self.folder / "urls.txt").write_text("".join(f"{line}\n" for line in self.urls))
         return url
 
-    def start(self, command: str, **options: Any) -> subprocess.Popen[str]:
-        """Start a command as a user would type it in this folder."""
-        environment = {
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "HOME": str(self.folder),
-        }
-        words = ["sh", "-c", f"exec env {command}"]
-        return subprocess.Popen(
-            words,
-            cwd=self.folder,
-            env={**environment, "PYTHONWARNINGS": "ignore", "AWS_EC2_METADATA_DISABLED": "true"},
-            text=True,
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
-        )
+    def start(self, command: str, **options: Any) -> Process:
+        """Start a command as a user would type it in this folder: `NAME=value python migrate.py --limit 5`."""
+        before, _, after = command.partition("python ")
+        changed = dict(assignment.split("=", 1) for assignment in shlex.split(before))
+        words = [sys.executable, *shlex.split(after)]
+        return Process(words, self.folder, {**environment(self.folder), **changed}, **options)
 
     def run(self, command: str, **options: Any) -> tuple[int, str, str]:
         """Run a command; return its exit code, stdout and stderr."""
@@ -103,7 +98,7 @@ class Job:
                 process.kill()
                 raise
         assert "Traceback" not in error
-        return process.returncode, out, error
+        return process.wait(), out, error
 
     def validate(self, *options: str, **more: Any) -> tuple[int, str, str]:
         return self.run(" ".join(["python validate.py", *options]), **more)
@@ -732,9 +727,7 @@ def test_validate_on_a_full_disk(job: Job) -> None:
     job.add("last.jpg")
     (job.folder / "missing.txt").write_text("as it was\n")
     limit = 1_000  # bytes of a file: too few for the report as well
-    code, out, error = job.validate(
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    )
+    code, out, error = job.validate(limits={resource.RLIMIT_FSIZE: (limit, limit)})
     assert (code, out) == (3, "")
     assert error.rstrip().splitlines()[-1].split("ERROR")[1].strip().startswith("cannot write missing.txt")
     assert (job.folder / "missing.txt").read_text() == "as it was\n"
@@ -781,8 +774,10 @@ def test_validate_stopped(
     assert migrated.report()["ended_by"] == f"signal {int(signal_)}"
     assert migrated.report()["verdict"] is None
     assert migrated.report()["next"] == ["python validate.py"]
-    name = {129: "SIGHUP", 130: "Ctrl-C", 143: "SIGTERM"}[code]
-    assert f"stopped by {name} before the end, so there is no verdict. Next: python validate.py" in error
+    name = {129: "SIGHUP", 130: "SIGINT", 143: "SIGTERM"}[code]
+    assert (
+        f"stopped by {name} before the end, so there is no verdict. Run `python validate.py` again." in error
+    )
     page = (migrated.folder / "validation_report.html").read_text()
     assert f"Stopped by {name} before the end." in page
     assert "<code>python validate.py</code>" in page

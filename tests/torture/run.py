@@ -195,8 +195,8 @@ def validate(world: World, kills: int, elsewhere: set[str]) -> None:
 
 def _started(world: World, script: str) -> Running:
     if script == "migrate.py":
-        return world.job.start()
-    return Running([sys.executable, str(ROOT / script)], world.job.folder, {})
+        return world.job.start(from_nothing=True)
+    return Running([sys.executable, str(ROOT / script)], world.job.folder, from_nothing=True)
 
 
 def _killed_after(world: World, script: str, seconds: float) -> bool:

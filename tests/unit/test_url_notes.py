@@ -35,6 +35,6 @@ def test_each_kind_has_its_count_and_its_first_example() -> None:
         notes.look(f"{U}{name}.jpg?token=s3cret#x")
     notes.look(f"{U}a\\b.jpg")
     assert notes.lines() == [
-        f"2 with a #: what follows it is not asked for; for example {U}one.jpg?***#x",
-        f"1 with a \\ in the path, asked for as %5C; for example {U}a\\b.jpg",
+        f"2 with a #: the part after it is not requested; for example {U}one.jpg?***#x",
+        f"1 with a \\ in the path, requested as %5C; for example {U}a\\b.jpg",
     ]

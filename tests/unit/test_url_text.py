@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.url_text import doubt_about, found_in, schemes_in, urls_in
+from cdn2s3 import url_text
+from cdn2s3.url_text import are_whole, doubt_about, found_in, schemes_in, urls_in
 
 A, B, C = "https://cdn.example/a.png?v=1", "https://cdn.example/b%20c.png?v=2", "http://img.example/ü/c"
 
@@ -121,3 +122,9 @@ def test_any_text_is_read_and_read_again_the_same(text: str) -> None:
         assert url.lower().startswith(("http://", "https://"))
         assert "\n" not in url
         assert urls_in(url) == [url]
+
+
+def test_whole_texts_have_the_characters_of_one_url() -> None:
+    for code in range(0x21, 0x100):
+        text = f"https://cdn.test/{chr(code)}.jpg"
+        assert are_whole([text]) == bool(url_text._ONE_URL.fullmatch(text)), text

@@ -84,8 +84,9 @@ class Api:
     def get(self, request: PageRequest, page: str) -> ApiResponse:
         """Return the API's response to request; page is its name in messages.
 
-        A refusal that may be the end of the list is returned, too. Raise FatalError for any other refusal,
-        and when the API keeps failing or has no quota left for longer than API_WAIT_LIMIT.
+        A refusal that may be the end of the list is returned, too; of a page that may be missing, so is any other
+        answer that is none. Raise FatalError for the rest, and when the API keeps failing or has no quota left for
+        longer than API_WAIT_LIMIT.
         """
         waited = 0.0  # for the quota
         times = 0
@@ -127,10 +128,13 @@ class Api:
             return with_retries(attempt, self._policy, self._sleep, note)
         except TransientError as error:
             attempts = pluralize(self._policy.max_attempts, "attempt")
-            raise FatalError(
+            failed = FatalError(
                 f"the API did not return {page} in {attempts}; the last error: {error}. "
                 "Try again later, or correct API_BASE_URL or API_TIMEOUT."
-            ) from error
+            )
+            if request.may_be_missing and error.status is not None:
+                return ApiResponse(request.url, None, {}, error.status, failed)
+            raise failed from error
 
     def _answer(self, request: PageRequest) -> requests.Response:
         """Return the API's answer with its whole body; raise TransientError when it cannot be read."""
@@ -175,7 +179,10 @@ class Api:
                 wait = quota.opens_in(answer.headers, time.time())
                 raise Throttled(f"the API answered {named(status)}", wait)
             refused = refusal(answer, url, page, self.auth)
-            if not is_end and (isinstance(refused, TransientError) or status not in _MAY_BE_THE_END):
+            is_about_the_page = status in _MAY_BE_THE_END or (
+                request.may_be_missing and status != HTTPStatus.UNAUTHORIZED
+            )
+            if not is_end and (isinstance(refused, TransientError) or not is_about_the_page):
                 raise refused
             return ApiResponse(url, None, answer.headers, status, FatalError(str(refused)))
         content = self._parsed(answer, url)
@@ -193,7 +200,8 @@ class Api:
         errors = quota.errors_in(content)
         if errors and isinstance(content, dict) and set(content) <= _OF_GRAPHQL and not content.get("data"):
             words = one_line(quota.words_of(errors[0]).encode(), self.auth)
-            raise TransientError("server_error", f"the API answered 200, but with errors: {words}")
+            said = f"the API answered 200, but with errors: {words}"
+            raise TransientError("server_error", said, status=answer.status_code)
 
     def _parsed(self, answer: requests.Response, url: str) -> object:
         """Return the JSON of a response, or raise TransientError."""
@@ -206,6 +214,7 @@ class Api:
                 "server_error",
                 f"the API answered {answer.status_code}, but not with JSON "
                 f"({kind}, {len(content)} bytes from {redact(url)})" + beginning(content, self.auth),
+                status=answer.status_code,
             ) from error
 
     def _wait_out(self, throttled: Throttled, page: str, times: int, waited: float) -> float:

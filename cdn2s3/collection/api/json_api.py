@@ -64,14 +64,15 @@ def batch_of(paging: Paging, reply: ApiResponse, position: PagePosition, name: s
 
 
 def check_loop(pages: int, stale: int) -> None:
-    """Raise FatalError when the last `stale` of so many pages, with only known URLs, are a loop.
+    """Raise FatalError when the last `stale` of so many pages, with known or rejected URLs only, are a loop.
 
     An API may list everything two or three times, but not forever.
     """
     if stale > STALE_PAGES + pages * 3 // 4:
         raise FatalError(
-            f"the last {stale} pages had only URLs that are already in the list: the API repeats itself in a "
-            "loop. Correct API_PAGINATION and its settings, or ask the API's owner."
+            f"the last {stale} pages had only URLs that are already in the list, or are rejected: the API repeats "
+            "itself in a loop, or URL_PREFIX is wrong. Correct it, or API_PAGINATION and its settings, or ask the "
+            "API's owner."
         )
 
 

@@ -51,7 +51,7 @@ def hint(position: PagePosition) -> str:
     if not position.pages:
         return ""
     return (
-        " If that is how this API ends its list, set what vouches for the end: API_TOTAL_FIELD, "
+        " If that is how this API ends its list, set what confirms the end: API_TOTAL_FIELD, "
         "API_TOTAL_HEADER, API_HAS_MORE_FIELD or EXPECTED_TOTAL."
     )
 

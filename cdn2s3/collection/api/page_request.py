@@ -15,6 +15,7 @@ class PageRequest(NamedTuple):
     body: bytes | None = None  # None: there is none
     method: str = "GET"
     content_type: str = ""  # of the body
+    may_be_missing: bool = False  # whatever the API answers instead of this page is no error
 
 
 class ApiResponse(NamedTuple):

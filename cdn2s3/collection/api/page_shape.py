@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from cdn2s3.collection.expressions import Expression, ItemError, UnexpectedShape, found, kind, outline
+from cdn2s3.collection.notes import COMPLETED, JOINED, TRIMMED, Note, Notes
 from cdn2s3.collection.url_building import SETTING as TEMPLATE
 from cdn2s3.collection.url_building import UrlBuilder, is_no_image
 from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.url_text import BLANKS, are_whole, found_in
 
 
 class Content(NamedTuple):
@@ -19,6 +22,8 @@ class Content(NamedTuple):
     items: list[Any]  # what the URLs were taken from; the URLs themselves if that is unknown
     total: int | None  # the API's total number of items; None if it reports none
     lacks_urls: bool = False  # it has items, and none of them has a URL, nor says that it has none
+    notes: Mapping[str, Note] = {}  # what was done to its URLs
+    lacking: int = 0  # items that the expression has passed over: their URL is null
 
 
 class Shape:
@@ -41,14 +46,28 @@ class Shape:
         """Return the content of a page, or raise UnexpectedShape."""
         values, walked = self._urls_expression.find(page)
         values = self._listed(values)
-        urls = self._builder.urls_of(values)
+        notes = Notes()
+        urls = self._urls(values, notes)
         items = self._items(page, values if self._template else urls, walked)
         lacks_urls = self._lacks_urls(items, values, urls, is_first)
         if lacks_urls and is_first:
             raise UnexpectedShape(self._of_no_url(items, values))
         if urls and not any(isinstance(url, self._wanted) for url in urls):
             raise UnexpectedShape(self._of_no_text(urls[0]))
-        return Content(urls, items, self._total(page), lacks_urls)
+        lacking = max(0, len(items) - len(values))
+        return Content(urls, items, self._total(page), lacks_urls, notes.found, lacking)
+
+    def _urls(self, values: list[Any], notes: Notes) -> list[Any]:
+        """Return the URLs in what the expression found, of which a text is read as a field of an export is."""
+        if self._template or (set(map(type, values)) <= {str} and are_whole(values)):
+            return self._builder.urls_of(values)
+        texts = [_read(value, notes) for value in values]
+        urls = self._builder.urls_of(texts)
+        given = set(_strings_in(texts))
+        completed = [url for url in urls if isinstance(url, str) and url not in given]
+        if completed:
+            notes.add(COMPLETED, completed[0], len(completed))
+        return urls
 
     def _lacks_urls(self, items: list[Any], values: list[Any], urls: list[Any], is_first: bool) -> bool:
         """Return whether items without a URL mean that a setting or the request is wrong.
@@ -111,6 +130,33 @@ class Shape:
         return total if total >= 0 else None
 
 
+def _read(value: Any, notes: Notes) -> Any:
+    """Return value with each text in it as the URLs that it holds, a list where they are several."""
+    if isinstance(value, list):
+        return [_read(inner, notes) for inner in value]
+    if not isinstance(value, str):
+        return value
+    if is_no_image(value):
+        return ""
+    found = found_in(value)
+    if len(found.urls) == 1 and found.rest and value.strip(BLANKS).startswith(found.urls[0]):
+        return value  # one scheme is one URL, and a line break inside makes it malformed: never half of it
+    texts = [*found.urls, *found.rest]
+    if len(found.urls) > 1:
+        notes.add(JOINED, texts[0])
+    if found.trimmed:
+        notes.add(TRIMMED, texts[0])
+    return texts[0] if len(texts) == 1 else texts
+
+
+def _strings_in(texts: list[Any]) -> Iterator[str]:
+    for text in texts:
+        if isinstance(text, list):
+            yield from _strings_in(text)
+        elif isinstance(text, str):
+            yield text
+
+
 class ShapeOfIds(Shape):
     """Find what API_DETAIL_IDS selects on a page of the list: texts and numbers."""
 
@@ -119,6 +165,9 @@ class ShapeOfIds(Shape):
     def __init__(self, settings: CollectionSettings) -> None:
         super().__init__(dataclasses.replace(settings, api_url_base=None, api_url_template=""))
         self._urls_expression = Expression(settings.api_detail_ids, "API_DETAIL_IDS")
+
+    def _urls(self, values: list[Any], notes: Notes) -> list[Any]:
+        return self._builder.urls_of(values)
 
 
 class ShapeOfDetails(Shape):

@@ -13,18 +13,17 @@ A page that is null, lacks its list, repeats the one before it, or is refused en
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from hashlib import blake2b
+from functools import cached_property
 from typing import Any, Callable, NamedTuple, Union
 
 from cdn2s3.collection.alternatives import Alternatives, Unfound
-from cdn2s3.collection.api import page_end
+from cdn2s3.collection.api import last_look, page_end
 from cdn2s3.collection.api.page_request import ApiResponse, PageRequest
 from cdn2s3.collection.api.page_shape import Content, Shape
-from cdn2s3.collection.api.position import Asked, PagePosition, stored_position
+from cdn2s3.collection.api.position import Asked, PagePosition, as_text, fingerprint, stored_position
 from cdn2s3.collection.api.styles import STYLES, ByLink, Next, Says
 from cdn2s3.collection.base import Batch, Ending
 from cdn2s3.collection.expressions import UnexpectedShape, outline
@@ -54,11 +53,16 @@ class Paging:
     """Walk through the pages of one API; remember what was asked for, to detect a loop."""
 
     def __init__(
-        self, settings: CollectionSettings, hidden: Callable[[str], str] = str, shape: Shape | None = None
+        self,
+        settings: CollectionSettings,
+        hidden: Callable[[str], str] = str,
+        shape: Shape | None = None,
+        looks: Mapping[str, int] = last_look.LOOKS,
     ) -> None:
         """hidden makes a URL one without the secrets in its query: only that form is kept in a position.
 
-        shape is where a page has its content, if that is not what settings say.
+        shape is where a page has its content, if that is not what settings say; looks has the styles whose end is
+        followed by a look at what they may have skipped.
         """
         self._settings = settings
         self._style = STYLES[settings.api_pagination](settings)
@@ -67,11 +71,20 @@ class Paging:
         self._is_numbered = isinstance(self._style.first, int)
         self._shape = shape or Shape(settings)
         self._alternatives = Alternatives(settings.api_urls_field)
-        self._asked_before = Fingerprints()
-        self._seen_again = Fingerprints()  # pages since a request came again
+        self._looks = looks
         self._items_before: list[Any] = []
         self._resumed = False  # the walk goes on from a checkpoint, and no page was read yet
         self._may_begin_again = False
+
+    @cached_property
+    def _asked_before(self) -> Fingerprints:
+        """The requests so far. Made when it is needed: most details of an item are one page."""
+        return Fingerprints()
+
+    @cached_property
+    def _seen_again(self) -> Fingerprints:
+        """The pages since a request came again."""
+        return Fingerprints()
 
     def first(self) -> PagePosition:
         return PagePosition(self._style.first, unfound=self._alternatives.all)
@@ -104,7 +117,8 @@ class Paging:
 
     def request(self, position: PagePosition) -> PageRequest:
         """Return the request for a page."""
-        return self._style.request(position.asked, position.proof)
+        request = self._style.request(position.asked, position.proof)
+        return request._replace(may_be_missing=True) if position.ended else request
 
     def lost(self, position: PagePosition) -> Batch | None:
         """Return the way back to the first page where position cannot be asked for any more, else None.
@@ -122,6 +136,8 @@ class Paging:
         """
         if position.proof:
             return self._proved(reply, position)
+        if position.ended:
+            return self._looked(reply, position)
         if reply.refusal is not None:
             said = f"the API answered {reply.status} to {position}"
             return self._without_page(position, reply.refusal, said, reply.status)
@@ -162,48 +178,48 @@ class Paging:
 
     def _is_page_before(self, items: list[Any], position: PagePosition) -> bool:
         if self._resumed:
-            return position.last == _digest(items)
+            return position.last == fingerprint(items)
         return items == self._items_before
 
     def _batch(self, page: _Page, position: PagePosition) -> Batch:
         """Return a page as a batch; raise FatalError when it is one of a loop."""
         content, urls = page.content, page.content.urls
-        counted = len(page.items if self._settings.api_items_field else urls)
+        counted = self._counted(page)
         if page.items:
             self._check_loop(page.items, position)
             self._items_before = page.items
         self._resumed = False
-        followed = self._followed(page, position, position.items + counted)
+        after = self._after(page, position, position.items + counted)
+        followed = self._followed(page, position, after)
+        if isinstance(followed, Ending):
+            followed = self._with_look(followed, after)
         is_end = isinstance(followed, Ending)
         return Batch(
             urls=urls,
             following=None if is_end else followed,
             items=counted,
-            without_url=urls.count(None) + max(0, len(content.items) - len(urls)),
+            without_url=urls.count(None) + content.lacking,
             total=page.total,
+            notes=content.notes,
             blank=len(page.items) if content.lacks_urls else 0,
             ending=self._doubted(followed, page.unfound) if isinstance(followed, Ending) else None,
         )
 
     def _doubted(self, ending: Ending, unfound: Unfound) -> Ending:
         """Return ending with a doubt for each part of API_URLS_FIELD that has found nothing."""
-        doubts = (
-            f"`{part}` in API_URLS_FIELD finds nothing on any page. Correct it, or leave it out if no item has it."
-            for part in self._alternatives.named(unfound)
-        )
-        return ending._replace(doubts=tuple(doubts))
+        return ending._replace(doubts=self._alternatives.doubts(unfound, "on any page"))
 
     def _check_loop(self, items: list[Any], position: PagePosition) -> None:
         """Raise FatalError when requests came again and their pages do so, too."""
-        if position.repeats and not self._seen_again.add(_text(items)):
+        if position.repeats and not self._seen_again.add(as_text(items)):
             raise FatalError(
                 f"{position} and the pages before it come again and again (a repeated cursor or link): the API "
                 "repeats itself in a loop. Correct API_PAGINATION and its settings, or ask the API's owner."
             )
 
-    def _followed(self, page: _Page, position: PagePosition, items: int) -> Followed:
-        """Return the position after page, or how the list ended with it; items are those seen so far."""
-        after = PagePosition(
+    def _after(self, page: _Page, position: PagePosition, items: int) -> PagePosition:
+        """Return the position after page, whether or not there is anything; items are those seen so far."""
+        return PagePosition(
             page.next.asked,
             position.pages + 1,
             0 if page.items else position.empty + 1,
@@ -212,10 +228,14 @@ class Paging:
             total=page.total,
             largest=max(position.largest, len(page.items)),
             repeats=position.repeats,
-            last=_digest(page.items) if page.items else position.last,
+            last=fingerprint(page.items) if page.items else position.last,
             unfound=page.unfound.parts,
             lacked=page.unfound.lacked,
+            head=position.head or (fingerprint(page.items) if page.items else ""),
         )
+
+    def _followed(self, page: _Page, position: PagePosition, after: PagePosition) -> Followed:
+        """Return the position after page, or how the list ended with it."""
         says = page.next.says
         if self._settings.api_pagination == "none":
             return page_end.one_page(says, page.has_more)
@@ -246,6 +266,35 @@ class Paging:
                 ending = page_end.proved(first, self._style.setting, position.proof)
         unfound = Unfound(position.unfound, position.lacked)
         return Batch([], None, ending=self._doubted(ending, unfound))
+
+    def _with_look(self, ending: Ending, after: PagePosition) -> Followed:
+        """Return the position of a last look, or ending where none is needed."""
+        look = self._looks.get(self._settings.api_pagination)
+        return (
+            ending if look is None else last_look.position(look, self._style.first, ending, after) or ending
+        )
+
+    def _looked(self, reply: ApiResponse, position: PagePosition) -> Batch:
+        """Return the end of a list whose last look has brought reply; most APIs have nothing new there."""
+        page = None
+        if reply.refusal is None:
+            with suppress(UnexpectedShape):
+                page = self._page(reply, position)
+        unfound = Unfound(position.unfound, position.lacked)
+        if page is None or last_look.is_known(page.items, position):
+            return Batch([], None, ending=self._doubted(last_look.as_it_was(position), unfound))
+        return Batch(
+            page.content.urls,
+            None,
+            notes=page.content.notes,
+            items=last_look.counted(self._counted(page), position),
+            ending=self._doubted(last_look.as_it_was(position), unfound),
+            ending_if_new=self._doubted(last_look.skipped(position, self._settings), unfound),
+        )
+
+    def _counted(self, page: _Page) -> int:
+        """Return how many items a page has, of those that the API's total counts."""
+        return len(page.items if self._settings.api_items_field else page.content.urls)
 
     def _after_empty(self, page: _Page, position: PagePosition, after: PagePosition) -> Followed:
         """Return what follows an empty page."""
@@ -281,18 +330,14 @@ class Paging:
         ends = status in self._settings.api_end_status
         unfound = Unfound(position.unfound, position.lacked)
         if page_end.is_reached(position):
-            return Batch(
-                [],
-                None,
-                ending=self._doubted(
-                    Ending(said, refusal=refusal), Unfound(position.unfound, position.lacked)
-                ),
-            )
+            return Batch([], None, ending=self._doubted(Ending(said, refusal=refusal), unfound))
         if is_resumed and self._may_begin_again and (ends or not self._is_numbered):
             return self._begin_again(f"{said}: its place in the list has expired")
         evidence = f"the API answered {status} after the last page (API_END_STATUS)" if ends else ""
-        ending = self._doubted(Ending(said, evidence, refusal), unfound)
-        return Batch([], None, ending=ending)
+        followed = self._with_look(Ending(said, evidence, refusal), position)
+        if isinstance(followed, PagePosition):
+            return Batch([], followed)
+        return Batch([], None, ending=self._doubted(followed, unfound))
 
     def _begin_again(self, why: str) -> Batch:
         """Return the way back to the first page; the URLs so far stay, and come again as duplicates."""
@@ -303,12 +348,3 @@ class Paging:
 
 def _key(request: PageRequest) -> bytes:
     return request.url.encode() + b"\n" + (request.body or b"")
-
-
-def _text(items: object) -> bytes:
-    return json.dumps(items, sort_keys=True).encode()
-
-
-def _digest(items: list[Any]) -> str:
-    """Return a fingerprint of a page by its ends: enough to know it again right after a resume, and cheap."""
-    return blake2b(_text([len(items), items[0], items[-1]]), digest_size=8).hexdigest()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 Asked = Any  # JSON: a page's number, offset, cursor or URL; None: the first page
@@ -24,9 +26,20 @@ class PagePosition(NamedTuple):
     unfound: int = 0  # which parts of API_URLS_FIELD have found nothing yet (alternatives.py)
     lacked: int = 0  # which of them look for a name that is missing
     proof: int = 0  # the only page is asked for again, with as few items: does it name a next page then?
+    head: str = ""  # the fingerprint of the first page that had items
+    ended: str = (
+        ""  # the list has ended, and why; this is the last look, at a page that the walk may have skipped
+    )
 
     def __str__(self) -> str:
+        if self.ended:
+            return f"page {self.asked}" if self.asked == 0 else f"the page at offset {self.asked}"
         return f"page {self.pages + 1}"
+
+    @property
+    def is_check(self) -> bool:
+        """Whether the list has ended, and this request only checks its end."""
+        return bool(self.proof or self.ended)
 
 
 def stored_position(stored: Mapping[str, Any]) -> PagePosition:
@@ -46,3 +59,13 @@ def stored_position(stored: Mapping[str, Any]) -> PagePosition:
         if type(value) is not wanted or (wanted is int and value < 0):
             raise ValueError(f"its position has no valid `{name}`")
     return PagePosition(**fields)
+
+
+def as_text(items: object) -> bytes:
+    """Return a page's items as JSON, the same for the same items."""
+    return json.dumps(items, sort_keys=True).encode()
+
+
+def fingerprint(items: list[Any]) -> str:
+    """Return what a page is known again by, its ends: enough right after a resume, and cheap."""
+    return blake2b(as_text([len(items), items[0], items[-1]]), digest_size=8).hexdigest()

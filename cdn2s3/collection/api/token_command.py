@@ -62,7 +62,7 @@ def _token_in(output: bytes, scheme: str, program: str) -> str:
     if scheme and text.lower().startswith(f"{scheme.lower()} "):
         text = text[len(scheme) :].strip()
     if not text or not text.isascii() or not text.isprintable() or " " in text:
-        what = "printed nothing" if not output.strip() else "printed something else than a token"
+        what = "printed nothing" if not output.strip() else "printed something other than a token"
         raise FatalError(
             f"API_TOKEN_COMMAND ({program}) {what}: it must print the token alone, in one line of ASCII (or JSON with "
             "access_token)."

@@ -23,6 +23,7 @@ import requests
 from cdn2s3.collection.alternatives import Alternatives, Unfound
 from cdn2s3.collection.api.client import Api
 from cdn2s3.collection.api.json_api import batch_of, check_loop, read_page
+from cdn2s3.collection.api.last_look import LOOKS
 from cdn2s3.collection.api.page_shape import ShapeOfDetails, ShapeOfIds
 from cdn2s3.collection.api.pagination import Paging
 from cdn2s3.collection.api.position import PagePosition
@@ -83,7 +84,8 @@ class TwoStepSource:
         self._settings = settings
         self._api = Api(settings, session)
         of_list = dataclasses.replace(settings, api_urls_field=settings.api_detail_ids)
-        self._list = Paging(of_list, self._api.auth.hidden, ShapeOfIds(settings))
+        looks = {"page": LOOKS["page"]}  # another look would ask for the details of known IDs again
+        self._list = Paging(of_list, self._api.auth.hidden, ShapeOfIds(settings), looks)
         self._links = ByLink(settings)
         self._links.hidden = self._api.auth.hidden
         self._of_details = _of_details(settings)
@@ -146,7 +148,7 @@ class TwoStepSource:
             return batch._replace(urls=errors, ending=self._doubted(batch.ending, position.unfound))
         # An item is counted when its details are done, so that the percentage means something.
         each = int(batch.items >= len(ids))
-        ending = batch.ending
+        ending = batch.ending if batch.ending_if_new is None else self._begun_at_0(batch.ending_if_new)
         following = TwoStepPosition(
             batch.following,
             ids,
@@ -156,7 +158,20 @@ class TwoStepSource:
             unfound=position.unfound,
         )
         return batch._replace(
-            urls=errors, following=following, items=batch.items - each * len(ids), ending=None
+            urls=errors,
+            following=following,
+            items=batch.items - each * len(ids),
+            ending=None,
+            ending_if_new=None,
+        )
+
+    def _begun_at_0(self, ending: Ending) -> Ending:
+        """Return the ending of a list that has a page 0, with a doubt where each item's details may have one, too."""
+        if self._of_details.api_pagination != "page" or self._of_details.api_first_page == 0:
+            return ending
+        doubt = "the list's pages are counted from 0, so details may have a page 0, which was not read. "
+        return ending._replace(
+            doubts=(*ending.doubts, doubt + "Set API_FIRST_PAGE=0, then start over with --restart.")
         )
 
     def _kept(self, value: Any) -> Any:
@@ -189,7 +204,7 @@ class TwoStepSource:
         """Return the batch of an item of the list that has no details."""
         if status not in _GONE:
             return self._after(position, Batch([], None, without_url=1))
-        log.warning("the details of %s are not there (%s): it is counted as lost", of, status)
+        log.warning("the details of %s were not found (%s): counted as lost", of, status)
         return self._after(position, Batch([], None, lost=1))
 
     def _after(self, position: TwoStepPosition, batch: Batch, is_open: bool = False) -> Batch:
@@ -197,7 +212,7 @@ class TwoStepSource:
         self._details = None
         if is_open and not self._has_said_open and batch.ending is not None:
             self._has_said_open = True
-            log.warning("nothing vouches for %s: %s", position, batch.ending.said)
+            log.warning("nothing confirms that %s are complete: %s", position, batch.ending.said)
         following: TwoStepPosition | None = dataclasses.replace(
             position, done=position.done + 1, detail=None, pages=position.pages + 1
         )
@@ -214,16 +229,14 @@ class TwoStepSource:
         """Return the list's ending with a doubt for each part of API_URLS_FIELD that no details have."""
         if ending is None:
             return None
-        doubts = (
-            f"`{part}` in API_URLS_FIELD finds nothing in any details. Correct it, or leave it out if no item has it."
-            for part in self._parts.named(unfound)
-        )
-        return ending._replace(doubts=(*ending.doubts, *doubts))
+        return ending._replace(doubts=(*ending.doubts, *self._parts.doubts(unfound, "in any details")))
 
     def _paging_of(self, value: Any) -> Paging:
         """Return the walk through the details of one ID."""
         own = dataclasses.replace(self._of_details, api_base_url=self._url_of(value))
-        return Paging(own, self._api.auth.hidden, self._shape)
+        return Paging(
+            own, self._api.auth.hidden, self._shape, {}
+        )  # a look for each ID would double the requests
 
     def _url_of(self, value: Any) -> str:
         """Return the address of the details of one ID."""

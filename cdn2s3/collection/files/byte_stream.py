@@ -97,7 +97,7 @@ class ByteStream:
         try:
             return bytes(read(size))
         except EOFError as error:
-            raise Unreadable("its compressed data end early: it was not copied completely") from error
+            raise Unreadable("its compressed data ends early: it was not copied completely") from error
         except (OSError, ValueError, zlib.error, lzma.LZMAError) as error:
             raise Unreadable(f"its bytes cannot be read ({error})") from error
 

@@ -50,7 +50,7 @@ def format_of(name: str, head: bytes, encoding: str, columns: Collection[str] = 
         if head.startswith(magic):
             raise Unreadable(why)
     if encoding == "utf-8" and b"\0" in head[:1000]:
-        raise Unreadable("it is no text and no format that is known")
+        raise Unreadable("it is neither text nor a known format")
     text = decoded(head, encoding).lstrip("\ufeff \t\r\n")
     ending = _BY_ENDING.get(_COMPRESSED.sub("", name).rpartition(".")[2].lower(), "")
     if text.startswith("<"):

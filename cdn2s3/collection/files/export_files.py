@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from cdn2s3.collection.base import Batch, Progress
+from cdn2s3.collection.checkpoint import start_over
 from cdn2s3.collection.files.byte_stream import ByteStream, Unreadable
 from cdn2s3.collection.files.formats import Choice, open_reader, records_of
 from cdn2s3.collection.files.inventory import DataFile
@@ -77,8 +78,7 @@ class ExportFiles:
         if list_hash != self._hash:
             raise UsageError(
                 f"the files that FILES={self._glob} matches have changed since the checkpoint "
-                f"({pluralize(len(self), 'file')} now). Restore them, or start over with "
-                "`python collect_urls.py --restart` (the files so far are kept as *.bak)."
+                f"({pluralize(len(self), 'file')} now). Restore them, or {start_over()}."
             )
         if not stored["files"] < len(self):
             raise ValueError("its position is past the last file")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdn2s3.collection.base import Batch
+from cdn2s3.collection.checkpoint import start_over
 from cdn2s3.collection.url_building import is_no_image
 from cdn2s3.errors import UsageError
 from cdn2s3.settings.declarations import CollectionSettings
@@ -65,8 +66,7 @@ class LotFiles:
         if list_hash != self._hash:
             raise UsageError(
                 f"the list of files that LOT_FILES={self._glob} matches has changed since the checkpoint "
-                f"({len(self)} files now). Restore it, or start over with "
-                "`python collect_urls.py --restart` (the files so far are kept as *.bak)."
+                f"({len(self)} files now). Restore it, or {start_over()}."
             )
         if not 0 <= files < len(self):
             raise ValueError("its position is past the last lot file")

@@ -11,7 +11,7 @@ from typing import Any, Callable
 from cdn2s3.collection.expressions import ItemError
 from cdn2s3.collection.files import image_fields
 from cdn2s3.collection.files.html_addresses import addresses_in
-from cdn2s3.collection.notes import Note, Notes
+from cdn2s3.collection.notes import JOINED, TRIMMED, Note, Notes
 from cdn2s3.collection.url_building import UrlBuilder
 from cdn2s3.keys import KEY_FIELD
 from cdn2s3.state.lines import field
@@ -30,8 +30,6 @@ _STOPS = ".,;:!?*_"
 _SEPARATE = re.compile(r"[/@.]")
 _MOST_PATHS = 20_000  # names that are remembered: an object's keys may be the data
 
-TRIMMED = "trimmed: blanks, separators or quotes around a URL"
-JOINED = "fields with several URLs, divided"
 INLINE = "inline images (data:), which have no URL"
 PASSED_OVER = "URLs that do not look like images, not taken"
 
@@ -171,7 +169,7 @@ class Picker:
             into.append(address)
 
     def _take_address(self, text: str, into: list[Any]) -> None:
-        """Append an image's name or path without a host, from a field that is called after images."""
+        """Append an image's name or path without a host, from a field whose name suggests images."""
         text = as_utf_8(text)
         bare = text.strip(BLANKS)
         if not bare or bare.lower() in _NO_IMAGE:

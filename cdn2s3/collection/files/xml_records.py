@@ -217,9 +217,8 @@ class XmlRecords:
         ]
         if lacking:
             self.handler.doubts.append(
-                f"it is an index of {len(named)} sitemaps, of which {len(lacking)} are not beside it, such as "
-                f"{min(lacking)}; "
-                "copy them there, or set SOURCE=sitemap and SITEMAP_URL"
+                f"it is an index of {len(named)} sitemaps, of which {len(lacking)} are missing from its folder, "
+                f"such as {min(lacking)}; copy them there, or set SOURCE=sitemap and SITEMAP_URL"
             )
 
 

@@ -111,10 +111,10 @@ def _notes(own: Sequence[Field], others: Sequence[Field], has_urls: bool) -> lis
     notes = []
     if others:
         names = ", ".join(image_fields.jmespath_of(field.path) for field in others[:5])
-        notes.append(f"there are images in other places of the page, too: {names}")
+        notes.append(f"the page has images in other places too: {names}")
     if not has_urls:
         notes.append(
-            f"{own[0].values[0][:100]} is no whole URL: open an image in a browser, and set API_URL_BASE (or "
+            f"{own[0].values[0][:100]} isn't a complete URL: open an image in a browser, and set API_URL_BASE (or "
             "API_URL_TEMPLATE) to what its address has before that, and URL_PREFIX to its beginning"
         )
     return notes
@@ -195,7 +195,7 @@ def _detail_lines(
             f", and {len(keys) - 1} more were read" if keys[1:] else ""
         )
         return [
-            Line("API_DETAIL_IDS", ids, "each item's images are in an answer of its own"),
+            Line("API_DETAIL_IDS", ids, "each item's images are in a separate response"),
             Line("API_DETAIL_URL", f"{base}/{{id}}{end}", why, is_guess=True),
             Line("API_URLS_FIELD", image_fields.expression([field.path for field in fields]), ""),
             *url_lines(fields, first.url, is_image),

@@ -95,7 +95,7 @@ def _file_of(source: str) -> tuple[Path, str]:
     if found:
         return Path(found[0]), source
     what = "a folder: name a file in it, or a glob such as 'folder/*.json'" if path.is_dir() else "no file"
-    raise UsageError(f"--suggest {source}: it is {what}. It takes the address of an API, or a file.")
+    raise UsageError(f"--suggest {source}: it is {what}. Give the address of an API, or a file.")
 
 
 def _taken(recorder: _Recorder) -> str:
@@ -154,4 +154,4 @@ def propose_body(url: str, body: bytes) -> Proposal:
             [],
         )
     name = os.path.basename(urlsplit(url).path) or "export"  # noqa: PTH119
-    return Proposal([], [f"the answer is no JSON. If it is an export, download it, then --suggest {name}"])
+    return Proposal([], [f"the response isn't JSON. If it is an export, download it, then --suggest {name}"])

@@ -90,7 +90,7 @@ def _size(prober: Prober) -> tuple[list[Line], list[str], Seen | None]:
                 "API_PER_PAGE_PARAM", name, f"tried: {name}={smaller} gives {smaller} of {count} items"
             )
             return [line, *_size_allowed(prober, name)], [name], seen
-    return [Line("API_PER_PAGE_PARAM", "", "none of the usual names changes the size of a page")], [], None
+    return [Line("API_PER_PAGE_PARAM", "", "none of the usual names changes the page size")], [], None
 
 
 def _said_first(names: Sequence[str], page: Any) -> list[str]:
@@ -105,7 +105,7 @@ def _size_allowed(prober: Prober, name: str) -> list[Line]:
     if seen is None or prober.items(seen):
         return []
     count = len(prober.items(prober.first))
-    return [Line("RESULTS_PER_PAGE", str(count), f"tried: {_USUAL_SIZE} is refused, {count} come unasked")]
+    return [Line("RESULTS_PER_PAGE", str(count), f"tried: {_USUAL_SIZE} is refused, the default is {count}")]
 
 
 # -- the next page
@@ -135,7 +135,7 @@ def _by_marker(prober: Prober, page: Seen, sized: list[str]) -> Paging | None:
     if marker.style == "link_header":
         lines = [Line("API_PAGINATION", "link_header", "the header Link names the next page")]
     else:
-        said = "has the next page's URL" if has_next else "is there and null: here the list ends"
+        said = "has the next page's URL" if has_next else "is null: the list ends here"
         lines = [
             Line("API_PAGINATION", "next_url", f"{marker.field} {said}", is_guess=not has_next),
             Line("API_NEXT_FIELD", marker.field, ""),
@@ -156,7 +156,7 @@ def _by_scroll(page: Seen) -> Paging:
         Line(
             "API_PAGINATION",
             "next_url",
-            "_scroll_id is an Elasticsearch scroll, which has an address of its own",
+            "_scroll_id is an Elasticsearch scroll, which has its own address",
         ),
         Line("API_NEXT_FIELD", following, ""),
     ]
@@ -178,7 +178,7 @@ def _by_cursor(prober: Prober, page: Seen, marker: Marker) -> Paging | None:
     style = Line("API_PAGINATION", "cursor", f"{marker.field} names the next page")
     if marker.value is None:
         guess = Line(
-            "API_CURSOR_PARAM", marker.params[0], "no page was seen that has a next one", is_guess=True
+            "API_CURSOR_PARAM", marker.params[0], "none of the pages read has a next one", is_guess=True
         )
         return _by_number(prober, page) or Paging([style, guess, field, *more], [], page, False, [])
     last = marker.field.rpartition(".")[2]
@@ -315,5 +315,5 @@ def _whole(prober: Prober, page: Seen) -> Paging:
     is_a_size = count in _SIZES or count % 100 == 0
     if (total and total[1] == count) or not (total or is_asked_for or is_a_size):
         return Paging([Line("API_PAGINATION", "none", said, is_guess=True)], [], prober.first, False, [])
-    note = f"{said}. If these {count} items are all that there are, set API_PAGINATION=none"
+    note = f"{said}. If these {count} items are all there is, set API_PAGINATION=none"
     return Paging([], [], prober.first, False, [note])

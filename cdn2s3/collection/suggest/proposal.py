@@ -28,7 +28,7 @@ class Proposal(NamedTuple):
 def as_text(proposal: Proposal, source: str) -> str:
     """Return a proposal as lines for collection.env: what is no setting is a comment. source is what was read."""
     shown = [
-        f"# Suggested for {source}: put these lines into collection.env, in place of those of the same names."
+        f"# Suggested for {source}: put these lines into collection.env, replacing those with the same names."
     ]
     for line in proposal.lines:
         if line.why:

@@ -32,7 +32,7 @@ def _(asked: Asked) -> Any:
 
 @shape("strapi-files", lambda site: [f"{site.cdn}{i}.jpg" for i in range(COUNT)])
 def _(asked: Asked) -> Any:
-    """Strapi upload files: one bare list that nothing pages, relative URLs"""
+    """Strapi upload files: one bare list without pagination, relative URLs"""
     return [{"id": i, "url": f"{FOLDER}{i}.jpg"} for i in range(COUNT)]
 
 
@@ -54,7 +54,7 @@ def _(asked: Asked) -> Reply:
 
 @shape("cloudinary-420")
 def _(asked: Asked) -> Reply:
-    """Cloudinary that says "rate limited" once, as 420"""
+    """Cloudinary, rate limited once with status 420"""
     if "next_cursor" in asked.query and not asked.state.setdefault("said", False):
         asked.state["said"] = True
         reset = {"X-FeatureRateLimit-Reset": "Thu, 26 Nov 2020 23:59:59 GMT"}

@@ -113,7 +113,7 @@ def _payload_urls(site: Site) -> list[str]:
 
 @shape("payload", _payload_urls)
 def _(asked: Asked) -> Any:
-    """Payload media: page, hasNextPage and nextPage; relative URLs with blanks"""
+    """Payload media: page, hasNextPage and nextPage; relative URLs with spaces"""
     number, size = asked.whole("page", 1), asked.whole("limit", 10)
     more = number < pages(size)
     docs = [{"id": str(i), "url": f"{FOLDER}{i} b.jpg"} for i in page(number, size)]

@@ -96,7 +96,7 @@ def _met_files(site: Site) -> Mapping[str, str]:
 
 @shape("met-files", lambda site: site.images([0, 1, 2, 4, 5, 6]), _met_files)
 def _(asked: Asked) -> Reply:
-    """The Met's objects in files: the empty string is no URL, and no mistake either"""
+    """The Met's objects in files: the empty string isn't a URL, and isn't an error either"""
     return Reply(404, {"message": "not found"})
 
 

@@ -185,7 +185,7 @@ def _(asked: Asked) -> Any:
 
 @shape("zendesk")
 def _(asked: Asked) -> Any:
-    """Zendesk, cursor pagination: links.next is always there; meta.has_more tells the end"""
+    """Zendesk, cursor pagination: links.next is always there; meta.has_more shows the end"""
     some = window(asked.whole("page[after]", 0), size := asked.whole("page[size]", 100))
     links = {"next": f"{asked.url}?page%5Bsize%5D={size}&page%5Bafter%5D={some.stop}", "prev": None}
     meta = {"has_more": some.stop < COUNT, "after_cursor": str(some.stop), "before_cursor": "0"}

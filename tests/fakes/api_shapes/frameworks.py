@@ -52,7 +52,7 @@ def _(asked: Asked) -> Any:
 
 @shape("ckan")
 def _(asked: Asked) -> Any:
-    """CKAN datastore_search: offset, limit and total; _links.next is there for ever"""
+    """CKAN datastore_search: offset, limit and total; _links.next never ends"""
     some = window(asked.whole("offset", 0), size := asked.whole("limit", 100))
     links = {"start": "x", "next": f"{asked.path}?resource_id=r&limit={size}&offset={some.start + size}"}
     records = [{"_id": i, "bild": asked.image(i)} for i in some]
@@ -186,7 +186,7 @@ def _(asked: Asked) -> Any:
 
 @shape("linked-art", lambda site: [f"{site.cdn}{i}/full/max/0/default.jpg" for i in range(COUNT)])
 def _(asked: Asked) -> Any:
-    """Linked Art search: next.id is a complete URL; each object is a document of its own"""
+    """Linked Art search: next.id is a complete URL; each object is its own document"""
     if asked.path.startswith("/object/"):
         i = asked.path.rpartition("/")[2]
         return {

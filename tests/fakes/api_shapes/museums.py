@@ -29,7 +29,7 @@ def _(asked: Asked) -> Any:
 
 @shape("harvard", lambda site: [f"{site.cdn}ids/{i}" for i in (0, 1, 2, 4, 5, 6)])
 def _(asked: Asked) -> Any:
-    """Harvard Art Museums objects: info.next is a complete URL with the key; a null image where it is restricted"""
+    """Harvard Art Museums objects: info.next is a complete URL with the key; a null image if it is restricted"""
     if asked.query.get("apikey") != "k":
         return Reply(401, {"error": "Unauthorized"})
     number, size = asked.whole("page", 1), asked.whole("size", 10)
@@ -85,7 +85,7 @@ def _cleveland_urls(site: Site) -> list[str]:
 
 @shape("cleveland", _cleveland_urls)
 def _(asked: Asked) -> Any:
-    """Cleveland Museum of Art: skip and limit; an object of sizes per work, some of which lack a size"""
+    """Cleveland Museum of Art: skip and limit; an object of sizes per work, some of them incomplete"""
     some = window(asked.whole("skip", 0), asked.whole("limit", 100))
 
     def images(i: int) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _(asked: Asked) -> Any:
 
 @shape("met-api", lambda site: [*site.images([0, 1, 2, 4, 5, 6]), f"{site.cdn}u/1-b.jpg"])
 def _(asked: Asked) -> Any:
-    """The Met's collection API: all IDs in one answer, then a document for each; "" where there is no image"""
+    """The Met's collection API: all IDs in one response, then a document for each; "" where there is no image"""
     if asked.path.endswith("/objects"):
         return {"total": COUNT, "objectIDs": list(range(COUNT))}
     i = int(asked.path.rpartition("/")[2])

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable, NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.fakes.wire import BadRequestError, Connection, Listener, Request, response
 
@@ -109,7 +109,7 @@ def registry() -> tuple[dict[str, Shape], Callable[..., Callable[[Answer], Answe
 
 def window(start: int, size: int, count: int = COUNT) -> range:
     """Return the numbers of `size` items from `start` on."""
-    return range(min(start, count), min(count, start + size))
+    return range(max(0, min(start, count)), max(0, min(count, start + size)))
 
 
 def page(number: int, size: int, count: int = COUNT) -> range:
@@ -164,6 +164,8 @@ class ShapeServer:
 
     def _rendered(self, request: Request, body: bytes) -> bytes:
         if request.path.startswith(FOLDER):  # for the region, or for a sample
+            if unquote(request.path) not in self._images():
+                return response(404, [("Content-Length", "0")], b"")
             head = [("Content-Type", "image/jpeg"), ("x-amz-cf-pop", "FRA56-P4")]
             return response(
                 200,
@@ -175,6 +177,10 @@ class ShapeServer:
             reply = self._reply(request, body)
         content, headers = _encoded(reply)
         return response(reply.status, headers, content)
+
+    def _images(self) -> set[str]:
+        """Return the paths of the images that are there."""
+        return {unquote(urlsplit(url).path) for url in self._shape.expected(self.site)}
 
     def _reply(self, request: Request, body: bytes) -> Reply:
         query = dict(parse_qsl(request.target.partition("?")[2], keep_blank_values=True))

@@ -144,7 +144,7 @@ def _(asked: Asked) -> Any:
 
 @shape("magento-exact", lambda site: magento_urls(site, 6))
 def _(asked: Asked) -> Any:
-    """Magento 2 products whose total is a multiple of the page size: only total_count tells the end"""
+    """Magento 2 products whose total is a multiple of the page size: only total_count shows the end"""
     return magento(asked, 6)
 
 

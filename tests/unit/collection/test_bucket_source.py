@@ -137,7 +137,7 @@ def test_inventory_that_is_cut_or_gone_ends_the_collection(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     put_inventory(server, '"images","c.jpg"\n', size=1_000)
-    with pytest.raises(FatalError, match="not the 1,000 of the manifest"):
+    with pytest.raises(FatalError, match="the manifest says 1,000"):
         copied(settings_for(server, "their-bucket/inv/manifest.json"))
     with pytest.raises(FatalError, match=r"other/manifest\.json cannot be copied.*404"):
         copied(settings_for(server, "their-bucket/other/manifest.json"))

@@ -1,4 +1,4 @@
-"""What vouches for the end of a list, and what speaks against it."""
+"""What confirms the end of a list, and what speaks against it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DOUBTS = [
     pytest.param(Counts(urls=998), {"EXPECTED_TOTAL": "1000"}, "EXPECTED_TOTAL is 1,000", id="expected-off"),
     pytest.param(Counts(urls=1002), {"EXPECTED_TOTAL": "1000"}, "off by more than 0.1%", id="expected-over"),
     pytest.param(
-        Counts(urls=9, items=9, open_ends=1), {}, "details of 1 item: they may have more", id="open-end"
+        Counts(urls=9, items=9, open_ends=1), {}, "details of 1 item are complete: they may", id="open-end"
     ),
     pytest.param(Counts(urls=999, items=1000, lost=1), {}, "", id="lost-0.1"),
     pytest.param(Counts(urls=998, items=1000, lost=2), {}, "2 items of the list had no details", id="lost"),
@@ -154,13 +154,13 @@ def test_refusal_before_the_total_stays_one(counts: Counts, values: dict[str, st
 @pytest.mark.parametrize(("blank", "items", "doubted"), [(3, 7, True), (2, 4, False), (100, 200_000, False)])
 def test_pages_whose_items_have_no_url_are_a_doubt(blank: int, items: int, doubted: bool) -> None:
     found = doubts(Counts(urls=4, items=items, blank=blank), settings_with())
-    assert any("pages of which no item has a URL" in doubt for doubt in found) == doubted
+    assert any("pages where no item has a URL" in doubt for doubt in found) == doubted
 
 
 def test_details_that_may_go_on_leave_a_list_without_evidence() -> None:
     counts = Counts(urls=7, items=7, api_total=7, open_ends=1)
     found = verdict(counts, settings_with(**TOTAL), Ending("page 1 is the last", "page 1 is the last"))
     assert found.evidence == ""
-    assert ["for the details of 1 item" in doubt for doubt in found.doubts] == [True]
+    assert ["that the details of 1 item" in doubt for doubt in found.doubts] == [True]
     expected = settings_with(**TOTAL, EXPECTED_TOTAL="7")
     assert verdict(counts, expected, Ending("page 1 is the last")).doubts == ()

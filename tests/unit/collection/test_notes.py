@@ -73,8 +73,8 @@ def test_list_notes_what_is_odd_or_rejected_and_a_resume_goes_on_counting(
     loaded = checkpoint.load(settings.checkpoint_file)
     assert loaded is not None
     assert loaded.notes == {
-        "URLs with more text after the image's ending, asked for as they stand": Note(1, f"{CDN}a.jpg,cat"),
-        "URLs with &amp; in the URL, asked for as they stand": Note(1, f"{CDN}b?***"),
+        "URLs with more text after the image's ending, requested unchanged": Note(1, f"{CDN}a.jpg,cat"),
+        "URLs with &amp; in the URL, requested unchanged": Note(1, f"{CDN}b?***"),
         "rejected: no scheme; put https: before it": Note(1, "//cdn.example/d.jpg"),
         "rejected: why": Note(1, "item 7"),
         "divided": Note(2, "x"),

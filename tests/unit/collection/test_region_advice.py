@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from cdn2s3.collection.region_advice import (
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
 from tests.fakes.api import ApiServer
+from tests.fakes.source import SourceServer
 
 NEAREST = [
     ("SFO53-P1", "us-west-1"),
@@ -119,7 +121,7 @@ def settings() -> CollectionSettings:
 def test_region_is_asked_of_the_cdn_without_the_token(
     server: ApiServer, settings: CollectionSettings
 ) -> None:
-    assert recommended_region(server.prefix + "a.jpg", settings).region == "us-west-1"
+    assert recommended_region([server.prefix + "a.jpg"], settings).region == "us-west-1"
     assert "s3cret" not in str(server.heads)
     assert len(server.heads) == 1
 
@@ -128,16 +130,30 @@ def test_region_falls_back_when_the_cdn_is_no_cloudfront(
     server: ApiServer, settings: CollectionSettings
 ) -> None:
     server.edge = None
-    assert recommended_region(server.prefix + "a.jpg", settings).region == "eu-west-1"
+    assert recommended_region([server.prefix + "a.jpg"], settings).region == "eu-west-1"
+
+
+def test_first_url_that_is_not_there_is_said(settings: CollectionSettings) -> None:
+    with SourceServer() as source:
+        there, gone = source.url_of("a.jpg"), source.url_of("b.jpg", "404")
+        built = dataclasses.replace(settings, api_url_base="https://cdn.test/")
+        assert recommended_region([there], settings).doubt == ""
+        assert "the CDN answered 404" in recommended_region([gone], settings).doubt
+        for urls, of, is_wrong in (
+            ([gone, gone, gone], built, True),
+            ([gone, there, gone], built, False),
+            ([gone, gone, gone], settings, False),
+        ):
+            assert recommended_region(urls, of).is_wrong == is_wrong
 
 
 def test_region_falls_back_when_the_cdn_is_away(settings: CollectionSettings) -> None:
     with ApiServer([]) as gone:
         url = gone.prefix + "a.jpg"
-    advice = recommended_region(url, settings)
+    advice = recommended_region([url], settings)
     assert advice.region == "eu-west-1"
     assert "did not answer" in advice.reason
 
 
 def test_region_falls_back_without_a_url(settings: CollectionSettings) -> None:
-    assert recommended_region(None, settings).region == "eu-west-1"
+    assert recommended_region([], settings).region == "eu-west-1"

@@ -115,9 +115,9 @@ BROKEN = [
     pytest.param(Answer(404), "404", id="gone"),
     pytest.param(Answer(403), "403", id="forbidden"),
     pytest.param(urlset(f"{CDN}1")[:-9], "not well-formed", id="cut"),
-    pytest.param(gzip.compress(urlset(f"{CDN}1"))[:-9], "end early", id="cut-gzip"),
+    pytest.param(gzip.compress(urlset(f"{CDN}1"))[:-9], "ends early", id="cut-gzip"),
     pytest.param(b"<!DOCTYPE html><html><body>Sorry</body></html>", "HTML", id="html"),
-    pytest.param(b"Sorry", "no sitemap", id="text"),
+    pytest.param(b"Sorry", "isn't a sitemap", id="text"),
     pytest.param(b"", "empty", id="empty"),
     pytest.param(b'<!DOCTYPE u [<!ENTITY a "b">]>' + urlset(), "entities", id="entities"),
 ]

@@ -57,7 +57,7 @@ def test_last_screen_says_what_is_there_and_what_to_type() -> None:
         done,
         settings_with(),
         Verdict("it is so", ("Something is off.",)),
-        Advice("us-west-1", "Nearest to SFO53."),
+        Advice("us-west-1", "Nearest to SFO53.", "The first URL is not there."),
     )
     for said in (
         "20  URLs in urls.txt",
@@ -65,6 +65,7 @@ def test_last_screen_says_what_is_there_and_what_to_type() -> None:
         "2  items without a URL",
         "4  parts that could not be read",
         "! Something is off.",
+        "! The first URL is not there.",
         "Recommended region: us-west-1",
         "Nearest to SFO53.",
         "python migrate.py",
@@ -83,7 +84,7 @@ def test_last_screen_of_an_update_says_what_is_new_known_and_gone() -> None:
     for said in (
         "24  URLs in urls.txt",
         "2  new",
-        "18  known, 5 of them in a newer form",
+        "18  known, 5 of them changed to a newer form",
         "4  gone; see gone.txt",
         "1  duplicates skipped",
     ):

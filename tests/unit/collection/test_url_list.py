@@ -12,7 +12,7 @@ from cdn2s3.collection import checkpoint
 from cdn2s3.collection.base import Batch
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.collection.files.lot_files import LotPosition
-from cdn2s3.collection.url_list import UrlList, first_url
+from cdn2s3.collection.url_list import UrlList, first_urls
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
@@ -122,7 +122,7 @@ def test_first_batch_that_is_rejected_as_a_whole_is_told_once(
         urls.add(batch(*foreign))
     (said,) = warnings(caplog)
     assert said.startswith(
-        "all 3 URLs that were read last were rejected, for example "
+        "the last 3 URLs were all rejected, for example "
         f"https://***@other.test/0.jpg?t=s3cret: another host, other.test: not under URL_PREFIX {PREFIX}. "
     )
     assert "correct URL_PREFIX" in said
@@ -259,7 +259,7 @@ def listed(path: Path) -> CollectionSettings:
 def test_first_url_is_as_it_is_sent(tmp_path: Path, content: bytes, url: Any) -> None:
     path = tmp_path / "urls.txt"
     path.write_bytes(content)
-    assert first_url(listed(path)) == url
+    assert first_urls(listed(path))[:1] == [url] * bool(url)
 
 
 @pytest.mark.parametrize("content", [b"https://evil.test/a.jpg\n", b"\xff\n"], ids=["foreign", "latin-1"])
@@ -267,9 +267,9 @@ def test_first_url_elsewhere_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "urls.txt"
     path.write_bytes(content)
     with pytest.raises(UsageError, match="first line"):
-        first_url(listed(path))
+        first_urls(listed(path))
 
 
 def test_first_url_of_a_missing_file_is_fixable(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="OUTPUT_FILE"):
-        first_url(listed(tmp_path / "urls.txt"))
+        first_urls(listed(tmp_path / "urls.txt"))

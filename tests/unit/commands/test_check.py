@@ -409,6 +409,24 @@ def test_source_that_refuses_all_fails(
     assert "403, 403, 403, 403, 403 to HEAD" in finding.detail
 
 
+def test_each_host_of_the_prefix_is_asked(
+    contexts: Visits,
+    tmp_path: Path,
+    source_server: Callable[..., SourceServer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(check_context, "_SOURCE_LINES", 40)
+    good, bad = source_server(), source_server()
+    lines = [*(good.url_of(f"{n}.jpg") for n in range(30)), bad.url_of("a.jpg", "404"), f"{NOWHERE}/a.jpg"]
+    late = [*(good.url_of(f"{n}.jpg") for n in range(30, 60)), "http://late.test/a.jpg"]
+    (tmp_path / "urls.txt").write_text("".join(f"{line}\n" for line in [*lines, *late]))
+    prefixes = f"{good.url_prefix} {bad.url_prefix} {NOWHERE}/ http://late.test/"
+    found = check_cdn.check_source(contexts(url_prefix=prefixes))
+    assert [finding.level for finding in found] == [OK, WARNING, FAILED, OK]
+    assert "404 to HEAD for its first URLs" in found[1].detail
+    assert "http://late.test was not asked" in found[3].detail
+
+
 # --- the whole command ---
 
 

@@ -92,8 +92,8 @@ def test_plain_failure_does_not_halve() -> None:
     assert world.endpoint.health().limit == 120
 
 
-@pytest.mark.parametrize(("asked", "paused"), [(7.0, 7.0), (86400.0, 60.0), (0.0, 0.0), (None, 0.0)])
-def test_retry_after_holds_everybody_back_for_a_minute_at_most(asked: float | None, paused: float) -> None:
+@pytest.mark.parametrize(("asked", "paused"), [(7.0, 7.0), (0.0, 0.0), (None, 0.0)])
+def test_retry_after_holds_everybody_back(asked: float | None, paused: float) -> None:
     world = World()
     world.fail(1, retry_after=asked)
     world.endpoint.acquire()

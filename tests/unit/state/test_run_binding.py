@@ -145,9 +145,9 @@ def test_any_content_of_run_json_is_a_documented_error(tmp_path: Path, content: 
         pytest.param(json.dumps({"complete": True}).encode(), None, id="complete"),
         pytest.param(json.dumps({"complete": False}).encode(), "is not complete", id="stopped"),
         pytest.param(
-            b'{"complete": true, "evidence": "", "doubts": ["?"]}', "nothing vouches", id="nothing-vouches"
+            b'{"complete": true, "evidence": "", "doubts": ["?"]}', "nothing confirms", id="nothing-confirms"
         ),
-        pytest.param(b'{"complete": true, "evidence": "it does", "doubts": ["?"]}', None, id="vouched-for"),
+        pytest.param(b'{"complete": true, "evidence": "it does", "doubts": ["?"]}', None, id="confirmed"),
         pytest.param(b"{", "cannot be read", id="cut"),
         pytest.param(b"[]", "cannot be read", id="a list"),
         pytest.param(b"\xff", "cannot be read", id="no text"),

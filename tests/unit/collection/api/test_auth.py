@@ -116,10 +116,10 @@ def test_output_of_the_command_is_the_token(output: str) -> None:
     ("output", "said"),
     [
         ("", "printed nothing"),
-        ("a b", "something else"),
-        ("a\nb", "something else"),
-        ("é", "something else"),
-        ("{}", "something else"),
+        ("a b", "something other"),
+        ("a\nb", "something other"),
+        ("é", "something other"),
+        ("{}", "something other"),
     ],
 )
 def test_output_that_is_no_token_is_said_without_it(output: str, said: str) -> None:

@@ -290,7 +290,7 @@ def test_source_reads_page_after_page(server: ApiServer) -> None:
             urls += batch.urls
             position = batch.following
     assert urls == [item["url"] for item in ITEMS]
-    assert [query["page"] for query in server.queries] == ["1", "2", "3", "4", "4", "5"]
+    assert [query["page"] for query in server.queries] == ["1", "2", "3", "4", "4", "5", "0"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Union
@@ -27,6 +28,7 @@ class Walked(NamedTuple):
     ending: Ending
     requests: list[str]  # their queries
     batches: list[Batch]
+    look: str = ""  # the query of the last look, where there was one
 
 
 def paging(style: str, **settings: str) -> Paging:
@@ -50,8 +52,12 @@ def walk(
     paging: Paging,
     pages: Iterable[Content],
     position: PagePosition | None = None,
+    there: Content = 404,
 ) -> Walked:
-    """Read pages in their order, whatever is asked for, until the walk ends; all of them must be asked for."""
+    """Read pages in their order, whatever is asked for, until the walk ends; all of them must be asked for.
+
+    there is what a last look finds.
+    """
     position = position or paging.first()
     batches: list[Batch] = []
     requests = []
@@ -61,10 +67,17 @@ def walk(
         requests.append(url.partition("?")[2])
         batches.append(paging.read(response(url, content), position))
         position = batches[-1].following
+    look = ""
+    if position is not None and position.ended:
+        asked = paging.request(position)
+        assert asked.may_be_missing
+        look = asked.url.partition("?")[2]
+        batches.append(paging.read(response(asked.url, there), position))
+        position = batches[-1].following
     assert position is None, f"the walk goes on after the last page, with {position}"
     ending = batches[-1].ending
     assert ending is not None
-    return Walked([url for batch in batches for url in batch.urls], ending, requests, batches)
+    return Walked([url for batch in batches for url in batch.urls], ending, requests, batches, look)
 
 
 TOTAL = {"API_TOTAL_FIELD": "total"}
@@ -114,7 +127,69 @@ VOUCHED: list[Any] = [
 def test_end_with_evidence(style: str, settings: dict[str, str], pages: list[Content], why: str) -> None:
     ending = walk(paging(style, **settings), pages).ending
     assert why in ending.evidence
-    assert (ending.refusal is None) == ("status" not in why and "answered" not in why)
+    assert ending.refusal is None or "answered" in why
+
+
+LOOKS_AT: list[Any] = [
+    # style, settings, pages, what is asked for at the end
+    pytest.param("page", {}, [page(1), page(), page(), page()], "page=0", id="two-empty-pages"),
+    pytest.param("page", MORE, [page(1, has_more=False)], "page=0", id="has-more"),
+    pytest.param("page", {"API_END_STATUS": "404"}, [page(1), 404], "page=0", id="end-status"),
+    pytest.param("page", {**MORE, **TOTAL}, [page(1, total=2, has_more=False)], "page=0", id="total-not-reached"),
+    pytest.param("page", {**MORE, **TOTAL}, [page(1, total=1, has_more=False)], "", id="total-reached"),
+    pytest.param("page", {**MORE, "API_FIRST_PAGE": "0"}, [page(1, has_more=False)], "", id="from-page-0"),
+    pytest.param("offset", MORE, [page(1, 2, 3, has_more=False)], "offset=2", id="offset"),
+    pytest.param("offset", MORE, [page(1, 2, has_more=False)], "", id="offset-of-small-pages"),
+    pytest.param("cursor", {}, [page(1, 2, 3, next_cursor=None)], "", id="cursor"),
+    pytest.param("none", {}, [page(1, 2, 3)], "", id="one-page"),
+    pytest.param("page", {}, [page(1), None], "", id="no-evidence"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("style", "settings", "pages", "look"), LOOKS_AT)
+def test_end_that_says_nothing_of_the_beginning_is_followed_by_one_look(
+    style: str, settings: dict[str, str], pages: list[Content], look: str
+) -> None:
+    assert walk(paging(style, **settings), pages).look == look
+
+
+PAGE_0: list[Any] = [
+    pytest.param(404, [], id="missing"),
+    pytest.param(500, [], id="server-error"),
+    pytest.param(None, [], id="no-page"),
+    pytest.param(page(), [], id="empty"),
+    pytest.param(page(1, 2), [], id="page-1-again"),
+    pytest.param(page(8, 9), ["8", "9"], id="a-page-of-its-own"),
+]
+
+
+@pytest.mark.parametrize(("there", "more"), PAGE_0)
+def test_urls_of_page_0_are_taken(there: Content, more: list[str]) -> None:
+    pages = [page(1, 2, has_more=True), page(3, has_more=False)]
+    walked = walk(paging("page", **MORE), pages, there=there)
+    assert [url[-5] for url in walked.urls] == ["1", "2", "3", *more]
+    assert "says that there is no more" in walked.ending.evidence
+    of_all_new = walked.batches[-1].ended(len(more))
+    assert of_all_new is not None and ("page 0 has URLs, too" in of_all_new.evidence) == bool(more)
+    assert walked.batches[-1].items == 0
+
+
+@pytest.mark.parametrize(("new", "vouched"), [(0, True), (1, True), (2, False), (3, False)])
+def test_offset_that_counts_pages_has_skipped_some(new: int, vouched: bool) -> None:
+    """A list may have grown at its beginning since; a page of new URLs is one that was skipped."""
+    walked = walk(paging("offset", **MORE), [page(1, 2, 3, has_more=False)], there=page(7, 8, 9))
+    ending = walked.batches[-1].ended(new)
+    assert ending is not None and bool(ending.evidence) == vouched
+    assert ("offset may count pages, not items" in ending.said) != vouched
+
+
+def test_last_look_is_resumed_and_has_the_doubts_of_the_pages() -> None:
+    settings = {**MORE, "API_URLS_FIELD": "items[].[url, thumb_ulr][]"}
+    walking = paging("page", **settings)
+    position = walking.read(response(BASE, page(1, has_more=False)), walking.first()).following
+    again = paging("page", **settings)
+    walked = walk(again, [], again.resume(json.loads(json.dumps(position._asdict()))))
+    assert (walked.look, len(walked.ending.doubts)) == ("page=0", 1)
 
 
 EXPRESSION = {"API_CURSOR_FIELD": "more && next"}

@@ -9,8 +9,10 @@ import pytest
 
 from cdn2s3.collection.api.page_shape import Shape
 from cdn2s3.collection.expressions import UnexpectedShape
+from cdn2s3.collection.notes import COMPLETED, JOINED, TRIMMED
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import build
+from cdn2s3.url_text import are_whole
 
 
 def shape(urls: str = "items[].url", **settings: str) -> Shape:
@@ -150,3 +152,50 @@ def test_page_that_is_one_record_fills_the_template() -> None:
 def test_misspelt_field_of_a_template_is_named() -> None:
     with pytest.raises(UnexpectedShape, match=r"\{bb\} finds nothing in the first one; .*the keys a, b"):
         shape("items", API_URL_TEMPLATE="https://h/{a}/{bb}").read({"items": TWO}, is_first=True)
+
+
+C = "https://cdn.test/"
+AS_THEY_COME: list[Any] = [
+    # what an item's field holds, the settings, the URLs, the notes
+    pytest.param(f" {C}a.jpg\xa0", {}, [f"{C}a.jpg"], {TRIMMED: 1}, id="blanks"),
+    pytest.param(f"\u200b{C}a.jpg\ufeff", {}, [f"{C}a.jpg"], {TRIMMED: 1}, id="zero-width"),
+    pytest.param(
+        f"\u200b{C}a.jpg", {"API_URL_BASE": C + "media"}, [f"{C}a.jpg"], {TRIMMED: 1}, id="zero-width-and-a-base"
+    ),
+    pytest.param(f"{C}a.png?v=1, {C}b.png", {}, [f"{C}a.png?v=1", f"{C}b.png"], {JOINED: 1}, id="several"),
+    pytest.param(f"{C}a\nb.jpg", {}, [f"{C}a\nb.jpg"], {}, id="line-break-inside"),
+    pytest.param(f"{C}a.jpg\n{C}b.jpg", {}, [f"{C}a.jpg", f"{C}b.jpg"], {JOINED: 1}, id="lines"),
+    pytest.param([f"{C}a.jpg", f"{C}b.jpg 2x"], {}, [f"{C}a.jpg", f"{C}b.jpg"], {TRIMMED: 1}, id="list"),
+    pytest.param(f"{C}x?u=https://b.test/1.jpg", {}, [f"{C}x?u=https://b.test/1.jpg"], {}, id="nested"),
+    pytest.param(f"{C}a b,c(1).jpg", {}, [f"{C}a b,c(1).jpg"], {}, id="blanks-inside"),
+    pytest.param("\u200b", {}, [None], {}, id="nothing-but-zero-width"),
+    pytest.param("/a.jpg", {}, ["/a.jpg"], {}, id="path-without-a-base"),
+    pytest.param(" /a.jpg", {"API_URL_BASE": C}, [f"{C}a.jpg"], {TRIMMED: 1, COMPLETED: 1}, id="path"),
+    pytest.param(
+        "\u200ba.jpg ", {"API_URL_BASE": "", "API_URL_TEMPLATE": C + "{u}"}, [f"{C}a.jpg"], {}, id="template"
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("field", "settings", "urls", "notes"), AS_THEY_COME)
+def test_urls_are_read_as_those_of_an_export_are(
+    field: Any, settings: dict[str, str], urls: list[Any], notes: dict[str, int]
+) -> None:
+    expression = "items" if "API_URL_TEMPLATE" in settings else "items[].u"
+    page = {"items": [{"u": "0.jpg" if expression == "items" else C + "0.jpg"}, {"u": field}]}
+    content = shape(expression, **settings).read(page, is_first=True)
+    assert content.urls == [f"{C}0.jpg", *urls]
+    assert {what: note.times for what, note in content.notes.items()} == notes
+    assert content.lacking == 0
+
+
+@pytest.mark.parametrize("texts", [[], [f"{C}a.jpg"], [f"{C}a.jpg", "http://b.test/%20x?y=1#z"]])
+def test_page_of_whole_urls_is_not_read_one_by_one(texts: list[str]) -> None:
+    assert are_whole(texts)
+
+
+@pytest.mark.parametrize(
+    "odd", ["", " ", f"{C}a,b.jpg", f"{C}a\nb", f"{C}a.jpg ", f"{C}x?u=http://b.test/", "/a"]
+)
+def test_text_with_something_to_read_is_not_whole(odd: str) -> None:
+    assert not are_whole([f"{C}0.jpg", odd])

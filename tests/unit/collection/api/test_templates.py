@@ -130,7 +130,7 @@ def test_object_goes_out_as_several_parameters() -> None:
 
 
 def test_one_page_is_asked_for_as_it_stands() -> None:
-    assert request("none", None, API_BASE_URL=BASE + "?a=1#x") == (BASE + "?a=1", None, "GET", "")
+    assert request("none", None, API_BASE_URL=BASE + "?a=1#x") == PageRequest(BASE + "?a=1")
 
 
 REFUSED = [

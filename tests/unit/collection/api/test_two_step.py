@@ -24,9 +24,11 @@ Answers = Callable[[str, "dict[str, str]"], Any]  # by path and query: a page, o
 
 
 class Source:
-    """A source whose API is a function, and what was asked of it."""
+    """A source whose API is a function, and what was asked of it; page 0 is a 404, unless the function has it."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: Answers, **settings: str) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, answers: Answers, has_page_0: bool = False, **settings: str
+    ) -> None:
         values = {
             "API_BASE_URL": API,
             "API_DETAIL_URL": API + "/{id}/lots",
@@ -46,7 +48,9 @@ class Source:
             def get(self, request: PageRequest, page: str) -> ApiResponse:
                 parts = urlsplit(request.url)
                 asked.append(f"{unquote(parts.path)}?{parts.query}".replace("/auctions", "", 1).rstrip("?"))
-                answer = answers(unquote(parts.path), dict(parse_qsl(parts.query)))
+                query = dict(parse_qsl(parts.query))
+                is_missing = query.get("page") == "0" and not has_page_0
+                answer = 404 if is_missing else answers(unquote(parts.path), query)
                 if isinstance(answer, int):
                     return ApiResponse(
                         request.url, None, {}, answer, FatalError(f"the API answered {answer}")
@@ -101,7 +105,7 @@ def test_details_of_a_page_come_before_the_next_page_of_the_list(monkeypatch: py
     assert urls(batches) == ALL
     assert source.asked == [
         "?page=1", "/1/lots?page=1", "/1/lots?page=2", "/2/lots?page=1", "/2/lots?page=2",
-        "?page=2", "/3/lots?page=1", "/3/lots?page=2",
+        "?page=2", "/3/lots?page=1", "/3/lots?page=2", "?page=0",
     ]  # fmt: skip
 
 
@@ -119,7 +123,7 @@ def test_several_ids_of_one_item_leave_the_count_to_the_list(monkeypatch: pytest
         return {"auctions": [{"id": [1, 2]}], "more": False} if path == "/auctions" else of_lots("a", 1, 1)
 
     ids = {"API_DETAIL_IDS": "auctions[].id[]", "API_ITEMS_FIELD": "auctions"}
-    assert [batch.items for batch in Source(monkeypatch, answers, **ids).walk()] == [1, 0, 0]
+    assert [batch.items for batch in Source(monkeypatch, answers, **ids).walk()] == [1, 0, 0, 0]
 
 
 def test_first_position_is_resumed_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,8 +200,8 @@ def test_details_that_are_gone_are_counted_and_named(
 ) -> None:
     batches = Source(monkeypatch, one_list(lambda of: status if of == "2" else of_lots(of, 1, 1))).walk()
     assert urls(batches) == ["1-1", "3-1"]
-    assert [batch.lost for batch in batches] == [0, 0, 1, 0]
-    assert f"the details of 2 are not there ({status})" in caplog.text
+    assert [batch.lost for batch in batches] == [0, 0, 1, 0, 0]
+    assert f"the details of 2 were not found ({status})" in caplog.text
 
 
 def test_other_refusal_of_details_ends_the_run_and_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,3 +311,19 @@ def test_part_that_no_details_have_is_a_doubt(
         ending = walked[-1].ending
         assert ending is not None
         assert ["`thumb` in API_URLS_FIELD" in doubt for doubt in ending.doubts] == [True] * doubts
+
+
+@pytest.mark.parametrize(("style", "doubts"), [("none", 0), ("page", 1)])
+def test_ids_of_page_0_are_taken_and_other_details_may_have_one(
+    monkeypatch: pytest.MonkeyPatch, style: str, doubts: int
+) -> None:
+    def answers(path: str, query: dict[str, str]) -> Any:
+        if path == "/auctions":
+            return {"auctions": [{"id": query["page"]}], "more": query["page"] == "1"}
+        return of_lots(path.split("/")[2], 1, 1)
+
+    batches = Source(monkeypatch, answers, True, API_DETAIL_PAGINATION=style).walk()
+    ending = batches[-1].ending
+    assert ending is not None and "page 0 has URLs, too" in ending.evidence
+    assert urls(batches) == ["1-1", "2-1", "0-1"]
+    assert ["details may have a page 0" in doubt for doubt in ending.doubts] == [True] * doubts
