@@ -153,9 +153,10 @@ def _is_there(
 
 
 def finish(state_dir: Path, keys: KeyMaker, lost: Fingerprints) -> None:
-    """Drop the rows of lost objects, and new rows that say the same as the ones before; then forget the redo.
+    """Forget the redo, and the rows that it leaves without a meaning.
 
-    completed.txt is replaced at once, and the old one kept as .bak. Raise FatalError when the disk does not take it.
+    These are those of lost objects, those that a new row supersedes, and new rows that say the same as the one before:
+    a redo that met its own bytes keeps the row. completed.txt is replaced at once, and the old one kept as .bak. Raise FatalError when the disk does not take it.
     """
     opened = open_redo(state_dir)
     if opened is None:
@@ -186,6 +187,8 @@ def _kept_rows(path: Path, keys: KeyMaker, opened: OpenRedo, lost: Fingerprints)
                 stays = before is None or not _same_object(fields, lines[before])
                 if stays:
                     last[row] = number
+                    if before is not None:
+                        kept[before] = False
             kept.append(stays)
     return kept
 

@@ -82,13 +82,14 @@ def test_damaged_redo_is_said(tmp_path: Path, content: bytes) -> None:
         redo.open_redo(tmp_path)
 
 
-def test_end_keeps_new_rows_and_the_old_ones_below_them(tmp_path: Path) -> None:
+def test_new_row_takes_the_place_of_the_old_one_at_the_end(tmp_path: Path) -> None:
     state = State(tmp_path, [row("a"), row("b")], "a")
     new = row("a", "other", NOW)
     state.add(new)
     redo.finish(tmp_path, state.keys, Fingerprints())
-    assert state.rows() == [*state.before, new]  # the last row of a URL counts
-    assert {path.name for path in tmp_path.iterdir()} == {"completed.txt"}
+    assert state.rows() == [row("b"), new]
+    assert {path.name for path in tmp_path.iterdir()} == {"completed.txt", "completed.txt.bak"}
+    assert state.rows("completed.txt.bak") == [*state.before, new]  # meanwhile the last row of a URL counted
 
 
 def test_redo_that_met_its_own_bytes_keeps_the_row(tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_redo_that_met_its_own_bytes_keeps_the_row(tmp_path: Path) -> None:
     state.add(row("a", at=NOW), row("b", "other", NOW), row("c", at=NOW))
     full = state.rows()
     redo.finish(tmp_path, state.keys, Fingerprints())
-    assert state.rows() == [*state.before, row("b", "other", NOW), row("c", at=NOW)]
+    assert state.rows() == [*state.before[:2], row("b", "other", NOW), row("c", at=NOW)]
     assert state.rows("completed.txt.bak") == full
 
 
