@@ -155,8 +155,9 @@ def _is_there(
 def finish(state_dir: Path, keys: KeyMaker, lost: Fingerprints) -> None:
     """Forget the redo, and the rows that it leaves without a meaning.
 
-    These are those of lost objects, those that a new row supersedes, and new rows that say the same as the one before:
-    a redo that met its own bytes keeps the row. completed.txt is replaced at once, and the old one kept as .bak. Raise FatalError when the disk does not take it.
+    These are those of lost objects, those that a new row supersedes, and new rows that say the same as the one
+    before: a redo that met its own bytes keeps the row. completed.txt is replaced at once, and the old one kept as
+    .bak. Raise FatalError when the disk does not take it.
     """
     opened = open_redo(state_dir)
     if opened is None:
