@@ -294,7 +294,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--redo",
-        type=Path,
+        type=file_to_redo,
         nargs="?",
         const="",
         metavar="FILE",
@@ -332,6 +332,11 @@ def commands() -> dict[str, ModuleType]:
 def command_of(arguments: argparse.Namespace) -> ModuleType | None:
     """Return the module of the command that arguments ask for, None for a run."""
     return next((module for name, module in commands().items() if getattr(arguments, name)), None)
+
+
+def file_to_redo(text: str) -> Path | str:
+    """Return the path that text is; "", which means to go on with the redo that is open, unchanged."""
+    return Path(text) if text else ""
 
 
 def cause(text: str) -> str:
