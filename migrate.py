@@ -38,6 +38,7 @@ from cdn2s3.console.logging_setup import ending_in_the_log, say_error
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.progress import Progress
 from cdn2s3.console.signals import Interrupted, Signals
+from cdn2s3.destinations.base import Note
 from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import CAUSES, EXIT_CODES_HELP, RESUME, FatalError
 from cdn2s3.executors.base import TICK, Executor
@@ -112,7 +113,9 @@ def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals:
             run = Run(
                 settings, RunAccounting(settings, plan, ledger), signals, arguments.retry_failed is None
             )
-            return run.go(lambda: executor(settings, keys, ledger, lock), warning)
+            return run.go(
+                lambda: executor(settings, keys, ledger, lock, run.accounting.note_destination), warning
+            )
 
 
 class Run:
@@ -235,8 +238,14 @@ class Run:
 
 
 @contextmanager
-def executor(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: int) -> Iterator[Executor]:
-    """Contact the destination, find out what it checks, and return the executor; raise FatalError.
+def executor(
+    settings: MigrationSettings,
+    keys: KeyMaker,
+    ledger: Ledger,
+    lock: int,
+    on_note: Callable[[Note], None],
+) -> Iterator[Executor]:
+    """Contact the destination, find out what it lacks (on_note), and return the executor; raise FatalError.
 
     All workers share the pooled connections to the CDN and to the bucket, the one destination and the ledger,
     which appends under its own lock.
@@ -251,7 +260,8 @@ def executor(settings: MigrationSettings, keys: KeyMaker, ledger: Ledger, lock: 
             processes.start()  # its processes import what they need while the bucket is probed
         destination = open_destination(settings, adapter)
         destination.prepare()
-        destination.log_capabilities()
+        for note in destination.notes():
+            on_note(note)
         if processes:
             log.info("%d processes with %d workers in total", count, settings.concurrency)
             processes.equip(settings, destination.handover(), count, rerun_hint.settings_file())

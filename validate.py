@@ -20,7 +20,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,7 +35,7 @@ from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.progress import counted_checks, listed_pages
 from cdn2s3.console.rerun_hint import command, use_env_file
 from cdn2s3.console.signals import Interrupted, Signals
-from cdn2s3.destinations.base import Found, ReadRefused
+from cdn2s3.destinations.base import Found, KeyRefused, ReadRefused
 from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import (
     EXIT_CODES_HELP,
@@ -47,8 +47,9 @@ from cdn2s3.errors import (
 )
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.odd_keys import oddity
 from cdn2s3.planning import redo, survey
-from cdn2s3.reports import html, migration_report
+from cdn2s3.reports import html, migration_report, same_content
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import RetryPolicy, unless_stopped, with_retries
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
@@ -61,7 +62,8 @@ from cdn2s3.validation import findings as findings_module
 from cdn2s3.validation import spot_check
 from cdn2s3.validation.comparison import COMPLETE, Mismatch, Records, Repair, advice, repairs, verdict
 from cdn2s3.validation.expected import DIFFERS, SEEN, Counts, Expected, Missing, RecordedObjects
-from cdn2s3.validation.findings import Findings, Spot, Steps
+from cdn2s3.validation.findings import Changed, Findings, Spot, Steps
+from cdn2s3.validation.listed_etags import InDoubt, ListedEtags
 from cdn2s3.validation.report_paths import report_paths
 from cdn2s3.validation.summary import summary
 
@@ -180,14 +182,20 @@ class Validation:
             self.destination = open_destination(self.settings, adapter)
             stack.callback(self.destination.close)
             self.findings.endpoint = self.destination.endpoint
-            self.unexpected_file, self.mismatched_file, missing_file = (
+            self.unexpected_file, self.mismatched_file, self.changed_file, missing_file = (
                 stack.enter_context(replacing(self.state / name))
-                for name in (file_names.UNEXPECTED_FILE, file_names.MISMATCHED_FILE, file_names.MISSING_FILE)
+                for name in (
+                    file_names.UNEXPECTED_FILE,
+                    file_names.MISMATCHED_FILE,
+                    file_names.CHANGED_FILE,
+                    file_names.MISSING_FILE,
+                )
             )
             self._list()
             self._look_again()
             self._check_spots(adapter)
             self._write_missing(missing_file)
+            self.findings.same = same_content.in_completed(self.state / file_names.COMPLETED_FILE)
             if self._stamps() != before or lock_holder(self.state / file_names.MIGRATION_LOCK) is not None:
                 raise FatalError(
                     "the state files or the list of URLs were changed during the validation. Wait until "
@@ -233,17 +241,28 @@ class Validation:
     def _list(self) -> None:
         """Compare every object in the listing; raise FatalError unless the listing ends properly."""
         log.info("listing %s", self.destination.describe())
-        ignored = self.destination.probe_key
+        ignored = self.destination.probe_keys
+        self.etags = ListedEtags(self._looked_up, self._settle)
         total = self.expected.counts().urls
         for page in listed_pages(self.destination.list_pages(), total):
             for found in page:
-                if found.key != ignored:
+                if found.key not in ignored:
                     self.findings.listed += 1
                     self.findings.listed_bytes += found.size
-                    self._take(found)
+                    self._take(found, is_listed=True)
+        self.etags.end()
+        self.findings.notes += self.destination.listing_notes
+        if self.etags.are_others:
+            self.findings.notes.append(
+                f"the listing's ETags are not the objects' own: HEAD showed those of {self.etags.looked_up:,} objects"
+            )
+            log.warning("%s", self.findings.notes[-1])
 
-    def _take(self, found: Found) -> None:
-        """Compare one object with the record of its key, and write it to a file if it does not match."""
+    def _take(self, found: Found, is_listed: bool = False) -> None:
+        """Compare one object with the record of its key, and write it to a file if it does not match.
+
+        is_listed: found is from the listing, whose ETags are not those of the objects at every store.
+        """
         number = self.expected.see(found)
         if number is None:
             self.findings.add_unexpected(found)
@@ -252,48 +271,91 @@ class Validation:
             row = self.records.mismatch(number, found)
             if row is None:
                 self.expected.clear(number)
+            elif is_listed and row.is_of_etag_alone:
+                self.etags.add(number, found)
             else:
                 self._write_mismatch(row)
+
+    def _looked_up(self, doubts: Iterable[InDoubt]) -> Iterator[tuple[InDoubt, Found | None]]:
+        """Yield each object in doubt as HEAD shows it; as the listing does where HEAD is refused."""
+        stop = threading.Event()
+        asked = ((doubt, self.records.completed(doubt.number).key) for doubt in doubts)
+
+        def look(asked: tuple[InDoubt, str]) -> tuple[InDoubt, Found | None]:
+            doubt, found = asked[0], self._look(asked[1], stop)
+            return doubt, doubt.listed if isinstance(found, (ReadRefused, KeyRefused)) else found
+
+        with fan_out(look, asked, WORKERS, stop) as answers:
+            yield from answers
+
+    def _settle(self, doubt: InDoubt, found: Found | None) -> bool:
+        """Note what is known of an object in doubt; return whether it is the recorded one."""
+        row = None if found is None else self.records.mismatch(doubt.number, found)
+        if found is None:
+            self.expected.unsee(doubt.number)
+        elif row is None:
+            self.expected.clear(doubt.number)
+            return True
+        else:
+            self._write_mismatch(row)
+        return False
 
     def _write_mismatch(self, row: Mismatch) -> None:
         self.findings.add_mismatched(row)
         self.mismatched_file.write(encode(row))
 
     def _look_again(self) -> None:
-        """Look up with HEAD the keys that are not in the listing, before they count as missing."""
+        """Look up with HEAD the keys that are not in the listing, before they count as missing.
+
+        Where the store has no answer for one of them, all other odd ones are asked for too.
+        """
         wanted = self.expected.absent(MOST_LOOKS)
-        rows = (row for number, row in self.expected.missing() if number in wanted)
-        stop = threading.Event()
-        with fan_out(lambda row: self._look(row, stop), rows, WORKERS, stop) as answers:
-            for answer in answers:
+        refused = self._look_at(line for line in self.expected.missing() if line[0] in wanted)
+        if refused:
+            odd = (line for line in self.expected.missing() if line[0] not in wanted and oddity(line[1].key))
+            refused += self._look_at(odd)
+            self.findings.notes.append(
+                f"the store has no answer for {pluralize(refused, 'key')} (400 to HEAD): they are gaps of their own"
+            )
+            log.warning("%s", self.findings.notes[-1])
+        if self.findings.omitted:
+            log.warning("the listing omitted %s objects that exist", f"{self.findings.omitted:,}")
+
+    def _look_at(self, lines: Iterable[tuple[int, Missing]]) -> int:
+        """Look up the keys of lines; return how many the store has no answer for."""
+        stop, refused = threading.Event(), 0
+        with fan_out(lambda line: (line[0], self._look(line[1].key, stop)), lines, WORKERS, stop) as answers:
+            for number, answer in answers:
                 if isinstance(answer, ReadRefused):
                     self.findings.look_refused = True
                     log.warning(
                         "HEAD is refused, so objects that are not in the listing count as missing; to look them up, %s",
                         answer.remedy,
                     )
-                    return
+                    break
                 self.findings.looked_at += 1
-                if answer is not None:
+                if isinstance(answer, KeyRefused):
+                    self.expected.refuse(number)
+                    refused += 1
+                elif answer is not None:
                     self.findings.omitted += 1
                     self._take(answer)
-        if self.findings.omitted:
-            log.warning("the listing omitted %s objects that exist", f"{self.findings.omitted:,}")
+        return refused
 
-    def _look(self, row: Missing, stop: threading.Event) -> Found | ReadRefused | None:
-        """Return what is at the key of row; called by the pool's threads."""
+    def _look(self, key: str, stop: threading.Event) -> Found | ReadRefused | KeyRefused | None:
+        """Return what is at key; called by the pool's threads."""
 
-        def attempt() -> Found | ReadRefused | None:
+        def attempt() -> Found | ReadRefused | KeyRefused | None:
             try:
-                return self.destination.head(row.key, Deadline(self.settings.upload_timeout, stop))
-            except ReadRefused as refused:
+                return self.destination.head(key, Deadline(self.settings.upload_timeout, stop))
+            except (ReadRefused, KeyRefused) as refused:
                 return refused
 
         try:
             return with_retries(attempt, RetryPolicy(self.settings.max_retries), unless_stopped(stop))
         except TransientError as error:
             raise FatalError(
-                f"the {self.destination.name} did not show whether {row.key!r} exists: {error.message}. "
+                f"the {self.destination.name} did not show whether {key!r} exists: {error.message}. "
                 f"Run `{command('validate.py')}` again later."
             ) from error
 
@@ -333,10 +395,18 @@ class Validation:
         self.spot.add(check)
         if check.outcome == spot_check.OBJECT_GONE:
             self.expected.states[number] &= ~SEEN
-        elif check.source is not None and check.object is not None and check.outcome == spot_check.DIFFERENT:
+        elif (
+            check.outcome == spot_check.DIFFERENT and check.expected is not None and check.object is not None
+        ):
             self.expected.states[number] |= DIFFERS
-            sizes = str(check.source.size), str(check.object.size)
-            self._write_mismatch(Mismatch(check.url, check.key, *sizes, check.source.md5, check.etag or "-"))
+            sizes = str(check.expected.size), str(check.object.size)
+            self._write_mismatch(
+                Mismatch(check.url, check.key, *sizes, check.expected.md5, check.etag or "-")
+            )
+        elif check.outcome == spot_check.CHANGED and check.source is not None and check.recorded is not None:
+            row = Changed(check.url, check.key, check.recorded.md5, check.source.md5, check.modified)
+            self.findings.add_changed(row)
+            self.changed_file.write(encode(row))
 
     def _write_missing(self, file: BinaryIO) -> None:
         for _, row in self.expected.missing():

@@ -101,12 +101,22 @@ CAUSES: dict[str, Cause] = {
             "an object exists that could not be compared",
             "grant s3:GetObject, then retry",
         ),
+        Cause(
+            "key_refused",
+            False,
+            False,
+            "the store cannot hold an object at this key",
+            "name the object with a key=NAME field, or use another store",
+        ),
         Cause("destination", True, True, "the bucket kept failing", "retry later"),
     )
 }
 
 # An attempt that fails for one of these may be the endpoint's fault, not the URL's: it counts toward an outage.
 OUTAGE_CAUSES = frozenset({"connection", "timeout", "server_error", "throttled"})
+
+# Failures at the bucket, not at the source.
+BUCKET_CAUSES = frozenset({"destination", "key_refused"})
 
 
 class MigrationError(Exception):
@@ -118,15 +128,26 @@ class PermanentError(MigrationError):
 
     cause is a name in CAUSES; message is one line for people, without the URL. doubtful is True when the
     endpoint may be at fault and not the URL (a 403 for everything); later attempts will show which.
-    status is that of the HTTP response, None if there was none.
+    status is that of the HTTP response, None if there was none. remedy is the edit without which every URL fails
+    like this one, "" where there is none. label is what the CDN calls a body that was refused, "" for nothing.
     """
 
-    def __init__(self, cause: str, message: str, doubtful: bool = False, status: int | None = None) -> None:
+    def __init__(
+        self,
+        cause: str,
+        message: str,
+        doubtful: bool = False,
+        status: int | None = None,
+        remedy: str = "",
+        label: str = "",
+    ) -> None:
         super().__init__(cause, message)
         self.cause = cause
         self.message = message
         self.doubtful = doubtful
         self.status = status
+        self.remedy = remedy
+        self.label = label
 
     def __str__(self) -> str:
         return self.message

@@ -13,6 +13,7 @@ class Image(NamedTuple):
     media_type: str  # detected from the bytes, for the object's Content-Type
     md5: bytes  # 16 bytes; empty under INTEGRITY=crc32, where nobody computed it
     crc32: int  # CRC-32 as in zlib; 0 under INTEGRITY=md5
+    encoding: str = ""  # for the object's Content-Encoding; "" for none
 
     def digest(self) -> bytes:
         """Return the MD5 of the body, computed now where it was not before."""

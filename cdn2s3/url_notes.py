@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 from cdn2s3.keys import divided
 from cdn2s3.text import printable, redact
@@ -32,6 +33,14 @@ def oddities(line: str) -> list[str]:
     return found
 
 
+class Noted(NamedTuple):
+    """What holds of several URLs."""
+
+    what: str  # a plural clause
+    urls: int
+    example: str  # one of them
+
+
 class UrlNotes:
     """Count what is noted of URLs, and keep the first of each kind."""
 
@@ -51,11 +60,16 @@ class UrlNotes:
         self._counts[what] += times
         self._examples.setdefault(what, example)
 
-    def lines(self) -> list[str]:
-        """Return a line for each kind: how many, what, and an example without secrets."""
-        shown = [
-            f"{count:,} {what}; for example {redact(printable(self._examples[what][:_SHOWN]))}"
+    def most_common(self) -> list[Noted]:
+        """Return what is noted most often, without secrets."""
+        return [
+            Noted(what, count, redact(printable(self._examples[what][:_SHOWN])))
             for what, count in self._counts.most_common(_MOST_SHOWN)
         ]
-        rest = sum(self._counts.values()) - sum(count for _, count in self._counts.most_common(_MOST_SHOWN))
+
+    def lines(self) -> list[str]:
+        """Return a line for each kind: how many, what, and an example without secrets."""
+        found = self.most_common()
+        shown = [f"{noted.urls:,} {noted.what}; for example {noted.example}" for noted in found]
+        rest = sum(self._counts.values()) - sum(noted.urls for noted in found)
         return [*shown, *([f"{rest:,} of more kinds"] if rest else [])]

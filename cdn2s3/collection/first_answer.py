@@ -16,7 +16,6 @@ from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.text import printable, redact
 
 _TIMEOUT = 15.0  # seconds for a request
-_HEAD_REFUSED = frozenset({403, 405, 501})  # by some that answer a GET
 _NO_IMAGE = frozenset({"text/html", "application/json"})
 _GONE = frozenset({404, 410})
 _SHOWN = 160  # characters of a URL
@@ -53,7 +52,7 @@ def ask(url: str, settings: CollectionSettings) -> CdnAnswer:
     with new_session(PooledAdapter(1, settings.ca_bundle)) as session:
         try:
             answer = session.head(url, timeout=_TIMEOUT, allow_redirects=False)
-            if answer.status_code in _HEAD_REFUSED:
+            if answer.status_code != 200:  # some servers refuse HEAD, or do not know it, and answer a GET
                 first_byte = {"Range": "bytes=0-0"}
                 answer = session.get(url, headers=first_byte, timeout=_TIMEOUT, allow_redirects=False)
         except (MigrationError, requests.RequestException, ValueError) as error:
@@ -87,7 +86,7 @@ def doubt(answer: CdnAnswer, settings: CollectionSettings) -> str:
         return ""
     remedy = f"correct {' or '.join(_built_by(settings)) or 'where the URLs are found'}, then start over with --restart"
     if answer.status in (401, 403):
-        remedy = "ask the CDN's owner what it wants: a header, a signature, another address of this machine"
+        remedy = "ask the CDN's owner what it wants: a header (SOURCE_HEADERS of migration.env), a signature"
     return (
         f"the CDN answered {answer} to {redact(printable(answer.url))[:_SHOWN]}, the first URL. Open some others in a "
         f"browser; if they are not there either, {remedy}."

@@ -5,11 +5,17 @@ A missing permission that only one feature needs is a warning that names the fea
 
 from __future__ import annotations
 
+import dataclasses
+
 from cdn2s3.commands.check_context import FAILED, NTP, OK, STS, WARNING, CheckContext, CheckResult, failure
 from cdn2s3.console.rerun_hint import command
-from cdn2s3.destinations.s3.capabilities import Capabilities, probe_image, probe_key
+from cdn2s3.destinations.s3 import capabilities as judging
+from cdn2s3.destinations.s3.capabilities import Capabilities
 from cdn2s3.destinations.s3.client import S3Response
-from cdn2s3.destinations.s3.iam import policy, policy_to_put
+from cdn2s3.destinations.s3.first_put import PutRefused
+from cdn2s3.destinations.s3.iam import policy
+from cdn2s3.destinations.s3.objects import Objects
+from cdn2s3.destinations.s3.probe_requests import ACL, probe_image, probe_key
 from cdn2s3.errors import FatalError, PermanentError, TransientError
 from cdn2s3.settings.declarations import MigrationSettings
 
@@ -33,22 +39,13 @@ def check_permissions(context: CheckContext) -> list[CheckResult]:
     if not context.can_sign:
         return []
     try:
-        first = context.first_put
-        if first.status != 200:
-            return [_refused_put(context, first)]
         probed = context.probed
+    except PutRefused as refused:
+        return [CheckResult(FAILED, "put", refused.said, refused.remedy or _remedy(refused.code))]
     except (TransientError, FatalError) as error:
         return [failure("put", error, f"curl -I {context.client.endpoint}")]
-    findings = [CheckResult(OK, "put", f"{probe_key(context.settings)} was stored")]
+    findings = [CheckResult(OK, "put", "a probe was stored, with all the headers of an image")]
     return findings + _get(context, probed) + _delete(context, probed) + _list(context)
-
-
-def _refused_put(context: CheckContext, reply: S3Response) -> CheckResult:
-    said = f"the bucket answered {reply.status} {reply.code} to PUT {probe_key(context.settings)}"
-    if reply.code == "AccessDenied":
-        return CheckResult(FAILED, "put", said, policy_to_put(context.settings))
-    error = reply.error(f"PUT {probe_key(context.settings)}")
-    return failure("put", error, _remedy(reply.code))
 
 
 def _remedy(code: str) -> str:
@@ -70,10 +67,7 @@ def _get(context: CheckContext, probed: Capabilities) -> list[CheckResult]:
 def _delete(context: CheckContext, probed: Capabilities) -> list[CheckResult]:
     if probed.can_delete:
         return [CheckResult(OK, "delete", "the probe was deleted")]
-    said = (
-        f"s3:DeleteObject is refused: the probe stays at {probe_key(context.settings)}; --sample cannot "
-        "remove its objects"
-    )
+    said = f"s3:DeleteObject is refused: {' '.join(probed.left)} stay; --sample cannot remove its objects"
     return [CheckResult(WARNING, "delete", said, policy(context.settings, "DeleteObject"))]
 
 
@@ -93,20 +87,37 @@ def check_capabilities(context: CheckContext) -> list[CheckResult]:
     probed = context.probed_or_none
     if probed is None:
         return []
-    found, settings = probed, context.settings
-    if found.if_none_match:
-        overwrite = CheckResult(OK, "overwrite", "If-None-Match is honored: no existing object is replaced")
-    elif settings.on_existing == "overwrite":
-        overwrite = CheckResult(OK, "overwrite", "ON_EXISTING=overwrite: existing objects are replaced")
-    elif found.can_read:
-        said = "the store ignores If-None-Match: migrate.py sends a HEAD before each PUT instead, which is slower"
-        overwrite = CheckResult(
-            WARNING, "overwrite", said, "let nothing else write under the prefix during the migration"
-        )
-    else:
-        said = "the store ignores If-None-Match and refuses s3:GetObject: a run cannot start"
-        overwrite = CheckResult(FAILED, "overwrite", said, policy(settings, "GetObject"))
-    return [overwrite, _checksum(settings, probed)]
+    settings = context.settings
+    return [_overwrite(settings, probed), _checksum(settings, probed), *_peculiarities(settings, probed)]
+
+
+def _overwrite(settings: MigrationSettings, probed: Capabilities) -> CheckResult:
+    if settings.on_existing == "overwrite":
+        return CheckResult(OK, "overwrite", "ON_EXISTING=overwrite: existing objects are replaced")
+    at_risk = judging.at_risk(probed, settings)
+    if not at_risk:
+        return CheckResult(OK, "overwrite", "If-None-Match is honored: no existing object is replaced")
+    if probed.can_read:
+        said = ". ".join(judging.unprotected(probed, condition) for condition in at_risk)
+        return CheckResult(WARNING, "overwrite", said, judging.ALONE.lower())
+    said = "the store ignores If-None-Match and refuses s3:GetObject: a run cannot start"
+    return CheckResult(FAILED, "overwrite", said, policy(settings, "GetObject"))
+
+
+def _peculiarities(settings: MigrationSettings, probed: Capabilities) -> list[CheckResult]:
+    """Return what else the probe has shown that differs from AWS, or costs something."""
+    found = []
+    if probed.signs_payload:
+        found.append(CheckResult(OK, "signature", judging.SIGNED))
+    if not probed.takes_parts:
+        found.append(CheckResult(WARNING, "parts", judging.NO_PARTS))
+    if probed.listing_repeats_etag is False:
+        found.append(CheckResult(OK, "listing", judging.OTHER_ETAGS))
+    if probed.not_kept:
+        found.append(CheckResult(WARNING, "kept", judging.not_kept(probed)))
+    if settings.storage_class in judging.ARCHIVES:
+        found.append(CheckResult(WARNING, "archive", judging.archived(settings)))
+    return found
 
 
 def _checksum(settings: MigrationSettings, probed: Capabilities) -> CheckResult:
@@ -134,14 +145,9 @@ def check_acl(context: CheckContext) -> list[CheckResult]:
         return []
     if settings.object_acl:
         return [CheckResult(OK, "ACL", f"OBJECT_ACL={settings.object_acl} is accepted")]
+    private = Objects(dataclasses.replace(settings, object_acl="private"), context.client)
     try:
-        reply = context.client.request(
-            "PUT",
-            probe_key(settings),
-            context.deadline(),
-            headers={"content-type": "text/plain", "x-amz-acl": "private"},
-            body=(probe_image().body,),
-        )
+        reply = private.put(probe_key(settings, ACL), probe_image(), context.deadline(), guarded=False)
     except (TransientError, FatalError):
         return []
     return [_acl(context, reply), *_left_by_acl(context)]
@@ -149,7 +155,7 @@ def check_acl(context: CheckContext) -> list[CheckResult]:
 
 def _left_by_acl(context: CheckContext) -> list[CheckResult]:
     """Delete the probe object once more; return a warning if a failure leaves it (a refusal is reported elsewhere)."""
-    key = probe_key(context.settings)
+    key = probe_key(context.settings, ACL)
     try:
         context.objects.delete(key, context.deadline())
     except (TransientError, FatalError, PermanentError) as error:

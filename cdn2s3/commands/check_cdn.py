@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cdn2s3.cdn.client import Head
+from cdn2s3.cdn.source_headers import WANTED, WANTS_HEADERS
 from cdn2s3.collection.region_advice import nearest_region
 from cdn2s3.commands.check_context import FAILED, OK, WARNING, CheckContext, CheckResult
 from cdn2s3.console.rerun_hint import command
@@ -24,12 +25,20 @@ def _of_host(origin: str, answers: list[Head]) -> CheckResult:
     last = answers[-1]
     if last.status == 200:
         size = "" if last.size is None else f", {last.size:,} bytes"
-        return CheckResult(OK, "source", f"{origin} answers 200{size}")
+        said = f"{origin} answers 200{size}"
+        if last.media_type.startswith("text/html"):
+            return CheckResult(WARNING, "source", f"{said}, a web page (text/html)", "open one in a browser")
+        return CheckResult(OK, "source", said)
     if last.status is None:
         return CheckResult(FAILED, "source", f"{origin} cannot be reached: {last.why}", f"curl -I {origin}/")
-    said = f"{origin} answered {', '.join(str(head.status) for head in answers)} to HEAD for its first URLs"
-    if all(head.status in (401, 403) for head in answers):
-        remedy = "open one in a browser; ask the CDN's owner whether it refuses this address"
+    redirected = next((head for head in answers if head.remedy), None)
+    if redirected is not None:
+        return CheckResult(FAILED, "source", f"{origin}: {redirected.why}", redirected.remedy)
+    said = f"{origin} answered {', '.join(str(head.status) for head in answers)} for its first URLs"
+    if all(head.status in WANTED for head in answers):
+        remedy = (
+            f"open one in a browser; {WANTS_HEADERS}; or ask the CDN's owner whether it refuses this address"
+        )
         return CheckResult(FAILED, "source", said, remedy)
     return CheckResult(WARNING, "source", said, "open one in a browser; check URL_PREFIX")
 

@@ -5,18 +5,21 @@ What several checks need is requested once, when the first of them needs it, and
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import textwrap
 from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from cdn2s3.cdn.client import Head, heads
+from cdn2s3.cdn.client import Head
+from cdn2s3.cdn.heads import heads
 from cdn2s3.console.rerun_hint import command
-from cdn2s3.destinations.s3.capabilities import Capabilities, probe_capabilities, probe_image, probe_key
+from cdn2s3.destinations.s3.capabilities import Capabilities
 from cdn2s3.destinations.s3.client import S3Client, S3Response
 from cdn2s3.destinations.s3.iam import Identity, Policy, identity
 from cdn2s3.destinations.s3.objects import Objects
+from cdn2s3.destinations.s3.probe import probe_capabilities
 from cdn2s3.errors import FatalError, MigrationError, TransientError, UsageError
 from cdn2s3.file_names import COMPLETED_FILE
 from cdn2s3.http.deadline import Deadline
@@ -36,6 +39,7 @@ _SOURCE_LINES = 100_000  # of the input, to look for URLs of each host of URL_PR
 _WIDTH = 79  # of a terminal's 80 columns
 
 STS = "aws sts get-caller-identity"
+NOBODY = "000000000000"  # an account ID that AWS gives to nobody
 NTP = "sudo chronyc makestep"
 
 
@@ -87,24 +91,24 @@ class CheckContext:
         except FatalError:
             return False
 
-    @cached_property
-    def first_put(self) -> S3Response:
-        """The response to a plain PUT of the probe object; raise TransientError or FatalError."""
-        image = probe_image() if self.settings.integrity == "md5" else probe_image()._replace(md5=b"")
-        return self.objects.put(probe_key(self.settings), image, self.deadline(), False)
+    @property
+    def probed(self) -> Capabilities:
+        """The result of the capability probe; raise TransientError or FatalError (PutRefused with its remedy)."""
+        if isinstance(self._probe, Capabilities):
+            return self._probe
+        raise self._probe
 
     @cached_property
-    def probed(self) -> Capabilities:
-        """The result of the capability probe; raise TransientError or FatalError."""
-        return probe_capabilities(self.settings, self.objects)
+    def _probe(self) -> Capabilities | MigrationError:
+        try:
+            return probe_capabilities(self.settings, self.objects)
+        except (TransientError, FatalError) as error:
+            return error
 
     @property
     def probed_or_none(self) -> Capabilities | None:
         """The same, None if the probe cannot be stored (check_permissions reports why)."""
-        try:
-            return self.probed if self.can_sign and self.first_put.status == 200 else None
-        except (TransientError, FatalError):
-            return None
+        return self._probe if self.can_sign and isinstance(self._probe, Capabilities) else None
 
     @cached_property
     def lines(self) -> int:
@@ -136,7 +140,7 @@ class CheckContext:
         for origin, addresses in self._first_addresses().items():
             answers[origin] = []
             for address in addresses:
-                answers[origin] += heads(self.settings, [address], 10.0)
+                answers[origin] += heads(self.settings, [address], 10.0, by_get=True)
                 if answers[origin][-1].status in (None, 200):
                     break
         return answers
@@ -181,6 +185,15 @@ class CheckContext:
             return self.identity.account
         except FatalError:
             return ""
+
+    @cached_property
+    def checks_owner(self) -> bool:
+        """Whether the store refuses a bucket whose owner is expected to be NOBODY."""
+        stranger = dataclasses.replace(self.settings, expected_bucket_owner=NOBODY)
+        try:
+            return S3Client(stranger, self._adapter).request("HEAD", "", self.deadline()).status != 200
+        except (TransientError, FatalError):
+            return True  # what it would say is not known
 
     def is_ours(self, account: str) -> bool:
         """Return whether the bucket reports that account owns it."""

@@ -117,9 +117,12 @@ def check_bucket(context: CheckContext) -> list[CheckResult]:
 
 def _owner(context: CheckContext) -> list[CheckResult]:
     account = context.account
-    if context.settings.expected_bucket_owner:
-        said = f"account {context.settings.expected_bucket_owner}, as EXPECTED_BUCKET_OWNER asks"
-        return [CheckResult(OK, "owner", said)]
+    expected = context.settings.expected_bucket_owner
+    if expected and not context.checks_owner:
+        said = f"the store does not check owners: EXPECTED_BUCKET_OWNER={expected} proves nothing here"
+        return [CheckResult(WARNING, "owner", said, "EXPECTED_BUCKET_OWNER=")]
+    if expected:
+        return [CheckResult(OK, "owner", f"account {expected}, as EXPECTED_BUCKET_OWNER asks")]
     if not account:
         return []
     if context.is_ours(account):

@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cdn2s3 import file_names
-from cdn2s3.cdn.client import Head, heads
+from cdn2s3.cdn.client import Head
+from cdn2s3.cdn.heads import heads
+from cdn2s3.cdn.source_headers import WANTED, WANTS_HEADERS
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.console.signals import Signals
 from cdn2s3.errors import EXIT_DONE, EXIT_FIXABLE, EXIT_SOME_FAILED
@@ -58,8 +60,13 @@ def asked_sizes(settings: MigrationSettings, work: UrlSurvey, draw: random.Rando
 
 
 def _no_size(answers: Iterable[Head]) -> str:
-    said = sorted({str(head.status) for head in answers if head.status is not None})
-    return f"the CDN answered {', '.join(said)} to HEAD, without a size"
+    answers = list(answers)
+    led_away = next((head for head in answers if head.remedy), None)
+    if led_away is not None:
+        return f"{led_away.why}. {led_away.remedy}"
+    statuses = {head.status for head in answers if head.status is not None}
+    wants = f"; {WANTS_HEADERS}" if statuses and statuses <= WANTED else ""
+    return f"the CDN answered {', '.join(map(str, sorted(statuses)))}, without a size{wants}"
 
 
 # --- text for people ---

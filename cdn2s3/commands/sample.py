@@ -40,10 +40,12 @@ from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import Address, InvalidUrl
 from cdn2s3.planning.run_plan import Choice, plan_run
+from cdn2s3.reports import same_content
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import with_retries
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import run_binding
+from cdn2s3.state.ledger import encode_line
 from cdn2s3.text import MB, duration, pluralize, redact
 from cdn2s3.transfer.outcome import Result
 from cdn2s3.transfer.pipeline import Transfer
@@ -127,7 +129,7 @@ class Sample:
                 self._each(self._compared, stored, comparisons)
         finally:
             self._each(self._deleted, results, left, whatever_happens=True)
-            left.append(self._gone(self._destination.probe_key))
+            left += [self._gone(key) for key in self._destination.probes_left]
             for key in filter(None, left):
                 log.debug("left in the bucket: %s", key)
         same = sum(compared.are_equal is True for compared in comparisons)
@@ -199,7 +201,8 @@ class Sample:
         limit = Deadline(self._transfer.policy.download_timeout)
         digest, room = md5(usedforsecurity=False), memoryview(bytearray(1 << 18))
         with self._transfer.sources.get(self._keys.address(url), limit) as answer:
-            while got := answer.read_into(room):
+            body = self._transfer.reader.body_of(answer)
+            while got := body.read_into(room):
                 digest.update(room[:got])
         return digest.hexdigest()
 
@@ -242,6 +245,7 @@ def text(settings: MigrationSettings, outcomes: Outcomes, pending: int) -> list[
     lines = [row("moved", f"{len(moved):,}", mbps), *_failures(outcomes.results)]
     lines.append(row("compared", f"{outcomes.same:,}", "read back; the same bytes as on the CDN"))
     lines += [row("different", "", key) for key in outcomes.different[:_SHOWN]]
+    lines += _same_content(moved)
     lines += [row("not read", "", why) for why in outcomes.unread[:_SHOWN]]
     lines += _left(settings, outcomes.left)
     if settings.destination == "s3" and (outcomes.unread or outcomes.left):
@@ -251,6 +255,13 @@ def text(settings: MigrationSettings, outcomes: Outcomes, pending: int) -> list[
         ]
     lines += ["", *_forecast(speed, seconds, pending)]
     return lines
+
+
+def _same_content(moved: Sequence[Result]) -> list[str]:
+    """Return the row that says how many files of the sample have the content of another one, if some have."""
+    rows = [[*map(encode_line, result.record(0.0)[:6])] for result in moved if result.stored is not None]
+    same = same_content.among(rows)
+    return [row("same", f"{same.urls:,}", same.text())] if same.most else []
 
 
 def _failures(results: Sequence[Result]) -> list[str]:

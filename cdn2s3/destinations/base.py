@@ -15,8 +15,18 @@ from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image, Stored
 
 PART_BYTES = 8 << 20  # of a body too large for memory; S3 takes parts from 5 MiB on, and 10,000 of them
-PROBE_NAME = ".cdn2s3-probe"  # after DESTINATION_PREFIX: the key of the one object that is not an image
+PROBE_NAME = ".cdn2s3-probe"  # after DESTINATION_PREFIX: how the keys of objects that are not images begin
 PROBE_BODY = b"cdn2s3 writes and deletes this object to see what the bucket checks.\n"
+
+
+def plain_etag(text: str) -> str:
+    """Return an ETag without quotes: `"abc"` is abc, the weak `W/"abc"` is W/abc."""
+    return text.replace('"', "").strip()
+
+
+def same_etag(one: str, other: str) -> bool:
+    """Return whether two plain ETags name the same bytes; a weak one, as some proxies make, is compared as strong."""
+    return one.removeprefix("W/") == other.removeprefix("W/")
 
 
 class Content(NamedTuple):
@@ -32,6 +42,17 @@ class Found(NamedTuple):
     key: str
     size: int  # bytes
     etag: str  # without quotes; "" if the store returns none
+
+
+class Note(NamedTuple):
+    """What a destination lacks, and what that means for the run."""
+
+    level: int  # of logging: a WARNING is in the report, too
+    text: str  # a sentence or two
+
+
+class KeyRefused(Exception):
+    """The store answers for other keys and not for this one: it cannot hold an object there."""
 
 
 class ReadRefused(Exception):
@@ -86,8 +107,12 @@ class Destination(Protocol):
         """The kind, as one word for messages: bucket or folder."""
 
     @property
-    def probe_key(self) -> str:
-        """The key that prepare() and is_up() write to: never an image's, and ignored in listings."""
+    def probe_keys(self) -> frozenset[str]:
+        """The keys that prepare() and is_up() write to: never an image's, and ignored in listings."""
+
+    @property
+    def probes_left(self) -> tuple[str, ...]:
+        """Those of them that prepare() and is_up() have stored and not deleted."""
 
     @property
     def endpoint(self) -> str:
@@ -106,8 +131,8 @@ class Destination(Protocol):
         Make as many attempts as MAX_RETRIES allows. Raise FatalError when it does not respond, or refuses us.
         """
 
-    def log_capabilities(self) -> None:
-        """Log what the destination lacks and what that means; after prepare().
+    def notes(self) -> list[Note]:
+        """Return what the destination lacks and what that means; after prepare().
 
         Raise FatalError where an existing object could be overwritten unseen.
         """
@@ -121,12 +146,17 @@ class Destination(Protocol):
         """Return the storing of image at key, not begun."""
 
     def store_parts(
-        self, key: str, media_type: str, parts: Iterator[memoryview], limit_seconds: float
+        self,
+        key: str,
+        media_type: str,
+        parts: Iterator[memoryview],
+        limit_seconds: float,
+        encoding: str = "",
     ) -> Stored:
         """Store a body too large for memory, part by part, and complete it only after its last part.
 
         parts raises when the body turns out not to be whole; then nothing is left at key. limit_seconds is for
-        each part. Raise as Upload.attempt().
+        each part; encoding as in Image. Raise as Upload.attempt().
         """
 
     def is_up(self) -> bool:
@@ -138,7 +168,10 @@ class Destination(Protocol):
     # --- reading
 
     def head(self, key: str, deadline: Deadline) -> Found | None:
-        """Return what is at key, None when nothing is; raise ReadRefused, TransientError or FatalError."""
+        """Return what is at key, None when nothing is.
+
+        Raise ReadRefused, KeyRefused, TransientError or FatalError.
+        """
 
     def read(self, key: str, deadline: Deadline) -> AbstractContextManager[ObjectBody | None]:
         """Yield the object at key to read, None if there is none.
@@ -157,6 +190,10 @@ class Destination(Protocol):
 
         For one thread. Raise FatalError unless the listing ends properly: a truncated list never counts as complete.
         """
+
+    @property
+    def listing_notes(self) -> tuple[str, ...]:
+        """In what the last listing differs from what the store's kind promises, and what that means."""
 
     # --- removing
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from hashlib import md5
 from pathlib import Path
 
-from cdn2s3.destinations.base import PROBE_BODY, PROBE_NAME, Content, Found, hash_all
+from cdn2s3.destinations.base import PROBE_BODY, PROBE_NAME, Content, Found, Note, hash_all
 from cdn2s3.destinations.local_files import KeyNotHeld, LocalFiles, NotOffered
 from cdn2s3.errors import RESUME, FatalError, MigrationError, PermanentError, TransientError, UsageError
 from cdn2s3.http.deadline import Deadline
@@ -64,8 +64,20 @@ class LocalFolder:
         self.overwrites = settings.on_existing == "overwrite"
 
     @property
-    def probe_key(self) -> str:
+    def _probe_key(self) -> str:
         return self._settings.destination_prefix + PROBE_NAME
+
+    @property
+    def probe_keys(self) -> frozenset[str]:
+        return frozenset({self._probe_key})
+
+    @property
+    def listing_notes(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def probes_left(self) -> tuple[str, ...]:
+        return ()
 
     def describe(self) -> str:
         return self._settings.destination_text
@@ -73,7 +85,7 @@ class LocalFolder:
     def prepare(self) -> None:
         """Remove what a killed run has left; store the probe twice and delete it."""
         try:
-            with self.translated(self.probe_key):
+            with self.translated(self._probe_key):
                 removed = self.files.remove_leftovers()
                 if not any(self._protects() for _ in range(_TIMES)):
                     raise FatalError(
@@ -87,19 +99,20 @@ class LocalFolder:
 
     def _protects(self) -> bool:
         """Return whether a second file is refused the name of the first; another run may disturb that."""
-        self.files.delete(self.probe_key)
+        self.files.delete(self._probe_key)
         protects = self._put_probe() and not self._put_probe()
-        self.files.delete(self.probe_key)
+        self.files.delete(self._probe_key)
         return protects
 
     def _put_probe(self) -> bool:
         with self.files.temporary() as file:
             file.write(memoryview(PROBE_BODY))
             file.sync()
-            return self.files.place(file, self.probe_key, replace=False)
+            return self.files.place(file, self._probe_key, replace=False)
 
-    def log_capabilities(self) -> None:
-        """Do nothing: prepare() refuses a file system that lacks what a run needs."""
+    def notes(self) -> list[Note]:
+        """Return none: prepare() refuses a file system that lacks what a run needs."""
+        return []
 
     def handover(self) -> None:
         """Return None: another process opens the folder itself."""
@@ -110,7 +123,12 @@ class LocalFolder:
         return FileUpload(self, key, image)
 
     def store_parts(
-        self, key: str, media_type: str, parts: Iterator[memoryview], limit_seconds: float
+        self,
+        key: str,
+        media_type: str,
+        parts: Iterator[memoryview],
+        limit_seconds: float,
+        encoding: str = "",
     ) -> Stored:
         if not self.overwrites and self.head_size(key) is not None:
             return self.verify_existing(key, hash_all(parts))
@@ -152,7 +170,7 @@ class LocalFolder:
 
     def is_up(self) -> bool:
         try:
-            with self.translated(self.probe_key), self.files.temporary() as file:
+            with self.translated(self._probe_key), self.files.temporary() as file:
                 file.write(memoryview(PROBE_BODY))
                 file.sync()
         except (TransientError, PermanentError):

@@ -50,6 +50,11 @@ class PooledAdapter(HTTPAdapter):
                 self._pools[origin] = ConnectionPool(origin, tls, self._connections)
             return self._pools[origin]
 
+    def unpooled(self, url: str) -> ConnectionPool:
+        """Return a ConnectionPool of the server of url that keeps no connection, for servers met by chance."""
+        origin = origin_of(url)
+        return ConnectionPool(origin, self._tls if origin.scheme == "https" else None, 0)
+
     def send(self, request: requests.PreparedRequest, *unused: Any, **options: Any) -> requests.Response:
         """Send request and return its response with the whole body; raise TransientError as the pool does."""
         timeout = options.get("timeout")

@@ -18,6 +18,7 @@ from cdn2s3.console.progress import log_progress
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.keys import InvalidUrl, KeyMaker
+from cdn2s3.odd_keys import oddity_of
 from cdn2s3.planning.exports import refuse_exports
 from cdn2s3.state.files import cannot_read, size_of
 from cdn2s3.state.key_index import NEW, Fingerprints, KeyIndex, Owner
@@ -308,6 +309,11 @@ class _Surveyor:
         if claimed != NEW:
             return self._done(line, claimed)
         self._note_respelled(line)
+        odd = oddity_of(key)
+        if odd:
+            self._work.notes.note(
+                f"whose key has {odd}, which stores other than AWS may refuse", decode_line(line)
+            )
         return LineStatus.PENDING
 
     def _done(self, line: bytes, record: int) -> LineStatus:

@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import command
+from cdn2s3.destinations.base import Note
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, FatalError
 from cdn2s3.file_names import FAILED_FILE, MIGRATION_JSON, MIGRATION_PAGE
 from cdn2s3.planning import redo
 from cdn2s3.planning.run_plan import RunPlan
 from cdn2s3.records import Task
-from cdn2s3.reports import migration_report
+from cdn2s3.reports import migration_report, same_content
 from cdn2s3.reports.metrics import Example, Tally
 from cdn2s3.reports.migration_report import Ending, next_command, summary
+from cdn2s3.reports.same_content import SameContent
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, lines
 from cdn2s3.state.key_index import Fingerprints
@@ -32,6 +34,7 @@ class RunAccounting:
     def __init__(self, settings: MigrationSettings, plan: RunPlan, ledger: Ledger) -> None:
         self.plan = plan
         self.tally = Tally(time.time())
+        self.destination_notes: list[str] = []  # what the destination lacks
         self.to_do_again = 0  # URLs that the second pass still has to do
         self._settings = settings
         self._keys = key_maker(settings)
@@ -42,6 +45,12 @@ class RunAccounting:
         self._limits_noted_at = time.monotonic()
         self._completed_began = ledger.completed.size()
         self._failed_began = ledger.failed.size()
+
+    def note_destination(self, note: Note) -> None:
+        """Log what the destination lacks, and keep it for the report where the user should know it."""
+        log.log(note.level, "%s", note.text)
+        if note.level >= logging.WARNING:
+            self.destination_notes.append(note.text)
 
     def count(self, done: Done) -> None:
         """Count the result of a task; the second pass uncounts what the first counted."""
@@ -121,9 +130,10 @@ class RunAccounting:
         if reminder and (self.plan.redo or following != command("migrate.py")):
             following = command("migrate.py", "--redo")
         ending = Ending(time.time(), code, why, following)
-        text = summary(self._settings, self.tally, audit, ending, self._faults())
+        same = None if error or signal else same_content.in_completed(self._ledger.completed.path)
+        text = summary(self._settings, self.tally, audit, ending, self._faults(), same)
         try:
-            self._report(audit, ending)
+            self._report(audit, ending, same)
         except FatalError:
             if error is not None:  # what stopped the run matters more than what could not be reported
                 log.error("%s", error)
@@ -150,12 +160,14 @@ class RunAccounting:
                 found[cause] = count, Example(first.url, first.message)
         return found
 
-    def _report(self, audit: migration_report.Audit, ending: Ending) -> None:
+    def _report(self, audit: migration_report.Audit, ending: Ending, same: SameContent | None) -> None:
         from cdn2s3.reports import html  # its libraries are slow to import: not before a run
 
         state = self._settings.state_dir
         failed = migration_report.standing(state / FAILED_FILE)
-        written = migration_report.migration(self._settings, self.tally, audit, ending, failed)
+        written = migration_report.migration(
+            self._settings, self.tally, audit, ending, failed, same, self.destination_notes
+        )
         migration_report.write_json(state / MIGRATION_JSON, written)
         html.write(state / MIGRATION_PAGE, html.migration(written))
 

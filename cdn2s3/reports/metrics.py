@@ -8,10 +8,15 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from cdn2s3.cdn.file_extensions import misfit
+from cdn2s3.cdn.source_headers import WANTED
 from cdn2s3.errors import CAUSES
 from cdn2s3.transfer.outcome import Result
+from cdn2s3.url_notes import UrlNotes
 
 EXAMPLES = 10  # of each cause
+NO_LABEL = "no type"  # what a body is called that has no Content-Type
+_MOST_LABELS = 50  # that are told apart
 _SLOWEST = 10
 _MOST_STEPS = 600  # steps of the timeline; then neighbors are merged
 _RECENT = 1000  # URLs that MAX_ERROR_RATE covers
@@ -122,6 +127,9 @@ class Tally:
         self.upload_seconds = Distribution()
         self.sizes = Distribution()
         self.timeline = Timeline()
+        self.refused: Counter[str] = Counter()  # bodies that are no images, by what the CDN calls them
+        self.may_want_headers = False  # whether some were answered as CDNs answer that want SOURCE_HEADERS
+        self.noted = UrlNotes()  # what is odd about names and responses of the stored
         self.slowest: list[tuple[float, str]] = []  # heap of (seconds, url)
         self.limited: dict[str, Limited] = {}  # by the endpoint's name
         self._recent: deque[bool] = deque(maxlen=_RECENT)
@@ -139,12 +147,25 @@ class Tally:
         if result.stored is None:
             self.failed[result.cause] += 1
             _keep(self.examples.setdefault(result.cause, []), Example(result.url, result.message))
+            self._add_refused(result)
+            self.may_want_headers = self.may_want_headers or result.status in WANTED
             self.timeline.add(now - self.began, 0, stored=False)
         else:
             self._add_stored(result, result.stored.size, result.stored.already_there, now)
         self._recent.append(result.stored is None and CAUSES[result.cause].unexpected)
 
+    def _add_refused(self, result: Result) -> None:
+        if result.cause == "not_an_image":
+            label = result.label or NO_LABEL
+            is_known = label in self.refused or len(self.refused) < _MOST_LABELS
+            self.refused[label if is_known else "others"] += 1
+
     def _add_stored(self, result: Result, size: int, already_there: bool, now: float) -> None:
+        extension = misfit(result.key, result.media_type)
+        if extension:
+            self.noted.note(f"named .{extension} that are {result.media_type}", result.url)
+        for what in result.noted:
+            self.noted.note(what, result.url)
         self.stored += 1
         self.already_there += already_there
         self.bytes += size

@@ -7,11 +7,12 @@ import json
 import os
 import platform
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cdn2s3.atomic_file import replacing
+from cdn2s3.cdn.source_headers import WANTS_HEADERS
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import (
     CAUSES,
@@ -25,6 +26,7 @@ from cdn2s3.errors import (
 from cdn2s3.file_names import MIGRATION_PAGE
 from cdn2s3.keys import KEY_FIELD, divided
 from cdn2s3.reports.metrics import EXAMPLES, Distribution, Example, Tally
+from cdn2s3.reports.same_content import SameContent
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import redacted_values
 from cdn2s3.state import ledger
@@ -109,9 +111,19 @@ def standing(path: Path) -> dict[str, Failures]:
 
 
 def migration(
-    settings: MigrationSettings, tally: Tally, audit: Audit, ending: Ending, failed: dict[str, Failures]
+    settings: MigrationSettings,
+    tally: Tally,
+    audit: Audit,
+    ending: Ending,
+    failed: dict[str, Failures],
+    same: SameContent | None = None,
+    destination_notes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the report of a run of migrate.py; failed is the content of failed_transfers.txt at its end."""
+    """Return the report of a run of migrate.py; failed is the content of failed_transfers.txt at its end.
+
+    same is what is the same under several URLs, None where nobody looked; destination_notes say what the destination
+    lacks, and what that means.
+    """
     seconds, prefix = ending.at - tally.began, settings.destination_prefix
     return {
         "format": FORMAT,
@@ -123,6 +135,7 @@ def migration(
         "ended_by": redact(ending.why),
         "next": ending.next_command,
         "destination": destination(settings, settings.aws_endpoint_url or ""),
+        "destination_notes": [redact(note) for note in destination_notes],
         "lines": {**audit._asdict(), "add_up": audit.holds},
         "run": _run(tally, seconds),
         "failed": {
@@ -133,6 +146,9 @@ def migration(
         "failed_transfers": {
             cause: _failure(cause, found.urls, found.examples, prefix) for cause, found in failed.items()
         },
+        "refused_types": dict(tally.refused.most_common()),
+        "noted": [noted._asdict() for noted in tally.noted.most_common()],
+        "same_content": None if same is None else same.as_json(),
         "retried": {
             cause: {
                 "attempts": attempts,
@@ -213,6 +229,7 @@ def write_json(path: Path, report: dict[str, Any]) -> None:
 
 
 MOST_CAUSES = 4  # in the summary; the report has all of them
+_MOST_NOTED = 3  # likewise
 
 
 def summary(
@@ -221,8 +238,9 @@ def summary(
     audit: Audit,
     ending: Ending,
     faults: Mapping[str, tuple[int, Example]],
+    same: SameContent | None = None,
 ) -> str:
-    """Return the summary of the run, in ten lines at most.
+    """Return the summary of the run, in about ten lines.
 
     faults are lines of the input that failed without being tried: how many for which cause, and an example.
     No line is cut, however long its message and URL: they are there to be read and copied.
@@ -243,6 +261,9 @@ def summary(
             lines[-1] = (
                 f"  {count:,} {cause}: {redact(example.message)}, e.g. {redact(divided(example.url)[0])}"
             )
+        if cause == "not_an_image":
+            called = [f"{label} ({number:,})" for label, number in tally.refused.most_common(MOST_CAUSES)]
+            lines += [f"    the CDN calls them {', '.join(called)}"] if called else []
     if len(causes) > MOST_CAUSES:
         rest = sum(count for _, count in causes[MOST_CAUSES:])
         lines.append(f"  {rest:,} of {len(causes) - MOST_CAUSES} more causes: see {MIGRATION_PAGE}")
@@ -251,6 +272,11 @@ def summary(
         for name, limited in sorted(tally.limited.items(), key=lambda item: -item[1].seconds)[:1]
         if limited.seconds >= _LIMITED
     )
+    if tally.may_want_headers and not tally.stored:
+        lines.append(f"  {WANTS_HEADERS}")
+    noted_most = tally.noted.most_common()[:_MOST_NOTED]
+    lines += [f"{noted.urls:,} {noted.what}, e.g. {noted.example}" for noted in noted_most]
+    lines += [same.text()] if same and same.most else []
     if audit.not_tried:
         lines.append(f"not tried {audit.not_tried:,}")
     lines.append(f"state, log and report: {settings.state_dir.resolve()}")

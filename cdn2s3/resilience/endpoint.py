@@ -210,10 +210,13 @@ class Endpoint:
             if self._limits.succeeded(permit.at, self._clock()):
                 self._changed.notify_all()
 
-    def failed(self, permit: Permit, error: AttemptError, advice: str = "") -> None:
+    def failed(
+        self, permit: Permit, error: AttemptError, advice: str = "", waiting_helps: bool = True
+    ) -> None:
         """Report an attempt that failed with error, in a way that may be the endpoint's fault.
 
-        advice is what people could do when the circuit opens for it.
+        advice is what people could do when the circuit opens for it. Raise FatalError when it opens for what waiting
+        does not help, and nothing has succeeded here yet: it will not.
         """
         with self._changed:
             self._left(permit)
@@ -228,6 +231,11 @@ class Endpoint:
             if isinstance(error, TransientError) and error.retry_after:
                 self._limits.concurrency.pause(now, error.retry_after)
             if self._breaker.failed(now, permit.is_probe):
+                if not waiting_helps and not self._newest_success:
+                    raise FatalError(
+                        f"the {self.name} answers every URL so, for example: {error.message}. {advice}, then run the "
+                        "same command again: it resumes."
+                    )
                 self._log_outage()
 
     def _throttled(self, permit: Permit, error: TransientError, now: float) -> None:

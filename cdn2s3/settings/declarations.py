@@ -25,6 +25,7 @@ from cdn2s3.settings.parsers import (
     expression,
     file_path,
     flag,
+    general_purpose_bucket,
     header_name,
     header_name_or_none,
     header_text,
@@ -39,6 +40,7 @@ from cdn2s3.settings.parsers import (
     path,
     processes,
     secret,
+    source_headers,
     statuses,
     text,
     url_base,
@@ -252,7 +254,7 @@ _STORAGE_CLASSES = (
     "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING",
     "GLACIER", "DEEP_ARCHIVE", "OUTPOSTS", "GLACIER_IR", "SNOW", "EXPRESS_ONEZONE",
 )  # fmt: skip
-_BUCKET = matching(
+_BUCKET = general_purpose_bucket(
     r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "a bucket name: 3 to 63 characters of a-z, 0-9, dots and hyphens"
 )
 
@@ -303,9 +305,30 @@ class MigrationSettings:
     key_query_params: tuple[str, ...] = setting(
         "", param_names, "parameters of the query whose values are part of the key (docs/design.md)", "id,w"
     )
+    source_headers: Headers = setting(
+        "",
+        source_headers,
+        "further headers of every request to URL_PREFIX's hosts, and to no other",
+        "Referer: https://www.example.com/ | Cookie: session=1a2b",
+    )
+    source_redirects: str = setting(
+        "prefix",
+        one_of("prefix", "same-host", "any"),
+        "which redirects of the CDN are followed: within URL_PREFIX, on the same host, or anywhere",
+    )
+    source_encoding: str = setting(
+        "decode",
+        one_of("decode", "keep"),
+        "a body that the CDN compresses unasked: store what is in it, or as it is with its Content-Encoding",
+    )
     aws_region: str = setting("us-west-2", matching(r"[a-z0-9-]+", "a region name"), "the bucket's region")
     aws_endpoint_url: str | None = setting(
         "", empty_or(endpoint), "an S3-compatible store instead of AWS", "https://s3.example.com"
+    )
+    s3_addressing_style: str = setting(
+        "auto",
+        one_of("auto", "path", "virtual"),
+        "how the bucket is addressed: its name in the path, in the host's name, or as the AWS profile says",
     )
     concurrency: int = setting("150", whole(1, 2000), "workers (threads), each with one transfer at a time")
     processes: int | str = setting("1", processes, "processes that share the workers; auto = one per core")

@@ -19,13 +19,14 @@ from cdn2s3.settings.parsers import (
     command,
     headers,
     secret,
+    source_headers,
 )
 from cdn2s3.settings.places import names_in
 from cdn2s3.settings.regions import unknown_region
 from cdn2s3.settings.spelling import misspelled, nearest, suggestion
 from cdn2s3.text import pluralize, printable, redact
 
-_SECRETS = (secret, headers, command, body)  # parsers of what may not be shown
+_SECRETS = (secret, headers, source_headers, command, body)  # parsers of what may not be shown
 
 Settings = TypeVar("Settings", CollectionSettings, MigrationSettings)
 

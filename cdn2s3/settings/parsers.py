@@ -85,6 +85,24 @@ def matching(pattern: str, allowed: str) -> Parser:
     return parse
 
 
+def general_purpose_bucket(pattern: str, allowed: str) -> Parser:
+    """Return a parser of bucket names that refuses directory buckets (S3 Express One Zone).
+
+    They take no Content-MD5, sign with a session, and list in no order (S3 User Guide, "Differences for directory
+    buckets"); their names end so ("Directory bucket naming rules").
+    """
+    parse_any = matching(pattern, allowed)
+
+    def parse(value: str) -> str:
+        if re.search(r"--xa?-s3$", value):
+            raise ValueError(
+                "a general purpose bucket: directory buckets (S3 Express One Zone) are not supported"
+            )
+        return str(parse_any(value))
+
+    return parse
+
+
 def http_url(value: str) -> str:
     allowed = "an http:// or https:// URL in printable ASCII, without user, password or spaces"
     if not re.fullmatch(r"https?://[\x21-\x7e]+", value):  # urlsplit would drop or fold the rest
@@ -250,6 +268,18 @@ def headers(value: str) -> Headers:
     if len({name.lower() for name, _ in pairs}) < len(pairs):
         raise ValueError(allowed + "; no header twice")
     return Headers(value, tuple(pairs))
+
+
+_CHANGES_THE_BODY = re.compile(r"range|if-.*|expect|upgrade|te|trailer|proxy-.*|content-.*", re.IGNORECASE)
+
+
+def source_headers(value: str) -> Headers:
+    """Return the headers in value as headers() does; none with which a CDN would send less than the whole file."""
+    found = headers(value)
+    for name, _ in found.pairs:
+        if _CHANGES_THE_BODY.fullmatch(name):
+            raise ValueError(f"headers without {name}, with which the CDN might not send the whole file")
+    return found
 
 
 def command(value: str) -> Secret:

@@ -32,6 +32,11 @@ class Result(NamedTuple):
     key: str
     stored: Stored | None = None  # None: it failed
     media_type: str = ""  # of the stored object
+    status: int | None = (
+        None  # of the HTTP response that it failed for; None: there was none, or it is stored
+    )
+    label: str = ""  # what the CDN calls a body that was refused; "" for nothing
+    noted: tuple[str, ...] = ()  # what is odd about the CDN's response, each as a plural clause
     cause: str = ""  # a name in errors.CAUSES; "" when stored
     message: str = ""  # why it failed; "" when stored
     attempts: int = 1  # downloads and uploads that failed, and the one that did not

@@ -10,9 +10,11 @@ from typing import Callable, NamedTuple, TypeVar
 
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
 from cdn2s3.cdn.buffer_pool import BufferLease, BufferPool
+from cdn2s3.cdn.response_notes import oddities
+from cdn2s3.cdn.source_headers import WANTS_HEADERS
 from cdn2s3.cdn.sources import Sources
 from cdn2s3.destinations.base import Destination
-from cdn2s3.errors import OUTAGE_CAUSES, Cancelled, Parked, PermanentError, TransientError
+from cdn2s3.errors import BUCKET_CAUSES, OUTAGE_CAUSES, Cancelled, Parked, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
 from cdn2s3.keys import Address
@@ -29,7 +31,8 @@ Returned = TypeVar("Returned")
 
 
 _REFUSED = (
-    "It may refuse this machine's address: open one URL in a browser, ask the CDN's owner, then run it again."
+    f"It may refuse this machine's address; {WANTS_HEADERS}. Open one URL in a browser, ask the CDN's owner, then "
+    "run it again."
 )
 
 
@@ -123,6 +126,7 @@ class TransferAttempts:
         self._retried: list[str] = []  # causes of the attempts that were retried
         self._seconds = dict.fromkeys(names, 0.0)  # of the latest attempt at each endpoint
         self._started_after = dict.fromkeys(names, 0)  # each endpoint's newest attempt before our first
+        self._noted: tuple[str, ...] = ()  # what is odd about the response that was taken
 
     def result(self) -> Result:
         """Move the URL and return its outcome; raise Cancelled or FatalError."""
@@ -131,7 +135,7 @@ class TransferAttempts:
                 stored, media_type = self._moved(lease)
             except TransientError as error:  # all attempts that are allowed have failed
                 evidence = None
-                if error.cause in OUTAGE_CAUSES or error.cause == "destination":
+                if error.cause in OUTAGE_CAUSES or error.cause in BUCKET_CAUSES:
                     endpoint = self._endpoint_of(error)
                     evidence = self._evidence(endpoint, self._started_after[endpoint.name])
                 return self._failure(error, sum(self._failures.values()), evidence)
@@ -143,6 +147,7 @@ class TransferAttempts:
             self._address.key,
             stored,
             media_type,
+            noted=self._noted,
             attempts=sum(self._failures.values()) + 1,
             retried=tuple(self._retried),
             download_seconds=self._seconds[self._source.name],
@@ -155,6 +160,8 @@ class TransferAttempts:
         return Result(
             self._url,
             self._address.key,
+            status=error.status,
+            label=error.label if isinstance(error, PermanentError) else "",
             cause=error.cause,
             message=error.message,
             attempts=attempts,
@@ -164,7 +171,7 @@ class TransferAttempts:
 
     def _endpoint_of(self, error: TransientError | PermanentError) -> Endpoint:
         """Return the endpoint that error is of."""
-        return self._bucket if error.cause == "destination" else self._source
+        return self._bucket if error.cause in BUCKET_CAUSES else self._source
 
     def _evidence(self, endpoint: Endpoint, started_after: int) -> FailureEvidence:
         return FailureEvidence(endpoint.name, endpoint.health(), started_after)
@@ -207,6 +214,7 @@ class TransferAttempts:
             deadline = Deadline(run.policy.download_timeout, run.stop)
             with run.sources.get(self._address, deadline) as answer:
                 body = run.reader.read(answer, lease, deadline)
+                self._noted = oddities(answer.headers)
                 if isinstance(body, Image):
                     run.sources.note_success(self._address)
                     return body
@@ -219,7 +227,7 @@ class TransferAttempts:
         body.start()
         return self._attempt_at_bucket(
             lambda: run.destination.store_parts(
-                key, body.media_type, _marked(body.parts()), run.policy.upload_timeout
+                key, body.media_type, _marked(body.parts()), run.policy.upload_timeout, body.encoding
             )
         )
 
@@ -288,7 +296,8 @@ class TransferAttempts:
             endpoint.release(permit)
             raise
         except BaseException as error:
-            _report_failure(endpoint, permit, error)
+            is_to_blame = isinstance(error, PermanentError) and self._endpoint_of(error) is endpoint
+            _report_failure(endpoint, permit, error, is_to_blame)
             if isinstance(error, TransientError) and error.cause == "throttled":
                 raise _Throttled(endpoint, error) from error
             raise
@@ -297,11 +306,15 @@ class TransferAttempts:
         return returned
 
 
-def _report_failure(endpoint: Endpoint, permit: Permit, error: BaseException) -> None:
-    """Report to endpoint what error shows about it: that it failed, that it responded, or nothing."""
+def _report_failure(endpoint: Endpoint, permit: Permit, error: BaseException, is_to_blame: bool) -> None:
+    """Report to endpoint what error shows about it: that it failed, that it responded, or nothing.
+
+    is_to_blame is False where a refusal is the other endpoint's: a source whose body the bucket refuses in parts.
+    """
     if isinstance(error, PermanentError):
-        if error.doubtful:
-            endpoint.failed(permit, error, _REFUSED if error.cause == "forbidden" else "")
+        if error.doubtful and is_to_blame:
+            said = error.remedy or (_REFUSED if error.cause == "forbidden" else "")
+            endpoint.failed(permit, error, said, waiting_helps=not error.remedy)
         else:
             endpoint.succeeded(permit)
     elif isinstance(error, TransientError) and error.cause in OUTAGE_CAUSES:

@@ -7,7 +7,8 @@ from contextlib import suppress
 
 from cdn2s3.cdn.body_reader import BodyReader
 from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
-from cdn2s3.cdn.sources import Sources
+from cdn2s3.cdn.source_headers import Concealer
+from cdn2s3.cdn.sources import Sources, sources_of
 from cdn2s3.destinations.base import PART_BYTES, Destination
 from cdn2s3.file_names import COMPLETED_FILE
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -33,7 +34,7 @@ def equip(
     """
     stop = stop or threading.Event()
     workers = share.workers(settings.concurrency)
-    sources = Sources(settings.url_prefix, PooledAdapter(workers, settings.ca_bundle, stop), stop)
+    sources = sources_of(settings, PooledAdapter(workers, settings.ca_bundle, stop), stop)
     _note_earlier_successes(sources, settings)
     endpoints = Endpoints(
         [
@@ -46,11 +47,24 @@ def equip(
         sources,
         destination,
         endpoints,
-        BodyReader(settings.content_check, settings.max_buffer_bytes, destination.integrity, PART_BYTES),
+        body_reader(settings, destination.integrity),
         BufferPool(POOL_BYTES // share.of, stop),
         Bandwidth(settings.bandwidth_limit_mbps * 1e6 / 8 / share.of),
         TransferPolicy(RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout),
         stop,
+    )
+
+
+def body_reader(settings: MigrationSettings, integrity: str) -> BodyReader:
+    """Return the reader of the CDN's bodies under settings, which computes the digest that integrity names."""
+    return BodyReader(
+        settings.content_check,
+        settings.max_buffer_bytes,
+        integrity,
+        PART_BYTES,
+        # A folder has no place for a Content-Encoding.
+        decodes=settings.source_encoding == "decode" or settings.destination == "local",
+        conceal=Concealer(settings.source_headers.pairs),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cdn2s3.console.rerun_hint import command
-from cdn2s3.destinations.base import Found
+from cdn2s3.destinations.base import Found, same_etag
 from cdn2s3.errors import CAUSES, FatalError
 from cdn2s3.file_names import FAILED_FILE, MISMATCHED_FILE, MISSING_FILE
 from cdn2s3.planning.run_plan import MANY
@@ -44,6 +44,14 @@ class Mismatch(NamedTuple):
     etag_expected: str
     etag_found: str
 
+    @property
+    def is_of_etag_alone(self) -> bool:
+        """Whether the object has the recorded size, and another ETag."""
+        return self.bytes_expected == self.bytes_found and UNKNOWN not in (
+            self.etag_expected,
+            self.etag_found,
+        )
+
 
 class Repair(NamedTuple):
     """A command that closes gaps."""
@@ -69,7 +77,8 @@ class Records:
     def mismatch(self, number: int, found: Found) -> Mismatch | None:
         """Return how the object found differs from the record of a line whose state is DIFFERS.
 
-        None if only an ETag differs that one of the two does not have.
+        None if the object is the recorded one all the same: only an ETag differs that one of the two does not have, or
+        that is weak in one of them; or the object's ETag is the MD5 of the recorded bytes.
         """
         etag = found.etag or UNKNOWN
         lines = self._expected.failed_records
@@ -79,7 +88,9 @@ class Records:
                 raise _changed(lines)
             return Mismatch(failed.url, found.key, UNKNOWN, str(found.size), UNKNOWN, etag)
         record = self.completed(number)
-        if int(record.size) == found.size and UNKNOWN in (record.etag, etag):
+        if int(record.size) == found.size and (
+            UNKNOWN in (record.etag, etag) or same_etag(record.etag, etag) or etag == record.md5
+        ):
             return None
         return Mismatch(self.line(number), record.key, record.size, str(found.size), record.etag, etag)
 

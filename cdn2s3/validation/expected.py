@@ -216,6 +216,14 @@ class Expected:
         """Undo DIFFERS: the difference is meaningless (an ETag that the store does not return)."""
         self.states[number] &= ~DIFFERS
 
+    def unsee(self, number: int) -> None:
+        """Undo see(): the object is gone since."""
+        self.states[number] &= _RECORD
+
+    def refuse(self, number: int) -> None:
+        """Note that the store has no answer for a line's key: whatever is recorded, no object is there."""
+        self.states[number] = FAILED_FOR["key_refused"]
+
     def counts(self) -> Counts:
         """Count the lines by what is recorded and what was seen."""
         count = self.states.count

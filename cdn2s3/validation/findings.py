@@ -14,20 +14,21 @@ from cdn2s3.planning.survey import UrlSurvey
 from cdn2s3.reports.contact_sheet import MOST, SHEET_BYTES, Pictures
 from cdn2s3.reports.metrics import EXAMPLES
 from cdn2s3.reports.migration_report import destination, versions
+from cdn2s3.reports.same_content import SameContent
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import redacted_values
 from cdn2s3.state.ledger import timestamp
 from cdn2s3.text import redact
 from cdn2s3.validation.comparison import KNOWN, PROMISED, Mismatch, Repair, known, success_rate, verdict
 from cdn2s3.validation.expected import Counts, Missing
-from cdn2s3.validation.spot_check import DIFFERENT, IDENTICAL, PLURAL, REFUSED, Check
+from cdn2s3.validation.spot_check import CHANGED, DIFFERENT, IDENTICAL, PLURAL, REFUSED, Check
 
 FORMAT = 1  # of validation_report.json; grows when a field changes its meaning
 _MOST_CHECKS = 1000
 _MOST_REASONS = 100  # different ones
 
 
-_COMPARED = (IDENTICAL, DIFFERENT)
+_COMPARED = (IDENTICAL, DIFFERENT, CHANGED)
 
 
 @dataclasses.dataclass
@@ -100,6 +101,16 @@ class Spot:
         return f"{begun} byte for byte: {found}" + (f"; not compared: {others}" if others else "")
 
 
+class Changed(NamedTuple):
+    """A line of changed_at_source.txt."""
+
+    url: str  # its line of urls.txt: a field key=NAME comes last in the file
+    key: str
+    md5_recorded: str  # UNKNOWN where none is
+    md5_now: str  # of what the CDN sends
+    modified: str  # the CDN's Last-Modified
+
+
 @dataclasses.dataclass
 class Findings:
     """The findings of a validation so far; their size does not grow with the migration."""
@@ -107,12 +118,18 @@ class Findings:
     work: UrlSurvey
     spot: Spot
     endpoint: str = ""
+    notes: list[str] = dataclasses.field(
+        default_factory=list
+    )  # on the store: what it lacks, what proves instead
     listed: int = 0  # objects
     listed_bytes: int = 0
     unexpected: int = 0  # objects
     unexpected_bytes: int = 0
     unexpected_examples: list[Found] = dataclasses.field(default_factory=list)
     mismatched_examples: list[Mismatch] = dataclasses.field(default_factory=list)
+    changed: int = 0  # URLs whose file changed at the source since, of those that the spot check drew
+    changed_examples: list[Changed] = dataclasses.field(default_factory=list)
+    same: SameContent | None = None  # None: not looked for
     missing: Counter[str] = dataclasses.field(default_factory=Counter)  # by why
     missing_examples: dict[str, list[Missing]] = dataclasses.field(default_factory=dict)
     looked_at: int = 0  # keys that HEAD was asked about
@@ -129,6 +146,11 @@ class Findings:
     def add_mismatched(self, row: Mismatch) -> None:
         if len(self.mismatched_examples) < EXAMPLES:
             self.mismatched_examples.append(row)
+
+    def add_changed(self, row: Changed) -> None:
+        self.changed += 1
+        if len(self.changed_examples) < EXAMPLES:
+            self.changed_examples.append(row)
 
     def add_missing(self, row: Missing) -> None:
         self.missing[row.why] += 1
@@ -155,6 +177,7 @@ def finished(
         "exit_code": exit_code,
         "ended_by": "",
         "destination": destination(settings, findings.endpoint),
+        "destination_notes": [redact(note) for note in findings.notes],
         "success_rate": success_rate(counts),
         "promised": PROMISED,
         "promise_kept": success_rate(counts) >= PROMISED,
@@ -166,6 +189,7 @@ def finished(
             "add_up": work.lines == work.blank + work.duplicates + counts.urls,
         },
         "counts": _counts(findings, counts),
+        "same_content": findings.same and findings.same.as_json(),
         "bytes": {"listed": findings.listed_bytes, "unexpected": findings.unexpected_bytes},
         "failed": {cause: _failure(cause, counts) for cause in _causes(counts)},
         "missing": {
@@ -193,6 +217,7 @@ def _examples(findings: Findings) -> dict[str, Any]:
             {**_redacted(row._asdict()), "url": _url(row.url)} for row in findings.mismatched_examples
         ],
         "unexpected": [found._asdict() for found in findings.unexpected_examples],
+        "changed_at_source": [_redacted(row._asdict()) for row in findings.changed_examples],
     }
 
 
@@ -247,6 +272,7 @@ def _counts(findings: Findings, counts: Counts) -> dict[str, int]:
         "listed": findings.listed,
         "unexpected": findings.unexpected,
         "records_elsewhere": findings.elsewhere,
+        "changed_at_source": findings.changed,
     }
 
 
@@ -275,6 +301,7 @@ def _check(check: Check) -> dict[str, Any]:
         "message": redact(check.message),
         "source": check.source and check.source._asdict(),
         "object": check.object and check.object._asdict(),
+        "recorded": check.recorded and check.recorded._asdict(),
     }
     del fields["pictures"]  # the page shows them
     return fields

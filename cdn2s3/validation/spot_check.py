@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from hashlib import md5
 from itertools import islice
@@ -14,24 +14,28 @@ from typing import NamedTuple
 
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
 from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferLease, BufferPool
-from cdn2s3.cdn.sources import Sources
-from cdn2s3.destinations.base import PART_BYTES, Destination, ObjectBody, ReadRefused
+from cdn2s3.cdn.sources import Sources, sources_of
+from cdn2s3.destinations.base import Destination, ObjectBody, ReadRefused
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.keys import KeyMaker
+from cdn2s3.keys import Address, KeyMaker
 from cdn2s3.records import Image
-from cdn2s3.reports.contact_sheet import BoundedCapture, Pictures
+from cdn2s3.reports.contact_sheet import Pictures
 from cdn2s3.resilience.retry import FailedAttempt, RetryPolicy, unless_stopped, with_retries
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.state.ledger import Completed
+from cdn2s3.state.ledger import Completed, timestamp
 from cdn2s3.transfer.pipeline import TransferPolicy
+from cdn2s3.transfer.wiring import body_reader
+from cdn2s3.validation import source_change
+from cdn2s3.validation.body_comparison import BLOCK, Bodies, Body, read_both
 from cdn2s3.validation.expected import ADOPTED, RECORDED, SEEN, UNKNOWN
 
 log = logging.getLogger(__name__)
 
 IDENTICAL = "identical"
 DIFFERENT = "different"
+CHANGED = "changed at the source since"  # the object is the recorded one, and the CDN's file is younger
 SOURCE_GONE = "source gone"  # the CDN no longer has the file (404, 410)
 SOURCE_FAILED = "source failed"  # the CDN refuses it, or now sends something that isn't an image
 OBJECT_GONE = "object gone"  # it was listed, and is not there
@@ -39,14 +43,7 @@ REFUSED = "refused"  # s3:GetObject is not granted
 UNANSWERED = "unanswered"  # the CDN or the bucket did not respond, after all attempts
 PLURAL = {SOURCE_GONE: "sources gone", SOURCE_FAILED: "sources failed", OBJECT_GONE: "objects gone"}
 
-_BLOCK = 1 << 18  # bytes of an object compared at a time
-
-
-class Body(NamedTuple):
-    """A body as the CDN or the bucket sent it."""
-
-    size: int  # bytes
-    md5: str  # 32 hex digits
+_ASK_AGAIN_AFTER = 1.1  # seconds; HTTP's times are whole seconds
 
 
 class Check(NamedTuple):
@@ -61,7 +58,14 @@ class Check(NamedTuple):
     source: Body | None = None  # None: it was not read to its end
     object: Body | None = None  # likewise
     etag: str = ""  # of the object, without quotes
+    recorded: Body | None = None  # what completed.txt says; its MD5 may be UNKNOWN
+    modified: str = ""  # the CDN's Last-Modified, as times in files are; "" if it has none
     pictures: Pictures | None = None  # both bodies, if they are small; None: they were not read
+
+    @property
+    def expected(self) -> Body | None:
+        """What the object should be: what the CDN sends, or the record where the object is what the CDN sends."""
+        return self.recorded if self.source == self.object else self.source
 
 
 _CHECKABLE = (ADOPTED | SEEN, RECORDED | SEEN)  # states of a line whose object is the recorded one
@@ -119,7 +123,13 @@ class SpotCheck:
 
         line is the URL's line of urls.txt, whose newest form is asked for; "": the record's URL is.
         """
-        blank = Check(record.url, record.key, record.md5 == record.media_type == UNKNOWN, UNANSWERED)
+        blank = Check(
+            line or record.url,
+            record.key,
+            record.md5 == record.media_type == UNKNOWN,
+            UNANSWERED,
+            recorded=Body(int(record.size), record.md5),
+        )
 
         def note(failed: FailedAttempt) -> None:
             if failed.wait is not None:
@@ -128,7 +138,9 @@ class SpotCheck:
         with BufferLease(self._pool) as lease:
             try:
                 return with_retries(
-                    lambda: lease.when_free(lambda: self._compared(blank, line or record.url, lease)),
+                    lambda: lease.when_free(
+                        lambda: self._compared(blank, record, self._keys.address(line or record.url), lease)
+                    ),
                     self._policy.retry,
                     unless_stopped(self._stop),
                     note,
@@ -139,10 +151,10 @@ class SpotCheck:
             except TransientError as error:
                 return blank._replace(message=error.message)
 
-    def _compared(self, blank: Check, line: str, lease: BufferLease) -> Check:
+    def _compared(self, blank: Check, record: Completed, address: Address, lease: BufferLease) -> Check:
         """Make one attempt; raise PermanentError if the source refuses, TransientError, BufferExhausted."""
         deadline = Deadline(self._policy.download_timeout, self._stop)
-        with self._sources.get(self._keys.address(line), deadline) as answer:
+        with self._sources.get(address, deadline) as answer:
             body = self._reader.read(answer, lease, deadline)
             if isinstance(body, LargeBody):
                 body.start()
@@ -151,16 +163,61 @@ class SpotCheck:
             with self._read(blank, object_limit) as theirs:
                 if isinstance(theirs, Check):
                     return theirs
-                bodies = _read_both(parts, theirs, object_limit, self._policy.upload_timeout)
+                bodies = read_both(parts, theirs, object_limit, self._policy.upload_timeout)
                 etag = theirs.etag
+        modified = source_change.last_modified(answer.headers)
+        outcome, message = self._outcome(bodies, record, modified)
+        if outcome == CHANGED and modified is not None and not self._still(modified, answer.headers, address):
+            outcome, message = DIFFERENT, "the CDN's Last-Modified is the time of each response"
+        if outcome == DIFFERENT and not message and self._md5_now(address) not in ("", bodies.source.md5):
+            message = "the CDN sends other bytes each time it is asked"
         return blank._replace(
-            outcome=IDENTICAL if bodies.are_equal else DIFFERENT,
+            outcome=outcome,
+            message=message,
+            modified="" if modified is None else timestamp(modified),
             media_type=body.media_type,
             source=bodies.source,
             object=bodies.object,
             etag=etag,
             pictures=bodies.pictures,
         )
+
+    def _outcome(self, bodies: Bodies, record: Completed, modified: int | None) -> tuple[str, str]:
+        """Return what record, object and CDN are to each other, and why, for people."""
+        is_recorded = source_change.is_recorded(record, bodies.object.md5)
+        if bodies.are_equal:
+            return (
+                (IDENTICAL, "")
+                if is_recorded
+                else (DIFFERENT, "CDN and object are the same, completed.txt has another MD5")
+            )
+        if is_recorded and source_change.same_inside(*bodies.pictures):
+            return IDENTICAL, "the same content, compressed in another way"
+        if is_recorded and source_change.is_later(modified, record):
+            return CHANGED, ""
+        return DIFFERENT, ""
+
+    def _md5_now(self, address: Address) -> str:
+        """Return the MD5 of what the CDN sends when it is asked once more, "" if it sends nothing."""
+        deadline = Deadline(self._policy.download_timeout, self._stop)
+        digest, room = md5(usedforsecurity=False), memoryview(bytearray(BLOCK))
+        try:
+            with self._sources.get(address, deadline) as answer:
+                body = self._reader.body_of(answer)
+                while got := body.read_into(room):
+                    digest.update(room[:got])
+        except (PermanentError, TransientError):
+            return ""
+        return digest.hexdigest()
+
+    def _still(self, modified: int, headers: Mapping[str, str], address: Address) -> bool:
+        """Return whether Last-Modified is that of the file, not of the response; ask again where it may not be."""
+        if not source_change.may_be_made_up(modified, headers, time.time()):
+            return True
+        unless_stopped(self._stop)(_ASK_AGAIN_AFTER)
+        deadline = Deadline(self._policy.download_timeout, self._stop)
+        with self._sources.get(address, deadline) as again:
+            return source_change.last_modified(again.headers) == modified
 
     @contextmanager
     def _read(self, blank: Check, deadline: Deadline) -> Iterator[ObjectBody | Check]:
@@ -186,9 +243,9 @@ def checker(
 ) -> SpotCheck:
     """Return a SpotCheck that reads the CDN over adapter and the objects from destination."""
     return SpotCheck(
-        Sources(settings.url_prefix, adapter, stop),
+        sources_of(settings, adapter, stop),
         destination,
-        BodyReader(settings.content_check, settings.max_buffer_bytes, "md5", PART_BYTES),
+        body_reader(settings, "md5"),
         keys,
         BufferPool(POOL_BYTES, stop),
         TransferPolicy(RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout),
@@ -198,67 +255,3 @@ def checker(
 
 def _whole(image: Image) -> Iterator[memoryview]:
     yield image.body
-
-
-class _Bodies(NamedTuple):
-    """Both bodies, read to their ends."""
-
-    are_equal: bool
-    source: Body
-    object: Body
-    pictures: Pictures  # if they are small
-
-
-class _Reading:
-    """A body read so far."""
-
-    def __init__(self) -> None:
-        self._size = 0
-        self._md5 = md5(usedforsecurity=False)
-        self._capture = BoundedCapture()
-
-    def add(self, block: memoryview) -> None:
-        self._size += len(block)
-        self._md5.update(block)
-        self._capture.add(block)
-
-    def body(self) -> Body:
-        return Body(self._size, self._md5.hexdigest())
-
-    def picture(self) -> bytes:
-        """Return the bytes themselves if they are few, else b""."""
-        return self._capture.body()
-
-
-def _read_both(
-    parts: Iterator[memoryview], theirs: ObjectBody, deadline: Deadline, timeout: float
-) -> _Bodies:
-    """Read both bodies to their ends, the object in blocks next to the source's, and compare them.
-
-    The object has timeout seconds for each part, not counting the time that the CDN needs.
-    """
-    source, found = _Reading(), _Reading()
-    are_equal = True
-    room = memoryview(bytearray(_BLOCK))
-    for part in parts:
-        deadline.at = time.monotonic() + timeout
-        source.add(part)
-        for begin in range(0, len(part), _BLOCK):
-            expected = part[begin : begin + _BLOCK]
-            block = _filled(room[: len(expected)], theirs)
-            found.add(block)
-            are_equal = are_equal and block == expected
-    while rest := _filled(room, theirs):
-        found.add(rest)
-        are_equal = False
-    picture = source.picture()
-    pictures = Pictures(picture, picture if are_equal else found.picture())  # equal ones are kept once
-    return _Bodies(are_equal, source.body(), found.body(), pictures)
-
-
-def _filled(room: memoryview, answer: ObjectBody) -> memoryview:
-    """Return room filled from answer: all of it, or as much as the body still had."""
-    filled = 0
-    while filled < len(room) and (got := answer.read_into(room[filled:])):
-        filled += got
-    return room[:filled]

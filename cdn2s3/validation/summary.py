@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cdn2s3.file_names import CHANGED_FILE
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.text import MB, percentage
 from cdn2s3.validation.comparison import PROMISED, success_rate, verdict
@@ -25,7 +26,14 @@ def summary(settings: MigrationSettings, findings: Findings, counts: Counts, ste
     present = counts.unrecorded + sum(counts.unproven.values())
     if present:
         lines.append(f"present, but not proven by a record: {present:,}")
+    lines += [f"note: {note}" for note in findings.notes]
     lines.append(f"spot check: {findings.spot.text()}")
+    if findings.changed:
+        lines.append(
+            f"changed at the source since: {findings.changed:,} (each object is what was moved: see {CHANGED_FILE})"
+        )
+    if findings.same and findings.same.most:
+        lines.append(findings.same.text())
     lines.append(f"state, log and report: {settings.state_dir.resolve()}")
     for repair in steps.repairs:
         if repair.replaces_objects:

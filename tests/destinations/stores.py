@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Callable, Protocol
 
 import boto3
 import pytest
@@ -124,13 +124,19 @@ def _given_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def strict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """The local S3 that refuses what AWS refuses."""
+def strict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **habits: Any) -> Iterator[Store]:
+    """The local S3 that refuses what AWS refuses, but for the habits of another store (Settings of the fake)."""
     _given_keys(monkeypatch)
+    monkeypatch.setattr("cdn2s3.destinations.s3.probe_requests.WRITE_INTERVAL", _SECOND)
     with ExitStack() as stack:
-        server = stack.enter_context(S3Server())
+        server = stack.enter_context(S3Server(**habits))
         settings = {"DESTINATION_BUCKET": "bucket", "AWS_ENDPOINT_URL": server.url}
         yield Store(BehindS3("bucket", server.url), "images/", stack, **settings)
+
+
+def like(**habits: Any) -> Callable[[Path, pytest.MonkeyPatch], AbstractContextManager[Store]]:
+    """Return a maker of the local S3 with the habits of another store."""
+    return lambda tmp_path, monkeypatch: strict(tmp_path, monkeypatch, **habits)
 
 
 @contextmanager
@@ -188,4 +194,15 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         behind.remove_all(prefix)
 
 
+_SECOND = 0.02  # what a second is in these tests
+
 STORES = {"strict S3": strict, "moto": moto, "folder": folder, "real bucket": real}
+HABITS = {  # what other stores do differently when something is stored
+    "Ceph": like(complete_ignores_if_none_match=True),
+    "Google": like(ignore_if_none_match=True, write_interval=_SECOND / 2),
+    "no conditions": like(if_none_match_status=501),
+    "no digests": like(ignore_content_md5=True, ignore_checksums=True, etag_mode="opaque"),
+    "signed bodies": like(signed_bodies_only=True),
+    "Object Lock and KMS": like(object_lock=True, versioned=True, kms_default=True),
+}
+MAKERS = {**STORES, **HABITS}

@@ -14,7 +14,7 @@ from cdn2s3.destinations.base import PART_BYTES, PROBE_NAME, Destination, Found
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image, Stored
-from tests.destinations.stores import STORES, Store
+from tests.destinations.stores import MAKERS, STORES, Store
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
 
@@ -26,8 +26,11 @@ assert len(BODY) == len(OTHER) and PART_BYTES < len(LARGE) < 2 * PART_BYTES
 
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    with STORES[request.param](tmp_path, monkeypatch) as made:
+    with MAKERS[request.param](tmp_path, monkeypatch) as made:
         yield made
+
+
+EVERYWHERE = pytest.mark.parametrize("store", MAKERS, indirect=True)
 
 
 def soon() -> Deadline:
@@ -63,6 +66,7 @@ BOTH = pytest.mark.parametrize(
 # --- storing
 
 
+@EVERYWHERE
 @BOTH
 def test_image_is_stored_as_it_is(store: Store, store_it, body: bytes, other: bytes) -> None:  # type: ignore[no-untyped-def]
     stored = store_it(store.open(), store.key("1/a.jpg"), body)
@@ -71,6 +75,7 @@ def test_image_is_stored_as_it_is(store: Store, store_it, body: bytes, other: by
     assert store.objects() == {"1/a.jpg": body}
 
 
+@EVERYWHERE
 @BOTH
 def test_image_that_is_there_already_is_said_to_be(store: Store, store_it, body: bytes, other: bytes) -> None:  # type: ignore[no-untyped-def]
     store.put("a.jpg", body)
@@ -79,6 +84,7 @@ def test_image_that_is_there_already_is_said_to_be(store: Store, store_it, body:
     assert store.objects() == {"a.jpg": body}
 
 
+@EVERYWHERE
 @BOTH
 def test_other_content_of_the_same_size_is_a_conflict_and_stays(  # type: ignore[no-untyped-def]
     store: Store, store_it, body: bytes, other: bytes
@@ -90,6 +96,7 @@ def test_other_content_of_the_same_size_is_a_conflict_and_stays(  # type: ignore
     assert store.objects() == {"a.jpg": other}
 
 
+@EVERYWHERE
 @BOTH
 def test_content_of_another_size_is_a_conflict_and_stays(
     store: Store, store_it, body: bytes, other: bytes
@@ -101,6 +108,7 @@ def test_content_of_another_size_is_a_conflict_and_stays(
     assert store.objects() == {"a.jpg": b"short"}
 
 
+@EVERYWHERE
 @BOTH
 def test_on_existing_overwrite_replaces(store: Store, store_it, body: bytes, other: bytes) -> None:  # type: ignore[no-untyped-def]
     store.put("a.jpg", other)
@@ -109,6 +117,7 @@ def test_on_existing_overwrite_replaces(store: Store, store_it, body: bytes, oth
     assert store.objects() == {"a.jpg": body}
 
 
+@EVERYWHERE
 def test_body_that_is_not_whole_leaves_nothing(store: Store) -> None:
     def broken() -> Iterator[memoryview]:
         yield from parts(LARGE)
@@ -196,7 +205,8 @@ def test_listing_is_sorted_by_the_bytes_of_keys_and_keeps_to_the_prefix(store: S
         (store.key(f"here/{name}") for name in names), key=str.encode
     )
     assert {found.size for found in listed} == {len(name.encode()) for name in names}
-    assert all(found.etag == md5(found.key.partition("here/")[2].encode()).hexdigest() for found in listed)
+    own = {found.key: destination.head(found.key, soon()) for found in listed}
+    assert {found.key: found for found in listed} == own
 
 
 def test_listing_of_a_prefix_that_does_not_end_in_a_slash(store: Store) -> None:
@@ -252,13 +262,15 @@ def test_delete_removes_one_object_and_finds_none_without_complaint(store: Store
         assert store.objects() == {"1/b.jpg": BODY}
 
 
+@EVERYWHERE
 def test_probes_leave_nothing(store: Store) -> None:
     destination = store.open()
-    assert destination.probe_key == store.key(PROBE_NAME)
+    assert all(key.startswith(store.key(PROBE_NAME)) for key in destination.probe_keys)
     assert destination.integrity == "md5"
-    destination.log_capabilities()
+    destination.notes()
     assert store.objects() == {}
     assert destination.is_up()
-    assert set(store.objects()) <= {PROBE_NAME}
+    assert {store.key(name) for name in store.objects()} == set(destination.probes_left)
+    assert set(destination.probes_left) <= destination.probe_keys
     destination.close()
     assert store.objects() == {}

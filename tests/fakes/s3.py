@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Callable, NamedTuple, Optional
 
-from tests.fakes import s3_faults, s3_payload, signature
+from tests.fakes import s3_faults, s3_lesser, s3_payload, signature
 from tests.fakes.rules import Rule, RuleBook
 from tests.fakes.s3_calls import Call, Reply
 from tests.fakes.s3_errors import S3Error
@@ -68,6 +68,7 @@ class S3Server:
         self.log: deque[Entry] = deque(maxlen=self.settings.log_limit)
         self.counters: Counter[str] = Counter()  # "PutObject", "PutObject 200", "bytes" ...
         self._count_lock = threading.Lock()
+        self._write_times = s3_lesser.WriteTimes()
         for name in self.settings.buckets:
             self.add_bucket(name)
         self._scheme = "http" if tls is None else "https"
@@ -134,7 +135,8 @@ class S3Server:
 
     def _one(self, connection: Connection, request: Request) -> bool:
         """Answer one request; False = the connection ends."""
-        operation, bucket, key = route(request)
+        is_virtual = self.settings.virtual_hosts_only and not s3_lesser.is_path_style(request)
+        operation, bucket, key = route(s3_lesser.virtual_target(request) if is_virtual else request)
         rule = self._strike(operation, key, request)
         exchange = s3_faults.Exchange(connection, request, operation, rule)
         if rule is not None and s3_faults.before_body(exchange):
@@ -165,6 +167,7 @@ class S3Server:
         here = self.settings
         keys = signature.Keys(here.credentials, here.tokens, here.region)
         signature.verify(request, keys, self._now())
+        s3_lesser.check_request(request, operation, here)
         if operation == UNKNOWN:
             raise S3Error("NotImplemented", f"{request.method} {request.target} is not implemented here")
         if operation in ("PutObject", "UploadPart"):
@@ -175,7 +178,9 @@ class S3Server:
             raise S3Error("KeyTooLongError", Size=str(size), MaxSizeAllowed="1024")
         if not is_unicode(key):
             raise S3Error("InvalidURI")
-        if operation != "CreateBucket":
+        if here.makes_buckets and operation == "PutObject" and bucket not in self.store.names(here.owner):
+            self.add_bucket(bucket)
+        if operation not in ("CreateBucket", "ListBuckets"):
             self._check_bucket(request, self.store.bucket(bucket))
         self._check_policy(request, operation)
         verbatim = here.aws_chunked == "store" and "aws-chunked" in request.headers.get(
@@ -185,7 +190,12 @@ class S3Server:
             payload = s3_payload.Payload(raw, hashlib.md5(raw).hexdigest(), {})
         else:
             payload = s3_payload.decode(request, raw, not here.ignore_content_md5, not here.ignore_checksums)
-        return Call(operation, request, bucket, key, dict(request.query), payload)
+        call = Call(operation, request, bucket, key, dict(request.query), payload)
+        if operation not in ("CreateBucket", "ListBuckets"):
+            s3_lesser.check_call(call, here, self.store, self.store.bucket(bucket))
+        if here.write_interval and s3_lesser.is_limited(call):
+            self._write_times.check(call, here.write_interval)
+        return call
 
     def _check_framing(self, request: Request) -> None:
         chunked = "aws-chunked" in request.headers.get("content-encoding", "")
@@ -199,6 +209,8 @@ class S3Server:
             endpoint = f"{bucket.name}.s3.{bucket.region}.amazonaws.com"
             raise S3Error("PermanentRedirect", Endpoint=endpoint, Bucket=bucket.name, Region=bucket.region)
         expected = request.headers.get("x-amz-expected-bucket-owner", bucket.owner)
+        if not self.settings.checks_owner:
+            expected = bucket.owner
         if not (len(expected) == 12 and expected.isdigit()):
             raise S3Error("InvalidBucketOwnerAWSAccountID")
         if expected != bucket.owner or bucket.owner != self.settings.owner:

@@ -58,6 +58,10 @@ def only_if_absent(call: Call, settings: Settings) -> bool:
         raise S3Error("NotImplemented", "If-None-Match on writes takes * only")
     if value and settings.if_none_match_status == 501:
         raise S3Error("NotImplemented", "If-None-Match")
+    if value and settings.always_412:
+        raise S3Error("PreconditionFailed", Condition="If-None-Match")
+    if call.operation == "CompleteMultipartUpload" and settings.complete_ignores_if_none_match:
+        return False
     return value == "*" and not settings.ignore_if_none_match
 
 
@@ -82,7 +86,11 @@ def kept_headers(call: Call, settings: Settings) -> dict[str, str]:
     key_id = headers.get("x-amz-server-side-encryption-aws-kms-key-id")
     if key_id:
         kept["x-amz-server-side-encryption-aws-kms-key-id"] = key_id
-    return kept
+    if "content-type" in settings.not_kept:
+        kept["content-type"] = "binary/octet-stream"
+    return {
+        name: value for name, value in kept.items() if name == "content-type" or name not in settings.not_kept
+    }
 
 
 def etag_of(call: Call, settings: Settings) -> str:

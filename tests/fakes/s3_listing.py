@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from tests.fakes.s3_errors import S3Error
+from tests.fakes.s3_settings import Settings
 from tests.fakes.store import StoredObject, Upload
 
 _NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
@@ -47,13 +49,20 @@ def read_token(token: str) -> str:
     return key
 
 
-def objects_page(query: dict[str, str], bucket: str, found: Iterable[StoredObject], token: str) -> bytes:
-    """Render a ListObjectsV2 page; an empty `token` means the last page."""
+def objects_page(
+    query: dict[str, str],
+    bucket: str,
+    found: Iterable[StoredObject],
+    token: str,
+    settings: Settings,
+    total: int,
+) -> bytes:
+    """Render a ListObjectsV2 page; an empty `token` means the last page, total is the bucket's number of objects."""
     url = query.get("encoding-type") == "url"
-    items = [_object(item, url) for item in found]
+    items = [_object(item, url, settings) for item in found]
     head = [element("Name", bucket), element("Prefix", _name(query.get("prefix", ""), url))]
     head.append(element("MaxKeys", query.get("max-keys", "1000")))
-    head.append(element("KeyCount", len(items)))
+    head.append(element("KeyCount", _key_count(settings, len(items), total)))
     if url:
         head.append(element("EncodingType", "url"))
     if "continuation-token" in query:
@@ -64,6 +73,16 @@ def objects_page(query: dict[str, str], bucket: str, found: Iterable[StoredObjec
     if token:
         head.append(element("NextContinuationToken", token))
     return document("ListBucketResult", "".join(head + items))
+
+
+def _key_count(settings: Settings, listed: int, total: int) -> int:
+    return {"page": listed, "bucket": total, "page_plus_one": listed + (listed > 1)}[settings.key_count]
+
+
+def buckets_page(names: list[str]) -> bytes:
+    """Render a ListBuckets answer."""
+    rows = "".join(f"<Bucket>{element('Name', name)}</Bucket>" for name in names)
+    return document("ListAllMyBucketsResult", f"<Buckets>{rows}</Buckets>")
 
 
 def uploads_page(query: dict[str, str], bucket: str, found: list[Upload], more: bool) -> bytes:
@@ -83,12 +102,18 @@ def uploads_page(query: dict[str, str], bucket: str, found: list[Upload], more: 
     return document("ListMultipartUploadsResult", "".join(parts))
 
 
-def _object(item: StoredObject, url: bool) -> str:
-    inner = element("Key", _name(item.key, url)) + element("LastModified", iso(item.modified))
-    inner += element("ETag", item.etag) + element("Size", item.size)
+def _object(item: StoredObject, url: bool, settings: Settings) -> str:
+    name = quote(item.key, safe="/-_.~*+") if url and settings.plus_in_listing else _name(item.key, url)
+    etag = {
+        "same": item.etag,
+        "weak": f"W/{item.etag}",
+        "other": f'"{hashlib.sha1(item.etag.encode()).hexdigest()}"',
+    }[settings.listing_etag]
+    inner = element("Key", name) + element("LastModified", iso(item.modified))
+    inner += element("ETag", etag) + element("Size", item.size)
     storage = item.headers.get("x-amz-storage-class", "STANDARD")
     return f"<Contents>{inner}{element('StorageClass', storage)}</Contents>"
 
 
 def _name(text: str, url: bool) -> str:
-    return quote(text, safe="/-_.~*") if url else text
+    return quote(text, safe="/-_.~* ").replace(" ", "+") if url else text

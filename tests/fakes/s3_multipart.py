@@ -67,7 +67,7 @@ class MultipartUploads:
         etag = f'"{digest}-{len(parts)}"'
         item = self._store.keep(body, hashlib.md5(body).hexdigest(), etag, upload.headers)
         item = replace(item, key=call.key)
-        self._store.put(call.bucket, item, fresh)
+        self._store.put(call.bucket, item, fresh, self._settings.replaces_on_412)
         self._store.end_upload(upload.id)
         inner = s3_listing.element("Location", f"/{call.bucket}/{call.key}")
         inner += s3_listing.element("Bucket", call.bucket) + s3_listing.element("Key", call.key)

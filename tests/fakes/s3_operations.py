@@ -37,6 +37,7 @@ class Operations:
         self._settings = settings
         self._table: dict[str, Callable[[Call], Reply]] = {
             "CreateBucket": self._create_bucket,
+            "ListBuckets": self._list_buckets,
             "HeadBucket": self._head_bucket,
             "GetBucketLocation": self._get_bucket_location,
             "PutPublicAccessBlock": self._put_public_access_block,
@@ -58,11 +59,24 @@ class Operations:
     def _create_bucket(self, call: Call) -> Reply:
         if not _BUCKET_NAME.fullmatch(call.bucket):
             raise S3Error("InvalidBucketName", BucketName=call.bucket)
-        region = text_of(call.payload.body, "LocationConstraint") or "us-east-1"
-        if region != self._settings.region:
+        here = self._settings
+        named = text_of(call.payload.body, "LocationConstraint")
+        if named and not here.knows_regions:
+            raise S3Error("InvalidLocationConstraint")
+        region = here.region if not here.knows_regions else named or "us-east-1"
+        if region != here.region:
             raise S3Error("IllegalLocationConstraintException")
-        self._store.add_bucket(Bucket(call.bucket, region, self._settings.owner, acls=self._settings.acls))
+        try:
+            self._store.add_bucket(Bucket(call.bucket, region, here.owner, acls=here.acls))
+        except S3Error as error:
+            if error.code != "BucketAlreadyOwnedByYou" or here.creates_again == "refuse":
+                raise
+            if here.creates_again == "taken":
+                raise S3Error("BucketAlreadyExists") from error
         return Reply(200, [("Location", f"/{call.bucket}")])
+
+    def _list_buckets(self, call: Call) -> Reply:
+        return Reply(200, XML, s3_listing.buckets_page(self._store.names(self._settings.owner)))
 
     def _head_bucket(self, call: Call) -> Reply:
         region = self._store.bucket(call.bucket).region
@@ -96,7 +110,7 @@ class Operations:
             payload.body, payload.md5, etag_of(call, self._settings), kept_headers(call, self._settings)
         )
         item = replace(item, key=call.key, checksums=payload.checksums)
-        self._store.put(call.bucket, item, fresh)
+        self._store.put(call.bucket, item, fresh, self._settings.replaces_on_412)
         return Reply(200, etag_header(item) + encryption_headers(item) + list(item.checksums.items()))
 
     def _get_object(self, call: Call) -> Reply:
@@ -109,6 +123,8 @@ class Operations:
             headers += item.checksums.items()
         wanted = _range(call.header("range"), item.size)
         head = call.operation == "HeadObject"
+        if not head and item.headers.get("x-amz-storage-class") in ("GLACIER", "DEEP_ARCHIVE"):
+            raise S3Error("InvalidObjectState")
         start, end = wanted or (0, item.size)
         body = b"" if head else item.read()[start:end]
         if wanted is not None:
@@ -116,8 +132,8 @@ class Operations:
         return Reply(200 if wanted is None else 206, [*headers, ("Content-Length", str(end - start))], body)
 
     def _delete_object(self, call: Call) -> Reply:
-        self._store.delete(call.bucket, call.key)
-        return Reply(204, [])
+        self._store.delete(call.bucket, call.key, self._settings.versioned)
+        return Reply(204, [("x-amz-delete-marker", "true")] if self._settings.versioned else [])
 
     def _list_objects_v2(self, call: Call) -> Reply:
         query = dict(call.query)
@@ -128,7 +144,9 @@ class Operations:
         after = query.get("start-after", "") if token is None else s3_listing.read_token(token)
         found, more = self._store.page(call.bucket, query.get("prefix", ""), after, limit)
         following = s3_listing.make_token(found[-1].key) if more and found else ""
-        return Reply(200, XML, s3_listing.objects_page(query, call.bucket, found, following))
+        total = len(self._store.bucket(call.bucket).objects)
+        page = s3_listing.objects_page(query, call.bucket, found, following, self._settings, total)
+        return Reply(200, XML, page)
 
     # -- pieces --------------------------------------------------------------------------------------------
 

@@ -57,6 +57,8 @@ def route(request: Request) -> tuple[str, str, str]:
     bucket, _, key = request.path.lstrip("/").partition("/")
     key = unquote_to_bytes(key).decode("utf-8", "surrogateescape")
     marks = _SUBRESOURCES.intersection(name for name, _ in request.query)
+    if not bucket and request.method == "GET" and not marks:
+        return "ListBuckets", "", ""
     if not bucket or "x-amz-copy-source" in request.headers:
         return UNKNOWN, bucket, key
     return _ROUTES.get((request.method, bool(key), marks), UNKNOWN), bucket, key

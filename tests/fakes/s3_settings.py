@@ -16,6 +16,7 @@ ACTIONS = {
     "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
     "HeadBucket": "ListBucket",
     "HeadObject": "GetObject",
+    "ListBuckets": "ListAllMyBuckets",
     "ListMultipartUploads": "ListBucketMultipartUploads",
     "ListObjectsV2": "ListBucket",
     "PutObject": "PutObject",
@@ -54,6 +55,29 @@ class Settings:
     ignore_checksums: bool = False
     aws_chunked: str = "decode"  # decode | refuse (501) | store (the framing becomes content)
     ignore_expect: bool = False  # never says 100 Continue
+    complete_ignores_if_none_match: bool = False  # as Ceph: a PUT honors it, a completion replaces
+    replaces_on_412: bool = False  # refuses the condition and writes all the same
+    always_412: bool = False  # refuses If-None-Match also where nothing is at the key
+    takes_parts: bool = True  # False: 501 to uploads in parts
+    write_interval: float = 0.0  # seconds between two writes to one key: 429 before (Google, R2, Storj)
+    refused_headers: Mapping[str, str] = field(default_factory=dict)  # name -> code of a write that has it
+    not_kept: frozenset[str] = frozenset()  # headers of a write that HEAD does not give back
+    listing_etag: str = "same"  # same | weak | other: what the listing shows
+    key_count: str = "page"  # page | bucket | page_plus_one: what KeyCount counts
+    plus_in_listing: bool = False  # a + stays one in a listing that is URL-encoded
+    odd_keys: str = "take"  # take | refuse: // and /./ and a trailing / (400)
+    checks_owner: bool = True  # False: x-amz-expected-bucket-owner is ignored
+    makes_buckets: bool = False  # a PUT creates the bucket
+    knows_regions: bool = True  # False: InvalidLocationConstraint
+    creates_again: str = "refuse"  # of a bucket of one's own: refuse (409) | succeed (200) | taken (409)
+    block_refuses_puts: bool = False  # a public access block refuses every PUT (Ceph 16)
+    signed_bodies_only: bool = False  # a policy forbids UNSIGNED-PAYLOAD
+    requester_pays: bool = False
+    virtual_hosts_only: bool = False  # 403 to path-style addresses
+    denied: str = ""  # the sentence of AccessDenied to every PUT
+    quota: int | None = None  # bytes that the buckets hold together; more: 403 QuotaExceeded
+    versioned: bool = False  # a DELETE leaves a delete marker
+    object_lock: bool = False  # a PUT needs Content-MD5 or a checksum
     log_limit: int = 100_000  # requests kept in the log, the newest
 
     def __post_init__(self) -> None:

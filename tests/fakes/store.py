@@ -59,6 +59,7 @@ class Bucket:
     acls: bool = False  # False: object ownership "bucket owner enforced", the default since April 2023
     public_access_blocked: bool = False
     objects: dict[str, StoredObject] = field(default_factory=dict)
+    delete_markers: set[str] = field(default_factory=set)  # keys whose newest version is one
     sorted_keys: list[str] | None = None  # None after a change; built again by the next listing
 
 
@@ -92,6 +93,15 @@ class Store:
         except KeyError:
             raise S3Error("NoSuchBucket", BucketName=name) from None
 
+    def names(self, owner: str) -> list[str]:
+        """Return the names of an account's buckets."""
+        return sorted(bucket.name for bucket in self._buckets.values() if bucket.owner == owner)
+
+    def size(self) -> int:
+        """Return how many bytes the buckets hold."""
+        with self._lock:
+            return sum(item.size for bucket in self._buckets.values() for item in bucket.objects.values())
+
     # -- objects -------------------------------------------------------------------------------------------
 
     def keep(self, body: bytes, md5: str, etag: str, headers: dict[str, str]) -> StoredObject:
@@ -104,17 +114,22 @@ class Store:
         file.write_bytes(body)
         return StoredObject("", len(body), md5, etag, headers, {}, time.time(), None, file)
 
-    def put(self, bucket: str, item: StoredObject, only_if_absent: bool) -> None:
+    def put(
+        self, bucket: str, item: StoredObject, only_if_absent: bool, replaces_all_the_same: bool = False
+    ) -> None:
         """Store an object in one step. Raises S3Error PreconditionFailed, NoSuchBucket."""
         with self._lock:
             home = self.bucket(bucket)
             old = home.objects.get(item.key)
-            if old is not None and only_if_absent:
+            refused = old is not None and only_if_absent
+            if refused and not replaces_all_the_same:
                 raise S3Error("PreconditionFailed", Condition="If-None-Match")
             home.objects[item.key] = item
             if old is None:
                 home.sorted_keys = None
             self.writes[bucket, item.key] = self.writes.get((bucket, item.key), 0) + 1
+        if refused:
+            raise S3Error("PreconditionFailed", Condition="If-None-Match")
         if old is not None and old.file is not None:
             old.file.unlink(missing_ok=True)
 
@@ -122,10 +137,12 @@ class Store:
         """Return an object, or None."""
         return self.bucket(bucket).objects.get(key)
 
-    def delete(self, bucket: str, key: str) -> None:
+    def delete(self, bucket: str, key: str, leaves_marker: bool = False) -> None:
         """Remove an object; a missing one is no error."""
         with self._lock:
             home = self.bucket(bucket)
+            if leaves_marker:
+                home.delete_markers.add(key)
             old = home.objects.pop(key, None)
             if old is not None:
                 home.sorted_keys = None

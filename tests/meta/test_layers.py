@@ -13,6 +13,7 @@ STEPS = [  # from the ground up
     {
         "errors",
         "url_notes",
+        "odd_keys",
         "text",
         "url_text",
         "url_prefixes",

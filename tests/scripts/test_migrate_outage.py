@@ -14,7 +14,7 @@ from tests.running import assert_consistent, counts
 from tests.scripts.world import NewWorld, World
 from tests.tiers import slow
 
-PROBE = "img/.cdn2s3-probe"
+PROBE = "img/.cdn2s3-probe-up"
 
 
 @pytest.fixture

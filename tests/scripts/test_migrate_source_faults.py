@@ -41,8 +41,7 @@ FAILS = {  # fault -> cause in failed_transfers.txt
     "stall_headers": "timeout",
     "stall_body": "timeout",
     "stall_no_length": "timeout",
-    "gzip": "not_an_image",
-    "gzip_cut": "not_an_image",
+    "gzip_cut": "truncated",
     "gzip_bomb": "not_an_image",
     "html": "not_an_image",
     "empty": "empty",
@@ -76,7 +75,7 @@ FAILS = {  # fault -> cause in failed_transfers.txt
 }
 PERMANENT = {"forbidden", "not_found", "not_an_image", "empty"}
 FINE = [  # unusual, and no fault
-    "chunked", "no_length", "http10", "surplus", "length_garbage", "length_negative", "gzip_mislabelled",
+    "chunked", "no_length", "http10", "surplus", "length_garbage", "length_negative", "gzip_mislabelled", "gzip",
     "cookies", "continue_100", "early_hints", "close_reused", "close_after", "redirect_fine", "octet_stream",
     "slow_body",
 ]  # fmt: skip

@@ -253,6 +253,7 @@ def test_validate_finds_what_is_planted_and_its_own_commands_repair_it(world: tu
     store.put(key("nobody's + file.jpg"), b"123")
     store.put(key("_test/1.jpg"), b"1234")
     store.put(key(".cdn2s3-probe"), b"probe")
+    store.put(key(".cdn2s3-probe-put"), b"probe")
     store.put("elsewhere/1.jpg", b"not under the prefix")
 
     code, out, _ = job.validate("--spot-check 1000")
@@ -280,7 +281,7 @@ def test_validate_finds_what_is_planted_and_its_own_commands_repair_it(world: tu
     assert report["counts"] == {
         "complete": 25, "missing": 3, "lost": 2, "not_tried": 1, "failed": 0, "mismatched": 4,
         "present_unrecorded": 1, "present_unproven": 0, "known": 0, "open": 8,
-        "listed": 32, "unexpected": 2, "records_elsewhere": 0,
+        "listed": 32, "unexpected": 2, "records_elsewhere": 0, "changed_at_source": 0,
     }  # fmt: skip
     assert report["lines"] == {"lines": 33, "blank": 0, "duplicates": 0, "urls": 33, "add_up": True}
     assert report["missing"]["looked_at"] == 3
@@ -410,6 +411,81 @@ def test_validate_whose_listing_leaves_objects_out(migrated: Job, s3: S3Server) 
     assert migrated.rows("missing.txt") == set()
     assert [row[0] for row in migrated.rows("mismatched.txt")] == [migrated.urls[1]]
     assert migrated.report()["counts"]["complete"] == 4
+
+
+@pytest.mark.parametrize(
+    ("habit", "said"),
+    [
+        ({"listing_etag": "weak"}, ""),
+        (
+            {"listing_etag": "other"},
+            "the listing's ETags are not the objects' own: HEAD showed those of 8 objects",
+        ),
+        ({"key_count": "bucket"}, "KeyCount is not the number of keys on the page"),
+        ({"plus_in_listing": True}, "does not encode + in keys"),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
+)
+def test_validate_of_a_listing_with_habits_of_its_own(
+    migrated: Job, s3: S3Server, monkeypatch: pytest.MonkeyPatch, habit: dict[str, Any], said: str
+) -> None:
+    """Nothing is missing, nothing differs, and damage is found all the same."""
+    for name in ("a+b.jpg", "a%20b.jpg", "a+%20.jpg"):
+        migrated.add(name)
+    s3.put("bucket", "another prefix", b"x")
+    migrated.migrate()
+    s3.change(**habit)
+    code, out, error = migrated.validate()
+    assert code == 0, out + error
+    assert said in error and said in out
+    assert migrated.report()["destination_notes"] == (
+        [] if not said else [*migrated.report()["destination_notes"]]
+    )
+    changed = s3.objects("bucket")[key("a b.jpg")]
+    s3.put("bucket", key("a b.jpg"), bytes(changed.size))
+    s3.store.delete("bucket", key("a+b.jpg"))
+    assert migrated.validate("--spot-check", "0")[0] == 1
+    assert [row[1] for row in migrated.rows("mismatched.txt")] == [key("a b.jpg")]
+    assert [row[1] for row in migrated.rows("missing.txt")] == [key("a+b.jpg")]
+
+
+def test_validate_whose_store_has_no_answer_for_some_keys(job: Job, s3: S3Server) -> None:
+    s3.change(odd_keys="refuse")
+    good, odd, dot, long = (job.add(name) for name in ("a.jpg", "b//c.jpg", "d/./e.jpg", "n" * 256 + ".jpg"))
+    assert job.run("python migrate.py")[0] == 1
+    failed = {row[0]: row[1] for row in job.rows("failed_transfers.txt")}
+    assert failed == dict.fromkeys((odd, dot, long), "key_refused")
+    code, out, error = job.validate()
+    assert code == 1
+    assert "verdict: complete_except_known" in out
+    assert "the store has no answer for 3 keys (400 to HEAD)" in error
+    assert {row[2] for row in job.rows("missing.txt")} == {"failed:key_refused"}
+    assert good not in {row[0] for row in job.rows("missing.txt")}
+
+
+def test_validate_where_keys_were_recorded_that_the_store_cannot_hold(migrated: Job, s3: S3Server) -> None:
+    """A store that folds a//b into a/b takes the PUT, and has nothing at the key."""
+    url = migrated.add("b//c.jpg")
+    with suppress(FileNotFoundError), (migrated.folder / "completed.txt").open("a") as file:
+        file.write(f"{url}\t{key('b//c.jpg')}\t7\tabc\tabc\timage/jpeg\t2026-01-01T00:00:00Z\n")
+    s3.change(odd_keys="refuse")
+    assert migrated.validate()[0] == 1
+    assert migrated.report()["verdict"] == "complete_except_known"
+    assert migrated.rows("missing.txt") == {(url, key("b//c.jpg"), "failed:key_refused")}
+
+
+def test_validate_of_archived_objects_says_why_bytes_are_not_compared(job: Job) -> None:
+    job.write_settings(STORAGE_CLASS="DEEP_ARCHIVE")
+    for number in range(3):
+        job.add(f"{number}.jpg")
+    code, _, error = job.run("python migrate.py")
+    assert code == 0
+    assert "cannot be read before they are restored" in error
+    code, _, error = job.validate()
+    assert code == 1
+    assert "in an archive storage class" in error and "GetObject" not in error
+    assert job.report()["verdict"] == "complete"
+    assert job.validate("--spot-check", "0")[0] == 0
 
 
 def test_validate_whose_cdn_is_away(migrated: Job) -> None:

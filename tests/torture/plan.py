@@ -19,14 +19,14 @@ LARGE_BYTES = 1_200_000
 FOR_EVER = {  # fault -> causes it may end as
     "short_body": "truncated", "chunked_cut": "truncated", "no_length_cut": "truncated",
     "stall_body": "timeout", "stall_headers": "timeout", "drip_body": "timeout", "drip_headers": "timeout",
-    "gzip": "not_an_image", "gzip_cut": "not_an_image", "html": "not_an_image", "empty": "empty",
+    "gzip_cut": "truncated", "html": "not_an_image", "empty": "empty",
     "204": "empty", "206": "server_error", "redirect_host": "forbidden", "redirect_loop": "forbidden",
     "403": "forbidden", "404": "not_found", "410": "not_found", "garbage": "server_error",
     "lengths_differ": "server_error", "500": "server_error", "close": "connection",
 }  # fmt: skip
 PASSING = [
     "short_body.1", "chunked_cut.1", "no_length_cut.1", "500.1", "503.1", "reset.1", "close.1", "stall_body.1",
-    "garbage.1", "chunked", "no_length", "http10", "surplus", "close_after", "gzip_mislabelled",
+    "garbage.1", "chunked", "no_length", "http10", "surplus", "close_after", "gzip_mislabelled", "gzip",
     "redirect_fine", "early_hints", "cookies",
 ]  # fmt: skip
 OF_THE_BUCKET = [

@@ -7,6 +7,7 @@ one layer of retries (none of botocore's) serve both ways of uploading.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import logging
 import threading
@@ -22,9 +23,20 @@ from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
 from botocore.config import Config
 from urllib3 import HTTPResponse
 
+from cdn2s3.destinations.base import plain_etag
 from cdn2s3.destinations.s3.endpoint import Address, address_of, moved, named_in
 from cdn2s3.destinations.s3.errors import meaning, region_in
-from cdn2s3.destinations.s3.signing import NO_CREDENTIALS, Signer, not_renewed, query_string, quoted_key
+from cdn2s3.destinations.s3.refusals import sentence_in
+from cdn2s3.destinations.s3.signing import (
+    NO_BODY,
+    NO_CREDENTIALS,
+    UNSIGNED,
+    Signer,
+    not_renewed,
+    payload_hash,
+    query_string,
+    quoted_key,
+)
 from cdn2s3.errors import FatalError, MigrationError, TransientError
 from cdn2s3.http.connection import Buffer
 from cdn2s3.http.deadline import Deadline
@@ -57,8 +69,13 @@ class S3Response(NamedTuple):
         return code_in(self.body) if self.status >= 300 else ""
 
     @property
+    def sentence(self) -> str:
+        """The store's own words about an error, for people; "" if it has none."""
+        return sentence_in(self.body) if self.status >= 300 else ""
+
+    @property
     def etag(self) -> str:
-        return self.headers.get("etag", "").strip('"')
+        return plain_etag(self.headers.get("etag", ""))
 
     @property
     def is_refusal(self) -> bool:
@@ -79,7 +96,7 @@ class S3Response(NamedTuple):
         """Return what this error response to action means for the run."""
         asked = retry_after(self.headers.get("retry-after"), time.time())
         region = self.headers.get("x-amz-bucket-region") or region_in(self.body)
-        return meaning(self.status, self.code, action, asked, region)
+        return meaning(self.status, self.code, action, asked, region, self.sentence)
 
 
 def aws_session(settings: MigrationSettings) -> botocore.session.Session:
@@ -98,17 +115,25 @@ def credentials_of(session: botocore.session.Session) -> Any:
         return session.get_credentials()
 
 
-def boto3_client(settings: MigrationSettings, core: botocore.session.Session) -> Any:
+def boto3_client(
+    settings: MigrationSettings, core: botocore.session.Session, signs_payload: bool = False
+) -> Any:
     """Return the S3 client of the session core; raise FatalError when it cannot be made.
 
-    One thread at a time: making clients is not thread-safe (boto3 issue 1592).
+    What S3_ADDRESSING_STYLE and signs_payload say comes over the `s3` section of the AWS profile; the rest of that
+    section (accelerate, dual-stack) stays: botocore merges both (ClientArgsCreator.compute_s3_config). One thread at
+    a time: making clients is not thread-safe (boto3 issue 1592).
     """
     import boto3  # 0.1 s: a worker process that signs its requests itself does without
 
     with _sdk_errors():
         session = boto3.session.Session(botocore_session=core, region_name=settings.aws_region)
+        of_s3: Any = {"payload_signing_enabled": True} if signs_payload else {}
+        if settings.s3_addressing_style != "auto":
+            of_s3["addressing_style"] = settings.s3_addressing_style
         config = Config(
             signature_version="s3v4",
+            s3=of_s3 or None,
             retries={"mode": "standard", "total_max_attempts": 1},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
@@ -176,6 +201,7 @@ class S3Client:
         self._making_boto3 = threading.Lock()
         self._moving = threading.Lock()
         self._owner = settings.expected_bucket_owner
+        self._signs_payload = False
         self._route = self._route_to(address or self._found_address())
 
     @property
@@ -183,11 +209,27 @@ class S3Client:
         """Where requests go at this moment."""
         return self._route.address
 
+    def in_style(self, style: str) -> S3Client:
+        """Return a client of the same bucket in an addressing style, path or virtual; raise as S3Client()."""
+        return S3Client(dataclasses.replace(self._settings, s3_addressing_style=style), self._adapter)
+
+    @property
+    def signs_payload(self) -> bool:
+        """Whether the signature covers the bodies of uploads; set before any other thread uses the client."""
+        return self._signs_payload
+
+    @signs_payload.setter
+    def signs_payload(self, signs: bool) -> None:
+        if signs != self._signs_payload:
+            self._signs_payload, self._boto3 = signs, None
+            self._session = aws_session(self._settings)  # boto3 makes one client of a session's class
+
     def _client(self) -> Any:
         """Return the one boto3 client, made when it is first needed."""
         with self._making_boto3:
             if self._boto3 is None:
-                self._boto3 = self._joined(boto3_client(self._settings, self._session))
+                made = boto3_client(self._settings, self._session, self._signs_payload)
+                self._boto3 = self._joined(made)
             return self._boto3
 
     def _joined(self, client: Any) -> Any:
@@ -234,7 +276,8 @@ class S3Client:
             wanted = {"host": route.host, **(headers or {})}
             if self._owner:
                 wanted["x-amz-expected-bucket-owner"] = self._owner
-            signed = route.signer.headers(method, path, query or {}, wanted)
+            payload = NO_BODY if not body else payload_hash(body) if self._signs_payload else UNSIGNED
+            signed = route.signer.headers(method, path, query or {}, wanted, payload)
             if method == "PUT":
                 signed["content-length"] = str(sum(len(piece) for piece in body))
             target = f"{path}?{query_string(query)}" if query else path
@@ -273,6 +316,24 @@ class S3Client:
                 status=reply.status,
             ) from error
         return self._own.reply, parsed
+
+    def own_buckets(self, deadline: Deadline) -> frozenset[str] | None:
+        """Return the names of the account's buckets; None where it may not list them, or the store does not.
+
+        Raise TransientError, Cancelled or FatalError.
+        """
+        self._own.limit = deadline
+        self._own.reply = None
+        try:
+            found = self._client().list_buckets()
+        except _SDK_ERRORS as error:
+            reply: S3Response | None = self._own.reply
+            if reply is None:
+                raise _not_sent(error, "list_buckets") from error
+            if reply.is_passing:
+                raise reply.error("ListBuckets") from error
+            return None
+        return frozenset(str(bucket["Name"]) for bucket in found.get("Buckets", ()))
 
     def _follows(self, asked: str, named: str) -> bool:
         """Return whether to resend a request that the host asked answered with a 307 to the host named.

@@ -13,18 +13,22 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-from cdn2s3.destinations.base import Content, Found, ObjectBody, ReadRefused, hash_all
-from cdn2s3.destinations.s3 import capabilities as probing
-from cdn2s3.destinations.s3.capabilities import Capabilities, probe_capabilities, probe_image
+from cdn2s3.destinations.base import Content, Found, KeyRefused, Note, ObjectBody, ReadRefused, hash_all
+from cdn2s3.destinations.s3 import capabilities as judging
+from cdn2s3.destinations.s3 import probe_requests
+from cdn2s3.destinations.s3.capabilities import Capabilities, Condition
 from cdn2s3.destinations.s3.client import NOT_IMPLEMENTED, S3Client, S3Response
 from cdn2s3.destinations.s3.endpoint import Address
+from cdn2s3.destinations.s3.first_put import style_hint
 from cdn2s3.destinations.s3.listing import Listing
-from cdn2s3.destinations.s3.multipart import MultipartUpload
+from cdn2s3.destinations.s3.multipart import MultipartUpload, Protection
 from cdn2s3.destinations.s3.multipart_cleanup import MultipartCleanup
-from cdn2s3.destinations.s3.objects import Objects
-from cdn2s3.errors import FatalError, MigrationError, TransientError
+from cdn2s3.destinations.s3.objects import EXISTS, Objects
+from cdn2s3.destinations.s3.probe import probe_capabilities
+from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.odd_keys import oddity
 from cdn2s3.records import Image, Stored
 from cdn2s3.resilience.retry import RetryPolicy, with_retries
 from cdn2s3.settings.declarations import MigrationSettings
@@ -32,7 +36,6 @@ from cdn2s3.settings.declarations import MigrationSettings
 log = logging.getLogger(__name__)
 
 _UNTIL_DEADLINE = RetryPolicy(10)  # for deleting the probe at the end: the deadline comes first
-_EXISTS = frozenset({412, 304})  # 304: an older MinIO
 
 
 class S3Handover(NamedTuple):
@@ -64,14 +67,26 @@ class S3Destination:
         self.objects = Objects(settings, client)
         self.overwrites = settings.on_existing == "overwrite"
         self._known = capabilities
+        if capabilities is not None:
+            client.signs_payload = capabilities.signs_payload
         self._cleanup = MultipartCleanup(settings, client)
+        self._listing: Listing | None = None  # the last one
         self._probe_was_put = False  # since prepare(), by is_up()
 
     # --- identity
 
     @property
-    def probe_key(self) -> str:
-        return probing.probe_key(self._settings)
+    def probe_keys(self) -> frozenset[str]:
+        return probe_requests.probe_keys(self._settings)
+
+    @property
+    def probes_left(self) -> tuple[str, ...]:
+        left = () if self._known is None else self._known.left
+        return (*left, self._up_key) if self._probe_was_put else left
+
+    @property
+    def _up_key(self) -> str:
+        return probe_requests.probe_key(self._settings, probe_requests.UP)
 
     @property
     def endpoint(self) -> str:
@@ -85,26 +100,27 @@ class S3Destination:
 
     @property
     def integrity(self) -> str:
-        return probing.integrity(self.capabilities, self._settings)
+        return judging.integrity(self.capabilities, self._settings)
 
     def describe(self) -> str:
         return self._settings.destination_text
 
     def prepare(self) -> None:
-        policy = RetryPolicy(self._settings.max_retries)
         try:
-            self._known = with_retries(
-                lambda: probe_capabilities(self._settings, self.objects),
-                policy,
+            self._known = probe_capabilities(
+                self._settings,
+                self.objects,
                 on_failure=lambda failed: log.warning(
                     "the bucket at %s: %s", self.client.endpoint, failed.error.message
                 ),
             )
         except TransientError as error:
-            raise _no_bucket(self.client.endpoint, error, policy.max_attempts) from error
+            attempts = RetryPolicy(self._settings.max_retries).max_attempts
+            raise _no_bucket(self._settings, self.client, error, attempts) from error
 
-    def log_capabilities(self) -> None:
-        probing.log_capabilities(self.capabilities, self._settings)
+    def notes(self) -> list[Note]:
+        judging.refuse_blind_overwriting(self.capabilities, self._settings)
+        return list(judging.notes(self.capabilities, self._settings))
 
     def handover(self) -> S3Handover:
         return S3Handover(self.capabilities, self.client.address)
@@ -115,22 +131,28 @@ class S3Destination:
         return ObjectUpload(self, key, image)
 
     def store_parts(
-        self, key: str, media_type: str, parts: Iterator[memoryview], limit_seconds: float
+        self,
+        key: str,
+        media_type: str,
+        parts: Iterator[memoryview],
+        limit_seconds: float,
+        encoding: str = "",
     ) -> Stored:
         found = self.capabilities
         protect = not self.overwrites
-        must_look = protect and not found.if_none_match
-        if must_look and self.objects.exists(key, Deadline(limit_seconds), found.can_read):
+        must_look = protect and not found.honors(Condition.NEW_BY_PARTS)
+        if must_look and _exists(self.objects, key, Deadline(limit_seconds), found):
             content = hash_all(parts)
             return self.objects.verify_existing(key, content, found.etag_is_md5, Deadline(limit_seconds))
         upload = MultipartUpload(self.objects, self._cleanup, found, key, limit_seconds)
-        return upload.store(media_type, parts, guarded=protect and found.takes_if_none_match)
+        guarded = protect and found.takes(Condition.NEW_BY_PARTS)
+        return upload.store(media_type, parts, Protection(guarded, must_look), encoding)
 
     def is_up(self) -> bool:
         """Return whether the bucket accepts the probe object; raise FatalError if it would accept no other either."""
         self._probe_was_put = True
         try:
-            reply = self.objects.put(self.probe_key, probe_image(), self._short_deadline(), False)
+            reply = self._put_probe()
         except TransientError:
             return False
         if reply.status != 200:
@@ -139,10 +161,27 @@ class S3Destination:
                 raise error
         return reply.status == 200 and bool(reply.etag)  # a proxy's own page has none
 
+    def _put_probe(self) -> S3Response:
+        """Store the probe object; once more where another process may have done so within the same second."""
+        reply = self.objects.put(self._up_key, probe_requests.probe_image(), self._short_deadline(), False)
+        if not probe_requests.is_throttled(reply):
+            return reply
+        time.sleep(probe_requests.WRITE_INTERVAL)
+        return self.objects.put(self._up_key, probe_requests.probe_image(), self._short_deadline(), False)
+
     # --- reading
 
     def head(self, key: str, deadline: Deadline) -> Found | None:
-        return self.objects.look(key, deadline)
+        try:
+            return self.objects.look(key, deadline)
+        except TransientError as error:
+            if error.status == 400 and self._answers_for_others(deadline):
+                raise KeyRefused from error
+            raise
+
+    def _answers_for_others(self, deadline: Deadline) -> bool:
+        """Return whether a HEAD of a plain key is answered: then a 400, which has no code, is the other key's own."""
+        return self.client.request("HEAD", self._up_key, deadline).status in (200, 403, 404)
 
     def read(self, key: str, deadline: Deadline) -> AbstractContextManager[ObjectBody | None]:
         return self.objects.get(key, deadline)
@@ -151,7 +190,12 @@ class S3Destination:
         return self.objects.md5(key, deadline)
 
     def list_pages(self) -> Iterator[list[Found]]:
-        return iter(Listing(self.client, self._settings))
+        self._listing = Listing(self.client, self._settings)
+        return iter(self._listing)
+
+    @property
+    def listing_notes(self) -> tuple[str, ...]:
+        return () if self._listing is None else tuple(self._listing.notes)
 
     # --- removing
 
@@ -163,12 +207,12 @@ class S3Destination:
         if not self._probe_was_put:
             return
         try:
-            deleted = self._delete_with_retries(self.probe_key, self._short_deadline())
+            deleted = self._delete_with_retries(self._up_key, self._short_deadline())
         except MigrationError as error:
             log.debug("deleting the probe failed: %s", error)
             deleted = False
         if not deleted:
-            log.info("the probe object stays at %s", self.probe_key)
+            log.info("the probe object stays at %s", self._up_key)
 
     def _delete_with_retries(self, key: str, deadline: Deadline) -> bool:
         """Delete the object at key, with further attempts until deadline; return and raise as delete()."""
@@ -188,6 +232,8 @@ class ObjectUpload:
     def __init__(self, destination: S3Destination, key: str, image: Image) -> None:
         self._objects = destination.objects
         self._capabilities = destination.capabilities
+        self._is_honored = self._capabilities.honors(Condition.NEW_BY_PUT)
+        self._is_taken = self._capabilities.takes(Condition.NEW_BY_PUT)
         self._overwrites = destination.overwrites
         self._key = key
         self._image = image
@@ -196,13 +242,13 @@ class ObjectUpload:
     def attempt(self, deadline: Deadline) -> Stored:
         objects, found, key = self._objects, self._capabilities, self._key
         protect = not (self._overwrites or self._wrote_bad_object)
-        if protect and not found.if_none_match and objects.exists(key, deadline, found.can_read):
+        if protect and not self._is_honored and _exists(objects, key, deadline, found):
             return self._verify_existing(deadline)
-        reply = objects.put(key, self._image, deadline, guarded=protect and found.takes_if_none_match)
-        if protect and reply.status in _EXISTS:
+        reply = objects.put(key, self._image, deadline, guarded=protect and self._is_taken)
+        if protect and reply.status in EXISTS:
             return self._verify_existing(deadline)
         if reply.status != 200:
-            raise objects.put_error(reply)
+            raise _of_its_key(key, objects.put_error(reply))
         self._prove(reply, deadline)
         self._wrote_bad_object = False
         return Stored(reply.etag, len(self._image.body), self._image.md5.hex() or "-", already_there=False)
@@ -239,12 +285,33 @@ class ObjectUpload:
             self._objects.remove_bad(self._key, Deadline(10))
 
 
-def _no_bucket(endpoint: str, error: TransientError, attempts: int) -> FatalError:
+def _exists(objects: Objects, key: str, deadline: Deadline, found: Capabilities) -> bool:
+    """Return and raise as Objects.exists(); an odd key whose HEAD is answered with 400 is refused."""
+    try:
+        return objects.exists(key, deadline, found.can_read)
+    except TransientError as error:
+        if error.status == 400 and oddity(key):
+            message = f"{error.message}; the key has {oddity(key)}"
+            raise PermanentError("key_refused", message, status=400) from error
+        raise
+
+
+def _of_its_key(key: str, error: MigrationError) -> MigrationError:
+    """Return what a refused PUT means: where the key is odd, some stores refuse it alone."""
+    odd = oddity(key) if isinstance(error, PermanentError) else ""
+    return PermanentError("key_refused", f"{error}; the key has {odd}") if odd else error
+
+
+def _no_bucket(
+    settings: MigrationSettings, client: S3Client, error: TransientError, attempts: int
+) -> FatalError:
     """Return the error for a bucket that could not be probed in so many attempts, the last of which was error."""
+    endpoint = client.endpoint
     if error.cause in ("connection", "timeout"):
+        hint = style_hint(settings, client)
         return FatalError(
-            f"the bucket at {endpoint} cannot be reached: {error.message}. Check the network, "
-            "AWS_ENDPOINT_URL and AWS_REGION, then run it again."
+            f"the bucket at {endpoint} cannot be reached: {error.message}. "
+            + (hint or "Check the network, AWS_ENDPOINT_URL and AWS_REGION, then run it again.")
         )
     is_of_a_store = error.code != "" and error.status != NOT_IMPLEMENTED
     if error.cause == "throttled" or (is_of_a_store and (error.status or 0) >= 500):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from cdn2s3.console.rerun_hint import command
+from cdn2s3.destinations.s3.refusals import REQUESTER_PAYS, denial_in
 from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError
 from cdn2s3.resilience.throttling import is_throttled
 
@@ -18,11 +19,13 @@ _REGION = "set AWS_REGION to the bucket's own region (and check AWS_ENDPOINT_URL
 _KMS = "check SSE_KMS_KEY_ID and the key's policy (kms:GenerateDataKey, and kms:Decrypt for parts)"
 _ACL = "the bucket has ACLs disabled: leave OBJECT_ACL empty"
 _SETTING = "the store refuses a setting: check STORAGE_CLASS, OBJECT_ACL, SERVER_SIDE_ENCRYPTION"
+_FULL = "the bucket is full: free space or raise its quota, then run it again (a migration resumes)"
+_VIRTUAL = "the store takes virtual-hosted addresses only: set S3_ADDRESSING_STYLE=virtual"
 
 # Codes that every other object would get too, with the remedy.
 FATAL = {
-    "AccessDenied": "grant the missing permission (docs/ec2-setup.md has the policy), check "
-    "EXPECTED_BUCKET_OWNER, then run it again",
+    "AccessDenied": "the store does not say why. Look for a missing permission (docs/ec2-setup.md has the policy), "
+    "another EXPECTED_BUCKET_OWNER, a bucket policy, or Requester Pays, then run it again",
     "AllAccessDisabled": _CREDENTIALS,
     "AccountProblem": "the AWS account has a problem: ask AWS Support",
     "NotSignedUp": "the AWS account is not signed up for S3",
@@ -51,6 +54,19 @@ FATAL = {
     "AccessControlListNotSupported": _ACL,
     "InvalidBucketState": _BUCKET,
     "InvalidBucketOwnerAWSAccountID": "EXPECTED_BUCKET_OWNER must be a 12-digit account ID",
+    # Quotas: Ceph and Versity, MinIO, Huawei OBS, Tencent COS. Every further object would meet them too.
+    "QuotaExceeded": _FULL,
+    "BucketQuotaExceeded": _FULL,
+    "InsufficientStorage": _FULL,
+    "InsufficientStorageSpace": _FULL,
+    "XMinioAdminBucketQuotaExceeded": _FULL,
+    "XMinioStorageFull": _FULL,
+    # Addressing: Alibaba OSS, Tencent COS, Huawei OBS ("Virtual host domain is required"), Volcano TOS.
+    "SecondLevelDomainForbidden": _VIRTUAL,
+    "PathStyleDomainForbidden": _VIRTUAL,
+    "VirtualHostDomainRequired": _VIRTUAL,
+    "InvalidPathAccess": _VIRTUAL,
+    "RequestPayerDenied": REQUESTER_PAYS,
     "InvalidStorageClass": _SETTING,
     "InvalidEncryptionAlgorithmError": _SETTING,
     "KMS.NotFoundException": _KMS,
@@ -68,6 +84,14 @@ _AGAIN = frozenset({
     "RequestTimeout",
 })  # fmt: skip
 
+# Codes that are about the object's own key or size.
+_OF_ITS_KEY = frozenset({
+    "EntityTooLarge", "EntityTooSmall", "InvalidObjectName", "InvalidURI", "KeyTooLongError", "NoSuchKey",
+    "XMinioInvalidObjectName",
+})  # fmt: skip
+_ARCHIVED = "the object is in an archive storage class and cannot be read before it is restored"
+INSUFFICIENT_STORAGE = 507  # RFC 4918; some stores answer it without a code
+
 _BUCKETS_REGION = re.compile(rb"<Region>([a-z0-9-]{1,40})</Region>")
 
 
@@ -78,24 +102,42 @@ def region_in(body: bytes) -> str:
 
 
 def meaning(
-    status: int, code: str, action: str, retry_after: float | None = None, region: str = ""
+    status: int,
+    code: str,
+    action: str,
+    retry_after: float | None = None,
+    region: str = "",
+    sentence: str = "",
 ) -> MigrationError:
     """Return the error that an S3 response means for the run.
 
-    action is the request, for the message; region is the bucket's, "" if the response does not have it.
-    cause "throttled" limits the rate at the bucket; every other transient failure is "server_error", which ends as
-    `destination` in failed_transfers.txt.
+    action is the request, for the message; region is the bucket's, sentence the store's own, "" if the response does
+    not have them. cause "throttled" limits the rate at the bucket; every other transient failure is "server_error",
+    which ends as `destination` in failed_transfers.txt. What other objects may meet too is doubtful: if all of them
+    do, it is the bucket's fault, and none of them is recorded.
     """
     said = f"the bucket answered {status}{' ' + code if code else ''} to {action}"
+    if sentence:
+        said += f' ("{sentence}")'
     if code in FATAL:
-        return FatalError(f"{said}: {_named(FATAL[code], region)}.")
+        return FatalError(f"{said}: {_remedy(code, region, sentence)}.")
+    if status == INSUFFICIENT_STORAGE:
+        return FatalError(f"{said}: {_FULL}.")
     if 300 <= status < 400:
         return FatalError(f"{said}: {_named(_REGION, region)}.")
     if is_throttled(status, code, retry_after):
         return TransientError("throttled", said, retry_after, status, code)
     if code in _AGAIN or status >= 500 or status == 408 or (status in (400, 403) and not code):
         return TransientError("server_error", said, retry_after, status, code)
-    return PermanentError("destination", said, status=status)
+    if code == "InvalidObjectState":
+        return PermanentError("unverified", f"{said}: {_ARCHIVED}", status=status)
+    return PermanentError("destination", said, doubtful=code not in _OF_ITS_KEY, status=status)
+
+
+def _remedy(code: str, region: str, sentence: str) -> str:
+    """Return what to do about a fatal code; where access is denied, what the store's sentence names."""
+    denial = denial_in(sentence) if code == "AccessDenied" else None
+    return f"{denial.advice}, then run it again" if denial else _named(FATAL[code], region)
 
 
 def _named(remedy: str, region: str) -> str:

@@ -3,18 +3,21 @@
 An empty response taken for "no objects", or a truncated list taken for the whole, would be the worst result of a
 validation. So every page must be well-formed XML, a ListBucketResult of this bucket, with KeyCount
 and IsTruncated, and a new token if more follows; anything else is retried, and then an error.
+
+Two habits of some stores are neither: they are asked about with a request that only one meaning fits, and noted.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from typing import Callable, NamedTuple
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
-from cdn2s3.destinations.base import Found
+from cdn2s3.destinations.base import Found, plain_etag
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.iam import policy
 from cdn2s3.errors import FatalError, PermanentError, TransientError
@@ -22,6 +25,8 @@ from cdn2s3.file_names import MISSING_FILE
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.resilience.retry import RetryPolicy, with_retries
 from cdn2s3.settings.declarations import MigrationSettings
+
+log = logging.getLogger(__name__)
 
 _ROOT = "ListBucketResult"
 _MOST_EMPTY_PAGES = 100  # in a row, each with a token for more: a listing that makes no progress
@@ -43,6 +48,15 @@ class Page(NamedTuple):
     token: str | None  # what the next page is asked for with; None: this is the last one
 
 
+OTHER_KEY_COUNT = (
+    "the store's KeyCount is not the number of keys on the page: that the listing is whole rests on IsTruncated alone, "
+    "and on a HEAD for keys that it lacks"
+)
+PLAIN_PLUS = (
+    "the store's listing does not encode + in keys, where S3 writes it for a blank: it is read as it stands"
+)
+
+
 class Listing:
     """List the objects of a bucket under DESTINATION_PREFIX, once, from one thread.
 
@@ -60,6 +74,9 @@ class Listing:
         self._policy = RetryPolicy(settings.max_retries)
         self._pause = pause
         self._before = (settings.state_dir / MISSING_FILE).exists()  # a validation has been here
+        self._counts_keys = True  # KeyCount is the number of keys on the page
+        self._plus_is_blank: bool | None = None  # what + means in an encoded key; None: not known yet
+        self.notes: list[str] = []  # in what the store's listing differs from S3's
         self.pages = 0  # read so far
 
     def __iter__(self) -> Iterator[list[Found]]:
@@ -88,7 +105,7 @@ class Listing:
         """Return the page of token, with further attempts; known are the tokens that had their turn."""
 
         def attempt() -> Page:
-            page = parsed(self._ask(token), self._bucket, self._prefix)
+            page = self._parsed(self._ask(token))
             if page.token in known:
                 raise TransientError("server_error", "the token for the next page is that of an earlier page")
             return page
@@ -101,8 +118,44 @@ class Listing:
                 "AWS_REGION, then run it again."
             ) from error
 
-    def _ask(self, token: str | None) -> bytes:
-        query = {"list-type": "2", "encoding-type": "url", "max-keys": "1000", "prefix": self._prefix}
+    def _parsed(self, body: bytes) -> Page:
+        """Return the page in body, read as this store means it."""
+        try:
+            return parsed(body, self._bucket, self._prefix, self._decode, self._counts_keys)
+        except OtherKeyCount:
+            if not self._counts_more_than_a_page():
+                raise
+        self._counts_keys = False
+        self._note(OTHER_KEY_COUNT)
+        return parsed(body, self._bucket, self._prefix, self._decode, self._counts_keys)
+
+    def _counts_more_than_a_page(self) -> bool:
+        """Return whether KeyCount exceeds the most keys that were asked for, as no count of a page can."""
+        root = _tree(self._ask(None, most="1"))
+        count = root.findtext(root.tag[: -len(_ROOT)] + "KeyCount") or ""
+        return count.isascii() and count.isdigit() and int(count) > 1
+
+    def _decode(self, key: str) -> str:
+        """Return a URL-encoded key; S3 writes a blank as +, as in a form, and + as %2B: not all stores do."""
+        if "+" in key and self._plus_is_blank is None:
+            self._plus_is_blank = not self._has_plain_plus(key)
+            if not self._plus_is_blank:
+                self._note(PLAIN_PLUS)
+        return _unquoted(key, self._plus_is_blank is not False)
+
+    def _has_plain_plus(self, key: str) -> bool:
+        """Return whether key, read with its + as it stands, is listed under that name, and written the same way."""
+        body = self._ask(None, most="1", prefix=_unquoted(key, plus_is_blank=False))
+        root, rows = _tree_and_rows(body)
+        listed = [row.key for row in rows or _rows(root, root.tag[: -len(_ROOT)])]
+        return any(name is not None and "+" in name and "%2b" not in name.lower() for name in listed)
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        log.warning("%s", text)
+
+    def _ask(self, token: str | None, most: str = "1000", prefix: str | None = None) -> bytes:
+        query = {"list-type": "2", "encoding-type": "url", "max-keys": most, "prefix": prefix or self._prefix}
         if token is not None:
             query["continuation-token"] = token
         reply = self._client.request("GET", "", Deadline(self._timeout), query=query)
@@ -145,8 +198,28 @@ _plain_objects = re.compile(_PLAIN_OBJECT).findall
 _without_plain_objects = re.compile(f"(?:{_PLAIN_OBJECT})+").subn
 
 
-def parsed(body: bytes, bucket: str, prefix: str) -> Page:
-    """Return the page in body; raise TransientError with what is wrong with it."""
+class OtherKeyCount(TransientError):
+    """The page has another number of keys than its KeyCount."""
+
+
+def _unquoted(key: str, plus_is_blank: bool = True) -> str:
+    try:
+        return unquote_plus(key, errors="strict") if plus_is_blank else unquote(key, errors="strict")
+    except UnicodeDecodeError as error:
+        raise TransientError("server_error", f"the key {key!r} is not UTF-8") from error
+
+
+def parsed(
+    body: bytes,
+    bucket: str,
+    prefix: str,
+    decode: Callable[[str], str] = _unquoted,
+    counts_keys: bool = True,
+) -> Page:
+    """Return the page in body; raise TransientError with what is wrong with it.
+
+    decode reads a URL-encoded key; counts_keys is False where KeyCount is known to be something else.
+    """
     root, rows = _tree_and_rows(body)
     space = root.tag[: -len(_ROOT)]
     if root.tag != space + _ROOT or (space and not space.startswith("{")):
@@ -155,10 +228,11 @@ def parsed(body: bytes, bucket: str, prefix: str) -> Page:
     if name != bucket:
         raise TransientError("server_error", f"the page belongs to another bucket ({name!r})")
     rows = rows or _rows(root, space)
-    objects = _objects(rows, root.findtext(space + "EncodingType") == "url", prefix)
+    is_encoded = root.findtext(space + "EncodingType") == "url"
+    objects = _objects(rows, decode if is_encoded else None, prefix)
     count, more = root.findtext(space + "KeyCount"), root.findtext(space + "IsTruncated")
-    if count != str(len(objects)):
-        raise TransientError("server_error", f"the page has {len(objects)} keys, but KeyCount is {count}")
+    if counts_keys and count != str(len(objects)):
+        raise OtherKeyCount("server_error", f"the page has {len(objects)} keys, but KeyCount is {count}")
     if more not in ("true", "false"):
         raise TransientError(
             "server_error", f"the page does not show whether more follows (IsTruncated {more})"
@@ -207,22 +281,15 @@ def _rows(root: ET.Element, space: str) -> list[_Row]:
     ]
 
 
-def _objects(rows: list[_Row], encoded: bool, prefix: str) -> list[Found]:
-    """Return the objects of rows; encoded: the store knows encoding-type, as not all do."""
+def _objects(rows: list[_Row], decode: Callable[[str], str] | None, prefix: str) -> list[Found]:
+    """Return the objects of rows; decode is None where the store does not know encoding-type, as not all do."""
     objects = []
     for key, etag, size in rows:
         if not key or size is None or not (size.isascii() and size.isdigit()):
             raise TransientError("server_error", f"an object without key or size ({key!r}, {size!r})")
-        if encoded and ("%" in key or "+" in key):
-            key = _decoded(key)
+        if decode is not None and ("%" in key or "+" in key):
+            key = decode(key)
         if not key.startswith(prefix):
             raise TransientError("server_error", f"the key {key!r} is not under the prefix {prefix!r}")
-        objects.append(Found(key, int(size), (etag or "").strip('"')))
+        objects.append(Found(key, int(size), plain_etag(etag or "")))
     return objects
-
-
-def _decoded(key: str) -> str:
-    try:
-        return unquote_plus(key, errors="strict")  # S3 writes a blank as +, as in a form
-    except UnicodeDecodeError as error:
-        raise TransientError("server_error", f"the key {key!r} is not UTF-8") from error

@@ -7,16 +7,16 @@ every failure, and leftovers of a crash at the same key are aborted before a new
 from __future__ import annotations
 
 import logging
-from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from hashlib import md5
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cdn2s3.destinations.base import PART_BYTES, Content
 from cdn2s3.destinations.s3.capabilities import Capabilities
 from cdn2s3.destinations.s3.client import S3Response
 from cdn2s3.destinations.s3.multipart_cleanup import MultipartCleanup
-from cdn2s3.destinations.s3.objects import Objects
+from cdn2s3.destinations.s3.objects import EXISTS, Objects
+from cdn2s3.destinations.s3.part_requests import Part, PartRequests, is_by_kms
 from cdn2s3.errors import MigrationError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Stored
@@ -30,7 +30,14 @@ class _Sent(NamedTuple):
     upload_id: str
     content: Content  # the whole body
     etag: str  # what S3 makes of the parts' MD5s, without quotes
-    parts: list[dict[str, Any]]  # what completes the upload
+    parts: list[Part]  # what completes the upload
+
+
+class Protection(NamedTuple):
+    """How an upload keeps an object that is at its key already."""
+
+    guarded: bool  # the completion sends `If-None-Match: *`
+    must_look: bool  # a HEAD comes before the completion: the store does not honor that condition
 
 
 class MultipartUpload:
@@ -46,31 +53,26 @@ class MultipartUpload:
     ) -> None:
         """limit_seconds is for each request."""
         self._objects = objects
-        self._client = objects.client
+        self._requests = PartRequests(objects)
         self._cleanup = cleanup
         self._capabilities = capabilities
         self._key = key
         self._limit_seconds = limit_seconds
 
-    def store(self, media_type: str, parts: Iterator[memoryview], guarded: bool) -> Stored:
-        """Store parts and return the object; guarded completes it only where nothing is at the key.
+    def store(
+        self, media_type: str, parts: Iterator[memoryview], protection: Protection, encoding: str = ""
+    ) -> Stored:
+        """Store parts and return the object; encoding is its Content-Encoding, "" for none.
 
         parts raises, after its last part, when the body is not whole; then, as on every error, the upload is
         aborted and nothing is at the key. Raise what parts, objects or the store's answers say.
         """
         self._cleanup.clear(self._key, self._limit_seconds)
-        reply, parsed = self._client.call(
-            "create_multipart_upload",
-            self._deadline(),
-            Key=self._key,
-            ContentType=media_type,
-            **self._objects.boto3_params,
-        )
-        if reply.status != 200 or "UploadId" not in parsed:
+        reply, upload_id = self._requests.create(self._key, media_type, self._deadline(), encoding)
+        if not upload_id:
             raise _error(reply, "CreateMultipartUpload")
-        upload_id = parsed["UploadId"]
         try:
-            return self._complete(self._send(upload_id, parts), guarded)
+            return self._complete(self._send(upload_id, parts), protection)
         except BaseException:
             self._abort(upload_id)
             raise
@@ -80,11 +82,10 @@ class MultipartUpload:
     def _send(self, upload_id: str, parts: Iterator[memoryview]) -> _Sent:
         """Store all parts; return what they are together."""
         whole, of_parts, size = md5(usedforsecurity=False), md5(usedforsecurity=False), 0
-        listed: list[dict[str, Any]] = []
+        listed: list[Part] = []
         for number, part in enumerate(parts, 1):
             digest = md5(part, usedforsecurity=False).digest()
-            etag = self._store_part(upload_id, number, part, digest)
-            listed.append({"PartNumber": number, "ETag": etag})
+            listed.append(Part(number, self._store_part(upload_id, number, part, digest)))
             whole.update(part)
             of_parts.update(digest)
             size += len(part)
@@ -93,18 +94,12 @@ class MultipartUpload:
 
     def _store_part(self, upload_id: str, number: int, part: memoryview, digest: bytes) -> str:
         """Store one part and return its ETag as the store gave it."""
-        reply, parsed = self._client.call(
-            "upload_part",
-            self._deadline(),
-            Key=self._key,
-            UploadId=upload_id,
-            PartNumber=number,
-            Body=bytes(part),
-            ContentMD5=b64encode(digest).decode(),
+        reply, parsed = self._requests.store(
+            self._key, upload_id, number, bytes(part), digest, self._deadline()
         )
         if reply.status != 200 or "ETag" not in parsed:
             raise _error(reply, "UploadPart")
-        if self._capabilities.etag_is_md5 and not _by_kms(parsed) and reply.etag != digest.hex():
+        if self._capabilities.etag_is_md5 and not is_by_kms(parsed) and reply.etag != digest.hex():
             raise TransientError(
                 "server_error", f"the ETag {reply.etag} of a part is not its MD5 {digest.hex()}"
             )
@@ -112,29 +107,28 @@ class MultipartUpload:
 
     # --- the completion
 
-    def _complete(self, sent: _Sent, guarded: bool) -> Stored:
-        more = {"IfNoneMatch": "*"} if guarded else {}
+    def _complete(self, sent: _Sent, protection: Protection) -> Stored:
+        if protection.must_look and self._exists():  # storing the parts has taken its time
+            self._abort(sent.upload_id)
+            return self._verify_existing(sent)
         try:
-            reply, parsed = self._client.call(
-                "complete_multipart_upload",
-                self._deadline(),
-                Key=self._key,
-                UploadId=sent.upload_id,
-                MultipartUpload={"Parts": sent.parts},
-                **more,
+            reply, etag, by_kms = self._requests.complete(
+                self._key, sent.upload_id, sent.parts, self._deadline(), protection.guarded
             )
         except TransientError as error:
             return self._completed_after_all(sent, error)
-        if guarded and reply.status == 412:
+        if protection.guarded and reply.status in EXISTS:
             self._abort(sent.upload_id)
             return self._verify_existing(sent)
-        etag = str(parsed.get("ETag", "")).strip('"')
         if reply.status != 200 or not etag:
             failure = _error(reply, "CompleteMultipartUpload")
             if reply.status < 500 and reply.status != 200 and reply.code != "NoSuchUpload":
                 raise failure
             return self._completed_after_all(sent, failure)
-        return self._proven(sent, etag, _by_kms(parsed))
+        return self._proven(sent, etag, by_kms)
+
+    def _exists(self) -> bool:
+        return self._objects.exists(self._key, self._deadline(), self._capabilities.can_read)
 
     def _completed_after_all(self, sent: _Sent, failure: MigrationError) -> Stored:
         """Return the object if its upload is complete despite a lost or invalid response; otherwise raise failure.
@@ -216,10 +210,6 @@ class MultipartUpload:
 
     def _deadline(self) -> Deadline:
         return Deadline(self._limit_seconds)
-
-
-def _by_kms(parsed: Mapping[str, Any]) -> bool:
-    return str(parsed.get("ServerSideEncryption", "")).startswith("aws:kms")
 
 
 def _error(reply: S3Response, action: str) -> MigrationError:

@@ -25,7 +25,9 @@ class MultipartCleanup:
     What the store refuses is logged once, with its consequences, and not tried again.
     """
 
-    def __init__(self, settings: MigrationSettings, client: S3Client) -> None:
+    def __init__(self, settings: MigrationSettings, client: S3Client, is_quiet: bool = False) -> None:
+        """is_quiet is for uploads of a few bytes, whose leftovers cost nothing: what stays is no warning."""
+        self._level = logging.DEBUG if is_quiet else logging.WARNING
         self._settings = settings
         self._client = client
         self._lock = threading.Lock()
@@ -49,11 +51,11 @@ class MultipartCleanup:
             if left["Key"] == key:
                 self.abort(key, left["UploadId"], limit_seconds)
 
-    def abort(self, key: str, upload_id: str, limit_seconds: float) -> None:
-        """Abort one upload; log it if it stays. Never raises for an error response."""
+    def abort(self, key: str, upload_id: str, limit_seconds: float) -> bool:
+        """Abort one upload; log it and return False if it stays. Never raises for an error response."""
         if _ABORT in self._refused:
             log.debug("an unfinished multipart upload of %r remains", key)
-            return
+            return False
         try:
             reply, _ = self._client.call(
                 "abort_multipart_upload", Deadline(limit_seconds), Key=key, UploadId=upload_id
@@ -61,22 +63,26 @@ class MultipartCleanup:
         except (TransientError, FatalError) as error:
             log.debug("abort failed: %s", error)
             reply = S3Response(0, {}, b"")
+        is_gone = reply.status in (204, 200, 404)
         if reply.is_refusal:
             self._note_refused(_ABORT, reply.status)
-        elif reply.status not in (204, 200, 404):
-            log.warning(
+        elif not is_gone:
+            log.log(
+                self._level,
                 "an unfinished multipart upload of %r remains (status %s): an "
                 "AbortIncompleteMultipartUpload lifecycle rule removes it",
                 key,
                 reply.status or "none",
             )
+        return is_gone
 
     def _note_refused(self, action: str, status: int) -> None:
         with self._lock:
             if action in self._refused:
                 return
             self._refused.add(action)
-        log.warning(
+        log.log(
+            self._level,
             "unfinished multipart uploads cannot be %s (status %d): parts that a crash or a failure leaves of a "
             "body over MAX_BUFFER_MB are billed until an AbortIncompleteMultipartUpload lifecycle rule removes them%s",
             "aborted" if action == _ABORT else "looked for",

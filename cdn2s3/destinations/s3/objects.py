@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from hashlib import md5
 from typing import NamedTuple
 
-from cdn2s3.destinations.base import Content, Found, ObjectBody, ReadRefused
+from cdn2s3.destinations.base import Content, Found, ObjectBody, ReadRefused, plain_etag
 from cdn2s3.destinations.s3.client import NOT_IMPLEMENTED, S3Client, S3Response
 from cdn2s3.destinations.s3.iam import policy, policy_to_put
+from cdn2s3.destinations.s3.refusals import denial_in
 from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
@@ -24,6 +25,9 @@ from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
 
+EXISTS = frozenset(
+    {412, 304}
+)  # responses to `If-None-Match: *` where there is an object; 304: an older MinIO
 _BLOCK = 1 << 18  # bytes read at a time
 _MD5_LIKE = re.compile(r"[0-9a-f]{32}")
 
@@ -50,6 +54,8 @@ class Objects:
         if self._settings.upload_method == "put_object":
             return self._put_by_boto3(key, image, deadline, guarded)
         headers = {"content-type": image.media_type, **self._headers}
+        if image.encoding:
+            headers["content-encoding"] = image.encoding
         if image.md5:
             headers["content-md5"] = b64encode(image.md5).decode()
         else:
@@ -60,6 +66,8 @@ class Objects:
 
     def _put_by_boto3(self, key: str, image: Image, deadline: Deadline, guarded: bool) -> S3Response:
         params = dict(self.boto3_params)
+        if image.encoding:
+            params["ContentEncoding"] = image.encoding
         if image.md5:
             params["ContentMD5"] = b64encode(image.md5).decode()
         else:
@@ -71,10 +79,13 @@ class Objects:
             "put_object", deadline, Key=key, Body=body, ContentType=image.media_type, **params
         )[0]
 
-    def put_error(self, reply: S3Response, action: str = "PUT") -> MigrationError:
+    def put_error(self, reply: S3Response) -> MigrationError:
         """Return what a response to put() other than a success means; a missing permission has its policy line."""
-        error = reply.error(action)
+        error = reply.error("PUT")
         if reply.code != "AccessDenied":
+            return error
+        denial = denial_in(reply.sentence)
+        if denial is not None and not denial.lacks_grant:
             return error
         return FatalError(f"{error}\n  {policy_to_put(self._settings)}")
 
@@ -205,7 +216,7 @@ class _Body:
 
     @property
     def etag(self) -> str:
-        return self._answer.headers.get("etag", "").strip('"')
+        return plain_etag(self._answer.headers.get("etag", ""))
 
     def read_into(self, block: memoryview) -> int:
         return self._answer.read_into(block)

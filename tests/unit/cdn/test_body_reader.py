@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import random
 import threading
 import zlib
 from typing import Any
@@ -232,3 +234,104 @@ def test_no_cut_of_any_framing_passes_for_the_image(
         assert keep < len(raw)
     else:
         assert bytes(image.body) == body
+
+
+# --- compressed unasked
+
+
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg'>" + b"<path d='M 1 2'/>" * 5000 + b"</svg>"
+NOISE = random.Random(1).randbytes(300_000)
+LARGE_SVG = b"<svg><!--" + NOISE.hex().encode() + b"--></svg>"
+
+
+def read_coded(body: bytes, *headers: str, framing: str = "length", **rules: Any) -> Any:
+    """Return the image, or the parts of the large body with its media type and encoding."""
+    lines = headers or ("Content-Encoding: gzip",)
+    reader = BodyReader(
+        rules.pop("check", "image"), rules.pop("max_buffer", 10 * MB), "md5", PART_BYTES, **rules
+    )
+    raw = framed(body, framing, *lines)
+    with (
+        BufferLease(BufferPool(400 * MB, threading.Event())) as lease,
+        answer_on(Scripted(raw)) as answer,
+    ):
+        found = reader.read(answer, lease, Deadline(60))
+        if isinstance(found, LargeBody):
+            found.start()
+            return b"".join(map(bytes, found.parts())), found.media_type, found.encoding
+        return bytes(found.body), found.media_type, found.encoding, found.md5
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+@pytest.mark.parametrize("data", [SVG, JPEG], ids=["svg", "jpeg"])
+def test_compressed_body_is_decoded_or_kept(data: bytes, framing: str) -> None:
+    media_type = "image/svg+xml" if data is SVG else "image/jpeg"
+    coded = gzip.compress(data)
+    decoded = read_coded(coded, framing=framing)
+    assert decoded == (data, media_type, "", hashlib.md5(data).digest())
+    kept = read_coded(coded, framing=framing, decodes=False)
+    assert kept == (coded, media_type, "gzip", hashlib.md5(coded).digest())
+
+
+def test_large_compressed_body_goes_in_parts() -> None:
+    coded = gzip.compress(LARGE_SVG, 1)
+    assert read_coded(coded, max_buffer=100_000) == (LARGE_SVG, "image/svg+xml", "")
+    assert read_coded(coded, max_buffer=100_000, decodes=False) == (coded, "image/svg+xml", "gzip")
+    for decodes in (True, False):
+        with pytest.raises(TransientError, match="ended early"):
+            read_coded(coded[:-9], max_buffer=100_000, decodes=decodes)
+
+
+@pytest.mark.parametrize("decodes", [True, False])
+def test_cut_gzip_whose_length_agrees_is_truncated(decodes: bool) -> None:
+    with pytest.raises(TransientError) as caught:
+        read_coded(gzip.compress(SVG)[:-20], decodes=decodes)
+    assert caught.value.cause == "truncated"
+
+
+@pytest.mark.parametrize("decodes", [True, False])
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate"])
+def test_image_that_is_not_compressed_at_all_keeps_no_coding(coding: str, decodes: bool) -> None:
+    found = read_coded(JPEG, f"Content-Encoding: {coding}", decodes=decodes)
+    assert found == (JPEG, "image/jpeg", "", hashlib.md5(JPEG).digest())
+
+
+@pytest.mark.parametrize("decodes", [True, False])
+def test_page_in_a_compressed_body_is_not_an_image(decodes: bool) -> None:
+    page = gzip.compress(b"<html><title>Login</title>" + bytes(100))
+    with pytest.raises(PermanentError, match="starts with <html>") as caught:
+        read_coded(page, "Content-Encoding: gzip", "Content-Type: text/html; charset=utf-8", decodes=decodes)
+    assert (caught.value.cause, caught.value.label) == ("not_an_image", "text/html")
+
+
+def test_coding_that_cannot_be_decoded_is_refused_or_kept() -> None:
+    with pytest.raises(PermanentError, match=r"encoded \(br\).*CONTENT_CHECK=none"):
+        read_coded(b"\x1b\x00brotli", "Content-Encoding: br")
+    kept = read_coded(b"\x1b\x00brotli", "Content-Encoding: br", "Content-Type: image/svg+xml", check="none")
+    assert kept[:3] == (b"\x1b\x00brotli", "image/svg+xml", "br")
+
+
+@pytest.mark.parametrize("before", [0, 15, 18])
+def test_secret_that_the_cdn_repeats_is_not_shown(before: int) -> None:
+    reader = BodyReader(
+        "image", MB, "md5", PART_BYTES, conceal=lambda text: text.replace("t0ken-of-mine", "***")
+    )
+    said = b"." * before + b"no access for t0ken-of-mine" + bytes(100)
+    raw = framed(said, "length", "Content-Type: text/t0ken-of-mine")
+    with (
+        BufferLease(BufferPool(400 * MB, threading.Event())) as lease,
+        answer_on(Scripted(raw)) as answer,
+        pytest.raises(PermanentError) as caught,
+    ):
+        reader.read(answer, lease, Deadline(60))
+    assert "t0ken" not in caught.value.message + caught.value.label
+    assert "***" in caught.value.message
+
+
+def test_label_of_a_refused_body_is_what_the_cdn_calls_it() -> None:
+    with pytest.raises(PermanentError) as caught:
+        read(framed(b"%PDF-1.7", "length", "Content-Type: Application/PDF; version=1"))
+    assert caught.value.label == "application/pdf"
+    with pytest.raises(PermanentError) as caught:
+        read(framed(b"%PDF-1.7", "length"))
+    assert caught.value.label == ""

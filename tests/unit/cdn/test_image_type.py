@@ -41,6 +41,10 @@ def ftyp(major: bytes, *compatible: bytes) -> bytes:
     return struct.pack(">I", len(box) + 8) + b"ftyp" + box + b"\0\0\0\x08free"
 
 
+def icon(kind: int = 1, count: int = 1, offset: int = 22) -> bytes:
+    return struct.pack("<HHHBBBBHHII", 0, kind, count, 16, 16, 0, 0, 1, 32, 40, offset) + bytes(40)
+
+
 assert len(FILES) >= 20
 
 
@@ -96,6 +100,31 @@ STARTS = [
     pytest.param(b"<!-- <svg> -->", None, id="svg in a comment only"),
     pytest.param(b"<svgx>", None, id="another element"),
     pytest.param(b"<html><svg>", None, id="svg within html"),
+    pytest.param(icon(), "image/x-icon", id="ico"),
+    pytest.param(icon(kind=2), "image/x-win-bitmap", id="cur"),
+    pytest.param(icon(kind=3), None, id="neither icon nor cursor"),
+    pytest.param(icon(count=0), None, id="icon without images"),
+    pytest.param(icon(offset=3), None, id="icon whose image lies in its directory"),
+    pytest.param(bytes(64), None, id="zeros"),
+    pytest.param(b"\xff\x0a\xfa\x1f", "image/jxl", id="jpeg xl, bare"),
+    pytest.param(b"\0\0\0\x0cJXL \r\n\x87\n" + ftyp(b"jxl "), "image/jxl", id="jpeg xl, boxed"),
+    pytest.param(b"\0\0\0\x0cjP  \r\n\x87\n" + ftyp(b"jp2 "), "image/jp2", id="jpeg 2000"),
+    pytest.param(b"\0\0\0\x0cjP  \r\n\x87\n" + ftyp(b"jpx ", b"jp2 "), "image/jpx", id="jpeg 2000 part 2"),
+    pytest.param(b"\xff\x4f\xff\x51\0\x2f", "image/j2c", id="jpeg 2000, bare"),
+    pytest.param(b"8BPS\0\x01" + bytes(20), "image/vnd.adobe.photoshop", id="psd"),
+    pytest.param(b"8BPS\0\x02" + bytes(20), "image/vnd.adobe.photoshop", id="psb"),
+    pytest.param(b"8BPS\0\x03", None, id="psd of no known version"),
+    pytest.param(b"II\xbc\x01\x20", "image/jxr", id="jpeg xr"),
+    pytest.param(b"DDS \x7c\0\0\0", "image/vnd.ms-dds", id="dds"),
+    pytest.param(ftyp(b"mif1", b"heic"), "image/heif", id="heif"),
+    pytest.param(ftyp(b"msf1"), "image/heif-sequence", id="heif sequence"),
+    pytest.param(ftyp(b"heix"), "image/heic", id="heic of 10 bits"),
+    pytest.param(ftyp(b"avis"), "image/avif", id="avif sequence"),
+    pytest.param(ftyp(b"miaf"), "image/heif", id="miaf"),
+    pytest.param(ftyp(b"MSNV", b"mp42"), None, id="another video"),
+    pytest.param(ftyp(b"M4A "), None, id="sound"),
+    pytest.param(b"%PDF-1.7", None, id="pdf"),
+    pytest.param(b"PK\x03\x04", None, id="zip"),
     pytest.param(b"", None, id="empty"),
     pytest.param(b'{"error": "no"}', None, id="json"),
     pytest.param(b"\x1f\x8b\x08", None, id="gzip"),
@@ -184,3 +213,26 @@ def test_png_end_mark_is_that_of_its_last_chunk() -> None:
     body = b"\x89PNG\r\n\x1a\n" + end
     assert is_whole(body, body, len(body), "image/png")
     assert not is_whole(body, body + b"x", len(body) + 1, "image/png")
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        pytest.param(icon(), "image/x-icon", id="ico"),
+        pytest.param(b"\xff\x4f\xff\x51" + bytes(40) + b"\xff\xd9", "image/j2c", id="jpeg 2000, bare"),
+        pytest.param(
+            b"\0\0\0\x0cjP  \r\n\x87\n" + ftyp(b"jp2 ")[:-8] + b"\0\0\0\x0ajp2cxx",
+            "image/jp2",
+            id="jpeg 2000",
+        ),
+        pytest.param(b"\0\0\0\x0cJXL \r\n\x87\n" + b"\0\0\0\x0ajxlcxx", "image/jxl", id="jpeg xl, boxed"),
+    ],
+)
+def test_more_formats_show_their_end(body: bytes, media_type: str) -> None:
+    assert is_whole(body, body, len(body), media_type)
+    assert not is_whole(body[:-1], body[:-1], len(body) - 1, media_type)
+
+
+def test_start_of_an_icon_alone_is_not_whole() -> None:
+    assert not is_whole(b"\0\0\1\0\xff\xff", b"", 6, "image/x-icon")
+    assert not is_whole(b"\0\0\1", b"", 3, "image/x-icon")

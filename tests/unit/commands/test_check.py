@@ -19,7 +19,9 @@ from cdn2s3.destinations.s3.iam import Identity, policy
 from cdn2s3.settings.declarations import MigrationSettings
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
+from tests.fakes.scripted_cdn import ScriptedCdn
 from tests.fakes.source import SourceServer
+from tests.fakes.wire import response
 from tests.running import Migration
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
@@ -225,6 +227,18 @@ def test_owner_of_the_bucket_is_compared_with_the_credentials(
     assert account in found["owner"].detail
 
 
+@pytest.mark.parametrize("checks", [True, False])
+def test_owner_that_the_store_does_not_check_proves_nothing(
+    checks: bool, contexts: Visits, s3_server: Callable[..., S3Server]
+) -> None:
+    server = s3_server(checks_owner=checks)
+    found = by_name(check_s3.check_bucket(contexts(server, expected_bucket_owner=server.settings.owner)))
+    assert found["owner"].level == (OK if checks else WARNING)
+    assert ("does not check owners" in found["owner"].detail) == (not checks)
+    asked = [entry.headers.get("x-amz-expected-bucket-owner") for entry in server.requests("HeadBucket")]
+    assert asked.count("000000000000") == 1
+
+
 @pytest.mark.parametrize(
     ("offset", "level"), [(0, OK), (120, WARNING), (-120, WARNING), (1000, FAILED)], ids=str
 )
@@ -273,12 +287,15 @@ def test_permissions_with_put_alone_warn_and_name_what_needs_more(
         ({"allow": frozenset({"PutObject"}), "acls": True}, {"object_acl": "public-read"}, "403 AccessDenied",
          '{"Effect": "Allow", "Action": ["s3:PutObject", "s3:PutObjectAcl"], '
          '"Resource": "arn:aws:s3:::bucket/images/*"}'),
-        ({}, {"destination_bucket": "absent"}, "404 NoSuchBucket", "python migrate.py --create-bucket"),
+        ({"makes_buckets": True}, {"destination_bucket": "absent"}, "404 NoSuchBucket",
+         "python migrate.py --create-bucket"),
         ({}, {"object_acl": "public-read"}, "ACLs disabled", "OBJECT_ACL="),
+        ({"refused_headers": {"x-amz-storage-class": "NotImplemented"}}, {"storage_class": "ONEZONE_IA"},
+         "the store refuses STORAGE_CLASS=ONEZONE_IA", "STORAGE_CLASS="),
         ({"credentials": {"AKIATEST": "other"}}, {}, "SignatureDoesNotMatch", "aws sts get-caller-identity"),
         ({"clock_offset": 1000.0}, {}, "RequestTimeTooSkewed", "sudo chronyc makestep"),
     ],
-    ids=["no-put", "no-put-acl", "no-bucket", "acl-forbidden", "secret", "clock"],
+    ids=["no-put", "no-put-acl", "no-bucket", "acl-forbidden", "class", "secret", "clock"],
 )  # fmt: skip
 def test_put_refused_fails_with_its_remedy(
     server: dict[str, Any], changed: dict[str, Any], said: str, remedy: str,
@@ -306,9 +323,10 @@ LESSER = {"ignore_if_none_match": True, "ignore_content_md5": True, "ignore_chec
         ({"ignore_content_md5": True}, {}, OK, OK),
         ({"ignore_checksums": True}, {"integrity": "crc32"}, OK, WARNING),
         ({**LESSER, "etag_mode": "opaque"}, {}, WARNING, WARNING),
+        ({"complete_ignores_if_none_match": True}, {}, WARNING, OK),
     ],
     ids=["s3", "crc32", "kms", "no-condition", "overwrite", "no-condition-no-get", "no-md5-check",
-         "no-crc-check", "nothing"],
+         "no-crc-check", "nothing", "parts"],
 )  # fmt: skip
 def test_guard_says_what_the_store_proves(
     server: dict[str, Any], changed: dict[str, Any], overwrite: str, checksum: str,
@@ -316,6 +334,27 @@ def test_guard_says_what_the_store_proves(
 ) -> None:  # fmt: skip
     found = levels(check_bucket.check_capabilities(contexts(s3_server(**server), **changed)))
     assert found == {"overwrite": overwrite, "checksum": checksum}
+
+
+@pytest.mark.parametrize(
+    ("server", "changed", "what", "level", "said"),
+    [
+        ({"complete_ignores_if_none_match": True}, {}, "overwrite", WARNING, "not atomic"),
+        ({"takes_parts": False}, {}, "parts", WARNING, "no uploads in parts"),
+        ({"signed_bodies_only": True}, {}, "signature", OK, "every body is signed"),
+        ({"listing_etag": "other"}, {}, "listing", OK, "other ETags"),
+        ({"not_kept": frozenset({"content-type"})}, {}, "kept", WARNING, "does not keep Content-Type"),
+        ({}, {"storage_class": "GLACIER"}, "archive", WARNING, "cannot be read before they are restored"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_differs_from_aws_is_said(
+    server: dict[str, Any], changed: dict[str, Any], what: str, level: str, said: str,
+    contexts: Visits, s3_server: Callable[..., S3Server],
+) -> None:  # fmt: skip
+    found = by_name(check_bucket.check_capabilities(contexts(s3_server(**server), **changed)))
+    assert found[what].level == level
+    assert said in found[what].detail
 
 
 @pytest.mark.parametrize(
@@ -351,7 +390,7 @@ def test_acl_check_names_the_probe_that_a_failed_delete_leaves(
     server.rules.add(Rule("InternalError", operation="DeleteObject"))
     found = by_name(check_bucket.check_acl(patient))
     assert set(found) == {"ACL", "delete"}
-    assert found["delete"].remedy == "aws s3 rm s3://bucket/images/.cdn2s3-probe"
+    assert found["delete"].remedy == "aws s3 rm s3://bucket/images/.cdn2s3-probe-acl"
 
 
 # --- the CDN ---
@@ -406,7 +445,28 @@ def test_source_that_refuses_all_fails(
     (tmp_path / "urls.txt").write_text("".join(source.url_of(f"{n}.jpg", "403") + "\n" for n in range(9)))
     (finding,) = check_cdn.check_source(contexts(url_prefix=source.url_prefix))
     assert finding.level == FAILED
-    assert "403, 403, 403, 403, 403 to HEAD" in finding.detail
+    assert "403, 403, 403, 403, 403 for its first URLs" in finding.detail
+
+
+def test_source_that_redirects_away_says_where_and_what_follows_it(
+    contexts: Visits, tmp_path: Path, source_server: Callable[..., SourceServer]
+) -> None:
+    source = source_server()
+    source.rules.add(Rule("redirect_login_outside", value="https://127.0.0.1/images/a.jpg"))
+    (tmp_path / "urls.txt").write_text("".join(source.url_of(f"{n}.jpg") + "\n" for n in range(9)))
+    (finding,) = check_cdn.check_source(contexts(url_prefix=source.url_prefix))
+    assert finding.level == FAILED
+    assert "a redirect to https://127.0.0.1/images/a.jpg" in finding.detail
+    assert "SOURCE_REDIRECTS=same-host" in finding.remedy
+
+
+def test_source_that_answers_with_a_page_is_a_warning(contexts: Visits, tmp_path: Path) -> None:
+    page = response(200, [("Content-Type", "text/html; charset=utf-8")], b"<html>Please log in")
+    with ScriptedCdn(lambda request: page) as cdn:
+        (tmp_path / "urls.txt").write_text(f"{cdn.url_prefix}a.jpg\n")
+        (finding,) = check_cdn.check_source(contexts(url_prefix=cdn.url_prefix))
+    assert finding.level == WARNING
+    assert "a web page (text/html)" in finding.detail
 
 
 def test_each_host_of_the_prefix_is_asked(
@@ -423,7 +483,7 @@ def test_each_host_of_the_prefix_is_asked(
     prefixes = f"{good.url_prefix} {bad.url_prefix} {NOWHERE}/ http://late.test/"
     found = check_cdn.check_source(contexts(url_prefix=prefixes))
     assert [finding.level for finding in found] == [OK, WARNING, FAILED, OK]
-    assert "404 to HEAD for its first URLs" in found[1].detail
+    assert "404 for its first URLs" in found[1].detail
     assert "http://late.test was not asked" in found[3].detail
 
 

@@ -64,6 +64,70 @@ def test_bucket_of_ours_is_fine_and_left_as_it_is(create: Create, s3_server: Cal
     assert server.requests("PutPublicAccessBlock") == []
 
 
+@pytest.mark.parametrize("creates_again", ["refuse", "succeed", "taken"])
+@pytest.mark.parametrize(
+    "allow", [None, frozenset({"CreateBucket", "ListAllMyBuckets"})], ids=["all", "no HEAD"]
+)
+@pytest.mark.parametrize("fallback", ["", "second"])
+def test_bucket_of_ours_stays_as_it_is_whatever_the_store_says_to_its_creation(
+    create: Create,
+    s3_server: Callable[..., S3Server],
+    creates_again: str,
+    allow: frozenset[str] | None,
+    fallback: str,
+) -> None:
+    server = s3_server(buckets=["fresh"], creates_again=creates_again, allow=allow)
+    created = create(server, destination_bucket_fallback=fallback)
+    assert (created.name, created.is_new, created.taken) == ("fresh", False, "")
+    assert not server.store.bucket("fresh").public_access_blocked
+    assert server.requests("CreateBucket") == server.requests("PutPublicAccessBlock") == []
+
+
+def test_bucket_that_shows_itself_to_nobody_is_not_taken_for_a_new_one(
+    create: Create, s3_server: Callable[..., S3Server]
+) -> None:
+    allowed = frozenset({"CreateBucket", "PutBucketPublicAccessBlock"})  # neither HEAD nor a list of buckets
+    server = s3_server(buckets=["fresh"], creates_again="succeed", allow=allowed)
+    assert not create(server).is_new
+    assert not server.store.bucket("fresh").public_access_blocked
+
+
+def test_store_without_regions_gets_no_location_constraint(
+    create: Create, s3_server: Callable[..., S3Server]
+) -> None:
+    created = create(s3_server(knows_regions=False), aws_region="us-west-2")
+    assert created.is_new and created.warning == ""
+    assert "knows no region us-west-2" in created.note
+    assert "us-west-2" not in create_bucket.text(MigrationSettings(), created)[0]
+    assert created.note in "".join(create_bucket.text(MigrationSettings(), created))
+
+
+def test_block_that_refuses_every_put_is_told_with_the_way_to_take_it_away(
+    create: Create, s3_server: Callable[..., S3Server]
+) -> None:
+    server = s3_server(block_refuses_puts=True)
+    created = create(server)
+    assert created.is_new
+    assert "takes no PUT since public access was blocked" in created.warning
+    assert (
+        f"aws s3api delete-public-access-block --bucket fresh --endpoint-url {server.url}" in created.warning
+    )
+
+
+def test_put_that_was_refused_before_the_block_is_not_its_fault(
+    create: Create, s3_server: Callable[..., S3Server]
+) -> None:
+    allowed = frozenset({"CreateBucket", "PutBucketPublicAccessBlock", "ListBucket"})
+    assert create(s3_server(allow=allowed)).warning == ""
+
+
+def test_probe_of_a_new_bucket_is_deleted(create: Create, s3_server: Callable[..., S3Server]) -> None:
+    server = s3_server()
+    create(server)
+    assert server.objects("fresh") == {}
+    assert len(server.requests("PutObject")) == 2
+
+
 @pytest.mark.parametrize("buckets", [[], ["fresh"]], ids=["new", "there already"])
 @pytest.mark.parametrize("is_right", [True, False])
 def test_expected_owner_that_is_not_ours_is_told(

@@ -8,11 +8,13 @@ import random
 from pathlib import Path
 from typing import Any
 
+from cdn2s3.cdn.response_notes import VARIES
 from cdn2s3.records import Stored
 from cdn2s3.reports import migration_report
 from cdn2s3.reports.contact_sheet import LARGEST, Pictures
 from cdn2s3.reports.metrics import Example, Tally
 from cdn2s3.reports.migration_report import Audit, Ending, Failures
+from cdn2s3.reports.same_content import SameContent, Shared
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
 from cdn2s3.transfer.outcome import Result
@@ -41,6 +43,9 @@ _TYPES = {
     ".webp": "image/webp",
     ".avif": "image/avif",
 }
+SAME = SameContent(
+    4, 1, 0, [Shared("0" * 32, 4, 1234, "image/gif", [f"{PREFIX}/{name}.jpg{HOSTILE}" for name in "abc"])]
+)
 _IMAGES = ROOT / "demo" / "images"
 
 
@@ -56,14 +61,16 @@ def migration(urls: int = 20_000) -> dict[str, Any]:
             cause = draw.choice(sorted(MESSAGES))
             url += HOSTILE if number % 500 == 1 else ""
             failed.setdefault(cause, Failures()).add(Example(url, MESSAGES[cause]))
-            result = Result(url, "k", cause=cause, message=MESSAGES[cause], attempts=4)
+            label = f"text/{HOSTILE}" if cause == "not_an_image" else ""
+            result = Result(url, "k", cause=cause, message=MESSAGES[cause], attempts=4, label=label)
         else:
             size = int(draw.lognormvariate(12.6, 0.7)) if number % 2 else draw.randint(8000, 32_000)
             result = Result(
                 url,
-                "k",
+                url[len(PREFIX) :],
                 Stored("e", size, "m", already_there=False),
-                "image/jpeg",
+                "image/webp" if number == 50 else "image/jpeg",
+                noted=(VARIES,) if number % 1000 == 51 else (),
                 retried=("connection",) if number % 90 == 5 else (),
                 download_seconds=draw.lognormvariate(-2, 0.6),
                 upload_seconds=draw.lognormvariate(-2.6, 0.5),
@@ -72,7 +79,7 @@ def migration(urls: int = 20_000) -> dict[str, Any]:
     failures = sum(tally.failed.values())
     audit = Audit(urls + 12, 2, 10, urls - failures, failures, 0)
     ending = Ending(now, 1, "", "python migrate.py --retry-failed timeout")
-    return migration_report.migration(SETTINGS, tally, audit, ending, failed)
+    return migration_report.migration(SETTINGS, tally, audit, ending, failed, SAME)
 
 
 def empty_migration(exit_code: int = 3, why: str = "the bucket does not exist") -> dict[str, Any]:
@@ -104,6 +111,8 @@ def validation(checks: int = 60) -> tuple[dict[str, Any], dict[str, Pictures]]:
                 "source": side,
                 "object": {**side, "md5": "0" * 32} if different else side,
                 "etag": side["md5"],
+                "recorded": side,
+                "modified": "",
             }
         )
         if size <= LARGEST:
@@ -113,7 +122,10 @@ def validation(checks: int = 60) -> tuple[dict[str, Any], dict[str, Pictures]]:
     mismatch = {"url": url, "key": "k", "bytes_expected": "12345", "bytes_found": "12"}
     return (
         {
-            **{name: base[name] for name in ("format", "began_at", "ended_at", "seconds", "destination")},
+            **{
+                name: base[name]
+                for name in ("format", "began_at", "ended_at", "seconds", "destination", "destination_notes")
+            },
             **{name: base[name] for name in ("settings", "versions")},
             "verdict": "incomplete",
             "exit_code": 1,
@@ -136,7 +148,9 @@ def validation(checks: int = 60) -> tuple[dict[str, Any], dict[str, Pictures]]:
                 "listed": 19_401,
                 "unexpected": 1,
                 "records_elsewhere": 0,
+                "changed_at_source": 1,
             },
+            "same_content": SAME.as_json(),
             "bytes": {"listed": 4_100_000_000, "unexpected": 5000},
             "failed": {
                 cause: {
@@ -161,6 +175,15 @@ def validation(checks: int = 60) -> tuple[dict[str, Any], dict[str, Pictures]]:
                 },
                 "mismatched": [{**mismatch, "etag_expected": "0" * 32, "etag_found": "f" * 32}],
                 "unexpected": [{"key": f"images/{HOSTILE}.jpg", "size": 5000, "etag": "e"}],
+                "changed_at_source": [
+                    {
+                        "url": url + HOSTILE,
+                        "key": "k",
+                        "md5_recorded": "0" * 32,
+                        "md5_now": "1" * 32,
+                        "modified": "2026-11-27T12:00:00Z",
+                    }
+                ],
             },
             "spot_check": {
                 "asked": 100,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cdn2s3.records import Stored
-from cdn2s3.reports.metrics import EXAMPLES, Distribution, Tally, Timeline
+from cdn2s3.reports.metrics import EXAMPLES, NO_LABEL, Distribution, Tally, Timeline
 from cdn2s3.transfer.outcome import Result
 
 
@@ -103,3 +103,33 @@ def test_counts_put_each_value_into_its_class() -> None:
     for value in (5, 50, 55, 5000):
         values.add(value)
     assert values.counts([10, 100]) == [1, 2, 1]
+
+
+def test_tally_counts_refused_bodies_by_what_the_cdn_calls_them() -> None:
+    tally = Tally(0)
+    for label in ("text/html", "text/html", "", *map(str, range(100))):
+        tally.add(failed(cause="not_an_image")._replace(label=label), 1)
+    tally.add(failed(cause="timeout")._replace(label="text/plain"), 1)
+    assert tally.refused["text/html"] == 2
+    assert tally.refused[NO_LABEL] == 1
+    assert len(tally.refused) == 51
+    assert sum(tally.refused.values()) == 103
+
+
+def test_tally_notes_names_that_do_not_fit_and_odd_responses() -> None:
+    tally = Tally(0)
+    tally.add(stored("u1")._replace(key="a.jpg", media_type="image/webp", noted=("odd",)), 1)
+    tally.add(stored("u2")._replace(key="b.jpg", media_type="image/webp"), 1)
+    tally.add(stored("u3")._replace(key="c.jpg", media_type="image/jpeg"), 1)
+    assert tally.noted.most_common() == [
+        ("named .jpg that are image/webp", 2, "u1"),
+        ("odd", 1, "u1"),
+    ]
+
+
+@pytest.mark.parametrize(("status", "wants"), [(403, True), (401, True), (404, False), (None, False)])
+def test_tally_knows_whether_the_cdn_may_want_headers(status: int | None, wants: bool) -> None:
+    tally = Tally(0)
+    tally.add(failed()._replace(status=status), 1)
+    tally.add(failed(), 1)
+    assert tally.may_want_headers is wants

@@ -7,7 +7,7 @@ from typing import Callable
 
 import pytest
 
-from cdn2s3.errors import Cancelled, FatalError, Parked, TransientError
+from cdn2s3.errors import Cancelled, FatalError, Parked, PermanentError, TransientError
 from cdn2s3.resilience.circuit_breaker import FAILURES_TO_OPEN
 from cdn2s3.resilience.endpoint import Endpoint, LastFailure, Permit
 
@@ -383,3 +383,23 @@ def test_first_throttling_is_said(caplog: pytest.LogCaptureFixture) -> None:
     assert [record.getMessage() for record in caplog.records] == [
         "the source throttles (refused): finding the rate that it allows"
     ]
+
+
+def test_what_waiting_does_not_help_stops_the_run_where_nothing_has_succeeded() -> None:
+    world = World()
+    error = PermanentError("forbidden", "a redirect elsewhere", doubtful=True, remedy="Set X=1")
+    for _ in range(FAILURES_TO_OPEN - 1):
+        world.endpoint.failed(world.endpoint.acquire(), error, "Set X=1", waiting_helps=False)
+    with pytest.raises(
+        FatalError, match=r"answers every URL so, for example: a redirect elsewhere\. Set X=1"
+    ):
+        world.endpoint.failed(world.endpoint.acquire(), error, "Set X=1", waiting_helps=False)
+
+
+def test_what_waiting_does_not_help_is_an_outage_after_a_success() -> None:
+    world = World()
+    world.succeed(1)
+    error = PermanentError("forbidden", "a redirect elsewhere", doubtful=True, remedy="Set X=1")
+    for _ in range(FAILURES_TO_OPEN):
+        world.endpoint.failed(world.endpoint.acquire(), error, "Set X=1", waiting_helps=False)
+    assert world.endpoint.health().down_for == 0

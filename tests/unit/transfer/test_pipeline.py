@@ -306,7 +306,7 @@ def test_probe_is_deleted_when_the_transfer_is_closed(make: Make) -> None:
     world.transfer.close()
     assert len(world.s3.log) == asked  # nothing was put since the guard probe
     world.transfer.destination.is_up()
-    assert "images/.cdn2s3-probe" in world.s3.objects("bucket")
+    assert "images/.cdn2s3-probe-up" in world.s3.objects("bucket")
     world.transfer.close()
     assert world.s3.objects("bucket") == {}
 

@@ -26,7 +26,7 @@ from cdn2s3.transfer.pipeline import Endpoints
 from cdn2s3.transfer.wiring import equip
 from tests.fakes.source import SourceServer
 
-CAPABILITIES = Capabilities(True, True, True, True)
+CAPABILITIES = Capabilities(True, True, True)
 
 
 def settings_with(**values: str) -> MigrationSettings:

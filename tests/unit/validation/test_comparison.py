@@ -96,6 +96,10 @@ def read(folder: Path) -> World:
         pytest.param(("7", "abc"), (7, "abc"), None, id="the same"),
         pytest.param(("7", "abc"), (8, "abc"), ("7", "8", "abc", "abc"), id="other size"),
         pytest.param(("7", "abc"), (7, "abd"), ("7", "7", "abc", "abd"), id="other etag"),
+        pytest.param(("7", "abc"), (7, "W/abc"), None, id="weak etag"),
+        pytest.param(("7", "W/abc"), (7, "abc"), None, id="weak etag in the record"),
+        pytest.param(("7", "W/abc"), (8, "abc"), ("7", "8", "W/abc", "abc"), id="weak etag, other size"),
+        pytest.param(("7", "opaque"), (7, "abc"), None, id="the MD5 that was recorded"),
         pytest.param(("7", "abc"), (7, ""), None, id="store without etags"),
         pytest.param(("7", "abc"), (8, ""), ("7", "8", "abc", "-"), id="other size, store without etags"),
         pytest.param(("7", "-"), (7, "abc"), None, id="record without etag"),
@@ -287,7 +291,15 @@ def test_verdict(counts: dict[str, object], expected: str) -> None:
 
 
 def test_known_causes_are_those_that_no_further_run_changes() -> None:
-    assert {"malformed", "collision", "not_found", "forbidden", "empty", "not_an_image"} == KNOWN
+    assert {
+        "malformed",
+        "collision",
+        "not_found",
+        "forbidden",
+        "empty",
+        "not_an_image",
+        "key_refused",
+    } == KNOWN
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import random
 import threading
@@ -25,11 +26,15 @@ from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
 from cdn2s3.state.ledger import Completed
 from cdn2s3.transfer.pipeline import TransferPolicy
+from cdn2s3.validation.body_comparison import Body
 from cdn2s3.validation.expected import ADOPTED, DIFFERS, RECORDED, SEEN
-from cdn2s3.validation.spot_check import Body, Check, SpotCheck, drawn
+from cdn2s3.validation.spot_check import Check, SpotCheck, drawn
+from tests.fakes.images import jpeg
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
+from tests.fakes.scripted_cdn import ScriptedCdn
 from tests.fakes.source import SourceServer
+from tests.fakes.wire import Request, response
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
 
@@ -54,8 +59,8 @@ class Both:
             self.stop,
         )
 
-    def check(self, url: str, md5: str = "m", media_type: str = "image/jpeg") -> Check:
-        return self.checker.check(Completed(url, "images/a", "1", "e", md5, media_type, "now"))
+    def check(self, url: str, md5: str = "m", media_type: str = "image/jpeg", finished: str = "now") -> Check:
+        return self.checker.check(Completed(url, "images/a", "1", "e", md5, media_type, finished))
 
 
 @pytest.fixture
@@ -208,6 +213,128 @@ def test_check_of_an_adopted_record(both: Callable[..., Both]) -> None:
     one = both()
     assert one.check(one.source.url_of("a", fault="404"), "-", "-").adopted
     assert not one.check(one.source.url_of("a", fault="404"), "-").adopted  # INTEGRITY=crc32
+
+
+# --- the record, the object and the CDN now ---
+
+FINISHED = "2026-11-20T10:15:00Z"
+LATER = "Fri, 20 Nov 2026 10:15:01 GMT"
+DATE = ("Date", "Fri, 27 Nov 2026 10:00:00 GMT")
+
+
+class Changing:
+    """A CDN whose image and headers a test changes, and a bucket with the image that was moved."""
+
+    def __init__(self, both: Both, cdn: ScriptedCdn) -> None:
+        self.cdn = cdn
+        self.moved = jpeg("before", 5000)
+        self.now = jpeg("after", 6000)
+        self.headers: list[tuple[str, str]] = []
+        cdn.answer = lambda request: response(200, [*self.headers], self.now)
+        both.s3.put("bucket", "images/a", self.moved)
+        both.checker._sources = Sources(cdn.url_prefix, both.adapter, both.stop)
+        both.checker._keys = KeyMaker(Naming(cdn.url_prefix, "images/", preserve=False))
+        self._both = both
+
+    def check(self, md5: str = "") -> Check:
+        md5 = md5 or hashlib.md5(self.moved).hexdigest()
+        return self._both.check(f"{self.cdn.url_prefix}a", md5, finished=FINISHED)
+
+
+@pytest.fixture
+def changing(both: Callable[..., Both]) -> Iterator[Changing]:
+    with ScriptedCdn(lambda request: b"") as cdn:
+        yield Changing(both(), cdn)
+
+
+@pytest.mark.parametrize(
+    ("modified", "outcome"),
+    [
+        pytest.param(LATER, "changed at the source since", id="a second later"),
+        pytest.param("Fri, 20 Nov 2026 10:15:00 GMT", "different", id="the same second"),
+        pytest.param("Mon, 01 Jan 2018 00:00:00 GMT", "different", id="long before"),
+        pytest.param("", "different", id="unknown"),
+        pytest.param("yesterday", "different", id="unreadable"),
+        pytest.param("Fri, 20 Nov 2026 10:15:01 -0000", "changed at the source since", id="without a zone"),
+        pytest.param("Fri, 20 Nov 2026 10:15:01 +0200", "different", id="of another zone, before"),
+        pytest.param("Fri, 99 Nov 2026 10:15:01 GMT", "different", id="no such day"),
+    ],
+)
+def test_source_that_differs_has_changed_if_it_says_so(
+    changing: Changing, modified: str, outcome: str
+) -> None:
+    changing.headers = [DATE, ("Last-Modified", modified)]
+    check = changing.check()
+    assert check.outcome == outcome
+    assert check.source == body_of(changing.now)
+    assert check.object == body_of(changing.moved)
+    assert check.expected == check.source
+
+
+def test_source_that_says_it_changed_and_did_not_is_identical(changing: Changing) -> None:
+    changing.now, changing.headers = changing.moved, [DATE, ("Last-Modified", LATER)]
+    assert changing.check().outcome == "identical"
+
+
+def test_object_that_is_not_the_recorded_one_has_not_changed_at_the_source(changing: Changing) -> None:
+    changing.headers = [DATE, ("Last-Modified", LATER)]
+    assert changing.check("0" * 32).outcome == "different"
+
+
+def test_object_and_source_that_are_the_same_but_not_the_record_differ_from_it(changing: Changing) -> None:
+    changing.now = changing.moved
+    check = changing.check("0" * 32)
+    assert check.outcome == "different"
+    assert check.expected is not None and check.expected.md5 == "0" * 32
+
+
+def test_row_without_an_md5_counts_as_the_object(changing: Changing) -> None:
+    changing.headers = [DATE, ("Last-Modified", LATER)]
+    assert changing.check("-").outcome == "changed at the source since"
+
+
+def test_last_modified_that_is_the_time_of_each_response_shows_nothing(
+    changing: Changing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdn2s3.validation.spot_check._ASK_AGAIN_AFTER", 0.0)
+    times = iter(["Fri, 27 Nov 2026 10:00:00 GMT", "Fri, 27 Nov 2026 10:00:01 GMT"])
+
+    def answer(request: Request) -> bytes:
+        now = next(times)
+        return response(200, [("Date", now), ("Last-Modified", now)], changing.now)
+
+    changing.cdn.answer = answer
+    check = changing.check()
+    assert (check.outcome, len(changing.cdn.log)) == ("different", 2)
+    assert "the time of each response" in check.message
+
+
+def test_last_modified_of_a_moment_ago_that_stays_is_the_files(
+    changing: Changing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdn2s3.validation.spot_check._ASK_AGAIN_AFTER", 0.0)
+    changing.headers = [("Last-Modified", "Fri, 01 Jan 2100 00:00:00 GMT")]
+    assert changing.check().outcome == "changed at the source since"
+    assert len(changing.cdn.log) == 2
+
+
+def test_cdn_that_encodes_anew_each_time_is_named(changing: Changing) -> None:
+    changing.cdn.answer = lambda request: response(200, [], jpeg(str(len(changing.cdn.log)), 5000))
+    check = changing.check()
+    assert (check.outcome, check.message) == ("different", "the CDN sends other bytes each time it is asked")
+
+
+def test_same_drawing_compressed_in_another_way_is_identical(changing: Changing) -> None:
+    changing.now = jpeg("before", 5000)
+    changing.headers = [("Content-Encoding", "gzip")]
+    changing.now = gzip.compress(changing.moved)
+    assert changing.check().outcome == "identical"
+    coded = gzip.compress(changing.moved, 1)
+    changing._both.s3.put("bucket", "images/a", coded)  # stored under SOURCE_ENCODING=keep
+    check = changing.check(hashlib.md5(coded).hexdigest())
+    assert (check.outcome, check.message) == ("identical", "the same content, compressed in another way")
+    changing._both.s3.put("bucket", "images/a", coded[:-20])
+    assert changing.check(hashlib.md5(coded[:-20]).hexdigest()).outcome == "different"
 
 
 # --- which images are checked ---

@@ -14,7 +14,6 @@ from typing import Any, Callable
 import botocore.exceptions
 import pytest
 
-from cdn2s3.destinations.s3.capabilities import Capabilities, probe_capabilities
 from cdn2s3.destinations.s3.client import S3Client, S3Response, aws_session, credentials_of
 from cdn2s3.destinations.s3.objects import Objects
 from cdn2s3.errors import FatalError, TransientError
@@ -195,44 +194,3 @@ def test_head_without_a_length_is_no_size(
         monkeypatch.setattr(client, "request", lambda *a, found=headers, **b: S3Response(200, found, b""))
         with pytest.raises(TransientError, match="no size"):
             objects.head("k", Deadline(5))
-
-
-def test_probe_learns_what_a_strict_store_checks(make: Make, s3_server: Make) -> None:
-    client, settings = make(s3_server())
-    found = probe_capabilities(settings, Objects(settings, client))
-    assert found == Capabilities(True, True, True, True, True, True, encrypted_by_kms=False, can_delete=True)
-
-
-@pytest.mark.parametrize(
-    ("store", "guard"),
-    [
-        ({"etag_mode": "random"}, (False, True, True, True)),
-        ({"ignore_content_md5": True}, (True, False, True, True)),
-        ({"ignore_if_none_match": True}, (True, True, False, True)),
-        ({"if_none_match_status": 501}, (True, True, False, True)),
-        ({"if_none_match_status": 304}, (True, True, True, True)),
-        ({"kms_default": True}, (False, True, True, True)),
-        ({"allow": ["PutObject"]}, (True, True, True, False)),
-    ],
-    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
-)
-def test_probe_learns_what_a_lesser_store_lacks(make: Make, s3_server: Make, store: Any, guard: Any) -> None:
-    client, settings = make(s3_server(**store))
-    assert probe_capabilities(settings, Objects(settings, client)) == Capabilities(
-        *guard,
-        encrypted_by_kms="kms_default" in store,
-        can_delete="allow" not in store,
-        md5_refused="ignore_content_md5" not in store,
-        takes_if_none_match=store.get("if_none_match_status") != 501,
-    )
-
-
-@pytest.mark.parametrize("number", [1, 2])  # the local store tells a wrong digest before it throttles
-def test_probe_that_is_throttled_learns_nothing(make: Make, s3_server: Make, number: int) -> None:
-    server = s3_server()
-    client, settings = make(server)
-    seen = iter(range(1, 9))
-    server.hook = lambda operation, key, request: Rule("SlowDown") if next(seen) == number else None
-    with pytest.raises(TransientError) as caught:
-        probe_capabilities(settings, Objects(settings, client))
-    assert caught.value.cause == "throttled"

@@ -31,7 +31,7 @@ from cdn2s3.settings.loading import build
 def test_bucket_that_cannot_be_probed_is_described_by_status_and_code(
     error: TransientError, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def probe(settings: MigrationSettings, objects: Objects) -> Capabilities:
+    def probe(settings: MigrationSettings, objects: Objects, on_failure: object) -> Capabilities:
         raise error
 
     monkeypatch.setattr("cdn2s3.destinations.s3.destination.probe_capabilities", probe)

@@ -256,6 +256,19 @@ def test_profile_counts_as_botocore_counts_it(
             ours(region, bucket)
 
 
+@pytest.mark.parametrize("style", ["path", "virtual"])
+@pytest.mark.parametrize("variant", ["path", "virtual", "dual-stack of s3", "FIPS", "accelerate"])
+def test_addressing_style_takes_the_place_of_the_profiles_and_of_nothing_else(
+    style: str, variant: str, configuration: Callable[[str], None]
+) -> None:
+    configuration(VARIANTS[variant])
+    sent = ours("us-west-2", "bucket", s3_addressing_style=style)
+    profile = VARIANTS[variant].replace("  addressing_style = ", "  was = ")
+    of_s3 = "" if "s3 =" in profile else "\ns3 ="
+    configuration(f"{profile}{of_s3}\n  addressing_style = {style}")
+    assert sent == ours("us-west-2", "bucket") == Botocore("us-west-2").all("bucket")
+
+
 @pytest.mark.parametrize(
     ("name", "host"),
     [

@@ -20,7 +20,8 @@ STOP = {
         "AccessControlListNotSupported", "AuthorizationHeaderMalformed", "CredentialsNotSupported",
         "EndpointNotFound", "ExpiredToken", "ExpiredTokenException", "IllegalLocationConstraintException",
         "IncorrectEndpoint", "InvalidBucketName", "InvalidBucketOwnerAWSAccountID",
-        "InvalidEncryptionAlgorithmError", "InvalidStorageClass", "InvalidToken", "KMS.DisabledException",
+        "InvalidEncryptionAlgorithmError", "InvalidPathAccess", "InvalidStorageClass", "InvalidToken",
+        "KMS.DisabledException",
         "KMS.InvalidKeyUsageException", "KMS.KMSInvalidStateException", "KMS.NotFoundException",
         "KMS.AccessDeniedException", "MissingSecurityHeader", "TokenRefreshRequired",
     ],
@@ -28,9 +29,13 @@ STOP = {
         "AccessDenied", "AccessKeyDisabled", "AccountProblem", "AllAccessDisabled", "InvalidAccessKeyId",
         "InvalidPayer", "InvalidSecurity", "MissingAuthenticationToken", "NotSignedUp", "RequestTimeTooSkewed",
         "SignatureDoesNotMatch",
+        # of other stores: a full quota, an address in the wrong style, Requester Pays
+        "QuotaExceeded", "BucketQuotaExceeded", "InsufficientStorageSpace", "SecondLevelDomainForbidden",
+        "PathStyleDomainForbidden", "VirtualHostDomainRequired", "RequestPayerDenied",
     ],
     404: ["NoSuchBucket"],
     409: ["InvalidBucketState"],
+    507: ["InsufficientStorage", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"],
 }  # fmt: skip
 AGAIN = {
     400: [
@@ -44,6 +49,7 @@ AGAIN = {
     503: ["ServiceUnavailable"],
 }  # fmt: skip
 SLOWER = {
+    429: ["TooManyRequests"],
     400: ["Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"],
     503: ["Busy", "SlowDown"],
 }
@@ -61,7 +67,7 @@ ITS_OWN = {
         "RequestTorrentOfBucketError", "TooManyBuckets", "UnexpectedContent", "UnresolvableGrantByEmailAddress",
         "UserKeyMustBeSpecified",
     ],
-    403: ["CrossLocationLoggingProhibited", "InvalidObjectState"],
+    403: ["CrossLocationLoggingProhibited"],
     404: ["NoSuchBucketPolicy", "NoSuchKey", "NoSuchLifecycleConfiguration", "NoSuchVersion"],
     405: ["MethodNotAllowed"],
     409: ["BucketAlreadyExists", "BucketAlreadyOwnedByYou", "BucketNotEmpty", "RestoreAlreadyInProgress"],
@@ -69,7 +75,8 @@ ITS_OWN = {
     412: ["PreconditionFailed"],
     416: ["InvalidRange"],
 }  # fmt: skip
-KINDS = {"stop": STOP, "again": AGAIN, "slower": SLOWER, "its-own": ITS_OWN}
+ARCHIVED = {403: ["InvalidObjectState"]}  # it is there, and cannot be compared
+KINDS = {"stop": STOP, "again": AGAIN, "slower": SLOWER, "its-own": ITS_OWN, "archived": ARCHIVED}
 ROWS = [
     pytest.param(kind, status, code, id=f"{kind}-{code}")
     for kind, table in KINDS.items()
@@ -82,6 +89,9 @@ def kind_of(error: Exception) -> str:
     if isinstance(error, TransientError):
         assert error.cause in {"throttled", "server_error"}
         return "slower" if error.cause == "throttled" else "again"
+    if isinstance(error, PermanentError) and error.cause == "unverified":
+        assert not error.doubtful and "restored" in str(error) and "GetObject" not in str(error)
+        return "archived"
     if isinstance(error, PermanentError):
         assert error.cause == "destination"
         return "its-own"
@@ -103,10 +113,19 @@ def test_meaning_of_a_code(kind: str, status: int, code: str) -> None:
     ("status", "kind"),
     [(301, "stop"), (302, "stop"), (307, "stop"), (308, "stop"), (400, "again"), (401, "its-own"), (403, "again"),
      (404, "its-own"), (408, "again"), (409, "its-own"), (413, "its-own"), (429, "slower"), (500, "again"),
-     (502, "again"), (503, "again"), (504, "again"), (599, "again")],
+     (502, "again"), (503, "again"), (504, "again"), (507, "stop"), (599, "again")],
 )  # fmt: skip
 def test_meaning_of_a_status_without_a_code(status: int, kind: str) -> None:
     assert kind_of(meaning(status, "", "HEAD")) == kind
+
+
+@pytest.mark.parametrize(
+    ("code", "is_doubtful"), [("InvalidRequest", True), ("", True), ("KeyTooLongError", False)]
+)
+def test_refusal_that_other_objects_may_meet_is_doubtful(code: str, is_doubtful: bool) -> None:
+    error = meaning(401, code, "PUT")
+    assert isinstance(error, PermanentError)
+    assert error.doubtful == is_doubtful
 
 
 def classified() -> set[str]:

@@ -207,6 +207,61 @@ def test_listing_of_several_pages(s3_server: Factory, connect: Connect) -> None:
     assert server.counters["ListObjectsV2"] == 3
 
 
+# --- habits of some stores
+
+
+def notes_and_keys(connected: tuple[S3Client, MigrationSettings]) -> tuple[list[str], list[str]]:
+    listing_ = Listing(*connected, pause=lambda seconds: None)
+    keys = [found.key for page_ in listing_ for found in page_]
+    return listing_.notes, keys
+
+
+PLUSES = ["a b.jpg", "a+b.jpg", "a+ b.jpg", "+", "a%2Bb.jpg", "z.jpg"]
+
+
+@pytest.mark.parametrize("is_plain", [False, True])
+@pytest.mark.parametrize("names", [PLUSES, ["a+b.jpg"], ["a b.jpg"], ["a b.jpg", "a+b.jpg"]], ids=len)
+def test_plus_in_a_listed_key_is_what_the_store_means_by_it(
+    s3_server: Factory, connect: Connect, is_plain: bool, names: list[str]
+) -> None:
+    server = s3_server(plus_in_listing=is_plain)
+    keys = sorted((f"images/{name}" for name in names), key=str.encode)
+    for key in keys:
+        server.put("bucket", key, b"x")
+    notes, found = notes_and_keys(connect(server))
+    assert found == keys
+    has_plus = any("+" in name for name in names)
+    assert notes == ([listing.PLAIN_PLUS] if is_plain and has_plus else [])
+
+
+def test_key_count_of_the_whole_bucket_is_told_and_believed_no_more(
+    s3_server: Factory, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = s3_server(key_count="bucket")
+    for number in range(1002):
+        server.put("bucket", f"images/{number:04d}", b"x")
+    server.put("bucket", "other", b"not under the prefix")
+    notes, found = notes_and_keys(connect(server))
+    assert len(found) == 1002
+    assert notes == [listing.OTHER_KEY_COUNT]
+    assert caplog.messages == [listing.OTHER_KEY_COUNT]
+
+
+def test_page_that_has_lost_a_key_is_not_taken_for_another_key_count(
+    s3_server: Factory, connect: Connect
+) -> None:
+    server = s3_server()
+    for number in range(5):
+        server.put("bucket", f"images/{number}", b"x")
+    page = server.store.page
+    server.store.page = lambda *given: (page(*given)[0][:3], False)  # type: ignore[method-assign]
+    server.change(key_count="bucket")  # of the whole bucket: 5, and 1 key was asked for: it is a habit
+    assert notes_and_keys(connect(server))[0] == [listing.OTHER_KEY_COUNT]
+    server.change(key_count="page_plus_one")
+    with pytest.raises(FatalError, match="KeyCount is 4"):
+        notes_and_keys(connect(server))
+
+
 def test_listing_of_odd_keys(s3_server: Factory, connect: Connect) -> None:
     keys = [
         "a b.jpg",

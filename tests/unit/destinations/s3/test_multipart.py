@@ -10,7 +10,7 @@ from typing import Any, Callable
 import pytest
 
 from cdn2s3.destinations.base import PART_BYTES
-from cdn2s3.destinations.s3.capabilities import Capabilities
+from cdn2s3.destinations.s3.capabilities import ALL_HONORED, Capabilities, Condition, Support
 from cdn2s3.destinations.s3.client import S3Client, S3Response
 from cdn2s3.destinations.s3.destination import S3Destination
 from cdn2s3.errors import PermanentError, TransientError
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecat
 BODY = bytes(range(256)) * 40_000  # two parts
 MD5 = hashlib.md5(BODY).hexdigest()
 COMPLETE = "CompleteMultipartUpload"
-STRICT = Capabilities(etag_is_md5=True, checksum_refused=True, if_none_match=True, can_read=True)
+STRICT = Capabilities(etag_is_md5=True, checksum_refused=True, can_read=True)
 UNCHECKED = STRICT._replace(etag_is_md5=False, md5_refused=False)
 
 
@@ -264,6 +264,29 @@ def test_abort_that_fails_once_is_asked_for_again(
             world.store()
         assert len(world.s3.store.uploads("bucket")) == left
     assert "remains" in caplog.text
+
+
+UNPROTECTED = STRICT._replace(conditions={**ALL_HONORED, Condition.NEW_BY_PARTS: Support.IGNORED})
+
+
+@pytest.mark.parametrize("operation", ["CreateMultipartUpload", "UploadPart"])
+def test_object_that_appears_during_the_upload_stays_where_the_completion_would_replace_it(
+    make: Callable[..., World], operation: str
+) -> None:
+    world = make(guard=UNPROTECTED)
+    world.s3.change(complete_ignores_if_none_match=True)
+
+    def appear(called: str, key: str, request: object) -> None:
+        if called == operation and not world.held:
+            _put(world, b"somebody else's")
+
+    world.s3.hook = appear
+    with pytest.raises(PermanentError) as caught:
+        world.store()
+    assert caught.value.cause == "conflict"
+    assert world.held == b"somebody else's"
+    assert not world.s3.store.uploads("bucket")
+    assert world.count(COMPLETE) == 0
 
 
 def _put(world: World, body: bytes) -> None:

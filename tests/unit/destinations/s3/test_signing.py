@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import hashlib
 import time
 from typing import Any
 from urllib.parse import unquote
@@ -17,7 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.destinations.s3 import signing
-from cdn2s3.destinations.s3.signing import Signer, query_string, quoted_key
+from cdn2s3.destinations.s3.signing import (
+    NO_BODY,
+    UNSIGNED,
+    Signer,
+    payload_hash,
+    query_string,
+    quoted_key,
+)
 from cdn2s3.errors import FatalError
 from tests.properties import examples
 
@@ -25,21 +33,21 @@ NOW = calendar.timegm((2026, 11, 20, 23, 59, 58))
 STAMP = "20261120T235958Z"
 
 
-class Unsigned(S3SigV4Auth):
-    """botocore's signer with a body that is not signed."""
+class Declared(S3SigV4Auth):
+    """botocore's signer with a given hash of the body."""
 
     def payload(self, request: Any) -> str:
-        return "UNSIGNED-PAYLOAD"
+        return str(request.context["payload"])
 
 
 def botocores(
-    method: str, path: str, query: dict[str, str], headers: dict[str, str], token: str | None
+    method: str, path: str, query: dict[str, str], headers: dict[str, str], token: str | None, payload: str
 ) -> str:
     """Return the Authorization header that botocore gives a request."""
     url = f"https://{headers['host']}{path}"
     request = AWSRequest(method, url, headers={k: v for k, v in headers.items() if k != "host"}, params=query)
-    request.context["timestamp"] = STAMP
-    signer = Unsigned(Credentials("AKIATEST", "secret/+", token), "s3", "eu-west-1")
+    request.context.update(timestamp=STAMP, payload=payload)
+    signer = Declared(Credentials("AKIATEST", "secret/+", token), "s3", "eu-west-1")
     signer.add_auth(request)
     return str(request.headers["Authorization"])
 
@@ -84,17 +92,19 @@ _KEYS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_
     st.dictionaries(_KEYS, st.text(st.characters(exclude_categories=("Cs",)), max_size=20), max_size=4),
     st.dictionaries(_NAMES, _SPACED, max_size=4),
     st.sampled_from([None, "token/+="]),
+    st.sampled_from([UNSIGNED, NO_BODY, payload_hash((b"a", memoryview(b"body")))]),
 )
 def test_signature_is_botocores(
-    method: str, key: str, query: dict[str, str], extra: dict[str, str], token: str | None
+    method: str, key: str, query: dict[str, str], extra: dict[str, str], token: str | None, payload: str
 ) -> None:
     headers = {"host": "bucket.s3.eu-west-1.amazonaws.com", "content-type": "image/jpeg", **extra}
     path = "/" + quoted_key(key)
     ours = Signer("eu-west-1", Credentials("AKIATEST", "secret/+", token)).headers(
-        method, path, query, headers
+        method, path, query, headers, payload
     )
     assert ours["x-amz-date"] == STAMP
-    assert ours["authorization"] == botocores(method, path, query, headers, token)
+    assert ours["x-amz-content-sha256"] == payload
+    assert ours["authorization"] == botocores(method, path, query, headers, token, payload)
     assert ours.get("x-amz-security-token") == token
     assert {name: ours[name] for name in headers} == headers
 
@@ -138,6 +148,11 @@ def test_signing_key_follows_the_day_and_the_secret(monkeypatch: pytest.MonkeyPa
     fresh = Signer("us-west-2", Credentials("AKIATEST", "two"))
     assert third == fresh.headers("GET", "/k", {}, {"host": "h"})["authorization"]
     assert len({first, second, third}) == 3
+
+
+def test_hash_of_a_body_in_pieces() -> None:
+    assert payload_hash((b"a", memoryview(b"body"))) == hashlib.sha256(b"abody").hexdigest()
+    assert payload_hash(()) == NO_BODY
 
 
 def test_no_credentials_stop_the_run() -> None:
