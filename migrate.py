@@ -48,14 +48,17 @@ from cdn2s3.executors.worker_process import process_count, run_share
 from cdn2s3.file_names import FAILED_FILE, MIGRATION_ENV, MIGRATION_LOG
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
+from cdn2s3.planning.redo import LOOKERS, lost_objects
 from cdn2s3.planning.run_plan import choose, kept_input, prepare_run
 from cdn2s3.records import Share, Task
 from cdn2s3.reports.accounting import RunAccounting
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
 from cdn2s3.state import files, run_binding
+from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import Ledger
 from cdn2s3.text import duration
+from cdn2s3.transfer.limiting import Limiting, rates, text_of
 from cdn2s3.transfer.wiring import equip
 
 log = logging.getLogger("migrate")
@@ -103,7 +106,7 @@ def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals:
         log.warning("%s", warning)
     keys = key_maker(settings)
     with kept_input(settings) as kept:
-        choice = choose(kept, arguments.redo, arguments.retry_failed, arguments.limit)
+        choice = choose(kept, arguments.redo, arguments.retry_failed, arguments.limit, arguments.yes)
         plan = prepare_run(kept, keys, choice, time.time())
         ledger = Ledger(settings.state_dir)
         with files.synced_every_second(ledger.completed, ledger.failed):
@@ -131,14 +134,26 @@ class Run:
         self.signals.note()  # one that is raised might skip the accounting
         log.info("%s", self.accounting.plan.text())
         error: FatalError | None = None
+        lost: Fingerprints | None = None
         try:
             if self.accounting.plan.todo:
                 self._equipped_passes(equipped)
+            if self.accounting.plan.redo and not self.signals.received:
+                lost = self._lost_objects()
         except FatalError as stopped_by:
             error = stopped_by
         except Interrupted as interrupted:
             log.warning("%s before anything was moved", interrupted)
-        return self.accounting.close(error, self.signals.received, warning)
+        return self.accounting.close(error, self.signals.received, warning, lost)
+
+    def _lost_objects(self) -> Fingerprints:
+        """Return the objects of URLs whose redo failed that are gone, or are not what was recorded of them."""
+        failed = self.accounting.failed_objects()
+        if not failed:
+            return failed
+        with closing(PooledAdapter(LOOKERS, self.settings.ca_bundle)) as adapter:
+            destination = open_destination(self.settings, adapter)
+            return lost_objects(self.settings, key_maker(self.settings), destination, failed)
 
     def _equipped_passes(self, equipped: Callable[[], AbstractContextManager[Executor]]) -> None:
         """Do both passes; raise FatalError, or Interrupted before the first: a bucket may take long to answer."""
@@ -173,7 +188,9 @@ class Run:
             for batch in batches:
                 for done in batch:
                     self.accounting.count(done)
-                progress.show(self.accounting.progress(), self._note(executor, stopping))
+                limits = executor.limiting()
+                self.accounting.note_limits(rates(limits))
+                progress.show(self.accounting.progress(), self._note(executor, limits, stopping))
                 if stopping:
                     continue
                 too_many = self._too_many_failed() if watch_errors else None
@@ -199,12 +216,12 @@ class Run:
             f"See {FAILED_FILE} for the causes, then {RESUME}."
         )
 
-    def _note(self, executor: Executor, stopping: bool) -> str:
+    def _note(self, executor: Executor, limits: list[Limiting], stopping: bool) -> str:
         """Return a note on the current state: what the run waits for, which endpoint limits it."""
         if stopping:
             return f"stopping, {executor.in_flight().uploads} uploads in flight"
         again = f"second pass, {self.accounting.to_do_again:,} left" if self.accounting.to_do_again else ""
-        notes = [again, executor.note()]
+        notes = [again, text_of(limits)]
         if self.accounting.plan.todo - self.accounting.tally.ended <= self.settings.concurrency:
             slowest = str(executor.in_flight())
             notes.append(f"slowest: {slowest}" if slowest else "")
@@ -287,9 +304,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--redo",
-        type=Path,
+        type=file_to_redo,
+        nargs="?",
+        const="",
         metavar="FILE",
-        help="transfer the URLs of FILE again, such as missing.txt; removes their records first",
+        help="transfer the URLs of FILE again, such as missing.txt; without FILE: go on with a redo that was stopped",
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help="with --redo: more than 1,000 completed URLs are meant"
     )
     arguments = parser.parse_args(argv)
     refuse_contradictions(parser, arguments)
@@ -298,9 +320,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
     alone = bool(command_of(given)) and not given.plan
-    if alone and (given.redo or given.limit or given.retry_failed is not None):
+    if given.yes and given.redo is None:
+        parser.error("--yes works only with --redo")
+    if alone and (given.redo is not None or given.limit or given.retry_failed is not None):
         parser.error("--limit, --retry-failed and --redo work only with a run or with --plan")
-    if given.redo and given.retry_failed is not None:
+    if given.redo is not None and given.retry_failed is not None:
         parser.error(
             "--redo and --retry-failed each select the URLs of a run: use one of them, "
             "then the other in a run of its own"
@@ -318,6 +342,11 @@ def commands() -> dict[str, ModuleType]:
 def command_of(arguments: argparse.Namespace) -> ModuleType | None:
     """Return the module of the command that arguments ask for, None for a run."""
     return next((module for name, module in commands().items() if getattr(arguments, name)), None)
+
+
+def file_to_redo(text: str) -> Path | str:
+    """Return the path that text is; "", which means to go on with the redo that is open, unchanged."""
+    return Path(text) if text else ""
 
 
 def cause(text: str) -> str:

@@ -48,7 +48,7 @@ from cdn2s3.errors import (
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.odd_keys import oddity
-from cdn2s3.planning import survey
+from cdn2s3.planning import redo, survey
 from cdn2s3.reports import html, migration_report, same_content
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import RetryPolicy, unless_stopped, with_retries
@@ -131,16 +131,17 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         write_or_say(findings_module.stopped(settings, why, interrupted.exit_code))
         raise
     spot = findings.spot
-    code = EXIT_DONE if verdict(counts) == COMPLETE and spot.holds else EXIT_SOME_FAILED
+    reminder = redo.reminder(settings.state_dir, validation.keys)
+    code = EXIT_DONE if verdict(counts) == COMPLETE and spot.holds and not reminder else EXIT_SOME_FAILED
     following = repairs(counts, settings.state_dir)
     if not following and not spot.holds:
         following.append(Repair(command("validate.py", "--spot-check", str(spot.asked))))
     closing = "" if following else advice(counts, settings.state_dir)
     write(findings_module.finished(settings, findings, counts, Steps(following, closing), code))
     show(summary(settings, findings, counts, Steps(following, closing)))
-    warning = run_binding.unfinished_collection(settings.source_urls_file)
-    if warning:
-        log.warning("%s", warning)
+    for warning in (run_binding.unfinished_collection(settings.source_urls_file), reminder):
+        if warning:
+            log.warning("%s", warning)
     return code
 
 

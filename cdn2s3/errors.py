@@ -64,7 +64,13 @@ CAUSES: dict[str, Cause] = {
         Cause(
             "forbidden", False, False, "the CDN refuses this file (401, 403, 451)", "ask the owner of the CDN"
         ),
-        Cause("throttled", True, True, "the CDN kept throttling (429, 503)", "retry with fewer workers"),
+        Cause(
+            "throttled",
+            True,
+            True,
+            "the CDN or the bucket kept throttling this file alone (429, SlowDown)",
+            "retry later; then ask its owner",
+        ),
         Cause("server_error", True, True, "the CDN kept failing (5xx or an invalid response)", "retry later"),
         Cause(
             "timeout",

@@ -15,13 +15,13 @@ from cdn2s3.http.pool import ConnectionPool
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.http.response import Response
 from cdn2s3.resilience.retry import retry_after
+from cdn2s3.resilience.throttling import code_in, is_throttled
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
 _MOST_SERVERS = 32  # that redirects lead to and whose connections are kept
 _NOT_FOUND = frozenset({404, 410})
 _REFUSED = frozenset({400, 405, 451})
-_THROTTLED = frozenset({429, 503})
 _MAY_PASS = frozenset({408, 421, 425})  # of the 4xx
 _PROBE_SECONDS = 10.0
 _SETS_COOKIE = "it sets a cookie and may wait for it, which SOURCE_HEADERS can hold"
@@ -90,8 +90,7 @@ class CdnClient:
             if answer.status == 200:
                 return answer
         with answer:
-            answer.drain()
-            raise _refusal(answer)
+            raise _refusal(answer, code_in(answer.drain()))
 
     def head(self, target: str, deadline: Deadline, by_get: bool = False) -> Head:
         """Return what the CDN says of target, by HEAD; where that tells nothing, by a GET closed after its head.
@@ -189,7 +188,7 @@ class CdnClient:
             if target is not None and answer.status in _REDIRECTS:
                 answer = self._followed(answer, "GET", target, deadline)
             with answer:
-                works = answer.status not in {403, *_THROTTLED} and answer.status < 500
+                works = answer.status not in (403, 429) and answer.status < 500
         except PermanentError:  # it leads away now: a page for maintenance
             works = False
         except TransientError:
@@ -209,8 +208,11 @@ def _head(answer: Response) -> Head:
     return Head(200, size, edge, "", media_type=answer.headers.get("content-type", ""))
 
 
-def _refusal(answer: Response) -> PermanentError | TransientError:
-    """Return what a response that is neither 200 nor a redirect means for its URL."""
+def _refusal(answer: Response, code: str = "") -> PermanentError | TransientError:
+    """Return what a response that is neither 200 nor a redirect means for its URL.
+
+    code is that of an S3 error in its body, as of a bucket behind the CDN; "" if there is none.
+    """
     status = answer.status
     meaning = _MEANINGS.get(status)
     if status in WANTED and "set-cookie" in answer.headers:
@@ -218,6 +220,9 @@ def _refusal(answer: Response) -> PermanentError | TransientError:
     if "cf-mitigated" in answer.headers:
         meaning = "Cloudflare wants a browser to pass a challenge"
     said = f"the CDN answered {status}" + (f" ({meaning})" if meaning else "")
+    asked = retry_after(answer.headers.get("retry-after"), time.time())
+    if is_throttled(status, code, asked):
+        return TransientError("throttled", f"{said} {code}".rstrip(), asked, status, code)
     if status in _NOT_FOUND:
         return PermanentError("not_found", said, status=status)
     if status == 401:
@@ -225,9 +230,6 @@ def _refusal(answer: Response) -> PermanentError | TransientError:
         return PermanentError("forbidden", said, doubtful=True, status=status, remedy=remedy)
     if status in _REFUSED:
         return PermanentError("forbidden", said, status=status)
-    if status in _THROTTLED:
-        asked = retry_after(answer.headers.get("retry-after"), time.time())
-        return TransientError("throttled", said, asked, status)
     if status == 204:
         return PermanentError("empty", said, status=status)
     if 400 <= status < 500 and status not in _MAY_PASS:

@@ -199,7 +199,7 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
     """Print what a run would do, how long it would take and what it would cost; return the exit code."""
-    choice = choose(settings, arguments.redo, arguments.retry_failed, arguments.limit)
+    choice = choose(settings, arguments.redo, arguments.retry_failed, arguments.limit, arguments.yes)
     table = cost_estimate.prices(Path(file_names.PRICES_FILE), settings.storage_class)
     run_binding.check(settings)
     plan, _ = plan_run(settings, key_maker(settings), choice)

@@ -11,6 +11,7 @@ from typing import Callable, NamedTuple, Protocol
 from cdn2s3.executors.parking import Parking
 from cdn2s3.records import Task
 from cdn2s3.resilience.endpoint import Endpoint
+from cdn2s3.transfer.limiting import Limiting
 from cdn2s3.transfer.outcome import Done
 
 TICK = 0.05  # seconds between two looks at what the workers have done
@@ -35,8 +36,8 @@ class Executor(Protocol):
     def stop(self) -> None:
         """Let no worker start anything else; downloads are dropped, uploads end."""
 
-    def note(self) -> str:
-        """Return what limits the run at the moment, "" for nothing."""
+    def limiting(self) -> list[Limiting]:
+        """Return what limits the run at the moment, of each process."""
 
     def in_flight(self) -> InFlight:
         """Return what is in flight at the moment."""

@@ -28,6 +28,7 @@ from cdn2s3.state import ledger
 from cdn2s3.state.files import size_of
 from cdn2s3.state.ledger import Completed, completed
 from cdn2s3.state.lines import whole_lines
+from cdn2s3.transfer.limiting import Limiting
 from cdn2s3.transfer.outcome import Done, Result
 
 log = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ class ProcessPool:
             error = FatalError(report.error[0])
             error.exit_code = report.error[1]
             self._stop_for(error)
-        handle.note, handle.in_flight, handle.held = report.note, report.in_flight, report.held
+        handle.limiting, handle.in_flight, handle.held = report.limiting, report.in_flight, report.held
         for done in report.done:
             handle.tasks.pop(done.task.url, None)
         return report.done
@@ -224,10 +225,9 @@ class ProcessPool:
         for handle in self._handles:
             handle.send("stop")
 
-    def note(self) -> str:
-        """Return what limits the processes, "" for nothing."""
-        notes = {handle.note for handle in self._handles if handle.note}
-        return "; ".join(sorted(notes)[:2])
+    def limiting(self) -> list[Limiting]:
+        """Return what limits each of the processes, as far as they have reported."""
+        return [limit for handle in self._handles for limit in handle.limiting]
 
     def in_flight(self) -> InFlight:
         """Return what is in flight, as far as the processes have reported."""
@@ -242,7 +242,7 @@ class WorkerHandle:
         self.pipe = pipe
         self.number = number
         self.tasks: dict[str, Task] = {}  # handed out and not reported
-        self.note = ""
+        self.limiting: list[Limiting] = []
         self.in_flight = InFlight()
         self.held = 0
         self.warned: Counter[tuple[str, int, str]] = Counter()  # how often it gave each warning

@@ -18,9 +18,9 @@ from cdn2s3.executors.base import TICK, InFlight, TaskQueue, TransferTimes
 from cdn2s3.keys import Address, KeyMaker
 from cdn2s3.records import Task
 from cdn2s3.state.ledger import Ledger
+from cdn2s3.transfer.limiting import Limiting, limiting
 from cdn2s3.transfer.outcome import Done, FailureAttribution, Result
 from cdn2s3.transfer.pipeline import Transfer
-from cdn2s3.transfer.wiring import note_on
 
 log = logging.getLogger(__name__)
 
@@ -150,8 +150,8 @@ class ThreadExecutor:
         for endpoint in self._transfer.endpoints:
             endpoint.notify()
 
-    def note(self) -> str:
-        return note_on(self._transfer.endpoints)
+    def limiting(self) -> list[Limiting]:
+        return limiting(self._transfer.endpoints)
 
     def in_flight(self) -> InFlight:
         return InFlight(self._transfer.endpoints.bucket.in_flight, self._times.slowest())

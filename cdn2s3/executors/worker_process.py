@@ -25,6 +25,7 @@ from cdn2s3.records import Share
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state.files import synced_every_second
 from cdn2s3.state.ledger import Ledger
+from cdn2s3.transfer.limiting import Limiting
 from cdn2s3.transfer.outcome import Done
 from cdn2s3.transfer.wiring import equip
 
@@ -41,7 +42,7 @@ class Report(NamedTuple):
     """A report of a process to its parent."""
 
     done: list[Done]
-    note: str  # what limits it, "" for nothing
+    limiting: list[Limiting]  # what limits it
     records: list[LogRecord]
     in_flight: InFlight = InFlight()
     held: int = 0  # tasks whose failure is deferred: not reported, and nobody is working on them
@@ -74,13 +75,13 @@ class WorkerChannel:
                     self._stop.set()
                 self.queue.close()
 
-    def report(self, done: list[Done], note: str, in_flight: InFlight, held: int) -> None:
+    def report(self, done: list[Done], limits: list[Limiting], in_flight: InFlight, held: int) -> None:
         """Report to the parent what is done, what limits us, what is in flight, how many failures are deferred."""
-        self._send(Report(done, note, [], in_flight, held))
+        self._send(Report(done, limits, [], in_flight, held))
 
     def give_up(self, error: FatalError) -> None:
         """Report to the parent what stops us."""
-        self._send(Report([], "", [], error=(str(error), error.exit_code)))
+        self._send(Report([], [], [], error=(str(error), error.exit_code)))
 
     def _send(self, report: Report) -> None:
         records, self.records = self.records, []
@@ -204,4 +205,4 @@ def run_share(
         executor = ThreadExecutor(pool, workers, key_maker(settings), transfer, ledger)
         batches = stack.enter_context(closing(executor.run_queue(channel.queue)))
         for batch in batches:
-            channel.report(batch, executor.note(), executor.in_flight(), executor.deferred)
+            channel.report(batch, executor.limiting(), executor.in_flight(), executor.deferred)

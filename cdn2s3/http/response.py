@@ -182,17 +182,18 @@ class Response:
             parts.append(bytes(room[:got]))
         return b"".join(parts)
 
-    def drain(self) -> None:
-        """Read and discard a body, so that its connection can be reused.
+    def drain(self) -> bytes:
+        """Read a body that matters little, so that its connection can be reused; return it, or b"".
 
         A body that is over _SMALL bytes, has no known end or does not arrive quickly costs more than a new
         connection, and stays unread. Raise Cancelled.
         """
         if (self.length is None and not self.chunked) or (self._left or 0) > _SMALL:
-            return
+            return b""
         with suppress(TransientError):
             self._deadline = Deadline(min(_DRAIN_SECONDS, self._deadline.remaining()), self._deadline.stop)
-            self.body(_SMALL)
+            return self.body(_SMALL)
+        return b""
 
     @property
     def has_surplus(self) -> bool:

@@ -9,12 +9,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 from cdn2s3.atomic_file import replacing
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import UsageError
 from cdn2s3.file_names import COLLISIONS_FILE, COMPLETED_FILE, FAILED_FILE, FAILED_INPUT_FILE
 from cdn2s3.keys import InvalidUrl, KeyMaker, ObjectId
+from cdn2s3.planning import cost_estimate, redo
 from cdn2s3.planning.collisions import Collision, collisions_file, collisions_text, warn_of_naming
 from cdn2s3.planning.survey import LineStatus, OnCollision, UrlSurvey, completed_before, survey
 from cdn2s3.records import Task
@@ -23,12 +25,13 @@ from cdn2s3.state import ledger, run_binding
 from cdn2s3.state.files import AppendFile, cannot_read
 from cdn2s3.state.key_index import Fingerprints, KeyIndex
 from cdn2s3.state.ledger import decode_line, encode_line, failed_line
-from cdn2s3.state.lines import input_lines, whole_lines
-from cdn2s3.text import pluralize, printable, redact
+from cdn2s3.state.lines import input_lines
+from cdn2s3.text import bytes_text, duration, pluralize, printable, redact
 
 log = logging.getLogger(__name__)
 
 SHOWN = 10  # malformed lines, and collisions
+MANY = 1_000  # completed URLs; to do more of them again, --yes is needed
 
 
 class Choice(NamedTuple):
@@ -37,6 +40,8 @@ class Choice(NamedTuple):
     urls: Fingerprints | None = None  # their objects (KeyMaker.object_id); None: all of them
     redo: bool = False  # True: urls are done again where they are completed
     limit: int | None = None  # how many at most
+    redo_file: str = ""  # what names the URLs of a redo that begins; "": it is one that has begun, or none
+    yes: bool = False  # True: a redo of many completed URLs is meant
 
 
 @dataclasses.dataclass
@@ -48,6 +53,10 @@ class RunPlan:
     other_hosts: list[tuple[str, str]]  # likewise
     collisions: list[Collision]  # the first ones
     todo: int = 0  # URLs that the run will try
+    chosen: int = 0  # the same without --limit
+    redo: bool = False  # True: it does URLs again, of which so many are completed:
+    redone: int = 0
+    redone_bytes: int = 0  # of their objects
     # The content of failed_transfers.txt when a run begins:
     failed_before: Fingerprints = dataclasses.field(default_factory=Fingerprints)  # its URLs
     failed_pending: int = 0  # how many of these are pending lines of the input
@@ -70,21 +79,46 @@ class RunPlan:
 
 
 def choose(
-    settings: MigrationSettings, redo: Path | None, retry_failed: str | None, limit: int | None
+    settings: MigrationSettings,
+    redo_of: Path | str | None,
+    retry_failed: str | None,
+    limit: int | None,
+    yes: bool = False,
 ) -> Choice:
-    """Return what --redo FILE, --retry-failed [CAUSE] ("" for all) and --limit N restrict a run to.
+    """Return what --redo [FILE] ("": go on), --retry-failed [CAUSE] ("": all) and --limit N restrict a run to.
 
-    Raise UsageError if FILE cannot be read, or has no URL of the input.
+    yes allows a redo of many completed URLs. Raise UsageError if FILE cannot be read, or has no URL of the input.
     """
     object_id = key_maker(settings).object_id
-    if redo is not None:
-        urls = urls_of(redo, "--redo", object_id)
-        refuse_strangers(redo, urls, settings.source_urls_file, object_id)
-        return Choice(urls, True, limit)
+    if redo_of is not None:
+        return _choose_redo(settings, redo_of, limit, yes)
     if retry_failed is not None:
         failed = ledger.urls_in(settings.state_dir / FAILED_FILE, retry_failed, object_id)
         return Choice(failed, False, limit)
     return Choice(limit=limit)
+
+
+def _choose_redo(settings: MigrationSettings, file: Path | str, limit: int | None, yes: bool) -> Choice:
+    """Return the choice of a redo: what is left of the open one, and what file ("": none) has beyond it."""
+    keys, state = key_maker(settings), settings.state_dir
+    opened = redo.open_redo(state)
+    if not file:
+        if opened is None:
+            raise UsageError("no redo is open: name the file of its URLs after --redo, such as missing.txt.")
+        return Choice(redo.objects_left(state, keys, opened), True, limit, yes=True)
+    path = Path(file)
+    urls = urls_of(path, "--redo", keys.object_id)
+    refuse_strangers(path, urls, settings.source_urls_file, keys.object_id)
+    if opened is None:
+        return Choice(urls, True, limit, str(path), yes)
+    left, known = redo.objects_left(state, keys, opened), redo.objects(state, keys)
+    if all(keys.object_id(line) in known for line in input_lines(path) if line.strip()):
+        log.info("going on with the redo of %s", opened.file)
+        return Choice(left, True, limit, yes=True)
+    for line in redo.lines_of(state):
+        if (object_id := keys.object_id(line)) in left:
+            urls.add(object_id)
+    return Choice(urls, True, limit, f"{opened.file} and {path}", yes)
 
 
 def plan_run(
@@ -114,8 +148,10 @@ def plan_run(
 
     work = survey(settings.source_urls_file, keys, completed, note_malformed, note_collision)
     warn_of_naming(settings, work)
-    todo = _leave_out(work, keys, choice.urls)
-    return RunPlan(work, malformed, other_hosts, collisions, min(todo, choice.limit or todo)), completed.index
+    chosen = _leave_out(work, keys, choice.urls)
+    plan = RunPlan(work, malformed, other_hosts, collisions, min(chosen, choice.limit or chosen), chosen)
+    plan.redo, plan.redone, plan.redone_bytes = choice.redo, completed.redone, completed.redone_bytes
+    return plan, completed.index
 
 
 def _leave_out(work: UrlSurvey, keys: KeyMaker, chosen: Fingerprints | None) -> int:
@@ -161,12 +197,17 @@ def prepare_run(settings: MigrationSettings, keys: KeyMaker, choice: Choice, now
     changes; FatalError when the disk does not take it.
     """
     plan, index = admitted_plan(settings, keys, choice)
+    if plan.redone > MANY and not choice.yes:
+        raise UsageError(_large_redo(settings, plan, choice))
     run_binding.bind(settings)
-    if choice.redo:
-        forgotten = forget_completed(
-            settings.state_dir, _pending_objects(plan.work, keys.object_id), keys.record_id
+    if choice.redo_file:
+        redo.begin(
+            settings.state_dir,
+            choice.redo_file,
+            (line for _, line in plan.work.lines_with(LineStatus.PENDING)),
         )
-        log.info("%s completed rows removed", f"{forgotten:,}")
+    if choice.redo:
+        log.info("redo of %s URLs, %s of them completed", f"{plan.chosen:,}", f"{plan.redone:,}")
     _update_failures(settings.state_dir / FAILED_FILE, plan, keys, index, now)
     return plan
 
@@ -181,11 +222,15 @@ def other_hosts_text(plan: RunPlan) -> str:
     )
 
 
-def _pending_objects(work: UrlSurvey, object_id: ObjectId) -> Fingerprints:
-    objects = Fingerprints()
-    for _, line in work.lines_with(LineStatus.PENDING):
-        objects.add(object_id(line))
-    return objects
+def _large_redo(settings: MigrationSettings, plan: RunPlan, choice: Choice) -> str:
+    """Return what a redo of many completed URLs costs, and how to say that it is meant."""
+    speed = cost_estimate.rate(settings, plan.redone_bytes / plan.redone)
+    seconds = duration(plan.redone / speed.files_per_second)
+    return (
+        f"--redo would transfer {plan.redone:,} completed images again: {bytes_text(plan.redone_bytes)}, {seconds} at "
+        f"{speed.files_per_second:,.0f} files/s ({speed.source}). If that is meant, run "
+        f"`{command('migrate.py', '--redo', choice.redo_file, '--yes')}`."
+    )
 
 
 def _update_failures(path: Path, plan: RunPlan, keys: KeyMaker, index: KeyIndex, now: float) -> None:
@@ -257,29 +302,6 @@ def refuse_strangers(path: Path, chosen: Fingerprints, urls: Path, object_id: Ob
         f"none of the {len(chosen):,} lines of {path} is a URL in {urls}. Correct the path after --redo, or "
         "SOURCE_URLS_FILE."
     )
-
-
-def forget_completed(
-    state_dir: Path, objects: Fingerprints, record_id: Callable[[bytes, bytes], bytes] = lambda url, key: url
-) -> int:
-    """Remove the completed rows of objects and return their number; the old file is kept as .bak.
-
-    record_id returns the object of a row, from its URL and its key (KeyMaker.record_id).
-    """
-    path = state_dir / COMPLETED_FILE
-    forgotten = 0
-    if not path.exists():
-        return 0
-    # .bak is in place first: no row is removed without a backup
-    with replacing(path) as file, replacing(path.with_name(COMPLETED_FILE + ".bak")) as backup:
-        for line in whole_lines(path):
-            backup.write(line + b"\n")
-            url, _, rest = line.partition(b"\t")
-            if record_id(url, rest.partition(b"\t")[0]) in objects:
-                forgotten += 1
-            else:
-                file.write(line + b"\n")
-    return forgotten
 
 
 @contextmanager

@@ -121,6 +121,8 @@ class CompletedBefore:
     lines: NumberedLines
     index: KeyIndex
     unreadable: int = 0  # lines that are not records
+    redone: int = 0  # records that were left out because their objects are done again
+    redone_bytes: int = 0  # of these objects
     observer: RecordObserver | None = None
 
 
@@ -135,8 +137,8 @@ def completed_before(
     A record counts only while its key is its URL's current key, or one that a line of the input gives it. Log how
     many lines are not records.
     """
-    lines, index = numbered_records(path), KeyIndex()
-    unreadable = 0
+    lines, index, left_out = numbered_records(path), KeyIndex(), Fingerprints()
+    unreadable = redone_bytes = 0
     for _, batch in log_progress(f"reading {path}", lines.batches(), size_of(path)):
         rows = [(number, completed_fields(line)) for number, line in batch]
         are_plain = keys.are_plain([fields[0] for _, fields in rows if fields])
@@ -154,7 +156,9 @@ def completed_before(
                     identity, todays_key = keys.known(keys.named(url, key))[3], b""
                 except InvalidUrl:
                     continue
-            if redone is not None and identity + b"\t" + key in redone:
+            if redone is not None and (row := identity + b"\t" + key) in redone:
+                if left_out.add(row):
+                    redone_bytes += int(fields[2])
                 continue
             if key == todays_key:
                 index.add_record(identity, key, number, reversible)
@@ -166,7 +170,7 @@ def completed_before(
         log.warning(
             "%s has %s lines that are not records; their URLs are done again", path, f"{unreadable:,}"
         )
-    return CompletedBefore(lines, index, unreadable, observer)
+    return CompletedBefore(lines, index, unreadable, len(left_out), redone_bytes, observer)
 
 
 def survey(

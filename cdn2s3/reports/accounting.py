@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.progress import Count
+from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.base import Note
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, FatalError
 from cdn2s3.file_names import FAILED_FILE, MIGRATION_JSON, MIGRATION_PAGE
+from cdn2s3.planning import redo
 from cdn2s3.planning.run_plan import RunPlan
 from cdn2s3.records import Task
 from cdn2s3.reports import migration_report, same_content
@@ -39,6 +42,7 @@ class RunAccounting:
         self._recovered = Fingerprints()  # objects of URLs that failed once and are completed now
         self._failed_pending = plan.failed_pending  # pending lines that only an earlier run tried
         self._tried = 0
+        self._limits_noted_at = time.monotonic()
         self._completed_began = ledger.completed.size()
         self._failed_began = ledger.failed.size()
 
@@ -73,26 +77,59 @@ class RunAccounting:
         for_good = sum(count for cause, count in tally.failed.items() if not CAUSES[cause].unexpected)
         return Count(tally.ended, tally.bytes, sum(tally.failed.values()), tally.error_rate, for_good)
 
+    def note_limits(self, rates: Mapping[str, float]) -> None:
+        """Count that endpoints let through no more than rates, in files a second, since the call before this one."""
+        now = time.monotonic()
+        since, self._limits_noted_at = self._limits_noted_at, now
+        if rates:
+            self.tally.add_limited(rates, now - since)
+
     def tasks_to_try_again(self) -> list[Task]:
-        """Return the URLs that failed in this run for a transient cause."""
+        """Return the URLs that failed in this run for a transient cause.
+
+        Not those that were throttled: they have been tried for OUTAGE_LIMIT.
+        """
         path = self._settings.state_dir / FAILED_FILE
         tasks = [
             Task(record.url, int(record.attempts), record.cause)
             for record in ledger.transient(path, self._failed_began)
+            if record.cause != "throttled"
         ]
         self.to_do_again = len(tasks)
         return tasks
 
-    def close(self, error: FatalError | None, signal: int, warning: str | None) -> int:
+    def failed_objects(self) -> Fingerprints:
+        """Return the objects of the URLs that failed in this run, and are not completed by now."""
+        failed = Fingerprints()
+        for record in ledger.records(self._ledger.failed.path, self._failed_began):
+            object_id = self._object_id(record.url)
+            if object_id not in self._recovered:
+                failed.add(object_id)
+        return failed
+
+    def close(
+        self,
+        error: FatalError | None,
+        signal: int,
+        warning: str | None,
+        lost: Fingerprints | None = None,
+    ) -> int:
         """Rebuild failed_transfers.txt, audit, write the reports, show the summary; return the exit code.
 
         error is what stopped the run, signal the number of the signal that did (0: none did), warning what
-        is to be said on the last screen too. Raise FatalError when the disk does not take the files.
+        is to be said on the last screen too, lost the objects of failed redos that lose their rows. Raise
+        FatalError when the disk does not take the files.
         """
         audit = self._audit()
-        code = self._exit_code(error, signal, audit)
+        if self.plan.redo and not (error or signal) and self._tried >= self.plan.chosen:
+            redo.finish(self._settings.state_dir, self._keys, lost or Fingerprints())
+        reminder = redo.reminder(self._settings.state_dir, self._keys)
+        code = self._exit_code(error, signal, audit, bool(reminder))
         why = str(error) if error else f"signal {signal}" if signal else ""
-        ending = Ending(time.time(), code, why, next_command(self.tally, audit, code))
+        following = next_command(self.tally, audit, code)
+        if reminder and (self.plan.redo or following != command("migrate.py")):
+            following = command("migrate.py", "--redo")
+        ending = Ending(time.time(), code, why, following)
         same = None if error or signal else same_content.in_completed(self._ledger.completed.path)
         text = summary(self._settings, self.tally, audit, ending, self._faults(), same)
         try:
@@ -107,8 +144,9 @@ class RunAccounting:
         if not audit.holds:
             log.error("the lines do not add up: %s. Please report this.", audit)
         show(text)
-        if warning:
-            log.warning("%s", warning)
+        for said in (warning, reminder):
+            if said:
+                log.warning("%s", said)
         return code
 
     def _faults(self) -> dict[str, tuple[int, Example]]:
@@ -148,9 +186,11 @@ class RunAccounting:
             work.pending - self._tried - self._failed_pending,
         )
 
-    def _exit_code(self, error: FatalError | None, signal: int, audit: migration_report.Audit) -> int:
+    def _exit_code(
+        self, error: FatalError | None, signal: int, audit: migration_report.Audit, redo_is_open: bool
+    ) -> int:
         if error is not None:
             return error.exit_code
         if signal:
             return 128 + signal
-        return EXIT_SOME_FAILED if audit.failed or not audit.holds else EXIT_DONE
+        return EXIT_SOME_FAILED if audit.failed or not audit.holds or redo_is_open else EXIT_DONE

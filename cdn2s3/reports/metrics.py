@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from cdn2s3.cdn.file_extensions import misfit
@@ -98,6 +98,18 @@ class Timeline:
             yield Step(number * self._seconds, self._seconds, files, size, failed)
 
 
+class Limited:
+    """How long an endpoint that throttles limited the run, and to what."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.files = 0.0  # that it let through meanwhile
+
+    @property
+    def files_per_second(self) -> float:
+        return self.files / self.seconds if self.seconds else 0.0
+
+
 class Tally:
     """Aggregate the results of one run; used by the main thread alone."""
 
@@ -119,6 +131,7 @@ class Tally:
         self.may_want_headers = False  # whether some were answered as CDNs answer that want SOURCE_HEADERS
         self.noted = UrlNotes()  # what is odd about names and responses of the stored
         self.slowest: list[tuple[float, str]] = []  # heap of (seconds, url)
+        self.limited: dict[str, Limited] = {}  # by the endpoint's name
         self._recent: deque[bool] = deque(maxlen=_RECENT)
 
     @property
@@ -165,6 +178,13 @@ class Tally:
             heapq.heappush(self.slowest, (seconds, result.url))
         elif seconds > self.slowest[0][0]:
             heapq.heapreplace(self.slowest, (seconds, result.url))
+
+    def add_limited(self, rates: Mapping[str, float], seconds: float) -> None:
+        """Count seconds for which endpoints let through no more than rates, in files a second."""
+        for name, rate in rates.items():
+            limited = self.limited.setdefault(name, Limited())
+            limited.seconds += seconds
+            limited.files += rate * seconds
 
     def take_back(self, url: str, cause: str) -> None:
         """Uncount the failure of url for cause: the second pass has a new result for it."""

@@ -32,9 +32,11 @@ from cdn2s3.settings.loading import redacted_values
 from cdn2s3.state import ledger
 from cdn2s3.state.ledger import timestamp
 from cdn2s3.text import MB, duration, redact
+from cdn2s3.transfer.limiting import rate_text
 
 FORMAT = 1  # of migration_report.json; grows when a field changes its meaning
 _LIBRARIES = ("requests", "boto3", "botocore", "urllib3", "tqdm", "pygal", "Jinja2")
+_LIMITED = 1.0  # seconds; a shorter time is not worth a line
 _SIZE_BOUNDS = [10e3, 30e3, 100e3, 300e3, 1e6, 3e6, 10e6]  # bytes
 
 
@@ -157,6 +159,13 @@ def migration(
         "download_seconds": _quantiles(tally.download_seconds),
         "upload_seconds": _quantiles(tally.upload_seconds),
         "sizes": {"up_to_bytes": _SIZE_BOUNDS, "files": tally.sizes.counts(_SIZE_BOUNDS)},
+        "limited": {
+            name: {
+                "seconds": round(limited.seconds, 1),
+                "files_per_second": round(limited.files_per_second, 2),
+            }
+            for name, limited in tally.limited.items()
+        },
         "timeline": [list(step) for step in tally.timeline],
         "slowest": [
             {"seconds": round(seconds, 3), **_fields(url, prefix)}
@@ -258,6 +267,11 @@ def summary(
     if len(causes) > MOST_CAUSES:
         rest = sum(count for _, count in causes[MOST_CAUSES:])
         lines.append(f"  {rest:,} of {len(causes) - MOST_CAUSES} more causes: see {MIGRATION_PAGE}")
+    lines.extend(
+        f"the {name} limited the run to {rate_text(limited.files_per_second)} for {duration(limited.seconds)}"
+        for name, limited in sorted(tally.limited.items(), key=lambda item: -item[1].seconds)[:1]
+        if limited.seconds >= _LIMITED
+    )
     if tally.may_want_headers and not tally.stored:
         lines.append(f"  {WANTS_HEADERS}")
     noted_most = tally.noted.most_common()[:_MOST_NOTED]

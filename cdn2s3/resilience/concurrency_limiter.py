@@ -1,4 +1,4 @@
-"""The concurrency limit of an endpoint: halved when it throttles, then raised step by step."""
+"""The concurrency limit of an endpoint: halved when it is overloaded (503), then raised step by step."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ConcurrencyLimiter:
         self._successes = 0
         return True
 
-    def throttled(self, now: float) -> None:
+    def overloaded(self, now: float) -> None:
         """Halve the limit, once a second at most."""
         if now - self._halved_at >= _HALVE_EVERY:
             self.limit = max(1, self.limit // 2)

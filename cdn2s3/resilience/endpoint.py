@@ -1,8 +1,8 @@
-"""One endpoint of a run, the source or the destination: its concurrency limit and its circuit breaker.
+"""One endpoint of a run, the source or the destination: its limits and its circuit breaker.
 
-A ConcurrencyLimiter and a CircuitBreaker under one lock, and the waiting for them. While the circuit is open, all
-workers wait, and one probe is made at growing intervals. Once it closes, the URLs caught in the outage start
-over. A circuit that is open for OUTAGE_LIMIT stops the run.
+EndpointLimits and a CircuitBreaker under one lock, and the waiting for them. While the circuit is open, all workers
+wait, and one probe is made at growing intervals. Once it closes, the URLs caught in the outage start over. A circuit
+that is open for OUTAGE_LIMIT stops the run; so does an endpoint that throttles every attempt for so long.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from typing import Callable, NamedTuple, Optional, Union
 
 from cdn2s3.errors import RESUME, Cancelled, FatalError, Parked, PermanentError, TransientError
 from cdn2s3.resilience.circuit_breaker import CircuitBreaker, CircuitState
-from cdn2s3.resilience.concurrency_limiter import ConcurrencyLimiter
+from cdn2s3.resilience.limits import EndpointLimits
+from cdn2s3.resilience.throttling import longest_wait
 from cdn2s3.text import duration
 
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.5  # seconds between two looks at the clock and the stop flag while waiting
+REFUSES_AFTER = 5.0  # seconds in which every attempt is throttled
+_OVERLOADED = 503  # the status of an endpoint that has too much to do, but names no rate
+_BRIEFLY = 0.2  # seconds; so long a worker waits for an endpoint that parks, too
 
 # True: the endpoint works; False: it does not; None: there is nothing to probe with, so a real attempt must find out.
 Probe = Callable[[], Optional[bool]]
@@ -32,6 +36,7 @@ class Permit(NamedTuple):
 
     number: int  # attempts are numbered in the order in which they begin
     is_probe: bool  # True: the circuit is half-open, and this attempt finds out whether the endpoint works
+    at: float  # when it was given, on the endpoint's clock
 
 
 class LastFailure(NamedTuple):
@@ -50,6 +55,8 @@ class EndpointState(NamedTuple):
     times_opened: int  # how often the circuit opened
     outages: int  # how often the first probe failed after that
     limit: int  # attempts admitted at once
+    allowed: float | None  # attempts a second that it lets through; None: it is not throttling that limits it
+    refusing_for: float | None  # seconds for which it has throttled every attempt; None: it has not
     down_for: float | None  # seconds since the circuit opened; None when it is closed
     next_probe_in: float | None  # seconds; None when it is closed
     last_failure: LastFailure | None  # None: there was none
@@ -74,12 +81,12 @@ class Endpoint:
         self.name = name
         self.workers = workers
         self.parks = False  # True: who would have to wait for it gets Parked instead, and does something else
-        self._outage_limit = outage_limit
+        self.outage_limit = outage_limit  # seconds
         self._stop = stop
         self._probe = probe
         self._clock = clock
         self._changed = threading.Condition()  # guards everything below
-        self._limiter = ConcurrencyLimiter(workers)
+        self._limits = EndpointLimits(workers)
         self._breaker = CircuitBreaker()
         self._newest_attempt = 0
         self._newest_success = 0
@@ -94,7 +101,7 @@ class Endpoint:
         while True:
             with self._changed:
                 if not self._wait_for_turn():
-                    return self._admitted(is_probe=False)
+                    return self._permit(is_probe=False)
             try:
                 works = self._probe()
             except BaseException:
@@ -102,8 +109,14 @@ class Endpoint:
                     self._breaker.end_probe()  # let another worker probe
                 raise
             with self._changed:
+                if self._breaker.is_closed:  # it throttles everything, or the circuit has closed meanwhile
+                    if works:
+                        self._newest_success = self._newest_attempt
+                        self._limits.refusing_since = None
+                    continue
                 if works is None:
-                    return self._admitted(is_probe=True)
+                    self._limits.begin(None, self._clock())
+                    return self._permit(is_probe=True)
                 self._breaker.end_probe()
                 if works:
                     self._newest_success = self._newest_attempt
@@ -113,58 +126,77 @@ class Endpoint:
 
     def _wait_for_turn(self) -> bool:
         """Wait, under the lock, until an attempt (False) or a probe (True) may be made by this thread."""
+        place: int | None = None  # in the queue of those that may begin at a limited rate
         while True:
             if self._stop.is_set():
                 raise Cancelled
-            breaker, limiter, now = self._breaker, self._limiter, self._clock()
+            breaker, now = self._breaker, self._clock()
+            if breaker.is_closed:
+                if self._limits.refusing_since is not None and self._asks_why(now):
+                    self._limits.leave(place)
+                    return True
+                wait = self._limits.wait(place, now)
+                if wait <= 0:
+                    self._limits.begin(place, now)
+                    return False
+            if not self.parks:
+                self._check_outage_limit(now)
             if not breaker.is_closed:
-                if not self.parks:
-                    self._check_outage_limit(now)
                 wait = breaker.probe_in(now)
                 if wait <= 0 and breaker.state is CircuitState.OPEN:
+                    self._limits.leave(place)
                     breaker.begin_probe()
                     return True
-            else:
-                wait = limiter.pause_left(now)
-                if wait <= 0:
-                    if limiter.has_room:
-                        return False
-                    wait = _LOOK_EVERY
-            if self.parks:
+            if self.parks and not (breaker.is_closed and wait <= _BRIEFLY):
+                self._limits.leave(place)
                 raise Parked
+            place = self._limits.queue(place, now)
             self._changed.wait(min(max(wait, 0.001), _LOOK_EVERY))
+
+    def _asks_why(self, now: float) -> bool:
+        """Return whether this thread is to probe because every attempt is throttled: it may be these URLs alone.
+
+        Raise FatalError when that lasts too long.
+        """
+        if not self.parks:
+            self._check_outage_limit(now)
+        return self._limits.begin_probe(now, longest_wait(self.outage_limit))
 
     def is_available(self) -> bool:
         """Return whether acquire() would not wait now: an attempt may be made, or a probe is due."""
         with self._changed:
             now = self._clock()
             if self._breaker.is_closed:
-                return self._limiter.pause_left(now) <= 0 and self._limiter.has_room
+                return self._limits.wait(None, now) <= _BRIEFLY
             return self._breaker.state is CircuitState.OPEN and self._breaker.probe_in(now) <= 0
 
     def is_over_outage_limit(self) -> bool:
-        """Return whether it has been down for OUTAGE_LIMIT."""
+        """Return whether it has been down, or has throttled everything, for OUTAGE_LIMIT."""
         with self._changed:
-            down_for = self._breaker.open_for(self._clock())
-            return down_for is not None and down_for >= self._outage_limit
+            return self._useless_for(self._clock()) >= self.outage_limit
 
     def check_outage_limit(self) -> None:
-        """Raise FatalError when it has been down for OUTAGE_LIMIT."""
+        """Raise FatalError when it has been down, or has throttled everything, for OUTAGE_LIMIT."""
         with self._changed:
             self._check_outage_limit(self._clock())
 
-    def _check_outage_limit(self, now: float) -> None:
+    def _useless_for(self, now: float) -> float:
+        """Return the seconds for which it has been down or, if it is up, has throttled everything."""
         down_for = self._breaker.open_for(now)
-        if down_for is not None and down_for >= self._outage_limit:
+        return (self._limits.refusing_for(now) or 0.0) if down_for is None else down_for
+
+    def _check_outage_limit(self, now: float) -> None:
+        useless_for = self._useless_for(now)
+        if useless_for >= self.outage_limit:
+            what = "throttled every request" if self._breaker.is_closed else "been down"
             raise FatalError(
-                f"the {self.name} has been down for {down_for:.0f} s, longer than OUTAGE_LIMIT "
+                f"the {self.name} has {what} for {useless_for:.0f} s, longer than OUTAGE_LIMIT "
                 f"({self._why}). {self._advice or f'When it works again, {RESUME}.'}"
             )
 
-    def _admitted(self, is_probe: bool) -> Permit:
-        self._limiter.in_flight += 1
+    def _permit(self, is_probe: bool) -> Permit:
         self._newest_attempt += 1
-        return Permit(self._newest_attempt, is_probe)
+        return Permit(self._newest_attempt, is_probe, self._clock())
 
     def succeeded(self, permit: Permit) -> None:
         """Report that the endpoint has responded to the attempt (a 404 is a response too)."""
@@ -175,7 +207,7 @@ class Endpoint:
                 self._recovered()
                 return
             self._breaker.succeeded()
-            if self._limiter.succeeded():
+            if self._limits.succeeded(permit.at, self._clock()):
                 self._changed.notify_all()
 
     def failed(
@@ -183,18 +215,21 @@ class Endpoint:
     ) -> None:
         """Report an attempt that failed with error, in a way that may be the endpoint's fault.
 
-        A Retry-After holds all workers back; advice is what people could do when the circuit opens for it. Raise
-        FatalError when it opens for what waiting does not help, and nothing has succeeded here yet: it will not.
+        advice is what people could do when the circuit opens for it. Raise FatalError when it opens for what waiting
+        does not help, and nothing has succeeded here yet: it will not.
         """
         with self._changed:
             self._left(permit)
             self._last_failure = LastFailure(error.cause, error.message, error.status)
             self._advice = advice
             now = self._clock()
-            if error.cause == "throttled":
-                self._limiter.throttled(now)
+            if isinstance(error, TransientError) and error.cause == "throttled":
+                self._throttled(permit, error, now)
+                return
+            if error.status == _OVERLOADED:
+                self._limits.concurrency.overloaded(now)
             if isinstance(error, TransientError) and error.retry_after:
-                self._limiter.pause(now, error.retry_after)
+                self._limits.concurrency.pause(now, error.retry_after)
             if self._breaker.failed(now, permit.is_probe):
                 if not waiting_helps and not self._newest_success:
                     raise FatalError(
@@ -202,6 +237,13 @@ class Endpoint:
                         "same command again: it resumes."
                     )
                 self._log_outage()
+
+    def _throttled(self, permit: Permit, error: TransientError, now: float) -> None:
+        """Slow down. An endpoint that throttles works, so this is no failure, except of a probe."""
+        if permit.is_probe:
+            self._breaker.probe_failed(now)
+        if self._limits.throttled(permit.at, error.retry_after, now):
+            log.warning("the %s throttles (%s): finding the rate that it allows", self.name, error.message)
 
     def release(self, permit: Permit) -> None:
         """Report an attempt that shows nothing about the endpoint (it was stopped)."""
@@ -223,10 +265,10 @@ class Endpoint:
                 self._breaker.probe_failed(self._clock())
 
     def _left(self, permit: Permit) -> None:
-        self._limiter.in_flight -= 1
+        self._limits.concurrency.in_flight -= 1
         if permit.is_probe:
             self._breaker.end_probe()
-        if self._limiter.is_reduced or not self._breaker.is_closed:
+        if self._limits.concurrency.is_reduced or not self._breaker.is_closed:
             self._changed.notify()
 
     def _log_outage(self) -> None:
@@ -234,7 +276,7 @@ class Endpoint:
             "the %s is down: %s; probing, exit code 3 after %s%s",
             self.name,
             self._why,
-            duration(self._outage_limit),
+            duration(self.outage_limit),
             f". {self._advice}" if self._advice else "",
         )
 
@@ -242,7 +284,7 @@ class Endpoint:
         if not self._breaker.is_closed:
             log.warning("the %s is up again", self.name)
         self._breaker.close()
-        self._limiter.restart()
+        self._limits.restart()
         self._changed.notify_all()
 
     @property
@@ -258,7 +300,9 @@ class Endpoint:
                 self._newest_success,
                 self._breaker.times_opened,
                 self._breaker.outages,
-                self._limiter.limit,
+                self._limits.concurrency.limit,
+                self._limits.allowed(now),
+                self._limits.refusing_for(now),
                 self._breaker.open_for(now),
                 None if self._breaker.is_closed else max(0.0, self._breaker.probe_in(now)),
                 self._last_failure,
@@ -270,6 +314,17 @@ class Endpoint:
         return self._breaker.outages
 
     @property
+    def lets_nothing_through(self) -> bool:
+        """Whether it has throttled every attempt for some seconds."""
+        with self._changed:
+            return (self._limits.refusing_for(self._clock()) or 0.0) >= REFUSES_AFTER
+
+    @property
+    def newest_success(self) -> int:
+        """The number of the newest attempt that succeeded."""
+        return self._newest_success
+
+    @property
     def newest_attempt(self) -> int:
         """The number of the newest attempt."""
         return self._newest_attempt
@@ -277,7 +332,7 @@ class Endpoint:
     @property
     def in_flight(self) -> int:
         """How many attempts are being made."""
-        return self._limiter.in_flight
+        return self._limits.concurrency.in_flight
 
     def notify(self) -> None:
         """Let all waiting workers check the stop flag now."""

@@ -52,24 +52,29 @@ def with_retries(
     sleep: Callable[[float], object] = time.sleep,
     on_failure: Callable[[FailedAttempt], object] = ignore,
     resets_count: Callable[[], bool] = lambda: False,
+    excuse: Callable[[TransientError], float | None] = lambda error: None,
 ) -> Returned:
     """Return the result of attempt, retried after a TransientError as policy allows; raise the last one.
 
     sleep gets the seconds to the next attempt and may raise, which ends it all (a stop); on_failure is called
     after each failure, before the wait. resets_count is asked after each failure, too: where it says True, what
-    failed before does not count (an outage has ended since). What else attempt raises passes through.
+    failed before does not count (an outage has ended since). excuse is asked first: where it returns seconds, the
+    failure does not count, and the next attempt is made after them. What else attempt, or excuse, raises passes
+    through.
     """
     failures = 0
     while True:
         try:
             return attempt()
         except TransientError as error:
-            failures = 1 if resets_count() else failures + 1
-            is_last = failures > policy.max_retries
-            wait = None if is_last else policy.wait(failures, error.retry_after)
-            on_failure(FailedAttempt(error, failures, wait))
+            wait = excuse(error)
             if wait is None:
-                raise
+                failures = 1 if resets_count() else failures + 1
+                is_last = failures > policy.max_retries
+                wait = None if is_last else policy.wait(failures, error.retry_after)
+                on_failure(FailedAttempt(error, failures, wait))
+                if wait is None:
+                    raise
         sleep(wait)
 
 

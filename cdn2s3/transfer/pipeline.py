@@ -14,7 +14,7 @@ from cdn2s3.cdn.response_notes import oddities
 from cdn2s3.cdn.source_headers import WANTS_HEADERS
 from cdn2s3.cdn.sources import Sources
 from cdn2s3.destinations.base import Destination
-from cdn2s3.errors import BUCKET_CAUSES, OUTAGE_CAUSES, Cancelled, PermanentError, TransientError
+from cdn2s3.errors import BUCKET_CAUSES, OUTAGE_CAUSES, Cancelled, Parked, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
 from cdn2s3.keys import Address
@@ -22,6 +22,7 @@ from cdn2s3.records import Image, Stored
 from cdn2s3.resilience.endpoint import Endpoint, Permit
 from cdn2s3.resilience.rate_limit import Bandwidth
 from cdn2s3.resilience.retry import FailedAttempt, RetryPolicy, unless_stopped, with_retries
+from cdn2s3.resilience.throttling import Refusals
 from cdn2s3.transfer.outcome import FailureEvidence, Result
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,14 @@ class _PartsFailedError(Exception):
     def __init__(self, error: TransientError) -> None:
         super().__init__(error)
         self.error = error
+
+
+class _Throttled(TransientError):
+    """An attempt was throttled, by endpoint: it does not count."""
+
+    def __init__(self, endpoint: Endpoint, error: TransientError) -> None:
+        super().__init__(error.cause, error.message, error.retry_after, error.status, error.code)
+        self.endpoint = endpoint
 
 
 class TransferAttempts:
@@ -246,7 +255,19 @@ class TransferAttempts:
                     "%s: attempt %d failed (%s: %s)", self._url, failed.failures, error.cause, error.message
                 )
 
-        return with_retries(attempt, run.retry, run.sleep, note, resets_count)
+        refusals: dict[str, Refusals] = {}  # by endpoint
+
+        def excuse(error: TransientError) -> float | None:
+            if not isinstance(error, _Throttled):
+                return None
+            self._retried.append(error.cause)
+            by = error.endpoint
+            if by.parks and by.lets_nothing_through:
+                raise Parked
+            known = refusals.setdefault(by.name, Refusals(by.outage_limit))
+            return known.wait(by.name, error, by.newest_attempt, by.newest_success)
+
+        return with_retries(attempt, run.retry, run.sleep, note, resets_count, excuse)
 
     @property
     def _outages(self) -> int:
@@ -258,6 +279,8 @@ class TransferAttempts:
             return self._attempt_once(self._bucket, attempt)
         except _PartsFailedError as carried:
             raise carried.error from carried
+        except _Throttled:
+            raise
         except TransientError as error:
             raise TransientError(
                 "destination", error.message, error.retry_after, error.status, error.code
@@ -269,9 +292,14 @@ class TransferAttempts:
         began = time.monotonic()
         try:
             returned = attempt()
+        except _Throttled:  # by the other endpoint, which takes the parts of the body
+            endpoint.release(permit)
+            raise
         except BaseException as error:
             is_to_blame = isinstance(error, PermanentError) and self._endpoint_of(error) is endpoint
             _report_failure(endpoint, permit, error, is_to_blame)
+            if isinstance(error, TransientError) and error.cause == "throttled":
+                raise _Throttled(endpoint, error) from error
             raise
         endpoint.succeeded(permit)
         self._seconds[endpoint.name] = time.monotonic() - began

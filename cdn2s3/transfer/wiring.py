@@ -14,16 +14,12 @@ from cdn2s3.file_names import COMPLETED_FILE
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import InvalidUrl
 from cdn2s3.records import WHOLE, Share
-from cdn2s3.resilience.endpoint import Endpoint, LastFailure
+from cdn2s3.resilience.endpoint import Endpoint
 from cdn2s3.resilience.rate_limit import Bandwidth
 from cdn2s3.resilience.retry import RetryPolicy
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state.ledger import last_completed
-from cdn2s3.text import duration
 from cdn2s3.transfer.pipeline import Endpoints, Transfer, TransferPolicy
-
-# Causes of failures without a status, where the name of the cause is not clear enough on a bar.
-_IN_SHORT = {"timeout": "no answer", "connection": "no connection"}
 
 
 def equip(
@@ -82,27 +78,3 @@ def _note_earlier_successes(sources: Sources, settings: MigrationSettings) -> No
     for record in last_completed(settings.state_dir / COMPLETED_FILE):
         with suppress(InvalidUrl):  # URL_PREFIX has changed since
             sources.note_success_before(keys.address(record.url))
-
-
-def note_on(endpoints: Endpoints) -> str:
-    """Return which endpoint limits the run now and why, "" for neither."""
-    notes = []
-    for endpoint in endpoints:
-        health = endpoint.health()
-        if health.down_for is not None:
-            notes.append(
-                f"{endpoint.name} down {duration(health.down_for)} ({_in_short(health.last_failure)}), "
-                f"probe in {duration(health.next_probe_in or 0)}"
-            )
-        elif health.limit < endpoint.workers:
-            notes.append(f"{endpoint.name} throttled to {health.limit} of {endpoint.workers}")
-    return ", ".join(notes)
-
-
-def _in_short(failure: LastFailure | None) -> str:
-    """Return why an attempt failed, short enough for a bar; the log has it in full."""
-    if failure is None:
-        return ""
-    if failure.status is not None:
-        return str(failure.status)
-    return _IN_SHORT.get(failure.cause, failure.cause.replace("_", " "))

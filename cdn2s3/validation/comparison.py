@@ -15,6 +15,7 @@ from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.base import Found, same_etag
 from cdn2s3.errors import CAUSES, FatalError
 from cdn2s3.file_names import FAILED_FILE, MISMATCHED_FILE, MISSING_FILE
+from cdn2s3.planning.run_plan import MANY
 from cdn2s3.state import ledger
 from cdn2s3.state.ledger import Completed
 from cdn2s3.state.lines import NumberedLines
@@ -30,6 +31,7 @@ KNOWN = frozenset(
 COMPLETE = "complete"
 COMPLETE_EXCEPT_KNOWN = "complete_except_known"
 INCOMPLETE = "incomplete"
+_YES = ("--yes",)
 
 
 class Mismatch(NamedTuple):
@@ -133,9 +135,11 @@ def repairs(counts: Counts, state_dir: Path) -> list[Repair]:
     retried = {name for name in counts.failed if name not in KNOWN}
     found = []
     if counts.lost or retried:
-        found.append(Repair(command("migrate.py", "--redo", str(state_dir / MISSING_FILE))))
+        yes = _YES if counts.lost > MANY else ()
+        found.append(Repair(command("migrate.py", "--redo", str(state_dir / MISSING_FILE), *yes)))
     if counts.mismatched:
-        redo = command("migrate.py", "--redo", str(state_dir / MISMATCHED_FILE))
+        yes = _YES if counts.mismatched > MANY else ()
+        redo = command("migrate.py", "--redo", str(state_dir / MISMATCHED_FILE), *yes)
         found.append(Repair(f"ON_EXISTING=overwrite {redo}", replaces_objects=True))
     unproven = sorted(name for name in counts.unproven if name not in KNOWN)
     if unproven:

@@ -28,6 +28,13 @@ class Rule:
     per_key: int | None = None  # strikes for one key; None = no limit
     after: float = 0.0  # seconds from when the rule was added to its first strike
     until: float | None = None  # seconds from when it was added to its end; None = for ever
+    rate: float | None = (
+        None  # requests a second that go through: the others are struck; None = none goes through
+    )
+    burst: float | None = (
+        None  # with rate: counted by a token bucket of that size; None = in windows of a second
+    )
+    counts_struck: bool = False  # with rate: a request that is struck counts against the rate as well
     value: str = ""  # the fault's parameter: Retry-After, Location ...
     seconds: float | None = None  # how long a stall lasts, or a drip's pause; None = the fault's default
 
@@ -75,6 +82,33 @@ class RuleBook:
         return None
 
 
+class Allowance:
+    """What a rate limit lets through, as stores and CDNs count it; points in time are seconds of one clock.
+
+    Used under its owner's lock.
+    """
+
+    def __init__(self, rate: float, burst: float | None = None, counts_struck: bool = False) -> None:
+        """rate is requests a second; burst the size of a token bucket, None for windows of a second."""
+        self.rate = rate
+        self._burst = burst
+        self._counts_struck = counts_struck
+        self._left = rate if burst is None else burst
+        self._at = 0.0
+
+    def lets_through(self, now: float) -> bool:
+        """Count a request at now, and return whether it is within the rate."""
+        if self._burst is not None:
+            self._left = min(self._burst, self._left + (now - self._at) * self.rate)
+        elif int(now) > int(self._at):
+            self._left = self.rate
+        self._at = now
+        fits = self._left >= 1
+        if fits or self._counts_struck:
+            self._left -= 1
+        return fits
+
+
 class _Entry:
     """A rule in force with its counters; used under the book's lock."""
 
@@ -85,6 +119,7 @@ class _Entry:
         self._total = 0
         self._by_key: Counter[str] = Counter()
         self._visits: Counter[str] = Counter()
+        self._allowance = None if rule.rate is None else Allowance(rule.rate, rule.burst, rule.counts_struck)
 
     def strikes(self, operation: str, key: str, seed: str) -> bool:
         rule, age = self.rule, time.monotonic() - self._since
@@ -97,6 +132,8 @@ class _Entry:
         if rule.per_key is not None and self._by_key[key] >= rule.per_key:
             return False
         if rule.probability < 1.0 and not self._drawn(key, seed):
+            return False
+        if self._allowance is not None and self._allowance.lets_through(age):
             return False
         self._total += 1
         if rule.per_key is not None:

@@ -173,6 +173,15 @@ def _status(e: Exchange) -> bool:
     return True
 
 
+def _s3_slow_down(e: Exchange) -> bool:
+    """503 with the body of S3's SlowDown, as a CDN passes it on from the bucket behind it."""
+    body = (
+        b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>SlowDown</Code><Message>Slow</Message></Error>'
+    )
+    e.send(response(503, [("Content-Type", "application/xml")], body))
+    return True
+
+
 def _retry_after(value: str) -> str:
     if not value.startswith("date:"):
         return value
@@ -218,6 +227,7 @@ _ANSWERS: dict[str, Callable[[Exchange], bool]] = {
     "redirect_host": _redirect_host,
     "redirect_loop": _redirect_loop,
     "redirect_fine": _redirect_fine,
+    "s3_slow_down": _s3_slow_down,
     **dict.fromkeys(STATUSES, _status),
 }
 NAMES = frozenset(_ANSWERS).union(BODIES)

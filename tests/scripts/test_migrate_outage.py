@@ -46,7 +46,7 @@ def is_under_way(world: World) -> bool:
 
 
 BREAKDOWNS = [
-    ("source", "refuse"), ("bucket", "SlowDown"),
+    ("source", "refuse"), ("bucket", "ServiceUnavailable"),
     slow("source", "403"), slow("bucket", "black hole"), slow("source", "black hole"), slow("source", "503"),
     slow("bucket", "refuse"), slow("bucket", "200_html"),
 ]  # fmt: skip
@@ -81,7 +81,7 @@ def test_outage_that_passes_is_waited_for_and_fails_no_file(world: World, side: 
 def test_probe_of_an_outage_is_gone_at_the_end(world: World, processes: str) -> None:
     with world.job.running(quick=NO_SECOND_PASS, PROCESSES=processes) as running:
         running.until(lambda: is_under_way(world))
-        break_down(world, "bucket", "SlowDown")
+        break_down(world, "bucket", "ServiceUnavailable")
         running.until(lambda: "bucket down " in world.job.log)
         world.s3.rules.clear()
         world.s3.rules.add(Rule("InternalError", operation="DeleteObject", count=1))
@@ -94,7 +94,7 @@ def test_probe_of_an_outage_is_gone_at_the_end(world: World, processes: str) -> 
 def test_outage_that_turns_into_a_refusal_stops_at_once(world: World) -> None:
     with world.job.running(quick=NO_SECOND_PASS) as running:
         running.until(lambda: is_under_way(world))
-        break_down(world, "bucket", "SlowDown")
+        break_down(world, "bucket", "ServiceUnavailable")
         running.until(lambda: "bucket down " in world.job.log)
         world.s3.rules.clear()
         break_down(world, "bucket", "ExpiredToken")
@@ -163,11 +163,11 @@ def test_outage_that_all_the_last_urls_fail_in_blames_none(
 
 
 TAILS = [
-    ("source", "refuse", "1", True), ("source", "403", "1", False), ("bucket", "SlowDown", "1", True),
+    ("source", "refuse", "1", True), ("source", "403", "1", False), ("bucket", "ServiceUnavailable", "1", True),
     ("bucket", "refuse", "2", False),
 ]  # fmt: skip
 MORE_TAILS = [
-    ("source", "refuse", "1", False), ("source", "403", "1", True), ("bucket", "SlowDown", "1", False),
+    ("source", "refuse", "1", False), ("source", "403", "1", True), ("bucket", "ServiceUnavailable", "1", False),
     ("bucket", "refuse", "2", True), *itertools.product(["source"], ["refuse"], "2", [True, False]),
     *itertools.product(["source", "bucket"], ["black hole"], "1", [True, False]),
     *itertools.product(["bucket"], ["refuse"], "1", [True, False]),

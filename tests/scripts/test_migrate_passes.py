@@ -23,6 +23,7 @@ from cdn2s3.reports.accounting import RunAccounting
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import build
 from cdn2s3.state.ledger import Ledger
+from cdn2s3.transfer.limiting import Limiting
 from cdn2s3.transfer.outcome import Done, Result
 
 PREFIX = "https://cdn.example/"
@@ -60,8 +61,8 @@ class FakeExecutor:
     def stop(self) -> None:
         self._stopped = True
 
-    def note(self) -> str:
-        return ""
+    def limiting(self) -> list[Limiting]:
+        return []
 
     def in_flight(self) -> InFlight:
         return InFlight()

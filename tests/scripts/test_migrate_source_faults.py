@@ -67,11 +67,10 @@ FAILS = {  # fault -> cause in failed_transfers.txt
     "408": "server_error",
     "410": "not_found",
     "425": "server_error",
-    "429": "throttled",
     "451": "forbidden",
     "500": "server_error",
     "502": "server_error",
-    "503": "throttled",
+    "503": "server_error",
     "504": "server_error",
 }
 PERMANENT = {"forbidden", "not_found", "not_an_image", "empty"}

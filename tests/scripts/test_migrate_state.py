@@ -193,3 +193,57 @@ def test_last_screen_names_lines_that_were_never_tried(world: World) -> None:
     assert "  2 malformed: not an http or https URL, e.g. ftp://h/a.jpg\n" in ran.out
     world.job.path("completed.txt").unlink()
     assert world.job.run().out.startswith("0 stored, 3 already there, ")
+
+
+def redo_under_way(world: World) -> None:
+    """Complete all URLs, lose every second object, and list these in missing.txt."""
+    assert world.job.run().code == 0
+    for url in world.urls[::2]:
+        world.s3.store.delete("bucket", world.key(url))
+    lines = (f"{url}\t{world.key(url)}\tlost\n" for url in world.urls[::2])
+    (world.job.folder / "missing.txt").write_text("".join(lines))
+
+
+@pytest.mark.parametrize("stop", ["kill", slow("signal")])
+def test_redo_that_is_stopped_has_forgotten_nothing_and_goes_on(new_world: NewWorld, stop: str) -> None:
+    world = new_world(100, latency=0.05, CONCURRENCY=4)
+    redo_under_way(world)
+    before = world.job.text("completed.txt")
+    with world.job.running("--redo", "missing.txt") as running:
+        running.until(lambda: world.has_completed(110))
+        if stop == "kill":
+            running.kill()
+        else:
+            running.send(15)
+            assert running.end(30).code == 143
+    assert world.job.text("completed.txt").startswith(before)
+    plain = world.job.run()
+    assert plain.code == 1, plain.said
+    assert "the redo of missing.txt is not finished" in plain.said
+    assert "next: python migrate.py --redo" in plain.said
+    done = len(world.s3.objects("bucket"))
+    assert 50 < done < 100
+    redone = world.job.run("--redo")
+    assert redone.code == 0, redone.said
+    world.assert_all_moved()
+    assert not world.job.path("redo.txt").exists()
+    again = world.job.run()
+    assert (again.code, "not finished" in again.said) == (0, False), again.said
+
+
+def test_failed_redo_is_recorded_and_loses_its_row_where_the_object_is_gone(new_world: NewWorld) -> None:
+    world = new_world(20)
+    assert world.job.run().code == 0
+    gone, intact, changed = world.urls[3], world.urls[4], world.urls[5]
+    world.s3.store.delete("bucket", world.key(gone))
+    world.s3.put("bucket", world.key(changed), b"changed")
+    world.source.rules.add(Rule("404", pattern=r"i000[345]\.jpg$"))
+    (world.job.folder / "again.txt").write_text("".join(f"{url}\n" for url in (gone, intact, changed)))
+    ran = world.job.run("--redo", "again.txt")
+    assert ran.code == 1, ran.said
+    assert world.job.causes() == dict.fromkeys((gone, intact, changed), "not_found")
+    rows = {line.split("\t")[0] for line in world.job.text("completed.txt").splitlines()}
+    assert rows == {*world.urls} - {gone, changed}
+    assert not world.job.path("redo.txt").exists()
+    assert world.job.run().code == 1
+    assert world.job.causes() == dict.fromkeys((gone, changed), "not_found")

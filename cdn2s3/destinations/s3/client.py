@@ -29,7 +29,7 @@ from cdn2s3.destinations.s3.credentials import (
     sdk_errors,
 )
 from cdn2s3.destinations.s3.endpoint import Address, address_of, moved, named_in
-from cdn2s3.destinations.s3.errors import code_in, meaning, region_in
+from cdn2s3.destinations.s3.errors import meaning, region_in
 from cdn2s3.destinations.s3.refusals import sentence_in
 from cdn2s3.destinations.s3.sdk_transport import as_aws_response, send
 from cdn2s3.destinations.s3.signing import (
@@ -47,6 +47,7 @@ from cdn2s3.http.pool import ConnectionPool, host_header, request_head
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.http.response import Response
 from cdn2s3.resilience.retry import retry_after
+from cdn2s3.resilience.throttling import code_in
 from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)

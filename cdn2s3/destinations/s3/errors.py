@@ -10,6 +10,7 @@ import re
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.s3.refusals import REQUESTER_PAYS, denial_in
 from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError
+from cdn2s3.resilience.throttling import is_throttled
 
 _CREDENTIALS = "check the credentials (`aws sts get-caller-identity` shows the identity), then run it again"
 _RENEW = "renew the credentials (an instance role renews itself), then run it again (a migration resumes)"
@@ -80,12 +81,7 @@ FATAL = {
 _AGAIN = frozenset({
     "BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch",
     "ConditionalRequestConflict", "OperationAborted", "NoSuchUpload", "InvalidPart",
-    "RequestTimeout", "SlowDown", "Busy", "Throttling",
-    "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException",
-})  # fmt: skip
-_THROTTLED = frozenset({
-    "SlowDown", "Busy", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded",
-    "TooManyRequestsException",
+    "RequestTimeout",
 })  # fmt: skip
 
 # Codes that are about the object's own key or size.
@@ -96,14 +92,7 @@ _OF_ITS_KEY = frozenset({
 _ARCHIVED = "the object is in an archive storage class and cannot be read before it is restored"
 INSUFFICIENT_STORAGE = 507  # RFC 4918; some stores answer it without a code
 
-_CODE = re.compile(rb"<Code>([A-Za-z0-9_.]{1,80})</Code>")
 _BUCKETS_REGION = re.compile(rb"<Region>([a-z0-9-]{1,40})</Region>")
-
-
-def code_in(body: bytes) -> str:
-    """Return the error code in the XML body of a response, or "" if it has none (a HEAD, a middlebox)."""
-    found = _CODE.search(body)
-    return found[1].decode("ascii") if found else ""
 
 
 def region_in(body: bytes) -> str:
@@ -123,9 +112,9 @@ def meaning(
     """Return the error that an S3 response means for the run.
 
     action is the request, for the message; region is the bucket's, sentence the store's own, "" if the response does
-    not have them. cause "throttled" slows down the bucket's endpoint; every other transient failure is
-    "server_error"; both end as `destination` in failed_transfers.txt. What other objects may meet too is doubtful:
-    if all of them do, it is the bucket's fault, and none of them is recorded.
+    not have them. cause "throttled" limits the rate at the bucket; every other transient failure is "server_error",
+    which ends as `destination` in failed_transfers.txt. What other objects may meet too is doubtful: if all of them
+    do, it is the bucket's fault, and none of them is recorded.
     """
     said = f"the bucket answered {status}{' ' + code if code else ''} to {action}"
     if sentence:
@@ -136,7 +125,7 @@ def meaning(
         return FatalError(f"{said}: {_FULL}.")
     if 300 <= status < 400:
         return FatalError(f"{said}: {_named(_REGION, region)}.")
-    if code in _THROTTLED or status in (429, 503):
+    if is_throttled(status, code, retry_after):
         return TransientError("throttled", said, retry_after, status, code)
     if code in _AGAIN or status >= 500 or status == 408 or (status in (400, 403) and not code):
         return TransientError("server_error", said, retry_after, status, code)

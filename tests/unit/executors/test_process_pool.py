@@ -26,6 +26,7 @@ from cdn2s3.records import Stored, Task
 from cdn2s3.state.files import held_lock
 from cdn2s3.state.ledger import Ledger, completed
 from cdn2s3.state.lines import whole_lines
+from cdn2s3.transfer.limiting import Limiting, text_of
 from cdn2s3.transfer.outcome import Done, Result
 from tests import ROOT
 
@@ -34,7 +35,7 @@ URLS = [f"https://cdn.example/{number}.jpg" for number in range(300)]
 
 
 def tell(channel: WorkerChannel, done: list[Done], note: str) -> None:
-    channel.report(done, note, InFlight(), 0)
+    channel.report(done, [Limiting("bucket", note=note)], InFlight(), 0)
 
 
 # bodies: what a process does instead of moving images
@@ -292,7 +293,7 @@ def test_stop_ends_all_processes_and_what_they_ended_is_told(make: Make) -> None
     processes, done = make(until_stopped), []
     for batch in processes.run(Task(url) for url in URLS):
         done += batch
-        if processes.note() == "waiting" and not processes._stopping:
+        if text_of(processes.limiting()) == "waiting" and not processes._stopping:
             processes.stop()
     assert len(done) == 2
 
@@ -307,7 +308,7 @@ def test_record_of_a_process_killed_while_stopping_is_told(make: Make) -> None:
     processes, done = make(die_when_stopped, 1), []
     for batch in processes.run(Task(url) for url in URLS):
         done += batch
-        if processes.note() == "waiting" and not processes._stopping:
+        if text_of(processes.limiting()) == "waiting" and not processes._stopping:
             processes.stop()
     assert [d.task.url for d in done] == URLS[:1]
 
@@ -338,7 +339,7 @@ def test_children_of_a_killed_parent_end_within_a_second_and_hold_the_lock_till_
                 pool.equip(folder)
                 waiting = False
                 for batch in pool.run(Task(str(n)) for n in range(100)):
-                    if not waiting and all(handle.note == "waiting" for handle in pool._handles):
+                    if not waiting and all(text_of(handle.limiting) == "waiting" for handle in pool._handles):
                         print(*(handle.process.pid for handle in pool._handles), flush=True)
                         waiting = True
         """

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.errors import FatalError, UsageError
+from cdn2s3.errors import UsageError
 from cdn2s3.keys import KeyMaker
+from cdn2s3.planning import redo
 from cdn2s3.planning.run_plan import (
     Choice,
     RunPlan,
-    forget_completed,
+    choose,
     kept_input,
     plan_run,
     prepare_run,
@@ -237,28 +238,6 @@ def test_records_of_urls_to_redo_do_not_count_and_stay(state: State) -> None:
     assert state.lines("completed.txt") == [completed("a"), completed("b")]
 
 
-def test_forgotten_rows_are_gone_and_the_old_file_is_kept(state: State) -> None:
-    rows = [completed("a"), completed("b"), completed("b", "other/key"), completed("c")]
-    state.write("completed.txt", *rows, b"https://cdn.example/torn\tim")
-    assert forget_completed(state.folder, these(url("b"), url("unknown"))) == 2
-    assert state.lines("completed.txt") == [rows[0], rows[3]]
-    assert state.lines("completed.txt.bak") == rows
-
-
-def test_nothing_is_forgotten_where_nothing_is_completed(state: State) -> None:
-    assert forget_completed(state.folder, these(url("b"))) == 0
-    assert list(state.folder.iterdir()) == []
-
-
-def test_file_that_cannot_be_replaced_forgets_nothing(state: State) -> None:
-    state.write("completed.txt", completed("a"), completed("b"))
-    (state.folder / "completed.txt.bak").mkdir()
-    with pytest.raises(FatalError, match="cannot write"):
-        forget_completed(state.folder, these(url("b")))
-    assert state.lines("completed.txt") == [completed("a"), completed("b")]
-    assert not list(state.folder.glob("*.tmp"))
-
-
 def test_urls_of_a_file_are_its_first_fields_in_any_shape(state: State) -> None:
     state.write(
         "again.txt", b"\xef\xbb\xbfhttps://h/a\tkey\tlost\r\n\nhttps://h/b\nhttps://h/\xe9\nhttps://h/last"
@@ -356,14 +335,76 @@ def test_list_of_its_own_is_no_copy(state: State) -> None:
     assert (state.folder / "urls.txt").exists()
 
 
-def test_only_rows_of_urls_that_are_done_again_are_forgotten(state: State) -> None:
+def test_redo_forgets_no_row_and_is_remembered(state: State) -> None:
     state.urls(url("a"), url("b"))
     state.write("completed.txt", completed("a"), completed("b"), completed("elsewhere"))
+    before = state.lines("completed.txt")
     settings = state.settings()
     keys = key_maker(settings)
-    redone = objects(keys, url("b"), url("elsewhere"))
-    prepare_run(settings, keys, Choice(redone, redo=True), NOW)
-    assert state.lines("completed.txt") == [completed("a"), completed("elsewhere")]
+    again = objects(keys, url("b"), url("elsewhere"))
+    plan = prepare_run(settings, keys, Choice(again, redo=True, redo_file="missing.txt"), NOW)
+    assert state.lines("completed.txt") == before
+    assert todo(plan) == [url("b")]
+    assert list(redo.lines_of(state.folder)) == [url("b").encode()]
+    assert redo.open_redo(state.folder) == ("missing.txt", sum(map(len, before)))
+
+
+@pytest.mark.parametrize("yes", [False, True])
+def test_redo_of_many_completed_urls_needs_a_yes(
+    state: State, monkeypatch: pytest.MonkeyPatch, yes: bool
+) -> None:
+    monkeypatch.setattr("cdn2s3.planning.run_plan.MANY", 2)
+    names = ["a", "b", "c"]
+    state.urls(*map(url, names))
+    state.write("completed.txt", *map(completed, names), completed("a"))
+    settings = state.settings()
+    state.write("again.txt", *(f"{url(name)}\n".encode() for name in names))
+    choice = choose(settings, state.folder / "again.txt", None, None, yes)
+    if yes:
+        assert prepare_run(settings, key_maker(settings), choice, NOW).todo == 3
+        return
+    said = r"transfer 3 completed images again: 15 bytes, .* s at .* files/s .*--redo .*again\.txt --yes`"
+    with pytest.raises(UsageError, match=said):
+        prepare_run(settings, key_maker(settings), choice, NOW)
+    assert {path.name for path in state.folder.iterdir()} == {"urls.txt", "completed.txt", "again.txt"}
+
+
+def opened(state: State, *names: str) -> MigrationSettings:
+    """Return the settings of a state with a redo of names, of which the first has its new row."""
+    state.urls(*map(url, names), url("more"))
+    state.write("completed.txt", *map(completed, [*names, "more"]))
+    redo.begin(state.folder, "missing.txt", (url(name).encode() for name in names))
+    state.write("completed.txt", *map(completed, [*names, "more", names[0]]))
+    return state.settings()
+
+
+def chosen(state: State, settings: MigrationSettings, file: Path | str) -> list[str]:
+    return todo(prepare_run(settings, key_maker(settings), choose(settings, file, None, None), NOW))
+
+
+def test_redo_without_a_file_goes_on(state: State) -> None:
+    assert chosen(state, opened(state, "a", "b", "c"), "") == [url("b"), url("c")]
+    assert redo.open_redo(state.folder) is not None
+
+
+def test_redo_of_the_same_file_goes_on(state: State) -> None:
+    settings = opened(state, "a", "b", "c")
+    state.urls(url("a"), url("b"), url("c"), url("more"))
+    state.write("missing.txt", *(f"{url(name)}\tk\tlost\n".encode() for name in "abc"))
+    assert chosen(state, settings, state.folder / "missing.txt") == [url("b"), url("c")]
+
+
+def test_redo_of_another_file_takes_over_what_was_left(state: State) -> None:
+    settings = opened(state, "a", "b", "c")
+    state.write("more.txt", f"{url('more')}\n".encode())
+    assert chosen(state, settings, state.folder / "more.txt") == [url("b"), url("c"), url("more")]
+    assert len(list(redo.lines_of(state.folder))) == 3
+
+
+def test_redo_without_a_file_and_without_one_to_go_on_with_is_refused(state: State) -> None:
+    state.urls(url("a"))
+    with pytest.raises(UsageError, match="no redo is open"):
+        choose(state.settings(), "", None, None)
 
 
 def test_line_of_a_host_that_was_added_is_no_failure_anymore(state: State) -> None:

@@ -7,7 +7,7 @@ from typing import Callable
 
 import pytest
 
-from cdn2s3.errors import Cancelled, FatalError, PermanentError, TransientError
+from cdn2s3.errors import Cancelled, FatalError, Parked, PermanentError, TransientError
 from cdn2s3.resilience.circuit_breaker import FAILURES_TO_OPEN
 from cdn2s3.resilience.endpoint import Endpoint, LastFailure, Permit
 
@@ -20,8 +20,12 @@ class Clock:
         return self.now
 
 
-def refused(throttled: bool = False, retry_after: float | None = None) -> TransientError:
-    return TransientError("throttled" if throttled else "connection", "refused", retry_after)
+def refused(
+    throttled: bool = False, overloaded: bool = False, retry_after: float | None = None
+) -> TransientError:
+    if throttled:
+        return TransientError("throttled", "refused", retry_after, 429)
+    return TransientError("connection", "refused", retry_after, 503 if overloaded else None)
 
 
 class World:
@@ -44,29 +48,34 @@ class World:
         return self._probe()
 
     def fail(
-        self, count: int, throttled: bool = False, retry_after: float | None = None, advice: str = ""
+        self,
+        count: int,
+        throttled: bool = False,
+        overloaded: bool = False,
+        retry_after: float | None = None,
+        advice: str = "",
     ) -> None:
         for permit in [self.endpoint.acquire() for _ in range(count)]:
-            self.endpoint.failed(permit, refused(throttled, retry_after), advice)
+            self.endpoint.failed(permit, refused(throttled, overloaded, retry_after), advice)
 
     def succeed(self, count: int) -> None:
         for _ in range(count):
             self.endpoint.succeeded(self.endpoint.acquire())
 
 
-def test_throttled_side_halves_once_a_second_and_never_below_one() -> None:
+def test_overloaded_side_halves_once_a_second_and_never_below_one() -> None:
     world = World()
-    world.fail(10, throttled=True)
+    world.fail(10, overloaded=True)
     assert world.endpoint.health().limit == 60
     for expected in (30, 15, 7, 3, 1, 1):
         world.clock.now += 1.0
-        world.fail(1, throttled=True)
+        world.fail(1, overloaded=True)
         assert world.endpoint.health().limit == expected
 
 
 def test_side_grows_back_step_by_step_and_not_beyond_its_workers() -> None:
     world = World()
-    world.fail(1, throttled=True)
+    world.fail(1, overloaded=True)
     world.succeed(60)
     assert (
         world.endpoint.health().limit == 64
@@ -86,14 +95,14 @@ def test_plain_failure_does_not_halve() -> None:
 @pytest.mark.parametrize(("asked", "paused"), [(7.0, 7.0), (0.0, 0.0), (None, 0.0)])
 def test_retry_after_holds_everybody_back(asked: float | None, paused: float) -> None:
     world = World()
-    world.fail(1, throttled=True, retry_after=asked)
+    world.fail(1, retry_after=asked)
     world.endpoint.acquire()
     assert world.clock.now - 1000 == pytest.approx(paused, abs=0.01)
 
 
 def test_admission_waits_for_a_place() -> None:
     world = World(workers=2)
-    world.fail(1, throttled=True)
+    world.fail(1, overloaded=True)
     first = world.endpoint.acquire()
     order: list[str] = []
     world.endpoint._changed.wait = lambda timeout=None: order.append("waits") or world.endpoint._left(first)  # type: ignore[assignment, method-assign, func-returns-value]
@@ -134,7 +143,7 @@ def test_probes_come_at_growing_intervals_until_the_limit_stops_the_run() -> Non
 
 def test_probe_that_succeeds_brings_the_side_up_with_a_quarter_of_its_workers() -> None:
     world = World(probe=lambda: len(world.probed_at) > 2)
-    world.fail(FAILURES_TO_OPEN, throttled=True, retry_after=60.0)
+    world.fail(FAILURES_TO_OPEN, retry_after=60.0)
     permit = world.endpoint.acquire()
     health = world.endpoint.health()
     assert world.probed_at == pytest.approx([5, 15, 35], abs=0.1)
@@ -223,7 +232,7 @@ def test_stop_ends_a_wait() -> None:
 
 def test_many_threads_never_exceed_the_limit_and_none_is_forgotten() -> None:
     endpoint = Endpoint("bucket", 8, 1800.0, threading.Event())
-    endpoint.failed(endpoint.acquire(), refused(throttled=True))  # 4 admitted, growing back
+    endpoint.failed(endpoint.acquire(), refused(overloaded=True))  # 4 admitted, growing back
     lock, now, most, done = threading.Lock(), 0, 0, 0
 
     def work() -> None:
@@ -266,6 +275,114 @@ def test_outage_over_the_limit_gives_the_advice() -> None:
     world.fail(FAILURES_TO_OPEN, advice="Ask the owner.")
     with pytest.raises(FatalError, match=r"longer than OUTAGE_LIMIT \(refused\)\. Ask the owner\."):
         world.endpoint.acquire()
+
+
+def test_throttled_attempts_are_no_outage_however_many_they_are() -> None:
+    world = World()
+    for _ in range(3 * FAILURES_TO_OPEN):
+        world.fail(1, throttled=True)
+    health = world.endpoint.health()
+    assert (health.down_for, health.times_opened, health.limit) == (None, 0, 120)
+
+
+def test_throttled_attempts_neither_break_a_row_of_failures_nor_lengthen_it() -> None:
+    world = World()
+    world.fail(FAILURES_TO_OPEN - 1)
+    world.fail(10, throttled=True)
+    assert world.endpoint.health().down_for is None
+    world.fail(1)
+    assert world.endpoint.health().down_for == 0.0
+
+
+def test_attempts_are_spaced_from_the_first_throttled_one_on() -> None:
+    world = World()
+    world.succeed(9)
+    world.fail(1, throttled=True)  # nine of ten got through in that second
+    began = []
+    for _ in range(4):
+        permit = world.endpoint.acquire()
+        began.append(round(world.clock.now - 1000, 2))
+        world.endpoint.succeeded(permit)
+    assert began == pytest.approx(
+        [1.0, 1.14, 1.28, 1.42], abs=0.02
+    )  # a second of silence, then 0.8 x 9 a second
+
+
+def test_retry_after_of_a_throttled_attempt_is_its_urls_own_while_others_get_through() -> None:
+    world = World()
+    world.succeed(9)
+    world.fail(1, throttled=True, retry_after=30.0)
+    world.endpoint.acquire()
+    assert world.clock.now - 1000 == pytest.approx(1.0, abs=0.01)
+
+
+def test_retry_after_is_everybodys_while_nothing_gets_through() -> None:
+    world = World(probe=lambda: False)
+    for _ in range(6):
+        world.fail(1, throttled=True, retry_after=30.0)
+    assert world.clock.now - 1000 > 30.0
+
+
+def test_side_that_throttles_everything_for_too_long_stops_the_run() -> None:
+    world = World(probe=lambda: False)
+    with pytest.raises(
+        FatalError, match=r"source has throttled every request for 18\d\d s.*OUTAGE_LIMIT \(refused\)"
+    ):
+        while True:
+            world.fail(1, throttled=True)
+    assert 1800 <= world.clock.now - 1000 < 1805
+    assert len(world.probed_at) == pytest.approx(30, abs=1)  # once a minute: it may be these URLs alone
+
+
+def test_side_that_throttles_but_answers_the_probe_goes_on() -> None:
+    world = World(probe=lambda: True)
+    while world.clock.now < 1000 + 2 * 1800:
+        world.fail(1, throttled=True)
+    assert world.endpoint.newest_success > 0
+
+
+def test_outage_leaves_the_rate_that_was_found() -> None:
+    world = World(probe=lambda: True)
+    world.succeed(9)
+    world.fail(1, throttled=True)
+    world.succeed(3)
+    rate = world.endpoint._limits.rate
+    assert rate is not None
+    before = rate.rate
+    world.fail(FAILURES_TO_OPEN)
+    world.succeed(1)
+    assert world.endpoint._limits.rate is rate and rate.rate >= before
+
+
+def test_throttling_that_is_over_costs_nothing_after_a_minute() -> None:
+    world = World()
+    world.fail(1, throttled=True)
+    world.succeed(1)
+    world.clock.now += 61.0
+    world.succeed(1)
+    assert world.endpoint._limits.rate is None
+
+
+def test_side_that_parks_waits_briefly_for_its_rate_and_parks_otherwise() -> None:
+    world = World()
+    world.endpoint.parks = True
+    world.succeed(9)
+    world.fail(1, throttled=True)
+    with pytest.raises(Parked):
+        world.endpoint.acquire()
+    assert not world.endpoint.is_available()
+    world.clock.now += 0.9
+    assert world.endpoint.is_available()
+    world.endpoint.acquire()
+    assert world.clock.now - 1000 == pytest.approx(1.0, abs=0.01)
+
+
+def test_first_throttling_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    world.fail(5, throttled=True)
+    assert [record.getMessage() for record in caplog.records] == [
+        "the source throttles (refused): finding the rate that it allows"
+    ]
 
 
 def test_what_waiting_does_not_help_stops_the_run_where_nothing_has_succeeded() -> None:

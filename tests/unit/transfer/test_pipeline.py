@@ -143,7 +143,7 @@ def test_refusals_cost_no_connection(make: Make) -> None:
     ("fault", "cause"),
     [
         ("500", "server_error"),
-        ("429", "throttled"),
+        ("503", "server_error"),
         ("short_body", "truncated"),
         ("length_too_small", "truncated"),
         ("close", "connection"),
@@ -157,6 +157,37 @@ def test_transient_failure_is_tried_as_often_as_allowed(make: Make, fault: str, 
     assert (result.cause, result.attempts, result.retried) == (cause, 4, (cause,) * 3)
     assert sum(world.source.requests.values()) == 4
     assert world.objects() == {}
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an endpoint that throttles everything be asked more often than once a second."""
+    monkeypatch.setattr("cdn2s3.resilience.adaptive_rate.LEAST_RATE", 200.0)
+    monkeypatch.setattr("cdn2s3.resilience.adaptive_rate.SECOND", 0.01)
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("side", ["source", "bucket", "bucket, in parts"])
+def test_attempts_that_were_throttled_do_not_count(make: Make, side: str) -> None:
+    world = make(MAX_BUFFER_MB="1")
+    operation = "UploadPart" if "parts" in side else "PutObject"
+    if side != "source":
+        world.s3.rules.add(Rule("SlowDown", operation=operation, count=9))
+    size = 3_000_000 if "parts" in side else 20_000
+    result = world.move("a.jpg", "429.9" if side == "source" else "", size)
+    assert (result.cause, result.attempts, result.retried) == ("", 1, ("throttled",) * 9)
+    assert list(world.objects().values()) == [world.source.body(result.url)]
+    throttled = [bool(end._limits.rate) for end in world.transfer.endpoints]
+    assert throttled == [side == "source", side != "source"]
+    assert {end.in_flight for end in world.transfer.endpoints} == {0}
+
+
+@pytest.mark.usefixtures("hurried")
+def test_503_of_a_bucket_behind_the_cdn_is_told_by_its_code(make: Make) -> None:
+    world = make()
+    world.source.rules.add(Rule("s3_slow_down", count=5))
+    result = world.move("a.jpg")
+    assert (result.cause, result.attempts) == ("", 1)
 
 
 @pytest.mark.parametrize("fault", ["500", "short_body", "chunked_cut", "no_length_cut", "reset"])

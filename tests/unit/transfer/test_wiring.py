@@ -21,8 +21,9 @@ from cdn2s3.resilience.circuit_breaker import FAILURES_TO_OPEN
 from cdn2s3.resilience.endpoint import Endpoint
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
+from cdn2s3.transfer.limiting import limiting, text_of
 from cdn2s3.transfer.pipeline import Endpoints
-from cdn2s3.transfer.wiring import equip, note_on
+from cdn2s3.transfer.wiring import equip
 from tests.fakes.source import SourceServer
 
 CAPABILITIES = Capabilities(True, True, True)
@@ -121,4 +122,4 @@ def opened(error: TransientError | PermanentError) -> Endpoints:
 def test_note_says_in_short_why_an_endpoint_is_down(
     error: TransientError | PermanentError, short: str
 ) -> None:
-    assert note_on(opened(error)) == f"source down 0 s ({short}), probe in 5 s"
+    assert text_of(limiting(opened(error))) == f"source down 0 s ({short}), probe in 5 s"

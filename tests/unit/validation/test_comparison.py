@@ -321,6 +321,12 @@ def test_success_rate(complete: int, lost: int, rate: float) -> None:
         pytest.param({}, [], id="nothing"),
         pytest.param({"failed": {"not_found": 1}}, [], id="known gap"),
         pytest.param({"lost": 1}, ["python migrate.py --redo missing.txt"], id="lost"),
+        pytest.param({"lost": 1001}, ["python migrate.py --redo missing.txt --yes"], id="many lost"),
+        pytest.param(
+            {"mismatched": 1001},
+            ["ON_EXISTING=overwrite python migrate.py --redo mismatched.txt --yes"],
+            id="many mismatched",
+        ),
         pytest.param({"not_tried": 1}, ["python migrate.py"], id="not tried"),
         pytest.param({"not_tried": 1, "unrecorded": 1}, ["python migrate.py"], id="not tried, unrecorded"),
         pytest.param(

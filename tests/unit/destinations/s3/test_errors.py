@@ -7,8 +7,9 @@ import re
 import botocore.loaders
 import pytest
 
-from cdn2s3.destinations.s3.errors import FATAL, code_in, meaning, region_in
+from cdn2s3.destinations.s3.errors import FATAL, meaning, region_in
 from cdn2s3.errors import FatalError, PermanentError, TransientError
+from cdn2s3.resilience.throttling import code_in
 from tests.fakes.s3_errors import ERRORS
 
 # S3 API Reference, "Error responses", and what botocore's model of S3 lists; by what they mean for an upload.
@@ -45,11 +46,12 @@ AGAIN = {
     409: ["ConditionalRequestConflict", "OperationAborted"],
     500: ["InternalError"],
     501: ["NotImplemented"],
+    503: ["ServiceUnavailable"],
 }  # fmt: skip
 SLOWER = {
     429: ["TooManyRequests"],
     400: ["Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"],
-    503: ["Busy", "ServiceUnavailable", "SlowDown"],
+    503: ["Busy", "SlowDown"],
 }
 # The object's own, or never an answer to what this tool asks for.
 ITS_OWN = {
@@ -99,18 +101,19 @@ def kind_of(error: Exception) -> str:
 
 @pytest.mark.parametrize(("kind", "status", "code"), ROWS)
 def test_meaning_of_a_code(kind: str, status: int, code: str) -> None:
-    error = meaning(status, code, "PUT", 7.0)
+    asked = None if code == "ServiceUnavailable" else 7.0  # a 503 with it is throttled, whatever its code
+    error = meaning(status, code, "PUT", asked)
     assert kind_of(error) == kind
     assert str(status) in str(error) and code in str(error) and "PUT" in str(error)
     if isinstance(error, TransientError):
-        assert error.retry_after == 7.0
+        assert error.retry_after == asked
 
 
 @pytest.mark.parametrize(
     ("status", "kind"),
     [(301, "stop"), (302, "stop"), (307, "stop"), (308, "stop"), (400, "again"), (401, "its-own"), (403, "again"),
      (404, "its-own"), (408, "again"), (409, "its-own"), (413, "its-own"), (429, "slower"), (500, "again"),
-     (502, "again"), (503, "slower"), (504, "again"), (507, "stop"), (599, "again")],
+     (502, "again"), (503, "again"), (504, "again"), (507, "stop"), (599, "again")],
 )  # fmt: skip
 def test_meaning_of_a_status_without_a_code(status: int, kind: str) -> None:
     assert kind_of(meaning(status, "", "HEAD")) == kind
