@@ -34,7 +34,7 @@ def test_printable_escapes_what_a_terminal_would_not_show(text: str, said: str) 
 def test_causes_are_the_documented_ones() -> None:
     documented = (
         "malformed other_host collision not_found forbidden throttled server_error timeout connection truncated empty "
-        "not_an_image conflict unverified destination"
+        "not_an_image conflict unverified key_refused destination"
     )
     assert " ".join(CAUSES) == documented
     assert all(name == cause.name for name, cause in CAUSES.items())
@@ -44,6 +44,7 @@ def test_causes_outside_the_error_rate_are_the_documented_ones() -> None:
     expected = {name for name, cause in CAUSES.items() if not cause.unexpected}
     assert expected == {
         "not_found", "forbidden", "malformed", "other_host", "not_an_image", "empty", "conflict", "collision",
+        "key_refused",
     }  # fmt: skip
 
 
