@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -183,7 +184,7 @@ def test_what_is_worth_a_look_is_in_summary_and_report(job: Any) -> None:
     assert (
         "6 URLs share 1 content with another URL; the most frequent has 6 (700 bytes image/jpeg)" in ran.said
     )
-    assert "/images/4.jpg" in ran.said
+    assert re.search(r"/images/[4-9]\.jpg", ran.said)
     report = json.loads(migration.text("migration_report.json"))
     assert report["refused_types"] == {"text/html": 3, "application/pdf": 1}
     assert report["same_content"]["most"][0]["urls"] == 6

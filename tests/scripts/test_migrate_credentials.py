@@ -12,7 +12,7 @@ from tests.scripts.world import NewWorld, World
 from tests.tiers import slow
 
 # The SDK asks for new credentials a quarter of an hour before the old ones run out, and insists on them ten
-# minutes before: the first ones last two seconds until it asks, or insists.
+# minutes before: the first ones last four seconds until it asks, or insists.
 COMMAND = """\
 import json, sys
 from datetime import datetime, timedelta, timezone
@@ -24,7 +24,7 @@ with calls.open("a") as file:
 if not first and then == "fails":
     sys.exit("canary: the token service is away")
 later = -60 if then == "has expired" else 3600
-left = later if not first else 602 if then == "fails" else 902
+left = later if not first else 604 if then == "fails" else 904
 expires = datetime.now(timezone.utc) + timedelta(seconds=left)
 print(json.dumps({
     "Version": 1, "AccessKeyId": "AKIATEST", "SecretAccessKey": "secret", "SessionToken": "token",
@@ -36,7 +36,7 @@ print(json.dumps({
 @pytest.fixture
 def world(new_world: NewWorld) -> World:
     """A bucket that knows one session token, and a migration whose profile names a command."""
-    world = new_world(60, latency=0.4, store={"tokens": {"AKIATEST": "token"}})  # it takes three seconds
+    world = new_world(60, latency=0.8, store={"tokens": {"AKIATEST": "token"}})  # it takes six seconds
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         world.job.settings.pop(name)
     (world.job.folder / "command.py").write_text(COMMAND)
@@ -44,7 +44,7 @@ def world(new_world: NewWorld) -> World:
 
 
 def next_time(world: World, then: str) -> None:
-    """Let the command give credentials for two seconds; after that it works, fails, or gives expired ones."""
+    """Let the command give credentials for four seconds; after that it works, fails, or gives expired ones."""
     (world.job.folder / "calls").unlink(missing_ok=True)
     folder = world.job.folder / ".aws"
     folder.mkdir(exist_ok=True)

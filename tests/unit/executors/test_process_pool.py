@@ -330,6 +330,7 @@ def test_children_of_a_killed_parent_end_within_a_second_and_hold_the_lock_till_
         from cdn2s3.executors.process_pool import ProcessPool
         from cdn2s3.records import Task
         from cdn2s3.state.files import held_lock
+        from cdn2s3.transfer.limiting import text_of
         from tests.unit.executors.test_process_pool import until_stopped
 
         if __name__ == "__main__":
