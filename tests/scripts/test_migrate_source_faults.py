@@ -224,4 +224,6 @@ def test_throttled_source_slows_everybody_and_fails_no_file(
     assert ran.code == 0, ran.said
     assert_moved(job, source, s3, urls)
     assert job.failed() == {}
-    assert ran.seconds < 12  # no wait is longer than LONGEST_WAIT, 1 s here
+    assert (
+        ran.seconds < 20
+    )  # no wait is longer than LONGEST_WAIT, 1 s here; the rate doubles from one a second
