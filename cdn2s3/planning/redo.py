@@ -1,8 +1,8 @@
 """A redo: completed URLs are transferred again, and nothing is forgotten before the new object is there.
 
-redo.txt remembers it from its first moment to its last: which lines it has, and how long completed.txt was when it
-began. What was appended since belongs to it: the last row of a URL counts. So a redo that was stopped has lost
-nothing, and goes on where it was.
+unfinished_redo.txt remembers it from its first moment to its last: which lines it has, and how long completed.txt
+was when it began. What was appended since belongs to it: the last row of a URL counts. So a redo that was stopped
+has lost nothing, and goes on where it was.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class OpenRedo(NamedTuple):
 
 
 def open_redo(state_dir: Path) -> OpenRedo | None:
-    """Return the redo that is not finished, None if there is none; raise FatalError when redo.txt is damaged."""
+    """Return the redo that is not finished, None if there is none; raise FatalError when its file is damaged."""
     path = state_dir / REDO_FILE
     header = next(whole_lines(path), None)
     if header is None and not path.exists():

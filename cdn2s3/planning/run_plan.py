@@ -14,7 +14,7 @@ from typing import NamedTuple
 from cdn2s3.atomic_file import replacing
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import UsageError
-from cdn2s3.file_names import COLLISIONS_FILE, COMPLETED_FILE, FAILED_FILE, FAILED_INPUT_FILE
+from cdn2s3.file_names import COLLISIONS_FILE, COMPLETED_FILE, FAILED_FILE, FAILED_INPUT_FILE, REDO_FILE
 from cdn2s3.keys import InvalidUrl, KeyMaker, ObjectId
 from cdn2s3.planning import cost_estimate, redo
 from cdn2s3.planning.collisions import Collision, collisions_file, collisions_text, warn_of_naming
@@ -102,7 +102,7 @@ def _choose_redo(settings: MigrationSettings, file: Path | str, limit: int | Non
     """Return the choice of a redo: what is left of the open one, and what file ("": none) has beyond it."""
     keys, state = key_maker(settings), settings.state_dir
     opened = redo.open_redo(state)
-    if not file:
+    if not file or Path(file).absolute() == (state / REDO_FILE).absolute():
         if opened is None:
             raise UsageError("no redo is open: name the file of its URLs after --redo, such as missing.txt.")
         return Choice(redo.objects_left(state, keys, opened), True, limit, yes=True)

@@ -233,7 +233,7 @@ def test_redo_does_the_urls_of_a_file_again(world: World) -> None:
     assert world.s3.store.writes["bucket", world.key(kept)] == 1
     after = world.job.text("completed.txt").splitlines()
     assert after == before  # both met their own bytes, or put them there again
-    assert not world.job.path("redo.txt").exists()
+    assert not world.job.path("unfinished_redo.txt").exists()
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,7 @@ def test_redo_that_is_stopped_has_forgotten_nothing_and_goes_on(new_world: NewWo
     redone = world.job.run("--redo")
     assert redone.code == 0, redone.said
     world.assert_all_moved()
-    assert not world.job.path("redo.txt").exists()
+    assert not world.job.path("unfinished_redo.txt").exists()
     again = world.job.run()
     assert (again.code, "not finished" in again.said) == (0, False), again.said
 
@@ -244,6 +244,6 @@ def test_failed_redo_is_recorded_and_loses_its_row_where_the_object_is_gone(new_
     assert world.job.causes() == dict.fromkeys((gone, intact, changed), "not_found")
     rows = {line.split("\t")[0] for line in world.job.text("completed.txt").splitlines()}
     assert rows == {*world.urls} - {gone, changed}
-    assert not world.job.path("redo.txt").exists()
+    assert not world.job.path("unfinished_redo.txt").exists()
     assert world.job.run().code == 1
     assert world.job.causes() == dict.fromkeys((gone, changed), "not_found")

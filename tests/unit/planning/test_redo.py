@@ -77,7 +77,7 @@ def test_there_is_no_redo_where_none_has_begun(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"what\n", b"{}\n", b'{"file": 1, "more": 2}\n', b"[]\n"])
 def test_damaged_redo_is_said(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "redo.txt").write_bytes(content)
+    (tmp_path / "unfinished_redo.txt").write_bytes(content)
     with pytest.raises(FatalError, match=r"redo\.txt cannot be read.*validate\.py"):
         redo.open_redo(tmp_path)
 
@@ -112,7 +112,7 @@ def test_lost_object_loses_all_its_rows(tmp_path: Path) -> None:
     state = State(tmp_path, [row("a", "1"), row("b"), row("a")], "ab")
     redo.finish(tmp_path, state.keys, state.objects("a"))
     assert state.rows() == [row("b")]
-    assert not (tmp_path / "redo.txt").exists()
+    assert not (tmp_path / "unfinished_redo.txt").exists()
 
 
 def test_end_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:

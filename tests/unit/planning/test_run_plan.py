@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cdn2s3.errors import UsageError
+from cdn2s3.file_names import REDO_FILE
 from cdn2s3.keys import KeyMaker
 from cdn2s3.planning import redo
 from cdn2s3.planning.run_plan import (
@@ -392,6 +393,19 @@ def test_redo_of_the_same_file_goes_on(state: State) -> None:
     state.urls(url("a"), url("b"), url("c"), url("more"))
     state.write("missing.txt", *(f"{url(name)}\tk\tlost\n".encode() for name in "abc"))
     assert chosen(state, settings, state.folder / "missing.txt") == [url("b"), url("c")]
+
+
+def test_redo_of_what_remembers_it_goes_on(state: State) -> None:
+    settings = opened(state, "a", "b", "c")
+    assert chosen(state, settings, state.folder / REDO_FILE) == [url("b"), url("c")]
+
+
+def test_file_of_ones_own_called_redo_is_nothing_but_input(state: State) -> None:
+    state.urls(url("a"), url("b"))
+    state.write("completed.txt", completed("a"), completed("b"))
+    state.write("redo.txt", f"{url('b')}\n".encode())
+    assert chosen(state, state.settings(), state.folder / "redo.txt") == [url("b")]
+    assert (state.folder / "redo.txt").read_text() == f"{url('b')}\n"
 
 
 def test_redo_of_another_file_takes_over_what_was_left(state: State) -> None:
