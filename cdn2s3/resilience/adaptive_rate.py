@@ -47,6 +47,7 @@ class AdaptiveRate:
         self._in_slow_start = True  # doubling each second, until too many are throttled
         self._first_cut: _Cut | None = None  # of those since the last second without one
         self._ceiling = self.rate  # what got through before the last cut: growth is slowest there
+        self._has_stalled = False  # nothing got through in the last second
         self._growing_for = self._recovery = 0.0  # seconds since the last cut; until the ceiling is reached
         self._places = self._begun = 0  # in the queue: handed out, and used
         self._next_at = now + SECOND  # when the first in the queue may begin
@@ -141,6 +142,7 @@ class AdaptiveRate:
             self._first_cut = None
             if self._places > self._begun:  # else nobody waits, and this shows nothing about a higher rate
                 self._grow(min(seconds, 2 * SECOND))
+        self._has_stalled = not self._passed
         self._begin_second(max(now, self._counts_from))
 
     def _grow(self, seconds: float) -> None:
@@ -164,6 +166,8 @@ class AdaptiveRate:
         elif self.rate <= first.rate / 2 and passed <= 0.7 * first.passed and share <= MOST_TOLERATED:
             self._first_cut, self._tolerated = None, min(MOST_TOLERATED, 2 * share)
             self.rate = self._ceiling = first.rate
+        elif passed and self._has_stalled:
+            pass  # it lets through again: what this second throttled says nothing about the rate
         elif passed:
             depth = min(2 * share, DEEPEST_CUT)
             self._ceiling = self.rate * (1 - depth / 2)

@@ -23,6 +23,13 @@ WORKERS = 150
 LEARNED = 30.0  # seconds after which the rate has to be known
 LOOK_EVERY = 0.5  # as an endpoint's waiting workers do
 
+
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """Draw the same backoffs in every run, such that one attempt is throttled in the second after a silence."""
+    random.seed(0)
+
+
 LetsThrough = Callable[[float], bool]
 
 
