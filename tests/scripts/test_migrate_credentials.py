@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-import sys
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -13,25 +14,21 @@ from tests.tiers import slow
 
 # The SDK asks for new credentials a quarter of an hour before the old ones run out, and insists on them ten
 # minutes before: the first ones last eight seconds until it asks, or insists. It asks before each
-# request then, and a start of the command takes its time, too.
+# request then.
 COMMAND = """\
-import json, sys
-from datetime import datetime, timedelta, timezone
-from pathlib import Path
-calls, then = Path("calls"), sys.argv[1]
-first = not calls.exists()
-with calls.open("a") as file:
-    file.write("x")
-if not first and then == "fails":
-    sys.exit("canary: the token service is away")
-later = -60 if then == "has expired" else 3600
-left = later if not first else 608 if then == "fails" else 908
-expires = datetime.now(timezone.utc) + timedelta(seconds=left)
-print(json.dumps({
-    "Version": 1, "AccessKeyId": "AKIATEST", "SecretAccessKey": "secret", "SessionToken": "token",
-    "Expiration": expires.isoformat(),
-}))
+if [ ! -e calls ]; then printf x > calls; cat first.json; exit; fi
+printf x >> calls
+if [ "$1" = fails ]; then echo "canary: the token service is away" >&2; exit 1; fi
+cat later.json
 """
+LASTS = 8  # seconds
+
+
+def credentials(seconds: float) -> str:
+    """Return credentials for so many seconds, as a command prints them."""
+    expires = datetime.now(timezone.utc) + timedelta(seconds=seconds)
+    keys = {"AccessKeyId": "AKIATEST", "SecretAccessKey": "secret", "SessionToken": "token"}
+    return json.dumps({"Version": 1, **keys, "Expiration": expires.isoformat()})
 
 
 @pytest.fixture
@@ -40,7 +37,7 @@ def world(new_world: NewWorld) -> World:
     world = new_world(60, latency=1.2, store={"tokens": {"AKIATEST": "token"}})  # it takes nine seconds
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         world.job.settings.pop(name)
-    (world.job.folder / "command.py").write_text(COMMAND)
+    (world.job.folder / "command.sh").write_text(COMMAND)
     return world
 
 
@@ -49,7 +46,9 @@ def next_time(world: World, then: str) -> None:
     (world.job.folder / "calls").unlink(missing_ok=True)
     folder = world.job.folder / ".aws"
     folder.mkdir(exist_ok=True)
-    command = shlex.join([sys.executable, "command.py", then])
+    (world.job.folder / "first.json").write_text(credentials(LASTS + (600 if then == "fails" else 900)))
+    (world.job.folder / "later.json").write_text(credentials(-60 if then == "has expired" else 3600))
+    command = shlex.join(["sh", "command.sh", then])
     (folder / "config").write_text(f"[default]\ncredential_process = {command}\n")
 
 
