@@ -89,6 +89,8 @@ class Exchanges(asyncio.Protocol):
         elif self._method == "DELETE":
             self._objects.pop(path, None)
             self._say("204 No Content")
+        elif self._method == "HEAD" and path.count("/") == 1:  # the bucket
+            self._say("200 OK")
         elif path in self._objects:
             self._say("200 OK", self._objects[path])
         else:
