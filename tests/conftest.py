@@ -10,6 +10,7 @@ from typing import Any, Callable
 import pytest
 
 from cdn2s3.http.trust import VARIABLES
+from tests import warm
 from tests.fakes.s3 import S3Server
 from tests.fakes.source import SourceServer
 from tests.fakes.tls import TlsMaterial, make_tls
@@ -18,6 +19,10 @@ from tests.fakes.tls import TlsMaterial, make_tls
 for _name in [*os.environ]:
     if _name.lower().endswith("_proxy") or _name in VARIABLES:
         del os.environ[_name]
+
+
+warm.share_botocore_data()
+warm.trust(warm.few_authorities())
 
 
 @pytest.hookimpl(tryfirst=True)

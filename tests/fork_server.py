@@ -1,7 +1,8 @@
 """A process that has imported what the scripts import, and forks a real process for each start of a script.
 
 A script's start costs 0.45 s of CPU, nearly all of it for imports, and the tests start scripts a thousand times. Run as
-`python [FLAGS] tests/fork_server.py FD`, where FD is a socket of its own; tests/processes.py is the other end of it.
+`python [FLAGS] tests/fork_server.py FD BUNDLE`, where FD is a socket of its own, with tests/processes.py at its other
+end, and BUNDLE is a short list of authorities.
 
 What the new process has of its own: pid, arguments, environment, working directory, standard streams, limits, signals,
 session, `__main__`, exit code. What it shares with its siblings: the imports, the hash seed, and what Python reads once
@@ -11,12 +12,12 @@ when it starts (flags, PYTHON* and locale variables): a server of its own serves
 from __future__ import annotations
 
 import fcntl
-import functools
 import gc
 import importlib
 import io
 import json
 import os
+import pkgutil
 import resource
 import signal
 import socket
@@ -33,17 +34,25 @@ _STREAMS = 3
 _FIRST_OTHER_FD, _LAST_FD = 3, 4096
 
 
-def preload() -> None:
-    """Import what the scripts import, and what botocore reads when it makes a client."""
+def preload(bundle: str) -> None:
+    """Do what every start does alike: imports, botocore's data, templates; bundle is certifi's from now on."""
     sys.path[0] = str(ROOT)
-    for name in ("boto3", "collect_urls", "migrate", "validate"):
+    for name in ("boto3.s3.inject", "collect_urls", "migrate", "validate"):
         importlib.import_module(name)
-    from botocore.loaders import JSONFileLoader
+    import cdn2s3
+
+    for module in pkgutil.walk_packages(cdn2s3.__path__, "cdn2s3."):
+        importlib.import_module(module.name)
     from botocore.session import Session
 
-    load_file = JSONFileLoader.load_file
-    read_once = functools.cache(lambda path: load_file(JSONFileLoader(), path))
-    JSONFileLoader.load_file = lambda self, path: read_once(path)  # type: ignore[method-assign]
+    from cdn2s3.reports import html, migration_report
+    from tests import warm
+
+    warm.trust(bundle)
+    warm.share_botocore_data()
+    migration_report.versions()
+    for template in html._ENVIRONMENT.list_templates():
+        html._ENVIRONMENT.get_template(template)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # boto3 says which Python it is about to leave behind
         client = Session().create_client(
@@ -132,6 +141,6 @@ def run(words: list[str]) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may do so under nohup
     with socket.socket(fileno=int(sys.argv[1])) as ours:
-        preload()
+        preload(sys.argv[2])
         request = serve(ours)
     run(request["command"])

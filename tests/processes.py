@@ -22,7 +22,7 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Any
 
-from tests import ROOT
+from tests import ROOT, warm
 
 Limits = Mapping[int, tuple[int, int]]  # resource.RLIMIT_*: soft and hard
 _READ_AT_START = (
@@ -159,7 +159,13 @@ class _Server:
         self._connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, *flags, str(ROOT / "tests" / "fork_server.py"), str(theirs.fileno())],
+                [
+                    sys.executable,
+                    *flags,
+                    str(ROOT / "tests" / "fork_server.py"),
+                    str(theirs.fileno()),
+                    warm.few_authorities(),
+                ],
                 env={"PATH": os.environ.get("PATH", ""), **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import secrets
 from collections.abc import Iterator
@@ -145,29 +147,29 @@ def like(**habits: Any) -> Callable[[Path, pytest.MonkeyPatch], AbstractContextM
     return lambda tmp_path, monkeypatch: strict(tmp_path, monkeypatch, **habits)
 
 
+@functools.cache
+def moto_url() -> str:
+    """Start moto's server, once for a whole process: its end takes half a second."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    atexit.register(server.stop)
+    return f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+
+
 @contextmanager
 def moto(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """Somebody else's idea of S3."""
     _given_keys(monkeypatch)
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    url = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
-    try:
-        # moto keeps its buckets in the process: what another test left there is not ours.
-        requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()
-        with ExitStack() as stack:
-            behind = BehindS3("bucket", url)
-            where = {"LocationConstraint": "us-west-2"}
-            behind.client.create_bucket(Bucket="bucket", CreateBucketConfiguration=where)
-            settings = {"DESTINATION_BUCKET": "bucket", "AWS_ENDPOINT_URL": url}
-            yield Store(behind, "images/", stack, **settings)
-            behind.client.delete_objects(
-                Bucket="bucket",
-                Delete={"Objects": [{"Key": key} for key in behind._keys("")] or [{"Key": "-"}]},
-            )
-            behind.client.delete_bucket(Bucket="bucket")
-    finally:
-        server.stop()
+    url = moto_url()
+    # moto keeps its buckets in the process: what another test left there is not ours.
+    requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()
+    with ExitStack() as stack:
+        behind = BehindS3("bucket", url)
+        where = {"LocationConstraint": "us-west-2"}
+        behind.client.create_bucket(Bucket="bucket", CreateBucketConfiguration=where)
+        settings = {"DESTINATION_BUCKET": "bucket", "AWS_ENDPOINT_URL": url}
+        yield Store(behind, "images/", stack, **settings)
+    requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()
 
 
 @contextmanager
