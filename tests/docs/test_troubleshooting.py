@@ -12,13 +12,18 @@ from tests import ROOT
 
 DOCUMENT = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 MESSAGES = re.findall(r"^\| `([^`]+)` \|", DOCUMENT, re.MULTILINE)
-SOURCES = [*ROOT.glob("*.py"), *(ROOT / "cdn2s3").rglob("*.py")]
+NODES = [
+    node
+    for path in [*ROOT.glob("*.py"), *(ROOT / "cdn2s3").rglob("*.py")]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    if isinstance(node, (ast.Call, ast.Constant, ast.JoinedStr))
+]
 _HOLE = "…"  # what differs from case to case
 
 
-def _texts(source: str) -> Iterator[str]:
-    """Yield every text in a module's code, with _HOLE where a value goes in."""
-    for node in ast.walk(ast.parse(source)):
+def _texts() -> Iterator[str]:
+    """Yield every text in the code, with _HOLE where a value goes in."""
+    for node in NODES:
         if isinstance(node, ast.JoinedStr):
             yield "".join(
                 part.value if isinstance(part, ast.Constant) and isinstance(part.value, str) else _HOLE
@@ -39,9 +44,9 @@ def _text(node: ast.expr) -> str:
     return _HOLE
 
 
-def _stopping(source: str) -> Iterator[str]:
-    """Yield the message of every error in a module's code that ends a script with exit code 2 or 3."""
-    for node in ast.walk(ast.parse(source)):
+def _stopping() -> Iterator[str]:
+    """Yield the message of every error in the code that ends a script with exit code 2 or 3."""
+    for node in NODES:
         if isinstance(node, ast.Call) and node.args:
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
             text = re.sub(f"{_HOLE}+", _HOLE, _text(node.args[0]))
@@ -49,12 +54,7 @@ def _stopping(source: str) -> Iterator[str]:
                 yield text
 
 
-def _said() -> str:
-    texts = [text for path in SOURCES for text in _texts(path.read_text(encoding="utf-8"))]
-    return re.sub(f"{_HOLE}+", _HOLE, "\n".join(texts))
-
-
-SAID = _said()
+SAID = re.sub(f"{_HOLE}+", _HOLE, "\n".join(_texts()))
 
 
 @pytest.mark.parametrize("message", MESSAGES)
@@ -62,7 +62,7 @@ def test_message_is_one_that_the_code_says(message: str) -> None:
     assert message in SAID
 
 
-STOPPING = sorted({text for path in SOURCES for text in _stopping(path.read_text(encoding="utf-8"))})
+STOPPING = sorted(set(_stopping()))
 
 
 @pytest.mark.parametrize("text", STOPPING, ids=[re.sub(r"\W+", "-", text)[:50] for text in STOPPING])
