@@ -13,7 +13,16 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-from cdn2s3.destinations.base import Content, Found, KeyRefused, Note, ObjectBody, ReadRefused, hash_all
+from cdn2s3.destinations.base import (
+    Content,
+    Found,
+    KeyRefused,
+    Note,
+    ObjectBody,
+    ReadRefused,
+    hash_all,
+    met,
+)
 from cdn2s3.destinations.s3 import capabilities as judging
 from cdn2s3.destinations.s3 import probe_requests
 from cdn2s3.destinations.s3.capabilities import Capabilities, Condition
@@ -29,7 +38,7 @@ from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientE
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.odd_keys import oddity
-from cdn2s3.records import Image, Stored
+from cdn2s3.records import REPLACED, STORED, UNKNOWN, Image, Recorded, Stored
 from cdn2s3.resilience.retry import RetryPolicy, with_retries
 from cdn2s3.settings.declarations import MigrationSettings
 
@@ -127,8 +136,8 @@ class S3Destination:
 
     # --- storing
 
-    def upload(self, key: str, image: Image) -> ObjectUpload:
-        return ObjectUpload(self, key, image)
+    def upload(self, key: str, image: Image, recorded: Recorded | None = None) -> ObjectUpload:
+        return ObjectUpload(self, key, image, recorded)
 
     def store_parts(
         self,
@@ -137,16 +146,23 @@ class S3Destination:
         parts: Iterator[memoryview],
         limit_seconds: float,
         encoding: str = "",
+        recorded: Recorded | None = None,
     ) -> Stored:
         found = self.capabilities
-        protect = not self.overwrites
-        must_look = protect and not found.honors(Condition.NEW_BY_PARTS)
-        if must_look and _exists(self.objects, key, Deadline(limit_seconds), found):
-            content = hash_all(parts)
-            return self.objects.verify_existing(key, content, found.etag_is_md5, Deadline(limit_seconds))
+        is_honored = found.honors(Condition.NEW_BY_PARTS)
+        if not (self.overwrites or is_honored) and _exists(self.objects, key, Deadline(limit_seconds), found):
+            content, deadline = hash_all(parts), Deadline(limit_seconds)
+            return self.objects.verify_existing(key, content, found.etag_is_md5, deadline, recorded)
+        protection = Protection(
+            guarded=found.takes(Condition.NEW_BY_PARTS),
+            # To overwrite, too: some stores forget an upload that they do not complete.
+            must_look=found.can_read if self.overwrites else not is_honored,
+            overwrites=self.overwrites,
+            is_blind=self.overwrites and not (is_honored or found.can_read),
+            recorded=recorded,
+        )
         upload = MultipartUpload(self.objects, self._cleanup, found, key, limit_seconds)
-        guarded = protect and found.takes(Condition.NEW_BY_PARTS)
-        return upload.store(media_type, parts, Protection(guarded, must_look), encoding)
+        return upload.store(media_type, parts, protection, encoding)
 
     def is_up(self) -> bool:
         """Return whether the bucket accepts the probe object; raise FatalError if it would accept no other either."""
@@ -229,33 +245,58 @@ class S3Destination:
 class ObjectUpload:
     """Store one image with a PUT, attempt by attempt."""
 
-    def __init__(self, destination: S3Destination, key: str, image: Image) -> None:
+    def __init__(
+        self, destination: S3Destination, key: str, image: Image, recorded: Recorded | None = None
+    ) -> None:
         self._objects = destination.objects
-        self._capabilities = destination.capabilities
-        self._is_honored = self._capabilities.honors(Condition.NEW_BY_PUT)
-        self._is_taken = self._capabilities.takes(Condition.NEW_BY_PUT)
+        found = self._capabilities = destination.capabilities
+        self._is_honored = found.honors(Condition.NEW_BY_PUT)
+        self._is_taken = found.takes(Condition.NEW_BY_PUT)
         self._overwrites = destination.overwrites
         self._key = key
         self._image = image
+        self._recorded = recorded
+        self._how = STORED
+        self._replaces = (
+            False  # True: what is at the key is to be replaced, which the user wants or is our own
+        )
         self._wrote_bad_object = False  # True: our own PUT left an object that is not the image
+        if self._overwrites and not (self._is_honored or found.can_read):
+            self._how, self._replaces = REPLACED, True  # nothing can show what is there
 
     def attempt(self, deadline: Deadline) -> Stored:
         objects, found, key = self._objects, self._capabilities, self._key
-        protect = not (self._overwrites or self._wrote_bad_object)
-        if protect and not self._is_honored and _exists(objects, key, deadline, found):
-            return self._verify_existing(deadline)
+        if not (self._replaces or self._is_honored) and _exists(objects, key, deadline, found):
+            existing = self._met(deadline)
+            if existing is not None:
+                return existing
+        protect = not self._replaces
         reply = objects.put(key, self._image, deadline, guarded=protect and self._is_taken)
         if protect and reply.status in EXISTS:
-            return self._verify_existing(deadline)
+            existing = self._met(deadline)
+            if existing is not None:
+                return existing
+            reply = objects.put(key, self._image, deadline, guarded=False)
         if reply.status != 200:
             raise _of_its_key(key, objects.put_error(reply))
         self._prove(reply, deadline)
         self._wrote_bad_object = False
-        return Stored(reply.etag, len(self._image.body), self._image.md5.hex() or "-", already_there=False)
+        md5 = self._image.md5.hex() or UNKNOWN
+        return Stored(reply.etag, len(self._image.body), md5, already_there=False, how=self._how)
 
-    def _verify_existing(self, deadline: Deadline) -> Stored:
+    def _met(self, deadline: Deadline) -> Stored | None:
+        """Return the object at the key where it is the image, None where it is to be replaced; raise if it stays."""
         content = Content(len(self._image.body), self._image.digest())
-        return self._objects.verify_existing(self._key, content, self._capabilities.etag_is_md5, deadline)
+
+        def verify() -> Stored:
+            etag_is_md5 = self._capabilities.etag_is_md5
+            return self._objects.verify_existing(self._key, content, etag_is_md5, deadline, self._recorded)
+
+        existing = met(verify, self._overwrites, self._recorded)
+        if isinstance(existing, Stored):
+            return existing
+        self._how, self._replaces = existing, True
+        return None
 
     def _prove(self, reply: S3Response, deadline: Deadline) -> None:
         """Raise TransientError when the response to our PUT does not prove that the object is the image."""
@@ -264,12 +305,12 @@ class ObjectUpload:
             raise TransientError("server_error", "the response has no ETag: it may not come from the store")
         if found.etag_is_md5 and image.md5 and not reply.by_kms:
             if reply.etag != image.md5.hex():
-                self._wrote_bad_object = True
+                self._wrote_bad_object = self._replaces = True
                 raise TransientError(
                     "server_error", f"the ETag {reply.etag} is not the MD5 {image.md5.hex()}"
                 )
         elif not found.checksum_refused and self._stored_size(deadline) != len(image.body):
-            self._wrote_bad_object = True
+            self._wrote_bad_object = self._replaces = True
             raise TransientError("server_error", "the stored object has a different size")
 
     def _stored_size(self, deadline: Deadline) -> int | None:
