@@ -18,6 +18,7 @@ from cdn2s3.settings.parsers import (
     Secret,
     body,
     bucket_and_prefix,
+    cache_control,
     command,
     detail_url,
     empty_or,
@@ -375,7 +376,10 @@ class MigrationSettings:
         "", header_text, "KMS key for aws:kms; empty = the bucket's default", "alias/images"
     )
     cache_control: str = setting(
-        "", header_text, "Cache-Control of each object; empty = none", "public, max-age=31536000"
+        "",
+        cache_control,
+        "Cache-Control of each object, or rules by content type, the most specific of which counts; empty = none",
+        "image/*: public, max-age=2592000; *: max-age=604800",
     )
     ca_bundle: Path | None = setting("", empty_or(path), _CA_MEANING)
     state_dir: Path = setting(".", path, "folder for all state files, logs and reports")

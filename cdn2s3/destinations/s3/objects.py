@@ -21,6 +21,7 @@ from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientE
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
 from cdn2s3.records import Image, Recorded, Stored
+from cdn2s3.settings.cache_control import policy as cache_policy
 from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
@@ -46,14 +47,17 @@ class Objects:
     def __init__(self, settings: MigrationSettings, client: S3Client) -> None:
         self._settings = settings
         self.client = client
+        self.caching = cache_policy(settings.cache_control)
         self._headers = _common_headers(settings)
-        self.boto3_params = _boto3_params(settings)  # what boto3 calls that create an object get
+        self._boto3_params = _boto3_params(settings)
 
     def put(self, key: str, image: Image, deadline: Deadline, guarded: bool) -> S3Response:
         """PUT image once and return the store's response; guarded sends `If-None-Match: *`."""
         if self._settings.upload_method == "put_object":
             return self._put_by_boto3(key, image, deadline, guarded)
         headers = {"content-type": image.media_type, **self._headers}
+        if caching := self.caching.of(image.media_type):
+            headers["cache-control"] = caching
         if image.encoding:
             headers["content-encoding"] = image.encoding
         if image.md5:
@@ -65,7 +69,7 @@ class Objects:
         return self.client.request("PUT", key, deadline, headers=headers, body=(image.body,))
 
     def _put_by_boto3(self, key: str, image: Image, deadline: Deadline, guarded: bool) -> S3Response:
-        params = dict(self.boto3_params)
+        params = self.boto3_params(image.media_type)
         if image.encoding:
             params["ContentEncoding"] = image.encoding
         if image.md5:
@@ -75,9 +79,13 @@ class Objects:
         if guarded:
             params["IfNoneMatch"] = "*"
         body = bytes(image.body)  # botocore takes no memoryview
-        return self.client.call(
-            "put_object", deadline, Key=key, Body=body, ContentType=image.media_type, **params
-        )[0]
+        return self.client.call("put_object", deadline, Key=key, Body=body, **params)[0]
+
+    def boto3_params(self, media_type: str) -> dict[str, str]:
+        """Return what boto3's calls that create an object of media_type get."""
+        caching = self.caching.of(media_type)
+        of_type = {"CacheControl": caching} if caching else {}
+        return {"ContentType": media_type, **self._boto3_params, **of_type}
 
     def put_error(self, reply: S3Response) -> MigrationError:
         """Return what a response to put() other than a success means; a missing permission has its policy line."""
@@ -231,13 +239,12 @@ class _Body:
 
 
 def _common_headers(settings: MigrationSettings) -> dict[str, str]:
-    """Return the headers that every object of the run gets."""
+    """Return the headers that every object of the run gets, whatever its type."""
     headers = {
         "x-amz-acl": settings.object_acl,
         "x-amz-storage-class": settings.storage_class,
         "x-amz-server-side-encryption": settings.server_side_encryption,
         "x-amz-server-side-encryption-aws-kms-key-id": settings.sse_kms_key_id,
-        "cache-control": settings.cache_control,
     }
     return {name: value for name, value in headers.items() if value}
 
@@ -249,6 +256,5 @@ def _boto3_params(settings: MigrationSettings) -> dict[str, str]:
         "StorageClass": settings.storage_class,
         "ServerSideEncryption": settings.server_side_encryption,
         "SSEKMSKeyId": settings.sse_kms_key_id,
-        "CacheControl": settings.cache_control,
     }
     return {name: value for name, value in params.items() if value}
