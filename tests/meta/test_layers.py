@@ -29,6 +29,7 @@ STEPS = [  # from the ground up
     {"collection", "planning", "transfer"},
     {"executors", "reports"},
     {"validation", "commands"},
+    {"variants"},  # the script of this name, too
     {"collect_urls", "migrate", "validate"},
 ]
 STEP = {name: number for number, step in enumerate(STEPS) for name in step}

@@ -13,7 +13,16 @@ from contextlib import contextmanager
 from hashlib import md5
 from typing import NamedTuple
 
-from cdn2s3.destinations.base import Conflict, Content, Found, ObjectBody, ReadRefused, how_met, plain_etag
+from cdn2s3.destinations.base import (
+    Conflict,
+    Content,
+    Found,
+    ObjectBody,
+    ReadRefused,
+    how_met,
+    plain_etag,
+    quoted_etag,
+)
 from cdn2s3.destinations.s3.client import NOT_IMPLEMENTED, S3Client, S3Response
 from cdn2s3.destinations.s3.iam import policy, policy_to_put
 from cdn2s3.destinations.s3.refusals import denial_in
@@ -51,10 +60,13 @@ class Objects:
         self._headers = _common_headers(settings)
         self._boto3_params = _boto3_params(settings)
 
-    def put(self, key: str, image: Image, deadline: Deadline, guarded: bool) -> S3Response:
-        """PUT image once and return the store's response; guarded sends `If-None-Match: *`."""
+    def put(self, key: str, image: Image, deadline: Deadline, guarded: bool, match: str = "") -> S3Response:
+        """PUT image once and return the store's response.
+
+        guarded sends `If-None-Match: *`; match is the plain ETag for If-Match, "" for none.
+        """
         if self._settings.upload_method == "put_object":
-            return self._put_by_boto3(key, image, deadline, guarded)
+            return self._put_by_boto3(key, image, deadline, guarded, match)
         headers = {"content-type": image.media_type, **self._headers}
         if caching := self.caching.of(image.media_type):
             headers["cache-control"] = caching
@@ -66,9 +78,13 @@ class Objects:
             headers["x-amz-checksum-crc32"] = b64encode(image.crc32.to_bytes(4, "big")).decode()
         if guarded:
             headers["if-none-match"] = "*"
+        if match:
+            headers["if-match"] = quoted_etag(match)
         return self.client.request("PUT", key, deadline, headers=headers, body=(image.body,))
 
-    def _put_by_boto3(self, key: str, image: Image, deadline: Deadline, guarded: bool) -> S3Response:
+    def _put_by_boto3(
+        self, key: str, image: Image, deadline: Deadline, guarded: bool, match: str
+    ) -> S3Response:
         params = self.boto3_params(image.media_type)
         if image.encoding:
             params["ContentEncoding"] = image.encoding
@@ -78,6 +94,8 @@ class Objects:
             params["ChecksumCRC32"] = b64encode(image.crc32.to_bytes(4, "big")).decode()
         if guarded:
             params["IfNoneMatch"] = "*"
+        if match:
+            params["IfMatch"] = quoted_etag(match)
         body = bytes(image.body)  # botocore takes no memoryview
         return self.client.call("put_object", deadline, Key=key, Body=body, **params)[0]
 
@@ -165,6 +183,10 @@ class Objects:
         if reply.status in (405, NOT_IMPLEMENTED) or reply.is_refusal:
             return False
         raise reply.error("DELETE")
+
+    def delete_matching(self, key: str, etag: str, deadline: Deadline) -> S3Response:
+        """Ask for the deletion of the object at key if it has the plain ETag etag; return the store's response."""
+        return self.client.request("DELETE", key, deadline, headers={"if-match": quoted_etag(etag)})
 
     def remove_bad(self, key: str, deadline: Deadline) -> bool:
         """Delete an object of ours that is not its image; log it if it stays, and return False. Never raises."""
