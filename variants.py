@@ -96,7 +96,13 @@ class Run:
             return EXIT_SOME_FAILED
         failed = FailedVariants(self.state)
         sizes = self.settings.variant_sizes
-        originals = Originals(self.state / file_names.COMPLETED_FILE, Variants(self.state), failed, sizes)
+        originals = Originals(
+            self.state / file_names.COMPLETED_FILE,
+            run_binding.first_place(self.settings),
+            Variants(self.state),
+            failed,
+            sizes,
+        )
         log.info(
             "%s originals, %s of them lack a variant (%s)",
             f"{originals.total:,}",

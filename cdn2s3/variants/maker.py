@@ -9,12 +9,12 @@ from hashlib import md5
 from typing import NamedTuple
 from zlib import crc32
 
-from cdn2s3.destinations.base import ReadRefused, same_etag
+from cdn2s3.destinations.base import Conflict, ReadRefused, same_etag
 from cdn2s3.destinations.s3.destination import S3Destination
 from cdn2s3.destinations.s3.own_objects import OwnObjects, not_atomic
 from cdn2s3.errors import Cancelled, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
-from cdn2s3.records import Image, Stored
+from cdn2s3.records import OURS, RENEWED, REPLACED, Image, Recorded, Stored
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.variant_sizes import VariantSize
 from cdn2s3.state.files import AppendFile
@@ -26,7 +26,7 @@ from cdn2s3.variants.bucket import there
 from cdn2s3.variants.drawing_pool import DrawingPool
 from cdn2s3.variants.drawn import TOO_LARGE, Drawn, Picture, Undrawable
 from cdn2s3.variants.originals import Due
-from cdn2s3.variants.record import FOUND, OURS, RENEWED, REPLACED, SMALLER, STORED, Variant
+from cdn2s3.variants.record import SMALLER, Variant
 
 log = logging.getLogger(__name__)
 
@@ -167,37 +167,30 @@ class Maker:
 
     def _put(self, key: str, image: Image, before: Variant | None) -> tuple[Stored, str]:
         """Store image and return how: over nothing, or over what is ours; over what is not only where that is set."""
-        upload = self._destination.upload(key, image)
-        deadline = self._settings.upload_timeout
+        is_of_key = before is not None and before.variant_key == key
+        recorded = Recorded(before.how, before.etag) if before is not None and is_of_key else None
+        upload = self._destination.upload(key, image, recorded)
         try:
-            stored = self._attempts.until_done(lambda: upload.attempt(Deadline(deadline)))
-        except PermanentError as error:
-            if error.cause != "conflict":
-                raise
-            return self._put_over(key, image, before, error)
+            stored = self._attempts.until_done(
+                lambda: upload.attempt(Deadline(self._settings.upload_timeout))
+            )
+        except Conflict as conflict:
+            return self._put_over(key, image, recorded, conflict)
         except BaseException:
             upload.give_up()
             raise
-        if not stored.already_there:
-            return stored, STORED
-        is_known = before is not None and before.variant_key == key and same_etag(before.etag, stored.etag)
-        return stored, before.how if before is not None and is_known else FOUND
+        return stored, stored.how
 
     def _put_over(
-        self, key: str, image: Image, before: Variant | None, conflict: PermanentError
+        self, key: str, image: Image, recorded: Recorded | None, conflict: Conflict
     ) -> tuple[Stored, str]:
         """Replace the object at key, if it is ours or ON_EXISTING says so; raise conflict otherwise."""
-        etag = self._attempts.until_done(lambda: self._etag_at(key))
-        is_ours = (
-            before is not None
-            and before.how in OURS
-            and before.variant_key == key
-            and same_etag(before.etag, etag)
-        )
-        if not is_ours and self._settings.on_existing != "overwrite":
+        is_known = recorded is not None and same_etag(recorded.etag, conflict.etag)
+        is_ours = recorded is not None and is_known and recorded.how in OURS
+        if not conflict.etag or not (is_ours or self._settings.on_existing == "overwrite"):
             raise conflict
         self._probe_own()
-        upload = self._own.replacement(key, image, etag)
+        upload = self._own.replacement(key, image, conflict.etag)
         try:
             stored = self._attempts.until_done(
                 lambda: upload.attempt(Deadline(self._settings.upload_timeout))
@@ -206,15 +199,6 @@ class Maker:
             upload.give_up()
             raise
         return stored, RENEWED if is_ours else REPLACED
-
-    def _etag_at(self, key: str) -> str:
-        try:
-            found = self._destination.head(key, Deadline(self._settings.upload_timeout))
-        except ReadRefused as refused:
-            raise refused.as_failure() from None
-        if found is None:
-            raise TransientError("server_error", "the object at the variant's key is gone")
-        return found.etag
 
     def _probe_own(self) -> None:
         """Find out, once, what protects an object that is replaced."""

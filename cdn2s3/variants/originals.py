@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from cdn2s3.records import S3, UNKNOWN
 from cdn2s3.settings.variant_sizes import VariantSize
 from cdn2s3.state import ledger
 from cdn2s3.state.key_index import Numbered
@@ -26,19 +27,31 @@ class Originals:
     """The originals in completed.txt; for one thread."""
 
     def __init__(
-        self, completed: Path, variants: Variants, failed: FailedVariants, sizes: tuple[VariantSize, ...]
+        self,
+        completed: Path,
+        older_place: str,
+        variants: Variants,
+        failed: FailedVariants,
+        sizes: tuple[VariantSize, ...],
     ) -> None:
-        """Read completed.txt; settle in failed what is done; raise FatalError when it cannot be read."""
+        """Read completed.txt; settle in failed what is done; raise FatalError when it cannot be read.
+
+        older_place is where the objects of rows are that do not say it (run_binding.first_place).
+        """
         self._path = completed
         self._variants = variants
         self._sizes = sizes
-        self.elsewhere = 0  # completed, but not in the bucket
+        self._older_place = older_place
+        self.elsewhere = 0  # rows of objects that are not in the bucket
         last = Numbered()
         lines = 0
         for number, line in enumerate(whole_lines(completed)):
             lines = number + 1
             row = ledger.completed(line)
             if row is None:
+                continue
+            if not self._is_in_the_bucket(row):
+                self.elsewhere += 1
                 continue
             last[_key(row)] = number
         self._due = bytearray(lines)  # 1: something is to be made of the line's object
@@ -55,8 +68,11 @@ class Originals:
     def _numbered(self) -> Iterator[tuple[int, Completed]]:
         for number, line in enumerate(whole_lines(self._path)):
             row = ledger.completed(line) if number < len(self._due) else None
-            if row is not None:
+            if row is not None and self._is_in_the_bucket(row):
                 yield number, row
+
+    def _is_in_the_bucket(self, row: Completed) -> bool:
+        return (self._older_place if row.place == UNKNOWN else row.place) == S3
 
     def _lacking(self, row: Completed) -> tuple[VariantSize, ...]:
         """Return the sizes that are not recorded of the object of row as it is now."""

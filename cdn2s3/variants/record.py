@@ -14,6 +14,7 @@ from typing import NamedTuple
 from cdn2s3.atomic_file import replacing
 from cdn2s3.errors import FatalError
 from cdn2s3.file_names import FAILED_VARIANTS_FILE, VARIANTS_FILE
+from cdn2s3.records import HOWS
 from cdn2s3.settings.variant_sizes import VariantSize
 from cdn2s3.state.files import AppendFile
 from cdn2s3.state.key_index import Fingerprints, Numbered
@@ -21,14 +22,10 @@ from cdn2s3.state.ledger import decode_line, seconds_of, timestamp
 from cdn2s3.state.lines import encode, numbered_records, whole_lines
 from cdn2s3.text import redact
 
-STORED = "stored"  # nothing was there
-RENEWED = "renewed"  # over a variant of ours, because the original, the size or its pixels are others now
-REPLACED = "replaced"  # over an object that was not ours (ON_EXISTING=overwrite)
-FOUND = "found"  # the same bytes were there already
+# How, besides records.STORED … FOUND, which mean for a variant what they mean for an original.
 SMALLER = "smaller"  # no object: the original is smaller than the size
 UNDONE = "undone"  # no object any more
-OURS = frozenset({STORED, RENEWED})  # what `--undo` may delete, and a later run may replace
-_HOWS = OURS | {REPLACED, FOUND, SMALLER, UNDONE}
+_HOWS = HOWS | {SMALLER, UNDONE}
 
 
 class Variant(NamedTuple):

@@ -9,11 +9,12 @@ from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED
 from cdn2s3.file_names import FAILED_VARIANTS_FILE
+from cdn2s3.records import FOUND, RENEWED, REPLACED, STORED
 from cdn2s3.text import bytes_text, pluralize, redact
 from cdn2s3.variants.drawn import NOT_AN_IMAGE, TOO_LARGE, UNDECODABLE
 from cdn2s3.variants.maker import Made
 from cdn2s3.variants.originals import Originals
-from cdn2s3.variants.record import FOUND, RENEWED, REPLACED, SMALLER, STORED
+from cdn2s3.variants.record import SMALLER
 from cdn2s3.variants.undo import Selection, Undone
 
 _REMEDIES = {
@@ -79,7 +80,7 @@ class Tally:
         if self._size:
             lines.append(f"written {bytes_text(self._size)}")
         if originals.elsewhere:
-            local = pluralize(originals.elsewhere, "completed original is", "completed originals are")
+            local = pluralize(originals.elsewhere, "completed row is", "completed rows are")
             lines.append(f"{local} in LOCAL_ROOT, not in the bucket: no variants of them")
         for cause, count in self.failed.most_common():
             made = self._examples[cause]

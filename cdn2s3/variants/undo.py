@@ -20,13 +20,14 @@ from cdn2s3.destinations.s3.own_objects import OwnObjects, Refused, Removal
 from cdn2s3.errors import Cancelled, FatalError, PermanentError, TransientError
 from cdn2s3.file_names import VARIANTS_UNDO_FILE
 from cdn2s3.http.deadline import Deadline
+from cdn2s3.records import FOUND, OURS, RENEWED, REPLACED, STORED
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state.files import AppendFile
 from cdn2s3.state.ledger import timestamp
 from cdn2s3.state.lines import encode
 from cdn2s3.variants.attempts import Attempts
 from cdn2s3.variants.maker import variant_key
-from cdn2s3.variants.record import FOUND, OURS, RENEWED, REPLACED, SMALLER, STORED, UNDONE, Variant, Variants
+from cdn2s3.variants.record import SMALLER, UNDONE, Variant, Variants
 
 MOST_REFUSALS = 10  # in a row, before anything is deleted: no other one would be
 _STAYS = {FOUND: "was there before", REPLACED: "was put over an object that was not ours"}

@@ -21,6 +21,7 @@ from tests import ROOT
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
 from tests.running import Ran, Running
+from tests.tiers import slow
 
 pytest.importorskip("PIL", reason="Pillow is not installed (requirements-variants.txt)")
 
@@ -146,8 +147,9 @@ def photos(count: int, width: int = 120) -> dict[str, bytes]:
 PHOTO = photos(1)["i000.jpg"]
 
 
-@pytest.mark.parametrize("method", ["signed", "put_object"])
-@pytest.mark.parametrize("integrity", ["md5", "crc32"])
+@pytest.mark.parametrize(
+    ("method", "integrity"), [("signed", "md5"), slow("put_object", "md5"), slow("signed", "crc32")]
+)
 def test_variants_of_all_kinds_are_made_once(new_bucket: NewBucket, method: str, integrity: str) -> None:
     kinds = {f"{kind}.x": body for kind, body in pictures.kinds().items()}
     caching = "image/webp: public; *: no-store"
@@ -187,6 +189,17 @@ def test_original_smaller_than_a_size_is_recorded_and_not_read_again(new_bucket:
     bucket.assert_rows_are_true()
 
 
+def test_rows_of_both_lengths_count_and_local_ones_are_told(new_bucket: NewBucket) -> None:
+    bucket = new_bucket(photos(2))
+    eleven = {"how": "stored", "source_etag": "-", "source_modified": "-"}
+    bucket.has({"new.jpg": PHOTO}, **eleven, place="s3")
+    bucket.has({"local.jpg": PHOTO}, **eleven, place="local")
+    ran = bucket.run()
+    assert ran.code == 0
+    assert {name for name, _ in bucket.hows()} == {"i000.jpg", "i001.jpg", "new.jpg"}
+    assert "1 completed row is in LOCAL_ROOT, not in the bucket" in ran.out
+
+
 def test_what_cannot_be_drawn_is_told_and_holds_up_nobody(new_bucket: NewBucket) -> None:
     bad = {
         "cut.jpg": PHOTO[: len(PHOTO) // 2],
@@ -216,6 +229,7 @@ def test_what_cannot_be_drawn_is_told_and_holds_up_nobody(new_bucket: NewBucket)
     assert bucket.text("failed_variants.txt").count("\n") == 4
 
 
+@pytest.mark.slow
 def test_decoder_that_hangs_costs_its_process(new_bucket: NewBucket) -> None:
     bucket = new_bucket(photos(40), store={"latency": 0.02}, CONCURRENCY=2)
     quick = {"cdn2s3.variants.drawing_pool.LIMIT": 2.0}
@@ -284,7 +298,7 @@ def processes_in(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, slow(signal.SIGTERM)])
 def test_signal_stops_cleanly_and_the_next_run_goes_on(new_bucket: NewBucket, number: int) -> None:
     bucket = new_bucket(photos(60), store={"latency": 0.02})
     with bucket.start() as running:
@@ -326,7 +340,7 @@ def test_replaced_original_renews_its_variants_and_nobody_elses(new_bucket: NewB
     bucket.assert_rows_are_true()
 
 
-@pytest.mark.parametrize("mode", ["ignore", "refuse"])
+@pytest.mark.parametrize("mode", ["ignore", slow("refuse")])
 def test_renewal_says_where_it_is_not_atomic(new_bucket: NewBucket, mode: str) -> None:
     bucket = new_bucket(photos(1), store={"put_if_match": mode})
     bucket.run()
@@ -349,6 +363,7 @@ def test_rows_without_an_md5_are_made_once_and_renewed_when_completed_again(new_
     assert bucket.hows()["i001.jpg", "small"] == "stored"
 
 
+@pytest.mark.slow
 def test_store_that_is_down_ends_the_run_and_blames_no_original(new_bucket: NewBucket) -> None:
     bucket = new_bucket(photos(120), OUTAGE_LIMIT=2, CONCURRENCY=8, MAX_RETRIES=20)
     bucket.s3.rules.add(Rule("InternalError", operation="GetObject"))
@@ -385,7 +400,7 @@ def test_undo_without_yes_deletes_nothing(new_bucket: NewBucket) -> None:
     assert (bucket.variants(), len(bucket.s3.log)) == (before, requests)
 
 
-@pytest.mark.parametrize("mode", ["honor", "ignore", "refuse"])
+@pytest.mark.parametrize("mode", ["honor", "ignore", slow("refuse")])
 def test_undo_deletes_what_is_ours_and_nothing_else(new_bucket: NewBucket, mode: str) -> None:
     bucket = new_bucket(photos(3), store={"delete_if_match": mode})
     found = pictures_of(bucket, ["i002.jpg"])

@@ -12,14 +12,15 @@ import time
 from enum import Enum
 from typing import Callable, NamedTuple
 
-from cdn2s3.destinations.base import PROBE_BODY, ReadRefused, same_etag
+from cdn2s3.destinations.base import PROBE_BODY, Content, ReadRefused, same_etag
 from cdn2s3.destinations.s3.capabilities import NOT_ATOMIC, Support
 from cdn2s3.destinations.s3.client import NOT_IMPLEMENTED, S3Response
-from cdn2s3.destinations.s3.destination import ObjectUpload, S3Destination
+from cdn2s3.destinations.s3.destination import S3Destination
+from cdn2s3.destinations.s3.object_upload import ObjectUpload
 from cdn2s3.destinations.s3.probe_requests import DELETE, REPLACE, ProbeRequests, probe_image
 from cdn2s3.errors import PermanentError
 from cdn2s3.http.deadline import Deadline
-from cdn2s3.records import Image, Stored
+from cdn2s3.records import UNKNOWN, Image, Stored
 from cdn2s3.resilience.retry import ignore
 from cdn2s3.settings.declarations import MigrationSettings
 
@@ -151,27 +152,35 @@ class _Replacement(ObjectUpload):
     def __init__(
         self, destination: S3Destination, key: str, image: Image, etag: str, support: Support
     ) -> None:
-        super().__init__(destination, key, image)
+        super().__init__(destination.objects, destination.capabilities, False, key, image)
         self._etag = etag
         self._support = support
 
     def attempt(self, deadline: Deadline) -> Stored:
         must_look = self._support is not Support.HONORED and not self._wrote_bad_object
         if must_look and not self._is_ours(deadline):
-            return self._verify_existing(deadline)
+            return self._as_it_is(deadline)
         sends = self._support is not Support.REFUSED and not self._wrote_bad_object
         reply = self._objects.put(
             self._key, self._image, deadline, guarded=False, match=self._etag if sends else ""
         )
         if reply.status == _CHANGED:  # by somebody else; or by us, in an attempt whose response was lost
-            return self._verify_existing(deadline)
+            return self._as_it_is(deadline)
         if reply.status == 404 and reply.code == "NoSuchKey":
             raise PermanentError("conflict", "the object that was to be replaced is gone")
         if reply.status != 200:
             raise self._objects.put_error(reply)
         self._prove(reply, deadline)
         self._wrote_bad_object = False
-        return Stored(reply.etag, len(self._image.body), self._image.md5.hex() or "-", already_there=False)
+        return Stored(
+            reply.etag, len(self._image.body), self._image.md5.hex() or UNKNOWN, already_there=False
+        )
+
+    def _as_it_is(self, deadline: Deadline) -> Stored:
+        """Return the object at the key where it is the image; raise Conflict where it is not."""
+        content = Content(len(self._image.body), self._image.digest())
+        etag_is_md5 = self._capabilities.etag_is_md5
+        return self._objects.verify_existing(self._key, content, etag_is_md5, deadline)
 
     def _is_ours(self, deadline: Deadline) -> bool:
         try:
