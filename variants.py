@@ -96,19 +96,10 @@ class Run:
             return EXIT_SOME_FAILED
         failed = FailedVariants(self.state)
         sizes = self.settings.variant_sizes
-        originals = Originals(
-            self.state / file_names.COMPLETED_FILE,
-            run_binding.first_place(self.settings),
-            Variants(self.state),
-            failed,
-            sizes,
-        )
-        log.info(
-            "%s originals, %s of them lack a variant (%s)",
-            f"{originals.total:,}",
-            f"{originals.due:,}",
-            ", ".join(map(str, sizes)),
-        )
+        place = run_binding.first_place(self.settings)
+        completed = self.state / file_names.COMPLETED_FILE
+        originals = Originals(completed, place, Variants(self.state), failed, sizes)
+        log.info("%s", originals.text())
         tally, error = Tally(originals.due), None
         try:
             if originals.due:

@@ -65,6 +65,11 @@ class Originals:
                 failed.settle(row.key)
         self.due = self._due.count(1)
 
+    def text(self) -> str:
+        """Return in a sentence what is due."""
+        names = ", ".join(map(str, self._sizes))
+        return f"{self.total:,} originals, of which {self.due:,} lack a variant ({names})"
+
     def _numbered(self) -> Iterator[tuple[int, Completed]]:
         for number, line in enumerate(whole_lines(self._path)):
             row = ledger.completed(line) if number < len(self._due) else None
