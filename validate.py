@@ -2,6 +2,8 @@
 
     python validate.py                        list the bucket, compare, check 100 images byte for byte
     python validate.py --spot-check 1000      check more of them
+    python validate.py --through NEW_BASE     ask a new CDN in front of the bucket for them (validation/through.py)
+    python validate.py --url-map NEW_BASE     write which new URL each old one has (validation/url_map.py)
 
 Writes missing.txt, mismatched.txt, unexpected.txt (migrate.py --redo takes the first two) and
 validation_report.html and .json (docs/reports.md). The settings are in migration.env.
@@ -23,7 +25,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Callable
 
 from cdn2s3 import file_names
 from cdn2s3.atomic_file import replacing
@@ -56,11 +58,11 @@ from cdn2s3.resilience.retry import RetryPolicy, unless_stopped, with_retries
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
 from cdn2s3.state import run_binding
-from cdn2s3.state.files import held_lock, lock_holder
+from cdn2s3.state.files import held_lock
 from cdn2s3.state.lines import encode
 from cdn2s3.text import pluralize
 from cdn2s3.validation import findings as findings_module
-from cdn2s3.validation import inputs, spot_check
+from cdn2s3.validation import inputs, spot_check, through, through_report, url_map
 from cdn2s3.validation.comparison import COMPLETE, Mismatch, Records, Repair, advice, repairs, verdict
 from cdn2s3.validation.expected import DIFFERS, SEEN, Counts, Missing
 from cdn2s3.validation.findings import Changed, Findings, Spot, Steps
@@ -89,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             held_lock(settings.state_dir / file_names.VALIDATION_LOCK, "validate.py"),
             run_binding.standing_still(settings.source_urls_file),
         ):
-            return validate(settings, arguments)
+            return job_of(arguments)(settings, arguments)
     except FatalError as error:
         say_error("validate.py", str(error))
         return error.exit_code
@@ -101,6 +103,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return interrupted.exit_code
 
 
+def job_of(arguments: argparse.Namespace) -> Callable[[MigrationSettings, argparse.Namespace], int]:
+    """Return what arguments ask for: it does the job and returns the exit code."""
+    if arguments.through is not None:
+        return through.run
+    return validate if arguments.url_map is None else url_map.run
+
+
 def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     """Validate, write the reports, print the verdict; return the exit code."""
     began = time.time()
@@ -109,7 +118,10 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     validation = Validation(settings, arguments.spot_check)
 
     def write(untimed: dict[str, Any]) -> None:
-        found = findings_module.timed(untimed, began, time.time())
+        found = {
+            **findings_module.timed(untimed, began, time.time()),
+            "through": through_report.kept(json_path),
+        }
         migration_report.write_json(json_path, found)
         html.write(page_path, html.validation(found, validation.spot.pictures))
 
@@ -183,14 +195,7 @@ class Validation:
             self._check_spots(adapter)
             self._write_missing(missing_file)
             self.findings.same = same_content.in_completed(self.state / file_names.COMPLETED_FILE)
-            if (
-                inputs.stamps(self.settings) != before
-                or lock_holder(self.state / file_names.MIGRATION_LOCK) is not None
-            ):
-                raise FatalError(
-                    "the state files or the list of URLs were changed during the validation. Wait until "
-                    f"nothing changes them, then run `{command('validate.py')}` again."
-                )
+            inputs.refuse_changes(self.settings, before)
         return self.findings, self.expected.counts()
 
     # --- the bucket, key by key ---
@@ -354,7 +359,8 @@ class Validation:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="validate.py",
-        usage="%(prog)s [--env-file PATH] [--spot-check N] [--report PATH] [--json PATH]",
+        usage="%(prog)s [--env-file PATH] [--spot-check N | --through NEW_BASE [--sample N | --all] | "
+        "--url-map NEW_BASE [--map-format FORMAT]] [--report PATH] [--json PATH]",
         description="Compare the bucket with urls.txt and completed.txt, and some images byte for byte.",
         epilog="example:\n  python validate.py --spot-check 500\n\n"
         f"{EXIT_CODES_HELP}\ndocs/settings.md describes every setting (migration.env).",
@@ -386,7 +392,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="PATH",
         help="JSON report (default: STATE_DIR/validation_report.json)",
     )
-    return parser.parse_args(argv)
+    verbs = parser.add_mutually_exclusive_group()
+    through.add_arguments(parser, verbs)
+    url_map.add_arguments(parser, verbs)
+    return through.checked(parser, parser.parse_args(argv))
 
 
 if __name__ == "__main__":

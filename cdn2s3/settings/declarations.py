@@ -377,6 +377,12 @@ class MigrationSettings:
     cache_control: str = setting(
         "", header_text, "Cache-Control of each object; empty = none", "public, max-age=31536000"
     )
+    cors_origin: str = setting(
+        "",
+        matching(r"(https?://[^/\s?#@]+)?", "an origin, such as https://www.example.com, or empty"),
+        "site whose scripts may read images at the new CDN; validate.py --through asks for it; empty = not asked",
+        "https://www.example.com",
+    )
     ca_bundle: Path | None = setting("", empty_or(path), _CA_MEANING)
     state_dir: Path = setting(".", path, "folder for all state files, logs and reports")
     log_level: str = setting("INFO", _LOG_LEVELS, "least severe level to log: DEBUG, INFO, WARNING or ERROR")

@@ -14,6 +14,7 @@ from cdn2s3.state import run_binding
 from cdn2s3.state.files import lock_holder
 from cdn2s3.text import pluralize
 from cdn2s3.validation.expected import Expected, RecordedObjects
+from cdn2s3.validation.stored_rows import StoredRows
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,29 @@ def stamps(settings: MigrationSettings) -> list[tuple[int, int]]:
         known = path.stat() if path.is_file() else None
         found.append((known.st_size, known.st_mtime_ns) if known else (0, 0))
     return found
+
+
+def refuse_changes(settings: MigrationSettings, before: list[tuple[int, int]]) -> None:
+    """Raise FatalError if what stamps() has shown before is not so any more, or somebody is about to change it."""
+    if stamps(settings) != before or lock_holder(settings.state_dir / file_names.MIGRATION_LOCK) is not None:
+        raise FatalError(
+            "the state files or the list of URLs were changed during the validation. Wait until "
+            f"nothing changes them, then run `{command('validate.py')}` again."
+        )
+
+
+def stored_rows(settings: MigrationSettings, keys: KeyMaker) -> StoredRows:
+    """Return the objects in the bucket that completed.txt proves; raise UsageError when there are none."""
+    path = settings.state_dir / file_names.COMPLETED_FILE
+    rows = StoredRows(path, keys, settings.destination)
+    if not len(rows):
+        why = f"; {pluralize(rows.elsewhere, 'row')} of it are of a folder" if rows.elsewhere else ""
+        raise UsageError(
+            f"{path.resolve()} names no object in a bucket{why}. Move the images first: {command('migrate.py')}"
+        )
+    if rows.unreadable:
+        log.warning("%s of %s are not records", pluralize(rows.unreadable, "line"), path)
+    return rows
 
 
 def expected(settings: MigrationSettings, keys: KeyMaker) -> Expected:
