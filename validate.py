@@ -29,13 +29,13 @@ from typing import Any, BinaryIO, Callable
 
 from cdn2s3 import file_names
 from cdn2s3.atomic_file import replacing
-from cdn2s3.commands.arguments import not_negative
+from cdn2s3.commands.arguments import not_negative, positive
 from cdn2s3.console import stdio
 from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.progress import listed_pages
-from cdn2s3.console.rerun_hint import command, use_env_file
+from cdn2s3.console.rerun_hint import command, given, use_env_file
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.base import Found, KeyRefused, ReadRefused
 from cdn2s3.destinations.factory import open_destination
@@ -67,12 +67,13 @@ from cdn2s3.validation.comparison import COMPLETE, Mismatch, Records, Repair, ad
 from cdn2s3.validation.expected import DIFFERS, SEEN, Counts, Missing
 from cdn2s3.validation.findings import Changed, Findings, Spot, Steps
 from cdn2s3.validation.listed_etags import InDoubt, ListedEtags
-from cdn2s3.validation.report_paths import report_paths
+from cdn2s3.validation.report_paths import add_report_arguments, report_paths
 from cdn2s3.validation.spot_run import run_spot_check
 from cdn2s3.validation.summary import summary
 
 log = logging.getLogger("validate")
 
+VERBS = ("through", "sample", "all", "url_map")
 WORKERS = 16  # for HEAD and the spot check: a validation is not a load test
 MOST_LOOKS = 1000  # keys that are looked up one by one before they count as missing
 
@@ -98,7 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as interrupted:
         say_error(
             "validate.py",
-            f"{interrupted} before the end, so there is no verdict. Run `{command('validate.py')}` again.",
+            f"{interrupted} before the end, so there is {'no verdict' if arguments.url_map is None else 'no new map'}. "
+            f"Run `{given('validate.py', {verb: getattr(arguments, verb) for verb in VERBS})}` again.",
         )
         return interrupted.exit_code
 
@@ -380,20 +382,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="compare N random images with the CDN byte for byte (default: 100; 0 = none)",
     )
-    parser.add_argument(
-        "--report",
-        type=Path,
-        metavar="PATH",
-        help="HTML report (default: STATE_DIR/validation_report.html)",
-    )
-    parser.add_argument(
-        "--json",
-        type=Path,
-        metavar="PATH",
-        help="JSON report (default: STATE_DIR/validation_report.json)",
-    )
+    add_report_arguments(parser)
     verbs = parser.add_mutually_exclusive_group()
-    through.add_arguments(parser, verbs)
+    through.add_arguments(parser, verbs, positive)
     url_map.add_arguments(parser, verbs)
     return through.checked(parser, parser.parse_args(argv))
 

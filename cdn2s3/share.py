@@ -1,6 +1,6 @@
 """The share of a URL, 0 to 99, by which some of all URLs are chosen: the same for ever, and in any language. Pure.
 
-It is the MD5 of the path, which languages, databases and CloudFront Functions all have: docs/url-map.md.
+It is the MD5 of the path, which languages, databases and CloudFront Functions all have: docs/cutover.md.
 """
 
 from __future__ import annotations

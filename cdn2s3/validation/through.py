@@ -17,7 +17,6 @@ from typing import BinaryIO, Callable
 
 from cdn2s3 import file_names
 from cdn2s3.atomic_file import replacing
-from cdn2s3.commands.arguments import positive
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.progress import counted_checks
 from cdn2s3.console.rerun_hint import command
@@ -44,7 +43,10 @@ ASKED_MORE = 5  # images of which ranges, CORS, 304, HEAD and http are asked
 UNANSWERED_LIMIT = 2  # times as many as there are workers, in a row, mean that the host is down
 
 
-def add_arguments(parser: argparse.ArgumentParser, verbs: argparse._ActionsContainer) -> None:
+def add_arguments(
+    parser: argparse.ArgumentParser, verbs: argparse._ActionsContainer, positive: Callable[[str], int]
+) -> None:
+    """Add the verb to verbs and its options to parser; positive is the type of a number of 1 or more."""
     verbs.add_argument(
         "--through",
         type=new_base,

@@ -68,7 +68,7 @@ def summary(settings: MigrationSettings, result: Result) -> str:
         f"through {result.base}: {result.verdict}",
         f"{result.whole:,} of {result.stored:,} images compared byte for byte"
         + (f", the heads of {result.heads:,}" if result.is_all else "")
-        + f"; {result.asked_more} of them asked for more (docs/through-the-new-cdn.md)",
+        + f"; {result.asked_more} of them asked for more (docs/cutover.md)",
     ]
     for what, count in (*result.failures.most_common(), *result.warnings.most_common()):
         example = result.examples[what][0]
@@ -86,9 +86,7 @@ def summary(settings: MigrationSettings, result: Result) -> str:
     lines += [f"{name}: {text}" for name, text in _headers_text(result.headers).items()]
     lines.append(f"all findings: {settings.state_dir.resolve() / THROUGH_FILE}")
     again = command("validate.py", "--through", result.base, *(["--all"] if result.is_all else []))
-    lines.append(
-        "next: switch over as docs/through-the-new-cdn.md says" if result.is_ready else f"next: {again}"
-    )
+    lines.append("next: switch over as docs/cutover.md says" if result.is_ready else f"next: {again}")
     return "\n".join(lines)
 
 

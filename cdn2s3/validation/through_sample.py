@@ -94,5 +94,8 @@ def sample(rows: Iterable[StoredRow], number: int, draw: random.Random) -> list[
         *((of.count, of.rows) for of in of_kind.values()),
     ]
     rarest_first = sorted(groups, key=lambda group: group[0])
+    draw.shuffle(
+        others.rows
+    )  # the first rows that were read stand in the first places: which are cut must not matter
     ranked = [*(row for _, chosen in rarest_first for row in chosen), *others.rows]
     return list(dict.fromkeys(ranked))[:number]

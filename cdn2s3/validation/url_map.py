@@ -140,7 +140,7 @@ def _text(
     order = "the exceptions first, then the rule" if others and found.following else "it"
     return [
         *lines,
-        f"next: apply {order} as docs/url-map.md says; then: {command('validate.py', '--through', base)}",
+        f"next: apply {order} as docs/cutover.md says; then: {command('validate.py', '--through', base)}",
     ]
 
 

@@ -183,6 +183,14 @@ def test_name_that_does_not_exist(stored: Stored, front: Front, status: int, cod
     assert "s3:ListBucket" in ran.out
 
 
+def test_rows_of_a_folder_are_not_asked_for(stored: Stored, front: Front) -> None:
+    stored.add("local.jpg", more=("stored", "-", "-", "local"))
+    front.statuses["images/local.jpg"] = 404
+    ran = through(stored, front)
+    assert (ran.code, stored.report()["through"]["elsewhere"]) == (0, 1)
+    assert "not asked for, since not in the bucket: 1 row" in ran.out
+
+
 def test_conversion_by_accept_is_a_finding_of_its_own(stored: Stored, front: Front) -> None:
     front.converts = lambda request: "*/*" in request.headers["accept"] and request.path.endswith("i1.jpg")
     ran = through(stored, front)
@@ -318,14 +326,15 @@ def test_host_that_goes_away_in_the_middle_is_3(stored: Stored, front: Front) ->
 
 def test_signal_ends_it_with_its_code(stored: Stored, front: Front) -> None:
     front.network.black_hole()
-    with stored.start("--through", front.base, DOWNLOAD_TIMEOUT="60") as process:
+    with stored.start("--through", front.base, "--all", DOWNLOAD_TIMEOUT="60") as process:
         deadline = time.monotonic() + 20
         while not front.network.connections:
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        said = process.communicate(timeout=20)[1]
         assert process.wait() == 143
+    assert f"Run `python validate.py --through {front.base} --all` again" in said
 
 
 # --- the report ---
