@@ -361,8 +361,7 @@ class Validation:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="validate.py",
-        usage="%(prog)s [--env-file PATH] [--spot-check N | --through NEW_BASE [--sample N | --all] | "
-        "--url-map NEW_BASE [--map-format FORMAT]] [--report PATH] [--json PATH]",
+        usage="%(prog)s [--through NEW_BASE | --url-map NEW_BASE] [options]",
         description="Compare the bucket with urls.txt and completed.txt, and some images byte for byte.",
         epilog="example:\n  python validate.py --spot-check 500\n\n"
         f"{EXIT_CODES_HELP}\ndocs/settings.md describes every setting (migration.env).",

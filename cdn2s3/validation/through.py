@@ -51,17 +51,17 @@ def add_arguments(
         "--through",
         type=new_base,
         metavar="NEW_BASE",
-        help="ask a new CDN for images and compare them with what was recorded; NEW_BASE is what its URLs start with",
+        help="ask the new CDN at NEW_BASE for images",
     )
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
         "--sample",
         type=positive,
         metavar="N",
-        help=f"with --through: how many images, some of each kind (default: {SAMPLE})",
+        help=f"with --through: how many (default: {SAMPLE})",
     )
     size.add_argument(
-        "--all", action="store_true", help="with --through: ask for the head of every other image as well"
+        "--all", action="store_true", help="with --through: also ask for the head of every image"
     )
 
 

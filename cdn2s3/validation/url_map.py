@@ -43,13 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser, verbs: argparse._ActionsConta
         "--url-map",
         type=new_base,
         metavar="NEW_BASE",
-        help="write which new URL each old one has: url_map.csv; NEW_BASE is what the new ones start with",
+        help="write which new URL, under NEW_BASE, each old one has",
     )
     parser.add_argument(
         "--map-format",
         choices=FORMATS,
+        metavar="FORMAT",
         default=CSV,
-        help="with --url-map: also write items for DynamoDB's import, or a manifest for S3 Batch Operations",
+        help=f"with --url-map: {', '.join(FORMATS)}",
     )
 
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import re
 import signal
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Callable
 
 import pytest
 
+from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.resilience.retry import RetryPolicy
+from cdn2s3.settings.declarations import MigrationSettings, key_maker
+from cdn2s3.settings.loading import build
+from cdn2s3.validation.new_cdn import NewCdn
+from cdn2s3.validation.stored_rows import StoredRows
+from cdn2s3.validation.through_checks import Checks
 from tests.fakes.front import Front
 from tests.fakes.s3 import S3Server
 from tests.fakes.tls import TlsMaterial
@@ -238,16 +247,18 @@ def test_all_asks_for_the_head_of_every_image(stored: Stored, front: Front) -> N
     assert stored.report()["through"]["heads"] == 14
 
 
-def test_all_gets_whole_what_has_another_etag(stored: Stored, front: Front, s3: S3Server) -> None:
-    for number in range(30):
-        stored.add(f"more/{number:02}.jpg")
-    front.bodies.update(
-        {f"images/more/{number:02}.jpg": b"y" * 960 for number in range(30)}
-    )  # of the right size
-    ran = stored.validate("--through", front.base, "--all")
-    assert ran.code == 1
-    assert {what for _, what in findings(stored)} == {"bytes"}
-    assert len(findings(stored)) == 30
+@pytest.mark.parametrize(("are_own", "found"), [(True, ["bytes"]), (False, [])])
+def test_head_with_another_etag_is_looked_into_where_etags_are_the_buckets(
+    stored: Stored, front: Front, are_own: bool, found: list[str]
+) -> None:
+    settings = build(MigrationSettings, stored.settings, {}, stored.folder / "migration.env")
+    rows = StoredRows(stored.folder / "completed.txt", key_maker(settings), "s3")
+    front.bodies["images/i1.jpg"] = b"y" * 960  # of the right size: its head is right but for the ETag
+    with closing(PooledAdapter(1)) as adapter:
+        checks = Checks(NewCdn(adapter, RetryPolicy(0), 5.0, threading.Event()), front.base, settings)
+        checks.etags_are_own = are_own
+        heads = [checks.by_head(row) for row in rows]
+    assert [finding.what for checked in heads for finding in checked.findings] == found
 
 
 def test_sample_takes_the_odd_ones_first(stored: Stored, front: Front) -> None:
@@ -349,7 +360,10 @@ def test_section_stays_beside_a_validation_and_the_other_way_round(stored: Store
     assert verdict == "complete"
     assert stored.report()["through"] is None
     front.statuses["images/i1.jpg"] = 403
+    page = stored.folder / "validation_report.html"
+    page.write_text(stored.page().replace("</main>", "<p>a picture</p></main>"), encoding="utf-8")
     through(stored, front)
+    assert "<p>a picture</p>" in stored.page()  # what is in the page alone, as pictures are
     assert (stored.report()["verdict"], stored.report()["through"]["verdict"]) == ("complete", "not ready")
     assert "nothing is missing, nothing differs" in stored.page()
     assert stored.page().count("Through the new CDN: not ready") == 1
