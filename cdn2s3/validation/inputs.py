@@ -60,7 +60,7 @@ def refuse_changes(settings: MigrationSettings, before: list[tuple[int, int]]) -
 def stored_rows(settings: MigrationSettings, keys: KeyMaker) -> StoredRows:
     """Return the objects in the bucket that completed.txt proves; raise UsageError when there are none."""
     path = settings.state_dir / file_names.COMPLETED_FILE
-    rows = StoredRows(path, keys, settings.destination)
+    rows = StoredRows(path, keys, run_binding.first_place(settings))
     if not len(rows):
         why = f"; {pluralize(rows.elsewhere, 'row')} of it are of a folder" if rows.elsewhere else ""
         raise UsageError(

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 from cdn2s3.atomic_file import replacing, replacing_folder
+from cdn2s3.records import UNKNOWN
 from cdn2s3.state.key_index import Fingerprints
-from cdn2s3.validation.expected import UNKNOWN
 from cdn2s3.validation.new_base import encoded
 
 COLUMNS = ("old_url", "new_url", "key", "bytes", "md5", "content_type", "percent")

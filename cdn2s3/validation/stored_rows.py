@@ -11,19 +11,14 @@ from typing import NamedTuple
 
 from cdn2s3.console.progress import log_progress
 from cdn2s3.keys import KeyMaker
+from cdn2s3.records import S3, UNKNOWN
 from cdn2s3.state.files import size_of
 from cdn2s3.state.key_index import Fingerprints, Numbered
+from cdn2s3.state.ledger import Completed, completed_fields
 from cdn2s3.state.lines import numbered_records
-from cdn2s3.validation.expected import UNKNOWN
 
-BUCKET = "s3"  # the place of a row whose object is in the bucket
-
-_OLD, _FIELDS = (
-    7,
-    11,
-)  # fields of a row: of the first form, and with how, source_etag, source_modified and place
-_HOW, _PLACE = 7, 10
-_DIGITS = 18
+_HOW, _PLACE = (Completed._fields.index(name) for name in ("how", "place"))
+_S3 = S3.encode()
 
 
 class StoredRow(NamedTuple):
@@ -35,7 +30,7 @@ class StoredRow(NamedTuple):
     etag: str  # without quotes
     md5: str  # 32 hex digits; UNKNOWN where nobody computed it
     media_type: str  # UNKNOWN where nobody knows it
-    how: str  # stored, renewed, replaced, found or adopted; UNKNOWN in rows of the first form
+    how: str  # stored, renewed, replaced, found or adopted; UNKNOWN in rows of older versions
 
 
 class StoredRows:
@@ -56,7 +51,7 @@ class StoredRows:
         for number, fields, are_plain in self._read("reading"):
             if not fields:
                 self.unreadable += 1
-            elif self._place_of(fields) != BUCKET.encode():
+            elif self._place_of(fields) != _S3:
                 self.elsewhere += 1
             else:
                 rows += 1
@@ -71,7 +66,7 @@ class StoredRows:
 
     def __iter__(self) -> Iterator[StoredRow]:
         for number, fields, are_plain in self._read("reading again"):
-            if not fields or self._place_of(fields) != BUCKET.encode():
+            if not fields or self._place_of(fields) != _S3:
                 continue
             if self._last:
                 last = self._last.get(self._identity(fields, are_plain))
@@ -100,13 +95,9 @@ class StoredRows:
 
 
 def _fields(line: bytes) -> list[bytes]:
-    """Return the fields of a row, none for another line."""
-    fields = line.split(b"\t")
-    if len(fields) not in (_OLD, _FIELDS) or not fields[0] or not fields[1]:
-        return []
-    if not fields[2].isdigit() or len(fields[2]) > _DIGITS or not _is_text(line):
-        return []
-    return fields
+    """Return the fields of a row that has a URL and a key, none for another line."""
+    fields = completed_fields(line)
+    return fields if fields and fields[1] and _is_text(line) else []
 
 
 def _is_text(line: bytes) -> bool:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from cdn2s3.errors import FatalError, TransientError
+from cdn2s3.records import UNKNOWN
 from cdn2s3.settings.declarations import MigrationSettings
-from cdn2s3.validation.expected import UNKNOWN
 from cdn2s3.validation.new_base import bucket_url, new_url, plain_url
 from cdn2s3.validation.new_cdn import Answer, NewCdn
 from cdn2s3.validation.stored_rows import StoredRow

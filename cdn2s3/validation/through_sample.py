@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Callable
 
-from cdn2s3.validation.expected import UNKNOWN
+from cdn2s3.records import UNKNOWN
 from cdn2s3.validation.stored_rows import StoredRow
 
 OF_EACH = 3  # rows of each kind

@@ -354,7 +354,6 @@ def test_signal_ends_it_with_its_code(stored: Stored, front: Front) -> None:
 def test_section_stays_beside_a_validation_and_the_other_way_round(stored: Stored, front: Front) -> None:
     rows = stored.rows("completed.txt")
     (stored.folder / "urls.txt").write_text("".join(f"{row[0]}\n" for row in rows))
-    (stored.folder / "completed.txt").write_text("".join("\t".join(row[:7]) + "\n" for row in rows))
     stored.validate("--spot-check", "0")
     verdict = stored.report()["verdict"]
     assert verdict == "complete"
