@@ -25,6 +25,8 @@ from tests.fakes.front import Front
 from tests.fakes.s3 import S3Server
 from tests.scripts.stored import OLD, Stored
 
+pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
+
 BASE = "https://img.example/"
 FILES = ["url_map.csv", "url_map_exceptions.csv"]
 # What a URL ends with, and why its new one does not follow the rule.
