@@ -70,9 +70,10 @@ def summary(settings: MigrationSettings, result: Result) -> str:
         + (f", the heads of {result.heads:,}" if result.is_all else "")
         + f"; {result.asked_more} of them asked for more (docs/cutover.md)",
     ]
-    for what, count in (*result.failures.most_common(), *result.warnings.most_common()):
+    every = [("", *found) for found in result.failures.most_common()]
+    every += [("warning: ", *found) for found in result.warnings.most_common()]
+    for kind, what, count in every:
         example = result.examples[what][0]
-        kind = "warning: " if what not in result.failures else ""
         lines += [
             f"{kind}{what}: {count:,}; for example {redact(printable(example.new_url))}: "
             f"expected {printable(example.expected)}, found {redact(printable(example.found))}",

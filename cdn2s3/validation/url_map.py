@@ -6,9 +6,9 @@ Contacts nothing. With the path kept, millions of URLs follow one rule; only wha
 from __future__ import annotations
 
 import argparse
-import logging
 from collections import Counter
 from contextlib import ExitStack
+from typing import BinaryIO
 
 from cdn2s3 import file_names
 from cdn2s3.atomic_file import replacing
@@ -31,9 +31,8 @@ from cdn2s3.validation.map_files import (
 )
 from cdn2s3.validation.map_rules import MapRules, Rule
 from cdn2s3.validation.new_base import new_base, new_url
-from cdn2s3.validation.stored_rows import StoredRows
+from cdn2s3.validation.stored_rows import StoredRow, StoredRows
 
-log = logging.getLogger(__name__)
 
 CSV, DYNAMODB, MANIFEST = FORMATS = ("csv", "dynamodb", "manifest")
 
@@ -54,60 +53,64 @@ def add_arguments(parser: argparse.ArgumentParser, verbs: argparse._ActionsConta
     )
 
 
-class Map:
-    """What a map holds, counted."""
+class _Map:
+    """What a map holds, counted, and the files that take it."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: MigrationSettings, form: str, stack: ExitStack) -> None:
+        """form is one of FORMATS; stack replaces the files at its end."""
+        state = settings.state_dir
+
+        def file(name: str) -> BinaryIO:
+            return stack.enter_context(replacing(state / name))
+
         self.following: Counter[Rule] = Counter()  # rows by the rule that they follow
         self.exceptions: Counter[str] = Counter()  # rows by why they follow none
+        self.items: DynamoFiles | None = None
+        self._exceptions = CsvFile(file(file_names.URL_MAP_EXCEPTIONS_FILE))
+        self._files: list[MapFile] = [CsvFile(file(file_names.URL_MAP_FILE))]
+        if form == DYNAMODB:
+            self.items = stack.enter_context(dynamo_files(state / file_names.URL_MAP_DYNAMODB_FOLDER))
+            self._files.append(self.items)
+        elif form == MANIFEST:
+            manifest = file(file_names.URL_MAP_MANIFEST_FILE)
+            self._files.append(ManifestFile(manifest, settings.destination_bucket))
+
+    def add(self, row: Mapped, rules: MapRules) -> None:
+        """Write row, and count it under its rule or its reason."""
+        for file in self._files:
+            file.add(row)
+        rule = rules.of(row.old_url)
+        if rule is not None and rule.apply(row.old_url) == row.new_url:
+            self.following[rule] += 1
+        else:
+            self.exceptions[rules.why_not(row.old_url, row.key)] += 1
+            self._exceptions.add(row)
 
 
 def run(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     """Write the map and show its rule; return the exit code. Raise FatalError, with the old files unchanged."""
     inputs.refuse_to_start(settings)
     before = inputs.stamps(settings)
-    state, base, form = settings.state_dir, arguments.url_map, arguments.map_format
+    base, form = arguments.url_map, arguments.map_format
     keys = key_maker(settings)
     rows = inputs.stored_rows(settings, keys)
-    rules, found = MapRules(settings, keys, base), Map()
+    rules = MapRules(settings, keys, base)
     with ExitStack() as stack:
-        names = (file_names.URL_MAP_FILE, file_names.URL_MAP_EXCEPTIONS_FILE)
-        every, exceptions = (CsvFile(stack.enter_context(replacing(state / name))) for name in names)
-        files: list[MapFile] = [every]
-        items: DynamoFiles | None = None
-        if form == DYNAMODB:
-            items = stack.enter_context(dynamo_files(state / file_names.URL_MAP_DYNAMODB_FOLDER))
-            files.append(items)
-        elif form == MANIFEST:
-            manifest = stack.enter_context(replacing(state / file_names.URL_MAP_MANIFEST_FILE))
-            files.append(ManifestFile(manifest, settings.destination_bucket))
-        for stored in rows:
-            row = Mapped(
-                stored.url,
-                new_url(base, stored.key),
-                stored.key,
-                stored.size,
-                known(stored.md5),
-                known(stored.media_type),
-                share_of(stored.url),
-            )
-            for file in files:
-                file.add(row)
-            rule = rules.of(row.old_url)
-            if rule is not None and rule.apply(row.old_url) == row.new_url:
-                found.following[rule] += 1
-            else:
-                found.exceptions[rules.why_not(row.old_url, row.key)] += 1
-                exceptions.add(row)
+        found = _Map(settings, form, stack)
+        for row in rows:
+            found.add(_mapped(row, base), rules)
         inputs.refuse_changes(settings, before)
-    show("\n".join(_text(settings, rows, found, form, items, base)))
-    left_out = items is not None and (items.repeated or items.too_long)
+    show("\n".join(_text(settings, rows, found, form, base)))
+    left_out = found.items is not None and (found.items.repeated or found.items.too_long)
     return EXIT_SOME_FAILED if rows.unreadable or left_out else EXIT_DONE
 
 
-def _text(
-    settings: MigrationSettings, rows: StoredRows, found: Map, form: str, items: DynamoFiles | None, base: str
-) -> list[str]:
+def _mapped(row: StoredRow, base: str) -> Mapped:
+    url = new_url(base, row.key)
+    return Mapped(row.url, url, row.key, row.size, known(row.md5), known(row.media_type), share_of(row.url))
+
+
+def _text(settings: MigrationSettings, rows: StoredRows, found: _Map, form: str, base: str) -> list[str]:
     """Return what a person sees: the rule, the exceptions, the files, what to do."""
     lines = [
         f"{count:,} of {len(rows):,} follow {'one rule' if len(found.following) == 1 else 'the rule'}: {rule}"
@@ -131,8 +134,8 @@ def _text(
     lines.append(
         f"written: {settings.state_dir.resolve() / file_names.URL_MAP_FILE}, {pluralize(len(rows), 'row')}"
     )
-    if items is not None:
-        lines += _items_text(settings, items)
+    if found.items is not None:
+        lines += _items_text(settings, found.items)
     if form == MANIFEST:
         path = settings.state_dir.resolve() / file_names.URL_MAP_MANIFEST_FILE
         lines.append(
