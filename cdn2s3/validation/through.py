@@ -61,7 +61,7 @@ def add_arguments(
         help=f"with --through: how many (default: {SAMPLE})",
     )
     size.add_argument(
-        "--all", action="store_true", help="with --through: also ask for the head of every image"
+        "--all", action="store_true", help="with --through: also ask for the heads of all others"
     )
 
 
@@ -135,7 +135,9 @@ class _Asking:
         self._ask_more(few, chosen[0])
         if result.is_all:
             checks.etags_are_own = all(are_own)
-            for _ in self._each(checks.by_head, rows, len(rows)):
+            asked = frozenset(chosen)
+            others = (row for row in rows if row not in asked)
+            for _ in self._each(checks.by_head, others, len(rows) - len(asked)):
                 result.heads += 1
 
     def _ask_more(self, few: list[Checked], any_row: StoredRow) -> None:

@@ -90,10 +90,14 @@ class Checks:
             return Checked(row, [Finding(row.url, url, NO_ANSWER, "200", error.message)], None)
 
     def by_head(self, row: StoredRow) -> Checked:
-        """Ask for the object's head alone; get it whole where its ETag is doubtful; raise as whole()."""
+        """Ask for the object's head alone; get it whole where its ETag is doubtful; raise as whole().
+
+        What is asked for is the original's type: whether the CDN converts has been seen on whole images.
+        """
         url = new_url(self._base, row.key)
+        accept = [] if row.media_type == UNKNOWN else [("Accept", row.media_type)]
         try:
-            answer = self._cdn.ask(url, "HEAD")
+            answer = self._cdn.ask(url, "HEAD", accept)
         except TransientError as error:
             return Checked(row, [Finding(row.url, url, NO_ANSWER, "200", error.message)], None)
         findings = list(self._of_head(row, url, answer))

@@ -67,7 +67,7 @@ def summary(settings: MigrationSettings, result: Result) -> str:
     lines = [
         f"through {result.base}: {result.verdict}",
         f"{result.whole:,} of {result.stored:,} images compared byte for byte"
-        + (f", the heads of {result.heads:,}" if result.is_all else "")
+        + (f", the heads of {result.heads:,} others" if result.is_all else "")
         + f"; {result.asked_more} of them asked for more (docs/cutover.md)",
     ]
     every = [("", *found) for found in result.failures.most_common()]

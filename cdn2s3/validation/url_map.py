@@ -33,7 +33,6 @@ from cdn2s3.validation.map_rules import MapRules, Rule
 from cdn2s3.validation.new_base import new_base, new_url
 from cdn2s3.validation.stored_rows import StoredRow, StoredRows
 
-
 CSV, DYNAMODB, MANIFEST = FORMATS = ("csv", "dynamodb", "manifest")
 
 

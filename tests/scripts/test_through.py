@@ -19,7 +19,8 @@ from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import build
 from cdn2s3.validation.new_cdn import NewCdn
 from cdn2s3.validation.stored_rows import StoredRows
-from cdn2s3.validation.through_checks import Checks
+from cdn2s3.validation.through import SAMPLE
+from cdn2s3.validation.through_checks import Checked, Checks
 from tests.fakes.front import Front
 from tests.fakes.s3 import S3Server
 from tests.fakes.tls import TlsMaterial
@@ -237,27 +238,45 @@ def test_answers_that_pass_are_asked_again(stored: Stored, front: Front) -> None
     assert findings(stored) == set()
 
 
-def test_all_asks_for_the_head_of_every_image(stored: Stored, front: Front) -> None:
-    front.types["images/i3.jpg"] = "text/html"
+def test_all_asks_for_the_heads_of_those_that_are_not_in_the_sample(stored: Stored, front: Front) -> None:
+    names = [f"plain/{number:03}.jpg" for number in range(SAMPLE)]
+    for name in names:
+        stored.add(name)
+    front.types.update({f"images/{name}": "text/html" for name in names})
+    front.converts = lambda request: request.path.endswith(".png") and "*/*" in request.headers["accept"]
     ran = through(stored, front, "--all")
     assert ran.code == 1
-    assert {what for _, what in findings(stored)} == {"content type"}
-    heads = {request.path for request in front.asked if request.method == "HEAD"}
-    assert len(heads) == 14
+    rows = stored.rows("through.txt")
+    assert len(rows) == len({row[0] for row in rows})  # each image is asked and named once
+    assert findings(stored) == {*((name, "content type") for name in names), ("p.png", "converted (warning)")}
     assert stored.report()["through"]["heads"] == 14
+    gets = {request.path for request in front.asked if request.method == "GET"}
+    heads = {request.path for request in front.asked if request.method == "HEAD"}
+    assert len(heads - gets) == 14
+    assert f"{SAMPLE} of 214 images compared byte for byte, the heads of 14 others" in ran.out
+
+
+def test_head_of_what_is_converted_is_that_of_the_original(stored: Stored, front: Front) -> None:
+    front.converts = lambda request: "*/*" in request.headers["accept"]
+    assert [finding for checked in by_head(stored, front) for finding in checked.findings] == []
+
+
+def by_head(stored: Stored, front: Front, etags_are_own: bool = False) -> list[Checked]:
+    """Return the checks of all images by HEAD."""
+    settings = build(MigrationSettings, stored.settings, {}, stored.folder / "migration.env")
+    rows = StoredRows(stored.folder / "completed.txt", key_maker(settings), "s3")
+    with closing(PooledAdapter(1)) as adapter:
+        checks = Checks(NewCdn(adapter, RetryPolicy(0), 5.0, threading.Event()), front.base, settings)
+        checks.etags_are_own = etags_are_own
+        return [checks.by_head(row) for row in rows]
 
 
 @pytest.mark.parametrize(("are_own", "found"), [(True, ["bytes"]), (False, [])])
 def test_head_with_another_etag_is_looked_into_where_etags_are_the_buckets(
     stored: Stored, front: Front, are_own: bool, found: list[str]
 ) -> None:
-    settings = build(MigrationSettings, stored.settings, {}, stored.folder / "migration.env")
-    rows = StoredRows(stored.folder / "completed.txt", key_maker(settings), "s3")
     front.bodies["images/i1.jpg"] = b"y" * 960  # of the right size: its head is right but for the ETag
-    with closing(PooledAdapter(1)) as adapter:
-        checks = Checks(NewCdn(adapter, RetryPolicy(0), 5.0, threading.Event()), front.base, settings)
-        checks.etags_are_own = are_own
-        heads = [checks.by_head(row) for row in rows]
+    heads = by_head(stored, front, etags_are_own=are_own)
     assert [finding.what for checked in heads for finding in checked.findings] == found
 
 
