@@ -396,6 +396,12 @@ class MigrationSettings:
     max_pixels: float = setting(
         "50", number(0.01, 1000), "million pixels; of a larger image, variants.py makes no variants"
     )
+    cors_origin: str = setting(
+        "",
+        matching(r"(https?://[^/\s?#@]+)?", "an origin, such as https://www.example.com, or empty"),
+        "site whose scripts may read images at the new CDN; validate.py --through asks for it; empty = not asked",
+        "https://www.example.com",
+    )
     ca_bundle: Path | None = setting("", empty_or(path), _CA_MEANING)
     state_dir: Path = setting(".", path, "folder for all state files, logs and reports")
     log_level: str = setting("INFO", _LOG_LEVELS, "least severe level to log: DEBUG, INFO, WARNING or ERROR")
