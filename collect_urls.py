@@ -49,6 +49,7 @@ from cdn2s3.file_names import COLLECTION_ENV, COLLECTION_LOG
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import load
 from cdn2s3.state.files import held_lock
+from cdn2s3.state.journal import Journal
 
 log = logging.getLogger("collect_urls")
 
@@ -69,8 +70,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.region_only:
             return print_region(settings)
         resume.check_places(settings, arguments.env_file)
-        with held_lock(resume.lock_file(settings.output_file), "collect_urls.py"):
-            return collect(settings, signals, arguments.restart, arguments.update)
+        typed = rerun_hint.typed("collect_urls.py", vars(arguments))
+        with (
+            held_lock(resume.lock_file(settings.output_file), "collect_urls.py"),
+            Journal(settings.output_file.parent, typed) as journal,
+        ):
+            journal.exit_code = collect(settings, signals, arguments.restart, arguments.update)
+            return journal.exit_code
     except FatalError as error:
         logging_setup.say_error("collect_urls.py", str(error))
         return error.exit_code

@@ -55,10 +55,11 @@ from cdn2s3.reports.accounting import RunAccounting
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
 from cdn2s3.state import files, run_binding
+from cdn2s3.state.journal import Journal
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import Ledger
 from cdn2s3.text import duration
-from cdn2s3.transfer.limiting import Limiting, rates, text_of
+from cdn2s3.transfer.limiting import Limiting, text_of
 from cdn2s3.transfer.wiring import equip
 
 log = logging.getLogger("migrate")
@@ -86,8 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with (
             files.held_lock(settings.state_dir / file_names.MIGRATION_LOCK, "migrate.py") as lock,
             run_binding.standing_still(settings.source_urls_file),
+            Journal(settings.state_dir, rerun_hint.typed("migrate.py", vars(arguments))) as journal,
         ):
-            return migrate(settings, arguments, signals, lock)
+            journal.exit_code = migrate(settings, arguments, signals, lock, journal)
+            return journal.exit_code
     except FatalError as error:
         say_error("migrate.py", str(error))
         return error.exit_code
@@ -98,7 +101,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return interrupted.exit_code
 
 
-def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals, lock: int) -> int:
+def migrate(
+    settings: MigrationSettings,
+    arguments: argparse.Namespace,
+    signals: Signals,
+    lock: int,
+    journal: Journal,
+) -> int:
     """Do one run, under the lock (its file descriptor); return the exit code."""
     run_binding.check(settings)
     warning = run_binding.unfinished_collection(settings.source_urls_file)
@@ -110,9 +119,8 @@ def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals:
         plan = prepare_run(kept, keys, choice, time.time())
         ledger = Ledger(settings.state_dir)
         with files.synced_every_second(ledger.completed, ledger.failed):
-            run = Run(
-                settings, RunAccounting(settings, plan, ledger), signals, arguments.retry_failed is None
-            )
+            accounting = RunAccounting(settings, plan, ledger, journal)
+            run = Run(settings, accounting, signals, arguments.retry_failed is None)
             return run.go(
                 lambda: executor(settings, keys, ledger, lock, run.accounting.note_destination), warning
             )
@@ -163,7 +171,8 @@ class Run:
             self._both_passes(executor)
 
     def _both_passes(self, executor: Executor) -> None:
-        progress = Progress(self.accounting.plan.todo)
+        plan = self.accounting.plan
+        progress = Progress(plan.todo, before=plan.work.done, all_urls=plan.work.done + plan.work.pending)
         try:
             self._pass(self.accounting.plan.tasks(), executor, progress, self.watch_errors)
             again = self.accounting.tasks_to_try_again() if not self.signals.received else []
@@ -189,7 +198,7 @@ class Run:
                 for done in batch:
                     self.accounting.count(done)
                 limits = executor.limiting()
-                self.accounting.note_limits(rates(limits))
+                self.accounting.note_limits(limits)
                 progress.show(self.accounting.progress(), self._note(executor, limits, stopping))
                 if stopping:
                     continue

@@ -33,7 +33,7 @@ from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.progress import counted_checks, listed_pages
-from cdn2s3.console.rerun_hint import command, use_env_file
+from cdn2s3.console.rerun_hint import command, typed, use_env_file
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.base import Found, KeyRefused, ReadRefused
 from cdn2s3.destinations.factory import open_destination
@@ -56,6 +56,7 @@ from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
 from cdn2s3.state import run_binding
 from cdn2s3.state.files import held_lock, lock_holder
+from cdn2s3.state.journal import Journal
 from cdn2s3.state.lines import encode
 from cdn2s3.text import pluralize
 from cdn2s3.validation import findings as findings_module
@@ -69,6 +70,7 @@ from cdn2s3.validation.summary import summary
 
 log = logging.getLogger("validate")
 
+SPOT_CHECKS = 100
 WORKERS = 16  # for HEAD and the spot check: a validation is not a load test
 MOST_LOOKS = 1000  # keys that are looked up one by one before they count as missing
 UNANSWERED_LIMIT = 2 * WORKERS  # spot checks in a row without a response: the CDN or the bucket is down
@@ -87,8 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with (
             held_lock(settings.state_dir / file_names.VALIDATION_LOCK, "validate.py"),
             run_binding.standing_still(settings.source_urls_file),
+            Journal(settings.state_dir, typed("validate.py", chosen(arguments))) as journal,
         ):
-            return validate(settings, arguments)
+            journal.exit_code = validate(settings, arguments)
+            return journal.exit_code
     except FatalError as error:
         say_error("validate.py", str(error))
         return error.exit_code
@@ -143,6 +147,12 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         if warning:
             log.warning("%s", warning)
     return code
+
+
+def chosen(arguments: argparse.Namespace) -> dict[str, object]:
+    """Return the arguments that are not their defaults."""
+    default = {"spot_check": SPOT_CHECKS}
+    return {name: value for name, value in vars(arguments).items() if value != default.get(name)}
 
 
 def refuse_to_start(settings: MigrationSettings) -> None:
@@ -440,7 +450,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--spot-check",
         type=not_negative,
-        default=100,
+        default=SPOT_CHECKS,
         metavar="N",
         help="compare N random images with the CDN byte for byte (default: 100; 0 = none)",
     )
