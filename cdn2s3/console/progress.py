@@ -158,6 +158,10 @@ class Progress:
         """Files and bytes per second over the last minute; None until they are meaningful."""
         return self._rate.now()
 
+    def seconds_left(self, count: Count) -> float | None:
+        """Return when the run will have done all its URLs, in seconds from now; None while that is unknown."""
+        return _seconds_left(count, self.speed, self._total)
+
     def close(self) -> None:
         """Leave the bar as it is; log records take their usual path again."""
         self._closing.close()
@@ -214,10 +218,14 @@ def _rate_figures(count: Count, speed: Speed | None, total: int) -> list[Figure]
     figures = []
     if speed is not None:
         figures += [Figure(3, f"{speed.files:,.0f} files/s"), Figure(4, f"{speed.size / MB:.1f} MB/s")]
-        left = (total - count.ended) / speed.files if speed.files > 0 else 0.0
-        if left >= _SETTLED:  # the last seconds depend on the slowest, not on the rate
+        left = _seconds_left(count, speed, total)
+        if left is not None and left >= _SETTLED:  # the last seconds depend on the slowest, not on the rate
             figures.append(Figure(1, f"ETA {duration(left)}"))
     return figures
+
+
+def _seconds_left(count: Count, speed: Speed | None, total: int) -> float | None:
+    return None if speed is None or speed.files <= 0 else (total - count.ended) / speed.files
 
 
 def has_room(figures: Sequence[Figure], columns: int) -> bool:

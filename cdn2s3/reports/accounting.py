@@ -24,11 +24,11 @@ from cdn2s3.reports.migration_report import Ending, next_command, summary
 from cdn2s3.reports.same_content import SameContent
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, lines
-from cdn2s3.state.journal import DOWN, MACHINE, PLAN, RECOVERED, STOP, THROTTLED, Journal, Totals
+from cdn2s3.state.journal import DOWN, MACHINE, PLAN, RECOVERED, THROTTLED, Journal, Totals
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import Ledger
 from cdn2s3.state.machine import machine
-from cdn2s3.text import redact
+from cdn2s3.state.status_file import Figures
 from cdn2s3.transfer.endpoint_watch import EndpointWatch
 from cdn2s3.transfer.limiting import Limiting, rates
 from cdn2s3.transfer.outcome import Done
@@ -57,6 +57,7 @@ class RunAccounting:
         self._limits_noted_at = time.monotonic()
         self._completed_began = ledger.completed.size()
         self._failed_began = ledger.failed.size()
+        self._stored_before = plan.stored.size + plan.stored.adopted_size
         self._watch = EndpointWatch(self._note_endpoint, self._tell_of_outage)
         journal.totals = self.totals
         journal.note(PLAN, json.dumps(forecast(settings, plan)))
@@ -113,6 +114,20 @@ class RunAccounting:
         for_good = sum(count for cause, count in tally.failed.items() if not CAUSES[cause].unexpected)
         return Count(tally.ended, tally.bytes, sum(tally.failed.values()), tally.error_rate, for_good)
 
+    def figures(self) -> Figures:
+        """Return how far the whole job is."""
+        work, tally = self.plan.work, self.tally
+        faults = work.unfetchable + work.collisions
+        failed = sum(tally.failed.values())
+        return Figures(
+            done=work.done + tally.stored,
+            urls=work.done + work.pending,
+            failed=failed + max(0, self._failed_pending) + faults,
+            stored_bytes=self._stored_before + tally.bytes,
+            run_stored=tally.stored,
+            run_bytes=tally.bytes,
+        )
+
     def note_limits(self, limits: Sequence[Limiting]) -> None:
         """Count for how long endpoints let nothing through, or no more than a rate, since the call before this one."""
         now = time.monotonic()
@@ -165,7 +180,7 @@ class RunAccounting:
         code = self._exit_code(error, signal, audit, bool(reminder))
         why = str(error) if error else f"signal {signal}" if signal else ""
         if why:
-            self.journal.note(STOP, redact(why))
+            self.journal.stopped_by(why)
         if self._healed:
             self.journal.note(RECOVERED, str(self._healed))
         following = next_command(self.tally, audit, code)

@@ -171,9 +171,11 @@ class Journal:
         self.command = redact(command)
         self.exit_code = 0  # to be set before the end of the block
         self.totals: Callable[[], Totals] = Totals
+        self.at_end: list[Callable[[Run, str], object]] = []  # each gets this run, and what stopped it or ""
         self._folder = folder
         self._clock = clock
         self._has_warned = False
+        self._why = ""  # what stopped this run
 
     def __enter__(self) -> Journal:
         try:
@@ -196,8 +198,17 @@ class Journal:
         code = self.exit_code
         if error is not None:
             code = error.exit_code if isinstance(error, (FatalError, Interrupted)) else 1
-            self.note(STOP, redact(str(error)) or type(error).__name__)
-        self._append(RUNS_FILE, run_line(self.as_run(code)))
+            self.stopped_by(redact(str(error)) or type(error).__name__)
+        run = self.as_run(code)
+        self._append(RUNS_FILE, run_line(run))
+        for call in self.at_end:
+            call(run, self._why)
+
+    def stopped_by(self, why: str) -> None:
+        """Note what stops this run before its end; only the first counts."""
+        if not self._why:
+            self._why = redact(why)
+            self.note(STOP, self._why)
 
     def as_run(self, code: int | None) -> Run:
         """Return this run as if it ended now with code."""

@@ -24,6 +24,7 @@ from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import build
 from cdn2s3.state.journal import Journal
 from cdn2s3.state.ledger import Ledger
+from cdn2s3.state.status_file import StatusFile
 from cdn2s3.transfer.limiting import Limiting
 from cdn2s3.transfer.outcome import Done, Result
 
@@ -108,7 +109,8 @@ class World:
         try:
             with Journal(self.folder, "migrate.py") as journal:
                 accounting = RunAccounting(settings, job, ledger, journal)
-                run = migrate.Run(settings, accounting, Signals(), watch_errors)
+                status = StatusFile(self.folder, "migrate.py", 0)
+                run = migrate.Run(settings, accounting, Signals(), watch_errors, status)
                 journal.exit_code = run.go(lambda: give(ledger), None)
                 return journal.exit_code
         finally:
