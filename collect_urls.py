@@ -43,6 +43,7 @@ from cdn2s3.collection.sitemap import SitemapSource
 from cdn2s3.collection.url_list import UrlList, first_urls
 from cdn2s3.commands import preview, suggest
 from cdn2s3.console import logging_setup, progress, rerun_hint, stdio
+from cdn2s3.console.notify import Notifier
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, FatalError, UsageError
 from cdn2s3.file_names import COLLECTION_ENV, COLLECTION_LOG
@@ -66,15 +67,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.preview:
             return preview.preview(settings, source_of)
         logging_setup.set_up(Path(COLLECTION_LOG), settings.log_level)
-        logging_setup.begin(*notes)
+        logging_setup.begin(*notes[:2])
         if arguments.region_only:
             return print_region(settings)
         resume.check_places(settings, arguments.env_file)
         typed = rerun_hint.typed("collect_urls.py", vars(arguments))
         with (
+            Notifier("collect_urls.py", settings.notify_command.reveal(), notes.private) as notifier,
             held_lock(resume.lock_file(settings.output_file), "collect_urls.py"),
             Journal(settings.output_file.parent, typed) as journal,
         ):
+            journal.at_end.append(lambda run, why: notifier.ended(run.exit_code, why, journal.told()))
             journal.exit_code = collect(settings, signals, arguments.restart, arguments.update)
             return journal.exit_code
     except FatalError as error:

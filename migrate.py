@@ -37,6 +37,7 @@ from cdn2s3.console import rerun_hint, stdio
 from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error
 from cdn2s3.console.logging_setup import set_up as set_up_logs
+from cdn2s3.console.notify import Notifier
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.base import Note
 from cdn2s3.destinations.factory import open_destination
@@ -81,17 +82,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             run_binding.make_state_dir(settings.state_dir)
             set_up_logs(settings.state_dir / MIGRATION_LOG, settings.log_level)
-        begin_log(*notes)
+        begin_log(*notes[:2])
         command = command_of(arguments)
         if command:
             return int(command.run(settings, arguments, signals))
         allow_open_files(settings.concurrency)
         with (
+            Notifier("migrate.py", settings.notify_command.reveal(), notes.private) as notifier,
             files.held_lock(settings.state_dir / file_names.MIGRATION_LOCK, "migrate.py") as lock,
             run_binding.standing_still(settings.source_urls_file),
             Journal(settings.state_dir, rerun_hint.typed("migrate.py", vars(arguments))) as journal,
         ):
-            journal.exit_code = migrate(settings, arguments, signals, lock, journal)
+            journal.at_end.append(lambda run, why: notifier.ended(run.exit_code, why, journal.told()))
+            journal.exit_code = migrate(settings, arguments, signals, lock, journal, notifier)
             return journal.exit_code
     except FatalError as error:
         say_error("migrate.py", str(error))
@@ -109,6 +112,7 @@ def migrate(
     signals: Signals,
     lock: int,
     journal: Journal,
+    notifier: Notifier,
 ) -> int:
     """Do one run, under the lock (its file descriptor); return the exit code."""
     status = StatusFile(settings.state_dir, journal.command, journal.started)
@@ -124,7 +128,7 @@ def migrate(
         plan = prepare_run(kept, keys, choice, time.time())
         ledger = Ledger(settings.state_dir)
         with files.synced_every_second(ledger.completed, ledger.failed):
-            accounting = RunAccounting(settings, plan, ledger, journal)
+            accounting = RunAccounting(settings, plan, ledger, journal, notifier)
             run = Run(settings, accounting, signals, arguments.retry_failed is None, status)
             return run.go(
                 lambda: executor(settings, keys, ledger, lock, accounting.note_destination), warning

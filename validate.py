@@ -32,6 +32,7 @@ from cdn2s3.console import stdio
 from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
 from cdn2s3.console.logging_setup import set_up as set_up_logs
+from cdn2s3.console.notify import Notifier
 from cdn2s3.console.progress import counted_checks, listed_pages
 from cdn2s3.console.rerun_hint import command, typed, use_env_file
 from cdn2s3.console.signals import Interrupted, Signals
@@ -85,13 +86,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings, notes = load(MigrationSettings, arguments.env_file)
         run_binding.make_state_dir(settings.state_dir)
         set_up_logs(settings.state_dir / file_names.VALIDATION_LOG, settings.log_level)
-        begin_log(*notes)
+        begin_log(*notes[:2])
         with (
+            Notifier("validate.py", settings.notify_command.reveal(), notes.private) as notifier,
             held_lock(settings.state_dir / file_names.VALIDATION_LOCK, "validate.py"),
             run_binding.standing_still(settings.source_urls_file),
             Journal(settings.state_dir, typed("validate.py", chosen(arguments))) as journal,
         ):
-            journal.exit_code = validate(settings, arguments)
+            journal.at_end.append(lambda run, why: notifier.ended(run.exit_code, why, journal.told()))
+            journal.exit_code = validate(settings, arguments, journal)
             return journal.exit_code
     except FatalError as error:
         say_error("validate.py", str(error))
@@ -104,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return interrupted.exit_code
 
 
-def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
+def validate(settings: MigrationSettings, arguments: argparse.Namespace, journal: Journal) -> int:
     """Validate, write the reports, print the verdict; return the exit code."""
     began = time.time()
     json_path, page_path = report_paths(settings, arguments)
@@ -135,6 +138,7 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         write_or_say(findings_module.stopped(settings, why, interrupted.exit_code))
         raise
     spot = findings.spot
+    journal.facts["verdict"] = verdict(counts)
     reminder = redo.reminder(settings.state_dir, validation.keys)
     code = EXIT_DONE if verdict(counts) == COMPLETE and spot.holds and not reminder else EXIT_SOME_FAILED
     following = repairs(counts, settings.state_dir)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 
 from cdn2s3.console.logging_setup import show
+from cdn2s3.console.notify import OUTAGE_END, OUTAGE_START, Notifier
 from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.base import Note
@@ -41,9 +42,17 @@ _BATCH = 100  # rows that are looked at together
 class RunAccounting:
     """Count the results of one run; used by its main thread alone."""
 
-    def __init__(self, settings: MigrationSettings, plan: RunPlan, ledger: Ledger, journal: Journal) -> None:
+    def __init__(
+        self,
+        settings: MigrationSettings,
+        plan: RunPlan,
+        ledger: Ledger,
+        journal: Journal,
+        notifier: Notifier,
+    ) -> None:
         self.plan = plan
         self.journal = journal
+        self._notifier = notifier
         self.tally = Tally(time.time())
         self.destination_notes: list[str] = []  # what the destination lacks
         self.to_do_again = 0  # URLs that the second pass still has to do
@@ -80,7 +89,13 @@ class RunAccounting:
         self.journal.note(event, detail, side, at)
 
     def _tell_of_outage(self, event: str, side: str, detail: str, at: float) -> None:
-        pass
+        figures = self.figures()
+        down = event == DOWN
+        self._notifier.tell(
+            OUTAGE_START if down else OUTAGE_END,
+            f"the {side} is {'down' if down else 'up again'} ({detail}); {figures.done:,} of {figures.urls:,} done",
+            {"side": side, "detail": detail, "at": ledger.timestamp(at), **figures._asdict()},
+        )
 
     def note_destination(self, note: Note) -> None:
         """Log what the destination lacks, and keep it for the report where the user should know it."""
@@ -174,6 +189,7 @@ class RunAccounting:
         FatalError when the disk does not take the files.
         """
         audit = self._audit()
+        self.journal.facts.update(self.figures()._asdict())
         if self.plan.redo and not (error or signal) and self._tried >= self.plan.chosen:
             redo.finish(self._settings.state_dir, self._keys, lost or Fingerprints())
         reminder = redo.reminder(self._settings.state_dir, self._keys)

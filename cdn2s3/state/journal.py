@@ -172,6 +172,7 @@ class Journal:
         self.exit_code = 0  # to be set before the end of the block
         self.totals: Callable[[], Totals] = Totals
         self.at_end: list[Callable[[Run, str], object]] = []  # each gets this run, and what stopped it or ""
+        self.facts: dict[str, str | int] = {}  # more that the end of this run is told with
         self._folder = folder
         self._clock = clock
         self._has_warned = False
@@ -220,6 +221,17 @@ class Journal:
             self.totals(),
             __version__,
         )
+
+    def told(self) -> dict[str, str | int | None]:
+        """Return what the end of this run is told with."""
+        run = self.as_run(None)
+        seconds = run.ended - run.started
+        return {
+            "started_at": timestamp(run.started),
+            "seconds": seconds,
+            **run.totals._asdict(),
+            **self.facts,
+        }
 
     def note(self, event: str, detail: str, side: str = UNKNOWN, at: float | None = None) -> None:
         """Append an event; at is in seconds since the epoch, None: now."""

@@ -14,6 +14,7 @@ from typing import Any, Callable
 import pytest
 
 import migrate
+from cdn2s3.console.notify import Notifier
 from cdn2s3.console.signals import Signals
 from cdn2s3.errors import FatalError
 from cdn2s3.executors.base import InFlight
@@ -108,7 +109,7 @@ class World:
         give = equipped or (lambda ledger: nullcontext(FakeExecutor(ledger, result_of)))
         try:
             with Journal(self.folder, "migrate.py") as journal:
-                accounting = RunAccounting(settings, job, ledger, journal)
+                accounting = RunAccounting(settings, job, ledger, journal, Notifier("migrate.py", ""))
                 status = StatusFile(self.folder, "migrate.py", 0)
                 run = migrate.Run(settings, accounting, Signals(), watch_errors, status)
                 journal.exit_code = run.go(lambda: give(ledger), None)
