@@ -1,7 +1,7 @@
 """Phase 2: prove that nothing in the bucket is missing or different.
 
     python validate.py                        list the bucket, compare, check 100 images byte for byte
-    python validate.py --spot-check 1000      check more of them
+    python validate.py --spot-check 1000      check more of them; all: each one, once
 
 Writes missing.txt, mismatched.txt, unexpected.txt (migrate.py --redo takes the first two) and
 validation_report.html and .json (docs/reports.md). The settings are in migration.env.
@@ -27,7 +27,7 @@ from typing import Any, BinaryIO
 
 from cdn2s3 import file_names
 from cdn2s3.atomic_file import replacing
-from cdn2s3.commands.arguments import not_negative
+from cdn2s3.commands.arguments import count_or_all
 from cdn2s3.console import stdio
 from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
@@ -143,7 +143,11 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace, journal
     code = EXIT_DONE if verdict(counts) == COMPLETE and spot.holds and not reminder else EXIT_SOME_FAILED
     following = repairs(counts, settings.state_dir)
     if not following and not spot.holds:
-        following.append(Repair(command("validate.py", "--spot-check", str(spot.asked))))
+        following.append(
+            Repair(
+                command("validate.py", "--spot-check", str(chosen(arguments)["spot_check"] or SPOT_CHECKS))
+            )
+        )
     closing = "" if following else advice(counts, settings.state_dir)
     write(findings_module.finished(settings, findings, counts, Steps(following, closing), code))
     show(summary(settings, findings, counts, Steps(following, closing)))
@@ -155,8 +159,8 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace, journal
 
 def chosen(arguments: argparse.Namespace) -> dict[str, object]:
     """Return the arguments that are not their defaults."""
-    default = {"spot_check": SPOT_CHECKS}
-    return {name: value for name, value in vars(arguments).items() if value != default.get(name)}
+    spot = {SPOT_CHECKS: None, spot_check.ALL: "all"}.get(arguments.spot_check, arguments.spot_check)
+    return {**vars(arguments), "spot_check": spot}
 
 
 def refuse_to_start(settings: MigrationSettings) -> None:
@@ -379,12 +383,14 @@ class Validation:
         """Compare some images of CDN and bucket; those that differ or are gone count as mismatched or missing."""
         if not self.spot.asked:
             return
-        log.info("spot check of %s images, seed %d", f"{self.spot.asked:,}", self.spot.seed)
+        states = self.expected.states
+        self.spot.drawn = min(self.spot.asked, spot_check.checkable(states))
+        self.spot.sampled = spot_check.sampled(states, self.spot.drawn)
+        log.info("spot check of %s images, seed %d", f"{self.spot.drawn:,}", self.spot.seed)
         settings, stop = self.settings, threading.Event()
         checker = spot_check.checker(settings, adapter, self.destination, self.keys, stop)
         draw = random.Random(self.spot.seed)  # noqa: S311  # a sample, not a secret
-        numbers = spot_check.drawn(self.expected.states, self.spot.asked, draw)
-        self.spot.drawn = min(self.spot.asked, spot_check.checkable(self.expected.states))
+        numbers = spot_check.drawn(states, self.spot.drawn, draw)
         drawn = ((number, self.records.completed(number), self.records.line(number)) for number in numbers)
         in_a_row = 0
         with fan_out(lambda one: (one[0], checker.check(*one[1:])), drawn, WORKERS, stop) as checks:
@@ -438,7 +444,7 @@ def _ignore(*what: object) -> None:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="validate.py",
-        usage="%(prog)s [--env-file PATH] [--spot-check N] [--report PATH] [--json PATH]",
+        usage="%(prog)s [--env-file PATH] [--spot-check N|all] [--report PATH] [--json PATH]",
         description="Compare the bucket with urls.txt and completed.txt, and some images byte for byte.",
         epilog="example:\n  python validate.py --spot-check 500\n\n"
         f"{EXIT_CODES_HELP}\ndocs/settings.md describes every setting (migration.env).",
@@ -453,10 +459,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--spot-check",
-        type=not_negative,
+        type=count_or_all,
         default=SPOT_CHECKS,
-        metavar="N",
-        help="compare N random images with the CDN byte for byte (default: 100; 0 = none)",
+        metavar="N|all",
+        help="compare N random images, or each one once, with the CDN byte for byte (default: 100; 0 = none)",
     )
     parser.add_argument(
         "--report",
