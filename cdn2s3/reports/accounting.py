@@ -14,18 +14,26 @@ from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.base import Note
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, FatalError
-from cdn2s3.file_names import FAILED_FILE, MIGRATION_JSON, MIGRATION_PAGE
+from cdn2s3.file_names import FAILED_FILE, MIGRATION_JSON, MIGRATION_PAGE, VALIDATION_JSON, VALIDATION_PAGE
 from cdn2s3.planning import redo
 from cdn2s3.planning.forecast import forecast
 from cdn2s3.planning.run_plan import RunPlan
 from cdn2s3.records import Task
-from cdn2s3.reports import migration_report, same_content
+from cdn2s3.reports import earlier_reports, migration_report, same_content, whole_job
 from cdn2s3.reports.metrics import Example, Tally
 from cdn2s3.reports.migration_report import Ending, next_command, summary
 from cdn2s3.reports.same_content import SameContent
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, lines
-from cdn2s3.state.journal import DOWN, MACHINE, PLAN, RECOVERED, THROTTLED, Journal, Totals
+from cdn2s3.state.journal import (
+    DOWN,
+    MACHINE,
+    PLAN,
+    RECOVERED,
+    THROTTLED,
+    Journal,
+    Totals,
+)
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import Ledger
 from cdn2s3.state.machine import machine
@@ -234,13 +242,23 @@ class RunAccounting:
         return found
 
     def _report(self, audit: migration_report.Audit, ending: Ending, same: SameContent | None) -> None:
+        """Write the reports, unless this run could not begin and there are older ones."""
         from cdn2s3.reports import html  # its libraries are slow to import: not before a run
 
         state = self._settings.state_dir
+        before = earlier_reports.read_json(state / MIGRATION_JSON)
+        if ending.why and not self._tried and before is not None:
+            log.info("%s stays as it was: this run could not begin", MIGRATION_PAGE)
+            return
         failed = migration_report.standing(state / FAILED_FILE)
+        standing = whole_job.Standing(audit.completed, audit.failed)
+        job = whole_job.job_of(self._settings, self.journal, self.plan.stored, standing, ending.exit_code)
         written = migration_report.migration(
-            self._settings, self.tally, audit, ending, failed, same, self.destination_notes
+            self._settings, self.tally, audit, ending, failed, same, self.destination_notes, job
         )
+        written = earlier_reports.with_history(written, before)
+        validation = earlier_reports.read_json(state / VALIDATION_JSON)
+        written["validation"] = earlier_reports.proof(validation, VALIDATION_PAGE, written["ended_at"])
         migration_report.write_json(state / MIGRATION_JSON, written)
         html.write(state / MIGRATION_PAGE, html.migration(written))
 

@@ -15,8 +15,10 @@ from markupsafe import Markup
 
 from cdn2s3.atomic_file import replacing
 from cdn2s3.errors import CAUSES
+from cdn2s3.planning.cost_estimate import dollars
 from cdn2s3.reports import charts
 from cdn2s3.reports.contact_sheet import LARGEST, MOST, SHEET_BYTES, Pictures, data_uri
+from cdn2s3.reports.time_axis import moment, time_axis
 from cdn2s3.text import MB, bytes_text, escaped, percentage, span
 
 _NONE = Pictures(b"", b"")
@@ -31,28 +33,41 @@ class Figure(NamedTuple):
 
 
 def migration(report: Mapping[str, Any]) -> str:
-    """Return the page of a run of migrate.py; report is the record from migration_report."""
+    """Return the page of the whole migration; report is the record from migration_report.
+
+    It tells of all runs; what was measured within one is that of the run that stored most.
+    """
+    shown = {**report, **(report.get("largest_run") or {})}
     drawn = {
-        "files_over_time": _over_time(report, "files"),
-        "mb_over_time": _over_time(report, "bytes"),
+        "files_over_time": _over_time(shown, "files"),
+        "mb_over_time": _over_time(shown, "bytes"),
         "causes": charts.rows(
             list(report["failed_transfers"]),
             [failure["urls"] for failure in report["failed_transfers"].values()],
             "var(--bad)",
         ),
         "sizes": charts.columns(
-            _size_labels(report["sizes"]["up_to_bytes"]),
-            [charts.Series("files", report["sizes"]["files"])],
+            _size_labels(shown["sizes"]["up_to_bytes"]),
+            [charts.Series("files", shown["sizes"]["files"])],
             ["var(--accent)"],
         ),
-        "latencies": _latencies(report),
+        "latencies": _latencies(shown),
     }
+    axis = time_axis(report["job"]) if report.get("job") else None
     may_recover = sum(
         failure["urls"]
         for cause, failure in report["failed_transfers"].items()
         if cause in CAUSES and CAUSES[cause].transient
     )
-    return _page("migration.html", report, charts=drawn, figures=_figures(report), may_recover=may_recover)
+    return _page(
+        "migration.html",
+        report,
+        charts={**drawn, "axis": axis.svg if axis else ""},
+        axis=axis,
+        shown=shown,
+        figures=_figures(report),
+        may_recover=may_recover,
+    )
 
 
 def validation(report: Mapping[str, Any], pictures: Mapping[str, Pictures] | None = None) -> str:
@@ -148,22 +163,38 @@ _BESIDES = {"renewed": "renewed", "replaced": "replaced", "already_there": "alre
 
 
 def _figures(report: Mapping[str, Any]) -> list[Figure]:
-    run, lines = report["run"], report["lines"]
-    seconds = max(report["seconds"], 0.001)
-    return [
-        Figure(
-            count(run["stored"] - sum(run[how] for how in _BESIDES)),
-            "stored in this run"
-            + "".join(f", {count(run[how])} {_BESIDES[how]}" for how in _BESIDES if run[how]),
-            "good" if run["stored"] else "",
-        ),
-        Figure(count(lines["completed"]), "completed in total"),
+    run, lines, job = report["run"], report["lines"], report.get("job")
+    besides = ", ".join(f"{count(run[how])} {_BESIDES[how]}" for how in _BESIDES if run.get(how))
+    completed = Figure(
+        count(lines["completed"]),
+        "images completed" + (f"; in the last run {besides}" if besides else ""),
+        "good" if lines["completed"] else "",
+    )
+    gaps = [
         Figure(count(lines["failed"]), "failed", "bad" if lines["failed"] else ""),
         Figure(count(lines["not_tried"]), "not tried", "bad" if lines["not_tried"] else ""),
-        Figure(bytes_text(run["bytes"]), "moved"),
-        Figure(span(report["seconds"]), "took"),
-        Figure(f"{run['files_per_second']:,.0f}", "files per second"),
-        Figure(f"{run['bytes'] / MB / seconds:,.1f}", "MB per second"),
+    ]
+    if not job:
+        seconds = max(report["seconds"], 0.001)
+        return [
+            completed,
+            *gaps,
+            Figure(bytes_text(run["bytes"]), "moved in this run"),
+            Figure(span(seconds), "took"),
+        ]
+    return [
+        completed,
+        Figure(bytes_text(job["bytes"]), "stored"),
+        *gaps,
+        Figure(span(job["seconds"]), "from the first start to the last end"),
+        Figure(span(job["moving_seconds"]), "of it moving"),
+        Figure(
+            rate_of(job["files_per_second"]), f"images per second, {job['bytes_per_second'] / MB:,.1f} MB/s"
+        ),
+        Figure(
+            rate_of(job["peak_files_per_second"]),
+            f"at the peak, {job['peak_bytes_per_second'] / MB:,.1f} MB/s",
+        ),
     ]
 
 
@@ -218,6 +249,17 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def rate_of(per_second: float) -> str:
+    """Return images a second: 481, 9.7."""
+    return f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:,.1f}"
+
+
+def between(began: str, ended: str) -> str:
+    """Return two times as people write them: 27 Nov 2026 02:02:00 to 02:02:11 UTC."""
+    end = ended[11:19] if began[:10] == ended[:10] else f"{moment(ended, True)}{ended[16:19]}"
+    return f"{moment(began, True)}{began[16:19]} to {end} UTC"
+
+
 def whole(text: str) -> str:
     """Return a whole number formatted as by count, any other value unchanged."""
     return count(int(text)) if text.isascii() and text.isdigit() else text
@@ -255,6 +297,7 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_ENVIRONMENT.globals.update(between=between, moment=moment, dollars=dollars)
 _ENVIRONMENT.filters.update(
-    count=count, whole=whole, bytes=bytes_text, span=span, latency=latency, share=percentage
+    rate=rate_of, count=count, whole=whole, bytes=bytes_text, span=span, latency=latency, share=percentage
 )

@@ -136,7 +136,7 @@ def runs_in(*folders: Path) -> list[Run]:
     """Return the runs in runs.txt of folders, each file read once, in the order of their starts."""
     files = {(folder / RUNS_FILE).resolve() for folder in folders}
     found = (run_of(line) for path in files for line in whole_lines(path))
-    return sorted(run for run in found if run is not None)
+    return sorted((run for run in found if run is not None), key=lambda run: run.started)
 
 
 def events_in(folder: Path) -> list[Event]:
@@ -232,6 +232,14 @@ class Journal:
             **run.totals._asdict(),
             **self.facts,
         }
+
+    def history(self) -> tuple[list[Run], list[Event]]:
+        """Return the runs that have ended here, and all events; none where they cannot be read."""
+        try:
+            return runs_in(self._folder), events_in(self._folder)
+        except FatalError as error:
+            self._warn(error)
+            return [], []
 
     def note(self, event: str, detail: str, side: str = UNKNOWN, at: float | None = None) -> None:
         """Append an event; at is in seconds since the epoch, None: now."""

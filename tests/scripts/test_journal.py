@@ -163,3 +163,33 @@ def test_collection_has_its_line_beside_its_output(tmp_path: Path) -> None:
     ended = processes.run(command, tmp_path, environment(tmp_path))
     (run,) = runs_in(tmp_path / "lists")
     assert (run.command, run.exit_code) == ("collect_urls.py --restart", ended.returncode)
+
+
+def test_report_tells_all_runs_and_a_short_last_one_hides_nothing(world: World) -> None:
+    world.source.rules.add(Rule("404", pattern="i000[12]"))
+    world.job.run("--limit", "30")
+    world.job.run()
+    world.source.rules.clear()
+    world.job.run("--retry-failed")
+    report = world.job.report()
+    job = report["job"]
+    assert (job["images"], job["runs_in_all"], job["failed_ever"], job["recovered"]) == (40, 3, 2, 2)
+    assert job["bytes"] == sum(int(row.size) for row in world.job.completed())
+    assert [run["stored"] for run in job["runs"]] == [28, 10, 2]
+    assert report["run"]["stored"] == 2
+    assert report["largest_run"]["run"]["stored"] == 28
+    assert job["plan"]["files"] == 30
+
+
+def test_run_that_could_not_begin_leaves_the_report_and_the_next_one_tells_of_it(world: World) -> None:
+    world.job.run("--limit", "10")
+    report = world.job.text("migration_report.json")
+    assert world.job.run(DESTINATION_BUCKET="no-such-bucket", STATE_DIR=".").code == 2  # another destination
+    world.s3.rules.add(Rule("AccessDenied"))
+    assert world.job.run().code == 3
+    assert world.job.text("migration_report.json") == report
+    world.s3.rules.clear()
+    world.job.run()
+    job = world.job.report()["job"]
+    assert [run["exit_code"] for run in job["runs"]] == [0, 2, 3, 0]
+    assert len(job["stops"]) == 2
