@@ -70,6 +70,11 @@ def migration(report: Mapping[str, Any]) -> str:
     )
 
 
+def collection(report: Mapping[str, Any]) -> str:
+    """Return the page of a collection; report is the record from collection_report."""
+    return _page("collection.html", report, charts={}, figures=[])
+
+
 def validation(report: Mapping[str, Any], pictures: Mapping[str, Pictures] | None = None) -> str:
     """Return the page of a validation; report is the content of validation_report.json.
 
