@@ -84,7 +84,9 @@ class RunAccounting:
         """Return what this run has done so far."""
         tally = self.tally
         return Totals(
-            stored=tally.stored - tally.already_there,
+            stored=tally.new,
+            renewed=tally.renewed,
+            replaced=tally.replaced,
             found=tally.already_there,
             failed=sum(tally.failed.values()),
             size=tally.bytes,

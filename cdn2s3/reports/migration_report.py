@@ -122,8 +122,8 @@ def migration(
 ) -> dict[str, Any]:
     """Return the report of a run of migrate.py; failed is the content of failed_transfers.txt at its end.
 
-    job is what whole_job() returns; same is what is the same under several URLs, None where nobody looked;
-    destination_notes say what the destination lacks, and what that means.
+    same is what is the same under several URLs, None where nobody looked; destination_notes say what the destination
+    lacks; job is what whole_job() returns.
     """
     seconds, prefix = ending.at - tally.began, settings.destination_prefix
     return {

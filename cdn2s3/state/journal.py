@@ -20,8 +20,9 @@ from cdn2s3 import __version__
 from cdn2s3.console.signals import Interrupted
 from cdn2s3.errors import FatalError
 from cdn2s3.file_names import COMPLETED_FILE, EVENTS_FILE, RUNS_FILE
+from cdn2s3.records import FOUND, RENEWED, REPLACED, STORED
 from cdn2s3.state.files import AppendFile, size_of
-from cdn2s3.state.ledger import completed_fields, seconds_of, timestamp
+from cdn2s3.state.ledger import completed, seconds_of, timestamp
 from cdn2s3.state.lines import encode, whole_lines
 from cdn2s3.text import redact
 
@@ -189,8 +190,8 @@ class Journal:
                 )
         except FatalError as error:
             self._warn(error)
-        completed = size_of(self._folder / COMPLETED_FILE)
-        self.note(START, json.dumps({"command": self.command, "completed_bytes": completed}))
+        length = size_of(self._folder / COMPLETED_FILE)
+        self.note(START, json.dumps({"command": self.command, "completed_bytes": length}))
         return self
 
     def __exit__(
@@ -277,22 +278,32 @@ class Journal:
 
     def _killed(self, start: Event, until: int | None, events: list[Event]) -> Run:
         """Return the run that start began, counted from what completed.txt got from then on, to byte until."""
-        stored, size, last = 0, 0, start.at
+        counts: Counter[str] = Counter()
+        size, last = 0, start.at
         path, at = self._folder / COMPLETED_FILE, _completed_bytes(start)
         for line in whole_lines(path, at) if _script(start) == "migrate.py" else ():
             if until is not None and at >= until:
                 break
             at += len(line) + 1
-            fields = completed_fields(line)
-            moment = seconds_of(fields[6].decode("ascii", "replace")) if fields else None
-            if moment is None or moment < start.at:
+            row = completed(line)
+            moment = seconds_of(row.finished_at) if row else None
+            if row is None or moment is None or moment < start.at:
                 continue
-            stored, size, last = stored + 1, size + int(fields[2]), max(last, moment)
+            counts[row.how if row.how in (RENEWED, REPLACED, FOUND) else STORED] += 1
+            size, last = size + int(row.size), max(last, moment)
         last = max([last, *(event.at for event in events if event.run == start.at)])
         seconds = {DOWN: 0, THROTTLED: 0}
         for span in spans_of((event for event in events if event.run == start.at), {start.at: last}):
             seconds[span.event] += span.ended - span.began
-        known = Totals(stored, size=size, throttled=seconds[THROTTLED], down=seconds[DOWN])
+        known = Totals(
+            counts[STORED],
+            counts[RENEWED],
+            counts[REPLACED],
+            counts[FOUND],
+            size=size,
+            throttled=seconds[THROTTLED],
+            down=seconds[DOWN],
+        )
         totals = known._replace(failed=None, retries=None)
         return Run(start.at, last, str(start.facts.get("command", UNKNOWN)), None, totals, __version__)
 
