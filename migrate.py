@@ -53,6 +53,7 @@ from cdn2s3.planning.redo import LOOKERS, lost_objects
 from cdn2s3.planning.run_plan import choose, kept_input, prepare_run
 from cdn2s3.records import Share, Task
 from cdn2s3.reports.accounting import RunAccounting
+from cdn2s3.reports.certificate import set_aside
 from cdn2s3.reports.run_display import RunDisplay
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
@@ -128,6 +129,8 @@ def migrate(
         plan = prepare_run(kept, keys, choice, time.time())
         ledger = Ledger(settings.state_dir)
         with files.synced_every_second(ledger.completed, ledger.failed):
+            if plan.todo:
+                set_aside(settings.state_dir)
             accounting = RunAccounting(settings, plan, ledger, journal, notifier)
             run = Run(settings, accounting, signals, arguments.retry_failed is None, status)
             return run.go(

@@ -4,7 +4,8 @@
     python validate.py --spot-check 1000      check more of them; all: each one, once
 
 Writes missing.txt, mismatched.txt, unexpected.txt (migrate.py --redo takes the first two) and
-validation_report.html and .json (docs/reports.md). The settings are in migration.env.
+validation_report.html and .json, its verdict into migration_report, and certificate.html (docs/reports.md). The
+settings are in migration.env.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ from cdn2s3.state.journal import Journal
 from cdn2s3.state.lines import encode
 from cdn2s3.text import pluralize
 from cdn2s3.validation import findings as findings_module
-from cdn2s3.validation import spot_check
+from cdn2s3.validation import linked_reports, spot_check
 from cdn2s3.validation.comparison import COMPLETE, Mismatch, Records, Repair, advice, repairs, verdict
 from cdn2s3.validation.expected import DIFFERS, SEEN, Counts, Expected, Missing, RecordedObjects
 from cdn2s3.validation.findings import Changed, Findings, Spot, Steps
@@ -117,7 +118,11 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace, journal
     def write(untimed: dict[str, Any]) -> None:
         found = findings_module.timed(untimed, began, time.time())
         migration_report.write_json(json_path, found)
-        html.write(page_path, html.validation(found, validation.spot.pictures))
+        pictures, back = validation.spot.pictures, linked_reports.back(settings, page_path)
+        html.write(page_path, html.validation(found, pictures, back))
+        if found["verdict"] is not None:
+            open_work = redo.reminder(settings.state_dir, validation.keys) or ""
+            linked_reports.write_linked(settings, found, page_path, open_work)
 
     def write_or_say(stopped: dict[str, Any]) -> None:
         """Write the report of a stopped validation; a failure must not hide why it was stopped."""

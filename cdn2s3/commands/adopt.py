@@ -27,6 +27,7 @@ from cdn2s3.keys import ObjectId, url_of
 from cdn2s3.planning.run_plan import Choice, admitted_plan
 from cdn2s3.planning.survey import LineStatus, UrlSurvey
 from cdn2s3.records import ADOPTED, UNKNOWN
+from cdn2s3.reports.certificate import set_aside
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, run_binding
 from cdn2s3.state.files import AppendFile, held_lock, synced_every_second
@@ -190,6 +191,7 @@ def _adopted(settings: MigrationSettings) -> int:
     run_binding.bind(settings)
     adapter = PooledAdapter(1, settings.ca_bundle)
     with closing(adapter), closing(open_destination(settings, adapter)) as destination:
+        set_aside(settings.state_dir)
         adopted = adopt(settings, plan.work, index, destination.list_pages())
     show("\n".join(text(adopted, plan.work.pending)))
     return EXIT_DONE

@@ -68,10 +68,18 @@ def collection(report: Mapping[str, Any]) -> str:
     return _page("collection.html", report, charts={}, figures=[])
 
 
-def validation(report: Mapping[str, Any], pictures: Mapping[str, Pictures] | None = None) -> str:
+def certificate(report: Mapping[str, Any], links: Mapping[str, str]) -> str:
+    """Return the page to sign; report is the record from certificate, links are paths of the other pages ("": none)."""
+    return _page("certificate.html", report, charts={}, figures=[], links=links)
+
+
+def validation(
+    report: Mapping[str, Any], pictures: Mapping[str, Pictures] | None = None, back: str = ""
+) -> str:
     """Return the page of a validation; report is the content of validation_report.json.
 
-    pictures has the bytes of the spot check's objects by key; the page shows MOST of the checks.
+    pictures has the bytes of the spot check's objects by key; the page shows MOST of the checks. back is the path of
+    the migration's page, "" where there is none.
     """
     checks = report["spot_check"]["checks"] if report["verdict"] is not None else []
     return _page(
@@ -80,6 +88,7 @@ def validation(report: Mapping[str, Any], pictures: Mapping[str, Pictures] | Non
         charts={"outcomes": _outcomes(report)},
         figures=validation_figures(report),
         sheet=_contact_sheet(checks, pictures or {}),
+        back=back,
         largest_picture=LARGEST,
         room_for_pictures=SHEET_BYTES,
     )
