@@ -194,3 +194,15 @@ def test_command_with_a_secret_is_redacted(tmp_path: Path) -> None:
     with make():
         pass
     assert "pw" not in (tmp_path / "runs.txt").read_text() + (tmp_path / "events.txt").read_text()
+
+
+def test_killed_run_is_counted_by_how_its_objects_came_there(tmp_path: Path) -> None:
+    clock = Clock()
+    rows = "".join(
+        row(number, "2026-09-21T14:13:25Z").rstrip("\n") + f"\t{how}\t-\t-\ts3\n"
+        for number, how in enumerate(["stored", "renewed", "renewed", "replaced", "found", "found", "found"])
+    )
+    killed_after(tmp_path, clock, rows)
+    with Journal(tmp_path, "migrate.py", clock):
+        pass
+    assert runs_in(tmp_path)[0].totals[:4] == (1, 2, 1, 3)

@@ -22,7 +22,7 @@ def test_rows_of_one_slot_are_added_up() -> None:
 
 def test_rows_in_any_order_are_in_the_order_of_time() -> None:
     times = StoredTimes()
-    times.add([row("2026-09-21T14:13:31Z"), row("2026-09-21T14:13:20Z"), row("2026-09-21T14:13:30Z")])
+    times.add([row("2026-09-21T14:13:31Z"), row("2026-09-21T14:13:30Z"), row("2026-09-21T14:13:20Z")])
     times.add([row("2026-09-21T14:13:21Z")])
     assert [(slot.at - T, slot.images) for slot in times] == [(0, 2), (10, 2)]
 
