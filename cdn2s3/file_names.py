@@ -28,11 +28,22 @@ MISSING_FILE = "missing.txt"
 MISMATCHED_FILE = "mismatched.txt"
 UNEXPECTED_FILE = "unexpected.txt"
 CHANGED_FILE = "changed_at_source.txt"
+THROUGH_FILE = "through.txt"
+URL_MAP_FILE = "url_map.csv"
+URL_MAP_EXCEPTIONS_FILE = "url_map_exceptions.csv"
+URL_MAP_MANIFEST_FILE = "url_map_manifest.csv"
+URL_MAP_DYNAMODB_FOLDER = "url_map_dynamodb"
 VALIDATION_LOCK = "validation.lock"
 VALIDATION_LOG = "validation.log"
 VALIDATION_JSON = "validation_report.json"
 VALIDATION_PAGE = "validation_report.html"
 CERTIFICATE_PAGE = "certificate.html"
+# What variants.py keeps there.
+VARIANTS_FILE = "variants.txt"
+FAILED_VARIANTS_FILE = "failed_variants.txt"
+VARIANTS_UNDO_FILE = "unfinished_variants_undo.txt"  # while `--undo` is not finished
+VARIANTS_LOCK = "variants.lock"
+VARIANTS_LOG = "variants.log"
 # What collect_urls.py keeps: beside OUTPUT_FILE, and its log in the current folder.
 URLS_FILE = "urls.txt"
 LOCK_SUFFIX = ".lock"  # after the name of OUTPUT_FILE
@@ -57,6 +68,8 @@ WRITTEN = LISTS | {
     MIGRATION_LOCK, MIGRATION_LOG, MIGRATION_JSON, MIGRATION_PAGE,
     VALIDATION_LOCK, VALIDATION_LOG, VALIDATION_JSON, VALIDATION_PAGE, CERTIFICATE_PAGE,
     RUNS_FILE, EVENTS_FILE, STATUS_FILE,
+    VARIANTS_FILE, FAILED_VARIANTS_FILE, VARIANTS_UNDO_FILE, VARIANTS_LOCK, VARIANTS_LOG,
+    THROUGH_FILE, URL_MAP_FILE, URL_MAP_EXCEPTIONS_FILE, URL_MAP_MANIFEST_FILE, URL_MAP_DYNAMODB_FOLDER,
 }  # fmt: skip
 COLLECTED = frozenset({
     URLS_FILE, URLS_FILE + LOCK_SUFFIX, URLS_FILE + UPDATE_SUFFIX, URLS_FILE + NEW_SUFFIX, REJECTED_FILE, GONE_FILE,

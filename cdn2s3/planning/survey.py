@@ -26,7 +26,7 @@ from cdn2s3.state.ledger import completed_fields, decode_line
 from cdn2s3.state.lines import NumberedLines, field, numbered_input, numbered_records, whole_lines
 from cdn2s3.state.stored_times import StoredTimes
 from cdn2s3.text import printable, redact
-from cdn2s3.url_notes import SAME, UrlNotes
+from cdn2s3.url_notes import SAME, UrlNotes, has_plus
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,9 @@ class LineStatus(IntEnum):
     OTHER_HOST = 7  # of a host that URL_PREFIX does not name
 
 
+_WITH_OBJECTS = (LineStatus.PENDING, LineStatus.DONE)  # lines that have, or may get, an object of their own
+
+
 @dataclasses.dataclass
 class UrlSurvey:
     """The status of each line of the input, and how many there are of each."""
@@ -79,6 +82,7 @@ class UrlSurvey:
     by_host: Counter[str] = dataclasses.field(default_factory=Counter)  # how many of them, up to _HOSTS hosts
     collisions: int = 0
     notes: UrlNotes = dataclasses.field(default_factory=UrlNotes)  # of lines that may be fetched
+    with_plus: int = 0  # pending and done lines with a raw + in their path
     unstripped: int = 0  # pending and done lines that lack STRIP_PATH_PREFIX and keep their path
 
     @property
@@ -294,7 +298,10 @@ class _Surveyor:
             lines = list(batch)
             are_plain = self._keys.are_plain([line for _, line in lines])
             for number, line in lines:
-                statuses.append(self._status(number, line, are_plain))
+                status = self._status(number, line, are_plain)
+                statuses.append(status)
+                if not are_plain and status in _WITH_OBJECTS and has_plus(line):
+                    self._work.with_plus += 1
         self._fix_respelled()
 
     def _status(self, number: int, line: bytes, is_plain: bool) -> LineStatus:

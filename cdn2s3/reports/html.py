@@ -23,6 +23,8 @@ from cdn2s3.reports.time_axis import moment, time_axis
 from cdn2s3.text import MB, bytes_text, escaped, percentage, span
 
 _NONE = Pictures(b"", b"")
+# Around the section of a new CDN; what comes from outside is escaped, and cannot hold them.
+_THROUGH, _THROUGH_END = "<!-- through -->", "<!-- /through -->"
 
 
 def migration(report: Mapping[str, Any]) -> str:
@@ -91,7 +93,18 @@ def validation(
         back=back,
         largest_picture=LARGEST,
         room_for_pictures=SHEET_BYTES,
+        through=report.get("through"),
     )
+
+
+def with_section(page: str, through: Mapping[str, Any]) -> str:
+    """Return page, one by validation(), with the section of a new CDN replaced; "" where it has no place for it."""
+    before, begin, rest = page.partition(_THROUGH)
+    _, end, after = rest.partition(_THROUGH_END)
+    if not end:
+        return ""
+    section = _ENVIRONMENT.get_template("through.html").render(through=through)
+    return "".join((before, begin, "\n", section, end, after))
 
 
 def write(path: Path, page: str) -> None:

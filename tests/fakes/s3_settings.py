@@ -57,6 +57,8 @@ class Settings:
     ignore_expect: bool = False  # never says 100 Continue
     complete_ignores_if_none_match: bool = False  # as Ceph: a PUT honors it, a completion replaces
     completion_without_etag: bool = False  # as Ceph 16: the ETag of a completion is an empty element
+    put_if_match: str = "honor"  # honor | ignore | refuse (501): If-Match on PutObject
+    delete_if_match: str = "honor"  # the same on DeleteObject: ignore as MinIO, refuse as LocalStack
     replaces_on_412: bool = False  # refuses the condition and writes all the same
     always_412: bool = False  # refuses If-None-Match also where nothing is at the key
     takes_parts: bool = True  # False: 501 to uploads in parts
@@ -65,6 +67,7 @@ class Settings:
     not_kept: frozenset[str] = frozenset()  # headers of a write that HEAD does not give back
     listing_etag: str = "same"  # same | weak | other: what the listing shows
     key_count: str = "page"  # page | bucket | page_plus_one: what KeyCount counts
+    listing_encodes: bool = True  # False: keys as they are, and EncodingType says url all the same
     plus_in_listing: bool = False  # a + stays one in a listing that is URL-encoded
     odd_keys: str = "take"  # take | refuse: // and /./ and a trailing / (400)
     checks_owner: bool = True  # False: x-amz-expected-bucket-owner is ignored
