@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -43,6 +44,8 @@ REFUSED = "refused"  # s3:GetObject is not granted
 UNANSWERED = "unanswered"  # the CDN or the bucket did not respond, after all attempts
 PLURAL = {SOURCE_GONE: "sources gone", SOURCE_FAILED: "sources failed", OBJECT_GONE: "objects gone"}
 
+ALL = sys.maxsize  # URLs to check: each once
+
 _ASK_AGAIN_AFTER = 1.1  # seconds; HTTP's times are whole seconds
 
 
@@ -76,12 +79,31 @@ def checkable(states: bytearray) -> int:
     return sum(map(states.count, _CHECKABLE))
 
 
+class Sampled(NamedTuple):
+    """The images of which only some are drawn: adopted ones are drawn first, so it is these or the others."""
+
+    adopted: bool
+    images: int  # how many there are
+    of: str  # what they are called
+
+
+def sampled(states: bytearray, number: int) -> Sampled | None:
+    """Return what number lines that are drawn are a sample of; None if they are all there are."""
+    adopted, others = map(states.count, _CHECKABLE)
+    if number < adopted:
+        return Sampled(True, adopted, "the adopted ones" if others else "all")
+    if number < adopted + others:
+        return Sampled(False, others, "those that were not adopted" if adopted else "all")
+    return None
+
+
 def drawn(states: bytearray, number: int, draw: random.Random) -> Iterator[int]:
     """Yield the numbers of up to number lines whose object is the recorded one, at random, adopted ones first."""
     left = number
     for state in _CHECKABLE:
         of_this = states.count(state)
-        chosen = sorted(draw.sample(range(of_this), min(left, of_this)))
+        all_of_them = left >= of_this  # four million numbers are not sorted, nor even made
+        chosen = range(of_this) if all_of_them else sorted(draw.sample(range(of_this), left))
         left -= len(chosen)
         places = _places(states, state)
         before = -1

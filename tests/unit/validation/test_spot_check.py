@@ -28,7 +28,7 @@ from cdn2s3.state.ledger import Completed
 from cdn2s3.transfer.pipeline import TransferPolicy
 from cdn2s3.validation.body_comparison import Body
 from cdn2s3.validation.expected import ADOPTED, DIFFERS, RECORDED, SEEN
-from cdn2s3.validation.spot_check import Check, SpotCheck, drawn
+from cdn2s3.validation.spot_check import Check, Sampled, SpotCheck, drawn, sampled
 from tests.fakes.images import jpeg
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
@@ -426,3 +426,22 @@ def test_drawn_evenly() -> None:
 
 def test_drawn_again_with_the_same_seed() -> None:
     assert list(drawn(STATES, 4, random.Random(7))) == list(drawn(STATES, 4, random.Random(7)))
+
+
+@pytest.mark.parametrize(
+    ("number", "of"),
+    [
+        pytest.param(1, Sampled(True, 2, "the adopted ones"), id="some of the adopted ones"),
+        pytest.param(2, Sampled(False, 6, "those that were not adopted"), id="all of these alone"),
+        pytest.param(5, Sampled(False, 6, "those that were not adopted"), id="and some others"),
+        pytest.param(8, None, id="each one"),
+    ],
+)
+def test_sample_stands_for_those_it_was_drawn_from(number: int, of: Sampled | None) -> None:
+    assert sampled(STATES, number) == of
+
+
+def test_sample_without_adopted_ones_stands_for_all() -> None:
+    assert sampled(bytearray(9 * [RECORDED | SEEN]), 4) == Sampled(False, 9, "all")
+    assert sampled(bytearray(9 * [ADOPTED | SEEN]), 4) == Sampled(True, 9, "all")
+    assert sampled(bytearray(), 0) is None
