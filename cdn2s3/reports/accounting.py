@@ -15,7 +15,7 @@ from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.base import Note
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, FatalError
 from cdn2s3.file_names import FAILED_FILE, MIGRATION_JSON, MIGRATION_PAGE, VALIDATION_JSON, VALIDATION_PAGE
-from cdn2s3.planning import redo
+from cdn2s3.planning import redo, undo
 from cdn2s3.planning.forecast import forecast
 from cdn2s3.planning.run_plan import RunPlan
 from cdn2s3.records import Task
@@ -203,7 +203,8 @@ class RunAccounting:
         if self.plan.redo and not (error or signal) and self._tried >= self.plan.chosen:
             redo.finish(self._settings.state_dir, self._keys, lost or Fingerprints())
         reminder = redo.reminder(self._settings.state_dir, self._keys)
-        code = self._exit_code(error, signal, audit, bool(reminder))
+        undo_reminder = undo.reminder(self._settings.state_dir)
+        code = self._exit_code(error, signal, audit, bool(reminder or undo_reminder))
         why = str(error) if error else f"signal {signal}" if signal else ""
         if why:
             self.journal.stopped_by(why)
@@ -212,6 +213,8 @@ class RunAccounting:
         following = next_command(self.tally, audit, code)
         if reminder and (self.plan.redo or following != command("migrate.py")):
             following = command("migrate.py", "--redo")
+        elif undo_reminder:
+            following = command("migrate.py", "--undo", "--yes")
         ending = Ending(time.time(), code, why, following)
         same = None if error or signal else same_content.in_completed(self._ledger.completed.path)
         text = summary(self._settings, self.tally, audit, ending, self._faults(), same)
@@ -227,7 +230,7 @@ class RunAccounting:
         if not audit.holds:
             log.error("the lines do not add up: %s. Please report this.", audit)
         show(text)
-        for said in (warning, reminder):
+        for said in (warning, reminder, undo_reminder):
             if said:
                 log.warning("%s", said)
         return code
@@ -289,10 +292,10 @@ class RunAccounting:
         return number
 
     def _exit_code(
-        self, error: FatalError | None, signal: int, audit: migration_report.Audit, redo_is_open: bool
+        self, error: FatalError | None, signal: int, audit: migration_report.Audit, is_unfinished: bool
     ) -> int:
         if error is not None:
             return error.exit_code
         if signal:
             return 128 + signal
-        return EXIT_SOME_FAILED if audit.failed or not audit.holds or redo_is_open else EXIT_DONE
+        return EXIT_SOME_FAILED if audit.failed or not audit.holds or is_unfinished else EXIT_DONE
