@@ -138,6 +138,7 @@ class _Undo:
         """Do it; return the exit code."""
         allow_open_files(self.settings.concurrency)
         if not self.is_again:
+            self.asked = self.asked._replace(newest=preview.newest)
             given = lines_in(Path(self.asked.file)) if self.asked.file else ()
             undo.begin(self.state, self.asked, given)
         undo.forget_superseded(self.state, self.keys)

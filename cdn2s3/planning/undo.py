@@ -53,7 +53,10 @@ class Asked(NamedTuple):
 
     file: str  # as it was named; "": all rows
     since: int | None  # only rows that were written from then on, in seconds since the epoch
-    began_at: int  # likewise; rows that are newer are none of it
+    began_at: int  # likewise
+    newest: int | None = (
+        None  # when the newest row was written then: later ones are none of it; None: not begun
+    )
 
     @property
     def text(self) -> str:
@@ -81,7 +84,7 @@ def chosen_rows(
     place is where the objects of today's DESTINATION are, older_place where those of rows of older versions are.
     Raise FatalError when a file cannot be read.
     """
-    done = undone.objects_since(state_dir, asked.began_at)
+    done = None if asked.newest is None else undone.objects_since(state_dir, asked.began_at)
     before = UndoneRows(state_dir)
     for row in ledger.last_rows(state_dir / COMPLETED_FILE, keys, None, older_place):
         if not _is_within(row.finished_at, asked):
@@ -97,7 +100,7 @@ def chosen_rows(
 def _is_within(finished_at: str, asked: Asked) -> bool:
     """Return whether a row is old enough, and new enough; one with an unreadable time is old."""
     at = ledger.seconds_of(finished_at) or 0
-    return at <= asked.began_at and (asked.since is None or at >= asked.since)
+    return (asked.newest is None or at <= asked.newest) and (asked.since is None or at >= asked.since)
 
 
 def goes_back(asked: Asked, scope: Scope) -> bool:

@@ -42,9 +42,9 @@ class Preview:
     """The amounts of an undo."""
 
     steps: dict[Step, Amount] = dataclasses.field(default_factory=dict)
-    runs: list[RunOfRows] = dataclasses.field(
-        default_factory=list
-    )  # of what does not stay, in the order of rows
+    # Of what does not stay, in the order of rows.
+    runs: list[RunOfRows] = dataclasses.field(default_factory=list)
+    newest: int = 0  # when the newest row was written, in seconds since the epoch
 
     @property
     def todo(self) -> int:
@@ -72,10 +72,11 @@ def preview_of(chosen: Iterable[Chosen]) -> Preview:
     """Return the amounts of the rows that an undo is about."""
     found = Preview({step: Amount() for step in Step})
     for row, step in chosen:
-        size = int(row.size)
+        size, at = int(row.size), seconds_of(row.finished_at) or 0
         found.steps[step].add(size)
+        found.newest = max(found.newest, at)
         if not step.stays:
-            _count_run(found.runs, seconds_of(row.finished_at) or 0, size)
+            _count_run(found.runs, at, size)
     found.steps = {step: amount for step, amount in found.steps.items() if amount.objects}
     return found
 

@@ -59,7 +59,7 @@ class _Prober:
         if not etag:
             return DeleteSupport(Support.UNKNOWN, None)
         condition = self._condition(etag)
-        self._clean_up()
+        self._clean_up(condition)
         return DeleteSupport(condition, bool(self._versions))
 
     def _stored_etag(self) -> str:
@@ -114,10 +114,12 @@ class _Prober:
         self._note_version(reply)
         return reply
 
-    def _clean_up(self) -> None:
+    def _clean_up(self, condition: Support) -> None:
         """Delete what the probe has left: its versions and delete markers by their ids, else the object."""
         with suppress(TransientError):
-            for version in self._versions:
-                self._requests.delete_version(DELETE, version)
-            if self._requests.head(DELETE).status == 200 and not self._requests.is_deleted(DELETE):
+            deleted = [self._requests.delete_version(DELETE, version).status for version in self._versions]
+            is_gone = condition is Support.HONORED or (bool(deleted) and _DONE.issuperset(deleted))
+            if is_gone or self._requests.head(DELETE).status == 404:
+                return
+            if not self._requests.is_deleted(DELETE):
                 log.info("the probe object stays at %s", self._requests.key(DELETE))
