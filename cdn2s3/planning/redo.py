@@ -212,7 +212,7 @@ def _kept_rows(path: Path, keys: KeyMaker, opened: OpenRedo, lost: Fingerprints)
 
 
 def keep_only(path: Path, kept: bytearray) -> None:
-    """Replace path with those of its lines for which kept has 1; keep the old one as .bak. Raise FatalError."""
+    """Replace path with its lines for which kept is not 0, its last content kept as .bak; raise FatalError."""
     # .bak is in place first: no row is removed without a backup
     with replacing(path) as file, replacing(path.with_name(path.name + ".bak")) as backup:
         for line, stays in zip(whole_lines(path), kept):

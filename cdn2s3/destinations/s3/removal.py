@@ -51,7 +51,7 @@ class S3Remover:
             )
         except TransientError as error:
             raise FatalError(
-                f"the bucket at {self._client.endpoint} cannot be used: {error.message}. Check the network, "
+                f"the bucket at {self._client.endpoint} cannot be reached: {error.message}. Check the network, "
                 "AWS_ENDPOINT_URL and AWS_REGION, then run the same command again."
             ) from error
         return list(_notes(self._found))

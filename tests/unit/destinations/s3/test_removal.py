@@ -123,7 +123,7 @@ def test_probe_of_a_store_that_is_down_does_not_guess(bench: Callable[..., Bench
     made.server.rules.add(Rule("InternalError"))
     with pytest.raises(TransientError):
         made.probed()
-    with pytest.raises(FatalError, match="cannot be used"):
+    with pytest.raises(FatalError, match="cannot be reached"):
         made.remover()
 
 
