@@ -85,14 +85,15 @@ def chosen_rows(
     Raise FatalError when a file cannot be read.
     """
     done = None if asked.newest is None else undone.objects_since(state_dir, asked.began_at)
-    before = UndoneRows(state_dir)
+    before = UndoneRows(state_dir) or None
     for row in ledger.last_rows(state_dir / COMPLETED_FILE, keys, None, older_place):
         if not _is_within(row.finished_at, asked):
             continue
-        fields = [encode_line(field) for field in row[:7]]
-        if (before and before.has(fields)) or (done and undone.object_of(row) in done):
+        if before is not None and before.has([encode_line(field) for field in row]):
             continue
-        object_id = keys.record_id(fields[0], fields[1])
+        if done is not None and undone.object_of(row) in done:
+            continue
+        object_id = keys.record_id(encode_line(row.url), encode_line(row.key))
         if scope.has(object_id):
             yield Chosen(row, _step(row, asked, scope, object_id, place))
 

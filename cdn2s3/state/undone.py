@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +18,6 @@ from cdn2s3.state.ledger import Completed, encode_line, seconds_of, timestamp
 from cdn2s3.state.lines import encode, whole_lines
 
 _URL, _KEY, _SIZE, _ETAG, _FINISHED = 0, 1, 2, 3, 6  # fields of a row of completed.txt
-_seconds = lru_cache(maxsize=1024)(seconds_of)  # neighboring rows have the same second
 
 
 class UndoneObject(NamedTuple):
@@ -40,7 +38,7 @@ class UndoneRows:
         """Read undone.txt, if there is one; raise FatalError when it cannot be read."""
         self._undone_at = Numbered()
         for fields in _records(state_dir):
-            self._undone_at[_id_of(fields)] = _seconds(fields[-1].decode("ascii", "replace")) or 0
+            self._undone_at[_id_of(fields)] = seconds_of(fields[-1].decode("ascii", "replace")) or 0
 
     def __bool__(self) -> bool:
         return len(self._undone_at) > 0
@@ -50,7 +48,7 @@ class UndoneRows:
         undone_at = self._undone_at.get(_id_of(fields))
         if undone_at is None:
             return False
-        finished_at = _seconds(fields[_FINISHED].decode("ascii", "replace"))
+        finished_at = seconds_of(fields[_FINISHED].decode("ascii", "replace"))
         return finished_at is None or undone_at > finished_at
 
 
@@ -58,7 +56,7 @@ def objects_since(state_dir: Path, began_at: int) -> Fingerprints:
     """Return the objects (their URL, a tab and their key) that were undone since then, in seconds since the epoch."""
     found = Fingerprints()
     for fields in _records(state_dir):
-        if (_seconds(fields[-1].decode("ascii", "replace")) or 0) >= began_at:
+        if (seconds_of(fields[-1].decode("ascii", "replace")) or 0) >= began_at:
             found.add(fields[_URL] + b"\t" + fields[_KEY])
     return found
 
