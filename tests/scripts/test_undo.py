@@ -380,6 +380,24 @@ def test_killed_while_it_takes_objects_back_it_ends_the_same(new_world: NewWorld
     assert len(world.job.completed()) == 12
 
 
+def test_what_has_gone_back_is_not_removed_when_it_goes_on(new_world: NewWorld) -> None:
+    world = moved(new_world, 2, store={"versioned": True})
+    url, other = world.urls
+    key = renewed(world, url, b"newer bytes")
+    rows = sorted(world.job.completed())
+    world.job.path("completed.txt").write_text("".join("\t".join(row) + "\n" for row in rows))
+    world.s3.hook = lambda operation, key, request: (
+        Rule("ExpiredToken") if operation == "DeleteObjectVersion" and key == world.key(other) else None
+    )
+    ran = world.job.run("--undo", "--since", "2026-01-01", "--yes", CONCURRENCY=1)
+    assert ran.code == 3 and "expired" in ran.said, ran.said
+    assert world.s3.objects("bucket")[key].read() == world.source.body(url)
+    world.s3.hook = None
+    assert world.job.run("--undo", "--yes").code == 0
+    assert images(world) == {key}
+    assert [row.url for row in world.job.completed()] == [url]
+
+
 def test_a_signal_stops_it_cleanly(new_world: NewWorld) -> None:
     world = moved(new_world, 20)
     world.s3.change(latency=0.03)
@@ -402,13 +420,15 @@ def test_a_run_in_between_moves_again_what_was_undone_and_keeps_it(new_world: Ne
         running.kill()
     world.s3.change(latency=0.0)
     done = {fields[0] for fields in undone(world)}
+    new = world.source.url_of("new.jpg")
+    world.use([*world.urls, new])
     time.sleep(1.1)  # a row and its undo are told apart by the second
     ran = world.job.run()
     assert ran.code == 1 and "is not finished" in ran.said, ran.said
     assert done <= {url for url in world.urls if world.key(url) in images(world)}
     assert world.job.run("--undo", "--yes").code == 0
     again = {row.url for row in world.job.completed()}
-    assert done <= again, "what was moved after the undo began is none of it"
+    assert {*done, new} <= again, "what was moved after the undo began is none of it"
     assert images(world) == {world.key(url) for url in again}
 
 
@@ -488,7 +508,20 @@ def test_validation_counts_what_is_undone_as_not_tried(new_world: NewWorld) -> N
     assert "the undo of all that was stored is not finished" in ran.stderr
     report = json.loads(world.job.text("validation_report.json"))
     assert world.job.text("missing.txt").split("\t")[2] == "not tried\n", report
+    assert report["counts"]["records_elsewhere"] == 0
     assert "Traceback" not in ran.stderr
+
+
+def test_validation_of_a_complete_bucket_ends_with_1_while_an_undo_is_open(new_world: NewWorld) -> None:
+    world = moved(new_world, 1)
+    memory = world.job.path("unfinished_undo.txt")
+    memory.write_text(json.dumps({"file": "", "since": None, "began_at": 1, "newest": 1}) + "\n")
+    command = [sys.executable, str(ROOT / "validate.py")]
+    for expected in (1, 0):
+        ran = processes.run(command, world.job.folder, environment(world.job.folder))
+        assert ran.returncode == expected, ran.stderr
+        assert json.loads(world.job.text("validation_report.json"))["verdict"] == "complete"
+        memory.unlink(missing_ok=True)
 
 
 def test_adopting_after_an_undo_takes_only_what_is_there(new_world: NewWorld) -> None:
