@@ -91,8 +91,10 @@ class S3Remover:
     def _delete(self, ours: Found, deadline: Deadline) -> Removal:
         """Delete what is at the key, on condition that it is ours where the store takes conditions."""
         etag = ours.etag.removeprefix("W/")  # a proxy's doing: If-Match compares strong ones
-        headers = {"if-match": f'"{etag}"'} if self._takes_condition else {}
-        reply = self._client.request("DELETE", ours.key, deadline, headers=headers)
+        if self._takes_condition:
+            reply = self._objects.delete_matching(ours.key, etag, deadline)
+        else:
+            reply = self._client.request("DELETE", ours.key, deadline)
         if reply.status in _DONE:
             if reply.headers.get("x-amz-delete-marker") == "true":
                 marker = reply.headers.get(VERSION_ID, "")
