@@ -337,9 +337,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="transfer the URLs of FILE again, such as missing.txt; without FILE: go on with a redo that was stopped",
     )
-    parser.add_argument(
-        "--since", type=moment, metavar="TIME", help="with --undo: only what was stored since then"
-    )
+    parser.add_argument("--since", type=moment, metavar="TIME", help="with --undo: only what came since")
     parser.add_argument(
         "--yes",
         action="store_true",
@@ -373,22 +371,14 @@ def commands() -> dict[str, ModuleType]:
     # Worker processes import this script too, and need none of them.
     from cdn2s3.commands import adopt, check, create_bucket, plan, sample, status, undo
 
-    return {
-        "plan": plan,
-        "check": check,
-        "create_bucket": create_bucket,
-        "sample": sample,
-        "adopt": adopt,
-        "status": status,
-        "undo": undo,
-    }
+    modules = (plan, check, create_bucket, sample, adopt, status, undo)
+    return {module.__name__.rpartition(".")[2]: module for module in modules}
 
 
 def command_of(arguments: argparse.Namespace) -> ModuleType | None:
     """Return the module of the command that arguments ask for, None for a run."""
-    return next(
-        (module for name, module in commands().items() if getattr(arguments, name) not in (None, False)), None
-    )
+    given = vars(arguments)
+    return next((module for name, module in commands().items() if given[name] not in (None, False)), None)
 
 
 def file_to_redo(text: str) -> Path | str:

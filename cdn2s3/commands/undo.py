@@ -20,7 +20,7 @@ from cdn2s3.commands.arguments import seconds_of_moment
 from cdn2s3.commands.undo_progress import UndoTally
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.progress import Progress
-from cdn2s3.console.rerun_hint import command
+from cdn2s3.console.rerun_hint import command, typed
 from cdn2s3.console.signals import Signals
 from cdn2s3.destinations.factory import open_destination, remover_of
 from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, Cancelled, FatalError, UsageError
@@ -35,6 +35,7 @@ from cdn2s3.resilience.endpoint import Endpoint
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import files, run_binding
+from cdn2s3.state.journal import Journal, Totals
 from cdn2s3.state.ledger import timestamp
 
 log = logging.getLogger(__name__)
@@ -57,10 +58,17 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
     with (
         files.held_lock(settings.state_dir / file_names.MIGRATION_LOCK, "migrate.py"),
         run_binding.standing_still(settings.source_urls_file),
+        ExitStack() as stack,
     ):
         run_binding.check(settings)
         since = None if arguments.since is None else seconds_of_moment(arguments.since)
-        return _Undo(settings, arguments.undo, since, signals).go(bool(arguments.yes))
+        undone = _Undo(settings, arguments.undo, since, signals)
+        if not arguments.yes:
+            return undone.shown()
+        journal = stack.enter_context(Journal(settings.state_dir, typed("migrate.py", vars(arguments))))
+        journal.totals = lambda: Totals(undone=undone.tally.undone, failed=undone.tally.staying)
+        journal.exit_code = undone.done()
+        return journal.exit_code
 
 
 class _Undo:
@@ -83,6 +91,8 @@ class _Undo:
             raise UsageError(
                 f"{self.asked.file} names nothing to undo: it has no URL, or only changes of others."
             )
+        self.preview = preview_of(self._chosen())
+        self.tally = UndoTally(self.preview)
 
     def _refuse_another(self, opened: Asked, file: str, since: int | None) -> None:
         """Raise UsageError where another undo is asked for than the one that is not finished."""
@@ -93,15 +103,18 @@ class _Undo:
             )
         log.info("going on with the undo of %s", opened.text)
 
-    def go(self, is_meant: bool) -> int:
-        preview = preview_of(self._chosen())
-        show("\n".join(self._said(preview)))
-        if not is_meant:
-            return EXIT_SOME_FAILED if self.is_again else EXIT_DONE
-        if not preview.todo and not self.is_again:
-            return EXIT_SOME_FAILED if preview.staying else EXIT_DONE
+    def shown(self) -> int:
+        """Show what it would do; return the exit code."""
+        show("\n".join(self._said(self.preview)))
+        return EXIT_SOME_FAILED if self.is_again else EXIT_DONE
+
+    def done(self) -> int:
+        """Do it; return the exit code."""
+        show("\n".join(self._said(self.preview)))
+        if not self.preview.todo and not self.is_again:
+            return EXIT_SOME_FAILED if self.preview.staying else EXIT_DONE
         self._refuse_to_start()
-        return self._done(preview)
+        return self._done(self.preview)
 
     def _chosen(self) -> Iterator[Chosen]:
         place, older = self.settings.destination, run_binding.first_place(self.settings)
@@ -143,7 +156,7 @@ class _Undo:
             undo.begin(self.state, self.asked, given)
         undo.forget_superseded(self.state, self.keys)
         self.signals.note()
-        tally = UndoTally(preview)
+        tally = self.tally
         try:
             self._all_undone(tally)
         except FatalError:

@@ -70,8 +70,12 @@ class UndoTally:
     def staying(self) -> int:
         return self._preview.staying + sum(self._stayed.values()) + len(self._failed)
 
+    @property
+    def undone(self) -> int:
+        return sum(amount.objects for amount in self._undone.values())
+
     def count(self) -> Count:
-        undone = sum(amount.objects for amount in self._undone.values())
+        undone = self.undone
         size = sum(amount.size for amount in self._undone.values())
         failed = sum(self._stayed.values())
         return Count(undone + failed, size, failed, 0.0)

@@ -13,6 +13,7 @@ import pytest
 
 from cdn2s3.state import ledger
 from cdn2s3.state.files import held_lock
+from cdn2s3.state.journal import runs_in
 from cdn2s3.state.ledger import timestamp
 from tests import ROOT, processes
 from tests.fakes.rules import Rule
@@ -58,6 +59,8 @@ def test_with_yes_all_that_is_ours_is_gone_and_the_state_says_so(new_world: NewW
     assert not world.job.path("unfinished_undo.txt").exists()
     headers = [entry.headers for entry in world.s3.requests("DeleteObject") if "probe" not in entry.key]
     assert all("if-match" in header for header in headers) and len(headers) == 5
+    run = runs_in(world.job.folder)[-1]
+    assert (run.command, run.exit_code, run.totals.undone) == ("migrate.py --undo --yes", 0, 5)
     assert world.job.run().code == 0
     world.assert_all_moved()
 
