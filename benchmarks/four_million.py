@@ -53,6 +53,10 @@ def _completed(base: str, number: int) -> str:
         etag,
         "image/jpeg",
         "2026-11-20T09:00:00Z",
+        "stored",
+        f'"{etag}"',
+        "Fri, 20 Nov 2026 09:00:00 GMT",
+        "s3",
     )
     return "\t".join(map(str, fields)) + "\n"
 

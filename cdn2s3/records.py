@@ -1,9 +1,24 @@
-"""The records that rooms exchange: an image, the object that it became, a task."""
+"""The records that rooms exchange: an image, the object that it became, a task, and what a row says of an object."""
 
 from __future__ import annotations
 
 from hashlib import md5
 from typing import NamedTuple
+
+UNKNOWN = "-"  # in a field of completed.txt
+
+# How an object came to be at its key, in completed.txt. Only what is ours may ever be renewed or removed.
+STORED = "stored"  # nothing was there
+RENEWED = "renewed"  # over an object that was ours already: stored or renewed
+REPLACED = "replaced"  # under ON_EXISTING=overwrite, over one that was not ours, or not known to be
+FOUND = "found"  # nothing was written: an object with the same content was there
+ADOPTED = "adopted"  # recorded from a listing, and not compared
+HOWS = frozenset({STORED, RENEWED, REPLACED, FOUND, ADOPTED})
+OURS = frozenset({STORED, RENEWED})
+
+# Where an object is, in completed.txt.
+S3 = "s3"
+LOCAL = "local"
 
 
 class Image(NamedTuple):
@@ -27,6 +42,15 @@ class Stored(NamedTuple):
     size: int  # bytes
     md5: str  # 32 hex digits, or "-" where nobody computed it
     already_there: bool  # True: it already existed, with the same content
+    how: str = STORED  # what its row says: STORED … ADOPTED, or UNKNOWN
+    place: str = S3  # or LOCAL
+
+
+class Recorded(NamedTuple):
+    """What the last row of an object in completed.txt says, for the one that writes or meets the object again."""
+
+    how: str  # STORED … ADOPTED; UNKNOWN in a row of an older version
+    etag: str  # UNKNOWN if the row has none
 
 
 class Task(NamedTuple):
@@ -36,6 +60,7 @@ class Task(NamedTuple):
     attempts: int = 0  # made in an earlier pass
     cause: str = ""  # of the failure in an earlier pass; "" in the first
     retry_after_recovery: bool = False  # True: the next failure while its endpoint works is blamed on the URL
+    recorded: Recorded | None = None  # its last row, where it is done again; None: it has none
 
 
 class Share(NamedTuple):

@@ -140,7 +140,7 @@ def _object_rows(plan: dict[str, Any], completed: list[list[str]]) -> list[Row]:
         url: " ".join([url, o["key"], str(o["bytes"]), o["md5"], o["content_type"]])
         for url, o in plan["objects"].items()
     }
-    stored = [(url, " ".join([url, key, size, md5, kind])) for url, key, size, _, md5, kind, _ in completed]
+    stored = [(url, " ".join([url, key, size, md5, kind])) for url, key, size, _, md5, kind, *_ in completed]
     rows = []
     for name, title in titles.items():
         chosen = set(plan["names"][name])

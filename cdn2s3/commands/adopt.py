@@ -26,6 +26,7 @@ from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import ObjectId, url_of
 from cdn2s3.planning.run_plan import Choice, admitted_plan
 from cdn2s3.planning.survey import LineStatus, UrlSurvey
+from cdn2s3.records import ADOPTED, UNKNOWN
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, run_binding
 from cdn2s3.state.files import AppendFile, held_lock, synced_every_second
@@ -62,7 +63,9 @@ def adopt(
     settled = Fingerprints()  # objects of URLs with a record of failure that are completed now
     completed = AppendFile(settings.state_dir / COMPLETED_FILE)
     with synced_every_second(completed):
-        adopted = _Adopter(work, index, completed, failed, settled, object_id).take(_with_advice(pages))
+        adopted = _Adopter(work, index, completed, failed, settled, object_id, settings.destination).take(
+            _with_advice(pages)
+        )
     if settled:
         ledger.rebuild(failed, lambda line: object_id(line) in settled, None, object_id)
     return adopted
@@ -79,6 +82,7 @@ class _Adopter:
         failed: Path,
         settled: Fingerprints,
         object_id: ObjectId,
+        place: str,
     ) -> None:
         self._work = work
         self._index = index
@@ -87,6 +91,7 @@ class _Adopter:
         self._conflicts = ledger.urls_in(failed, "conflict", object_id)
         self._object_id = object_id
         self._settled = settled
+        self._place = place
 
     def take(self, pages: Iterable[Iterable[Found]]) -> Adopted:
         rows = listed = empty = conflicts = 0
@@ -116,7 +121,17 @@ class _Adopter:
 
     def _record(self, line: bytes, found: Found) -> None:
         url = decode_line(url_of(line))
-        row = Completed(url, found.key, str(found.size), found.etag or "-", "-", "-", timestamp(time.time()))
+        row = Completed(
+            url,
+            found.key,
+            str(found.size),
+            found.etag or UNKNOWN,
+            UNKNOWN,
+            UNKNOWN,
+            timestamp(time.time()),
+            ADOPTED,
+            place=self._place,
+        )
         self._completed.append(encode(row))
         if self._failed and (object_id := self._object_id(line)) in self._failed:
             self._settled.add(object_id)

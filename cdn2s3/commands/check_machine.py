@@ -18,7 +18,7 @@ from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.reports import migration_report
 from cdn2s3.text import bytes_text, pluralize
 
-BYTES_A_URL = 350  # of state files: a line of completed.txt, its copy while files are replaced, the log
+BYTES_A_URL = 500  # of state files: a line of completed.txt, its copy while files are replaced, the log
 
 
 def check_versions(context: CheckContext) -> list[CheckResult]:

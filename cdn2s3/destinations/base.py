@@ -1,4 +1,4 @@
-"""The contract of a destination: images are stored once, completely, and never over something else.
+"""The contract of a destination: images are stored once, completely, and never over something else unasked.
 
 s3/ and local_folder.py implement Destination; factory.py opens the one that the settings select.
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from hashlib import md5
-from typing import NamedTuple, Protocol
+from typing import Callable, NamedTuple, Protocol
 
 from cdn2s3.errors import PermanentError
 from cdn2s3.http.deadline import Deadline
-from cdn2s3.records import Image, Stored
+from cdn2s3.records import FOUND, OURS, RENEWED, REPLACED, Image, Recorded, Stored
 
 PART_BYTES = 8 << 20  # of a body too large for memory; S3 takes parts from 5 MiB on, and 10,000 of them
 PROBE_NAME = ".cdn2s3-probe"  # after DESTINATION_PREFIX: how the keys of objects that are not images begin
@@ -27,6 +27,46 @@ def plain_etag(text: str) -> str:
 def same_etag(one: str, other: str) -> bool:
     """Return whether two plain ETags name the same bytes; a weak one, as some proxies make, is compared as strong."""
     return one.removeprefix("W/") == other.removeprefix("W/")
+
+
+def how_over(recorded: Recorded | None, etag: str) -> str:
+    """Return how an object comes to a key (records.RENEWED or REPLACED), over one with a plain ETag, "" if unknown.
+
+    recorded is what the last row of the key says, None if there is none.
+    """
+    is_ours = recorded is not None and recorded.how in OURS and same_etag(recorded.etag, etag)
+    return RENEWED if is_ours else REPLACED
+
+
+def how_met(recorded: Recorded | None, etag: str) -> str:
+    """Return how an object of the right content with that plain ETag came to its key: as recorded, else FOUND."""
+    return recorded.how if recorded is not None and same_etag(recorded.etag, etag) else FOUND
+
+
+class Conflict(PermanentError):
+    """Other content than the image is at its key; etag is its plain ETag, "" if unknown."""
+
+    def __init__(self, message: str, etag: str) -> None:
+        super().__init__("conflict", message)
+        self.etag = etag
+
+
+def met(verify: Callable[[], Stored], overwrites: bool, recorded: Recorded | None) -> Stored | str:
+    """Return the object at a key where it is the image, else how the image comes over it (how_over).
+
+    verify looks at it: it returns the object, or raises Conflict or PermanentError (unverified). These are raised
+    unless overwrites, which is ON_EXISTING=overwrite; so is everything else.
+    """
+    try:
+        return verify()
+    except Conflict as other:
+        if not overwrites:
+            raise
+        return how_over(recorded, other.etag)
+    except PermanentError as error:
+        if not overwrites or error.cause != "unverified":
+            raise
+        return REPLACED
 
 
 class Content(NamedTuple):
@@ -142,8 +182,8 @@ class Destination(Protocol):
 
     # --- storing
 
-    def upload(self, key: str, image: Image) -> Upload:
-        """Return the storing of image at key, not begun."""
+    def upload(self, key: str, image: Image, recorded: Recorded | None = None) -> Upload:
+        """Return the storing of image at key, not begun; recorded is what the last row of key says, if it has one."""
 
     def store_parts(
         self,
@@ -152,11 +192,12 @@ class Destination(Protocol):
         parts: Iterator[memoryview],
         limit_seconds: float,
         encoding: str = "",
+        recorded: Recorded | None = None,
     ) -> Stored:
         """Store a body too large for memory, part by part, and complete it only after its last part.
 
         parts raises when the body turns out not to be whole; then nothing is left at key. limit_seconds is for
-        each part; encoding as in Image. Raise as Upload.attempt().
+        each part; encoding as in Image, recorded as for upload(). Raise as Upload.attempt().
         """
 
     def is_up(self) -> bool:

@@ -11,14 +11,25 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from hashlib import md5
 from pathlib import Path
 
-from cdn2s3.destinations.base import PROBE_BODY, PROBE_NAME, Content, Found, Note, hash_all
-from cdn2s3.destinations.local_files import KeyNotHeld, LocalFiles, NotOffered
+from cdn2s3.destinations.base import (
+    PROBE_BODY,
+    PROBE_NAME,
+    Conflict,
+    Content,
+    Found,
+    Note,
+    hash_all,
+    how_met,
+    met,
+)
+from cdn2s3.destinations.local_files import KeyNotHeld, LocalFiles, NotOffered, TemporaryFile
 from cdn2s3.errors import RESUME, FatalError, MigrationError, PermanentError, TransientError, UsageError
 from cdn2s3.http.deadline import Deadline
-from cdn2s3.records import Image, Stored
+from cdn2s3.records import LOCAL, STORED, Image, Recorded, Stored
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.text import pluralize
 
@@ -119,8 +130,8 @@ class LocalFolder:
 
     # --- storing
 
-    def upload(self, key: str, image: Image) -> FileUpload:
-        return FileUpload(self, key, image)
+    def upload(self, key: str, image: Image, recorded: Recorded | None = None) -> FileUpload:
+        return FileUpload(self, key, image, recorded)
 
     def store_parts(
         self,
@@ -129,9 +140,10 @@ class LocalFolder:
         parts: Iterator[memoryview],
         limit_seconds: float,
         encoding: str = "",
+        recorded: Recorded | None = None,
     ) -> Stored:
         if not self.overwrites and self.head_size(key) is not None:
-            return self.verify_existing(key, hash_all(parts))
+            return self.verify_existing(key, hash_all(parts), None, recorded)
         with self.translated(key), self.files.temporary() as file:
             digest, size = md5(usedforsecurity=False), 0
             for part in parts:
@@ -139,29 +151,49 @@ class LocalFolder:
                 digest.update(part)
                 size += len(part)
             file.sync()
-            content = Content(size, digest.digest())
-            if self.files.place(file, key, self.overwrites):
-                return _stored(content, already_there=False)
-        return self.verify_existing(key, content)
+            return self.placed(file, key, Content(size, digest.digest()), None, recorded)
 
-    def verify_existing(self, key: str, content: Content, deadline: Deadline | None = None) -> Stored:
-        """Return the object that is already at key when it is content; raise PermanentError (conflict) when not.
+    def placed(
+        self,
+        file: TemporaryFile,
+        key: str,
+        content: Content,
+        deadline: Deadline | None,
+        recorded: Recorded | None,
+    ) -> Stored:
+        """Give file, which holds content, its name; raise as Upload.attempt()."""
+        if self.files.place(file, key, replace=False):
+            return _stored(content, STORED)
+        verify = partial(self.verify_existing, key, content, deadline, recorded)
+        existing = met(verify, self.overwrites, recorded)
+        if isinstance(existing, Stored):
+            return existing
+        self.files.place(file, key, replace=True)
+        return _stored(content, existing)
 
-        Raise TransientError when nothing is there after all.
+    def verify_existing(
+        self,
+        key: str,
+        content: Content,
+        deadline: Deadline | None = None,
+        recorded: Recorded | None = None,
+    ) -> Stored:
+        """Return the object that is already at key when it is content; raise Conflict when not.
+
+        recorded is what the last row of key says. Raise TransientError when nothing is there after all.
         """
         size = self.head_size(key)
         if size is None:
             raise TransientError("server_error", "the folder reported that the file exists, but it does not")
         if size != content.size:
-            raise PermanentError(
-                "conflict", f"the existing object has {size} bytes, the CDN's file has {content.size}"
-            )
+            etag = self.md5(key, deadline) if recorded is not None and self.overwrites else ""
+            raise Conflict(f"the existing object has {size} bytes, the CDN's file has {content.size}", etag)
         theirs = self.md5(key, deadline)
         if theirs != content.md5.hex():
-            raise PermanentError(
-                "conflict", f"the existing object has different content of the same size (MD5 {theirs})"
+            raise Conflict(
+                f"the existing object has different content of the same size (MD5 {theirs})", theirs
             )
-        return _stored(content, already_there=True)
+        return _stored(content, how_met(recorded, theirs), already_there=True)
 
     def head_size(self, key: str) -> int | None:
         """Return the size of the file of key in bytes; None when there is none."""
@@ -241,24 +273,23 @@ class LocalFolder:
 class FileUpload:
     """Store one image as a file, attempt by attempt."""
 
-    def __init__(self, folder: LocalFolder, key: str, image: Image) -> None:
+    def __init__(self, folder: LocalFolder, key: str, image: Image, recorded: Recorded | None = None) -> None:
         self._folder = folder
         self._key = key
         self._image = image
+        self._recorded = recorded
 
     def attempt(self, deadline: Deadline) -> Stored:
         folder, key, body = self._folder, self._key, self._image.body
         content = Content(len(body), self._image.digest())
         if not folder.overwrites and folder.head_size(key) is not None:
-            return folder.verify_existing(key, content, deadline)
+            return folder.verify_existing(key, content, deadline, self._recorded)
         with folder.translated(key), folder.files.temporary() as file:
             for at in range(0, len(body), _BLOCK):
                 deadline.remaining()
                 file.write(body[at : at + _BLOCK])
             file.sync()
-            if folder.files.place(file, key, folder.overwrites):
-                return _stored(content, already_there=False)
-        return folder.verify_existing(key, content, deadline)
+            return folder.placed(file, key, content, deadline, self._recorded)
 
     def give_up(self) -> None:
         """Do nothing: a failed attempt leaves nothing."""
@@ -291,8 +322,9 @@ class _FileBody:
         return got
 
 
-def _stored(content: Content, already_there: bool) -> Stored:
-    return Stored(content.md5.hex(), content.size, content.md5.hex(), already_there)
+def _stored(content: Content, how: str, already_there: bool = False) -> Stored:
+    digest = content.md5.hex()
+    return Stored(digest, content.size, digest, already_there, how, LOCAL)
 
 
 def _md5_of(fd: int, deadline: Deadline | None = None) -> tuple[int, str]:

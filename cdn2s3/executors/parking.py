@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import IO
 
 from cdn2s3.errors import RESUME, FatalError
-from cdn2s3.records import Task
+from cdn2s3.records import Recorded, Task
 from cdn2s3.resilience.endpoint import Endpoint
 
 _IN_MEMORY = 10_000  # tasks
@@ -57,7 +57,7 @@ class ParkingLot:
         try:
             self._file.seek(self._read_to)
             for _ in range(min(_AT_A_TIME, self._in_file)):
-                self._tasks.append(Task(*json.loads(self._file.readline())))
+                self._tasks.append(_task(self._file.readline()))
             self._in_file -= len(self._tasks)
             self._read_to = self._file.tell() if self._in_file else 0
             if not self._in_file:
@@ -65,6 +65,12 @@ class ParkingLot:
                 self._file = None
         except OSError as error:
             raise _cannot_use(error) from error
+
+
+def _task(text: str) -> Task:
+    """Return the task that was written as text."""
+    task = Task(*json.loads(text))
+    return task if task.recorded is None else task._replace(recorded=Recorded(*task.recorded))
 
 
 def _cannot_use(error: OSError) -> FatalError:

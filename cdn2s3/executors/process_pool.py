@@ -23,7 +23,7 @@ from cdn2s3.executors.base import InFlight, TaskQueue, together
 from cdn2s3.executors.worker_process import InheritedFd, LogRecord, Report, in_child
 from cdn2s3.file_names import COMPLETED_FILE, FAILED_FILE
 from cdn2s3.keys import KEY_FIELD, divided
-from cdn2s3.records import Stored, Task
+from cdn2s3.records import FOUND, Stored, Task
 from cdn2s3.state import ledger
 from cdn2s3.state.files import size_of
 from cdn2s3.state.ledger import Completed, completed
@@ -180,7 +180,7 @@ class ProcessPool:
     def _recorded(self, at: dict[str, Task], begin: dict[str, int]) -> dict[str, Done]:
         """Return what a dead process had recorded of its tasks, but not reported.
 
-        The records do not say whether an object was already there: these count as stored anew.
+        A record does not say whether a redo has met the object as it was recorded: that counts as stored anew.
         """
         found: dict[str, Done] = {}
         for record in ledger.records(self._state_dir / FAILED_FILE, begin[FAILED_FILE]):
@@ -191,7 +191,7 @@ class ProcessPool:
             row = completed(line)
             task = None if row is None else _task_of(row, at)
             if row is not None and task is not None:
-                stored = Stored(row.etag, int(row.size), row.md5, already_there=False)
+                stored = Stored(row.etag, int(row.size), row.md5, row.how == FOUND, row.how, row.place)
                 found[task.url] = Done(task, Result(task.url, row.key, stored, row.media_type))
         return found
 

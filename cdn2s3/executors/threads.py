@@ -108,7 +108,7 @@ class ThreadExecutor:
             address: Address | None = None
             try:
                 address = self._keys.address(task.url)
-                result = self._transfer.move(task.url, address)
+                result = self._transfer.move(task.url, address, task.recorded)
                 if result.stored is not None:
                     self._ledger.record(result.record(time.time()))
             except Cancelled:

@@ -16,20 +16,21 @@ from typing import NamedTuple
 from cdn2s3.atomic_file import cannot_write, replacing, sync_folder
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.base import Destination, Found, ReadRefused
-from cdn2s3.errors import FatalError, TransientError
+from cdn2s3.errors import RESUME, FatalError, TransientError
 from cdn2s3.file_names import COMPLETED_FILE, REDO_FILE
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.keys import KeyMaker
+from cdn2s3.records import HOWS, UNKNOWN, Recorded
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import RetryPolicy, unless_stopped, with_retries
 from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.state import ledger, run_binding
 from cdn2s3.state.files import size_of
 from cdn2s3.state.key_index import Fingerprints, Numbered
-from cdn2s3.state.ledger import Completed, completed, completed_fields
-from cdn2s3.state.lines import numbered_records, whole_lines
+from cdn2s3.state.ledger import Completed, completed, completed_fields, encode_line, says_the_same
+from cdn2s3.state.lines import NumberedLines, numbered_records, whole_lines
 
 LOOKERS = 16  # threads that send a HEAD: as in a validation
-_UNKNOWN = "-"
 
 
 class OpenRedo(NamedTuple):
@@ -91,6 +92,29 @@ def objects_left(state_dir: Path, keys: KeyMaker, opened: OpenRedo) -> Fingerpri
     return left
 
 
+class RedoneRows:
+    """The last rows of the objects that a run does again, each read in its turn; for one thread at a time."""
+
+    def __init__(self, keys: KeyMaker, numbers: Numbered, lines: NumberedLines) -> None:
+        """numbers are those of the rows among lines, by object_id."""
+        self._keys = keys
+        self._numbers = numbers
+        self._lines = lines
+
+    def of(self, line: str) -> Recorded | None:
+        """Return what the row of a line says, None if it has none; raise FatalError when it cannot be read."""
+        number = self._numbers.get(self._keys.object_id(encode_line(line)))
+        if number is None:
+            return None
+        try:
+            row = completed(self._lines[number])
+        except OSError as error:
+            raise FatalError(
+                f"cannot read {self._lines.path} anymore: {error.strerror or error}. Check the disk, then {RESUME}."
+            ) from error
+        return None if row is None else Recorded(row.how if row.how in HOWS else UNKNOWN, row.etag)
+
+
 def reminder(state_dir: Path, keys: KeyMaker) -> str | None:
     """Return what to say of a redo that is not finished, None if there is none."""
     opened = open_redo(state_dir)
@@ -113,25 +137,18 @@ def lost_objects(
 
     An object that the destination does not show (its permission, an outage) keeps its row.
     """
-    path, last, stop = settings.state_dir / COMPLETED_FILE, Numbered(), threading.Event()
-    for number, line in enumerate(whole_lines(path)):
-        if (fields := completed_fields(line)) and (row := keys.record_id(*fields[:2])) in failed:
-            last[row] = number
+    stop = threading.Event()
+    place = run_binding.first_place(settings)
+    rows = ledger.last_rows(settings.state_dir / COMPLETED_FILE, keys, failed, place)
 
-    def rows() -> Iterator[tuple[bytes, Completed]]:
-        for number, line in enumerate(whole_lines(path)):
-            record = completed(line)
-            if record is not None and last.get(row := keys.record_id(*completed_fields(line)[:2])) == number:
-                yield row, record
-
-    def look(one: tuple[bytes, Completed]) -> tuple[bytes, bool]:
-        return one[0], _is_there(settings, destination, one[1], stop)
+    def look(row: Completed) -> tuple[Completed, bool]:
+        return row, _is_there(settings, destination, row, stop)
 
     lost = Fingerprints()
-    with fan_out(look, rows(), LOOKERS, stop) as looks:
+    with fan_out(look, rows, LOOKERS, stop) as looks:
         for row, is_there in looks:
             if not is_there:
-                lost.add(row)
+                lost.add(keys.record_id(encode_line(row.url), encode_line(row.key)))
     return lost
 
 
@@ -149,7 +166,7 @@ def _is_there(
         return True
     if found is None or found.size != int(row.size):
         return False
-    return _UNKNOWN in (row.etag, found.etag or _UNKNOWN) or row.etag == found.etag
+    return UNKNOWN in (row.etag, found.etag or UNKNOWN) or row.etag == found.etag
 
 
 def finish(state_dir: Path, keys: KeyMaker, lost: Fingerprints) -> None:
@@ -185,18 +202,13 @@ def _kept_rows(path: Path, keys: KeyMaker, opened: OpenRedo, lost: Fingerprints)
             stays = row not in lost
             if stays and row in chosen:
                 before = last.get(row) if is_new else None
-                stays = before is None or not _same_object(fields, lines[before])
+                stays = before is None or not says_the_same(fields, completed_fields(lines[before]))
                 if stays:
                     last[row] = number
                     if before is not None:
                         kept[before] = False
             kept.append(stays)
     return kept
-
-
-def _same_object(fields: list[bytes], before: bytes) -> bool:
-    """Return whether the fields of a row say the same as the row before, but for the time."""
-    return fields[:-1] == completed_fields(before)[:-1]
 
 
 def _keep_only(path: Path, kept: bytearray) -> None:

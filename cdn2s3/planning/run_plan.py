@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from cdn2s3.atomic_file import replacing
 from cdn2s3.console.rerun_hint import command
@@ -19,7 +19,7 @@ from cdn2s3.keys import InvalidUrl, KeyMaker, ObjectId
 from cdn2s3.planning import cost_estimate, redo
 from cdn2s3.planning.collisions import Collision, collisions_file, collisions_text, warn_of_naming
 from cdn2s3.planning.survey import LineStatus, OnCollision, UrlSurvey, completed_before, survey
-from cdn2s3.records import Task
+from cdn2s3.records import Recorded, Task
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, run_binding
 from cdn2s3.state.files import AppendFile, cannot_read
@@ -57,6 +57,9 @@ class RunPlan:
     redo: bool = False  # True: it does URLs again, of which so many are completed:
     redone: int = 0
     redone_bytes: int = 0  # of their objects
+    recorded: Callable[[str], Recorded | None] = lambda line: (
+        None
+    )  # what the row of a line that is redone says
     # The content of failed_transfers.txt when a run begins:
     failed_before: Fingerprints = dataclasses.field(default_factory=Fingerprints)  # its URLs
     failed_pending: int = 0  # how many of these are pending lines of the input
@@ -75,7 +78,11 @@ class RunPlan:
     def tasks(self) -> Iterator[Task]:
         """Yield the URLs to try, in the order of the input; raise FatalError when it can no longer be read."""
         pending = itertools.islice(self.work.lines_with(LineStatus.PENDING), self.todo)
-        return (Task(decode_line(line)) for _, line in pending)
+        return (self.task(decode_line(line)) for _, line in pending)
+
+    def task(self, line: str, attempts: int = 0, cause: str = "") -> Task:
+        """Return the task of a line, with its history as in Task; raise FatalError when its row cannot be read."""
+        return Task(line, attempts, cause, recorded=self.recorded(line))
 
 
 def choose(
@@ -150,7 +157,9 @@ def plan_run(
     warn_of_naming(settings, work)
     chosen = _leave_out(work, keys, choice.urls)
     plan = RunPlan(work, malformed, other_hosts, collisions, min(chosen, choice.limit or chosen), chosen)
-    plan.redo, plan.redone, plan.redone_bytes = choice.redo, completed.redone, completed.redone_bytes
+    plan.redo, plan.redone, plan.redone_bytes = choice.redo, len(completed.redone), completed.redone_bytes
+    if completed.redone:
+        plan.recorded = redo.RedoneRows(keys, completed.redone, completed.lines).of
     return plan, completed.index
 
 

@@ -21,7 +21,7 @@ from cdn2s3.keys import InvalidUrl, KeyMaker
 from cdn2s3.odd_keys import oddity_of
 from cdn2s3.planning.exports import refuse_exports
 from cdn2s3.state.files import cannot_read, size_of
-from cdn2s3.state.key_index import NEW, Fingerprints, KeyIndex, Owner
+from cdn2s3.state.key_index import NEW, Fingerprints, KeyIndex, Numbered, Owner
 from cdn2s3.state.ledger import completed_fields, decode_line
 from cdn2s3.state.lines import NumberedLines, field, numbered_input, numbered_records, whole_lines
 from cdn2s3.text import printable, redact
@@ -121,7 +121,8 @@ class CompletedBefore:
     lines: NumberedLines
     index: KeyIndex
     unreadable: int = 0  # lines that are not records
-    redone: int = 0  # records that were left out because their objects are done again
+    # The last records of objects that are done again, by object_id; they are not in index.
+    redone: Numbered = dataclasses.field(default_factory=Numbered)
     redone_bytes: int = 0  # of these objects
     observer: RecordObserver | None = None
 
@@ -137,7 +138,7 @@ def completed_before(
     A record counts only while its key is its URL's current key, or one that a line of the input gives it. Log how
     many lines are not records.
     """
-    lines, index, left_out = numbered_records(path), KeyIndex(), Fingerprints()
+    lines, index, left_out = numbered_records(path), KeyIndex(), Numbered()
     unreadable = redone_bytes = 0
     for _, batch in log_progress(f"reading {path}", lines.batches(), size_of(path)):
         rows = [(number, completed_fields(line)) for number, line in batch]
@@ -157,8 +158,9 @@ def completed_before(
                 except InvalidUrl:
                     continue
             if redone is not None and (row := identity + b"\t" + key) in redone:
-                if left_out.add(row):
+                if left_out.get(row) is None:
                     redone_bytes += int(fields[2])
+                left_out[row] = number
                 continue
             if key == todays_key:
                 index.add_record(identity, key, number, reversible)
@@ -170,7 +172,7 @@ def completed_before(
         log.warning(
             "%s has %s lines that are not records; their URLs are done again", path, f"{unreadable:,}"
         )
-    return CompletedBefore(lines, index, unreadable, len(left_out), redone_bytes, observer)
+    return CompletedBefore(lines, index, unreadable, left_out, redone_bytes, observer)
 
 
 def survey(

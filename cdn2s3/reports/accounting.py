@@ -91,7 +91,7 @@ class RunAccounting:
         """
         path = self._settings.state_dir / FAILED_FILE
         tasks = [
-            Task(record.url, int(record.attempts), record.cause)
+            self.plan.task(record.url, int(record.attempts), record.cause)
             for record in ledger.transient(path, self._failed_began)
             if record.cause != "throttled"
         ]

@@ -143,15 +143,18 @@ def _short_bytes(size: float) -> str:
 
 # --- figures ---
 
+# What became of URLs that were not stored where nothing was, by the field of the report.
+_BESIDES = {"renewed": "renewed", "replaced": "replaced", "already_there": "already there"}
+
 
 def _figures(report: Mapping[str, Any]) -> list[Figure]:
     run, lines = report["run"], report["lines"]
     seconds = max(report["seconds"], 0.001)
     return [
         Figure(
-            count(run["stored"] - run["already_there"]),
+            count(run["stored"] - sum(run[how] for how in _BESIDES)),
             "stored in this run"
-            + (f", {count(run['already_there'])} already there" if run["already_there"] else ""),
+            + "".join(f", {count(run[how])} {_BESIDES[how]}" for how in _BESIDES if run[how]),
             "good" if run["stored"] else "",
         ),
         Figure(count(lines["completed"]), "completed in total"),

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from cdn2s3.cdn.file_extensions import misfit
 from cdn2s3.cdn.source_headers import WANTED
 from cdn2s3.errors import CAUSES
+from cdn2s3.records import RENEWED, REPLACED, Stored
 from cdn2s3.transfer.outcome import Result
 from cdn2s3.url_notes import UrlNotes
 
@@ -118,6 +119,8 @@ class Tally:
         self.began = began
         self.stored = 0  # proven in this run, already_there among them
         self.already_there = 0
+        self.renewed = 0  # likewise, of an object that was ours
+        self.replaced = 0  # likewise, of one that was not ours, or not known to be
         self.bytes = 0  # of the stored
         self.failed: Counter[str] = Counter()  # URLs by cause, as recorded
         self.examples: dict[str, list[Example]] = {}
@@ -133,6 +136,11 @@ class Tally:
         self.slowest: list[tuple[float, str]] = []  # heap of (seconds, url)
         self.limited: dict[str, Limited] = {}  # by the endpoint's name
         self._recent: deque[bool] = deque(maxlen=_RECENT)
+
+    @property
+    def new(self) -> int:
+        """How many objects were stored where nothing was."""
+        return self.stored - self.already_there - self.renewed - self.replaced
 
     @property
     def ended(self) -> int:
@@ -151,7 +159,7 @@ class Tally:
             self.may_want_headers = self.may_want_headers or result.status in WANTED
             self.timeline.add(now - self.began, 0, stored=False)
         else:
-            self._add_stored(result, result.stored.size, result.stored.already_there, now)
+            self._add_stored(result, result.stored, now)
         self._recent.append(result.stored is None and CAUSES[result.cause].unexpected)
 
     def _add_refused(self, result: Result) -> None:
@@ -160,14 +168,19 @@ class Tally:
             is_known = label in self.refused or len(self.refused) < _MOST_LABELS
             self.refused[label if is_known else "others"] += 1
 
-    def _add_stored(self, result: Result, size: int, already_there: bool, now: float) -> None:
+    def _add_stored(self, result: Result, stored: Stored, now: float) -> None:
+        size = stored.size
         extension = misfit(result.key, result.media_type)
         if extension:
             self.noted.note(f"named .{extension} that are {result.media_type}", result.url)
         for what in result.noted:
             self.noted.note(what, result.url)
         self.stored += 1
-        self.already_there += already_there
+        if stored.already_there:
+            self.already_there += 1
+        else:
+            self.renewed += stored.how == RENEWED
+            self.replaced += stored.how == REPLACED
         self.bytes += size
         self.download_seconds.add(result.download_seconds)
         self.upload_seconds.add(result.upload_seconds)

@@ -180,6 +180,8 @@ def _run(tally: Tally, seconds: float) -> dict[str, Any]:
     return {
         "stored": tally.stored,
         "already_there": tally.already_there,
+        "renewed": tally.renewed,
+        "replaced": tally.replaced,
         "bytes": tally.bytes,
         "failed": sum(tally.failed.values()),
         "files_per_second": round(tally.stored / max(seconds, 0.001), 1),
@@ -246,9 +248,10 @@ def summary(
     No line is cut, however long its message and URL: they are there to be read and copied.
     """
     seconds = max(ending.at - tally.began, 0.001)
-    already = f", {tally.already_there:,} already there" if tally.already_there else ""
+    others = {"renewed": tally.renewed, "replaced": tally.replaced, "already there": tally.already_there}
+    besides = "".join(f", {number:,} {how}" for how, number in others.items() if number)
     lines = [
-        f"{tally.stored - tally.already_there:,} stored{already}, {tally.bytes / MB:,.1f} MB in {duration(seconds)}: "
+        f"{tally.new:,} stored{besides}, {tally.bytes / MB:,.1f} MB in {duration(seconds)}: "
         f"{tally.stored / seconds:,.0f} files/s, {tally.bytes / MB / seconds:.1f} MB/s",
         f"{audit}",
     ]

@@ -14,7 +14,8 @@ from typing import Callable, NamedTuple
 from cdn2s3.atomic_file import replacing
 from cdn2s3.errors import CAUSES
 from cdn2s3.file_names import COMPLETED_FILE, FAILED_FILE
-from cdn2s3.keys import KEY_FIELD, ObjectId
+from cdn2s3.keys import KEY_FIELD, KeyMaker, ObjectId
+from cdn2s3.records import OURS, UNKNOWN
 from cdn2s3.state.files import AppendFile
 from cdn2s3.state.key_index import Fingerprints, Numbered
 from cdn2s3.state.lines import encode, line_of, whole_lines
@@ -26,7 +27,7 @@ _DIGITS = 18  # of a number: a size in bytes, a count of attempts
 
 
 class Completed(NamedTuple):
-    """A line of completed.txt: an object that has been proven."""
+    """A line of completed.txt: an object that has been proven. Rows of older versions end with finished_at."""
 
     url: str
     key: str
@@ -35,6 +36,18 @@ class Completed(NamedTuple):
     md5: str  # 32 hex digits; "-" if not computed
     media_type: str  # "-" where unknown (an adopted object)
     finished_at: str  # UTC, ISO 8601
+    how: str = UNKNOWN  # how the object came to be there: records.STORED … ADOPTED
+    source_etag: str = UNKNOWN  # of the response with the body, as received: with quotes, and W/
+    source_modified: str = UNKNOWN  # its Last-Modified, as received
+    place: str = UNKNOWN  # records.S3 or LOCAL; in an older row run_binding.first_place() says it
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether nothing but this tool's own object is at the key, so that it may be renewed or removed."""
+        return self.how in OURS
+
+
+_OLDER = Completed._fields.index("how")  # how many fields rows of older versions have
 
 
 class Failed(NamedTuple):
@@ -58,7 +71,7 @@ def encode_line(url: str) -> bytes:
 
 
 def completed(line: bytes) -> Completed | None:
-    """Return the record in a line of completed.txt, or None if there is none."""
+    """Return the record in a line of completed.txt, of eleven fields or of seven, or None if there is none."""
     return Completed(*decode_line(line).split("\t")) if completed_fields(line) else None
 
 
@@ -71,9 +84,22 @@ def failed(line: bytes) -> Failed | None:
 
 
 def completed_fields(line: bytes) -> list[bytes]:
-    """Return the fields of a line of completed.txt as completed() takes them, undecoded; [] if it isn't a record."""
+    """Return the fields of a line of completed.txt as completed() takes them, undecoded; [] if it isn't a record.
+
+    They are eleven, or seven in a row of an older version.
+    """
     fields = line.split(b"\t")
-    return fields if _is_record(fields, len(Completed._fields)) else []
+    count = _OLDER if len(fields) == _OLDER else len(Completed._fields)
+    return fields if _is_record(fields, count) else []
+
+
+def says_the_same(row: list[bytes], before: list[bytes]) -> bool:
+    """Return whether two rows (completed_fields) say the same of their object, if not of its source or the time."""
+    return row[: _OLDER - 1] == before[: _OLDER - 1] and _how(row) == _how(before)
+
+
+def _how(row: list[bytes]) -> bytes:
+    return row[_OLDER] if len(row) > _OLDER else UNKNOWN.encode()
 
 
 def _is_record(fields: list[bytes], count: int) -> bool:
@@ -129,6 +155,27 @@ def last_completed(path: Path) -> Iterator[Completed]:
         record = completed(line)
         if record is not None:
             yield record
+
+
+def last_rows(
+    path: Path, keys: KeyMaker, among: Fingerprints | None = None, older_place: str = UNKNOWN
+) -> Iterator[Completed]:
+    """Yield the last record of each URL and key in completed.txt, in the order of the file, in two passes.
+
+    among are the objects (KeyMaker.object_id) that are wanted, None: all of them. A row of an older version gets
+    older_place (run_binding.first_place). Memory: 20 bytes a row that is wanted.
+    """
+    last = Numbered()
+    for number, line in enumerate(whole_lines(path)):
+        if fields := completed_fields(line):
+            row = keys.record_id(*fields[:2])
+            if among is None or row in among:
+                last[row] = number
+    for number, line in enumerate(whole_lines(path)):
+        fields = completed_fields(line)
+        if fields and last.get(keys.record_id(*fields[:2])) == number:
+            record = Completed(*map(decode_line, fields))
+            yield record if len(fields) > _OLDER else record._replace(place=older_place)
 
 
 def records(path: Path, start: int = 0) -> Iterator[Failed]:

@@ -78,6 +78,12 @@ def is_bound(settings: MigrationSettings) -> bool:
     return stored and (settings.state_dir / RUN_FILE).exists()
 
 
+def first_place(settings: MigrationSettings) -> str:
+    """Return where the objects of rows of older versions are, which do not say it: records.S3 or LOCAL."""
+    path = settings.state_dir / RUN_FILE
+    return (_read(path) if path.exists() else _WHEN_ABSENT)["DESTINATION"]
+
+
 def is_rebound(settings: MigrationSettings) -> bool:
     """Return whether the records of failures belong to another destination, where nothing was stored."""
     return not is_bound(settings) and (settings.state_dir / RUN_FILE).exists() and bool(_changed(settings))

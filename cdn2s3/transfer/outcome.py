@@ -7,7 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from cdn2s3.keys import divided
-from cdn2s3.records import Stored, Task
+from cdn2s3.records import UNKNOWN, Stored, Task
 from cdn2s3.resilience.endpoint import Endpoint, EndpointState
 from cdn2s3.state.ledger import Completed, Failed, failure, timestamp
 
@@ -23,6 +23,27 @@ class FailureEvidence(NamedTuple):
     def endpoint_wide(self) -> bool:
         """Whether no attempt of any URL has succeeded there from the first of this one to its last."""
         return self.state.newest_success <= self.started_after
+
+
+class SourceVersion(NamedTuple):
+    """The validators of the response that gave a body, as received; UNKNOWN where one is absent or cannot be kept."""
+
+    etag: str = UNKNOWN
+    modified: str = UNKNOWN
+
+
+_LONGEST_VALIDATOR = 200  # characters
+
+
+def source_version(headers: Mapping[str, str]) -> SourceVersion:
+    """Return the validators of a response: what a later request has to repeat to the letter (RFC 9110, 13.1)."""
+    return SourceVersion(_validator(headers.get("etag")), _validator(headers.get("last-modified")))
+
+
+def _validator(text: str | None) -> str:
+    if not text or len(text) > _LONGEST_VALIDATOR or not (text.isascii() and text.isprintable()):
+        return UNKNOWN
+    return text
 
 
 class Result(NamedTuple):
@@ -43,6 +64,7 @@ class Result(NamedTuple):
     retried: tuple[str, ...] = ()  # causes of the attempts that failed and were retried
     download_seconds: float = 0.0  # of the attempt that succeeded
     upload_seconds: float = 0.0  # likewise
+    source: SourceVersion = SourceVersion()  # of the stored object
     evidence: FailureEvidence | None = None  # None: the cause is certain
 
     def record(self, now: float) -> Completed | Failed:
@@ -53,10 +75,14 @@ class Result(NamedTuple):
             divided(self.url)[0],
             self.key,
             str(self.stored.size),
-            self.stored.etag or "-",
+            self.stored.etag or UNKNOWN,
             self.stored.md5,
-            self.media_type or "-",
+            self.media_type or UNKNOWN,
             timestamp(now),
+            self.stored.how,
+            self.source.etag,
+            self.source.modified,
+            self.stored.place,
         )
 
 

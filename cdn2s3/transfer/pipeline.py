@@ -18,12 +18,12 @@ from cdn2s3.errors import BUCKET_CAUSES, OUTAGE_CAUSES, Cancelled, Parked, Perma
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
 from cdn2s3.keys import Address
-from cdn2s3.records import Image, Stored
+from cdn2s3.records import Image, Recorded, Stored
 from cdn2s3.resilience.endpoint import Endpoint, Permit
 from cdn2s3.resilience.rate_limit import Bandwidth
 from cdn2s3.resilience.retry import FailedAttempt, RetryPolicy, unless_stopped, with_retries
 from cdn2s3.resilience.throttling import Refusals
-from cdn2s3.transfer.outcome import FailureEvidence, Result
+from cdn2s3.transfer.outcome import FailureEvidence, Result, SourceVersion, source_version
 
 log = logging.getLogger(__name__)
 
@@ -84,9 +84,12 @@ class Transfer:
         self.retry = policy.retry._replace(honors_retry_after=False)
         self.sleep = unless_stopped(stop)
 
-    def move(self, url: str, address: Address) -> Result:
-        """Move url to its key; raise Cancelled, or FatalError when every URL would fail."""
-        return TransferAttempts(self, url, address).result()
+    def move(self, url: str, address: Address, recorded: Recorded | None = None) -> Result:
+        """Move url to its key; raise Cancelled, or FatalError when every URL would fail.
+
+        recorded is what the last row of the key says, if it has one.
+        """
+        return TransferAttempts(self, url, address, recorded).result()
 
     def close(self) -> None:
         """Clean up all endpoints, when no worker is busy anymore."""
@@ -114,10 +117,13 @@ class _Throttled(TransientError):
 class TransferAttempts:
     """The attempts of one URL, in one worker."""
 
-    def __init__(self, transfer: Transfer, url: str, address: Address) -> None:
+    def __init__(
+        self, transfer: Transfer, url: str, address: Address, recorded: Recorded | None = None
+    ) -> None:
         self._run = transfer
         self._url = url
         self._address = address
+        self._recorded = recorded
         self._source = transfer.endpoints.sources[address.source]
         self._bucket = transfer.endpoints.bucket
         # Failed attempts to download and to upload, without those that an outage excuses.
@@ -126,7 +132,9 @@ class TransferAttempts:
         self._retried: list[str] = []  # causes of the attempts that were retried
         self._seconds = dict.fromkeys(names, 0.0)  # of the latest attempt at each endpoint
         self._started_after = dict.fromkeys(names, 0)  # each endpoint's newest attempt before our first
-        self._noted: tuple[str, ...] = ()  # what is odd about the response that was taken
+        # What is odd about the response that was taken, and its validators.
+        self._noted: tuple[str, ...] = ()
+        self._version = SourceVersion()
 
     def result(self) -> Result:
         """Move the URL and return its outcome; raise Cancelled or FatalError."""
@@ -152,6 +160,7 @@ class TransferAttempts:
             retried=tuple(self._retried),
             download_seconds=self._seconds[self._source.name],
             upload_seconds=self._seconds[self._bucket.name],
+            source=self._version,
         )
 
     def _failure(
@@ -185,7 +194,7 @@ class TransferAttempts:
         downloaded = self._download(lease)
         if not isinstance(downloaded, Image):
             return downloaded
-        upload = run.destination.upload(self._address.key, downloaded)
+        upload = run.destination.upload(self._address.key, downloaded, self._recorded)
         try:
             stored = self._retrying(
                 self._bucket,
@@ -215,6 +224,7 @@ class TransferAttempts:
             with run.sources.get(self._address, deadline) as answer:
                 body = run.reader.read(answer, lease, deadline)
                 self._noted = oddities(answer.headers)
+                self._version = source_version(answer.headers)
                 if isinstance(body, Image):
                     run.sources.note_success(self._address)
                     return body
@@ -227,7 +237,12 @@ class TransferAttempts:
         body.start()
         return self._attempt_at_bucket(
             lambda: run.destination.store_parts(
-                key, body.media_type, _marked(body.parts()), run.policy.upload_timeout, body.encoding
+                key,
+                body.media_type,
+                _marked(body.parts()),
+                run.policy.upload_timeout,
+                body.encoding,
+                self._recorded,
             )
         )
 

@@ -98,7 +98,7 @@ class RecordedObjects:
             self.right.append(0)
             self.adopted.append(0)
             return
-        _, _, size, etag, md5, media_type, _ = fields
+        size, etag, md5, media_type = fields[2:6]
         self.right.append(hash((size, etag)))
         self.adopted.append(md5 == media_type == _UNKNOWN_FIELD)
 

@@ -13,7 +13,7 @@ import pytest
 from cdn2s3.destinations.base import PART_BYTES, PROBE_NAME, Destination, Found
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
-from cdn2s3.records import Image, Stored
+from cdn2s3.records import Image, Recorded, Stored
 from tests.destinations.stores import MAKERS, STORES, Store
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
@@ -41,8 +41,8 @@ def image(body: bytes) -> Image:
     return Image(memoryview(body), "image/jpeg", md5(body).digest(), crc32(body))
 
 
-def put(destination: Destination, key: str, body: bytes) -> Stored:
-    return destination.upload(key, image(body)).attempt(soon())
+def put(destination: Destination, key: str, body: bytes, recorded: Recorded | None = None) -> Stored:
+    return destination.upload(key, image(body), recorded).attempt(soon())
 
 
 def parts(body: bytes) -> Iterator[memoryview]:
@@ -50,8 +50,8 @@ def parts(body: bytes) -> Iterator[memoryview]:
         yield memoryview(body)[at : at + PART_BYTES]
 
 
-def put_large(destination: Destination, key: str, body: bytes) -> Stored:
-    return destination.store_parts(key, "image/jpeg", parts(body), 20.0)
+def put_large(destination: Destination, key: str, body: bytes, recorded: Recorded | None = None) -> Stored:
+    return destination.store_parts(key, "image/jpeg", parts(body), 20.0, recorded=recorded)
 
 
 BOTH = pytest.mark.parametrize(
@@ -115,6 +115,26 @@ def test_on_existing_overwrite_replaces(store: Store, store_it, body: bytes, oth
     stored = store_it(store.open(ON_EXISTING="overwrite"), store.key("a.jpg"), body)
     assert (stored.md5, stored.already_there) == (md5(body).hexdigest(), False)
     assert store.objects() == {"a.jpg": body}
+
+
+@BOTH
+@pytest.mark.parametrize("on_existing", ["verify", "overwrite"])
+def test_object_says_how_it_came_to_its_key(  # type: ignore[no-untyped-def]
+    store: Store, store_it, body: bytes, other: bytes, on_existing: str
+) -> None:
+    destination, key = store.open(ON_EXISTING=on_existing), store.key("a.jpg")
+    first = store_it(destination, key, other)
+    assert (first.how, first.already_there) == ("stored", False)
+    again = store_it(destination, key, other)
+    assert (again.how, again.already_there, again.etag) == ("found", True, first.etag)
+    as_recorded = store_it(destination, key, other, Recorded("-", first.etag))
+    assert (as_recorded.how, as_recorded.already_there) == ("-", True)
+    if on_existing == "overwrite":
+        over = store_it(destination, key, body, Recorded("stored", first.etag))
+        assert (over.how, over.already_there) == ("renewed", False)
+        stale = store_it(destination, key, other, Recorded("stored", first.etag))
+        assert (stale.how, store.objects()) == ("replaced", {"a.jpg": other})
+        assert store_it(destination, key, body[:-1], Recorded("found", stale.etag)).how == "replaced"
 
 
 @EVERYWHERE

@@ -13,7 +13,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-from cdn2s3.destinations.base import Content, Found, KeyRefused, Note, ObjectBody, ReadRefused, hash_all
+from cdn2s3.destinations.base import (
+    Found,
+    KeyRefused,
+    Note,
+    ObjectBody,
+    hash_all,
+)
 from cdn2s3.destinations.s3 import capabilities as judging
 from cdn2s3.destinations.s3 import probe_requests
 from cdn2s3.destinations.s3.capabilities import Capabilities, Condition
@@ -23,13 +29,13 @@ from cdn2s3.destinations.s3.first_put import style_hint
 from cdn2s3.destinations.s3.listing import Listing
 from cdn2s3.destinations.s3.multipart import MultipartUpload, Protection
 from cdn2s3.destinations.s3.multipart_cleanup import MultipartCleanup
-from cdn2s3.destinations.s3.objects import EXISTS, Objects
+from cdn2s3.destinations.s3.object_upload import ObjectUpload, exists
+from cdn2s3.destinations.s3.objects import Objects
 from cdn2s3.destinations.s3.probe import probe_capabilities
-from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError
+from cdn2s3.errors import FatalError, MigrationError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.odd_keys import oddity
-from cdn2s3.records import Image, Stored
+from cdn2s3.records import Image, Recorded, Stored
 from cdn2s3.resilience.retry import RetryPolicy, with_retries
 from cdn2s3.settings.declarations import MigrationSettings
 
@@ -127,8 +133,8 @@ class S3Destination:
 
     # --- storing
 
-    def upload(self, key: str, image: Image) -> ObjectUpload:
-        return ObjectUpload(self, key, image)
+    def upload(self, key: str, image: Image, recorded: Recorded | None = None) -> ObjectUpload:
+        return ObjectUpload(self.objects, self.capabilities, self.overwrites, key, image, recorded)
 
     def store_parts(
         self,
@@ -137,16 +143,23 @@ class S3Destination:
         parts: Iterator[memoryview],
         limit_seconds: float,
         encoding: str = "",
+        recorded: Recorded | None = None,
     ) -> Stored:
         found = self.capabilities
-        protect = not self.overwrites
-        must_look = protect and not found.honors(Condition.NEW_BY_PARTS)
-        if must_look and _exists(self.objects, key, Deadline(limit_seconds), found):
-            content = hash_all(parts)
-            return self.objects.verify_existing(key, content, found.etag_is_md5, Deadline(limit_seconds))
+        is_honored = found.honors(Condition.NEW_BY_PARTS)
+        if not (self.overwrites or is_honored) and exists(self.objects, key, Deadline(limit_seconds), found):
+            content, deadline = hash_all(parts), Deadline(limit_seconds)
+            return self.objects.verify_existing(key, content, found.etag_is_md5, deadline, recorded)
+        protection = Protection(
+            guarded=found.takes(Condition.NEW_BY_PARTS),
+            # To overwrite, too: some stores forget an upload that they do not complete.
+            must_look=found.can_read if self.overwrites else not is_honored,
+            overwrites=self.overwrites,
+            is_blind=self.overwrites and not (is_honored or found.can_read),
+            recorded=recorded,
+        )
         upload = MultipartUpload(self.objects, self._cleanup, found, key, limit_seconds)
-        guarded = protect and found.takes(Condition.NEW_BY_PARTS)
-        return upload.store(media_type, parts, Protection(guarded, must_look), encoding)
+        return upload.store(media_type, parts, protection, encoding)
 
     def is_up(self) -> bool:
         """Return whether the bucket accepts the probe object; raise FatalError if it would accept no other either."""
@@ -224,82 +237,6 @@ class S3Destination:
 
     def _short_deadline(self) -> Deadline:
         return Deadline(min(10.0, self._settings.upload_timeout))
-
-
-class ObjectUpload:
-    """Store one image with a PUT, attempt by attempt."""
-
-    def __init__(self, destination: S3Destination, key: str, image: Image) -> None:
-        self._objects = destination.objects
-        self._capabilities = destination.capabilities
-        self._is_honored = self._capabilities.honors(Condition.NEW_BY_PUT)
-        self._is_taken = self._capabilities.takes(Condition.NEW_BY_PUT)
-        self._overwrites = destination.overwrites
-        self._key = key
-        self._image = image
-        self._wrote_bad_object = False  # True: our own PUT left an object that is not the image
-
-    def attempt(self, deadline: Deadline) -> Stored:
-        objects, found, key = self._objects, self._capabilities, self._key
-        protect = not (self._overwrites or self._wrote_bad_object)
-        if protect and not self._is_honored and _exists(objects, key, deadline, found):
-            return self._verify_existing(deadline)
-        reply = objects.put(key, self._image, deadline, guarded=protect and self._is_taken)
-        if protect and reply.status in EXISTS:
-            return self._verify_existing(deadline)
-        if reply.status != 200:
-            raise _of_its_key(key, objects.put_error(reply))
-        self._prove(reply, deadline)
-        self._wrote_bad_object = False
-        return Stored(reply.etag, len(self._image.body), self._image.md5.hex() or "-", already_there=False)
-
-    def _verify_existing(self, deadline: Deadline) -> Stored:
-        content = Content(len(self._image.body), self._image.digest())
-        return self._objects.verify_existing(self._key, content, self._capabilities.etag_is_md5, deadline)
-
-    def _prove(self, reply: S3Response, deadline: Deadline) -> None:
-        """Raise TransientError when the response to our PUT does not prove that the object is the image."""
-        found, image = self._capabilities, self._image
-        if not reply.etag:
-            raise TransientError("server_error", "the response has no ETag: it may not come from the store")
-        if found.etag_is_md5 and image.md5 and not reply.by_kms:
-            if reply.etag != image.md5.hex():
-                self._wrote_bad_object = True
-                raise TransientError(
-                    "server_error", f"the ETag {reply.etag} is not the MD5 {image.md5.hex()}"
-                )
-        elif not found.checksum_refused and self._stored_size(deadline) != len(image.body):
-            self._wrote_bad_object = True
-            raise TransientError("server_error", "the stored object has a different size")
-
-    def _stored_size(self, deadline: Deadline) -> int | None:
-        """Return the size in bytes of the object at the key; None when there is none."""
-        try:
-            info = self._objects.head(self._key, deadline)
-        except ReadRefused as refused:
-            raise refused.as_failure() from None
-        return None if info is None else info.size
-
-    def give_up(self) -> None:
-        if self._wrote_bad_object:
-            self._objects.remove_bad(self._key, Deadline(10))
-
-
-def _exists(objects: Objects, key: str, deadline: Deadline, found: Capabilities) -> bool:
-    """Return and raise as Objects.exists(); an odd key whose HEAD is answered with 400 is refused."""
-    try:
-        return objects.exists(key, deadline, found.can_read)
-    except TransientError as error:
-        if error.status == 400 and oddity(key):
-            message = f"{error.message}; the key has {oddity(key)}"
-            raise PermanentError("key_refused", message, status=400) from error
-        raise
-
-
-def _of_its_key(key: str, error: MigrationError) -> MigrationError:
-    """Return what a refused PUT means: where the key is odd, some stores refuse it alone."""
-    odd = oddity(key) if isinstance(error, PermanentError) else ""
-    return PermanentError("key_refused", f"{error}; the key has {odd}") if odd else error
 
 
 def _no_bucket(

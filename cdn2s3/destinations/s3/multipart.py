@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from hashlib import md5
 from typing import NamedTuple
 
-from cdn2s3.destinations.base import PART_BYTES, Content
+from cdn2s3.destinations.base import PART_BYTES, Content, met
 from cdn2s3.destinations.s3.capabilities import Capabilities
 from cdn2s3.destinations.s3.client import S3Response
-from cdn2s3.destinations.s3.multipart_cleanup import MultipartCleanup
+from cdn2s3.destinations.s3.multipart_cleanup import NOT_FOUND, MultipartCleanup
 from cdn2s3.destinations.s3.objects import EXISTS, Objects
 from cdn2s3.destinations.s3.part_requests import Part, PartRequests, is_by_kms
 from cdn2s3.errors import MigrationError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
-from cdn2s3.records import Stored
+from cdn2s3.records import FOUND, REPLACED, STORED, Recorded, Stored
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +34,13 @@ class _Sent(NamedTuple):
 
 
 class Protection(NamedTuple):
-    """How an upload keeps an object that is at its key already."""
+    """What becomes of an object that is at the key of an upload already."""
 
     guarded: bool  # the completion sends `If-None-Match: *`
     must_look: bool  # a HEAD comes before the completion: the store does not honor that condition
+    overwrites: bool = False  # other content is replaced
+    is_blind: bool = False  # and nothing can show what is there
+    recorded: Recorded | None = None  # what the last row of the key says, if it has one
 
 
 class MultipartUpload:
@@ -108,29 +111,46 @@ class MultipartUpload:
     # --- the completion
 
     def _complete(self, sent: _Sent, protection: Protection) -> Stored:
+        if protection.is_blind:
+            return self._completed(sent, protection, REPLACED)
         if protection.must_look and self._exists():  # storing the parts has taken its time
-            self._abort(sent.upload_id)
-            return self._verify_existing(sent)
+            return self._at_existing(sent, protection)
+        return self._completed(sent, protection, STORED)
+
+    def _at_existing(self, sent: _Sent, protection: Protection) -> Stored:
+        """Return the object at the key where it is the body; else complete the upload over it, or raise if it stays."""
+        existing = met(
+            lambda: self._verify_existing(sent, protection.recorded),
+            protection.overwrites,
+            protection.recorded,
+        )
+        if not isinstance(existing, Stored):
+            return self._completed(sent, protection, existing)
+        self._abort(sent.upload_id)
+        return existing
+
+    def _completed(self, sent: _Sent, protection: Protection, how: str) -> Stored:
+        """Complete the upload, over nothing where how is STORED."""
+        guarded = protection.guarded and how == STORED
         try:
             reply, etag, by_kms, _ = self._requests.complete(
-                self._key, sent.upload_id, sent.parts, self._deadline(), protection.guarded
+                self._key, sent.upload_id, sent.parts, self._deadline(), guarded
             )
         except TransientError as error:
-            return self._completed_after_all(sent, error)
-        if protection.guarded and reply.status in EXISTS:
-            self._abort(sent.upload_id)
-            return self._verify_existing(sent)
+            return self._completed_after_all(sent, error, how)
+        if guarded and reply.status in EXISTS:
+            return self._at_existing(sent, protection)
         if reply.status != 200 or not etag:
             failure = _error(reply, "CompleteMultipartUpload")
             if reply.status < 500 and reply.status != 200 and reply.code != "NoSuchUpload":
                 raise failure
-            return self._completed_after_all(sent, failure)
-        return self._proven(sent, etag, by_kms)
+            return self._completed_after_all(sent, failure, how)
+        return self._proven(sent, etag, by_kms)._replace(how=how)
 
     def _exists(self) -> bool:
         return self._objects.exists(self._key, self._deadline(), self._capabilities.can_read)
 
-    def _completed_after_all(self, sent: _Sent, failure: MigrationError) -> Stored:
+    def _completed_after_all(self, sent: _Sent, failure: MigrationError, how: str) -> Stored:
         """Return the object if its upload is complete despite a lost or invalid response; otherwise raise failure.
 
         A request that is sent again, as one on a kept-alive connection is, no longer finds the upload.
@@ -139,9 +159,11 @@ class MultipartUpload:
             stored = self._verify_existing(sent)
         except (TransientError, PermanentError):
             raise failure from None  # a new upload of the body will find out what is at the key
-        # Complete, the upload is gone; else the same content was there before.
-        self._abort(sent.upload_id)
-        return stored._replace(already_there=False)
+        # Complete, the upload is gone; else the same content may have been there before.
+        was_gone = self._cleanup.end(self._key, sent.upload_id, self._limit_seconds) == NOT_FOUND
+        if how == STORED and not was_gone:
+            how = FOUND
+        return stored._replace(already_there=how == FOUND, how=how)
 
     # --- the proof
 
@@ -197,12 +219,12 @@ class MultipartUpload:
             return TransientError("server_error", doubt)
         return PermanentError("destination", f"{doubt}, and the object cannot be deleted")
 
-    def _verify_existing(self, sent: _Sent) -> Stored:
+    def _verify_existing(self, sent: _Sent, recorded: Recorded | None = None) -> Stored:
         """Do as Objects.verify_existing(); reading the whole body may take as long as storing its parts."""
         parts = max(1, -(-sent.content.size // PART_BYTES))
         deadline = Deadline(self._limit_seconds * parts)
         return self._objects.verify_existing(
-            self._key, sent.content, self._capabilities.etag_is_md5, deadline
+            self._key, sent.content, self._capabilities.etag_is_md5, deadline, recorded
         )
 
     def _abort(self, upload_id: str) -> None:

@@ -16,6 +16,8 @@ from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
 
+NOT_FOUND = 404
+_GONE = frozenset({200, 204, NOT_FOUND})
 _LIST, _ABORT = "ListBucketMultipartUploads", "AbortMultipartUpload"  # the actions, as a policy names them
 
 
@@ -53,9 +55,16 @@ class MultipartCleanup:
 
     def abort(self, key: str, upload_id: str, limit_seconds: float) -> bool:
         """Abort one upload; log it and return False if it stays. Never raises for an error response."""
+        return self.end(key, upload_id, limit_seconds) in _GONE
+
+    def end(self, key: str, upload_id: str, limit_seconds: float) -> int:
+        """Abort one upload as abort() does; return the status of the response, 0 if there is none.
+
+        NOT_FOUND shows that it had come to its end before.
+        """
         if _ABORT in self._refused:
             log.debug("an unfinished multipart upload of %r remains", key)
-            return False
+            return 0
         try:
             reply, _ = self._client.call(
                 "abort_multipart_upload", Deadline(limit_seconds), Key=key, UploadId=upload_id
@@ -63,10 +72,9 @@ class MultipartCleanup:
         except (TransientError, FatalError) as error:
             log.debug("abort failed: %s", error)
             reply = S3Response(0, {}, b"")
-        is_gone = reply.status in (204, 200, 404)
         if reply.is_refusal:
             self._note_refused(_ABORT, reply.status)
-        elif not is_gone:
+        elif reply.status not in _GONE:
             log.log(
                 self._level,
                 "an unfinished multipart upload of %r remains (status %s): an "
@@ -74,7 +82,7 @@ class MultipartCleanup:
                 key,
                 reply.status or "none",
             )
-        return is_gone
+        return reply.status
 
     def _note_refused(self, action: str, status: int) -> None:
         with self._lock:

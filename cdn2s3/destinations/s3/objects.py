@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from hashlib import md5
 from typing import NamedTuple
 
-from cdn2s3.destinations.base import Content, Found, ObjectBody, ReadRefused, plain_etag
+from cdn2s3.destinations.base import Conflict, Content, Found, ObjectBody, ReadRefused, how_met, plain_etag
 from cdn2s3.destinations.s3.client import NOT_IMPLEMENTED, S3Client, S3Response
 from cdn2s3.destinations.s3.iam import policy, policy_to_put
 from cdn2s3.destinations.s3.refusals import denial_in
 from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
-from cdn2s3.records import Image, Stored
+from cdn2s3.records import Image, Recorded, Stored
 from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
@@ -169,11 +169,18 @@ class Objects:
             log.error("an incorrect object remains at key %r: delete it by hand", key)
         return deleted
 
-    def verify_existing(self, key: str, content: Content, etag_is_md5: bool, deadline: Deadline) -> Stored:
-        """Return the object that is already at key when it is content.
+    def verify_existing(
+        self,
+        key: str,
+        content: Content,
+        etag_is_md5: bool,
+        deadline: Deadline,
+        recorded: Recorded | None = None,
+    ) -> Stored:
+        """Return the object that is already at key when it is content; recorded is what the last row of key says.
 
         Its ETag proves that where etag_is_md5 (what the store's ETags are); elsewhere its bytes are read. Raise
-        PermanentError: conflict when it is other content, unverified when it may not be read; TransientError when
+        Conflict when it is other content, PermanentError (unverified) when it may not be read; TransientError when
         there is nothing at key after all.
         """
         try:
@@ -185,16 +192,17 @@ class Objects:
                 "server_error", "the bucket reported that the object exists, but it does not"
             )
         if found.size != content.size:
-            raise PermanentError(
-                "conflict", f"the existing object has {found.size} bytes, the CDN's file has {content.size}"
+            raise Conflict(
+                f"the existing object has {found.size} bytes, the CDN's file has {content.size}", found.etag
             )
         etag_tells = etag_is_md5 and not found.encrypted_by_kms and _MD5_LIKE.fullmatch(found.etag)
         theirs = found.etag if etag_tells else self.md5(key, deadline)
         if theirs != content.md5.hex():
-            raise PermanentError(
-                "conflict", f"the existing object has different content of the same size (MD5 {theirs})"
+            raise Conflict(
+                f"the existing object has different content of the same size (MD5 {theirs})", found.etag
             )
-        return Stored(found.etag, content.size, content.md5.hex(), already_there=True)
+        how = how_met(recorded, found.etag)
+        return Stored(found.etag, content.size, content.md5.hex(), already_there=True, how=how)
 
     def look(self, key: str, deadline: Deadline) -> Found | None:
         """Return what is at key, None when nothing is; raise ReadRefused, TransientError or FatalError."""

@@ -61,6 +61,7 @@ def test_objects_at_a_urls_key_get_a_row(tmp_path: Path) -> None:
         (PREFIX + "a.jpg", "images/a.jpg", "10", "ab" * 16, "-", "-"),
         (PREFIX + "b%20c.jpg?v=1", "images/b c.jpg", "20", "-", "-", "-"),
     ]
+    assert {row[7:] for row in rows} == {("adopted", "-", "-", "s3")}
 
 
 def test_object_listed_twice_gets_one_row(tmp_path: Path) -> None:

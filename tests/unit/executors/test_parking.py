@@ -10,7 +10,7 @@ from cdn2s3.errors import FatalError, Parked, TransientError
 from cdn2s3.executors import parking
 from cdn2s3.executors.base import TaskQueue
 from cdn2s3.executors.parking import Parking, ParkingLot
-from cdn2s3.records import Task
+from cdn2s3.records import Recorded, Task
 from cdn2s3.resilience.circuit_breaker import FAILURES_TO_OPEN, FIRST_PROBE
 from cdn2s3.resilience.endpoint import Endpoint
 
@@ -19,7 +19,10 @@ def test_lot_keeps_the_order_of_more_than_fit_in_memory(monkeypatch: pytest.Monk
     monkeypatch.setattr(parking, "_IN_MEMORY", 3)
     monkeypatch.setattr(parking, "_AT_A_TIME", 2)
     lot, taken = ParkingLot(), []
-    tasks = [Task(f"https://h/{n}\udcff\tkey=é", n, "timeout", bool(n % 2)) for n in range(20)]
+    recorded = [None, Recorded("stored", "é"), Recorded("-", "-")]
+    tasks = [
+        Task(f"https://h/{n}\udcff\tkey=é", n, "timeout", bool(n % 2), recorded[n % 3]) for n in range(20)
+    ]
     for task in tasks[:12]:
         lot.put(task)
     for task in tasks[12:]:
@@ -29,6 +32,7 @@ def test_lot_keeps_the_order_of_more_than_fit_in_memory(monkeypatch: pytest.Monk
     while lot:
         taken.append(lot.take())
     assert taken == tasks
+    assert {type(task.recorded) for task in taken} == {type(None), Recorded}
     lot.put(tasks[0])
     assert lot.take() == tasks[0]
 

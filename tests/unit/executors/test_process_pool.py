@@ -378,14 +378,15 @@ def test_failed_record_of_a_dead_process_is_told_with_its_attempts(make: Make, t
     ledger = Ledger(tmp_path)
     before: Any = {COMPLETED_FILE: 0, FAILED_FILE: 0}
     ledger.record(Result(URLS[1], "", cause="timeout", message="slow", attempts=4).record(0))
-    ledger.record(Result(URLS[2], "k", Stored("e", 7, "-", False), "image/png").record(0))
+    renewed, there = Stored("e", 7, "-", False, "renewed"), Stored("e", 7, "-", True, "found")
+    ledger.record(Result(URLS[2], "k", renewed, "image/png").record(0))
+    ledger.record(Result(URLS[0], "k", there, "image/png").record(0))
     ledger.completed.close()
     ledger.failed.close()
     found = processes._recorded({url: Task(url) for url in URLS[:3]}, before)
-    assert set(found) == {URLS[1], URLS[2]}
+    assert set(found) == set(URLS[:3])
     assert (found[URLS[1]].result.cause, found[URLS[1]].result.attempts) == ("timeout", 4)
-    stored = found[URLS[2]].result.stored
-    assert stored is not None and stored.size == 7
+    assert (found[URLS[2]].result.stored, found[URLS[0]].result.stored) == (renewed, there)
 
 
 def test_processes_started_early_end_when_there_is_no_work(tmp_path: Path, lock: int) -> None:

@@ -101,6 +101,27 @@ def test_redo_that_met_its_own_bytes_keeps_the_row(tmp_path: Path) -> None:
     assert state.rows("completed.txt.bak") == full
 
 
+@pytest.mark.parametrize("how", ["-", "stored", "renewed", "replaced", "found", "adopted"])
+def test_redo_that_met_its_own_bytes_keeps_the_row_whatever_the_source_says_now(
+    tmp_path: Path, how: str
+) -> None:
+    was = Completed(PREFIX + "a", "images/a", "5", "e", "m", "image/jpeg", THEN, how, '"1"', "then", "s3")
+    before = encode(was if how != "-" else was[:7])
+    state = State(tmp_path, [before], "a")
+    state.add(encode(was._replace(finished_at=NOW, source_etag='"2"', source_modified="now")))
+    redo.finish(tmp_path, state.keys, Fingerprints())
+    assert state.rows() == [before]
+
+
+def test_row_that_is_no_longer_ours_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    was = Completed(PREFIX + "a", "images/a", "5", "e", "m", "image/jpeg", THEN, "stored", place="s3")
+    state = State(tmp_path, [encode(was)], "a")
+    new = encode(was._replace(finished_at=NOW, how="replaced"))
+    state.add(new)
+    redo.finish(tmp_path, state.keys, Fingerprints())
+    assert state.rows() == [new]
+
+
 def test_new_row_that_equals_an_older_one_than_the_last_stays(tmp_path: Path) -> None:
     state = State(tmp_path, [row("a", "1"), row("a", "2")], "a")
     state.add(row("a", "1", NOW))

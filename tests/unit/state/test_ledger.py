@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from cdn2s3.errors import CAUSES
 from cdn2s3.records import Stored
+from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger
+from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import (
     Completed,
     Failed,
@@ -24,10 +26,13 @@ from cdn2s3.state.ledger import (
     timestamp,
 )
 from cdn2s3.state.lines import encode, field
-from cdn2s3.transfer.outcome import Result
+from cdn2s3.transfer.outcome import Result, SourceVersion
 from tests.properties import examples
 
-ROW = Completed("https://h/a b.jpg", "k/ä", "7", "e-tag", "0" * 32, "image/jpeg", "2026-11-20T11:00:00Z")
+ROW = Completed(
+    "https://h/a b.jpg", "k/ä", "7", "e-tag", "0" * 32, "image/jpeg", "2026-11-20T11:00:00Z",
+    "stored", '"v1"', "Fri, 20 Nov 2026 11:00:00 GMT", "s3",
+)  # fmt: skip
 _TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 _LINES = st.one_of(
     st.binary(max_size=60),
@@ -40,12 +45,12 @@ _LINES = st.one_of(
 @examples(200)
 @given(_TEXT, _TEXT, st.integers(0, 10**15), _TEXT)
 def test_completed_row_is_read_back(url: str, key: str, size: int, etag: str) -> None:
-    row = Completed(
-        field("u" + url), field(key), str(size), field(etag), "-", "image/png", "2026-11-20T11:00:00Z"
-    )
-    line = encode(row)[:-1]
+    row = ROW._replace(url=field("u" + url), key=field(key), size=str(size), etag=field(etag))
+    line, older = encode(row)[:-1], encode(row[:7])[:-1]
     assert completed(line) == row
     assert completed_fields(line) == [part.encode() for part in row]
+    assert completed(older) == row._replace(how="-", source_etag="-", source_modified="-", place="-")
+    assert completed_fields(older) == [part.encode() for part in row[:7]]
 
 
 @examples(500)
@@ -58,9 +63,10 @@ def test_any_line_is_a_record_or_none_and_what_is_taken_is_reproduced(line: byte
             continue
         assert int(str(size)) >= 0
         text = decode_line(line)
-        assert "\t".join(record) == text
-        if all(field(part) == part for part in record):
-            assert encode(record) == line + b"\n"
+        fields = record[: text.count("\t") + 1]
+        assert "\t".join(fields) == text
+        if all(field(part) == part for part in fields):
+            assert encode(fields) == line + b"\n"
 
 
 @pytest.mark.parametrize(
@@ -68,9 +74,8 @@ def test_any_line_is_a_record_or_none_and_what_is_taken_is_reproduced(line: byte
     [
         pytest.param(b"", id="empty"),
         pytest.param(b"https://h/a.jpg", id="a bare URL"),
-        pytest.param(encode(ROW)[:-20], id="torn, all fields"),
-        pytest.param(encode(ROW)[:-22].rpartition(b"\t")[0], id="a field less"),
         pytest.param(encode(ROW)[:-1] + b"\tx", id="a field more"),
+        *(pytest.param(encode(ROW[:count])[:-1], id=f"{count} fields") for count in (6, 8, 9, 10)),
         pytest.param(encode(ROW._replace(url=""))[:-1], id="no url"),
         pytest.param(encode(ROW._replace(size="x"))[:-1], id="size no number"),
         pytest.param(encode(ROW._replace(size="\u00b2"))[:-1], id="size superscript"),
@@ -79,11 +84,39 @@ def test_any_line_is_a_record_or_none_and_what_is_taken_is_reproduced(line: byte
     ],
 )
 def test_line_that_is_no_completed_row(line: bytes) -> None:
-    if line.count(b"\t") != 6 or not line.startswith(b"https://h/a b.jpg\tk"):
-        assert completed(line) is None
-        assert completed_fields(line) == []
-    elif completed(line) is not None:  # a torn last field cannot be seen; AppendFile cuts torn lines off
-        assert line == encode(ROW)[:-20]
+    assert completed(line) is None
+    assert completed_fields(line) == []
+
+
+@pytest.mark.parametrize(
+    ("how", "is_ours"),
+    [("stored", True), ("renewed", True), ("replaced", False), ("found", False), ("adopted", False), ("-", False),
+     ("Stored", False)],
+)  # fmt: skip
+def test_only_what_was_stored_where_nothing_was_is_ours(how: str, is_ours: bool) -> None:
+    assert ROW._replace(how=how).is_ours is is_ours
+
+
+KEYS = key_maker(MigrationSettings(url_prefix="https://h/", preserve_path_structure=True))
+
+
+def row_of(name: str, etag: str = "e", how: str = "stored") -> Completed:
+    return ROW._replace(url=f"https://h/{name}", key=f"images/{name}", etag=etag, how=how)
+
+
+def test_last_row_of_each_url_and_key_counts(tmp_path: Path) -> None:
+    path = tmp_path / "completed.txt"
+    older = encode(row_of("c")[:7])
+    named = row_of("a")._replace(key="images/other")
+    rows = [row_of("a", "1"), row_of("b", "1"), named, row_of("a", "2", "renewed"), row_of("b", "2")]
+    path.write_bytes(b"".join(map(encode, rows)) + b"no record\n" + older + encode(row_of("d"))[:-1])
+    found = list(ledger.last_rows(path, KEYS, older_place="local"))
+    as_older = row_of("c")._replace(how="-", source_etag="-", source_modified="-", place="local")
+    assert found == [named, row_of("a", "2", "renewed"), row_of("b", "2"), as_older]
+    some = Fingerprints()
+    some.add(KEYS.object_id(b"https://h/b"))
+    assert list(ledger.last_rows(path, KEYS, some)) == [row_of("b", "2")]
+    assert list(ledger.last_rows(tmp_path / "absent", KEYS)) == []
 
 
 def test_failed_row_hides_queries_and_keeps_its_line() -> None:
@@ -98,13 +131,16 @@ def test_timestamp_is_utc_to_the_second() -> None:
 def test_ledger_appends_results_to_their_files(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     ledger.record(Result("u1", "k1", Stored("", 5, "-", already_there=False)).record(0))
-    ledger.record(Result("u2", "k2", Stored("e", 6, "0" * 32, already_there=True), "image/png").record(1))
+    version = SourceVersion('W/"v 1"', "Fri, 20 Nov 2026 11:00:00 GMT")
+    found = Stored("e", 6, "0" * 32, already_there=True, how="found", place="local")
+    ledger.record(Result("u2", "k2", found, "image/png", source=version).record(1))
     ledger.record(Result("u3", "k3", cause="not_found", message="the CDN answered 404").record(2))
     ledger.completed.close()
     ledger.failed.close()
     assert (tmp_path / "completed.txt").read_bytes() == (
-        b"u1\tk1\t5\t-\t-\t-\t1970-01-01T00:00:00Z\n"
-        b"u2\tk2\t6\te\t" + b"0" * 32 + b"\timage/png\t1970-01-01T00:00:01Z\n"
+        b"u1\tk1\t5\t-\t-\t-\t1970-01-01T00:00:00Z\tstored\t-\t-\ts3\n"
+        b"u2\tk2\t6\te\t" + b"0" * 32 + b"\timage/png\t1970-01-01T00:00:01Z\t"
+        b'found\tW/"v 1"\tFri, 20 Nov 2026 11:00:00 GMT\tlocal\n'
     )
     assert (tmp_path / "failed_transfers.txt").read_bytes() == (
         b"u3\tnot_found\t1\tthe CDN answered 404\t1970-01-01T00:00:02Z\n"

@@ -18,6 +18,7 @@ from cdn2s3.state.files import held_lock
 from cdn2s3.state.run_binding import (
     bind,
     check,
+    first_place,
     is_bound,
     is_rebound,
     standing_still,
@@ -44,6 +45,16 @@ def test_first_run_that_stored_binds_and_the_same_settings_pass(tmp_path: Path) 
     bind(settings)
     assert is_bound(settings) and (tmp_path / RUN_FILE).read_bytes() == before
     assert (tmp_path / RUN_FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_rows_that_do_not_say_their_place_are_where_the_first_run_stored(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    assert first_place(settings) == "s3"
+    bind(settings)
+    assert first_place(settings) == "s3"
+    for written, place in (({"DESTINATION": "local"}, "local"), ({}, "s3")):  # {}: older than the setting
+        (tmp_path / RUN_FILE).write_text(json.dumps(written))
+        assert first_place(settings) == place
 
 
 ANOTHER = pytest.mark.parametrize(

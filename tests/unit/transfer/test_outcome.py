@@ -13,7 +13,7 @@ from cdn2s3.errors import PermanentError
 from cdn2s3.records import Task
 from cdn2s3.resilience.circuit_breaker import FAILURES_TO_OPEN
 from cdn2s3.resilience.endpoint import Endpoint
-from cdn2s3.transfer.outcome import Done, FailureAttribution, FailureEvidence, Result
+from cdn2s3.transfer.outcome import Done, FailureAttribution, FailureEvidence, Result, source_version
 from tests.properties import examples
 
 REFUSED = PermanentError("forbidden", "the CDN answered 403", doubtful=True, status=403)
@@ -221,3 +221,25 @@ def test_each_held_failure_is_settled_once_and_only_as_the_history_allows(steps:
     certain, again = attribution.resolve_all()
     assert len(certain) + len(again) == len(held)
     assert not certain or endpoint.health().down_for is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "kept"),
+    [
+        (
+            {"etag": '"a"', "last-modified": "Fri, 20 Nov 2026 11:00:00 GMT"},
+            ('"a"', "Fri, 20 Nov 2026 11:00:00 GMT"),
+        ),
+        ({"etag": 'W/"a b"'}, ('W/"a b"', "-")),
+        ({"etag": "unquoted"}, ("unquoted", "-")),
+        ({"etag": "", "last-modified": "yesterday"}, ("-", "yesterday")),
+        ({"etag": "x" * 200}, ("x" * 200, "-")),
+        ({"etag": "x" * 201, "last-modified": "y" * 201}, ("-", "-")),
+        ({"etag": '"\xe9"', "last-modified": "a\tb"}, ("-", "-")),
+        ({}, ("-", "-")),
+    ],
+)
+def test_validators_are_kept_to_the_letter_or_not_at_all(
+    headers: dict[str, str], kept: tuple[str, str]
+) -> None:
+    assert tuple(source_version(headers)) == kept
