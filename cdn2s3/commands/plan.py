@@ -21,6 +21,7 @@ from cdn2s3.planning.collisions import collisions_text
 from cdn2s3.planning.cost_estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, dollars
 from cdn2s3.planning.run_plan import SHOWN, RunPlan, choose, plan_run
 from cdn2s3.planning.survey import LineStatus, UrlSurvey
+from cdn2s3.records import S3
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import run_binding
 from cdn2s3.state.ledger import decode_line
@@ -90,6 +91,7 @@ def counts_text(settings: MigrationSettings, plan: RunPlan) -> list[str]:
             "different URLs with the same key" if work.collisions else "",
         ),
         row("done", f"{work.done:,}", "in completed.txt"),
+        *share_rows(plan),
         row("pending", f"{work.pending:,}"),
     ]
     if plan.todo != work.pending:
@@ -100,6 +102,33 @@ def counts_text(settings: MigrationSettings, plan: RunPlan) -> list[str]:
         )
     noted = work.notes.lines()
     return [*lines, *(["", "noted:"] if noted else []), *(f"  {line}" for line in noted)]
+
+
+def share_rows(plan: RunPlan) -> list[str]:
+    """Return the rows that say what PERCENT leaves out, or leaves to the folder, and what moves between the two."""
+    placement, work = plan.placement, plan.work
+    if placement.is_partial:
+        said = f"PERCENT={placement.percent}: not in the share of the URLs that is moved"
+        return [row("unselected", f"{work.not_selected:,}", said)]
+    if not placement.is_hybrid:
+        return []
+    in_bucket = to_bucket(plan)
+    lines = [
+        row("to bucket", f"{in_bucket:,}", f"of this run's URLs, by PERCENT={placement.percent}"),
+        row("to folder", f"{plan.todo - in_bucket:,}", "the others"),
+    ]
+    if work.moving:
+        lines.append(row("moving", f"{work.moving:,}", "are in the folder and belong in the bucket now"))
+    if work.superfluous:
+        lines.append(row("superfluous", f"{work.superfluous:,}", "files in the folder are in the bucket now"))
+    return lines
+
+
+def to_bucket(plan: RunPlan) -> int:
+    """Return how many of the URLs that a run does go to the bucket."""
+    if not plan.placement.is_hybrid:
+        return plan.todo if plan.placement.uses_bucket else 0
+    return sum(task.place == S3 for task in plan.tasks())
 
 
 def other_hosts_rows(plan: RunPlan) -> list[str]:
@@ -128,7 +157,7 @@ def too_many_unfetchable(work: UrlSurvey) -> str:
 
 
 def _region(settings: MigrationSettings) -> str:
-    return f" ({settings.aws_region})" if settings.destination == "s3" else ""
+    return f" ({settings.aws_region})" if settings.placement.uses_bucket else ""
 
 
 def keys_text(settings: MigrationSettings, work: UrlSurvey) -> list[str]:
@@ -149,7 +178,7 @@ def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> l
         row(
             "requests",
             dollars(found.puts),
-            f"{found.files:,} PUT at ${table.put_per_thousand:g} per thousand",
+            f"{found.in_bucket:,} PUT at ${table.put_per_thousand:g} per thousand",
         ),
         row("machine", dollars(found.machine), f"EC2 at ${table.ec2_hour:g} per hour"),
         row("storage", dollars(found.storage), f"per month, at ${table.storage_gb_month:g} per GB"),
@@ -213,11 +242,11 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
         return EXIT_FIXABLE
     size = asked_sizes(settings, plan.work, random.Random())  # noqa: S311  # no secret
     speed = cost_estimate.rate(settings, size.mean)
-    found = cost_estimate.estimate(plan.todo, size.mean, speed.files_per_second, table)
-    if settings.destination == "local":
-        forecast = time_text(size, speed, found)
-    else:
+    found = cost_estimate.estimate(plan.todo, size.mean, speed.files_per_second, table, to_bucket(plan))
+    if settings.placement.uses_bucket:
         forecast = forecast_text(size, speed, found, table)
+    else:
+        forecast = time_text(size, speed, found)
     print("\n".join(["", *forecast]))
     wrong = too_many_unfetchable(plan.work)
     if wrong:

@@ -20,7 +20,7 @@ from cdn2s3.reports.metrics import Example, Tally
 from cdn2s3.reports.migration_report import Ending, next_command, summary
 from cdn2s3.reports.same_content import SameContent
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
-from cdn2s3.state import ledger, lines
+from cdn2s3.state import ledger, lines, run_binding
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import Ledger
 from cdn2s3.transfer.outcome import Done
@@ -42,6 +42,8 @@ class RunAccounting:
         self._recovered = Fingerprints()  # objects of URLs that failed once and are completed now
         self._failed_pending = plan.failed_pending  # pending lines that only an earlier run tried
         self._tried = 0
+        # Files in the folder whose image is in the bucket now:
+        self._superfluous = plan.work.superfluous
         self._limits_noted_at = time.monotonic()
         self._completed_began = ledger.completed.size()
         self._failed_began = ledger.failed.size()
@@ -67,6 +69,8 @@ class RunAccounting:
             self.tally.take_back(result.url, done.task.cause)
         if result.stored is not None and (not first_in_run or failed_before):
             self._recovered.add(self._object_id(result.url))
+        if result.stored is not None and self.plan.moving:
+            self._superfluous += self._object_id(result.url) in self.plan.moving
         self.tally.add(result, time.time())
 
     def _object_id(self, line: str) -> bytes:
@@ -122,7 +126,8 @@ class RunAccounting:
         """
         audit = self._audit()
         if self.plan.redo and not (error or signal) and self._tried >= self.plan.chosen:
-            redo.finish(self._settings.state_dir, self._keys, lost or Fingerprints())
+            place = run_binding.first_place(self._settings)
+            redo.finish(self._settings.state_dir, self._keys, lost or Fingerprints(), place)
         reminder = redo.reminder(self._settings.state_dir, self._keys)
         code = self._exit_code(error, signal, audit, bool(reminder))
         why = str(error) if error else f"signal {signal}" if signal else ""
@@ -131,7 +136,7 @@ class RunAccounting:
             following = command("migrate.py", "--redo")
         ending = Ending(time.time(), code, why, following)
         same = None if error or signal else same_content.in_completed(self._ledger.completed.path)
-        text = summary(self._settings, self.tally, audit, ending, self._faults(), same)
+        text = summary(self._settings, self.tally, audit, ending, self._faults(), same, self._superfluous)
         try:
             self._report(audit, ending, same)
         except FatalError:
@@ -166,7 +171,7 @@ class RunAccounting:
         state = self._settings.state_dir
         failed = migration_report.standing(state / FAILED_FILE)
         written = migration_report.migration(
-            self._settings, self.tally, audit, ending, failed, same, self.destination_notes
+            self._settings, self.tally, audit, ending, failed, same, self.destination_notes, self._superfluous
         )
         migration_report.write_json(state / MIGRATION_JSON, written)
         html.write(state / MIGRATION_PAGE, html.migration(written))
@@ -184,6 +189,7 @@ class RunAccounting:
             work.done + appended,
             sum(causes.values()) - self.plan.failed_elsewhere,
             work.pending - self._tried - self._failed_pending,
+            self.plan.not_selected,
         )
 
     def _exit_code(
