@@ -146,7 +146,8 @@ def lost_objects(
     rows = ledger.last_rows(settings.state_dir / COMPLETED_FILE, keys, failed, place)
 
     def look(row: Completed) -> tuple[Completed, bool]:
-        return row, _is_there(settings, destinations[row.place], row, stop)
+        there = row.place if row.place in destinations else place
+        return row, _is_there(settings, destinations[there], row, stop)
 
     lost = Fingerprints()
     with fan_out(look, rows, LOOKERS, stop) as looks:

@@ -100,9 +100,7 @@ def says_the_same(row: list[bytes], before: list[bytes]) -> bool:
 
 def place_in(row: list[bytes], older_place: str = S3) -> str:
     """Return the place of a row (completed_fields): records.S3 or LOCAL, older_place where it does not say it."""
-    if len(row) == _OLDER:
-        return older_place
-    return LOCAL if row[-1] == LOCAL.encode() else S3
+    return {LOCAL.encode(): LOCAL, S3.encode(): S3}.get(row[-1], older_place)
 
 
 def row_id(keys: KeyMaker, row: list[bytes], older_place: str) -> bytes:

@@ -65,6 +65,7 @@ class Settings:
     not_kept: frozenset[str] = frozenset()  # headers of a write that HEAD does not give back
     listing_etag: str = "same"  # same | weak | other: what the listing shows
     key_count: str = "page"  # page | bucket | page_plus_one: what KeyCount counts
+    listing_encodes: bool = True  # False: keys as they are, and EncodingType says url all the same
     plus_in_listing: bool = False  # a + stays one in a listing that is URL-encoded
     odd_keys: str = "take"  # take | refuse: // and /./ and a trailing / (400)
     checks_owner: bool = True  # False: x-amz-expected-bucket-owner is ignored

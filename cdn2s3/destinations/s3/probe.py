@@ -10,16 +10,17 @@ import itertools
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Callable
 
 from cdn2s3.destinations.base import PROBE_BODY, same_etag
 from cdn2s3.destinations.s3.capabilities import Capabilities, Condition, Support
 from cdn2s3.destinations.s3.client import NOT_IMPLEMENTED, S3Response
 from cdn2s3.destinations.s3.first_put import absent_bucket, first_put
-from cdn2s3.destinations.s3.listing import parsed
+from cdn2s3.destinations.s3.listing_page import parsed
 from cdn2s3.destinations.s3.objects import EXISTS, Objects
 from cdn2s3.destinations.s3.probe_requests import CRC32, MD5, MEDIA_TYPE, PUT, ProbeRequests, probe_image
-from cdn2s3.errors import FatalError, TransientError
+from cdn2s3.errors import FatalError, MigrationError, TransientError
 from cdn2s3.records import Image
 from cdn2s3.resilience.retry import FailedAttempt, ignore
 from cdn2s3.settings.declarations import MigrationSettings
@@ -55,6 +56,18 @@ class Prober:
         self._takes_parts = True
 
     def found(self) -> Capabilities:
+        """Return what was found out; raise as probe_capabilities()."""
+        try:
+            return self._found()
+        except (FatalError, TransientError) as error:
+            if (
+                isinstance(error, FatalError) or error.status == 200
+            ):  # it answers: what was put can be deleted
+                with suppress(MigrationError):
+                    self._requests.delete_all()
+            raise
+
+    def _found(self) -> Capabilities:
         settings, requests = self._settings, self._requests
         if self._bucket_is_absent():
             raise absent_bucket(settings)

@@ -29,6 +29,7 @@ Returned = TypeVar("Returned")
 WRITE_INTERVAL = 1.1  # seconds between two writes to one key, where the store refuses them for their rate
 _RATE_WAITS = 5  # such waits before the refusal is an answer like any other
 
+_NO_ETAG = "its response to a PUT has no ETag: there may be a proxy in between"
 MEDIA_TYPE = "image/webp"  # no store guesses it from this key or this body
 PUT, UP, MD5, CRC32, ACL = "put", "up", "md5", "crc32", "acl"
 NAMES = (PUT, UP, MD5, CRC32, ACL, *(condition.value for condition in Condition))
@@ -98,16 +99,13 @@ class ProbeRequests:
 
         def ask() -> S3Response:
             reply = (objects or self._objects).put(self.key(name), image, self._deadline(), guarded)
-            if reply.status == 200 and not reply.etag:
-                raise TransientError(
-                    "server_error", "its response to a PUT has no ETag: there may be a proxy in between"
-                )
+            if reply.status == 200:
+                self._written.add(name)
+                if not reply.etag:
+                    raise TransientError("server_error", _NO_ETAG, status=200)
             return reply
 
-        reply = self._answered(ask, name)
-        if reply.status == 200:
-            self._written.add(name)
-        return reply
+        return self._answered(ask, name)
 
     def put_parts(self, name: str, image: Image, guarded: bool) -> S3Response:
         """Store image as an upload of one part; return the response to its completion, or to what failed before."""
