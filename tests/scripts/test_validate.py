@@ -329,7 +329,8 @@ def test_validate_with_known_gaps_only(job: Job) -> None:
     report = job.report()
     assert report["failed"]["not_found"]["known"] is True
     assert (report["counts"]["known"], report["counts"]["open"]) == (5, 0)
-    assert report["lines"] == {"lines": 9, "blank": 1, "duplicates": 1, "urls": 7, "add_up": True}
+    lines = {"lines": 9, "blank": 1, "duplicates": 1, "urls": 7, "not_selected": 0, "add_up": True}
+    assert report["lines"] == lines
 
 
 def test_validate_with_the_first_url_of_a_collision(job: Job, s3: S3Server) -> None:
