@@ -22,6 +22,7 @@ from cdn2s3.planning.cost_estimate import PREFIX_PUTS, Estimate, Prices, Rate, S
 from cdn2s3.planning.run_plan import SHOWN, RunPlan, choose, plan_run
 from cdn2s3.planning.survey import LineStatus, UrlSurvey
 from cdn2s3.records import S3
+from cdn2s3.settings import cache_control
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import run_binding
 from cdn2s3.state.ledger import decode_line
@@ -100,6 +101,16 @@ def counts_text(settings: MigrationSettings, plan: RunPlan) -> list[str]:
         lines.append(
             row("unstripped", f"{work.unstripped:,}", "without STRIP_PATH_PREFIX, keep their whole path")
         )
+    lines += caching_rows(settings)
+    if work.with_plus and settings.placement.uses_bucket:
+        lines.append(
+            row(
+                "with +",
+                f"{work.with_plus:,}",
+                f"{'URL holds' if work.with_plus == 1 else 'URLs hold'} a +, which S3 behind a new CDN reads as a "
+                "blank: docs/cutover.md",
+            )
+        )
     noted = work.notes.lines()
     return [*lines, *(["", "noted:"] if noted else []), *(f"  {line}" for line in noted)]
 
@@ -129,6 +140,14 @@ def to_bucket(plan: RunPlan) -> int:
     if not plan.placement.is_hybrid:
         return plan.todo if plan.placement.uses_bucket else 0
     return sum(task.place == S3 for task in plan.tasks())
+
+
+def caching_rows(settings: MigrationSettings) -> list[str]:
+    """Return the rows that say which objects get which Cache-Control, none where none is set."""
+    if not settings.placement.uses_bucket:
+        return []
+    lines = cache_control.policy(settings.cache_control).lines()
+    return [row("caching" if number == 0 else "", "", line) for number, line in enumerate(lines)]
 
 
 def other_hosts_rows(plan: RunPlan) -> list[str]:

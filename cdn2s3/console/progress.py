@@ -261,15 +261,21 @@ def listed_pages(pages: Iterable[list[Line]], total: int) -> Iterator[list[Line]
 
 
 def counted_checks(
-    checks: Iterable[Line], total: int, clock: Callable[[], float] = time.monotonic
+    checks: Iterable[Line],
+    total: int,
+    clock: Callable[[], float] = time.monotonic,
+    step: str = "spot check",
 ) -> Iterator[Line]:
-    """Yield checks and show how many of total they are: a bar on a terminal, and a log line every few seconds."""
+    """Yield checks and show how many of total they are: a bar on a terminal, and a log line every few seconds.
+
+    step is what they are, for people.
+    """
     said_at = clock()
     with ExitStack() as stack:
         bar = stack.enter_context(
             tqdm(
                 total=total,
-                desc="spot check",
+                desc=step,
                 unit=" images",
                 bar_format=COUNTED,
                 disable=None,
@@ -282,4 +288,4 @@ def counted_checks(
             bar.update(1)
             if clock() - said_at >= SAY_EVERY:
                 said_at = clock()
-                say(f"spot check: {number:,} of {total:,} images")
+                say(f"{step}: {number:,} of {total:,} images")

@@ -28,7 +28,7 @@ from cdn2s3.state.key_index import NEW, Fingerprints, KeyIndex, Numbered, Owner
 from cdn2s3.state.ledger import completed_fields, decode_line
 from cdn2s3.state.lines import NumberedLines, field, numbered_input, numbered_records, whole_lines
 from cdn2s3.text import printable, redact
-from cdn2s3.url_notes import SAME, UrlNotes
+from cdn2s3.url_notes import SAME, UrlNotes, has_plus
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,9 @@ class LineStatus(IntEnum):
     NOT_SELECTED = 8  # not completed, and not in the share that PERCENT selects
 
 
+_WITH_OBJECTS = (LineStatus.PENDING, LineStatus.DONE)  # lines that have, or may get, an object of their own
+
+
 @dataclasses.dataclass
 class UrlSurvey:
     """The status of each line of the input, and how many there are of each."""
@@ -82,6 +85,7 @@ class UrlSurvey:
     by_host: Counter[str] = dataclasses.field(default_factory=Counter)  # how many of them, up to _HOSTS hosts
     collisions: int = 0
     notes: UrlNotes = dataclasses.field(default_factory=UrlNotes)  # of lines that may be fetched
+    with_plus: int = 0  # pending and done lines with a raw + in their path
     unstripped: int = 0  # lines that may be fetched, lack STRIP_PATH_PREFIX and keep their path
     not_selected: int = 0
     moving: int = 0  # pending lines whose image is in the folder and belongs in the bucket now
@@ -310,7 +314,10 @@ class _Surveyor:
             lines = list(batch)
             are_plain = self._keys.are_plain([line for _, line in lines])
             for number, line in lines:
-                statuses.append(self._status(number, line, are_plain))
+                status = self._status(number, line, are_plain)
+                statuses.append(status)
+                if not are_plain and status in _WITH_OBJECTS and has_plus(line):
+                    self._work.with_plus += 1
         self._fix_respelled()
 
     def _status(self, number: int, line: bytes, is_plain: bool) -> LineStatus:

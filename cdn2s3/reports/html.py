@@ -20,6 +20,8 @@ from cdn2s3.reports.contact_sheet import LARGEST, MOST, SHEET_BYTES, Pictures, d
 from cdn2s3.text import MB, bytes_text, escaped, percentage, span
 
 _NONE = Pictures(b"", b"")
+# Around the section of a new CDN; what comes from outside is escaped, and cannot hold them.
+_THROUGH, _THROUGH_END = "<!-- through -->", "<!-- /through -->"
 
 
 class Figure(NamedTuple):
@@ -69,7 +71,18 @@ def validation(report: Mapping[str, Any], pictures: Mapping[str, Pictures] | Non
         sheet=_contact_sheet(checks, pictures or {}),
         largest_picture=LARGEST,
         room_for_pictures=SHEET_BYTES,
+        through=report.get("through"),
     )
+
+
+def with_section(page: str, through: Mapping[str, Any]) -> str:
+    """Return page, one by validation(), with the section of a new CDN replaced; "" where it has no place for it."""
+    before, begin, rest = page.partition(_THROUGH)
+    _, end, after = rest.partition(_THROUGH_END)
+    if not end:
+        return ""
+    section = _ENVIRONMENT.get_template("through.html").render(through=through)
+    return "".join((before, begin, "\n", section, end, after))
 
 
 def write(path: Path, page: str) -> None:

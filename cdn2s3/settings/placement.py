@@ -6,27 +6,14 @@ an edge function finds the same answer with one line (docs/share.md).
 
 from __future__ import annotations
 
-from hashlib import md5
 from typing import NamedTuple
 
-from cdn2s3.keys import url_of
 from cdn2s3.records import LOCAL, S3
+from cdn2s3.share import SHARES, share_in
 
 HYBRID = "hybrid"
 KINDS = (S3, LOCAL, HYBRID)  # of DESTINATION
-ALL = 100  # percent
-
-
-def path_of(line: bytes) -> bytes:
-    """Return the path of a line's URL as the list has it: raw, from its first slash, without query and fragment."""
-    url = url_of(line).partition(b"#")[0].partition(b"?")[0]
-    host_and_path = url.partition(b"://")[2]
-    return host_and_path[host_and_path.find(b"/") :] if b"/" in host_and_path else b""
-
-
-def percentile(line: bytes) -> int:
-    """Return which of the hundred parts of a list a line's URL is in, 0 to 99."""
-    return int(md5(path_of(line), usedforsecurity=False).hexdigest()[:8], 16) % 100
+ALL = SHARES  # percent
 
 
 class Placement(NamedTuple):
@@ -65,13 +52,13 @@ class Placement(NamedTuple):
 
     def selects(self, line: bytes) -> bool:
         """Return whether the URL of a line belongs to the share that is moved; under hybrid everything is."""
-        return not self.is_partial or percentile(line) < self.percent
+        return not self.is_partial or share_in(line) < self.percent
 
     def place_of(self, line: bytes) -> str:
         """Return where the image of a line belongs today."""
         if not self.is_hybrid:
             return self.kind
-        return S3 if percentile(line) < self.percent else LOCAL
+        return S3 if share_in(line) < self.percent else LOCAL
 
     def counts(self, line: bytes, place: str) -> bool:
         """Return whether an object at place completes the URL of a line: it belongs there, or is in the bucket."""

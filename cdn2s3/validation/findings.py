@@ -258,6 +258,12 @@ def stopped(settings: MigrationSettings, why: str, exit_code: int) -> dict[str, 
     }
 
 
+def not_validated(settings: MigrationSettings, began: float) -> dict[str, Any]:
+    """Return the report of a bucket that nobody has validated yet; began is in seconds since the epoch."""
+    untimed = {**stopped(settings, "", 0), "exit_code": None}
+    return timed(untimed, began, began)
+
+
 def timed(report: dict[str, Any], began: float, ended: float) -> dict[str, Any]:
     """Return report with its times; began and ended are in seconds since the epoch."""
     times = {

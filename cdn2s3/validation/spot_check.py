@@ -235,13 +235,16 @@ class SpotCheck:
             yield body or blank._replace(outcome=OBJECT_GONE, message="there is no object at the key")
 
 
+Comparer = Callable[[str, Completed, str], Check]  # of a place, a record of it, and the record's line
+
+
 def checker(
     settings: MigrationSettings,
     adapter: PooledAdapter,
     destinations: Destinations,
     keys: KeyMaker,
     stop: threading.Event,
-) -> Callable[[str, Completed, str], Check]:
+) -> Comparer:
     """Return what checks a place, the record of an object there, and its line, as SpotCheck.check() does.
 
     It reads the CDN over adapter and the objects from destinations; any thread may call it.

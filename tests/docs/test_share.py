@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from cdn2s3.settings.placement import percentile
+from cdn2s3.share import share_in
 from tests import ROOT
 
 PAGE = (ROOT / "docs/share.md").read_text(encoding="utf-8")
@@ -30,7 +30,7 @@ def block(language: str, number: int = 0) -> str:
 
 
 def parts() -> list[int]:
-    return [percentile(f"https://cdn.example{path}".encode()) for path in PATHS]
+    return [share_in(f"https://cdn.example{path}".encode()) for path in PATHS]
 
 
 def test_the_parts_are_the_first_32_bits_of_the_digest_modulo_100() -> None:
@@ -86,7 +86,7 @@ def test_the_others_hash_the_same_digits() -> None:
 
 def test_the_example_is_in_its_part() -> None:
     path, part = re.findall(r"`(/auctionimages/\S+)` is in part\n(\d+),", PAGE)[0]
-    assert percentile(f"https://cdn.example{path}".encode()) == int(part)
+    assert share_in(f"https://cdn.example{path}".encode()) == int(part)
 
 
 @pytest.mark.skipif(sys.platform == "win32" or shutil.which("awk") is None, reason="there is no awk")

@@ -18,6 +18,7 @@ from tests.fakes.s3_calls import (
     integer,
     kept_headers,
     only_if_absent,
+    required_etag,
     text_of,
 )
 from tests.fakes.s3_errors import S3Error
@@ -110,7 +111,8 @@ class Operations:
             payload.body, payload.md5, etag_of(call, self._settings), kept_headers(call, self._settings)
         )
         item = replace(item, key=call.key, checksums=payload.checksums)
-        self._store.put(call.bucket, item, fresh, self._settings.replaces_on_412)
+        match = required_etag(call, self._settings.put_if_match)
+        self._store.put(call.bucket, item, fresh, self._settings.replaces_on_412, match)
         return Reply(200, etag_header(item) + encryption_headers(item) + list(item.checksums.items()))
 
     def _get_object(self, call: Call) -> Reply:
@@ -132,7 +134,8 @@ class Operations:
         return Reply(200 if wanted is None else 206, [*headers, ("Content-Length", str(end - start))], body)
 
     def _delete_object(self, call: Call) -> Reply:
-        self._store.delete(call.bucket, call.key, self._settings.versioned)
+        match = required_etag(call, self._settings.delete_if_match)
+        self._store.delete(call.bucket, call.key, self._settings.versioned, match)
         return Reply(204, [("x-amz-delete-marker", "true")] if self._settings.versioned else [])
 
     def _list_objects_v2(self, call: Call) -> Reply:

@@ -57,6 +57,8 @@ class Settings:
     ignore_expect: bool = False  # never says 100 Continue
     complete_ignores_if_none_match: bool = False  # as Ceph: a PUT honors it, a completion replaces
     completion_without_etag: bool = False  # as Ceph 16: the ETag of a completion is an empty element
+    put_if_match: str = "honor"  # honor | ignore | refuse (501): If-Match on PutObject
+    delete_if_match: str = "honor"  # the same on DeleteObject: ignore as MinIO, refuse as LocalStack
     replaces_on_412: bool = False  # refuses the condition and writes all the same
     always_412: bool = False  # refuses If-None-Match also where nothing is at the key
     takes_parts: bool = True  # False: 501 to uploads in parts

@@ -115,12 +115,21 @@ class Store:
         return StoredObject("", len(body), md5, etag, headers, {}, time.time(), None, file)
 
     def put(
-        self, bucket: str, item: StoredObject, only_if_absent: bool, replaces_all_the_same: bool = False
+        self,
+        bucket: str,
+        item: StoredObject,
+        only_if_absent: bool,
+        replaces_all_the_same: bool = False,
+        match: str = "",
     ) -> None:
-        """Store an object in one step. Raises S3Error PreconditionFailed, NoSuchBucket."""
+        """Store an object in one step, match being the ETag of the one that it may replace, "" for any.
+
+        Raises S3Error PreconditionFailed, NoSuchKey, NoSuchBucket.
+        """
         with self._lock:
             home = self.bucket(bucket)
             old = home.objects.get(item.key)
+            _check_match(old, match)
             refused = old is not None and only_if_absent
             if refused and not replaces_all_the_same:
                 raise S3Error("PreconditionFailed", Condition="If-None-Match")
@@ -137,10 +146,11 @@ class Store:
         """Return an object, or None."""
         return self.bucket(bucket).objects.get(key)
 
-    def delete(self, bucket: str, key: str, leaves_marker: bool = False) -> None:
-        """Remove an object; a missing one is no error."""
+    def delete(self, bucket: str, key: str, leaves_marker: bool = False, match: str = "") -> None:
+        """Remove an object; a missing one is no error, unless match says which ETag it must have."""
         with self._lock:
             home = self.bucket(bucket)
+            _check_match(home.objects.get(key), match)
             if leaves_marker:
                 home.delete_markers.add(key)
             old = home.objects.pop(key, None)
@@ -197,3 +207,11 @@ class Store:
         with self._lock:
             mine = [upload for upload in self._uploads.values() if upload.bucket == bucket]
         return sorted(mine, key=lambda upload: (upload.key, upload.initiated))
+
+
+def _check_match(item: StoredObject | None, match: str) -> None:
+    """Raise S3Error unless item has the ETag match: NoSuchKey where there is none, as S3 (conditional writes)."""
+    if match and item is None:
+        raise S3Error("NoSuchKey")
+    if match and item is not None and item.etag != match:
+        raise S3Error("PreconditionFailed", Condition="If-Match")

@@ -20,6 +20,7 @@ STEPS = [  # from the ground up
         "query_params",
         "keys",
         "records",
+        "share",
         "bootstrap",
         "file_names",
         "atomic_file",
@@ -29,6 +30,7 @@ STEPS = [  # from the ground up
     {"collection", "planning", "transfer"},
     {"executors", "reports"},
     {"validation", "commands"},
+    {"variants"},  # the script of this name, too
     {"collect_urls", "migrate", "validate"},
 ]
 STEP = {name: number for number, step in enumerate(STEPS) for name in step}

@@ -44,10 +44,10 @@ class PartRequests:
         self, key: str, media_type: str, deadline: Deadline, encoding: str = ""
     ) -> tuple[S3Response, str]:
         """Begin an upload with the headers of the run; return the response and the upload's id, "" on an error."""
-        params = {**self._params, "ContentEncoding": encoding} if encoding else self._params
-        reply, parsed = self._client.call(
-            "create_multipart_upload", deadline, Key=key, ContentType=media_type, **params
-        )
+        params = self._params(media_type)
+        if encoding:
+            params["ContentEncoding"] = encoding
+        reply, parsed = self._client.call("create_multipart_upload", deadline, Key=key, **params)
         return reply, str(parsed.get("UploadId", "")) if reply.status == 200 else ""
 
     def store(

@@ -32,7 +32,8 @@ _RATE_WAITS = 5  # such waits before the refusal is an answer like any other
 _NO_ETAG = "its response to a PUT has no ETag: there may be a proxy in between"
 MEDIA_TYPE = "image/webp"  # no store guesses it from this key or this body
 PUT, UP, MD5, CRC32, ACL = "put", "up", "md5", "crc32", "acl"
-NAMES = (PUT, UP, MD5, CRC32, ACL, *(condition.value for condition in Condition))
+REPLACE, DELETE = "replace", "delete"  # of what is asked about objects of our own (own_objects.py)
+NAMES = (PUT, UP, MD5, CRC32, ACL, REPLACE, DELETE, *(condition.value for condition in Condition))
 
 
 def probe_key(settings: MigrationSettings, name: str) -> str:
@@ -93,12 +94,20 @@ class ProbeRequests:
         return self._answered(lambda: self._objects.client.request("GET", "", self._deadline(), query=query))
 
     def put(
-        self, name: str, image: Image, guarded: bool = False, objects: Objects | None = None
+        self,
+        name: str,
+        image: Image,
+        guarded: bool = False,
+        objects: Objects | None = None,
+        match: str = "",
     ) -> S3Response:
-        """Store image, with the headers of objects where they are given; return the response."""
+        """Store image, with the headers of objects where they are given; return the response.
+
+        guarded and match are those of Objects.put().
+        """
 
         def ask() -> S3Response:
-            reply = (objects or self._objects).put(self.key(name), image, self._deadline(), guarded)
+            reply = (objects or self._objects).put(self.key(name), image, self._deadline(), guarded, match)
             if reply.status == 200:
                 self._written.add(name)
                 if not reply.etag:
@@ -106,6 +115,12 @@ class ProbeRequests:
             return reply
 
         return self._answered(ask, name)
+
+    def delete_matching(self, name: str, etag: str) -> S3Response:
+        """Return the response to a DELETE of the probe object of name with If-Match."""
+        return self._answered(
+            lambda: self._objects.delete_matching(self.key(name), etag, self._deadline()), name
+        )
 
     def put_parts(self, name: str, image: Image, guarded: bool) -> S3Response:
         """Store image as an upload of one part; return the response to its completion, or to what failed before."""

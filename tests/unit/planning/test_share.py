@@ -14,7 +14,7 @@ from cdn2s3.planning.survey import LineStatus
 from cdn2s3.records import LOCAL, S3, Task
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import build
-from cdn2s3.settings.placement import percentile
+from cdn2s3.share import share_in
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import Completed, last_rows
 from cdn2s3.state.lines import encode
@@ -22,7 +22,7 @@ from cdn2s3.state.lines import encode
 CDN = "https://cdn.example/"
 PERCENT = 40
 NAMES = [f"{number}.jpg" for number in range(60)]
-IN = [name for name in NAMES if percentile((CDN + name).encode()) < PERCENT]
+IN = [name for name in NAMES if share_in((CDN + name).encode()) < PERCENT]
 OUT = [name for name in NAMES if name not in IN]
 
 
@@ -83,7 +83,7 @@ def test_the_line_decides_in_whatever_spelling_its_row_is(tmp_path: Path) -> Non
     pairs = [
         (plain, coded)
         for plain, coded in spelled
-        if percentile((CDN + plain).encode()) < PERCENT <= percentile((CDN + coded).encode())
+        if share_in((CDN + plain).encode()) < PERCENT <= share_in((CDN + coded).encode())
     ][:2]
     rows = [row(plain, LOCAL, CDN + coded) for plain, coded in pairs]
     listed = [CDN + pairs[0][0], CDN + pairs[1][1]]
@@ -94,7 +94,7 @@ def test_the_line_decides_in_whatever_spelling_its_row_is(tmp_path: Path) -> Non
 
 def test_url_that_moves_keeps_its_key(tmp_path: Path) -> None:
     moving, other = f"{CDN}x/{IN[0]}", f"{CDN}y/{IN[0]}"
-    percent = str(percentile(moving.encode()) + 1)
+    percent = str(share_in(moving.encode()) + 1)
     rows = [row(IN[0], LOCAL, moving)]
     plan = plan_of(settings_of(tmp_path, [other, moving], rows, ON_COLLISION="first", PERCENT=percent))
     assert [LineStatus(status) for status in plan.work.statuses] == [LineStatus.COLLISION, LineStatus.PENDING]
@@ -163,7 +163,7 @@ def test_nothing_is_hashed_where_everything_is_selected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_of(tmp_path, urls(NAMES), [row(IN[0], S3)], DESTINATION=S3, PERCENT="100")
-    monkeypatch.setattr("cdn2s3.settings.placement.percentile", None)
+    monkeypatch.setattr("cdn2s3.settings.placement.share_in", None)
     assert len(list(plan_of(settings).tasks())) == len(NAMES) - 1
     with pytest.raises(TypeError):
         plan_of(dataclasses.replace(settings, percent=99))

@@ -206,6 +206,43 @@ def validation(checks: int = 60) -> tuple[dict[str, Any], dict[str, Pictures]]:
             "next": ["python migrate.py --redo missing.txt"],
             "next_replaces_objects": [False],
             "advice": "",
+            "through": through(),
         },
         pictures,
     )
+
+
+def through() -> dict[str, Any]:
+    """Return the section of a new CDN that has something wrong."""
+    example = {
+        "url": f"{PREFIX}/a+b.jpg",
+        "new_url": f"https://img.example/images/a%2Bb.jpg{HOSTILE}",
+        "expected": "200",
+        "found": f"403 {HOSTILE}",
+    }
+    return {
+        "verdict": "not ready",
+        "exit_code": 1,
+        "ended_by": "",
+        "began_at": "2026-11-27T12:00:00Z",
+        "ended_at": "2026-11-27T12:00:09Z",
+        "seconds": 9.0,
+        "new_base": "https://img.example/",
+        "stored": 20_000,
+        "elsewhere": 3,
+        "asked": 200,
+        "seed": 4711,
+        "whole": 200,
+        "heads": 0,
+        "asked_more": 5,
+        "failures": {"status": 2},
+        "warnings": {"absent name": 1},
+        "examples": {what: [{**example, "what": what}] for what in ("status", "absent name")},
+        "remedies": {"status": "let the distribution read the bucket", "absent name": "grant s3:ListBucket"},
+        "notes": ["CORS was not asked: CORS_ORIGIN is empty"],
+        "headers": {"x-cache": {"Hit from cloudfront": 150, HOSTILE: 50}},
+        "etags": 200,
+        "weak_etags": 0,
+        "redirected": 0,
+        "oldest_copy_seconds": 3600,
+    }

@@ -10,7 +10,8 @@ import pytest
 from cdn2s3.records import LOCAL, S3
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
-from cdn2s3.settings.placement import KINDS, Placement, path_of, percentile
+from cdn2s3.settings.placement import KINDS, Placement
+from cdn2s3.share import path_of, share_in
 
 CDN = b"https://cdn.example"
 
@@ -33,7 +34,7 @@ CDN = b"https://cdn.example"
 )
 def test_path_is_the_one_in_the_list(line: bytes, path: bytes) -> None:
     assert path_of(line) == path
-    assert percentile(line) == int(md5(path, usedforsecurity=False).hexdigest()[:8], 16) % 100
+    assert share_in(line) == int(md5(path, usedforsecurity=False).hexdigest()[:8], 16) % 100
 
 
 def test_ten_percent_are_about_a_tenth_and_a_part_of_twenty_five() -> None:
@@ -47,7 +48,7 @@ def test_ten_percent_are_about_a_tenth_and_a_part_of_twenty_five() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_kind_uses(kind: str) -> None:
     placement = Placement(kind, 40)
-    line = next(CDN + b"/%d" % n for n in range(100) if percentile(CDN + b"/%d" % n) >= 40)
+    line = next(CDN + b"/%d" % n for n in range(100) if share_in(CDN + b"/%d" % n) >= 40)
     assert placement.places == {"s3": (S3,), "local": (LOCAL,), "hybrid": (S3, LOCAL)}[kind]
     assert (placement.uses_bucket, placement.uses_folder) == (
         S3 in placement.places,
