@@ -6,6 +6,7 @@
     python migrate.py                         move what is pending; a later run resumes
     python migrate.py --retry-failed          only what failed
     python migrate.py --redo missing.txt      what validate.py found missing
+    python migrate.py --status                how far it is, from another window
 
 The settings are in migration.env (docs/settings.md).
 """
@@ -36,7 +37,7 @@ from cdn2s3.console import rerun_hint, stdio
 from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error
 from cdn2s3.console.logging_setup import set_up as set_up_logs
-from cdn2s3.console.progress import Progress
+from cdn2s3.console.notify import Notifier
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.base import Note
 from cdn2s3.destinations.factory import open_destinations
@@ -52,13 +53,17 @@ from cdn2s3.planning.redo import LOOKERS, lost_objects
 from cdn2s3.planning.run_plan import choose, kept_input, prepare_run
 from cdn2s3.records import Share, Task
 from cdn2s3.reports.accounting import RunAccounting
+from cdn2s3.reports.certificate import set_aside
+from cdn2s3.reports.run_display import RunDisplay
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
 from cdn2s3.state import files, run_binding
+from cdn2s3.state.journal import Journal
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import Ledger
+from cdn2s3.state.status_file import ENDED, READING, StatusFile
 from cdn2s3.text import duration
-from cdn2s3.transfer.limiting import Limiting, rates, text_of
+from cdn2s3.transfer.limiting import Limiting, text_of
 from cdn2s3.transfer.wiring import equip
 
 log = logging.getLogger("migrate")
@@ -73,21 +78,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     signals = Signals()
     try:
         settings, notes = load(MigrationSettings, arguments.env_file)
-        if arguments.plan:
-            set_up_logs(Path(os.devnull), settings.log_level)  # a plan writes nothing
+        if arguments.plan or arguments.status:
+            set_up_logs(Path(os.devnull), settings.log_level)  # these write nothing
         else:
             run_binding.make_state_dir(settings.state_dir)
             set_up_logs(settings.state_dir / MIGRATION_LOG, settings.log_level)
-        begin_log(*notes)
+        begin_log(*notes[:2])
         command = command_of(arguments)
         if command:
             return int(command.run(settings, arguments, signals))
         allow_open_files(settings.concurrency)
         with (
+            Notifier("migrate.py", settings.notify_command.reveal(), notes.private) as notifier,
             files.held_lock(settings.state_dir / file_names.MIGRATION_LOCK, "migrate.py") as lock,
             run_binding.standing_still(settings.source_urls_file),
+            Journal(settings.state_dir, rerun_hint.typed("migrate.py", vars(arguments))) as journal,
         ):
-            return migrate(settings, arguments, signals, lock)
+            journal.at_end.append(lambda run, why: notifier.ended(run.exit_code, why, journal.told()))
+            journal.exit_code = migrate(settings, arguments, signals, lock, journal, notifier)
+            return journal.exit_code
     except FatalError as error:
         say_error("migrate.py", str(error))
         return error.exit_code
@@ -98,8 +107,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return interrupted.exit_code
 
 
-def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals, lock: int) -> int:
+def migrate(
+    settings: MigrationSettings,
+    arguments: argparse.Namespace,
+    signals: Signals,
+    lock: int,
+    journal: Journal,
+    notifier: Notifier,
+) -> int:
     """Do one run, under the lock (its file descriptor); return the exit code."""
+    status = StatusFile(settings.state_dir, journal.command, journal.started)
+    journal.at_end.append(lambda run, why: status.write(ENDED, exit_code=run.exit_code))
+    status.write(READING)
     run_binding.check(settings)
     warning = run_binding.unfinished_collection(settings.source_urls_file)
     if warning:
@@ -110,11 +129,12 @@ def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals:
         plan = prepare_run(kept, keys, choice, time.time())
         ledger = Ledger(settings.state_dir)
         with files.synced_every_second(ledger.completed, ledger.failed):
-            run = Run(
-                settings, RunAccounting(settings, plan, ledger), signals, arguments.retry_failed is None
-            )
+            if plan.todo:
+                set_aside(settings.state_dir)
+            accounting = RunAccounting(settings, plan, ledger, journal, notifier)
+            run = Run(settings, accounting, signals, arguments.retry_failed is None, status)
             return run.go(
-                lambda: executor(settings, keys, ledger, lock, run.accounting.note_destination), warning
+                lambda: executor(settings, keys, ledger, lock, accounting.note_destination), warning
             )
 
 
@@ -122,12 +142,18 @@ class Run:
     """One run: two passes over its URLs, then the accounting."""
 
     def __init__(
-        self, settings: MigrationSettings, accounting: RunAccounting, signals: Signals, watch_errors: bool
+        self,
+        settings: MigrationSettings,
+        accounting: RunAccounting,
+        signals: Signals,
+        watch_errors: bool,
+        status: StatusFile,
     ) -> None:
         self.settings = settings
         self.accounting = accounting
         self.signals = signals
         self.watch_errors = watch_errors
+        self.status = status
 
     def go(self, equipped: Callable[[], AbstractContextManager[Executor]], warning: str | None) -> int:
         """Do both passes; close the accounting in any case; return the exit code."""
@@ -163,23 +189,23 @@ class Run:
             self._both_passes(executor)
 
     def _both_passes(self, executor: Executor) -> None:
-        progress = Progress(self.accounting.plan.todo)
+        display = RunDisplay(self.accounting, self.status)
         try:
-            self._pass(self.accounting.plan.tasks(), executor, progress, self.watch_errors)
+            self._pass(self.accounting.plan.tasks(), executor, display, self.watch_errors)
             again = self.accounting.tasks_to_try_again() if not self.signals.received else []
             if again:
                 log.info(
                     "second pass over %s URLs, %.0f s after the first", f"{len(again):,}", SECOND_PASS_AFTER
                 )
-                self._wait_for_second_pass(progress)
+                self._wait_for_second_pass(display)
             if again and not self.signals.received:
                 # Nearly all fail here, since failures were selected: that shows nothing about the run.
-                self._pass(iter(again), executor, progress, watch_errors=False)
+                self._pass(iter(again), executor, display, watch_errors=False)
         finally:
-            progress.close()
+            display.close()
 
     def _pass(
-        self, tasks: Iterator[Task], executor: Executor, progress: Progress, watch_errors: bool
+        self, tasks: Iterator[Task], executor: Executor, display: RunDisplay, watch_errors: bool
     ) -> None:
         """Move tasks and count their results, those too that end while it stops; raise FatalError."""
         stopping = False
@@ -189,8 +215,8 @@ class Run:
                 for done in batch:
                     self.accounting.count(done)
                 limits = executor.limiting()
-                self.accounting.note_limits(rates(limits))
-                progress.show(self.accounting.progress(), self._note(executor, limits, stopping))
+                self.accounting.note_limits(limits)
+                display.show(self._note(executor, limits, stopping), text_of(limits), stopping)
                 if stopping:
                     continue
                 too_many = self._too_many_failed() if watch_errors else None
@@ -227,10 +253,10 @@ class Run:
             notes.append(f"slowest: {slowest}" if slowest else "")
         return "; ".join(note for note in notes if note)
 
-    def _wait_for_second_pass(self, progress: Progress) -> None:
+    def _wait_for_second_pass(self, display: RunDisplay) -> None:
         due = time.monotonic() + SECOND_PASS_AFTER
         while time.monotonic() < due and not self.signals.received:
-            progress.show(self.accounting.progress(), f"second pass in {due - time.monotonic():.0f} s")
+            display.show(f"second pass in {due - time.monotonic():.0f} s")
             time.sleep(TICK)
 
 
@@ -313,6 +339,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--yes", action="store_true", help="with --redo: more than 1,000 completed URLs are meant"
     )
+    parser.add_argument("--json", action="store_true", help="with --status: as JSON, for a monitor")
     arguments = parser.parse_args(argv)
     refuse_contradictions(parser, arguments)
     return arguments
@@ -322,6 +349,8 @@ def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Names
     alone = bool(command_of(given)) and not given.plan
     if given.yes and given.redo is None:
         parser.error("--yes works only with --redo")
+    if given.json and not given.status:
+        parser.error("--json works only with --status")
     if alone and (given.redo is not None or given.limit or given.retry_failed is not None):
         parser.error("--limit, --retry-failed and --redo work only with a run or with --plan")
     if given.redo is not None and given.retry_failed is not None:
@@ -334,9 +363,16 @@ def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Names
 def commands() -> dict[str, ModuleType]:
     """Return the commands other than a run: the module of each, by its option."""
     # Worker processes import this script too, and need none of them.
-    from cdn2s3.commands import adopt, check, create_bucket, plan, sample
+    from cdn2s3.commands import adopt, check, create_bucket, plan, sample, status
 
-    return {"plan": plan, "check": check, "create_bucket": create_bucket, "sample": sample, "adopt": adopt}
+    return {
+        "plan": plan,
+        "check": check,
+        "create_bucket": create_bucket,
+        "sample": sample,
+        "adopt": adopt,
+        "status": status,
+    }
 
 
 def command_of(arguments: argparse.Namespace) -> ModuleType | None:

@@ -1,12 +1,13 @@
 """Phase 2: prove that nothing in the bucket is missing or different.
 
     python validate.py                        list the bucket, compare, check 100 images byte for byte
-    python validate.py --spot-check 1000      check more of them
+    python validate.py --spot-check 1000      check more of them; all: each one, once
     python validate.py --through NEW_BASE     ask a new CDN in front of the bucket for them (validation/through.py)
     python validate.py --url-map NEW_BASE     write which new URL each old one has (validation/url_map.py)
 
 Writes missing.txt, mismatched.txt, unexpected.txt (migrate.py --redo takes the first two) and
-validation_report.html and .json (docs/reports.md). The settings are in migration.env.
+validation_report.html and .json, its verdict into migration_report, and certificate.html (docs/reports.md). The
+settings are in migration.env.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ bootstrap.start()  # before the other imports: it reports which packages are mis
 
 # isort: split
 import argparse
+import functools
 import logging
 import random
 import sys
@@ -29,13 +31,14 @@ from typing import Any, BinaryIO, Callable
 
 from cdn2s3 import file_names
 from cdn2s3.atomic_file import replacing
-from cdn2s3.commands.arguments import not_negative, positive
+from cdn2s3.commands.arguments import count_or_all, positive
 from cdn2s3.console import stdio
 from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
 from cdn2s3.console.logging_setup import set_up as set_up_logs
+from cdn2s3.console.notify import Notifier
 from cdn2s3.console.progress import listed_pages
-from cdn2s3.console.rerun_hint import command, given, use_env_file
+from cdn2s3.console.rerun_hint import command, given, typed, use_env_file
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.base import Found, KeyRefused, ReadRefused
 from cdn2s3.destinations.factory import open_destinations
@@ -59,10 +62,11 @@ from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
 from cdn2s3.state import run_binding
 from cdn2s3.state.files import held_lock
+from cdn2s3.state.journal import Journal
 from cdn2s3.state.lines import encode
 from cdn2s3.text import pluralize
 from cdn2s3.validation import findings as findings_module
-from cdn2s3.validation import inputs, spot_check, through, through_report, url_map
+from cdn2s3.validation import inputs, linked_reports, spot_check, through, through_report, url_map
 from cdn2s3.validation.comparison import COMPLETE, Mismatch, Records, Repair, advice, repairs, verdict
 from cdn2s3.validation.expected import DIFFERS, SEEN, Counts, Missing
 from cdn2s3.validation.findings import Changed, Findings, Spot, Steps
@@ -73,6 +77,7 @@ from cdn2s3.validation.summary import summary
 
 log = logging.getLogger("validate")
 
+SPOT_CHECKS = 100
 VERBS = ("through", "sample", "all", "url_map")
 WORKERS = 16  # for HEAD and the spot check: a validation is not a load test
 MOST_LOOKS = 1000  # keys that are looked up one by one before they count as missing
@@ -87,12 +92,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings, notes = load(MigrationSettings, arguments.env_file)
         run_binding.make_state_dir(settings.state_dir)
         set_up_logs(settings.state_dir / file_names.VALIDATION_LOG, settings.log_level)
-        begin_log(*notes)
+        begin_log(*notes[:2])
         with (
+            Notifier("validate.py", settings.notify_command.reveal(), notes.private) as notifier,
             held_lock(settings.state_dir / file_names.VALIDATION_LOCK, "validate.py"),
             run_binding.standing_still(settings.source_urls_file),
+            Journal(settings.state_dir, typed("validate.py", chosen(arguments))) as journal,
         ):
-            return job_of(arguments)(settings, arguments)
+            journal.at_end.append(lambda run, why: notifier.ended(run.exit_code, why, journal.told()))
+            journal.exit_code = job_of(arguments, journal)(settings, arguments)
+            return journal.exit_code
     except FatalError as error:
         say_error("validate.py", str(error))
         return error.exit_code
@@ -105,14 +114,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return interrupted.exit_code
 
 
-def job_of(arguments: argparse.Namespace) -> Callable[[MigrationSettings, argparse.Namespace], int]:
+def job_of(
+    arguments: argparse.Namespace, journal: Journal
+) -> Callable[[MigrationSettings, argparse.Namespace], int]:
     """Return what arguments ask for: it does the job and returns the exit code."""
     if arguments.through is not None:
         return through.run
-    return validate if arguments.url_map is None else url_map.run
+    if arguments.url_map is not None:
+        return url_map.run
+    return functools.partial(validate, journal)
 
 
-def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
+def validate(journal: Journal, settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     """Validate, write the reports, print the verdict; return the exit code."""
     began = time.time()
     json_path, page_path = report_paths(settings, arguments)
@@ -125,7 +138,11 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
             "through": through_report.kept(json_path),
         }
         migration_report.write_json(json_path, found)
-        html.write(page_path, html.validation(found, validation.spot.pictures))
+        pictures, back = validation.spot.pictures, linked_reports.back(settings, page_path)
+        html.write(page_path, html.validation(found, pictures, back))
+        if found["verdict"] is not None:
+            open_work = redo.reminder(settings.state_dir, validation.keys) or ""
+            linked_reports.write_linked(settings, found, page_path, open_work)
 
     def write_or_say(stopped: dict[str, Any]) -> None:
         """Write the report of a stopped validation; a failure must not hide why it was stopped."""
@@ -146,12 +163,13 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         write_or_say(findings_module.stopped(settings, why, interrupted.exit_code))
         raise
     spot = findings.spot
+    journal.facts["verdict"] = verdict(counts)
     reminder = redo.reminder(settings.state_dir, validation.keys)
     code = EXIT_DONE if verdict(counts) == COMPLETE and spot.holds and not reminder else EXIT_SOME_FAILED
     following = repairs(counts, settings.state_dir)
     if not following and not spot.holds:
         # Of objects in an archive, no further check would compare a byte.
-        number = 0 if settings.storage_class in ARCHIVES else spot.asked
+        number = 0 if settings.storage_class in ARCHIVES else chosen(arguments)["spot_check"] or SPOT_CHECKS
         following.append(Repair(command("validate.py", "--spot-check", str(number))))
     closing = "" if following else advice(counts, settings.state_dir)
     write(findings_module.finished(settings, findings, counts, Steps(following, closing), code))
@@ -160,6 +178,12 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         if warning:
             log.warning("%s", warning)
     return code
+
+
+def chosen(arguments: argparse.Namespace) -> dict[str, object]:
+    """Return the arguments that are not their defaults."""
+    spot = {SPOT_CHECKS: None, spot_check.ALL: "all"}.get(arguments.spot_check, arguments.spot_check)
+    return {**vars(arguments), "spot_check": spot}
 
 
 class Validation:
@@ -387,10 +411,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--spot-check",
-        type=not_negative,
-        default=100,
-        metavar="N",
-        help="compare N random images with the CDN byte for byte (default: 100; 0 = none)",
+        type=count_or_all,
+        default=SPOT_CHECKS,
+        metavar="N|all",
+        help="compare N random images, or each one once, with the CDN byte for byte (default: 100; 0 = none)",
     )
     add_report_arguments(parser)
     verbs = parser.add_mutually_exclusive_group()

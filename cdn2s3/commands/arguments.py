@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 
 def positive(text: str) -> int:
@@ -17,3 +18,13 @@ def not_negative(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError("must be a whole number, 0 or more")
     return int(text)
+
+
+def count_or_all(text: str) -> int:
+    """Return the whole number that text is, 0 or more, sys.maxsize for `all`; raise ArgumentTypeError for another."""
+    if text == "all":
+        return sys.maxsize
+    try:
+        return not_negative(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError("must be a whole number, 0 or more, or the word all") from None

@@ -21,7 +21,6 @@ from cdn2s3.planning.collisions import collisions_text
 from cdn2s3.planning.cost_estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, dollars
 from cdn2s3.planning.run_plan import SHOWN, RunPlan, choose, plan_run
 from cdn2s3.planning.survey import LineStatus, UrlSurvey
-from cdn2s3.records import S3
 from cdn2s3.settings import cache_control
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import run_binding
@@ -123,7 +122,7 @@ def share_rows(plan: RunPlan) -> list[str]:
         return [row("unselected", f"{work.not_selected:,}", said)]
     if not placement.is_hybrid:
         return []
-    in_bucket = to_bucket(plan)
+    in_bucket = plan.to_bucket()
     lines = [
         row("to bucket", f"{in_bucket:,}", f"of this run's URLs, by PERCENT={placement.percent}"),
         row("to folder", f"{plan.todo - in_bucket:,}", "the others"),
@@ -133,13 +132,6 @@ def share_rows(plan: RunPlan) -> list[str]:
     if work.superfluous:
         lines.append(row("superfluous", f"{work.superfluous:,}", "files in the folder are in the bucket now"))
     return lines
-
-
-def to_bucket(plan: RunPlan) -> int:
-    """Return how many of the URLs that a run does go to the bucket."""
-    if not plan.placement.is_hybrid:
-        return plan.todo if plan.placement.uses_bucket else 0
-    return sum(task.place == S3 for task in plan.tasks())
 
 
 def caching_rows(settings: MigrationSettings) -> list[str]:
@@ -261,7 +253,7 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
         return EXIT_FIXABLE
     size = asked_sizes(settings, plan.work, random.Random())  # noqa: S311  # no secret
     speed = cost_estimate.rate(settings, size.mean)
-    found = cost_estimate.estimate(plan.todo, size.mean, speed.files_per_second, table, to_bucket(plan))
+    found = cost_estimate.estimate(plan.todo, size.mean, speed.files_per_second, table, plan.to_bucket())
     if settings.placement.uses_bucket:
         forecast = forecast_text(size, speed, found, table)
     else:

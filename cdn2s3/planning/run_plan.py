@@ -19,7 +19,7 @@ from cdn2s3.keys import InvalidUrl, KeyMaker, ObjectId
 from cdn2s3.planning import cost_estimate, redo
 from cdn2s3.planning.collisions import Collision, collisions_file, collisions_text, warn_of_naming
 from cdn2s3.planning.survey import LineStatus, OnCollision, UrlSurvey, completed_before, survey
-from cdn2s3.records import Recorded, Task
+from cdn2s3.records import S3, Recorded, Task
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.placement import Placement
 from cdn2s3.state import ledger, run_binding
@@ -27,6 +27,7 @@ from cdn2s3.state.files import AppendFile, cannot_read
 from cdn2s3.state.key_index import Fingerprints, KeyIndex
 from cdn2s3.state.ledger import decode_line, encode_line, failed_line
 from cdn2s3.state.lines import input_lines
+from cdn2s3.state.stored_times import StoredTimes
 from cdn2s3.text import bytes_text, duration, pluralize, printable, redact
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class RunPlan:
     recorded: Callable[[str], Recorded | None] = lambda line: (
         None
     )  # what the row of a line that is redone says
+    stored: StoredTimes = dataclasses.field(default_factory=StoredTimes)  # by all earlier runs
     # The content of failed_transfers.txt when a run begins:
     failed_before: Fingerprints = dataclasses.field(default_factory=Fingerprints)  # its URLs
     failed_pending: int = 0  # how many of these are pending lines of the input
@@ -85,6 +87,12 @@ class RunPlan:
     def not_selected(self) -> int:
         """How many lines PERCENT leaves out: what failed before counts as failed."""
         return self.work.not_selected - self.failed_not_selected
+
+    def to_bucket(self) -> int:
+        """Return how many of the URLs that this run does go to the bucket."""
+        if not self.placement.is_hybrid:
+            return self.todo if self.placement.uses_bucket else 0
+        return sum(task.place == S3 for task in self.tasks())
 
     def tasks(self) -> Iterator[Task]:
         """Yield the URLs to try, in the order of the input; raise FatalError when it can no longer be read."""
@@ -151,8 +159,10 @@ def plan_run(
     Raise UsageError for input that cannot be used.
     """
     redone = choice.urls if choice.redo else None
-    placement = settings.placement
-    completed = completed_before(settings.state_dir / COMPLETED_FILE, keys, redone, placement=placement)
+    placement, stored = settings.placement, StoredTimes()
+    completed = completed_before(
+        settings.state_dir / COMPLETED_FILE, keys, redone, placement=placement, stored=stored
+    )
     malformed: list[tuple[str, str]] = []
     other_hosts: list[tuple[str, str]] = []
     collisions: list[Collision] = []
@@ -178,6 +188,7 @@ def plan_run(
         plan.recorded = redo.RedoneRows(
             keys, completed.redone, completed.lines, run_binding.first_place(settings)
         ).of
+    plan.stored = stored
     return plan, completed.index
 
 

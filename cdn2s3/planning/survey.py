@@ -27,6 +27,7 @@ from cdn2s3.state.files import cannot_read, size_of
 from cdn2s3.state.key_index import NEW, Fingerprints, KeyIndex, Numbered, Owner
 from cdn2s3.state.ledger import completed_fields, decode_line
 from cdn2s3.state.lines import NumberedLines, field, numbered_input, numbered_records, whole_lines
+from cdn2s3.state.stored_times import StoredTimes
 from cdn2s3.text import printable, redact
 from cdn2s3.url_notes import SAME, UrlNotes, has_plus
 
@@ -149,11 +150,13 @@ def completed_before(
     redone: Fingerprints | None = None,
     observer: RecordObserver | None = None,
     placement: Placement = Placement(),  # noqa: B008  # it is immutable
+    stored: StoredTimes | None = None,
 ) -> CompletedBefore:
     """Return the key index of the records of completed.txt, except those of objects (KeyMaker.object_id) in redone.
 
     A record counts only while its key is its URL's current key, or one that a line of the input gives it, and where
     placement lets its place count. Log how many lines are not records.
+    stored counts the records, all of them.
     """
     lines, index, left_out = numbered_records(path), KeyIndex(), Numbered()
     by_place = RowsByPlace() if placement.is_hybrid else None
@@ -161,6 +164,8 @@ def completed_before(
     for _, batch in log_progress(f"reading {path}", lines.batches(), size_of(path)):
         rows = [(number, completed_fields(line)) for number, line in batch]
         are_plain = keys.are_plain([fields[0] for _, fields in rows if fields])
+        if stored is not None:
+            stored.add([fields for _, fields in rows])
         for number, fields in rows:
             if observer is not None:
                 observer.on_record(fields)

@@ -129,12 +129,14 @@ def migration(
     failed: dict[str, Failures],
     same: SameContent | None = None,
     destination_notes: Sequence[str] = (),
+    job: dict[str, Any] | None = None,
     superfluous: int = 0,
 ) -> dict[str, Any]:
     """Return the report of a run of migrate.py; failed is the content of failed_transfers.txt at its end.
 
     same is what is the same under several URLs, None where nobody looked; destination_notes say what the destination
-    lacks, and what that means; superfluous is how many files of the folder are in the bucket now.
+    lacks, and what that means; job is what whole_job() returns; superfluous is how many files of the folder are in the
+    bucket now.
     """
     seconds, prefix = ending.at - tally.began, settings.destination_prefix
     return {
@@ -186,6 +188,9 @@ def migration(
         ],
         "settings": {name: redact(value) for name, value in redacted_values(settings).items()},
         "versions": versions(),
+        "job": job,
+        "largest_run": None,
+        "validation": None,
     }
 
 

@@ -241,6 +241,12 @@ class CollectionSettings:
         "region to recommend when the CDN's edge location is unknown",
     )
     ca_bundle: Path | None = setting("", empty_or(path), _CA_MEANING)
+    notify_command: Secret = setting(
+        "",
+        command,
+        "command that is told when a run ends, cannot go on, and of outages (docs/reliability.md); empty = none",
+        "sh -c 'mail -s \"$CDN2S3_TEXT\" ops@example.com'",
+    )
     log_level: str = setting("INFO", _LOG_LEVELS, "least severe level to log: DEBUG, INFO, WARNING or ERROR")
 
 
@@ -415,6 +421,12 @@ class MigrationSettings:
     )
     ca_bundle: Path | None = setting("", empty_or(path), _CA_MEANING)
     state_dir: Path = setting(".", path, "folder for all state files, logs and reports")
+    notify_command: Secret = setting(
+        "",
+        command,
+        "command that is told when a run ends, cannot go on, and of outages (docs/reliability.md); empty = none",
+        "sh -c 'mail -s \"$CDN2S3_TEXT\" ops@example.com'",
+    )
     log_level: str = setting("INFO", _LOG_LEVELS, "least severe level to log: DEBUG, INFO, WARNING or ERROR")
 
     @property

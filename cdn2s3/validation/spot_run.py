@@ -31,10 +31,11 @@ def run_spot_check(
 
     note is called in this thread with the line's number and the result of each. stop is that of compare.
     """
-    log.info("spot check of %s images, seed %d", f"{spot.asked:,}", spot.seed)
-    draw = random.Random(spot.seed)  # noqa: S311  # a sample, not a secret
-    numbers = spot_check.drawn(expected.states, spot.asked, draw)
     spot.drawn = min(spot.asked, spot_check.checkable(expected.states))
+    spot.sampled = spot_check.sampled(expected.states, spot.drawn)
+    log.info("spot check of %s images, seed %d", f"{spot.drawn:,}", spot.seed)
+    draw = random.Random(spot.seed)  # noqa: S311  # a sample, not a secret
+    numbers = spot_check.drawn(expected.states, spot.drawn, draw)
     drawn = (
         (number, expected.place_of(number), records.completed(number), records.line(number))
         for number in numbers
