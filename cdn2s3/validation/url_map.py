@@ -47,8 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser, verbs: argparse._ActionsConta
         "--map-format",
         choices=FORMATS,
         metavar="FORMAT",
-        default=CSV,
-        help=f"with --url-map: {', '.join(FORMATS)}",
+        help=f"with --url-map: {', '.join(FORMATS)} (default: {CSV})",
     )
 
 
@@ -90,7 +89,7 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     """Write the map and show its rule; return the exit code. Raise FatalError, with the old files unchanged."""
     inputs.refuse_to_start(settings)
     before = inputs.stamps(settings)
-    base, form = arguments.url_map, arguments.map_format
+    base, form = arguments.url_map, arguments.map_format or CSV
     keys = key_maker(settings)
     rows = inputs.stored_rows(settings, keys)
     rules = MapRules(settings, keys, base)
