@@ -200,7 +200,7 @@ def test_all_commands_work_with_both_places(world: Callable[..., World]) -> None
     names = "DESTINATION", "LOCAL_ROOT", "DESTINATION_BUCKET", "PERCENT"
     assert [bound[name] for name in names] == ["hybrid", str(w.root), "bucket", "30"]
     w.assert_valid()
-    for page in ("migration_report.html", "validation_report.html"):
+    for page in ("migration_report.html", "validation_report.html", "certificate.html"):
         assert "<code>bucket/img/</code> and <code>" in w.job.text(page)
     for changed in (
         {"DESTINATION": "s3"},
