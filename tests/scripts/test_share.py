@@ -101,6 +101,7 @@ def test_a_share_is_moved_and_grows_and_what_was_moved_stays(world: Callable[...
     assert (checked.code, report["verdict"]) == (0, said) and f"verdict: {said}" in checked.out
     assert report["lines"]["add_up"] and report["lines"]["not_selected"] == len(w.from_(30))
     assert (report["counts"]["unexpected"], report["counts"]["missing"]) == (0, 0)
+    assert w.job.text("missing.txt") == "" and report["missing"]["looked_at"] == 0
     for page in ("migration_report.html", "validation_report.html"):
         assert f"{len(w.from_(30))} not selected" in w.job.text(page)
     before = dict(w.source.bodies)
