@@ -41,7 +41,7 @@ from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.notify import Notifier
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.base import Note
-from cdn2s3.destinations.factory import open_destination
+from cdn2s3.destinations.factory import open_destinations
 from cdn2s3.errors import CAUSES, EXIT_CODES_HELP, RESUME, FatalError
 from cdn2s3.executors.base import TICK, Executor
 from cdn2s3.executors.process_pool import ProcessPool
@@ -179,8 +179,8 @@ class Run:
         if not failed:
             return failed
         with closing(PooledAdapter(LOOKERS, self.settings.ca_bundle)) as adapter:
-            destination = open_destination(self.settings, adapter)
-            return lost_objects(self.settings, key_maker(self.settings), destination, failed)
+            by_place = open_destinations(self.settings, adapter).by_place
+            return lost_objects(self.settings, key_maker(self.settings), by_place, failed)
 
     def _equipped_passes(self, equipped: Callable[[], AbstractContextManager[Executor]]) -> None:
         """Do both passes; raise FatalError, or Interrupted before the first: a bucket may take long to answer."""
@@ -272,9 +272,9 @@ def executor(
     lock: int,
     on_note: Callable[[Note], None],
 ) -> Iterator[Executor]:
-    """Contact the destination, find out what it lacks (on_note), and return the executor; raise FatalError.
+    """Contact the destinations, find out what they lack (on_note), and return the executor; raise FatalError.
 
-    All workers share the pooled connections to the CDN and to the bucket, the one destination and the ledger,
+    All workers share the pooled connections to the CDN and to the bucket, the destinations and the ledger,
     which appends under its own lock.
     """
     count = process_count(settings)
@@ -285,16 +285,16 @@ def executor(
             processes = ProcessPool(count, most, TICK, settings.state_dir, lock, run_share)
             stack.enter_context(closing(processes))
             processes.start()  # its processes import what they need while the bucket is probed
-        destination = open_destination(settings, adapter)
-        destination.prepare()
-        for note in destination.notes():
+        destinations = open_destinations(settings, adapter)
+        destinations.prepare()
+        for note in destinations.notes():
             on_note(note)
         if processes:
             log.info("%d processes with %d workers in total", count, settings.concurrency)
-            processes.equip(settings, destination.handover(), count, rerun_hint.settings_file())
+            processes.equip(settings, destinations.handover(), count, rerun_hint.settings_file())
             yield processes
             return
-        transfer = stack.enter_context(closing(equip(settings, destination)))
+        transfer = stack.enter_context(closing(equip(settings, destinations)))
         pool = stack.enter_context(ThreadPoolExecutor(settings.concurrency, thread_name_prefix="worker"))
         yield ThreadExecutor(pool, settings.concurrency, keys, transfer, ledger)
 

@@ -41,7 +41,7 @@ from cdn2s3.console.progress import listed_pages
 from cdn2s3.console.rerun_hint import command, given, typed, use_env_file
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.base import Found, KeyRefused, ReadRefused
-from cdn2s3.destinations.factory import open_destination
+from cdn2s3.destinations.factory import open_destinations
 from cdn2s3.destinations.s3.capabilities import ARCHIVES
 from cdn2s3.errors import (
     EXIT_CODES_HELP,
@@ -206,9 +206,9 @@ class Validation:
         with ExitStack() as stack:
             adapter = PooledAdapter(WORKERS, self.settings.ca_bundle)
             stack.callback(adapter.close)
-            self.destination = open_destination(self.settings, adapter)
-            stack.callback(self.destination.close)
-            self.findings.endpoint = self.destination.endpoint
+            self.destinations = open_destinations(self.settings, adapter)
+            stack.callback(self.destinations.close)
+            self.findings.endpoint = self.destinations.endpoint
             self.unexpected_file, self.mismatched_file, self.changed_file, missing_file = (
                 stack.enter_context(replacing(self.state / name))
                 for name in (
@@ -218,7 +218,8 @@ class Validation:
                     file_names.MISSING_FILE,
                 )
             )
-            self._list()
+            for place in self.destinations.by_place:
+                self._list(place)
             self._look_again()
             self._check_spots(adapter)
             self._write_missing(missing_file)
@@ -226,37 +227,42 @@ class Validation:
             inputs.refuse_changes(self.settings, before)
         return self.findings, self.expected.counts()
 
-    # --- the bucket, key by key ---
+    # --- the bucket or the folder, key by key ---
 
-    def _list(self) -> None:
-        """Compare every object in the listing; raise FatalError unless the listing ends properly."""
-        log.info("listing %s", self.destination.describe())
-        ignored = self.destination.probe_keys
+    def _list(self, place: str) -> None:
+        """Compare every object in the listing of place; raise FatalError unless the listing ends properly."""
+        destination = self.destinations[place]
+        log.info("listing %s", destination.describe())
+        ignored = destination.probe_keys
         self.etags = ListedEtags(self._looked_up, self._settle)
         total = self.expected.counts().urls
-        for page in listed_pages(self.destination.list_pages(), total):
+        for page in listed_pages(destination.list_pages(), total):
             for found in page:
                 if found.key not in ignored:
                     self.findings.listed += 1
                     self.findings.listed_bytes += found.size
-                    self._take(found, is_listed=True)
+                    self._take(place, found, is_listed=True)
         self.etags.end()
-        self.findings.notes += self.destination.listing_notes
+        self.findings.notes += destination.listing_notes
         if self.etags.are_others:
             self.findings.notes.append(
                 f"the listing's ETags are not the objects' own: HEAD showed those of {self.etags.looked_up:,} objects"
             )
             log.warning("%s", self.findings.notes[-1])
 
-    def _take(self, found: Found, is_listed: bool = False) -> None:
-        """Compare one object with the record of its key, and write it to a file if it does not match.
+    def _take(self, place: str, found: Found, is_listed: bool = False) -> None:
+        """Compare one object at place with the record of its key, and write it to a file if it does not match.
 
         is_listed: found is from the listing, whose ETags are not those of the objects at every store.
         """
-        number = self.expected.see(found)
-        if number is None:
+        number = self.expected.see(found, place)
+        if number is None and self.expected.has_row(found, place):
+            if self.expected.is_superfluous(found, place):
+                self.findings.add_superfluous(found)
+        elif number is None:
             self.findings.add_unexpected(found)
-            self.unexpected_file.write(encode((found.key, str(found.size), found.etag or "-")))
+            where = (place,) if len(self.destinations.by_place) > 1 else ()
+            self.unexpected_file.write(encode((found.key, str(found.size), found.etag or "-", *where)))
         elif self.expected.states[number] & DIFFERS:
             row = self.records.mismatch(number, found)
             if row is None:
@@ -269,10 +275,13 @@ class Validation:
     def _looked_up(self, doubts: Iterable[InDoubt]) -> Iterator[tuple[InDoubt, Found | None]]:
         """Yield each object in doubt as HEAD shows it; as the listing does where HEAD is refused."""
         stop = threading.Event()
-        asked = ((doubt, self.records.completed(doubt.number).key) for doubt in doubts)
+        asked = (
+            (doubt, self.expected.place_of(doubt.number), self.records.completed(doubt.number).key)
+            for doubt in doubts
+        )
 
-        def look(asked: tuple[InDoubt, str]) -> tuple[InDoubt, Found | None]:
-            doubt, found = asked[0], self._look(asked[1], stop)
+        def look(asked: tuple[InDoubt, str, str]) -> tuple[InDoubt, Found | None]:
+            doubt, found = asked[0], self._look(*asked[1:], stop)
             return doubt, doubt.listed if isinstance(found, (ReadRefused, KeyRefused)) else found
 
         with fan_out(look, asked, WORKERS, stop) as answers:
@@ -314,8 +323,9 @@ class Validation:
     def _look_at(self, lines: Iterable[tuple[int, Missing]]) -> int:
         """Look up the keys of lines; return how many the store has no answer for."""
         stop, refused = threading.Event(), 0
-        with fan_out(lambda line: (line[0], self._look(line[1].key, stop)), lines, WORKERS, stop) as answers:
-            for number, answer in answers:
+        asked = ((number, self.expected.place_of(number), line.key) for number, line in lines)
+        with fan_out(lambda one: (*one[:2], self._look(*one[1:], stop)), asked, WORKERS, stop) as answers:
+            for number, place, answer in answers:
                 if isinstance(answer, ReadRefused):
                     self.findings.look_refused = True
                     log.warning(
@@ -329,15 +339,16 @@ class Validation:
                     refused += 1
                 elif answer is not None:
                     self.findings.omitted += 1
-                    self._take(answer)
+                    self._take(place, answer)
         return refused
 
-    def _look(self, key: str, stop: threading.Event) -> Found | ReadRefused | KeyRefused | None:
-        """Return what is at key; called by the pool's threads."""
+    def _look(self, place: str, key: str, stop: threading.Event) -> Found | ReadRefused | KeyRefused | None:
+        """Return what is at key in place; called by the pool's threads."""
+        destination = self.destinations[place]
 
         def attempt() -> Found | ReadRefused | KeyRefused | None:
             try:
-                return self.destination.head(key, Deadline(self.settings.upload_timeout, stop))
+                return destination.head(key, Deadline(self.settings.upload_timeout, stop))
             except (ReadRefused, KeyRefused) as refused:
                 return refused
 
@@ -345,7 +356,7 @@ class Validation:
             return with_retries(attempt, RetryPolicy(self.settings.max_retries), unless_stopped(stop))
         except TransientError as error:
             raise FatalError(
-                f"the {self.destination.name} did not show whether {key!r} exists: {error.message}. "
+                f"the {destination.name} did not show whether {key!r} exists: {error.message}. "
                 f"Run `{command('validate.py')}` again later."
             ) from error
 
@@ -356,7 +367,7 @@ class Validation:
         if not self.spot.asked:
             return
         settings, stop = self.settings, threading.Event()
-        checker = spot_check.checker(settings, adapter, self.destination, self.keys, stop)
+        checker = spot_check.checker(settings, adapter, self.destinations, self.keys, stop)
         run_spot_check(self.spot, checker, self.expected, self.records, WORKERS, stop, self._note_check)
 
     def _note_check(self, number: int, check: spot_check.Check) -> None:

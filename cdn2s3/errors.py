@@ -5,7 +5,7 @@
     ├── TransientError      this attempt has failed; another one may work
     ├── BufferExhausted     (cdn/buffer_pool) no memory is free for the body: wait, then try again
     ├── Cancelled           the run is stopping: this URL stays as it was, not tried
-    ├── Parked              this URL's source is down or throttles, and there are others: put it aside
+    ├── Parked              an endpoint of this URL is down or throttles, and there are others: put it aside
     └── FatalError          stop the run, exit 3: the state is saved and a rerun resumes
         └── UsageError      exit 2: an edit fixes it, and nothing was contacted
 
@@ -185,7 +185,11 @@ class Cancelled(MigrationError):
 
 
 class Parked(MigrationError):  # no error, like Cancelled
-    """The source of the worker's URL is not available now: the URL waits, and the worker takes another."""
+    """The endpoint with that name is not available now: the worker's URL waits, and the worker takes another."""
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(endpoint)
+        self.endpoint = endpoint
 
 
 class FatalError(MigrationError):

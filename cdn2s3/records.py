@@ -51,6 +51,7 @@ class Recorded(NamedTuple):
 
     how: str  # STORED … ADOPTED; UNKNOWN in a row of an older version
     etag: str  # UNKNOWN if the row has none
+    place: str = S3  # or LOCAL
 
 
 class Task(NamedTuple):
@@ -61,6 +62,7 @@ class Task(NamedTuple):
     cause: str = ""  # of the failure in an earlier pass; "" in the first
     retry_after_recovery: bool = False  # True: the next failure while its endpoint works is blamed on the URL
     recorded: Recorded | None = None  # its last row, where it is done again; None: it has none
+    place: str = S3  # where its image goes: S3 or LOCAL
 
 
 class Share(NamedTuple):

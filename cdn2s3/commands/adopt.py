@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -19,16 +19,17 @@ from cdn2s3.console.logging_setup import show
 from cdn2s3.console.rerun_hint import command, typed
 from cdn2s3.console.signals import Signals
 from cdn2s3.destinations.base import Found
-from cdn2s3.destinations.factory import open_destination
+from cdn2s3.destinations.factory import open_destinations
 from cdn2s3.errors import EXIT_DONE, FatalError
 from cdn2s3.file_names import COMPLETED_FILE, FAILED_FILE
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import ObjectId, url_of
 from cdn2s3.planning.run_plan import Choice, admitted_plan
 from cdn2s3.planning.survey import LineStatus, UrlSurvey
-from cdn2s3.records import ADOPTED, UNKNOWN
+from cdn2s3.records import ADOPTED, LOCAL, S3, UNKNOWN
 from cdn2s3.reports.certificate import set_aside
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
+from cdn2s3.settings.placement import Placement
 from cdn2s3.state import ledger, run_binding
 from cdn2s3.state.files import AppendFile, held_lock, synced_every_second
 from cdn2s3.state.journal import Journal
@@ -51,23 +52,29 @@ class Adopted(NamedTuple):
     conflicts: int  # objects that differed from the CDN in an earlier run: not adopted
 
 
-def adopt(
-    settings: MigrationSettings, work: UrlSurvey, index: KeyIndex, pages: Iterable[Iterable[Found]]
-) -> Adopted:
-    """Append a row for each pending URL whose key is in pages; return how many.
+Pages = Iterable[Iterable[Found]]  # of a listing
 
-    index is what has which key after work, the survey of the input; the lines that are adopted are DONE in work
-    then. For the holder of the state's lock. Rows are appended as the listing comes: stopped, it is begun again and
-    goes on with what is left. Raise FatalError when the listing fails or a row cannot be written.
+
+def adopt(
+    settings: MigrationSettings, work: UrlSurvey, index: KeyIndex, listings: Mapping[str, Pages]
+) -> Adopted:
+    """Append a row for each URL that is not completed and whose key is in one of listings; return how many.
+
+    listings are by place. index is what has which key after work, the survey of the input; the lines that are
+    completed thereby are DONE in work then. What PERCENT does not select is adopted, too: it is there. For the holder
+    of the state's lock. Rows are appended as the listing comes: stopped, it is begun again and goes on with what is
+    left. Raise FatalError when the listing fails or a row cannot be written.
     """
     failed = settings.state_dir / FAILED_FILE
     object_id = key_maker(settings).object_id
     settled = Fingerprints()  # objects of URLs with a record of failure that are completed now
     completed = AppendFile(settings.state_dir / COMPLETED_FILE)
     with synced_every_second(completed):
-        adopted = _Adopter(work, index, completed, failed, settled, object_id, settings.destination).take(
-            _with_advice(pages)
-        )
+        adopter = _Adopter(work, index, completed, failed, settled, object_id, settings.placement)
+        # The folder first: what is there and in the bucket gets both rows, also if this is stopped in between.
+        for place in reversed(settings.placement.places):
+            adopter.take(place, _with_advice(listings[place]))
+        adopted = adopter.adopted
     if settled:
         ledger.rebuild(failed, lambda line: object_id(line) in settled, None, object_id)
     return adopted
@@ -84,7 +91,7 @@ class _Adopter:
         failed: Path,
         settled: Fingerprints,
         object_id: ObjectId,
-        place: str,
+        placement: Placement,
     ) -> None:
         self._work = work
         self._index = index
@@ -93,35 +100,52 @@ class _Adopter:
         self._conflicts = ledger.urls_in(failed, "conflict", object_id)
         self._object_id = object_id
         self._settled = settled
-        self._place = place
+        self._placement = placement
+        self._in_folder = bytearray(work.lines)  # 1 for lines that were adopted in the first of two places
+        self.adopted = Adopted(0, 0, 0, 0)
 
-    def take(self, pages: Iterable[Iterable[Found]]) -> Adopted:
-        rows = listed = empty = conflicts = 0
+    def take(self, place: str, pages: Pages) -> None:
+        """Adopt what pages, the listing of place, have."""
+        rows, listed, empty, conflicts = self.adopted
         for page in pages:
             for found in page:
                 listed += 1
                 if listed % _SAY_EVERY == 0:
                     log.info("%s objects listed, %s adopted", f"{listed:,}", f"{rows:,}")
-                line = self._line_of(found)
-                if line is None:
+                number = self._adoptable(place, found)
+                if number is None:
                     continue
+                line = self._work.line(number)
                 if self._conflicts and self._object_id(line) in self._conflicts:
                     conflicts += 1
                     continue
-                self._record(line, found)
+                self._record(place, line, found)
+                self._note_adopted(place, number, line)
                 rows += 1
                 empty += found.size == 0
-        return Adopted(rows, listed, empty, conflicts)
+        self.adopted = Adopted(rows, listed, empty, conflicts)
 
-    def _line_of(self, found: Found) -> bytes | None:
-        """Return the pending line whose object found is, the first time; else None."""
+    def _adoptable(self, place: str, found: Found) -> int | None:
+        """Return the number of the line whose object at place found is and has no row yet; None if there is none."""
         number = self._index.line_with(found.key.encode("utf-8", "surrogateescape"))
-        if number is None or self._work.statuses[number] != LineStatus.PENDING:
+        if number is None:
             return None
-        self._work.statuses[number] = LineStatus.DONE
-        return self._work.line(number)
+        is_open = self._work.statuses[number] in (LineStatus.PENDING, LineStatus.NOT_SELECTED)
+        if (
+            place == LOCAL
+            and self._index.moving
+            and self._object_id(self._work.line(number)) in self._index.moving
+        ):
+            return None  # what keeps it pending is its row for the folder
+        return number if is_open or (place == S3 and self._in_folder[number]) else None
 
-    def _record(self, line: bytes, found: Found) -> None:
+    def _note_adopted(self, place: str, number: int, line: bytes) -> None:
+        """Note that a line has a row now; it stays pending where it has moved to the bucket since."""
+        self._in_folder[number] = self._placement.is_hybrid and place == LOCAL
+        if self._placement.counts(line, place):
+            self._work.statuses[number] = LineStatus.DONE
+
+    def _record(self, place: str, line: bytes, found: Found) -> None:
         url = decode_line(url_of(line))
         row = Completed(
             url,
@@ -132,7 +156,7 @@ class _Adopter:
             UNKNOWN,
             timestamp(time.time()),
             ADOPTED,
-            place=self._place,
+            place=place,
         )
         self._completed.append(encode(row))
         if self._failed and (object_id := self._object_id(line)) in self._failed:
@@ -151,10 +175,10 @@ def _with_advice(pages: Iterable[Iterable[Found]]) -> Iterator[Iterable[Found]]:
 
 
 def text(adopted: Adopted, pending: int) -> list[str]:
-    """Return the lines that say what was adopted, of so many pending URLs."""
+    """Return the lines that say what was adopted, and that so many URLs are pending now."""
     lines = [
         f"{pluralize(adopted.rows, 'object')} adopted of {adopted.listed:,} listed; "
-        f"{pluralize(pending - adopted.rows, 'URL is', 'URLs are')} pending"
+        f"{pluralize(pending, 'URL is', 'URLs are')} pending"
     ]
     if adopted.empty:
         lines.append(
@@ -164,7 +188,7 @@ def text(adopted: Adopted, pending: int) -> list[str]:
         lines.append(
             f"{adopted.conflicts:,} not adopted, because an earlier run found different content (conflict)"
         )
-    script = "migrate.py" if pending > adopted.rows else "validate.py"
+    script = "migrate.py" if pending else "validate.py"
     return [*lines, f"next: {command(script)}"]
 
 
@@ -190,8 +214,9 @@ def _adopted(settings: MigrationSettings) -> int:
     plan, index = admitted_plan(settings, key_maker(settings), Choice())
     run_binding.bind(settings)
     adapter = PooledAdapter(1, settings.ca_bundle)
-    with closing(adapter), closing(open_destination(settings, adapter)) as destination:
+    with closing(adapter), closing(open_destinations(settings, adapter)) as destinations:
         set_aside(settings.state_dir)
-        adopted = adopt(settings, plan.work, index, destination.list_pages())
-    show("\n".join(text(adopted, plan.work.pending)))
+        listings = {place: one.list_pages() for place, one in destinations.by_place.items()}
+        adopted = adopt(settings, plan.work, index, listings)
+    show("\n".join(text(adopted, plan.work.statuses.count(LineStatus.PENDING))))
     return EXIT_DONE

@@ -18,7 +18,7 @@ def check_proxies(context: CheckContext) -> list[CheckResult]:
     if not are_named():
         return []
     ways = [_way("source", origin) for origin in Prefixes(context.settings.url_prefix).origins]
-    if context.settings.destination == "s3":
+    if context.settings.placement.uses_bucket:
         ways.append(_way("bucket", _endpoint(context)))
     return ways
 

@@ -297,7 +297,7 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 
 def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
     """Create the bucket and print the setting that names it; return the exit code."""
-    if settings.destination != "s3":
+    if not settings.placement.uses_bucket:
         raise UsageError(
             "--create-bucket creates a bucket, but DESTINATION=local uses a folder. Set DESTINATION=s3."
         )

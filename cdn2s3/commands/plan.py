@@ -91,6 +91,7 @@ def counts_text(settings: MigrationSettings, plan: RunPlan) -> list[str]:
             "different URLs with the same key" if work.collisions else "",
         ),
         row("done", f"{work.done:,}", "in completed.txt"),
+        *share_rows(plan),
         row("pending", f"{work.pending:,}"),
     ]
     if plan.todo != work.pending:
@@ -100,7 +101,7 @@ def counts_text(settings: MigrationSettings, plan: RunPlan) -> list[str]:
             row("unstripped", f"{work.unstripped:,}", "without STRIP_PATH_PREFIX, keep their whole path")
         )
     lines += caching_rows(settings)
-    if work.with_plus and settings.destination == "s3":
+    if work.with_plus and settings.placement.uses_bucket:
         lines.append(
             row(
                 "with +",
@@ -113,9 +114,29 @@ def counts_text(settings: MigrationSettings, plan: RunPlan) -> list[str]:
     return [*lines, *(["", "noted:"] if noted else []), *(f"  {line}" for line in noted)]
 
 
+def share_rows(plan: RunPlan) -> list[str]:
+    """Return the rows that say what PERCENT leaves out, or leaves to the folder, and what moves between the two."""
+    placement, work = plan.placement, plan.work
+    if placement.is_partial:
+        said = f"PERCENT={placement.percent}: not in the share of the URLs that is moved"
+        return [row("unselected", f"{work.not_selected:,}", said)]
+    if not placement.is_hybrid:
+        return []
+    in_bucket = plan.to_bucket()
+    lines = [
+        row("to bucket", f"{in_bucket:,}", f"of this run's URLs, by PERCENT={placement.percent}"),
+        row("to folder", f"{plan.todo - in_bucket:,}", "the others"),
+    ]
+    if work.moving:
+        lines.append(row("moving", f"{work.moving:,}", "are in the folder and belong in the bucket now"))
+    if work.superfluous:
+        lines.append(row("superfluous", f"{work.superfluous:,}", "files in the folder are in the bucket now"))
+    return lines
+
+
 def caching_rows(settings: MigrationSettings) -> list[str]:
     """Return the rows that say which objects get which Cache-Control, none where none is set."""
-    if settings.destination == "local":
+    if not settings.placement.uses_bucket:
         return []
     lines = cache_control.policy(settings.cache_control).lines()
     return [row("caching" if number == 0 else "", "", line) for number, line in enumerate(lines)]
@@ -147,7 +168,7 @@ def too_many_unfetchable(work: UrlSurvey) -> str:
 
 
 def _region(settings: MigrationSettings) -> str:
-    return f" ({settings.aws_region})" if settings.destination == "s3" else ""
+    return f" ({settings.aws_region})" if settings.placement.uses_bucket else ""
 
 
 def keys_text(settings: MigrationSettings, work: UrlSurvey) -> list[str]:
@@ -168,7 +189,7 @@ def forecast_text(size: Sizes, speed: Rate, found: Estimate, table: Prices) -> l
         row(
             "requests",
             dollars(found.puts),
-            f"{found.files:,} PUT at ${table.put_per_thousand:g} per thousand",
+            f"{found.in_bucket:,} PUT at ${table.put_per_thousand:g} per thousand",
         ),
         row("machine", dollars(found.machine), f"EC2 at ${table.ec2_hour:g} per hour"),
         row("storage", dollars(found.storage), f"per month, at ${table.storage_gb_month:g} per GB"),
@@ -232,11 +253,11 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
         return EXIT_FIXABLE
     size = asked_sizes(settings, plan.work, random.Random())  # noqa: S311  # no secret
     speed = cost_estimate.rate(settings, size.mean)
-    found = cost_estimate.estimate(plan.todo, size.mean, speed.files_per_second, table)
-    if settings.destination == "local":
-        forecast = time_text(size, speed, found)
-    else:
+    found = cost_estimate.estimate(plan.todo, size.mean, speed.files_per_second, table, plan.to_bucket())
+    if settings.placement.uses_bucket:
         forecast = forecast_text(size, speed, found, table)
+    else:
+        forecast = time_text(size, speed, found)
     print("\n".join(["", *forecast]))
     wrong = too_many_unfetchable(plan.work)
     if wrong:

@@ -20,12 +20,13 @@ from hashlib import md5
 from typing import Callable, NamedTuple, TypeVar
 
 from cdn2s3.bootstrap import allow_open_files
+from cdn2s3.cdn.body_reader import BodyReader
 from cdn2s3.commands.arguments import positive
 from cdn2s3.commands.plan import drawn, row
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.console.signals import Signals
-from cdn2s3.destinations.factory import open_destination
+from cdn2s3.destinations.factory import open_destinations
 from cdn2s3.errors import (
     CAUSES,
     EXIT_DONE,
@@ -40,6 +41,7 @@ from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import Address, InvalidUrl
 from cdn2s3.planning.run_plan import Choice, plan_run
+from cdn2s3.records import S3, UNKNOWN
 from cdn2s3.reports import same_content
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import with_retries
@@ -111,7 +113,8 @@ class Sample:
         self._timeout = settings.upload_timeout
         self._workers = settings.concurrency
         self._transfer = transfer
-        self._destination = transfer.destination
+        self._sites = transfer.sites
+        self._place_of = settings.placement.place_of
         self._asked_to_stop = asked_to_stop
 
     def go(self, urls: Sequence[str]) -> Outcomes:
@@ -130,7 +133,8 @@ class Sample:
                 self._each(self._compared, stored, comparisons)
         finally:
             self._each(self._deleted, results, left, whatever_happens=True)
-            left += [self._gone(key) for key in self._destination.probes_left]
+            for place, site in self._sites.items():
+                left += [self._gone(place, key) for key in site.destination.probes_left]
             for key in filter(None, left):
                 log.debug("left in the bucket: %s", key)
         same = sum(compared.are_equal is True for compared in comparisons)
@@ -183,7 +187,7 @@ class Sample:
             address: Address = self._keys.address(url)
         except InvalidUrl as error:  # with `_test/` the key may be too long
             return Result(url, "", cause="malformed", message=str(error))
-        return self._transfer.move(url, address)
+        return self._transfer.move(url, address, self._place_of(encode_line(url)))
 
     def _compared(self, result: Result) -> Comparison:
         """Compare the object of result with the CDN's bytes."""
@@ -191,18 +195,21 @@ class Sample:
             raise Cancelled
         assert result.stored is not None
         try:
-            theirs = self._destination.md5(result.key, Deadline(self._timeout))
-            ours = result.stored.md5 if result.stored.md5 != "-" else self._md5_at_source(result.url)
+            site = self._sites[result.stored.place]
+            theirs = site.destination.md5(result.key, Deadline(self._timeout))
+            ours = result.stored.md5
+            if ours == UNKNOWN:
+                ours = self._md5_at_source(result.url, site.reader)
         except (PermanentError, TransientError) as error:
             return Comparison(result.key, None, error.message)
         return Comparison(result.key, theirs == ours)
 
-    def _md5_at_source(self, url: str) -> str:
+    def _md5_at_source(self, url: str, reader: BodyReader) -> str:
         """Return the MD5 of the file at url, downloaded again, because this run computed none (INTEGRITY=crc32)."""
         limit = Deadline(self._transfer.policy.download_timeout)
         digest, room = md5(usedforsecurity=False), memoryview(bytearray(1 << 18))
         with self._transfer.sources.get(self._keys.address(url), limit) as answer:
-            body = self._transfer.reader.body_of(answer)
+            body = reader.body_of(answer)
             while got := body.read_into(room):
                 digest.update(room[:got])
         return digest.hexdigest()
@@ -213,13 +220,13 @@ class Sample:
             return ""
         if result.stored.already_there:
             return result.key  # it may not be ours to delete
-        return self._gone(result.key)
+        return self._gone(result.stored.place, result.key)
 
-    def _gone(self, key: str) -> str:
+    def _gone(self, place: str, key: str) -> str:
         """Delete the object at key, with retries; return key if it stays, else ""."""
         try:
             deleted = with_retries(
-                lambda: self._destination.delete(key, Deadline(self._timeout)),
+                lambda: self._sites[place].destination.delete(key, Deadline(self._timeout)),
                 self._transfer.policy.retry,
                 self._sleep_unless_asked_to_stop,
             )
@@ -250,7 +257,7 @@ def text(settings: MigrationSettings, outcomes: Outcomes, pending: int) -> list[
     lines += _caching(settings, moved)
     lines += [row("not read", "", why) for why in outcomes.unread[:_SHOWN]]
     lines += _left(settings, outcomes.left)
-    if settings.destination == "s3" and (outcomes.unread or outcomes.left):
+    if settings.placement.uses_bucket and (outcomes.unread or outcomes.left):
         lines += [
             "      a sample needs s3:PutObject, s3:GetObject and s3:DeleteObject on",
             f"      arn:aws:s3:::{settings.destination_bucket}/{PREFIX}*",
@@ -268,10 +275,12 @@ def _same_content(moved: Sequence[Result]) -> list[str]:
 
 def _caching(settings: MigrationSettings, moved: Sequence[Result]) -> list[str]:
     """Return the rows that say which Cache-Control the files of each type have got, none where none is set."""
-    if settings.destination == "local" or not settings.cache_control:
+    if not settings.placement.uses_bucket or not settings.cache_control:
         return []
     policy = cache_control.policy(settings.cache_control)
-    types = Counter(result.media_type for result in moved)
+    types = Counter(
+        result.media_type for result in moved if result.stored is not None and result.stored.place == S3
+    )
     return [
         row("caching", f"{count:,}", f"{media_type}: {policy.of(media_type) or 'no Cache-Control'}")
         for media_type, count in sorted(types.items())
@@ -295,15 +304,18 @@ def _left(settings: MigrationSettings, left: Sequence[str]) -> list[str]:
     lines += [f"      {key}" for key in left[:_SHOWN]]
     if len(left) > _SHOWN:
         lines.append(f"      and {len(left) - _SHOWN:,} more")
-    lines.append(f"      -> {_removal(settings)}")
-    return lines
+    return [*lines, *(f"      -> {removal}" for removal in _removals(settings))]
 
 
-def _removal(settings: MigrationSettings) -> str:
-    """Return the command that removes what a sample left behind."""
-    if settings.destination == "local":
-        return f"rm -r {shlex.quote(os.path.join(str(settings.local_root), PREFIX))}"  # noqa: PTH118  # keeps the slash
-    return f"aws s3 rm --recursive s3://{settings.destination_bucket}/{PREFIX}"
+def _removals(settings: MigrationSettings) -> list[str]:
+    """Return the commands that remove what a sample left behind."""
+    placement, removals = settings.placement, []
+    if placement.uses_bucket:
+        removals.append(f"aws s3 rm --recursive s3://{settings.destination_bucket}/{PREFIX}")
+    if placement.uses_folder:
+        folder = os.path.join(str(settings.local_root), PREFIX)  # noqa: PTH118  # keeps the slash
+        removals.append(f"rm -r {shlex.quote(folder)}")
+    return removals
 
 
 def _forecast(speed: float, seconds: float, pending: int) -> list[str]:
@@ -342,9 +354,9 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
         collide = pluralize(work.collisions, "URL collides", "URLs collide")
         log.warning("%s: a run would refuse to start; see %s", collide, command("migrate.py", "--plan"))
     with closing(PooledAdapter(there.concurrency, there.ca_bundle)) as adapter:
-        destination = open_destination(there, adapter)
-        destination.prepare()
-        transfer = equip(there, destination)
+        destinations = open_destinations(there, adapter)
+        destinations.prepare()
+        transfer = equip(there, destinations)
         with closing(transfer), signals.noted():
             outcomes = Sample(there, transfer, lambda: bool(signals.received)).go(urls)
     show("\n".join(text(settings, outcomes, work.pending)))

@@ -79,6 +79,7 @@ class _Undo:
         self.state = settings.state_dir
         self.keys = key_maker(settings)
         self.signals = signals
+        self._older_place = run_binding.first_place(settings)
         opened = undo.open_undo(self.state)
         self.is_again = opened is not None
         self.asked = opened or Asked(file, since, int(time.time()))
@@ -117,8 +118,8 @@ class _Undo:
         return self._done(self.preview)
 
     def _chosen(self) -> Iterator[Chosen]:
-        place, older = self.settings.destination, run_binding.first_place(self.settings)
-        return undo.chosen_rows(self.state, self.keys, self.asked, self.scope, place, older)
+        places = self.settings.placement.places
+        return undo.chosen_rows(self.state, self.keys, self.asked, self.scope, places, self._older_place)
 
     def _said(self, preview: Preview) -> list[str]:
         lines = [f"undo of {self.asked.text} in {self.settings.destination_text}:", *preview.lines()]
@@ -154,7 +155,7 @@ class _Undo:
             self.asked = self.asked._replace(newest=preview.newest)
             given = lines_in(Path(self.asked.file)) if self.asked.file else ()
             undo.begin(self.state, self.asked, given)
-        undo.forget_superseded(self.state, self.keys)
+        undo.forget_superseded(self.state, self.keys, self._older_place)
         self.signals.note()
         tally = self.tally
         try:
@@ -172,30 +173,36 @@ class _Undo:
         return EXIT_SOME_FAILED if tally.staying else EXIT_DONE
 
     def _all_undone(self, tally: UndoTally) -> None:
-        """Undo all rows that do not stay; raise FatalError when that cannot go on."""
-        settings = self.settings
+        """Undo all rows that do not stay, place by place; raise FatalError when that cannot go on."""
+        settings, stop = self.settings, threading.Event()
         with ExitStack() as stack:
             adapter = stack.enter_context(closing(PooledAdapter(settings.concurrency, settings.ca_bundle)))
-            destination = stack.enter_context(closing(open_destination(settings, adapter)))
-            remover = remover_of(settings, destination)
-            for note in remover.prepare():
-                log.log(note.level, "%s", note.text)
             completed = files.AppendFile(self.state / file_names.COMPLETED_FILE)
             undone = files.AppendFile(self.state / file_names.UNDONE_FILE)
             stack.enter_context(files.synced_every_second(completed, undone))
-            stop = threading.Event()
-            endpoint = Endpoint(
-                destination.name, settings.concurrency, settings.outage_limit, stop, remover.is_up
-            )
-            attempts = Attempts(endpoint, settings.max_retries, stop)
-            timeout, is_again = settings.upload_timeout, self.is_again
-            undoer = Undoer(remover, attempts, completed, undone, timeout, stop, is_again)
-            self._both_passes(undoer, endpoint, stop, tally)
+            for place, own in settings.by_place.items():
+                if any(self._rows_at(place)) and not self.signals.received:
+                    destination = stack.enter_context(closing(open_destination(own, adapter)))
+                    remover = remover_of(own, destination)
+                    for note in remover.prepare():
+                        log.log(note.level, "%s", note.text)
+                    endpoint = Endpoint(
+                        destination.name, own.concurrency, own.outage_limit, stop, remover.is_up
+                    )
+                    attempts = Attempts(endpoint, own.max_retries, stop)
+                    undoer = Undoer(
+                        remover, attempts, completed, undone, own.upload_timeout, stop, self.is_again
+                    )
+                    self._both_passes(place, undoer, endpoint, stop, tally)
+
+    def _rows_at(self, place: str) -> Iterator[Chosen]:
+        """Yield the rows of a place that do not stay."""
+        return (chosen for chosen in self._chosen() if chosen.row.place == place and not chosen.step.stays)
 
     def _both_passes(
-        self, undoer: Undoer, endpoint: Endpoint, stop: threading.Event, tally: UndoTally
+        self, place: str, undoer: Undoer, endpoint: Endpoint, stop: threading.Event, tally: UndoTally
     ) -> None:
-        """Undo all rows, and once more those that failed in a way that may pass."""
+        """Undo all rows of a place, and once more those that failed in a way that may pass."""
         with closing(Progress(tally.total)) as progress:
 
             def look() -> None:
@@ -211,7 +218,7 @@ class _Undo:
                     for result in results:
                         tally.add(result, is_last)
 
-            one_pass((chosen for chosen in self._chosen() if not chosen.step.stays), is_last=False)
+            one_pass(self._rows_at(place), is_last=False)
             again = tally.take_failed()
             if again and not self.signals.received:
                 endpoint.probe_now()  # they were too few to open the circuit, and nothing else shows that it works

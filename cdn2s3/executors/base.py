@@ -47,8 +47,8 @@ class TaskQueue:
     """Hand out tasks one by one to any number of threads: what was requeued first, then the list.
 
     An open queue waits for more to be requeued until it is closed; a closed one ends with its list. Where a run has
-    several sources, a task whose source is not available is parked, and handed out again before all others as
-    soon as it is; a queue does not end before its parking is empty.
+    several sources or destinations, a task of one that is not available is parked, and handed out again before all
+    others as soon as it is; a queue does not end before its parking is empty.
     """
 
     def __init__(self, tasks: Iterable[Task] = (), is_open: bool = False) -> None:
@@ -105,17 +105,17 @@ class TaskQueue:
             self._changed.wait(_LOOK_EVERY)
         raise StopIteration
 
-    def park_at(self, sources: Sequence[Endpoint], stop: threading.Event) -> None:
-        """Park tasks of sources that are not available; stop ends the waiting for them."""
+    def park_at(self, endpoints: Sequence[Endpoint], stop: threading.Event) -> None:
+        """Park tasks of endpoints that are not available; stop ends the waiting for them."""
         with self._changed:
-            self._parking = self._parking or Parking(sources)
+            self._parking = self._parking or Parking(endpoints)
             self._stop = stop
 
-    def park(self, task: Task, source: int) -> None:
-        """Put task aside until the source with that number is available."""
+    def park(self, task: Task, endpoint: int) -> None:
+        """Put task aside until the endpoint with that number is available."""
         with self._changed:
             assert self._parking is not None
-            self._parking.put(task, source)
+            self._parking.put(task, endpoint)
 
     @property
     def parked(self) -> int:

@@ -1,4 +1,4 @@
-"""Tasks of sources that are not available now, put aside while the workers go on with those of others.
+"""Tasks of endpoints that are not available now, put aside while the workers go on with those of others.
 
 A lot keeps some thousand tasks in memory and the rest in an unnamed temporary file: a host that is down may have a
 million URLs in the list.
@@ -21,7 +21,7 @@ _AT_A_TIME = 1_000  # tasks read back
 
 
 class ParkingLot:
-    """The parked tasks of one source, first in, first out; its owner holds a lock."""
+    """The parked tasks of one endpoint, first in, first out; its owner holds a lock."""
 
     def __init__(self) -> None:
         self._tasks: deque[Task] = deque()
@@ -81,28 +81,28 @@ def _cannot_use(error: OSError) -> FatalError:
 
 
 class Parking:
-    """A lot for each source of a run that has several; its owner holds a lock."""
+    """A lot for each endpoint that parks, since a run has several of its kind; its owner holds a lock."""
 
-    def __init__(self, sources: Sequence[Endpoint]) -> None:
-        self._sources = sources
-        self._lots = [ParkingLot() for _ in sources]
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self._endpoints = endpoints
+        self._lots = [ParkingLot() for _ in endpoints]
 
     def __len__(self) -> int:
         return sum(map(len, self._lots))
 
-    def put(self, task: Task, source: int) -> None:
-        """Park task, of the source with that number."""
-        self._lots[source].put(task)
+    def put(self, task: Task, endpoint: int) -> None:
+        """Park task, which waits for the endpoint with that number."""
+        self._lots[endpoint].put(task)
 
     def take(self) -> Task | None:
-        """Return a task whose source is available, or due to be probed; None if there is none."""
-        for lot, source in zip(self._lots, self._sources):
-            if lot and source.is_available():
+        """Return a task whose endpoint is available, or due to be probed; None if there is none."""
+        for lot, endpoint in zip(self._lots, self._endpoints):
+            if lot and endpoint.is_available():
                 return lot.take()
         return None
 
     def check_outage_limit(self) -> None:
-        """Raise FatalError when all sources with parked tasks have been down for OUTAGE_LIMIT: nothing else is left."""
-        waiting = [source for lot, source in zip(self._lots, self._sources) if lot]
-        if waiting and all(source.is_over_outage_limit() for source in waiting):
+        """Raise FatalError when all endpoints with parked tasks are down for OUTAGE_LIMIT: nothing else is left."""
+        waiting = [endpoint for lot, endpoint in zip(self._lots, self._endpoints) if lot]
+        if waiting and all(endpoint.is_over_outage_limit() for endpoint in waiting):
             waiting[0].check_outage_limit()

@@ -15,7 +15,7 @@ from typing import Callable
 
 from cdn2s3.errors import RESUME, Cancelled, FatalError, Parked
 from cdn2s3.executors.base import TICK, InFlight, TaskQueue, TransferTimes
-from cdn2s3.keys import Address, KeyMaker
+from cdn2s3.keys import KeyMaker
 from cdn2s3.records import Task
 from cdn2s3.state.ledger import Ledger
 from cdn2s3.transfer.limiting import Limiting, limiting
@@ -37,9 +37,8 @@ class ThreadExecutor:
         self._transfer = transfer
         self._ledger = ledger
         self._queue: TaskQueue | None = None
-        self._sources = transfer.endpoints.sources
-        for source in self._sources:
-            source.parks = len(self._sources) > 1
+        self._parking = transfer.endpoints.let_park()
+        self._lots = {endpoint.name: number for number, endpoint in enumerate(self._parking)}
         self._attribution = FailureAttribution({endpoint.name: endpoint for endpoint in transfer.endpoints})
         self._results: collections.deque[Done] = collections.deque()
         self._times = TransferTimes()
@@ -54,8 +53,8 @@ class ThreadExecutor:
         done again. Raise FatalError after all workers have ended.
         """
         self._queue = queue
-        if len(self._sources) > 1:
-            queue.park_at(self._sources, self._transfer.stop)
+        if self._parking:
+            queue.park_at(self._parking, self._transfer.stop)
         while True:
             yield from self._drained(queue)
             if not queue.has_more:
@@ -105,17 +104,15 @@ class ThreadExecutor:
         """Run a worker: move one URL after the other until there is none, or the run is stopped."""
         for task in queue:
             self._times.begin(task.url)
-            address: Address | None = None
             try:
                 address = self._keys.address(task.url)
-                result = self._transfer.move(task.url, address, task.recorded)
+                result = self._transfer.move(task.url, address, task.place, task.recorded)
                 if result.stored is not None:
                     self._ledger.record(result.record(time.time()))
             except Cancelled:
                 return
-            except Parked:
-                assert address is not None
-                queue.park(task, address.source)
+            except Parked as parked:
+                queue.park(task, self._lots[parked.endpoint])
                 continue
             except FatalError:
                 raise
@@ -154,7 +151,7 @@ class ThreadExecutor:
         return limiting(self._transfer.endpoints)
 
     def in_flight(self) -> InFlight:
-        return InFlight(self._transfer.endpoints.bucket.in_flight, self._times.slowest())
+        return InFlight(self._transfer.endpoints.uploads, self._times.slowest())
 
     @property
     def deferred(self) -> int:

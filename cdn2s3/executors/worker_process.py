@@ -16,7 +16,7 @@ from typing import Any, Callable, NamedTuple
 from cdn2s3.console.logging_setup import set_level
 from cdn2s3.console.rerun_hint import use_env_file
 from cdn2s3.console.signals import STOPPING
-from cdn2s3.destinations.factory import open_destination
+from cdn2s3.destinations.factory import open_destinations
 from cdn2s3.errors import FatalError
 from cdn2s3.executors.base import InFlight, TaskQueue
 from cdn2s3.executors.threads import ThreadExecutor
@@ -182,13 +182,14 @@ def run_share(
     channel: WorkerChannel,
     stop: threading.Event,
     settings: MigrationSettings,
-    known: object,
+    known: dict[str, object],
     count: int,
     env_file: Path,
 ) -> None:
     """Run as one of count processes: move what channel hands out, with this process's share of the workers.
 
-    known is what the run's first process knows about the destination, env_file is named in the commands of messages.
+    known is what the run's first process knows about the destinations, by place; env_file is named in the commands of
+    messages.
     """
     use_env_file("migrate.py", env_file)
     set_level(settings.log_level)
@@ -199,7 +200,7 @@ def run_share(
     with ExitStack() as stack:
         stack.enter_context(synced_every_second(ledger.completed, ledger.failed))
         adapter = stack.enter_context(closing(PooledAdapter(workers, settings.ca_bundle)))
-        transfer = equip(settings, open_destination(settings, adapter, known), part, stop)
+        transfer = equip(settings, open_destinations(settings, adapter, known), part, stop)
         stack.callback(transfer.close)
         pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="worker"))
         executor = ThreadExecutor(pool, workers, key_maker(settings), transfer, ledger)

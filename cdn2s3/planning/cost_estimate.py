@@ -79,6 +79,7 @@ class Estimate(NamedTuple):
     machine: float  # dollars, once
     storage: float  # dollars per month
     nat: float  # dollars, once, only if uploads go through a NAT gateway
+    in_bucket: int  # how many of the files go to the bucket: PUTs
 
     @property
     def once(self) -> float:
@@ -173,18 +174,25 @@ def rate(settings: MigrationSettings, mean: float) -> Rate:
     return measured_rate(settings.state_dir / MIGRATION_JSON) or assumed_rate(settings, mean)
 
 
-def estimate(files: int, mean: float, files_per_second: float, table: Prices) -> Estimate:
-    """Return what moving files of mean bytes takes at that rate and those prices."""
-    size = files * mean
+def estimate(
+    files: int, mean: float, files_per_second: float, table: Prices, in_bucket: int | None = None
+) -> Estimate:
+    """Return what moving files of mean bytes takes at that rate and those prices.
+
+    in_bucket is how many of them go to the bucket, None: all.
+    """
+    in_bucket = files if in_bucket is None else in_bucket
+    size, stored = files * mean, in_bucket * mean
     seconds = files / files_per_second
     return Estimate(
         files,
         size,
         seconds,
-        puts=files / 1000 * table.put_per_thousand,
+        puts=in_bucket / 1000 * table.put_per_thousand,
         machine=seconds / 3600 * table.ec2_hour,
-        storage=size / _GB * table.storage_gb_month,
-        nat=size / _GB * table.nat_gb + seconds / 3600 * table.nat_hour,
+        storage=stored / _GB * table.storage_gb_month,
+        nat=stored / _GB * table.nat_gb + seconds / 3600 * table.nat_hour,
+        in_bucket=in_bucket,
     )
 
 

@@ -11,6 +11,7 @@ from cdn2s3.file_names import PRICES_FILE
 from cdn2s3.planning import cost_estimate
 from cdn2s3.planning.run_plan import RunPlan
 from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.placement import ALL
 
 log = logging.getLogger(__name__)
 
@@ -23,23 +24,26 @@ def forecast(settings: MigrationSettings, plan: RunPlan) -> dict[str, Any]:
     else:
         size = cost_estimate.Sizes(cost_estimate.ASSUMED_BYTES, "assumed")
     speed = cost_estimate.rate(settings, size.mean)
-    found = cost_estimate.estimate(plan.todo, size.mean, speed.files_per_second, prices(settings))
+    table = prices(settings)
+    found = cost_estimate.estimate(plan.todo, size.mean, speed.files_per_second, table, plan.to_bucket())
     return {
         "files": plan.todo,
         "bytes": round(found.size),
         "seconds": round(found.seconds),
-        "dollars": None if settings.destination == "local" else round(found.once, 4),
+        "dollars": round(found.once, 4) if settings.placement.uses_bucket else None,
         "rate": speed.source,
         "size": size.source,
     }
 
 
 def spent(settings: MigrationSettings, files: int, seconds: float) -> float | None:
-    """Return the dollars for storing so many files in so long, None for a folder."""
-    if settings.destination == "local":
+    """Return the dollars for storing so many files in so long, None for a folder; hybrid: PERCENT of them are PUT."""
+    placement = settings.placement
+    if not placement.uses_bucket:
         return None
     table = prices(settings)
-    return round(files / 1000 * table.put_per_thousand + seconds / 3600 * table.ec2_hour, 4)
+    puts = files * placement.percent / ALL if placement.is_hybrid else files
+    return round(puts / 1000 * table.put_per_thousand + seconds / 3600 * table.ec2_hour, 4)
 
 
 def prices(settings: MigrationSettings) -> cost_estimate.Prices:

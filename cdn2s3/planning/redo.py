@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from cdn2s3.errors import RESUME, FatalError, TransientError
 from cdn2s3.file_names import COMPLETED_FILE, REDO_FILE
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.keys import KeyMaker
-from cdn2s3.records import HOWS, UNKNOWN, Recorded
+from cdn2s3.records import HOWS, S3, UNKNOWN, Recorded
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import RetryPolicy, unless_stopped, with_retries
 from cdn2s3.settings.declarations import MigrationSettings
@@ -95,11 +95,12 @@ def objects_left(state_dir: Path, keys: KeyMaker, opened: OpenRedo) -> Fingerpri
 class RedoneRows:
     """The last rows of the objects that a run does again, each read in its turn; for one thread at a time."""
 
-    def __init__(self, keys: KeyMaker, numbers: Numbered, lines: NumberedLines) -> None:
-        """numbers are those of the rows among lines, by object_id."""
+    def __init__(self, keys: KeyMaker, numbers: Numbered, lines: NumberedLines, older_place: str) -> None:
+        """numbers are those of the rows among lines, by object_id; rows of older versions have older_place."""
         self._keys = keys
         self._numbers = numbers
         self._lines = lines
+        self._older_place = older_place
 
     def of(self, line: str) -> Recorded | None:
         """Return what the row of a line says, None if it has none; raise FatalError when it cannot be read."""
@@ -112,7 +113,10 @@ class RedoneRows:
             raise FatalError(
                 f"cannot read {self._lines.path} anymore: {error.strerror or error}. Check the disk, then {RESUME}."
             ) from error
-        return None if row is None else Recorded(row.how if row.how in HOWS else UNKNOWN, row.etag)
+        if row is None:
+            return None
+        place = self._older_place if row.place == UNKNOWN else row.place
+        return Recorded(row.how if row.how in HOWS else UNKNOWN, row.etag, place)
 
 
 def reminder(state_dir: Path, keys: KeyMaker) -> str | None:
@@ -130,25 +134,26 @@ def reminder(state_dir: Path, keys: KeyMaker) -> str | None:
 def lost_objects(
     settings: MigrationSettings,
     keys: KeyMaker,
-    destination: Destination,
+    destinations: Mapping[str, Destination],
     failed: Fingerprints,
 ) -> Fingerprints:
-    """Return which objects of failed are gone, or are not what the last row of their URL says.
+    """Return, as ledger.row_id() has them, the last rows of objects of failed that are gone, or are other ones now.
 
-    An object that the destination does not show (its permission, an outage) keeps its row.
+    destinations are by place. An object that the destination does not show (its permission, an outage) keeps its row.
     """
     stop = threading.Event()
     place = run_binding.first_place(settings)
     rows = ledger.last_rows(settings.state_dir / COMPLETED_FILE, keys, failed, place)
 
     def look(row: Completed) -> tuple[Completed, bool]:
-        return row, _is_there(settings, destination, row, stop)
+        there = row.place if row.place in destinations else place
+        return row, _is_there(settings, destinations[there], row, stop)
 
     lost = Fingerprints()
     with fan_out(look, rows, LOOKERS, stop) as looks:
         for row, is_there in looks:
             if not is_there:
-                lost.add(keys.record_id(encode_line(row.url), encode_line(row.key)))
+                lost.add(ledger.row_id(keys, [encode_line(field) for field in row], place))
     return lost
 
 
@@ -169,17 +174,17 @@ def _is_there(
     return UNKNOWN in (row.etag, found.etag or UNKNOWN) or row.etag == found.etag
 
 
-def finish(state_dir: Path, keys: KeyMaker, lost: Fingerprints) -> None:
+def finish(state_dir: Path, keys: KeyMaker, lost: Fingerprints, older_place: str = S3) -> None:
     """Forget the redo, and the rows that it leaves without a meaning.
 
-    These are those of lost objects, those that a new row supersedes, and new rows that say the same as the one
-    before: a redo that met its own bytes keeps the row. completed.txt is replaced at once, and the old one kept as
-    .bak. Raise FatalError when the disk does not take it.
+    These are those in lost, as lost_objects() returns them, those that a new row supersedes, and new rows that say
+    the same as the one before: a redo that met its own bytes keeps the row. Rows of older versions are of older_place.
+    completed.txt is replaced at once, and the old one kept as .bak. Raise FatalError when the disk does not take it.
     """
     opened = open_redo(state_dir)
     if opened is None:
         return
-    kept = _kept_rows(state_dir / COMPLETED_FILE, keys, opened, lost)
+    kept = _kept_rows(state_dir / COMPLETED_FILE, keys, opened, lost, older_place)
     if 0 in kept:
         keep_only(state_dir / COMPLETED_FILE, kept)
     try:
@@ -189,18 +194,20 @@ def finish(state_dir: Path, keys: KeyMaker, lost: Fingerprints) -> None:
         raise cannot_write(state_dir / REDO_FILE, error) from error
 
 
-def _kept_rows(path: Path, keys: KeyMaker, opened: OpenRedo, lost: Fingerprints) -> bytearray:
+def _kept_rows(
+    path: Path, keys: KeyMaker, opened: OpenRedo, lost: Fingerprints, older_place: str
+) -> bytearray:
     """Return for each line of completed.txt whether it stays: 1 or 0."""
     chosen = objects(path.parent, keys)
-    lines, last, kept, place = numbered_records(path), Numbered(), bytearray(), 0
+    lines, last, kept, at = numbered_records(path), Numbered(), bytearray(), 0
     for _, batch in lines.batches():
         for number, line in batch:
-            is_new = place >= opened.completed_bytes
-            place += len(line) + 1
+            is_new = at >= opened.completed_bytes
+            at += len(line) + 1
             fields = completed_fields(line)
-            row = keys.record_id(*fields[:2]) if fields else b""
+            row = ledger.row_id(keys, fields, older_place) if fields else b""
             stays = row not in lost
-            if stays and row in chosen:
+            if stays and fields and keys.record_id(*fields[:2]) in chosen:
                 before = last.get(row) if is_new else None
                 stays = before is None or not says_the_same(fields, completed_fields(lines[before]))
                 if stays:

@@ -19,8 +19,9 @@ from cdn2s3.keys import InvalidUrl, KeyMaker, ObjectId
 from cdn2s3.planning import cost_estimate, redo
 from cdn2s3.planning.collisions import Collision, collisions_file, collisions_text, warn_of_naming
 from cdn2s3.planning.survey import LineStatus, OnCollision, UrlSurvey, completed_before, survey
-from cdn2s3.records import Recorded, Task
+from cdn2s3.records import S3, Recorded, Task
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
+from cdn2s3.settings.placement import Placement
 from cdn2s3.state import ledger, run_binding
 from cdn2s3.state.files import AppendFile, cannot_read
 from cdn2s3.state.key_index import Fingerprints, KeyIndex
@@ -65,17 +66,33 @@ class RunPlan:
     # The content of failed_transfers.txt when a run begins:
     failed_before: Fingerprints = dataclasses.field(default_factory=Fingerprints)  # its URLs
     failed_pending: int = 0  # how many of these are pending lines of the input
+    failed_not_selected: int = 0  # how many are lines that are not selected
     failed_elsewhere: int = 0  # how many records there are besides, of URLs outside the input
+    placement: Placement = Placement()
+    # The objects whose image is in the folder and moves to the bucket now:
+    moving: Fingerprints = dataclasses.field(default_factory=Fingerprints)
 
     def text(self) -> str:
         """Return in one line the state of the input and what this run does."""
         work = self.work
         others = f"{work.other_hosts:,} of other hosts, " if work.other_hosts else ""
+        unselected = f"{self.not_selected:,} not selected, " if self.placement.is_partial else ""
         return (
             f"{work.lines:,} lines: {work.blank:,} blank, {work.duplicates:,} duplicates, "
             f"{work.malformed:,} malformed, {others}{work.collisions:,} collisions, {work.done:,} already done, "
-            f"{work.pending:,} pending; this run does {self.todo:,}"
+            f"{unselected}{work.pending:,} pending; this run does {self.todo:,}"
         )
+
+    @property
+    def not_selected(self) -> int:
+        """How many lines PERCENT leaves out: what failed before counts as failed."""
+        return self.work.not_selected - self.failed_not_selected
+
+    def to_bucket(self) -> int:
+        """Return how many of the URLs that this run does go to the bucket."""
+        if not self.placement.is_hybrid:
+            return self.todo if self.placement.uses_bucket else 0
+        return sum(task.place == S3 for task in self.tasks())
 
     def tasks(self) -> Iterator[Task]:
         """Yield the URLs to try, in the order of the input; raise FatalError when it can no longer be read."""
@@ -84,7 +101,10 @@ class RunPlan:
 
     def task(self, line: str, attempts: int = 0, cause: str = "") -> Task:
         """Return the task of a line, with its history as in Task; raise FatalError when its row cannot be read."""
-        return Task(line, attempts, cause, recorded=self.recorded(line))
+        recorded, octets = self.recorded(line), encode_line(line)
+        if recorded is not None and self.placement.counts(octets, recorded.place):
+            return Task(line, attempts, cause, recorded=recorded, place=recorded.place)
+        return Task(line, attempts, cause, place=self.placement.place_of(octets))
 
 
 def choose(
@@ -139,8 +159,10 @@ def plan_run(
     Raise UsageError for input that cannot be used.
     """
     redone = choice.urls if choice.redo else None
-    stored = StoredTimes()
-    completed = completed_before(settings.state_dir / COMPLETED_FILE, keys, redone, stored=stored)
+    placement, stored = settings.placement, StoredTimes()
+    completed = completed_before(
+        settings.state_dir / COMPLETED_FILE, keys, redone, placement=placement, stored=stored
+    )
     malformed: list[tuple[str, str]] = []
     other_hosts: list[tuple[str, str]] = []
     collisions: list[Collision] = []
@@ -160,9 +182,12 @@ def plan_run(
     warn_of_naming(settings, work)
     chosen = _leave_out(work, keys, choice.urls)
     plan = RunPlan(work, malformed, other_hosts, collisions, min(chosen, choice.limit or chosen), chosen)
+    plan.placement, plan.moving = placement, completed.index.moving
     plan.redo, plan.redone, plan.redone_bytes = choice.redo, len(completed.redone), completed.redone_bytes
     if completed.redone:
-        plan.recorded = redo.RedoneRows(keys, completed.redone, completed.lines).of
+        plan.recorded = redo.RedoneRows(
+            keys, completed.redone, completed.lines, run_binding.first_place(settings)
+        ).of
     plan.stored = stored
     return plan, completed.index
 
@@ -264,12 +289,17 @@ def _update_failures(path: Path, plan: RunPlan, keys: KeyMaker, index: KeyIndex,
     def note(record: ledger.Failed) -> None:
         before.add(keys.object_id(encode_line(record.url)))
 
+    def recorded_as_failed(status: LineStatus) -> int:
+        return sum(keys.object_id(line) in before for _, line in work.lines_with(status))
+
     _record_faults(keys, work, path, now)
     kept = ledger.rebuild(path, is_completed, note, keys.object_id, is_obsolete)
     if before:
         for status in (LineStatus.PENDING, LineStatus.NOT_CHOSEN):
-            plan.failed_pending += sum(keys.object_id(line) in before for _, line in work.lines_with(status))
-    plan.failed_elsewhere = sum(kept.values()) - plan.failed_pending - work.unfetchable - work.collisions
+            plan.failed_pending += recorded_as_failed(status)
+        plan.failed_not_selected = recorded_as_failed(LineStatus.NOT_SELECTED)
+    of_input = plan.failed_pending + plan.failed_not_selected + work.unfetchable + work.collisions
+    plan.failed_elsewhere = sum(kept.values()) - of_input
 
 
 def _record_faults(keys: KeyMaker, work: UrlSurvey, path: Path, now: float) -> None:

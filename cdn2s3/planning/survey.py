@@ -20,6 +20,9 @@ from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.keys import InvalidUrl, KeyMaker
 from cdn2s3.odd_keys import oddity_of
 from cdn2s3.planning.exports import refuse_exports
+from cdn2s3.planning.rows_by_place import RowsByPlace
+from cdn2s3.records import LOCAL, S3
+from cdn2s3.settings.placement import Placement
 from cdn2s3.state.files import cannot_read, size_of
 from cdn2s3.state.key_index import NEW, Fingerprints, KeyIndex, Numbered, Owner
 from cdn2s3.state.ledger import completed_fields, decode_line
@@ -64,6 +67,7 @@ class LineStatus(IntEnum):
     COLLISION = 5  # another URL has its key: that of an earlier line, or a completed one
     NOT_CHOSEN = 6  # pending, but left out of this run
     OTHER_HOST = 7  # of a host that URL_PREFIX does not name
+    NOT_SELECTED = 8  # not completed, and not in the share that PERCENT selects
 
 
 _WITH_OBJECTS = (LineStatus.PENDING, LineStatus.DONE)  # lines that have, or may get, an object of their own
@@ -84,7 +88,12 @@ class UrlSurvey:
     collisions: int = 0
     notes: UrlNotes = dataclasses.field(default_factory=UrlNotes)  # of lines that may be fetched
     with_plus: int = 0  # pending and done lines with a raw + in their path
-    unstripped: int = 0  # pending and done lines that lack STRIP_PATH_PREFIX and keep their path
+    unstripped: int = 0  # lines that may be fetched, lack STRIP_PATH_PREFIX and keep their path
+    not_selected: int = 0
+    moving: int = 0  # pending lines whose image is in the folder and belongs in the bucket now
+    superfluous: int = (
+        0  # done lines whose image is in the bucket, and also in the folder, where it was before
+    )
 
     @property
     def lines(self) -> int:
@@ -92,7 +101,8 @@ class UrlSurvey:
 
     @property
     def pending(self) -> int:
-        return self.lines - self.blank - self.done - self.duplicates - self.unfetchable - self.collisions
+        others = self.blank + self.done + self.duplicates + self.unfetchable + self.collisions
+        return self.lines - others - self.not_selected
 
     @property
     def unfetchable(self) -> int:
@@ -132,6 +142,8 @@ class CompletedBefore:
     redone: Numbered = dataclasses.field(default_factory=Numbered)
     redone_bytes: int = 0  # of these objects
     observer: RecordObserver | None = None
+    placement: Placement = Placement()
+    by_place: RowsByPlace | None = None  # None: there is one place alone
 
 
 def completed_before(
@@ -139,16 +151,19 @@ def completed_before(
     keys: KeyMaker,
     redone: Fingerprints | None = None,
     observer: RecordObserver | None = None,
+    placement: Placement = Placement(),  # noqa: B008  # it is immutable
     stored: StoredTimes | None = None,
 ) -> CompletedBefore:
     """Return the key index of the records of completed.txt, except those of objects (KeyMaker.object_id) in redone.
 
-    A record counts only while its key is its URL's current key, or one that a line of the input gives it. Log how
-    many lines are not records. stored counts the records, all of them.
+    A record counts only while its key is its URL's current key, or one that a line of the input gives it, and where
+    placement lets its place count. Log how many lines are not records.
+    stored counts the records, all of them.
     """
     lines, index, left_out = numbered_records(path), KeyIndex(), Numbered()
     unreadable = redone_bytes = undone = 0
     undone_rows = UndoneRows(path.parent) or None
+    by_place = RowsByPlace() if placement.is_hybrid else None
     for _, batch in log_progress(f"reading {path}", lines.batches(), size_of(path)):
         rows = [(number, completed_fields(line)) for number, line in batch]
         are_plain = keys.are_plain([fields[0] for _, fields in rows if fields])
@@ -173,10 +188,12 @@ def completed_before(
                     identity, todays_key = keys.known(keys.named(url, key))[3], b""
                 except InvalidUrl:
                     continue
+            place = S3 if by_place is None else by_place.add(fields, identity + b"\t" + key)
             if redone is not None and (row := identity + b"\t" + key) in redone:
-                if left_out.get(row) is None:
-                    redone_bytes += int(fields[2])
-                left_out[row] = number
+                if placement.counts(url, place):
+                    if left_out.get(row) is None:
+                        redone_bytes += int(fields[2])
+                    left_out[row] = number
                 continue
             if key == todays_key:
                 index.add_record(identity, key, number, reversible)
@@ -190,7 +207,9 @@ def completed_before(
         log.warning(
             "%s has %s lines that are not records; their URLs are done again", path, f"{unreadable:,}"
         )
-    return CompletedBefore(lines, index, unreadable, undone, left_out, redone_bytes, observer)
+    return CompletedBefore(
+        lines, index, unreadable, undone, left_out, redone_bytes, observer, placement, by_place
+    )
 
 
 def survey(
@@ -293,6 +312,10 @@ class _Surveyor:
         self._records = completed.lines
         self._next_records = _NextRecords(completed.lines.path)
         self._observer = completed.observer
+        self._redone = completed.redone
+        self._placement = completed.placement
+        self._is_partial = completed.placement.is_partial
+        self._by_place = completed.by_place
         self._on_malformed = on_malformed
         self._on_collision = on_collision
         # Objects of malformed and colliding lines, as their records spell them: each has one record.
@@ -337,14 +360,36 @@ class _Surveyor:
             self._work.notes.note(
                 f"whose key has {odd}, which stores other than AWS may refuse", decode_line(line)
             )
+        if self._is_partial and self._is_left_out(line, identity + b"\t" + key):
+            self._work.not_selected += 1
+            return LineStatus.NOT_SELECTED
         return LineStatus.PENDING
+
+    def _is_left_out(self, line: bytes, object_id: bytes) -> bool:
+        """Return whether PERCENT leaves out a line that is not completed; what was completed may be done again."""
+        return not self._placement.selects(line) and self._redone.get(object_id) is None
 
     def _done(self, line: bytes, record: int) -> LineStatus:
         self._note_respelled(line)
+        if self._by_place is not None and self._is_moving(line, self._by_place):
+            self._work.moving += 1
+            return LineStatus.PENDING
         if self._observer is not None:
             self._observer.on_done(record)
         self._work.done += 1
         return LineStatus.DONE
+
+    def _is_moving(self, line: bytes, rows: RowsByPlace) -> bool:
+        """Return whether line, which has a record, belongs in the bucket and is in the folder alone."""
+        if self._placement.place_of(line) == LOCAL:
+            return False  # an object in the bucket completes it, too
+        key, _, _, identity = self._keys.known(line)
+        object_id = identity + b"\t" + key
+        if object_id in rows[S3]:
+            self._work.superfluous += object_id in rows[LOCAL]
+            return False
+        self._index.reopen(identity, key)
+        return True
 
     def _note_respelled(self, line: bytes) -> None:
         if self._respellings and (as_recorded := self._keys.object_id(line)) in self._respellings:

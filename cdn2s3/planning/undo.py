@@ -7,7 +7,7 @@ lines that it was given; undone.txt says what is done.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from cdn2s3.planning.undo_scope import Scope
 from cdn2s3.records import ADOPTED, FOUND, RENEWED, REPLACED, STORED, UNKNOWN
 from cdn2s3.state import ledger, undone
 from cdn2s3.state.key_index import Numbered
-from cdn2s3.state.ledger import Completed, completed_fields, encode_line, timestamp
+from cdn2s3.state.ledger import Completed, completed_fields, encode_line, row_id, timestamp
 from cdn2s3.state.lines import whole_lines
 from cdn2s3.state.undone import UndoneRows
 
@@ -77,11 +77,11 @@ class Chosen(NamedTuple):
 
 
 def chosen_rows(
-    state_dir: Path, keys: KeyMaker, asked: Asked, scope: Scope, place: str, older_place: str
+    state_dir: Path, keys: KeyMaker, asked: Asked, scope: Scope, places: Sequence[str], older_place: str
 ) -> Iterator[Chosen]:
     """Yield the last row of each object that the undo is about and that is not undone yet.
 
-    place is where the objects of today's DESTINATION are, older_place where those of rows of older versions are.
+    places are where the objects of today's DESTINATION are, older_place where those of rows of older versions are.
     Raise FatalError when a file cannot be read.
     """
     done = None if asked.newest is None else undone.objects_since(state_dir, asked.began_at)
@@ -95,7 +95,7 @@ def chosen_rows(
             continue
         object_id = keys.record_id(encode_line(row.url), encode_line(row.key))
         if scope.has(object_id):
-            yield Chosen(row, _step(row, asked, scope, object_id, place))
+            yield Chosen(row, _step(row, asked, scope, object_id, places))
 
 
 def _is_within(finished_at: str, asked: Asked) -> bool:
@@ -109,14 +109,14 @@ def goes_back(asked: Asked, scope: Scope) -> bool:
     return asked.since is not None or scope.is_of_changes
 
 
-def _step(row: Completed, asked: Asked, scope: Scope, object_id: bytes, place: str) -> Step:
+def _step(row: Completed, asked: Asked, scope: Scope, object_id: bytes, places: Sequence[str]) -> Step:
     if row.how == RENEWED:
         step = Step.GO_BACK if goes_back(asked, scope) else Step.REMOVE
     else:
         step = _STEPS.get(row.how, Step.OLDER)
     if step.stays:
         return step
-    if row.place != place:
+    if row.place not in places:
         return Step.ELSEWHERE
     if row.etag == UNKNOWN:
         return Step.NO_ETAG
@@ -168,8 +168,10 @@ def reminder(state_dir: Path) -> str | None:
     )
 
 
-def forget_superseded(state_dir: Path, keys: KeyMaker) -> None:
+def forget_superseded(state_dir: Path, keys: KeyMaker, older_place: str) -> None:
     """Rewrite completed.txt without rows that a newer row of the same object supersedes; keep the old one as .bak.
+
+    older_place is where the objects of rows of older versions are.
 
     Else such a row would count again as soon as the newer one is undone. Raise FatalError when the disk does not take
     it.
@@ -177,11 +179,11 @@ def forget_superseded(state_dir: Path, keys: KeyMaker) -> None:
     path, last = state_dir / COMPLETED_FILE, Numbered()
     for number, line in enumerate(whole_lines(path)):
         if fields := completed_fields(line):
-            last[keys.record_id(*fields[:2])] = number
+            last[row_id(keys, fields, older_place)] = number
     kept = bytearray()
     for number, line in enumerate(whole_lines(path)):
         fields = completed_fields(line)
-        kept.append(not fields or last.get(keys.record_id(*fields[:2])) == number)
+        kept.append(not fields or last.get(row_id(keys, fields, older_place)) == number)
     if 0 in kept:
         keep_only(path, kept)
 

@@ -24,7 +24,7 @@ from cdn2s3.reports.metrics import Example, Tally
 from cdn2s3.reports.migration_report import Ending, next_command, summary
 from cdn2s3.reports.same_content import SameContent
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
-from cdn2s3.state import ledger, lines
+from cdn2s3.state import ledger, lines, run_binding
 from cdn2s3.state.journal import (
     DOWN,
     MACHINE,
@@ -70,6 +70,8 @@ class RunAccounting:
         self._recovered = Fingerprints()  # objects of URLs that failed once and are completed now
         self._failed_pending = plan.failed_pending  # pending lines that only an earlier run tried
         self._tried = 0
+        # Files in the folder whose image is in the bucket now:
+        self._superfluous = plan.work.superfluous
         self._healed = 0  # URLs that an earlier run had failed, stored by this one
         self._limits_noted_at = time.monotonic()
         self._completed_began = ledger.completed.size()
@@ -129,6 +131,8 @@ class RunAccounting:
         if result.stored is not None and (not first_in_run or failed_before):
             self._recovered.add(self._object_id(result.url))
             self._healed += failed_before
+        if result.stored is not None and self.plan.moving:
+            self._superfluous += self._object_id(result.url) in self.plan.moving
         self.tally.add(result, time.time())
 
     def _object_id(self, line: str) -> bytes:
@@ -201,7 +205,8 @@ class RunAccounting:
         audit = self._audit()
         self.journal.facts.update(self.figures()._asdict())
         if self.plan.redo and not (error or signal) and self._tried >= self.plan.chosen:
-            redo.finish(self._settings.state_dir, self._keys, lost or Fingerprints())
+            place = run_binding.first_place(self._settings)
+            redo.finish(self._settings.state_dir, self._keys, lost or Fingerprints(), place)
         reminder = redo.reminder(self._settings.state_dir, self._keys)
         undo_reminder = undo.reminder(self._settings.state_dir)
         code = self._exit_code(error, signal, audit, bool(reminder or undo_reminder))
@@ -217,7 +222,7 @@ class RunAccounting:
             following = command("migrate.py", "--undo", "--yes")
         ending = Ending(time.time(), code, why, following)
         same = None if error or signal else same_content.in_completed(self._ledger.completed.path)
-        text = summary(self._settings, self.tally, audit, ending, self._faults(), same)
+        text = summary(self._settings, self.tally, audit, ending, self._faults(), same, self._superfluous)
         try:
             self._report(audit, ending, same)
         except FatalError:
@@ -259,7 +264,15 @@ class RunAccounting:
         standing = whole_job.Standing(audit.completed, audit.failed)
         job = whole_job.job_of(self._settings, self.journal, self.plan.stored, standing, ending.exit_code)
         written = migration_report.migration(
-            self._settings, self.tally, audit, ending, failed, same, self.destination_notes, job
+            self._settings,
+            self.tally,
+            audit,
+            ending,
+            failed,
+            same,
+            self.destination_notes,
+            job,
+            self._superfluous,
         )
         written = earlier_reports.with_history(written, before)
         validation = earlier_reports.read_json(state / VALIDATION_JSON)
@@ -280,6 +293,7 @@ class RunAccounting:
             work.done + appended,
             sum(causes.values()) - self.plan.failed_elsewhere,
             work.pending - self._tried - self._failed_pending,
+            self.plan.not_selected,
         )
 
     def _count_appended(self) -> int:

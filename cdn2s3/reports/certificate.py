@@ -40,7 +40,7 @@ def certificate(
     reasons = [*_of_list(collection, size_of(urls)), *_of_validation(validation), *_of_migration(migration)]
     if open_work:
         reasons.append(redact(open_work))
-    known = validation["counts"]["known"] if validation["verdict"] == "complete_except_known" else 0
+    known = validation["counts"]["known"] if validation["verdict"].startswith("complete_except_known") else 0
     return {
         "is_proven": not reasons,
         "known": known,

@@ -86,6 +86,6 @@ def validation_figures(report: Mapping[str, Any]) -> list[Figure]:
         Figure(count(counts["listed"]), "objects listed"),
         Figure(
             bytes_text(report["bytes"]["listed"]),
-            "in the folder" if report["destination"].get("folder") else "in the bucket",
+            "in the bucket" if report["destination"]["bucket"] else "in the folder",
         ),
     ]

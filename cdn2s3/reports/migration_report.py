@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -49,16 +48,18 @@ class Audit(NamedTuple):
     completed: int  # before this run, and lines appended to completed.txt by it
     failed: int  # lines of failed_transfers.txt that belong to this input
     not_tried: int  # pending URLs that have no result
+    not_selected: int = 0  # URLs that PERCENT leaves out, without a row in either file
 
     @property
     def holds(self) -> bool:
         parts = self.blank + self.duplicates + self.completed + self.failed + self.not_tried
-        return self.lines == parts
+        return self.lines == parts + self.not_selected
 
     def __str__(self) -> str:
+        unselected = f" + {self.not_selected:,} not selected" if self.not_selected else ""
         return (
             f"{self.lines:,} lines {'=' if self.holds else '!='} {self.blank:,} blank + {self.duplicates:,} duplicates "
-            f"+ {self.completed:,} completed + {self.failed:,} failed + {self.not_tried:,} not tried"
+            f"+ {self.completed:,} completed + {self.failed:,} failed + {self.not_tried:,} not tried{unselected}"
         )
 
 
@@ -70,6 +71,13 @@ def versions() -> dict[str, str]:
     return found
 
 
+def of_share(verdict: str, percent: int, not_selected: int) -> str:
+    """Return verdict; one that says complete, with how much of the list it is about, if that is not all."""
+    if not not_selected or not verdict.startswith("complete"):
+        return verdict
+    return f"{verdict} for {percent} % of the list ({not_selected:,} not selected)"
+
+
 class Ending(NamedTuple):
     """How a run of migrate.py ended."""
 
@@ -78,15 +86,18 @@ class Ending(NamedTuple):
     why: str  # what stopped it, "" if it finished
     next_command: str  # the command to type next
 
-    def verdict(self, audit: Audit) -> str:
-        """Return the verdict: complete, some_failed, not_all_tried, interrupted or stopped."""
+    def verdict(self, audit: Audit, percent: int) -> str:
+        """Return the verdict: complete (and of how much), some_failed, not_all_tried, interrupted or stopped.
+
+        percent is PERCENT.
+        """
         if self.exit_code in (EXIT_SIGHUP, EXIT_SIGINT, EXIT_SIGTERM):
             return "interrupted"
         if self.exit_code not in (EXIT_DONE, EXIT_SOME_FAILED) or not audit.holds:
             return "stopped"
         if audit.failed:
             return "some_failed"
-        return "not_all_tried" if audit.not_tried else "complete"
+        return "not_all_tried" if audit.not_tried else of_share("complete", percent, audit.not_selected)
 
 
 class Failures:
@@ -119,16 +130,18 @@ def migration(
     same: SameContent | None = None,
     destination_notes: Sequence[str] = (),
     job: dict[str, Any] | None = None,
+    superfluous: int = 0,
 ) -> dict[str, Any]:
     """Return the report of a run of migrate.py; failed is the content of failed_transfers.txt at its end.
 
     same is what is the same under several URLs, None where nobody looked; destination_notes say what the destination
-    lacks; job is what whole_job() returns.
+    lacks, and what that means; job is what whole_job() returns; superfluous is how many files of the folder are in the
+    bucket now.
     """
     seconds, prefix = ending.at - tally.began, settings.destination_prefix
     return {
         "format": FORMAT,
-        "verdict": ending.verdict(audit),
+        "verdict": ending.verdict(audit, settings.percent),
         "began_at": timestamp(tally.began),
         "ended_at": timestamp(ending.at),
         "seconds": round(seconds, 1),
@@ -137,6 +150,7 @@ def migration(
         "next": ending.next_command,
         "destination": destination(settings, settings.aws_endpoint_url or ""),
         "destination_notes": [redact(note) for note in destination_notes],
+        "superfluous_files": superfluous,
         "lines": {**audit._asdict(), "add_up": audit.holds},
         "run": _run(tally, seconds),
         "failed": {
@@ -194,13 +208,12 @@ def _run(tally: Tally, seconds: float) -> dict[str, Any]:
 
 def destination(settings: MigrationSettings, endpoint: str) -> dict[str, str]:
     """Return where the images go, as in the reports."""
-    if settings.destination == "local":
-        folder = os.path.realpath(str(settings.local_root))
-        return {"endpoint": "", "bucket": "", "prefix": settings.destination_prefix, "folder": folder}
+    has_bucket, folder = settings.placement.uses_bucket, settings.local_folder
     return {
-        "endpoint": endpoint,
-        "bucket": settings.destination_bucket,
+        "endpoint": endpoint if has_bucket else "",
+        "bucket": settings.destination_bucket if has_bucket else "",
         "prefix": settings.destination_prefix,
+        **({"folder": folder} if folder else {}),
     }
 
 
@@ -220,6 +233,11 @@ def _failure(cause: str, urls: int, examples: list[Example], prefix: str) -> dic
             {**_fields(example.url, prefix), "message": redact(example.message)} for example in examples
         ],
     }
+
+
+def superfluous_text(files: int) -> str:
+    """Return what to say of so many files of the folder whose image is in the bucket now."""
+    return f"superfluous in the folder: {files:,} (in the bucket now; nothing deletes them)"
 
 
 def _quantiles(values: Distribution) -> dict[str, float | None]:
@@ -245,10 +263,12 @@ def summary(
     ending: Ending,
     faults: Mapping[str, tuple[int, Example]],
     same: SameContent | None = None,
+    superfluous: int = 0,
 ) -> str:
     """Return the summary of the run, in about ten lines.
 
-    faults are lines of the input that failed without being tried: how many for which cause, and an example.
+    faults are lines of the input that failed without being tried: how many for which cause, and an example;
+    superfluous is how many files of the folder are in the bucket now.
     No line is cut, however long its message and URL: they are there to be read and copied.
     """
     seconds = max(ending.at - tally.began, 0.001)
@@ -259,6 +279,10 @@ def summary(
         f"{tally.stored / seconds:,.0f} files/s, {tally.bytes / MB / seconds:.1f} MB/s",
         f"{audit}",
     ]
+    if audit.not_selected and ending.verdict(audit, settings.percent).startswith("complete"):
+        lines.append(ending.verdict(audit, settings.percent))
+    if superfluous:
+        lines.append(superfluous_text(superfluous))
     failed = tally.failed + Counter({cause: count for cause, (count, _) in faults.items()})
     examples = {**tally.examples, **{cause: [example] for cause, (_, example) in faults.items()}}
     causes = failed.most_common()

@@ -98,7 +98,7 @@ def job_of(
     runs, events = journal.history()
     job = whole_job([*runs, journal.as_run(exit_code)], events, stored, standing)
     job["dollars"] = spent(settings, stored.images, job["moving_seconds"])
-    job["region"] = "" if settings.destination == "local" else settings.aws_region
+    job["region"] = settings.aws_region if settings.placement.uses_bucket else ""
     return job
 
 

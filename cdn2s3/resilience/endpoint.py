@@ -149,7 +149,7 @@ class Endpoint:
                     return True
             if self.parks and not (breaker.is_closed and wait <= _BRIEFLY):
                 self._limits.leave(place)
-                raise Parked
+                raise Parked(self.name)
             place = self._limits.queue(place, now)
             self._changed.wait(min(max(wait, 0.001), _LOOK_EVERY))
 

@@ -49,6 +49,7 @@ from cdn2s3.settings.parsers import (
     url_template,
     whole,
 )
+from cdn2s3.settings.placement import ALL, KINDS, Placement
 from cdn2s3.settings.variant_sizes import VariantSize, variant_sizes
 from cdn2s3.text import MB
 
@@ -273,12 +274,22 @@ class MigrationSettings:
 
     source_urls_file: Path = setting(URLS_FILE, file_path, "the URLs to move, one per line")
     destination: str = setting(
-        "s3", one_of("s3", "local"), "where the images go: a bucket, or a folder on this machine"
+        "s3",
+        one_of(*KINDS),
+        "where the images go: a bucket, a folder on this machine, or PERCENT of them to the bucket and the rest to "
+        "the folder",
+    )
+    percent: int = setting(
+        "100",
+        whole(0, ALL),
+        "share of the URLs to move, by a hash of the path; with DESTINATION=hybrid, the share that belongs in the "
+        "bucket (docs/share.md)",
+        "10",
     )
     local_root: Path | None = setting(
         "",
         empty_or(path),
-        "the folder to move the images to (DESTINATION=local); it must exist",
+        "the folder to move images to (DESTINATION=local or hybrid); it must exist",
         "/mnt/images",
     )
     destination_bucket: str = setting(
@@ -423,11 +434,34 @@ class MigrationSettings:
         return self.max_buffer_mb * MB
 
     @property
+    def placement(self) -> Placement:
+        """Where each image belongs."""
+        return Placement(self.destination, self.percent)
+
+    @property
+    def by_place(self) -> dict[str, MigrationSettings]:
+        """The settings of each place in use, the bucket first, as if it were the only destination."""
+        placement = self.placement
+        if not placement.is_hybrid:
+            return {self.destination: self}
+        return {
+            place: dataclasses.replace(self, destination=place, percent=ALL) for place in placement.places
+        }
+
+    @property
+    def local_folder(self) -> str:
+        """LOCAL_ROOT without symbolic links; "" where no folder is in use."""
+        uses_folder = self.local_root is not None and self.placement.uses_folder
+        return os.path.realpath(str(self.local_root)) if uses_folder else ""
+
+    @property
     def destination_text(self) -> str:
         """Where images go, as a person would write it."""
-        if self.local_root is not None and self.destination == "local":
-            return f"{os.path.realpath(self.local_root)}/{self.destination_prefix}"
-        return f"s3://{self.destination_bucket}/{self.destination_prefix}"
+        placement, folder = self.placement, f"{self.local_folder}/{self.destination_prefix}"
+        bucket = f"s3://{self.destination_bucket}/{self.destination_prefix}"
+        if placement.is_hybrid:
+            return f"{bucket} ({placement.percent}%) and {folder}"
+        return bucket if placement.uses_bucket else folder
 
 
 def key_maker(settings: MigrationSettings) -> KeyMaker:

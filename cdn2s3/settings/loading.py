@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from cdn2s3.errors import UsageError
 from cdn2s3.file_names import COLLECTION_ENV, LISTS, MIGRATION_ENV, WRITTEN, is_kept
+from cdn2s3.records import S3
 from cdn2s3.settings.declarations import REQUIRED, CollectionSettings, MigrationSettings
 from cdn2s3.settings.env_file import read_env_file
 from cdn2s3.settings.parsers import (
@@ -21,6 +22,7 @@ from cdn2s3.settings.parsers import (
     secret,
     source_headers,
 )
+from cdn2s3.settings.placement import Placement
 from cdn2s3.settings.places import names_in
 from cdn2s3.settings.regions import unknown_region
 from cdn2s3.settings.spelling import misspelled, nearest, suggestion
@@ -58,7 +60,9 @@ def build(
     bad: set[str] = set()
     for name, spec in specs.items():
         given = environment.get(name, file.get(name))
-        is_needed = spec.metadata["default"] is REQUIRED and values.get("destination") != "local"
+        is_needed = (
+            spec.metadata["default"] is REQUIRED and Placement(values.get("destination", S3)).uses_bucket
+        )
         if given is None or (given == "" and spec.metadata["default"] is REQUIRED):
             if is_needed:
                 problems.append(f"{name} is not set: {spec.metadata['meaning']}")
@@ -155,7 +159,7 @@ def _collection_contradictions(settings: CollectionSettings) -> Iterator[tuple[t
 
 def _migration_contradictions(settings: MigrationSettings) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield what contradicts itself in migration.env."""
-    if settings.destination == "s3" and not settings.aws_endpoint_url:
+    if settings.placement.uses_bucket and not settings.aws_endpoint_url:
         unknown = unknown_region(settings.aws_region)
         if unknown:
             yield ("DESTINATION", "AWS_REGION", "AWS_ENDPOINT_URL"), unknown
@@ -281,13 +285,14 @@ def _detail_contradictions(settings: CollectionSettings) -> Iterator[tuple[tuple
 
 
 def _local_contradictions(settings: MigrationSettings) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield what is wrong with a folder as the destination."""
-    if settings.destination != "local":
+    """Yield what is wrong with a folder as a destination."""
+    if not settings.placement.uses_folder:
         return
+    kind = settings.destination
     if settings.local_root is None:
         yield (
             ("DESTINATION", "LOCAL_ROOT"),
-            "LOCAL_ROOT is not set: DESTINATION=local needs the folder to move the images to",
+            f"LOCAL_ROOT is not set: DESTINATION={kind} needs the folder to move images to",
         )
         return
     root = os.path.realpath(settings.local_root)
@@ -302,7 +307,7 @@ def _local_contradictions(settings: MigrationSettings) -> Iterator[tuple[tuple[s
         yield (
             ("DESTINATION_PREFIX",),
             f"DESTINATION_PREFIX={settings.destination_prefix!r}: must not start with / or contain an empty, . or .. "
-            "segment, which no folder has (DESTINATION=local)",
+            f"segment, which no folder has (DESTINATION={kind})",
         )
 
 

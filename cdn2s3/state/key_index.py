@@ -118,6 +118,7 @@ class KeyIndex(_Entries):
         self._named = Numbered()  # the first record of each `url⇥key` whose key only a line can give it
         self._named_again = Fingerprints()  # those of them that have several
         self.repeated = array("I")  # the numbers of all records of keys that have several
+        self.moving = Fingerprints()  # `url⇥key` with records that do not complete it: reopen()
         self._line_of = array("I")  # for each record, which line has claimed it, as below, or its state
 
     def add_record(self, url: bytes, key: bytes, number: int, reversible: bool) -> None:
@@ -194,6 +195,10 @@ class KeyIndex(_Entries):
         """Leave record to claim(): claim_record() refuses it from now on."""
         self._line_of[record] = _CLOSED
 
+    def reopen(self, url: bytes, key: bytes) -> None:
+        """Note that the records of url, an identity, under key do not complete it: its object is to move elsewhere."""
+        self.moving.add(url + b"\t" + key)
+
     def owner(self, key: bytes) -> Owner | None:
         """Return the owner of key, None if it has none."""
         bucket, at, _ = self._find(key)
@@ -210,6 +215,8 @@ class KeyIndex(_Entries):
 
     def is_completed(self, url: bytes, key: bytes, reversible: bool) -> bool:
         """Return whether a record shows that url, an identity, is completed under key."""
+        if self.moving and url + b"\t" + key in self.moving:
+            return False
         if self._named and self._named.get(url + b"\t" + key) is not None:
             return True
         bucket, at, _ = self._find(key)

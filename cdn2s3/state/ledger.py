@@ -16,7 +16,7 @@ from cdn2s3.atomic_file import replacing
 from cdn2s3.errors import CAUSES
 from cdn2s3.file_names import COMPLETED_FILE, FAILED_FILE
 from cdn2s3.keys import KEY_FIELD, KeyMaker, ObjectId
-from cdn2s3.records import OURS, UNKNOWN
+from cdn2s3.records import LOCAL, OURS, S3, UNKNOWN
 from cdn2s3.state.files import AppendFile
 from cdn2s3.state.key_index import Fingerprints, Numbered
 from cdn2s3.state.lines import encode, line_of, whole_lines
@@ -99,6 +99,16 @@ def says_the_same(row: list[bytes], before: list[bytes]) -> bool:
     return row[: _OLDER - 1] == before[: _OLDER - 1] and _how(row) == _how(before)
 
 
+def place_in(row: list[bytes], older_place: str = S3) -> str:
+    """Return the place of a row (completed_fields): records.S3 or LOCAL, older_place where it does not say it."""
+    return {LOCAL.encode(): LOCAL, S3.encode(): S3}.get(row[-1], older_place)
+
+
+def row_id(keys: KeyMaker, row: list[bytes], older_place: str) -> bytes:
+    """Return what a row (completed_fields) is the record of: an object at a place, which place_in() finds."""
+    return keys.record_id(*row[:2]) + b"\t" + place_in(row, older_place).encode()
+
+
 def _how(row: list[bytes]) -> bytes:
     return row[_OLDER] if len(row) > _OLDER else UNKNOWN.encode()
 
@@ -162,20 +172,19 @@ def last_completed(path: Path) -> Iterator[Completed]:
 def last_rows(
     path: Path, keys: KeyMaker, among: Fingerprints | None = None, older_place: str = UNKNOWN
 ) -> Iterator[Completed]:
-    """Yield the last record of each URL and key in completed.txt, in the order of the file, in two passes.
+    """Yield the last record of each URL, key and place in completed.txt, in the order of the file, in two passes.
 
     among are the objects (KeyMaker.object_id) that are wanted, None: all of them. A row of an older version gets
     older_place (run_binding.first_place). Memory: 20 bytes a row that is wanted.
     """
     last = Numbered()
     for number, line in enumerate(whole_lines(path)):
-        if fields := completed_fields(line):
-            row = keys.record_id(*fields[:2])
-            if among is None or row in among:
-                last[row] = number
+        fields = completed_fields(line)
+        if fields and (among is None or keys.record_id(*fields[:2]) in among):
+            last[row_id(keys, fields, older_place)] = number
     for number, line in enumerate(whole_lines(path)):
         fields = completed_fields(line)
-        if fields and last.get(keys.record_id(*fields[:2])) == number:
+        if fields and last.get(row_id(keys, fields, older_place)) == number:
             record = Completed(*map(decode_line, fields))
             yield record if len(fields) > _OLDER else record._replace(place=older_place)
 

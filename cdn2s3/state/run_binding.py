@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.file_names import CHECKPOINT_FILE, COMPLETED_FILE, FAILED_FILE, LOCK_SUFFIX, RUN_FILE
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import redacted_values
+from cdn2s3.settings.placement import Placement
 from cdn2s3.state.files import cannot_read, shared_lock
 from cdn2s3.state.lines import whole_lines
 from cdn2s3.url_prefixes import is_only_extended
@@ -28,12 +28,13 @@ _BOUND = (
     "AWS_ENDPOINT_URL", "DESTINATION_BUCKET", "DESTINATION_PREFIX",
     "PRESERVE_PATH_STRUCTURE", "STRIP_PATH_PREFIX", "URL_PREFIX", "DESTINATION", "LOCAL_ROOT", "KEY_QUERY_PARAMS",
 )  # fmt: skip
-_RECORDED = ("IGNORED_QUERY_PARAMS",)  # shown, not bound
+_RECORDED = ("IGNORED_QUERY_PARAMS", "PERCENT")  # shown, not bound
 _WHEN_ABSENT = {
     "DESTINATION": "s3",
     "LOCAL_ROOT": "",
     "KEY_QUERY_PARAMS": "",
     "IGNORED_QUERY_PARAMS": "",
+    "PERCENT": "100",
 }  # in a run.json that is older than these settings
 _OF_BUCKETS = ("AWS_ENDPOINT_URL", "DESTINATION_BUCKET")
 
@@ -81,7 +82,8 @@ def is_bound(settings: MigrationSettings) -> bool:
 def first_place(settings: MigrationSettings) -> str:
     """Return where the objects of rows of older versions are, which do not say it: records.S3 or LOCAL."""
     path = settings.state_dir / RUN_FILE
-    return (_read(path) if path.exists() else _WHEN_ABSENT)["DESTINATION"]
+    kind = (_read(path) if path.exists() else _WHEN_ABSENT)["DESTINATION"]
+    return Placement(kind).place_of_old_rows
 
 
 def is_rebound(settings: MigrationSettings) -> bool:
@@ -120,10 +122,8 @@ def _forget_failures(state_dir: Path) -> None:
 def _destination(settings: MigrationSettings) -> dict[str, str]:
     """Return the values of settings for run.json: "" for those that this kind of destination does not use."""
     bound = {name: redacted_values(settings)[name] for name in (*_BOUND, *_RECORDED)}
-    if settings.destination == "local":
-        unused = dict.fromkeys(_OF_BUCKETS, "")
-        return {**bound, **unused, "LOCAL_ROOT": os.path.realpath(bound["LOCAL_ROOT"])}
-    return {**bound, "LOCAL_ROOT": ""}
+    unused = () if settings.placement.uses_bucket else _OF_BUCKETS
+    return {**bound, **dict.fromkeys(unused, ""), "LOCAL_ROOT": settings.local_folder}
 
 
 def _read(path: Path) -> dict[str, str]:

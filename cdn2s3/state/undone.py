@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cdn2s3.file_names import UNDONE_FILE
+from cdn2s3.records import LOCAL
 from cdn2s3.state.files import AppendFile
 from cdn2s3.state.key_index import Fingerprints, Numbered
 from cdn2s3.state.ledger import Completed, encode_line, seconds_of, timestamp
 from cdn2s3.state.lines import encode, whole_lines
 
-_URL, _KEY, _SIZE, _ETAG, _FINISHED = 0, 1, 2, 3, 6  # fields of a row of completed.txt
+_URL, _KEY, _SIZE, _ETAG, _FINISHED, _PLACE = 0, 1, 2, 3, 6, 10  # fields of a row of completed.txt
+_VERSION = 4  # field of a line of undone.txt
 
 
 class UndoneObject(NamedTuple):
@@ -27,7 +29,7 @@ class UndoneObject(NamedTuple):
     key: str
     size: str  # bytes
     etag: str  # without quotes
-    version: str  # the version that was deleted; `marker:ID` where a delete marker covers it; "-" where there is none
+    version: str  # that was deleted; `marker:ID` where a marker covers it; "-" where there is none; `local`: a file
     undone_at: str  # UTC, ISO 8601; always later than the row's finished_at
 
 
@@ -38,14 +40,16 @@ class UndoneRows:
         """Read undone.txt, if there is one; raise FatalError when it cannot be read."""
         self._undone_at = Numbered()
         for fields in _records(state_dir):
-            self._undone_at[_id_of(fields)] = seconds_of(fields[-1].decode("ascii", "replace")) or 0
+            self._undone_at[_id_of(fields, fields[_VERSION])] = (
+                seconds_of(fields[-1].decode("ascii", "replace")) or 0
+            )
 
     def __bool__(self) -> bool:
         return len(self._undone_at) > 0
 
     def has(self, fields: Sequence[bytes]) -> bool:
         """Return whether the row with these fields, undecoded, was undone after it was written."""
-        undone_at = self._undone_at.get(_id_of(fields))
+        undone_at = self._undone_at.get(_id_of(fields, fields[_PLACE] if len(fields) > _PLACE else b""))
         if undone_at is None:
             return False
         finished_at = seconds_of(fields[_FINISHED].decode("ascii", "replace"))
@@ -53,22 +57,23 @@ class UndoneRows:
 
 
 def objects_since(state_dir: Path, began_at: int) -> Fingerprints:
-    """Return the objects (their URL, a tab and their key) that were undone since then, in seconds since the epoch."""
+    """Return the objects, as object_of() names them, that were undone since then, in seconds since the epoch."""
     found = Fingerprints()
     for fields in _records(state_dir):
         if (seconds_of(fields[-1].decode("ascii", "replace")) or 0) >= began_at:
-            found.add(fields[_URL] + b"\t" + fields[_KEY])
+            found.add(_object(fields[_URL], fields[_KEY], fields[_VERSION]))
     return found
 
 
 def object_of(row: Completed) -> bytes:
     """Return what objects_since() knows the object of row by."""
-    return encode_line(row.url) + b"\t" + encode_line(row.key)
+    return _object(encode_line(row.url), encode_line(row.key), row.place.encode())
 
 
 def append(file: AppendFile, row: Completed, version: str) -> int:
     """Append the line of row's object, undone now; return its time. Raise FatalError unless it is written."""
     at = max(int(time.time()), (seconds_of(row.finished_at) or 0) + 1)
+    version = LOCAL if row.place == LOCAL else version
     file.append(encode(UndoneObject(row.url, row.key, row.size, row.etag, version, timestamp(at))))
     return at
 
@@ -81,5 +86,10 @@ def _records(state_dir: Path) -> Iterator[list[bytes]]:
             yield fields
 
 
-def _id_of(fields: Sequence[bytes]) -> bytes:
-    return b"\t".join((fields[_URL], fields[_KEY], fields[_ETAG]))
+def _id_of(fields: Sequence[bytes], place: bytes) -> bytes:
+    return _object(fields[_URL], fields[_KEY], place) + b"\t" + fields[_ETAG]
+
+
+def _object(url: bytes, key: bytes, place: bytes) -> bytes:
+    """Return what an object is known by; place is a row's place or a line's version: only a file's is `local`."""
+    return b"\t".join((url, key, place if place == LOCAL.encode() else b""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Callable, NamedTuple, TypeVar
 
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
@@ -36,18 +36,38 @@ _REFUSED = (
 )
 
 
-class Endpoints:
-    """The endpoints of a run: its sources, in the order of KeyMaker.origins, and the destination."""
+class Site(NamedTuple):
+    """A place of images: what stores them there, how it is doing, and what reads the bodies for it."""
 
-    def __init__(self, sources: Iterable[Endpoint], bucket: Endpoint) -> None:
+    destination: Destination
+    endpoint: Endpoint
+    reader: BodyReader
+
+
+class Endpoints:
+    """The endpoints of a run: its sources, in the order of KeyMaker.origins, and its destinations."""
+
+    def __init__(self, sources: Iterable[Endpoint], *destinations: Endpoint) -> None:
         self.sources = tuple(sources)
-        self.bucket = bucket
+        self.destinations = destinations
 
     def __iter__(self) -> Iterator[Endpoint]:
-        return iter((*self.sources, self.bucket))
+        return iter((*self.sources, *self.destinations))
 
     def __len__(self) -> int:
-        return len(self.sources) + 1
+        return len(self.sources) + len(self.destinations)
+
+    @property
+    def uploads(self) -> int:
+        """How many uploads are in flight."""
+        return sum(endpoint.in_flight for endpoint in self.destinations)
+
+    def let_park(self) -> list[Endpoint]:
+        """Let each endpoint park the URLs that would have to wait for it where its kind has others; return these."""
+        parking = [one for kind in (self.sources, self.destinations) if len(kind) > 1 for one in kind]
+        for endpoint in parking:
+            endpoint.parks = True
+        return parking
 
 
 class TransferPolicy(NamedTuple):
@@ -64,18 +84,16 @@ class Transfer:
     def __init__(
         self,
         sources: Sources,
-        destination: Destination,
+        sites: Mapping[str, Site],
         endpoints: Endpoints,
-        reader: BodyReader,
         buffer_pool: BufferPool,
         bandwidth: Bandwidth,
         policy: TransferPolicy,
         stop: threading.Event,
     ) -> None:
         self.sources = sources
-        self.destination = destination
+        self.sites = sites  # by place: records.S3, LOCAL
         self.endpoints = endpoints
-        self.reader = reader
         self.buffer_pool = buffer_pool
         self.bandwidth = bandwidth
         self.policy = policy
@@ -84,18 +102,19 @@ class Transfer:
         self.retry = policy.retry._replace(honors_retry_after=False)
         self.sleep = unless_stopped(stop)
 
-    def move(self, url: str, address: Address, recorded: Recorded | None = None) -> Result:
-        """Move url to its key; raise Cancelled, or FatalError when every URL would fail.
+    def move(self, url: str, address: Address, place: str, recorded: Recorded | None = None) -> Result:
+        """Move url to its key at place; raise Cancelled, Parked, or FatalError when every URL would fail.
 
         recorded is what the last row of the key says, if it has one.
         """
-        return TransferAttempts(self, url, address, recorded).result()
+        return TransferAttempts(self, url, address, self.sites[place], recorded).result()
 
     def close(self) -> None:
         """Clean up all endpoints, when no worker is busy anymore."""
         self.sources.close()
-        if self.endpoints.bucket.health().down_for is None:  # otherwise the request would be futile
-            self.destination.close()
+        for site in self.sites.values():
+            if site.endpoint.health().down_for is None:  # otherwise the request would be futile
+                site.destination.close()
 
 
 class _PartsFailedError(Exception):
@@ -118,14 +137,15 @@ class TransferAttempts:
     """The attempts of one URL, in one worker."""
 
     def __init__(
-        self, transfer: Transfer, url: str, address: Address, recorded: Recorded | None = None
+        self, transfer: Transfer, url: str, address: Address, site: Site, recorded: Recorded | None = None
     ) -> None:
         self._run = transfer
         self._url = url
         self._address = address
         self._recorded = recorded
         self._source = transfer.endpoints.sources[address.source]
-        self._bucket = transfer.endpoints.bucket
+        self._site = site
+        self._bucket = site.endpoint
         # Failed attempts to download and to upload, without those that an outage excuses.
         names = [self._source.name, self._bucket.name]
         self._failures = dict.fromkeys(names, 0)
@@ -191,10 +211,12 @@ class TransferAttempts:
         Raise TransientError after the last attempt that is allowed, PermanentError, Cancelled or FatalError.
         """
         run = self._run
+        if self._bucket.parks and not self._bucket.is_available():
+            raise Parked(self._bucket.name)  # before the bytes are downloaded for nothing
         downloaded = self._download(lease)
         if not isinstance(downloaded, Image):
             return downloaded
-        upload = run.destination.upload(self._address.key, downloaded, self._recorded)
+        upload = self._site.destination.upload(self._address.key, downloaded, self._recorded)
         try:
             stored = self._retrying(
                 self._bucket,
@@ -222,7 +244,7 @@ class TransferAttempts:
         try:
             deadline = Deadline(run.policy.download_timeout, run.stop)
             with run.sources.get(self._address, deadline) as answer:
-                body = run.reader.read(answer, lease, deadline)
+                body = self._site.reader.read(answer, lease, deadline)
                 self._noted = oddities(answer.headers)
                 self._version = source_version(answer.headers)
                 if isinstance(body, Image):
@@ -236,7 +258,7 @@ class TransferAttempts:
         run, key = self._run, self._address.key
         body.start()
         return self._attempt_at_bucket(
-            lambda: run.destination.store_parts(
+            lambda: self._site.destination.store_parts(
                 key,
                 body.media_type,
                 _marked(body.parts()),
@@ -278,7 +300,7 @@ class TransferAttempts:
             self._retried.append(error.cause)
             by = error.endpoint
             if by.parks and by.lets_nothing_through:
-                raise Parked
+                raise Parked(by.name)
             known = refusals.setdefault(by.name, Refusals(by.outage_limit))
             return known.wait(by.name, error, by.newest_attempt, by.newest_success)
 

@@ -9,7 +9,8 @@ from cdn2s3.cdn.body_reader import BodyReader
 from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
 from cdn2s3.cdn.source_headers import Concealer
 from cdn2s3.cdn.sources import Sources, sources_of
-from cdn2s3.destinations.base import PART_BYTES, Destination
+from cdn2s3.destinations.base import PART_BYTES
+from cdn2s3.destinations.factory import Destinations
 from cdn2s3.file_names import COMPLETED_FILE
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import InvalidUrl
@@ -19,35 +20,37 @@ from cdn2s3.resilience.rate_limit import Bandwidth
 from cdn2s3.resilience.retry import RetryPolicy
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state.ledger import last_completed
-from cdn2s3.transfer.pipeline import Endpoints, Transfer, TransferPolicy
+from cdn2s3.transfer.pipeline import Endpoints, Site, Transfer, TransferPolicy
 
 
 def equip(
     settings: MigrationSettings,
-    destination: Destination,
+    destinations: Destinations,
     share: Share = WHOLE,
     stop: threading.Event | None = None,
 ) -> Transfer:
     """Return what the workers of a process share, which has that share of the run.
 
-    destination is prepared, or knows what another process has found out.
+    destinations are prepared, or know what another process has found out.
     """
     stop = stop or threading.Event()
     workers = share.workers(settings.concurrency)
     sources = sources_of(settings, PooledAdapter(workers, settings.ca_bundle, stop), stop)
     _note_earlier_successes(sources, settings)
+    limit = settings.outage_limit
+    sites = {}
+    for place, own in settings.by_place.items():
+        destination = destinations[place]
+        endpoint = Endpoint(destination.name, workers, limit, stop, destination.is_up)
+        sites[place] = Site(destination, endpoint, body_reader(own, destination.integrity))
     endpoints = Endpoints(
-        [
-            Endpoint(client.name, workers, settings.outage_limit, stop, client.probe)
-            for client in sources.clients
-        ],
-        Endpoint(destination.name, workers, settings.outage_limit, stop, destination.is_up),
+        [Endpoint(client.name, workers, limit, stop, client.probe) for client in sources.clients],
+        *(site.endpoint for site in sites.values()),
     )
     return Transfer(
         sources,
-        destination,
+        sites,
         endpoints,
-        body_reader(settings, destination.integrity),
         BufferPool(POOL_BYTES // share.of, stop),
         Bandwidth(settings.bandwidth_limit_mbps * 1e6 / 8 / share.of),
         TransferPolicy(RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout),
@@ -56,14 +59,17 @@ def equip(
 
 
 def body_reader(settings: MigrationSettings, integrity: str) -> BodyReader:
-    """Return the reader of the CDN's bodies under settings, which computes the digest that integrity names."""
+    """Return the reader of the CDN's bodies for one place, which computes the digest that integrity names.
+
+    settings are those of the place, as by_place gives them.
+    """
     return BodyReader(
         settings.content_check,
         settings.max_buffer_bytes,
         integrity,
         PART_BYTES,
         # A folder has no place for a Content-Encoding.
-        decodes=settings.source_encoding == "decode" or settings.destination == "local",
+        decodes=settings.source_encoding == "decode" or settings.placement.uses_folder,
         conceal=Concealer(settings.source_headers.pairs),
     )
 

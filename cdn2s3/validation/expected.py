@@ -17,6 +17,7 @@ from cdn2s3.destinations.base import Found
 from cdn2s3.errors import CAUSES, FatalError
 from cdn2s3.keys import InvalidUrl, KeyMaker
 from cdn2s3.planning.survey import CompletedBefore, LineStatus, UrlSurvey
+from cdn2s3.records import LOCAL, S3
 from cdn2s3.state import ledger
 from cdn2s3.state.files import size_of
 from cdn2s3.state.lines import NumberedLines, line_of, numbered_records
@@ -24,7 +25,16 @@ from cdn2s3.state.lines import NumberedLines, line_of, numbered_records
 UNKNOWN = "-"
 
 # What is recorded of a line: the low five bits of its state.
-IRRELEVANT, MALFORMED_LINE, COLLIDING_LINE, NOT_TRIED, RECORDED, ADOPTED, OTHER_HOST_LINE = range(7)
+(
+    IRRELEVANT,
+    MALFORMED_LINE,
+    COLLIDING_LINE,
+    NOT_TRIED,
+    RECORDED,
+    ADOPTED,
+    OTHER_HOST_LINE,
+    NOT_SELECTED_LINE,
+) = range(8)
 _FIRST_CAUSE = 8
 _CAUSE_NAMES = tuple(CAUSES)
 FAILED_FOR = {name: _FIRST_CAUSE + number for number, name in enumerate(_CAUSE_NAMES)}
@@ -44,12 +54,13 @@ _OF_STATUS = bytes.maketrans(
         LineStatus.COLLISION: COLLIDING_LINE,
         LineStatus.NOT_CHOSEN: NOT_TRIED,
         LineStatus.OTHER_HOST: OTHER_HOST_LINE,
+        LineStatus.NOT_SELECTED: NOT_SELECTED_LINE,
     }[status] for status in LineStatus),
 )  # fmt: skip
 
 
 _FAULTS = {MALFORMED_LINE: "malformed", OTHER_HOST_LINE: "other_host", COLLIDING_LINE: "collision"}
-_IS_MISSING = bytes(not state & SEEN and state != IRRELEVANT for state in range(256))
+_IS_MISSING = bytes(not state & SEEN and state not in (IRRELEVANT, NOT_SELECTED_LINE) for state in range(256))
 _UNKNOWN_FIELD = UNKNOWN.encode()
 
 
@@ -62,7 +73,7 @@ class Missing(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How many unique lines there are of each kind; together they are all expected lines."""
+    """How many unique lines there are of each kind."""
 
     complete: int  # the object is the one that was recorded
     lost: int  # completed, and no object is there
@@ -71,9 +82,11 @@ class Counts(NamedTuple):
     unrecorded: int  # an object exists that no record proves
     failed: dict[str, int]  # by cause: failed, and no object is there (malformed and collisions among them)
     unproven: dict[str, int]  # by cause: failed, but an object exists anyway
+    not_selected: int = 0  # not in the share that PERCENT selects, and no record: not among urls
 
     @property
     def urls(self) -> int:
+        """How many are expected to be complete."""
         single = self.complete + self.lost + self.mismatched + self.not_tried + self.unrecorded
         return single + sum(self.failed.values()) + sum(self.unproven.values())
 
@@ -85,15 +98,22 @@ class Counts(NamedTuple):
 class RecordedObjects:
     """The size and ETag of correct objects, by the number of their record in completed.txt."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_hybrid: bool = False) -> None:
+        """is_hybrid says that a row may be of either of two places."""
         # hash() of size and ETag: equal for unequal ones once in 2^64, and nobody can bring it about, since
         # it is keyed anew in each process
         self.right = array("q")
         self.adopted = bytearray()  # 1 where the object was adopted from a listing
         self.of_lines = array("I")  # the record of each completed line, in the order of the lines
+        self.in_folder = (
+            bytearray()
+        )  # 1 where the object is in the folder; empty where there is one place alone
+        self._is_hybrid = is_hybrid
 
     def on_record(self, fields: list[bytes]) -> None:
         """Take the fields of the next line of completed.txt, none if it isn't a record."""
+        if self._is_hybrid:
+            self.in_folder.append(bool(fields) and ledger.place_in(fields) == LOCAL)
         if not fields:
             self.right.append(0)
             self.adopted.append(0)
@@ -123,6 +143,9 @@ class Expected:
         self._line_with = completed.index.line_with
         self._right = recorded.right
         self._adopted = recorded.adopted
+        self._in_folder = recorded.in_folder
+        self._placement = completed.placement
+        self._rows_by_place = completed.by_place
         self._record_of = array(
             "I", bytes(array("I").itemsize * work.lines)
         )  # its record's number in its file
@@ -141,11 +164,12 @@ class Expected:
             fields = completed.lines[record].split(b"\t", 2)
             line = self._line_of(self._keys.identity(fields[0]), fields[1])
             if line is not None:
-                self._note_record(line, record)
+                if self._placement.counts(self.work.line(line), self._place_of_record(record)):
+                    self._note_record(line, record)
                 several[line] = 1
                 matched += 1
         records = len(self._right) - self.unreadable - completed.undone
-        self.elsewhere = records - (self.work.done - several.count(1)) - matched
+        self.elsewhere = records - (self.work.done + self.work.moving - several.count(1)) - matched
 
     def _completed_lines(self) -> Iterator[int]:
         number = self.states.find(RECORDED)
@@ -186,16 +210,45 @@ class Expected:
             return None
         return number
 
+    # --- where it is ---
+
+    def place_of(self, number: int) -> str:
+        """Return where the object of a line is expected: where its record says, else where it belongs."""
+        if not self._placement.is_hybrid:
+            return self._placement.kind
+        if self.record_of(number) in (RECORDED, ADOPTED):
+            return self._place_of_record(self._record_of[number])
+        return self._placement.place_of(self.work.line(number))
+
+    def _place_of_record(self, record: int) -> str:
+        if not self._placement.is_hybrid:
+            return self._placement.kind
+        return LOCAL if self._in_folder[record] else S3
+
+    def has_row(self, found: Found, place: str) -> bool:
+        """Return whether an object at place that no line expects there has a row all the same: it was moved since."""
+        number = None if self._rows_by_place is None else self._line_with(_key_of(found))
+        if number is None or self._rows_by_place is None:
+            return False
+        return self._keys.object_id(self.work.line(number)) in self._rows_by_place[place]
+
+    def is_superfluous(self, found: Found, place: str) -> bool:
+        """Return whether an object at place that has_row() belongs to a line that is completed in the bucket."""
+        number = self._line_with(_key_of(found))
+        if number is None or place != LOCAL or self.record_of(number) not in (RECORDED, ADOPTED):
+            return False
+        return self._placement.place_of(self.work.line(number)) == S3
+
     # --- what is found ---
 
-    def see(self, found: Found) -> int | None:
-        """Note that an object exists; return its line's number, None if no line has its key.
+    def see(self, found: Found, place: str = S3) -> int | None:
+        """Note that an object exists at place; return its line's number, None if no line expects its key there.
 
         Its state says DIFFERS where the object is not the one recorded, to the letter; clear() takes that back.
         Raise FatalError when the object was seen before: a listing that repeats itself proves nothing.
         """
-        number = self._line_with(found.key.encode("utf-8", "surrogateescape"))
-        if number is None:
+        number = self._line_with(_key_of(found))
+        if number is None or (self._placement.is_hybrid and self.place_of(number) != place):
             return None
         state = self.states[number]
         if state & SEEN:
@@ -240,6 +293,7 @@ class Expected:
             unrecorded=count(NOT_TRIED | SEEN),
             failed={name: number for name, number in failed.items() if number},
             unproven={name: number for name, number in unproven.items() if number},
+            not_selected=count(NOT_SELECTED_LINE) + count(NOT_SELECTED_LINE | SEEN),
         )
 
     def absent(self, most: int) -> set[int]:
@@ -280,6 +334,10 @@ class Expected:
     def record_number(self, number: int) -> int:
         """Return the number of the record of a line, in the file that its state selects."""
         return self._record_of[number]
+
+
+def _key_of(found: Found) -> bytes:
+    return found.key.encode("utf-8", "surrogateescape")
 
 
 def _why(state: int) -> str:

@@ -13,7 +13,7 @@ from cdn2s3.keys import divided
 from cdn2s3.planning.survey import UrlSurvey
 from cdn2s3.reports.contact_sheet import MOST, SHEET_BYTES, Pictures
 from cdn2s3.reports.metrics import EXAMPLES
-from cdn2s3.reports.migration_report import destination, versions
+from cdn2s3.reports.migration_report import destination, of_share, versions
 from cdn2s3.reports.same_content import SameContent
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import redacted_values
@@ -155,12 +155,18 @@ class Findings:
     look_refused: bool = False
     omitted: int = 0  # objects that HEAD found but the listing omitted
     elsewhere: int = 0  # completed records that do not belong to a line
+    superfluous: int = 0  # files in the folder whose image is in the bucket now
+    superfluous_bytes: int = 0
 
     def add_unexpected(self, found: Found) -> None:
         self.unexpected += 1
         self.unexpected_bytes += found.size
         if len(self.unexpected_examples) < EXAMPLES:
             self.unexpected_examples.append(found)
+
+    def add_superfluous(self, found: Found) -> None:
+        self.superfluous += 1
+        self.superfluous_bytes += found.size
 
     def add_mismatched(self, row: Mismatch) -> None:
         if len(self.mismatched_examples) < EXAMPLES:
@@ -192,7 +198,7 @@ def finished(
     work = findings.work
     return {
         "format": FORMAT,
-        "verdict": verdict(counts),
+        "verdict": of_share(verdict(counts), settings.percent, counts.not_selected),
         "exit_code": exit_code,
         "ended_by": "",
         "destination": destination(settings, findings.endpoint),
@@ -205,11 +211,16 @@ def finished(
             "blank": work.blank,
             "duplicates": work.duplicates,
             "urls": counts.urls,
-            "add_up": work.lines == work.blank + work.duplicates + counts.urls,
+            "not_selected": counts.not_selected,
+            "add_up": work.lines == work.blank + work.duplicates + counts.urls + counts.not_selected,
         },
         "counts": _counts(findings, counts),
         "same_content": findings.same and findings.same.as_json(),
-        "bytes": {"listed": findings.listed_bytes, "unexpected": findings.unexpected_bytes},
+        "bytes": {
+            "listed": findings.listed_bytes,
+            "unexpected": findings.unexpected_bytes,
+            "superfluous": findings.superfluous_bytes,
+        },
         "failed": {cause: _failure(cause, counts) for cause in _causes(counts)},
         "missing": {
             "by_why": dict(findings.missing.most_common()),
@@ -297,6 +308,7 @@ def _counts(findings: Findings, counts: Counts) -> dict[str, int]:
         "open": counts.urls - counts.complete - known(counts),
         "listed": findings.listed,
         "unexpected": findings.unexpected,
+        "superfluous": findings.superfluous,
         "records_elsewhere": findings.elsewhere,
         "changed_at_source": findings.changed,
     }

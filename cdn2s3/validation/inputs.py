@@ -73,8 +73,11 @@ def stored_rows(settings: MigrationSettings, keys: KeyMaker) -> StoredRows:
 
 def expected(settings: MigrationSettings, keys: KeyMaker) -> Expected:
     """Read what is expected; raise UsageError when that is not possible."""
-    urls, state, recorded = settings.source_urls_file, settings.state_dir, RecordedObjects()
-    completed = survey.completed_before(state / file_names.COMPLETED_FILE, keys, observer=recorded)
+    urls, state, placement = settings.source_urls_file, settings.state_dir, settings.placement
+    recorded = RecordedObjects(placement.is_hybrid)
+    completed = survey.completed_before(
+        state / file_names.COMPLETED_FILE, keys, observer=recorded, placement=placement
+    )
     work = survey.survey(urls, keys, completed, _ignore, _ignore)
     if work.collisions and settings.on_collision == "refuse":
         raise UsageError(

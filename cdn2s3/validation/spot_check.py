@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from hashlib import md5
 from itertools import islice
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
 from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferLease, BufferPool
 from cdn2s3.cdn.sources import Sources, sources_of
 from cdn2s3.destinations.base import Destination, ObjectBody, ReadRefused
+from cdn2s3.destinations.factory import Destinations
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -255,23 +256,29 @@ class SpotCheck:
             yield body or blank._replace(outcome=OBJECT_GONE, message="there is no object at the key")
 
 
+Comparer = Callable[[str, Completed, str], Check]  # of a place, a record of it, and the record's line
+
+
 def checker(
     settings: MigrationSettings,
     adapter: PooledAdapter,
-    destination: Destination,
+    destinations: Destinations,
     keys: KeyMaker,
     stop: threading.Event,
-) -> SpotCheck:
-    """Return a SpotCheck that reads the CDN over adapter and the objects from destination."""
-    return SpotCheck(
-        sources_of(settings, adapter, stop),
-        destination,
-        body_reader(settings, "md5"),
-        keys,
-        BufferPool(POOL_BYTES, stop),
-        TransferPolicy(RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout),
-        stop,
+) -> Comparer:
+    """Return what checks a place, the record of an object there, and its line, as SpotCheck.check() does.
+
+    It reads the CDN over adapter and the objects from destinations; any thread may call it.
+    """
+    sources, pool = sources_of(settings, adapter, stop), BufferPool(POOL_BYTES, stop)
+    policy = TransferPolicy(
+        RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout
     )
+    checkers = {
+        place: SpotCheck(sources, destinations[place], body_reader(own, "md5"), keys, pool, policy, stop)
+        for place, own in settings.by_place.items()
+    }
+    return lambda place, record, line: checkers[place].check(record, line)
 
 
 def _whole(image: Image) -> Iterator[memoryview]:

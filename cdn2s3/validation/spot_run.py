@@ -13,14 +13,14 @@ from cdn2s3.validation import spot_check
 from cdn2s3.validation.comparison import Records
 from cdn2s3.validation.expected import Expected
 from cdn2s3.validation.findings import Spot
-from cdn2s3.validation.spot_check import Check, SpotCheck
+from cdn2s3.validation.spot_check import Check, Comparer
 
 log = logging.getLogger(__name__)
 
 
 def run_spot_check(
     spot: Spot,
-    checker: SpotCheck,
+    compare: Comparer,
     expected: Expected,
     records: Records,
     workers: int,
@@ -29,16 +29,19 @@ def run_spot_check(
 ) -> None:
     """Check as many images as spot asks for in so many threads, and add the results to it.
 
-    note is called in this thread with the line's number and the result of each. stop is the checker's.
+    note is called in this thread with the line's number and the result of each. stop is that of compare.
     """
     spot.drawn = min(spot.asked, spot_check.checkable(expected.states))
     spot.sampled = spot_check.sampled(expected.states, spot.drawn)
     log.info("spot check of %s images, seed %d", f"{spot.drawn:,}", spot.seed)
     draw = random.Random(spot.seed)  # noqa: S311  # a sample, not a secret
     numbers = spot_check.drawn(expected.states, spot.drawn, draw)
-    drawn = ((number, records.completed(number), records.line(number)) for number in numbers)
+    drawn = (
+        (number, expected.place_of(number), records.completed(number), records.line(number))
+        for number in numbers
+    )
     in_a_row = 0
-    with fan_out(lambda one: (one[0], checker.check(*one[1:])), drawn, workers, stop) as checks:
+    with fan_out(lambda one: (one[0], compare(*one[1:])), drawn, workers, stop) as checks:
         for number, check in counted_checks(checks, spot.drawn):
             spot.add(check)
             note(number, check)

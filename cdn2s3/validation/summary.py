@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cdn2s3.file_names import CHANGED_FILE
+from cdn2s3.reports.migration_report import of_share, superfluous_text
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.text import MB, percentage
 from cdn2s3.validation.comparison import PROMISED, success_rate, verdict
@@ -16,13 +17,15 @@ def summary(settings: MigrationSettings, findings: Findings, counts: Counts, ste
     kept = "reaches" if rate >= PROMISED else "is below"
     missing = "".join(f", {number:,} {why}" for why, number in findings.missing.most_common())
     lines = [
-        f"verdict: {verdict(counts)}",
+        f"verdict: {of_share(verdict(counts), settings.percent, counts.not_selected)}",
         f"{counts.complete:,} of {counts.urls:,} URLs complete: {percentage(rate)} "
         f"{kept} the target of {percentage(PROMISED)}",
         f"listed {findings.listed:,} objects, {findings.listed_bytes / MB:,.1f} MB; {findings.unexpected:,} unexpected",
         f"missing {counts.missing:,}{missing}",
         f"mismatched {counts.mismatched:,}",
     ]
+    if findings.superfluous:
+        lines.append(superfluous_text(findings.superfluous))
     present = counts.unrecorded + sum(counts.unproven.values())
     if present:
         lines.append(f"present, but not proven by a record: {present:,}")

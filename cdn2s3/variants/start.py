@@ -23,7 +23,7 @@ REQUIREMENTS = "requirements-variants.txt"
 
 def refuse_to_start(settings: MigrationSettings) -> None:
     """Raise UsageError or FatalError where neither variants can be made nor an undo begun."""
-    if settings.destination == "local":
+    if not settings.placement.uses_bucket:
         raise UsageError(
             "DESTINATION=local: variants are made from a bucket, and stored there. For a folder, use a program of its "
             "own, such as ImageMagick's mogrify."

@@ -18,8 +18,9 @@ from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
 from cdn2s3.destinations.base import Destination
-from cdn2s3.destinations.factory import open_destination
+from cdn2s3.destinations.factory import open_destinations
 from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.records import LOCAL, S3
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
 from tests.fakes.s3 import S3Server
@@ -41,8 +42,11 @@ class Behind(Protocol):
 class Store:
     """A store with room of its own under a prefix."""
 
-    def __init__(self, behind: Behind, prefix: str, stack: ExitStack, **settings: str) -> None:
+    def __init__(
+        self, behind: Behind, prefix: str, stack: ExitStack, place: str = "", **settings: str
+    ) -> None:
         self.behind = behind
+        self.place = place  # of the two of DESTINATION=hybrid; "": there is one alone
         self.prefix = prefix
         self._stack = stack
         self._settings = {"DESTINATION_PREFIX": prefix, "MAX_RETRIES": "0", **settings}
@@ -55,7 +59,8 @@ class Store:
         """Return the destination under changed settings."""
         settings = self.settings(**changed)
         adapter = self._stack.enter_context(closing(PooledAdapter(8)))
-        destination = self._stack.enter_context(closing(open_destination(settings, adapter)))
+        destinations = self._stack.enter_context(closing(open_destinations(settings, adapter)))
+        destination = destinations[self.place or settings.destination]
         if prepared:
             destination.prepare()
         return destination
@@ -205,6 +210,25 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         behind.remove_all(prefix)
 
 
+@contextmanager
+def _both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> Iterator[Store]:
+    _given_keys(monkeypatch)
+    monkeypatch.setattr("cdn2s3.destinations.s3.probe_requests.WRITE_INTERVAL", _SECOND)
+    root = tmp_path / "root"
+    root.mkdir()
+    with ExitStack() as stack:
+        server = stack.enter_context(S3Server())
+        settings = {
+            "DESTINATION": "hybrid",
+            "LOCAL_ROOT": str(root),
+            "STATE_DIR": str(tmp_path / "state"),
+            "DESTINATION_BUCKET": "bucket",
+            "AWS_ENDPOINT_URL": server.url,
+        }
+        behind = BehindS3("bucket", server.url) if place == S3 else BehindFolder(root)
+        yield Store(behind, "images/", stack, place, **settings)
+
+
 _SECOND = 0.02  # what a second is in these tests
 
 STORES = {"strict S3": strict, "moto": moto, "folder": folder, "real bucket": real}
@@ -216,4 +240,8 @@ HABITS = {  # what other stores do differently when something is stored
     "signed bodies": like(signed_bodies_only=True),
     "Object Lock and KMS": like(object_lock=True, versioned=True, kms_default=True),
 }
-MAKERS = {**STORES, **HABITS}
+BOTH = {  # the two of DESTINATION=hybrid
+    "hybrid's bucket": functools.partial(_both, place=S3),
+    "hybrid's folder": functools.partial(_both, place=LOCAL),
+}
+MAKERS = {**STORES, **HABITS, **BOTH}

@@ -14,7 +14,9 @@ from cdn2s3.destinations.base import PART_BYTES, PROBE_NAME, Destination, Found
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image, Recorded, Stored
-from tests.destinations.stores import MAKERS, STORES, Store
+from tests.destinations.stores import BOTH as BOTH_PLACES
+from tests.destinations.stores import HABITS, MAKERS, STORES, Store
+from tests.tiers import slow
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
 
@@ -24,13 +26,13 @@ LARGE = bytes(range(256)) * 40_000  # two parts
 assert len(BODY) == len(OTHER) and PART_BYTES < len(LARGE) < 2 * PART_BYTES
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=[*STORES, *map(slow, BOTH_PLACES)])
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     with MAKERS[request.param](tmp_path, monkeypatch) as made:
         yield made
 
 
-EVERYWHERE = pytest.mark.parametrize("store", MAKERS, indirect=True)
+EVERYWHERE = pytest.mark.parametrize("store", [*STORES, *HABITS, *map(slow, BOTH_PLACES)], indirect=True)
 
 
 def soon() -> Deadline:

@@ -154,6 +154,7 @@ def test_everything_else_is_moved_and_the_lines_add_up(met: Met) -> None:
         "completed": done,
         "failed": len(FAILS),
         "not_tried": 0,
+        "not_selected": 0,
     }
 
 

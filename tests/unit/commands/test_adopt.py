@@ -43,7 +43,7 @@ def adopted(
         on_collision="first",
     )
     plan, index = plan_run(settings, declarations.key_maker(settings), Choice())
-    result = adopt.adopt(settings, plan.work, index, pages)
+    result = adopt.adopt(settings, plan.work, index, {settings.destination: pages})
     rows = [ledger.completed(line) for line in whole_lines(folder / "completed.txt")]
     assert None not in rows
     return result, [row for row in rows if row is not None]

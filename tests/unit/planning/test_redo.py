@@ -11,6 +11,7 @@ from cdn2s3.destinations.base import Found, ReadRefused
 from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.keys import KeyMaker
 from cdn2s3.planning import redo
+from cdn2s3.records import S3
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import build
 from cdn2s3.state.key_index import Fingerprints
@@ -55,6 +56,14 @@ class State:
         found = Fingerprints()
         for name in names:
             found.add(self.keys.object_id((PREFIX + name).encode()))
+        return found
+
+    def row_id(self, name: str, place: str = S3) -> bytes:
+        return self.keys.object_id((PREFIX + name).encode()) + f"\t{place}".encode()
+
+    def rows_of(self, name: str) -> Fingerprints:
+        found = Fingerprints()
+        found.add(self.row_id(name))
         return found
 
 
@@ -131,7 +140,7 @@ def test_new_row_that_equals_an_older_one_than_the_last_stays(tmp_path: Path) ->
 
 def test_lost_object_loses_all_its_rows(tmp_path: Path) -> None:
     state = State(tmp_path, [row("a", "1"), row("b"), row("a")], "ab")
-    redo.finish(tmp_path, state.keys, state.objects("a"))
+    redo.finish(tmp_path, state.keys, state.rows_of("a"))
     assert state.rows() == [row("b")]
     assert not (tmp_path / "unfinished_redo.txt").exists()
 
@@ -140,7 +149,7 @@ def test_end_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
     state = State(tmp_path, [row("a")], "a")
     (tmp_path / "completed.txt.bak").mkdir()
     with pytest.raises(FatalError, match="cannot write"):
-        redo.finish(tmp_path, state.keys, state.objects("a"))
+        redo.finish(tmp_path, state.keys, state.rows_of("a"))
     assert state.rows() == [row("a")]
     assert redo.open_redo(tmp_path) is not None
 
@@ -171,5 +180,5 @@ def test_objects_that_are_gone_or_differ_are_lost_and_no_others(tmp_path: Path) 
         "g": Found("images/g", 5, ""),
     }
     destination: Any = Shown(shown)
-    lost = redo.lost_objects(state.settings, state.keys, destination, state.objects(names))
-    assert [name for name in names if state.keys.object_id((PREFIX + name).encode()) in lost] == [*"bcd"]
+    lost = redo.lost_objects(state.settings, state.keys, {S3: destination}, state.objects(names))
+    assert [name for name in names if state.row_id(name) in lost] == [*"bcd"]

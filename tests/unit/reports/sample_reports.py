@@ -188,7 +188,14 @@ def validation(checks: int = 60) -> tuple[dict[str, Any], dict[str, Pictures]]:
             "success_rate": 0.96971,
             "promised": 0.999,
             "promise_kept": False,
-            "lines": {"lines": 20_012, "blank": 2, "duplicates": 10, "urls": 20_000, "add_up": True},
+            "lines": {
+                "lines": 20_012,
+                "blank": 2,
+                "duplicates": 10,
+                "urls": 20_000,
+                "not_selected": 0,
+                "add_up": True,
+            },
             "counts": {
                 "complete": 19_400,
                 "missing": 599,

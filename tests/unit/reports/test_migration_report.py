@@ -49,7 +49,15 @@ def test_validation_report_has_the_documented_fields() -> None:
     ],
 )
 def test_verdict_of_a_run(exit_code: int, audit: Audit, verdict: str) -> None:
-    assert Ending(BEGAN, exit_code, "", "").verdict(audit) == verdict
+    assert Ending(BEGAN, exit_code, "", "").verdict(audit, 100) == verdict
+
+
+def test_verdict_on_a_share_says_of_how_much_it_is() -> None:
+    audit = Audit(9_000, 0, 0, 900, 0, 0, 8_100)
+    said = "complete for 10 % of the list (8,100 not selected)"
+    assert (Ending(BEGAN, 0, "", "").verdict(audit, 10), audit.holds) == (said, True)
+    assert str(audit).endswith("+ 0 not tried + 8,100 not selected")
+    assert Ending(BEGAN, 0, "", "").verdict(audit._replace(not_tried=1, completed=899), 10) == "not_all_tried"
 
 
 def test_report_holds_no_secret() -> None:

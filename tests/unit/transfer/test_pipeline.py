@@ -18,13 +18,14 @@ from cdn2s3.destinations.base import PART_BYTES
 from cdn2s3.destinations.s3.destination import open_bucket
 from cdn2s3.errors import Cancelled, FatalError
 from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.records import S3
 from cdn2s3.resilience.endpoint import Endpoint
 from cdn2s3.resilience.rate_limit import Bandwidth
 from cdn2s3.resilience.retry import RetryPolicy
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import build
 from cdn2s3.transfer.outcome import Result
-from cdn2s3.transfer.pipeline import Endpoints, Transfer, TransferPolicy
+from cdn2s3.transfer.pipeline import Endpoints, Site, Transfer, TransferPolicy
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
 from tests.fakes.source import SourceServer
@@ -50,7 +51,7 @@ class World:
 
     def move(self, name: str, fault: str = "", size: int | None = None) -> Result:
         url = self.source.url_of(name, fault, size)
-        return self.transfer.move(url, key_maker(self.settings).address(url))
+        return self.transfer.move(url, key_maker(self.settings).address(url), S3)
 
     def objects(self) -> dict[str, bytes]:
         return {key: item.read() for key, item in self.s3.objects("bucket").items() if "probe" not in key}
@@ -91,10 +92,11 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
             [Endpoint("source", 4, 60, stop, images.clients[0].probe)],
             Endpoint("bucket", 4, 60, stop, store.is_up),
         )
-        transfer = Transfer(
-            images, store, endpoints, BodyReader("image", settings.max_buffer_bytes, settings.integrity, PART_BYTES),
-            BufferPool(400_000_000, stop), Bandwidth(0), TransferPolicy(RetryPolicy(3), 2.0, 5.0), stop,
-        )  # fmt: skip
+        reader = BodyReader("image", settings.max_buffer_bytes, settings.integrity, PART_BYTES)
+        site = Site(store, endpoints.destinations[0], reader)
+        policy = TransferPolicy(RetryPolicy(3), 2.0, 5.0)
+        pool = BufferPool(400_000_000, stop)
+        transfer = Transfer(images, {S3: site}, endpoints, pool, Bandwidth(0), policy, stop)
         return World(source, bucket, settings, transfer)
 
     with servers():
@@ -265,7 +267,7 @@ def test_object_that_cannot_be_looked_for_is_not_overwritten(
     make: Make, size: int | None, fault: str, readable: bool, cause: str
 ) -> None:
     world = make({"ignore_if_none_match": True}, MAX_BUFFER_MB="1")
-    bucket: Any = world.transfer.destination
+    bucket: Any = world.transfer.sites[S3].destination
     bucket._known = bucket.capabilities._replace(can_read=readable)
     world.s3.rules.add(Rule(fault, operation="HeadObject"))
     world.s3.put("bucket", "images/a.jpg", b"theirs")
@@ -288,16 +290,16 @@ def test_fatal_answer_to_the_probe_stops_the_run(make: Make, code: str) -> None:
     world = make()
     world.s3.rules.add(Rule(code))
     with pytest.raises(FatalError, match=code):
-        world.transfer.destination.is_up()
+        world.transfer.sites[S3].destination.is_up()
 
 
 @pytest.mark.parametrize("fault", ["SlowDown", "InternalError", "200_html", "drop_before", "InvalidRequest"])
 def test_other_answers_to_the_probe_are_an_outage(make: Make, fault: str) -> None:
     world = make()
     world.s3.rules.add(Rule(fault))
-    assert world.transfer.destination.is_up() is False
+    assert world.transfer.sites[S3].destination.is_up() is False
     world.s3.rules.clear()
-    assert world.transfer.destination.is_up() is True
+    assert world.transfer.sites[S3].destination.is_up() is True
 
 
 def test_probe_is_deleted_when_the_transfer_is_closed(make: Make) -> None:
@@ -305,7 +307,7 @@ def test_probe_is_deleted_when_the_transfer_is_closed(make: Make) -> None:
     asked = len(world.s3.log)
     world.transfer.close()
     assert len(world.s3.log) == asked  # nothing was put since the guard probe
-    world.transfer.destination.is_up()
+    world.transfer.sites[S3].destination.is_up()
     assert "images/.cdn2s3-probe-up" in world.s3.objects("bucket")
     world.transfer.close()
     assert world.s3.objects("bucket") == {}
@@ -314,7 +316,7 @@ def test_probe_is_deleted_when_the_transfer_is_closed(make: Make) -> None:
 @pytest.mark.parametrize("failures", [2, None], ids=["that passes", "that lasts"])
 def test_probe_is_deleted_after_a_failure(make: Make, failures: int | None) -> None:
     world = make(UPLOAD_TIMEOUT="1")
-    world.transfer.destination.is_up()
+    world.transfer.sites[S3].destination.is_up()
     world.s3.rules.add(Rule("InternalError", operation="DeleteObject", count=failures))
     began = time.monotonic()
     world.transfer.close()  # never raises

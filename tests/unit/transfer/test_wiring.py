@@ -10,13 +10,14 @@ from typing import Callable
 import pytest
 
 from cdn2s3.cdn.buffer_pool import POOL_BYTES
+from cdn2s3.destinations.factory import Destinations
 from cdn2s3.destinations.s3.capabilities import Capabilities
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.destination import S3Destination
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.file_names import COMPLETED_FILE
 from cdn2s3.http.requests_adapter import PooledAdapter
-from cdn2s3.records import WHOLE, Share
+from cdn2s3.records import S3, WHOLE, Share
 from cdn2s3.resilience.circuit_breaker import FAILURES_TO_OPEN
 from cdn2s3.resilience.endpoint import Endpoint
 from cdn2s3.settings.declarations import MigrationSettings
@@ -52,7 +53,7 @@ def test_pools_and_paces_are_the_share_of_the_process(process: Share, workers: i
     settings = settings_with(CONCURRENCY="150", BANDWIDTH_LIMIT_MBPS="80")
     stop = threading.Event()
     destination = S3Destination(settings, S3Client(settings, PooledAdapter(1)), CAPABILITIES)
-    transfer = equip(settings, destination, process, stop)
+    transfer = equip(settings, Destinations({S3: destination}), process, stop)
     assert [endpoint.workers for endpoint in transfer.endpoints] == [workers, workers]
     assert transfer.sources.clients[0]._pool._most_idle == workers
     assert transfer.stop is stop
@@ -71,7 +72,7 @@ class TestProbe:
         settings = settings_with(STATE_DIR=str(tmp_path), URL_PREFIX=source.url_prefix)
         with closing(PooledAdapter(1)) as adapter:
             destination = S3Destination(settings, S3Client(settings, adapter), CAPABILITIES)
-            transfer = equip(settings, destination)
+            transfer = equip(settings, Destinations({S3: destination}))
             with closing(transfer):
                 client = transfer.sources.clients[0]
                 before = client.probe()
