@@ -6,6 +6,7 @@
     python migrate.py                         move what is pending; a later run resumes
     python migrate.py --retry-failed          only what failed
     python migrate.py --redo missing.txt      what validate.py found missing
+    python migrate.py --delta                 what has changed at the source since
 
 The settings are in migration.env (docs/settings.md).
 """
@@ -27,7 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
 from cdn2s3 import file_names
 from cdn2s3.bootstrap import allow_open_files
@@ -40,12 +41,12 @@ from cdn2s3.console.progress import Progress
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.base import Note
 from cdn2s3.destinations.factory import open_destination
-from cdn2s3.errors import CAUSES, EXIT_CODES_HELP, RESUME, FatalError
+from cdn2s3.errors import CAUSES, EXIT_CODES_HELP, FatalError
 from cdn2s3.executors.base import TICK, Executor
 from cdn2s3.executors.process_pool import ProcessPool
 from cdn2s3.executors.threads import ThreadExecutor
 from cdn2s3.executors.worker_process import process_count, run_share
-from cdn2s3.file_names import FAILED_FILE, MIGRATION_ENV, MIGRATION_LOG
+from cdn2s3.file_names import MIGRATION_ENV, MIGRATION_LOG
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
 from cdn2s3.planning.redo import LOOKERS, lost_objects
@@ -60,6 +61,10 @@ from cdn2s3.state.ledger import Ledger
 from cdn2s3.text import duration
 from cdn2s3.transfer.limiting import Limiting, rates, text_of
 from cdn2s3.transfer.wiring import equip
+
+if TYPE_CHECKING:
+    from cdn2s3.delta.passes import Counting
+    from cdn2s3.delta.run import Delta
 
 log = logging.getLogger("migrate")
 
@@ -80,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             set_up_logs(settings.state_dir / MIGRATION_LOG, settings.log_level)
         begin_log(*notes)
         command = command_of(arguments)
+        if arguments.delta is not None and arguments.plan:
+            return int(delta_command().plan(settings, arguments, signals, Passes))
         if command:
             return int(command.run(settings, arguments, signals))
         allow_open_files(settings.concurrency)
@@ -107,27 +114,34 @@ def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals:
     keys = key_maker(settings)
     with kept_input(settings) as kept:
         choice = choose(kept, arguments.redo, arguments.retry_failed, arguments.limit, arguments.yes)
-        plan = prepare_run(kept, keys, choice, time.time())
+        delta = delta_command().of(kept, keys, arguments)
+        plan = prepare_run(kept, keys, choice, time.time(), delta.rows if delta else None)
         ledger = Ledger(settings.state_dir)
         with files.synced_every_second(ledger.completed, ledger.failed):
-            run = Run(
-                settings, RunAccounting(settings, plan, ledger), signals, arguments.retry_failed is None
-            )
+            accounting = RunAccounting(settings, plan, ledger, delta)
+            run = Run(settings, accounting, signals, arguments.retry_failed is None, delta)
             return run.go(
-                lambda: executor(settings, keys, ledger, lock, run.accounting.note_destination), warning
+                lambda: executor(settings, keys, ledger, lock, accounting.note_destination, bool(delta)),
+                warning,
             )
 
 
 class Run:
-    """One run: two passes over its URLs, then the accounting."""
+    """One run: a delta's passes where it is one, two passes over its URLs, then the accounting."""
 
     def __init__(
-        self, settings: MigrationSettings, accounting: RunAccounting, signals: Signals, watch_errors: bool
+        self,
+        settings: MigrationSettings,
+        accounting: RunAccounting,
+        signals: Signals,
+        watch_errors: bool,
+        delta: Delta | None,
     ) -> None:
         self.settings = settings
         self.accounting = accounting
         self.signals = signals
         self.watch_errors = watch_errors
+        self.delta = delta
 
     def go(self, equipped: Callable[[], AbstractContextManager[Executor]], warning: str | None) -> int:
         """Do both passes; close the accounting in any case; return the exit code."""
@@ -136,7 +150,7 @@ class Run:
         error: FatalError | None = None
         lost: Fingerprints | None = None
         try:
-            if self.accounting.plan.todo:
+            if self.accounting.plan.todo or self.delta:
                 self._equipped_passes(equipped)
             if self.accounting.plan.redo and not self.signals.received:
                 lost = self._lost_objects()
@@ -160,78 +174,98 @@ class Run:
         with ExitStack() as stack:
             with self.signals.raised():
                 executor = stack.enter_context(equipped())
-            self._both_passes(executor)
+            passes = Passes(self.settings, executor, self.signals)
+            if self._delta(passes) and self.accounting.plan.todo:
+                self._both_passes(passes)
 
-    def _both_passes(self, executor: Executor) -> None:
-        progress = Progress(self.accounting.plan.todo)
-        try:
-            self._pass(self.accounting.plan.tasks(), executor, progress, self.watch_errors)
-            again = self.accounting.tasks_to_try_again() if not self.signals.received else []
+    def _both_passes(self, passes: Passes) -> None:
+        plan, accounting = self.accounting.plan, self.accounting
+        with closing(Progress(plan.todo)) as progress:
+            passes.one(plan.tasks(), progress, plan.todo, accounting, self.watch_errors)
+            again = accounting.tasks_to_try_again() if not self.signals.received else []
             if again:
                 log.info(
                     "second pass over %s URLs, %.0f s after the first", f"{len(again):,}", SECOND_PASS_AFTER
                 )
-                self._wait_for_second_pass(progress)
-            if again and not self.signals.received:
+            if again and passes.wait(progress, accounting):
                 # Nearly all fail here, since failures were selected: that shows nothing about the run.
-                self._pass(iter(again), executor, progress, watch_errors=False)
-        finally:
-            progress.close()
+                passes.one(iter(again), progress, plan.todo, accounting, watch=False)
 
-    def _pass(
-        self, tasks: Iterator[Task], executor: Executor, progress: Progress, watch_errors: bool
+    def _delta(self, passes: Passes) -> bool:
+        """Look at everything that is completed, then renew what has changed; return False when a signal has come."""
+        delta = self.delta
+        return delta is None or (delta.look(passes) and delta.renew(passes, self.accounting.record))
+
+
+class Passes:
+    """The passes of a run over an executor's workers."""
+
+    def __init__(self, settings: MigrationSettings, executor: Executor, signals: Signals) -> None:
+        self._settings = settings
+        self._executor = executor
+        self._signals = signals
+
+    def run(self, tasks: Iterator[Task], total: int, counting: Counting) -> bool:
+        """Do one pass with a bar of its own; return False when a signal has stopped it."""
+        with closing(Progress(total)) as progress:
+            self.one(tasks, progress, total, counting)
+        return not self._signals.received
+
+    def one(
+        self,
+        tasks: Iterator[Task],
+        progress: Progress,
+        total: int,
+        counting: Counting,
+        watch: bool = True,
     ) -> None:
-        """Move tasks and count their results, those too that end while it stops; raise FatalError."""
-        stopping = False
-        too_many: FatalError | None = None
+        """Do tasks and count their results, those too that end while it stops; raise FatalError.
+
+        watch: counting may end it.
+        """
+        executor, signals, stopping = self._executor, self._signals, False
+        ended_by: FatalError | None = None
         with closing(executor.run(tasks)) as batches:
             for batch in batches:
                 for done in batch:
-                    self.accounting.count(done)
+                    counting.count(done)
                 limits = executor.limiting()
-                self.accounting.note_limits(rates(limits))
-                progress.show(self.accounting.progress(), self._note(executor, limits, stopping))
+                counting.note_limits(rates(limits))
+                left = total - counting.progress().ended
+                progress.show(counting.progress(), self._note(counting, limits, left, stopping))
                 if stopping:
                     continue
-                too_many = self._too_many_failed() if watch_errors else None
-                if self.signals.received or too_many:
+                ended_by = counting.verdict() if watch else None
+                if signals.received or ended_by:
                     stopping = True
                     executor.stop()
-                if self.signals.received:
+                if signals.received:
                     log.warning(
                         "stopping: waiting for %d uploads in flight, up to %s (a second signal stops immediately)",
                         executor.in_flight().uploads,
-                        duration(self.settings.upload_timeout),
+                        duration(self._settings.upload_timeout),
                     )
-        if too_many:
-            raise too_many
+        if ended_by:
+            raise ended_by
 
-    def _too_many_failed(self) -> FatalError | None:
-        """Return the error that stops the run if more URLs failed recently than MAX_ERROR_RATE allows."""
-        rate = self.accounting.tally.error_rate
-        if rate <= self.settings.max_error_rate:
-            return None
-        return FatalError(
-            f"{100 * rate:.0f}% of the last 1,000 URLs failed, more than MAX_ERROR_RATE. "
-            f"See {FAILED_FILE} for the causes, then {RESUME}."
-        )
-
-    def _note(self, executor: Executor, limits: list[Limiting], stopping: bool) -> str:
+    def _note(self, counting: Counting, limits: list[Limiting], left: int, stopping: bool) -> str:
         """Return a note on the current state: what the run waits for, which endpoint limits it."""
         if stopping:
-            return f"stopping, {executor.in_flight().uploads} uploads in flight"
-        again = f"second pass, {self.accounting.to_do_again:,} left" if self.accounting.to_do_again else ""
-        notes = [again, text_of(limits)]
-        if self.accounting.plan.todo - self.accounting.tally.ended <= self.settings.concurrency:
-            slowest = str(executor.in_flight())
+            return f"stopping, {self._executor.in_flight().uploads} uploads in flight"
+        notes = [counting.note(), text_of(limits)]
+        if left <= self._settings.concurrency:
+            slowest = str(self._executor.in_flight())
             notes.append(f"slowest: {slowest}" if slowest else "")
         return "; ".join(note for note in notes if note)
 
-    def _wait_for_second_pass(self, progress: Progress) -> None:
+    def wait(self, progress: Progress | None = None, counting: Counting | None = None) -> bool:
+        """Wait before a second pass, until a CDN has forgotten its errors; return False when a signal has come."""
         due = time.monotonic() + SECOND_PASS_AFTER
-        while time.monotonic() < due and not self.signals.received:
-            progress.show(self.accounting.progress(), f"second pass in {due - time.monotonic():.0f} s")
+        while time.monotonic() < due and not self._signals.received:
+            if progress and counting:
+                progress.show(counting.progress(), f"second pass in {due - time.monotonic():.0f} s")
             time.sleep(TICK)
+        return not self._signals.received
 
 
 # --- what runs the transfers, and what the workers share ---
@@ -244,6 +278,7 @@ def executor(
     ledger: Ledger,
     lock: int,
     on_note: Callable[[Note], None],
+    renews: bool = False,
 ) -> Iterator[Executor]:
     """Contact the destination, find out what it lacks (on_note), and return the executor; raise FatalError.
 
@@ -260,6 +295,8 @@ def executor(
             processes.start()  # its processes import what they need while the bucket is probed
         destination = open_destination(settings, adapter)
         destination.prepare()
+        if renews:
+            destination.prepare_renewing()
         for note in destination.notes():
             on_note(note)
         if processes:
@@ -310,6 +347,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="transfer the URLs of FILE again, such as missing.txt; without FILE: go on with a redo that was stopped",
     )
+    delta_command().add_arguments(parser)
     parser.add_argument(
         "--yes", action="store_true", help="with --redo: more than 1,000 completed URLs are meant"
     )
@@ -320,6 +358,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
     alone = bool(command_of(given)) and not given.plan
+    delta_command().refuse_with_others(parser, given, alone)
     if given.yes and given.redo is None:
         parser.error("--yes works only with --redo")
     if alone and (given.redo is not None or given.limit or given.retry_failed is not None):
@@ -337,6 +376,13 @@ def commands() -> dict[str, ModuleType]:
     from cdn2s3.commands import adopt, check, create_bucket, plan, sample
 
     return {"plan": plan, "check": check, "create_bucket": create_bucket, "sample": sample, "adopt": adopt}
+
+
+def delta_command() -> ModuleType:
+    """Return the module of --delta, which is a run with more passes."""
+    from cdn2s3.commands import delta
+
+    return delta
 
 
 def command_of(arguments: argparse.Namespace) -> ModuleType | None:

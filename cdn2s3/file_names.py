@@ -13,6 +13,7 @@ COMPLETED_FILE = "completed.txt"
 FAILED_FILE = "failed_transfers.txt"  # written, but also a possible input: SOURCE_URLS_FILE may name it
 FAILED_INPUT_FILE = "failed_transfers.txt.input"  # a copy, while a run takes FAILED_FILE as its list
 COLLISIONS_FILE = "collisions.txt"
+CHANGES_FILE = "changes.txt"  # what the last delta has found and done
 REDO_FILE = "unfinished_redo.txt"  # while a redo is not finished
 RUN_FILE = "run.json"
 MIGRATION_LOCK = "migration.lock"
@@ -46,7 +47,8 @@ PRICES_FILE = "prices.json"
 # Of what is written, what a run may use as its list of URLs.
 LISTS = frozenset({MISSING_FILE, MISMATCHED_FILE})
 WRITTEN = LISTS | {
-    COMPLETED_FILE, COLLISIONS_FILE, REDO_FILE, UNEXPECTED_FILE, CHANGED_FILE, RUN_FILE, FAILED_INPUT_FILE,
+    COMPLETED_FILE, COLLISIONS_FILE, CHANGES_FILE, REDO_FILE, UNEXPECTED_FILE, CHANGED_FILE, RUN_FILE,
+    FAILED_INPUT_FILE,
     MIGRATION_LOCK, MIGRATION_LOG, MIGRATION_JSON, MIGRATION_PAGE,
     VALIDATION_LOCK, VALIDATION_LOG, VALIDATION_JSON, VALIDATION_PAGE,
 }  # fmt: skip

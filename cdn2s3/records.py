@@ -51,6 +51,19 @@ class Recorded(NamedTuple):
 
     how: str  # STORED … ADOPTED; UNKNOWN in a row of an older version
     etag: str  # UNKNOWN if the row has none
+    size: int = 0  # bytes; this and what follows is there for a delta alone
+    md5: str = UNKNOWN  # 32 hex digits
+    source_etag: str = UNKNOWN  # as the CDN sent it
+    source_modified: str = UNKNOWN  # likewise
+    media_type: str = UNKNOWN
+    finished_at: str = UNKNOWN
+    place: str = UNKNOWN
+
+
+# What is to be done with a URL.
+MOVE = "move"
+LOOK = "look"  # ask the CDN whether it has changed since it was recorded, and write nothing
+RENEW = "renew"  # put the CDN's bytes over the recorded object
 
 
 class Task(NamedTuple):
@@ -61,6 +74,11 @@ class Task(NamedTuple):
     cause: str = ""  # of the failure in an earlier pass; "" in the first
     retry_after_recovery: bool = False  # True: the next failure while its endpoint works is blamed on the URL
     recorded: Recorded | None = None  # its last row, where it is done again; None: it has none
+    purpose: str = MOVE  # or LOOK or RENEW
+    wanted_md5: str = ""  # to RENEW: the bytes that the first pass has judged
+    # To LOOK: what the CDN is asked with, "" for nothing; to RENEW: what it has shown in the first pass.
+    source_etag: str = ""
+    source_modified: str = ""
 
 
 class Share(NamedTuple):

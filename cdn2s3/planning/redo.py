@@ -181,7 +181,7 @@ def finish(state_dir: Path, keys: KeyMaker, lost: Fingerprints) -> None:
         return
     kept = _kept_rows(state_dir / COMPLETED_FILE, keys, opened, lost)
     if 0 in kept:
-        _keep_only(state_dir / COMPLETED_FILE, kept)
+        keep_only(state_dir / COMPLETED_FILE, kept)
     try:
         (state_dir / REDO_FILE).unlink()
         sync_folder(state_dir)
@@ -211,7 +211,8 @@ def _kept_rows(path: Path, keys: KeyMaker, opened: OpenRedo, lost: Fingerprints)
     return kept
 
 
-def _keep_only(path: Path, kept: bytearray) -> None:
+def keep_only(path: Path, kept: bytearray) -> None:
+    """Replace path with its lines for which kept is not 0, its last content kept as .bak; raise FatalError."""
     # .bak is in place first: no row is removed without a backup
     with replacing(path) as file, replacing(path.with_name(path.name + ".bak")) as backup:
         for line, stays in zip(whole_lines(path), kept):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.base import Note
-from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, FatalError
+from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, RESUME, FatalError
 from cdn2s3.file_names import FAILED_FILE, MIGRATION_JSON, MIGRATION_PAGE
 from cdn2s3.planning import redo
 from cdn2s3.planning.run_plan import RunPlan
@@ -25,13 +26,18 @@ from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import Ledger
 from cdn2s3.transfer.outcome import Done
 
+if TYPE_CHECKING:
+    from cdn2s3.delta.run import Delta
+
 log = logging.getLogger(__name__)
 
 
 class RunAccounting:
     """Count the results of one run; used by its main thread alone."""
 
-    def __init__(self, settings: MigrationSettings, plan: RunPlan, ledger: Ledger) -> None:
+    def __init__(
+        self, settings: MigrationSettings, plan: RunPlan, ledger: Ledger, delta: Delta | None = None
+    ) -> None:
         self.plan = plan
         self.tally = Tally(time.time())
         self.destination_notes: list[str] = []  # what the destination lacks
@@ -39,6 +45,8 @@ class RunAccounting:
         self._settings = settings
         self._keys = key_maker(settings)
         self._ledger = ledger
+        self._delta = delta
+        self.record = ledger.record
         self._recovered = Fingerprints()  # objects of URLs that failed once and are completed now
         self._failed_pending = plan.failed_pending  # pending lines that only an earlier run tried
         self._tried = 0
@@ -76,6 +84,20 @@ class RunAccounting:
         tally = self.tally
         for_good = sum(count for cause, count in tally.failed.items() if not CAUSES[cause].unexpected)
         return Count(tally.ended, tally.bytes, sum(tally.failed.values()), tally.error_rate, for_good)
+
+    def note(self) -> str:
+        """Return what the pass is, for the bar."""
+        return f"second pass, {self.to_do_again:,} left" if self.to_do_again else ""
+
+    def verdict(self) -> FatalError | None:
+        """Return the error that stops the run if more URLs failed recently than MAX_ERROR_RATE allows."""
+        rate = self.tally.error_rate
+        if rate <= self._settings.max_error_rate:
+            return None
+        return FatalError(
+            f"{100 * rate:.0f}% of the last 1,000 URLs failed, more than MAX_ERROR_RATE. "
+            f"See {FAILED_FILE} for the causes, then {RESUME}."
+        )
 
     def note_limits(self, rates: Mapping[str, float]) -> None:
         """Count that endpoints let through no more than rates, in files a second, since the call before this one."""
@@ -123,6 +145,10 @@ class RunAccounting:
         audit = self._audit()
         if self.plan.redo and not (error or signal) and self._tried >= self.plan.chosen:
             redo.finish(self._settings.state_dir, self._keys, lost or Fingerprints())
+        if self._delta is not None:
+            self._delta.close()
+            if not (error or signal):
+                self._delta.finish()
         reminder = redo.reminder(self._settings.state_dir, self._keys)
         code = self._exit_code(error, signal, audit, bool(reminder))
         why = str(error) if error else f"signal {signal}" if signal else ""
@@ -141,6 +167,8 @@ class RunAccounting:
             raise
         if error is not None:
             log.error("%s", error)
+        for line in self._delta.lines() if self._delta else ():
+            log.info("%s", line)
         if not audit.holds:
             log.error("the lines do not add up: %s. Please report this.", audit)
         show(text)
@@ -168,6 +196,8 @@ class RunAccounting:
         written = migration_report.migration(
             self._settings, self.tally, audit, ending, failed, same, self.destination_notes
         )
+        if self._delta is not None:
+            written["delta"] = self._delta.as_json()
         migration_report.write_json(state / MIGRATION_JSON, written)
         html.write(state / MIGRATION_PAGE, html.migration(written))
 
@@ -181,7 +211,7 @@ class RunAccounting:
             work.lines,
             work.blank,
             work.duplicates,
-            work.done + appended,
+            work.done + appended - (self._delta.appended if self._delta else 0),
             sum(causes.values()) - self.plan.failed_elsewhere,
             work.pending - self._tried - self._failed_pending,
         )
@@ -193,4 +223,5 @@ class RunAccounting:
             return error.exit_code
         if signal:
             return 128 + signal
-        return EXIT_SOME_FAILED if audit.failed or not audit.holds or redo_is_open else EXIT_DONE
+        is_open = redo_is_open or (self._delta is not None and self._delta.is_open)
+        return EXIT_SOME_FAILED if audit.failed or not audit.holds or is_open else EXIT_DONE

@@ -27,10 +27,12 @@ def equip(
     destination: Destination,
     share: Share = WHOLE,
     stop: threading.Event | None = None,
+    integrity: str = "",
 ) -> Transfer:
     """Return what the workers of a process share, which has that share of the run.
 
-    destination is prepared, or knows what another process has found out.
+    destination is prepared, or knows what another process has found out; or nothing is stored, and integrity names
+    the digest to compute.
     """
     stop = stop or threading.Event()
     workers = share.workers(settings.concurrency)
@@ -47,7 +49,7 @@ def equip(
         sources,
         destination,
         endpoints,
-        body_reader(settings, destination.integrity),
+        body_reader(settings, integrity or destination.integrity),
         BufferPool(POOL_BYTES // share.of, stop),
         Bandwidth(settings.bandwidth_limit_mbps * 1e6 / 8 / share.of),
         TransferPolicy(RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout),

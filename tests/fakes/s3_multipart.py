@@ -12,6 +12,7 @@ from tests.fakes.s3_calls import (
     XML,
     Call,
     Reply,
+    creates,
     encryption_headers,
     etag_header,
     etag_of,
@@ -19,6 +20,7 @@ from tests.fakes.s3_calls import (
     kept_headers,
     local_name,
     only_if_absent,
+    only_over,
 )
 from tests.fakes.s3_errors import S3Error
 from tests.fakes.s3_settings import Settings
@@ -59,7 +61,7 @@ class MultipartUploads:
         return Reply(200, etag_header(part) + list(payload.checksums.items()))
 
     def _complete(self, call: Call) -> Reply:
-        fresh = only_if_absent(call, self._settings)
+        fresh, over = only_if_absent(call, self._settings), only_over(call, self._settings)
         upload = self._upload(call)
         parts = self._named_parts(upload, call.payload.body)
         body = b"".join(part.read() for part in parts)
@@ -67,7 +69,8 @@ class MultipartUploads:
         etag = f'"{digest}-{len(parts)}"'
         item = self._store.keep(body, hashlib.md5(body).hexdigest(), etag, upload.headers)
         item = replace(item, key=call.key)
-        self._store.put(call.bucket, item, fresh, self._settings.replaces_on_412)
+        replaces = self._settings.replaces_on_412
+        self._store.put(call.bucket, item, fresh, replaces, over, creates(call, self._settings))
         self._store.end_upload(upload.id)
         inner = s3_listing.element("Location", f"/{call.bucket}/{call.key}")
         inner += s3_listing.element("Bucket", call.bucket) + s3_listing.element("Key", call.key)

@@ -12,12 +12,14 @@ from tests.fakes.s3_calls import (
     XML,
     Call,
     Reply,
+    creates,
     encryption_headers,
     etag_header,
     etag_of,
     integer,
     kept_headers,
     only_if_absent,
+    only_over,
     text_of,
 )
 from tests.fakes.s3_errors import S3Error
@@ -102,7 +104,7 @@ class Operations:
     # -- objects -------------------------------------------------------------------------------------------
 
     def _put_object(self, call: Call) -> Reply:
-        fresh = only_if_absent(call, self._settings)
+        fresh, over = only_if_absent(call, self._settings), only_over(call, self._settings)
         payload = call.payload
         if len(payload.body) > self._settings.max_put:
             raise S3Error("EntityTooLarge", MaxSizeAllowed=str(self._settings.max_put))
@@ -110,7 +112,8 @@ class Operations:
             payload.body, payload.md5, etag_of(call, self._settings), kept_headers(call, self._settings)
         )
         item = replace(item, key=call.key, checksums=payload.checksums)
-        self._store.put(call.bucket, item, fresh, self._settings.replaces_on_412)
+        replaces = self._settings.replaces_on_412
+        self._store.put(call.bucket, item, fresh, replaces, over, creates(call, self._settings))
         return Reply(200, etag_header(item) + encryption_headers(item) + list(item.checksums.items()))
 
     def _get_object(self, call: Call) -> Reply:

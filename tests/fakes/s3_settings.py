@@ -56,6 +56,8 @@ class Settings:
     aws_chunked: str = "decode"  # decode | refuse (501) | store (the framing becomes content)
     ignore_expect: bool = False  # never says 100 Continue
     complete_ignores_if_none_match: bool = False  # as Ceph: a PUT honors it, a completion replaces
+    if_match_on_put: str = "honor"  # honor | ignore (writes) | refuse (501) | create (where nothing is)
+    if_match_on_completion: str = "honor"  # likewise; moto ignores it
     completion_without_etag: bool = False  # as Ceph 16: the ETag of a completion is an empty element
     replaces_on_412: bool = False  # refuses the condition and writes all the same
     always_412: bool = False  # refuses If-None-Match also where nothing is at the key
@@ -88,6 +90,9 @@ class Settings:
             object.__setattr__(self, "allow", frozenset(self.allow))
         if self.etag_mode not in ("md5", "random", "opaque", "unquoted", "weak", "none"):
             raise ValueError(f"etag_mode {self.etag_mode!r}")
+        for mode in (self.if_match_on_put, self.if_match_on_completion):
+            if mode not in ("honor", "ignore", "refuse", "create"):
+                raise ValueError(f"if_match {mode!r}")
         if self.aws_chunked not in ("decode", "refuse", "store"):
             raise ValueError(f"aws_chunked {self.aws_chunked!r}")
         unknown = (self.allow or frozenset()) - set(ACTIONS.values()) - {"PutObjectAcl"}

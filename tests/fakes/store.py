@@ -115,21 +115,34 @@ class Store:
         return StoredObject("", len(body), md5, etag, headers, {}, time.time(), None, file)
 
     def put(
-        self, bucket: str, item: StoredObject, only_if_absent: bool, replaces_all_the_same: bool = False
+        self,
+        bucket: str,
+        item: StoredObject,
+        only_if_absent: bool,
+        replaces_all_the_same: bool = False,
+        only_over: str = "",
+        creates: bool = False,
     ) -> None:
-        """Store an object in one step. Raises S3Error PreconditionFailed, NoSuchBucket."""
+        """Store an object in one step; only_over is the one ETag that it may replace, "" for any.
+
+        Raises S3Error PreconditionFailed, NoSuchBucket; NoSuchKey where there is nothing to replace, unless creates.
+        """
         with self._lock:
             home = self.bucket(bucket)
             old = home.objects.get(item.key)
-            refused = old is not None and only_if_absent
+            condition = "If-Match" if only_over else "If-None-Match"
+            if only_over and old is None and not creates:
+                raise S3Error("NoSuchKey", Key=item.key)
+            differs = only_over != "" and old is not None and old.etag.strip('"') != only_over
+            refused = differs or (old is not None and only_if_absent)
             if refused and not replaces_all_the_same:
-                raise S3Error("PreconditionFailed", Condition="If-None-Match")
+                raise S3Error("PreconditionFailed", Condition=condition)
             home.objects[item.key] = item
             if old is None:
                 home.sorted_keys = None
             self.writes[bucket, item.key] = self.writes.get((bucket, item.key), 0) + 1
         if refused:
-            raise S3Error("PreconditionFailed", Condition="If-None-Match")
+            raise S3Error("PreconditionFailed", Condition=condition)
         if old is not None and old.file is not None:
             old.file.unlink(missing_ok=True)
 

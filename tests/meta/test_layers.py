@@ -27,6 +27,7 @@ STEPS = [  # from the ground up
     {"settings", "console", "http", "resilience"},
     {"state", "cdn", "destinations"},
     {"collection", "planning", "transfer"},
+    {"delta"},
     {"executors", "reports"},
     {"validation", "commands"},
     {"collect_urls", "migrate", "validate"},

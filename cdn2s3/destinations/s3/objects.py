@@ -49,10 +49,15 @@ class Objects:
         self._headers = _common_headers(settings)
         self.boto3_params = _boto3_params(settings)  # what boto3 calls that create an object get
 
-    def put(self, key: str, image: Image, deadline: Deadline, guarded: bool) -> S3Response:
-        """PUT image once and return the store's response; guarded sends `If-None-Match: *`."""
+    def put(
+        self, key: str, image: Image, deadline: Deadline, guarded: bool, if_match: str = ""
+    ) -> S3Response:
+        """PUT image once and return the store's response; guarded sends `If-None-Match: *`.
+
+        if_match is the plain ETag of the object that alone may be replaced, "" for any.
+        """
         if self._settings.upload_method == "put_object":
-            return self._put_by_boto3(key, image, deadline, guarded)
+            return self._put_by_boto3(key, image, deadline, guarded, if_match)
         headers = {"content-type": image.media_type, **self._headers}
         if image.encoding:
             headers["content-encoding"] = image.encoding
@@ -62,9 +67,13 @@ class Objects:
             headers["x-amz-checksum-crc32"] = b64encode(image.crc32.to_bytes(4, "big")).decode()
         if guarded:
             headers["if-none-match"] = "*"
+        if if_match:
+            headers["if-match"] = quoted(if_match)
         return self.client.request("PUT", key, deadline, headers=headers, body=(image.body,))
 
-    def _put_by_boto3(self, key: str, image: Image, deadline: Deadline, guarded: bool) -> S3Response:
+    def _put_by_boto3(
+        self, key: str, image: Image, deadline: Deadline, guarded: bool, if_match: str
+    ) -> S3Response:
         params = dict(self.boto3_params)
         if image.encoding:
             params["ContentEncoding"] = image.encoding
@@ -74,6 +83,8 @@ class Objects:
             params["ChecksumCRC32"] = b64encode(image.crc32.to_bytes(4, "big")).decode()
         if guarded:
             params["IfNoneMatch"] = "*"
+        if if_match:
+            params["IfMatch"] = quoted(if_match)
         body = bytes(image.body)  # botocore takes no memoryview
         return self.client.call(
             "put_object", deadline, Key=key, Body=body, ContentType=image.media_type, **params
@@ -214,6 +225,11 @@ class Objects:
 
     def _refused(self, method: str) -> ReadRefused:
         return ReadRefused(method, f"grant {policy(self._settings, 'GetObject')}")
+
+
+def quoted(etag: str) -> str:
+    """Return a plain ETag as If-Match takes it; versitygw before 1.1 compares one without quotes wrongly."""
+    return f'"{etag.removeprefix("W/")}"'
 
 
 class _Body:

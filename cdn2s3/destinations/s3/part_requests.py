@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from cdn2s3.destinations.base import plain_etag
 from cdn2s3.destinations.s3.client import S3Response
-from cdn2s3.destinations.s3.objects import Objects
+from cdn2s3.destinations.s3.objects import Objects, quoted
 from cdn2s3.http.deadline import Deadline
 
 
@@ -65,11 +65,22 @@ class PartRequests:
         )
 
     def complete(
-        self, key: str, upload_id: str, parts: list[Part], deadline: Deadline, guarded: bool
+        self,
+        key: str,
+        upload_id: str,
+        parts: list[Part],
+        deadline: Deadline,
+        guarded: bool,
+        if_match: str = "",
     ) -> Completion:
-        """Make parts one object; guarded sends `If-None-Match: *`, which S3 evaluates here and nowhere earlier."""
+        """Make parts one object; guarded sends `If-None-Match: *`, which S3 evaluates here and nowhere earlier.
+
+        if_match as in Objects.put().
+        """
         listed = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
         more = {"IfNoneMatch": "*"} if guarded else {}
+        if if_match:
+            more["IfMatch"] = quoted(if_match)
         reply, parsed = self._client.call(
             "complete_multipart_upload",
             deadline,

@@ -31,7 +31,13 @@ _RATE_WAITS = 5  # such waits before the refusal is an answer like any other
 
 MEDIA_TYPE = "image/webp"  # no store guesses it from this key or this body
 PUT, UP, MD5, CRC32, ACL = "put", "up", "md5", "crc32", "acl"
-NAMES = (PUT, UP, MD5, CRC32, ACL, *(condition.value for condition in Condition))
+ABSENT = "-absent"  # after the name of a condition: a key that the right answer leaves empty
+_RENEWING = (Condition.RENEW_BY_PUT, Condition.RENEW_BY_PARTS)
+NAMES = (
+    *(PUT, UP, MD5, CRC32, ACL),
+    *(condition.value for condition in Condition),
+    *(condition.value + ABSENT for condition in _RENEWING),
+)
 
 
 def probe_key(settings: MigrationSettings, name: str) -> str:
@@ -92,12 +98,18 @@ class ProbeRequests:
         return self._answered(lambda: self._objects.client.request("GET", "", self._deadline(), query=query))
 
     def put(
-        self, name: str, image: Image, guarded: bool = False, objects: Objects | None = None
+        self,
+        name: str,
+        image: Image,
+        guarded: bool = False,
+        objects: Objects | None = None,
+        if_match: str = "",
     ) -> S3Response:
         """Store image, with the headers of objects where they are given; return the response."""
 
         def ask() -> S3Response:
-            reply = (objects or self._objects).put(self.key(name), image, self._deadline(), guarded)
+            objects_ = objects or self._objects
+            reply = objects_.put(self.key(name), image, self._deadline(), guarded, if_match)
             if reply.status == 200 and not reply.etag:
                 raise TransientError(
                     "server_error", "its response to a PUT has no ETag: there may be a proxy in between"
@@ -109,7 +121,7 @@ class ProbeRequests:
             self._written.add(name)
         return reply
 
-    def put_parts(self, name: str, image: Image, guarded: bool) -> S3Response:
+    def put_parts(self, name: str, image: Image, guarded: bool, if_match: str = "") -> S3Response:
         """Store image as an upload of one part; return the response to its completion, or to what failed before."""
         key = self.key(name)
 
@@ -122,7 +134,7 @@ class ProbeRequests:
                 reply, part = self._retried(lambda: self._stored(key, upload_id, image))
                 if reply.status == 200:
                     parts.append(part)
-                    done = self._parts.complete(key, upload_id, parts, self._deadline(), guarded)
+                    done = self._parts.complete(key, upload_id, parts, self._deadline(), guarded, if_match)
                     reply, is_complete = done.reply, done.is_done
                     if reply.status == 200 and not is_complete:
                         raise TransientError(
