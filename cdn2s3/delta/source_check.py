@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 IMPOSSIBLE = '"cdn2s3-no-file-has-this"'
 LONG_AGO = "Thu, 01 Jan 1970 00:00:00 GMT"
 _FILES = 20  # of a source that are tried until one is there
-_TRIAL = 100  # files without a recorded ETag that are asked with their MD5
+_TRIAL = 100  # files without recorded validators that are asked with their MD5
 _HOLDS = 0.5  # share of them that must answer 304
 _NOT_MODIFIED = 304
 
@@ -35,16 +35,16 @@ class Trust(NamedTuple):
     """What the CDN can be asked with."""
 
     sources: tuple[bool, ...]  # for each source, whether its validators tell the truth
-    md5_is_etag: bool  # where no ETag is recorded, the MD5 of the bytes is one
+    md5_is_etag: bool  # where nothing is recorded, the MD5 of the bytes is the ETag
 
     def known(self, row: Recorded, source: int) -> tuple[str, str]:
         """Return the ETag and the date that a row's file is asked with; "" for what is unknown, or not to be sent."""
         if not self.sources[source]:
             return "", ""
-        etag = sendable(row.source_etag)
-        if not etag and self.md5_is_etag and (digest := md5_of(row)):
+        etag, modified = sendable(row.source_etag), sendable(row.source_modified)
+        if not (etag or modified) and self.md5_is_etag and (digest := md5_of(row)):
             etag = f'"{digest}"'
-        return etag, sendable(row.source_modified)
+        return etag, modified
 
 
 def sendable(field: str) -> str:
@@ -128,12 +128,12 @@ class SourceCheck:
         return ((line, recorded(row)) for line, row in self._rows if source_of(self._keys, line) == source)
 
     def _md5_is_etag(self) -> bool | None:
-        """Return whether files without a recorded ETag have their MD5 as one; None when a signal has come."""
+        """Return whether files without recorded validators have their MD5 as one; None when a signal has come."""
         rows = ((line, recorded(row)) for line, row in self._rows)
         unknown = (
             (line, row, f'"{md5_of(row)}"', "")
             for line, row in rows
-            if row.source_etag == UNKNOWN and md5_of(row)
+            if row.source_etag == row.source_modified == UNKNOWN and md5_of(row)
         )
         some = list(islice(unknown, _TRIAL))
         looks = self._asked(some)

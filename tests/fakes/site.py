@@ -23,7 +23,8 @@ class Site:
             "honest"  # honest | always (304 to every condition) | never (200) | date (that alone)
         )
         self.age = 0  # seconds; 0: no Age
-        self.unstable = False  # whether every answer has other bytes
+        self.unstable: set[str] = set()  # targets of which every answer has other bytes
+        self.all_unstable = False
         self._bodies: dict[str, bytes] = {}
         self._changes: dict[str, int] = {}
         self._serial = itertools.count()
@@ -36,7 +37,7 @@ class Site:
 
     def body(self, target: str, first: bytes) -> bytes:
         """Return what target holds now, which was first once."""
-        if self.unstable:
+        if self.all_unstable or target in self.unstable:
             return jpeg(f"{target} {next(self._serial)}", 9_000)
         return self._bodies.get(target, first)
 
