@@ -103,7 +103,7 @@ class Delta:
         """
         if self._full:
             return Trust((False,) * len(self._keys.origins), False)
-        trust = SourceCheck(self.rows, self._keys, passes).trust()
+        trust = SourceCheck(self.rows, self._keys, passes, self._settings.outage_limit).trust()
         if trust is None:
             return None
         to_download = price(self.rows, self._keys, trust)

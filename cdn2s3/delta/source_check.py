@@ -8,13 +8,14 @@ request (CloudFront where it forwards cookies).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
 from cdn2s3.console.progress import Count
 from cdn2s3.delta.passes import Passes
-from cdn2s3.errors import FatalError
+from cdn2s3.errors import CAUSES, RESUME, FatalError
 from cdn2s3.keys import KeyMaker
 from cdn2s3.planning.completed_rows import CompletedRows, recorded
 from cdn2s3.records import LOOK, UNKNOWN, Recorded, Task
@@ -25,10 +26,14 @@ log = logging.getLogger(__name__)
 
 IMPOSSIBLE = '"cdn2s3-no-file-has-this"'
 LONG_AGO = "Thu, 01 Jan 1970 00:00:00 GMT"
-_FILES = 20  # of a source that are tried until one is there
+_FILES = (1, 19, 180)  # of a source, tried together, until one is there
 _TRIAL = 100  # files without recorded validators that are asked with their MD5
 _HOLDS = 0.5  # share of them that must answer 304
 _NOT_MODIFIED = 304
+
+
+# A line of the list, its row, and the ETag and the date that it is asked for with.
+Question = tuple[str, Recorded, str, str]
 
 
 class Trust(NamedTuple):
@@ -64,12 +69,15 @@ class _Looks:
 
     def __init__(self) -> None:
         self.found: dict[str, Look] = {}
+        self.may_pass = ""  # why one has failed that may succeed later, "" if none has
         self._ended = 0
 
     def count(self, done: Done) -> None:
         self._ended += 1
         if done.result.look is not None:
             self.found[done.task.url] = done.result.look
+        elif CAUSES[done.result.cause].transient:
+            self.may_pass = done.result.message
 
     def progress(self) -> Count:
         return Count(self._ended, 0, 0, 0.0)
@@ -87,10 +95,11 @@ class _Looks:
 class SourceCheck:
     """Ask the sources; for the main thread."""
 
-    def __init__(self, rows: CompletedRows, keys: KeyMaker, passes: Passes) -> None:
+    def __init__(self, rows: CompletedRows, keys: KeyMaker, passes: Passes, outage_limit: float) -> None:
         self._rows = rows
         self._keys = keys
         self._passes = passes
+        self._outage_limit = outage_limit
 
     def trust(self) -> Trust | None:
         """Return what the CDN can be asked with; None when a signal has come. Raise FatalError."""
@@ -104,25 +113,49 @@ class SourceCheck:
         return None if held is None else Trust(tuple(sources), held)
 
     def _tells_the_truth(self, source: int) -> bool | None:
-        candidates = list(islice(self._of_source(source), _FILES))
-        for some in (candidates[:1], candidates[1:]):
-            first = self._asked([(line, row, *_impossible(row)) for line, row in some])
+        """Return whether a source's validators are worth anything; None when a signal has come.
+
+        Files that are gone show nothing. Raise FatalError where it answers nothing for OUTAGE_LIMIT.
+        """
+        origin = self._keys.origins[source]
+        known = self._of_source(source)
+        for most in _FILES:
+            some = list(islice(known, most))
+            first = self._evidence([(line, row, *_impossible(row)) for line, row in some])
             if first is None:
                 return None
             if any(look.status == _NOT_MODIFIED for look in first.values()):
-                log.warning("%s says 304 to an ETag that no file has", self._keys.origins[source])
+                log.warning("%s says 304 to an ETag that no file has", origin)
                 return False
             if first:
                 line, row = next(one for one in some if one[0] in first)
                 own = first[line].version
-                second = self._asked([(line, row, sendable(own.etag), sendable(own.modified))])
+                second = self._evidence([(line, row, sendable(own.etag), sendable(own.modified))])
                 if second is None:
                     return None
                 is_honored = any(look.status == _NOT_MODIFIED for look in second.values())
                 if not is_honored:
-                    log.warning("%s does not say 304 to a file's own ETag", self._keys.origins[source])
+                    log.warning("%s does not say 304 to a file's own ETag", origin)
                 return is_honored
-        return not candidates  # of a source without files anything is true
+            if len(some) < most:
+                return True  # none of its files is there: there is nothing to trust it with
+        return False
+
+    def _evidence(self, asked: Sequence[Question]) -> dict[str, Look] | None:
+        """Return what _asked() does, once a source answers that has an outage; None when a signal has come."""
+        since = time.monotonic()
+        while True:
+            looks = self._looks_at(asked)
+            if looks is None or looks.found or not looks.may_pass:
+                return None if looks is None else looks.found
+            if time.monotonic() - since > self._outage_limit:
+                raise FatalError(
+                    f"the CDN cannot be asked what has changed: {looks.may_pass}. Nothing was replaced. Check the "
+                    f"network, then {RESUME}."
+                )
+            log.warning("the CDN cannot be asked what has changed (%s): asking again", looks.may_pass)
+            if not self._passes.wait():
+                return None
 
     def _of_source(self, source: int) -> Iterator[tuple[str, Recorded]]:
         return ((line, recorded(row)) for line, row in self._rows if source_of(self._keys, line) == source)
@@ -136,23 +169,20 @@ class SourceCheck:
             if row.source_etag == row.source_modified == UNKNOWN and md5_of(row)
         )
         some = list(islice(unknown, _TRIAL))
-        looks = self._asked(some)
+        looks = self._looks_at(some)
         if looks is None:
             return None
-        unchanged = [look for look in looks.values() if not look.is_changed]
+        unchanged = [look for look in looks.found.values() if not look.is_changed]
         honored = sum(look.status == _NOT_MODIFIED for look in unchanged)
         return bool(unchanged) and honored >= _HOLDS * len(unchanged)
 
-    def _asked(self, asked: Iterable[tuple[str, Recorded, str, str]]) -> dict[str, Look] | None:
-        """Return what the CDN says of lines with their rows, asked with an ETag and a date; None: a signal has come.
-
-        Those that it fails are left out.
-        """
+    def _looks_at(self, asked: Sequence[Question]) -> _Looks | None:
+        """Return what the CDN says of files that are asked for with some validators; None when a signal has come."""
         tasks = [look_task(*one) for one in asked]
         looks = _Looks()
         if tasks and not self._passes.run(iter(tasks), len(tasks), looks):
             return None
-        return looks.found
+        return looks
 
 
 def look_task(line: str, row: Recorded, etag: str, modified: str) -> Task:

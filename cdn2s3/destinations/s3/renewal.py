@@ -120,7 +120,9 @@ class ObjectRenewal(ObjectUpload):
 
     def _put(self, deadline: Deadline, etag: str) -> S3Response:
         try:
-            return self._objects.put(self._key, self._image, deadline, guarded=False, if_match=etag)
+            reply = self._objects.put(self._key, self._image, deadline, guarded=False, if_match=etag)
+            self._has_sent = self._has_sent or deadline.resent
+            return reply
         except TransientError:
             self._has_sent = True  # the answer was lost, and may have been a success
             raise
