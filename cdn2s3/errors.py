@@ -85,13 +85,6 @@ CAUSES: dict[str, Cause] = {
         Cause(
             "truncated", True, True, "the body ended early each time", "retry; then ask the owner of the CDN"
         ),
-        Cause(
-            "unstable",
-            True,
-            True,
-            "the CDN sends other bytes each time (found by --delta alone)",
-            "look again with --delta; then ask the owner of the CDN",
-        ),
         Cause("empty", False, False, "the CDN sent no bytes", "ask the owner of the CDN"),
         Cause("not_an_image", False, False, "the body is not an image", "open the URL; see CONTENT_CHECK"),
         Cause(
@@ -116,6 +109,13 @@ CAUSES: dict[str, Cause] = {
             "name the object with a key=NAME field, or use another store",
         ),
         Cause("destination", True, True, "the bucket kept failing", "retry later"),
+        Cause(
+            "unstable",
+            True,
+            True,
+            "the CDN sends other bytes each time (found by --delta alone)",
+            "look again with --delta; then ask the owner of the CDN",
+        ),
     )
 }
 

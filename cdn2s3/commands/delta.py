@@ -14,7 +14,7 @@ from cdn2s3.console.signals import Signals
 from cdn2s3.delta.passes import Passes
 from cdn2s3.delta.run import Delta
 from cdn2s3.destinations.factory import open_destination
-from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, FatalError
+from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED
 from cdn2s3.executors.base import Executor
 from cdn2s3.executors.threads import ThreadExecutor
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -100,4 +100,4 @@ class _NoLedger:
     """The ledger of a plan, which records nothing."""
 
     def record(self, record: Completed | Failed) -> None:
-        raise FatalError(f"a plan has nothing to record, and was given {record.url}. Please report this.")
+        raise AssertionError(f"a plan records nothing, and was given {record.url}")
