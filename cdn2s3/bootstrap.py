@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cdn2s3.errors import EXIT_FIXABLE, UsageError
 
-SCRIPTS = frozenset({"collect_urls.py", "migrate.py", "validate.py"})
+SCRIPTS = frozenset({"collect_urls.py", "migrate.py", "validate.py", "variants.py"})
 OLDEST = (3, 9)
 PACKAGES = {  # import name: its name in requirements.txt (or of the package that installs it)
     "boto3": "boto3",
@@ -32,7 +32,7 @@ PACKAGES = {  # import name: its name in requirements.txt (or of the package tha
     "tqdm": "tqdm",
     "urllib3": "urllib3",
 }
-OPTIONAL = frozenset({"pyarrow", "zstandard"})  # what only some exports need: their readers say so
+OPTIONAL = frozenset({"PIL", "pyarrow", "zstandard"})  # of variants.py, and of some exports: these say so
 _MAKE = "python3 -m venv {0}.venv && . {0}.venv/bin/activate && pip install -r {0}requirements.txt"
 
 

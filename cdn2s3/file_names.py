@@ -29,6 +29,12 @@ VALIDATION_LOCK = "validation.lock"
 VALIDATION_LOG = "validation.log"
 VALIDATION_JSON = "validation_report.json"
 VALIDATION_PAGE = "validation_report.html"
+# What variants.py keeps there.
+VARIANTS_FILE = "variants.txt"
+FAILED_VARIANTS_FILE = "failed_variants.txt"
+VARIANTS_UNDO_FILE = "unfinished_variants_undo.txt"  # while `--undo` is not finished
+VARIANTS_LOCK = "variants.lock"
+VARIANTS_LOG = "variants.log"
 # What collect_urls.py keeps: beside OUTPUT_FILE, and its log in the current folder.
 URLS_FILE = "urls.txt"
 LOCK_SUFFIX = ".lock"  # after the name of OUTPUT_FILE
@@ -51,6 +57,7 @@ WRITTEN = LISTS | {
     FAILED_INPUT_FILE,
     MIGRATION_LOCK, MIGRATION_LOG, MIGRATION_JSON, MIGRATION_PAGE,
     VALIDATION_LOCK, VALIDATION_LOG, VALIDATION_JSON, VALIDATION_PAGE,
+    VARIANTS_FILE, FAILED_VARIANTS_FILE, VARIANTS_UNDO_FILE, VARIANTS_LOCK, VARIANTS_LOG,
 }  # fmt: skip
 COLLECTED = frozenset({
     URLS_FILE, URLS_FILE + LOCK_SUFFIX, URLS_FILE + UPDATE_SUFFIX, URLS_FILE + NEW_SUFFIX, REJECTED_FILE, GONE_FILE,

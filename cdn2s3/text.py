@@ -49,9 +49,9 @@ _USERINFO = re.compile(r"(?<=://)[^/\s]*@")  # to the last @: a password may hol
 
 
 # A path may contain spaces, and appear without its host (urllib3 writes "with url: /a.jpg?token=…").
-# Redacted text stays unchanged: redacting it again would swallow the punctuation after it.
+# Punctuation alone is no query: the end of a question, and of redacted text, which stays unchanged.
 # What is no URL stays as it is: `<?xml …?>`, also after a path.
-_QUERY = re.compile(r"(/[^\n?#/]*(?<!<)\?)(?!>)(?!\*\*\*[^\w\s]*(?:\s|$))[^\s#]+")
+_QUERY = re.compile(r"(/[^\n?#/]*(?<!<)\?)(?!>)(?![^\w\s#]+(?:\s|$))[^\s#]+")
 
 
 def redact(text: str) -> str:

@@ -37,12 +37,13 @@ _FIRST_OTHER_FD, _LAST_FD = 3, 4096
 def preload(bundle: str) -> None:
     """Do what every start does alike: imports, botocore's data, templates; bundle is certifi's from now on."""
     sys.path[0] = str(ROOT)
-    for name in ("boto3.s3.inject", "collect_urls", "migrate", "validate"):
+    for name in ("boto3.s3.inject", "collect_urls", "migrate", "validate", "variants"):
         importlib.import_module(name)
     import cdn2s3
 
     for module in pkgutil.walk_packages(cdn2s3.__path__, "cdn2s3."):
-        importlib.import_module(module.name)
+        if module.name != "cdn2s3.variants.drawing":  # of processes of its own, and Pillow may be missing
+            importlib.import_module(module.name)
     from botocore.session import Session
 
     from cdn2s3.reports import html, migration_report

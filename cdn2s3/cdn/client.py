@@ -12,7 +12,7 @@ from cdn2s3.cdn.source_headers import WANTED, Pairs, rest_of_head
 from cdn2s3.cdn.validators import NO_VALIDATORS, Validators
 from cdn2s3.errors import FatalError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
-from cdn2s3.http.pool import ConnectionPool
+from cdn2s3.http.pool import ConnectionPool, origin_of
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.http.response import Response
 from cdn2s3.resilience.retry import retry_after
@@ -47,6 +47,7 @@ class Head(NamedTuple):
     why: str  # why there is no response, or what another status than 200 means; "" for a 200
     remedy: str = ""  # the edit that helps where every URL is answered so; "" if there is none
     media_type: str = ""  # what the CDN calls the body of a 200
+    proxy: str = ""  # that may have given this answer itself; "" for none
 
 
 class CdnClient:
@@ -167,11 +168,11 @@ class CdnClient:
         return pool.request(method, (head + rest_of_head(pool.origin, headers),), deadline)
 
     def _pool_of(self, url: str) -> ConnectionPool:
-        pool = self._adapter.unpooled(url)
-        known = self._servers.get(pool.origin)
+        origin = origin_of(url)
+        known = self._servers.get(origin)
         if known is None and len(self._servers) < _MOST_SERVERS:
-            known = self._servers[pool.origin] = self._adapter.pool(url)
-        return known or pool
+            known = self._servers[origin] = self._adapter.pool(url)
+        return known or self._adapter.unpooled(url)
 
     def note_success(self, target: str) -> None:
         """Note that target has been received completely: the probe requests it."""
@@ -213,7 +214,7 @@ def _head(answer: Response) -> Head:
     """Return what a response that is no redirect says."""
     edge = answer.headers.get("x-amz-cf-pop", "")
     if answer.status != 200:
-        return Head(answer.status, None, edge, _refusal(answer).message)
+        return Head(answer.status, None, edge, _refusal(answer).message, proxy=answer.proxy)
     length = answer.headers.get("content-length", "")
     size = int(length) if length.isascii() and length.isdigit() and len(length) < 19 else None
     return Head(200, size, edge, "", media_type=answer.headers.get("content-type", ""))
@@ -230,7 +231,11 @@ def _refusal(answer: Response, code: str = "") -> PermanentError | TransientErro
         meaning = _SETS_COOKIE
     if "cf-mitigated" in answer.headers:
         meaning = "Cloudflare wants a browser to pass a challenge"
-    said = f"the CDN answered {status}" + (f" ({meaning})" if meaning else "")
+    # Not every proxy shows that an error is its own. Of a file that is not there, it knows nothing.
+    by = f"the CDN, or the proxy {answer.proxy} before it," if answer.proxy else "the CDN"
+    said = f"{'the CDN' if status in _NOT_FOUND else by} answered {status}" + (
+        f" ({meaning})" if meaning else ""
+    )
     asked = retry_after(answer.headers.get("retry-after"), time.time())
     if is_throttled(status, code, asked):
         return TransientError("throttled", f"{said} {code}".rstrip(), asked, status, code)

@@ -15,7 +15,8 @@ import requests
 from cdn2s3.collection.base import Batch
 from cdn2s3.collection.files.inventory import url_of
 from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.destinations.s3.listing import Listing, Page
+from cdn2s3.destinations.s3.listing import Listing
+from cdn2s3.destinations.s3.listing_page import Page
 from cdn2s3.errors import FatalError
 from cdn2s3.http.requests_adapter import adapter_of
 from cdn2s3.settings.declarations import CollectionSettings, MigrationSettings

@@ -34,7 +34,8 @@ def _of_host(origin: str, answers: list[Head]) -> CheckResult:
     redirected = next((head for head in answers if head.remedy), None)
     if redirected is not None:
         return CheckResult(FAILED, "source", f"{origin}: {redirected.why}", redirected.remedy)
-    said = f"{origin} answered {', '.join(str(head.status) for head in answers)} for its first URLs"
+    by = f"{origin}, or the proxy {last.proxy} before it," if last.proxy else origin
+    said = f"{by} answered {', '.join(str(head.status) for head in answers)} for its first URLs"
     if all(head.status in WANTED for head in answers):
         remedy = (
             f"open one in a browser; {WANTS_HEADERS}; or ask the CDN's owner whether it refuses this address"

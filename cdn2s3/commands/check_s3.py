@@ -135,9 +135,13 @@ def check_clock(context: CheckContext) -> list[CheckResult]:
     if not context.can_sign:
         return []
     try:
-        date = parsedate_to_datetime(context.bucket_head.headers.get("date", ""))
+        head = context.bucket_head
+    except (TransientError, FatalError):
+        return []  # check_bucket reports it
+    try:
+        date = parsedate_to_datetime(head.headers.get("date", ""))
         offset = time.time() - date.timestamp()
-    except (TransientError, FatalError, TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, IndexError):
         return [
             CheckResult(
                 WARNING,

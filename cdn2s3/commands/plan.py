@@ -21,6 +21,7 @@ from cdn2s3.planning.collisions import collisions_text
 from cdn2s3.planning.cost_estimate import PREFIX_PUTS, Estimate, Prices, Rate, Sizes, dollars
 from cdn2s3.planning.run_plan import SHOWN, RunPlan, choose, plan_run
 from cdn2s3.planning.survey import LineStatus, UrlSurvey
+from cdn2s3.settings import cache_control
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import run_binding
 from cdn2s3.state.ledger import decode_line
@@ -98,8 +99,17 @@ def counts_text(settings: MigrationSettings, plan: RunPlan) -> list[str]:
         lines.append(
             row("unstripped", f"{work.unstripped:,}", "without STRIP_PATH_PREFIX, keep their whole path")
         )
+    lines += caching_rows(settings)
     noted = work.notes.lines()
     return [*lines, *(["", "noted:"] if noted else []), *(f"  {line}" for line in noted)]
+
+
+def caching_rows(settings: MigrationSettings) -> list[str]:
+    """Return the rows that say which objects get which Cache-Control, none where none is set."""
+    if settings.destination == "local":
+        return []
+    lines = cache_control.policy(settings.cache_control).lines()
+    return [row("caching" if number == 0 else "", "", line) for number, line in enumerate(lines)]
 
 
 def other_hosts_rows(plan: RunPlan) -> list[str]:

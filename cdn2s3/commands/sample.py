@@ -43,6 +43,7 @@ from cdn2s3.planning.run_plan import Choice, plan_run
 from cdn2s3.reports import same_content
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import with_retries
+from cdn2s3.settings import cache_control
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import run_binding
 from cdn2s3.state.ledger import encode_line
@@ -246,6 +247,7 @@ def text(settings: MigrationSettings, outcomes: Outcomes, pending: int) -> list[
     lines.append(row("compared", f"{outcomes.same:,}", "read back; the same bytes as on the CDN"))
     lines += [row("different", "", key) for key in outcomes.different[:_SHOWN]]
     lines += _same_content(moved)
+    lines += _caching(settings, moved)
     lines += [row("not read", "", why) for why in outcomes.unread[:_SHOWN]]
     lines += _left(settings, outcomes.left)
     if settings.destination == "s3" and (outcomes.unread or outcomes.left):
@@ -262,6 +264,18 @@ def _same_content(moved: Sequence[Result]) -> list[str]:
     rows = [[*map(encode_line, result.record(0.0)[:6])] for result in moved if result.stored is not None]
     same = same_content.among(rows)
     return [row("same", f"{same.urls:,}", same.text())] if same.most else []
+
+
+def _caching(settings: MigrationSettings, moved: Sequence[Result]) -> list[str]:
+    """Return the rows that say which Cache-Control the files of each type have got, none where none is set."""
+    if settings.destination == "local" or not settings.cache_control:
+        return []
+    policy = cache_control.policy(settings.cache_control)
+    types = Counter(result.media_type for result in moved)
+    return [
+        row("caching", f"{count:,}", f"{media_type}: {policy.of(media_type) or 'no Cache-Control'}")
+        for media_type, count in sorted(types.items())
+    ]
 
 
 def _failures(results: Sequence[Result]) -> list[str]:

@@ -8,7 +8,12 @@ from pathlib import Path
 
 from cdn2s3.file_names import COLLECTION_ENV, MIGRATION_ENV
 
-_USUAL = {"collect_urls.py": COLLECTION_ENV, "migrate.py": MIGRATION_ENV, "validate.py": MIGRATION_ENV}
+_USUAL = {
+    "collect_urls.py": COLLECTION_ENV,
+    "migrate.py": MIGRATION_ENV,
+    "validate.py": MIGRATION_ENV,
+    "variants.py": MIGRATION_ENV,
+}
 
 _env_files = [Path(MIGRATION_ENV)]  # the last one is that of this process
 _named: dict[str, str] = {}  # script -> the settings file of this process, if it isn't the default one

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from types import FrameType
 
 from cdn2s3.errors import RESUME
@@ -86,6 +87,20 @@ class Signals:
             yield
         finally:
             self._noted_only = False
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Hold back the signals that stop in the block, and in the process that is started in it until it ignores them.
+
+    Ctrl-C reaches every process of the terminal, those too that are importing what they need.
+    """
+    resource_tracker.ensure_running()  # it lets signals through when it starts its own process
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _is_terminal(fd: int) -> bool:

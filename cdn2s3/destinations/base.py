@@ -24,6 +24,11 @@ def plain_etag(text: str) -> str:
     return text.replace('"', "").strip()
 
 
+def quoted_etag(plain: str) -> str:
+    """Return what plain_etag() has made plain as it stands in a header: some stores take it only in quotes."""
+    return f'W/"{plain[2:]}"' if plain.startswith("W/") else f'"{plain}"'
+
+
 def same_etag(one: str, other: str) -> bool:
     """Return whether two plain ETags name the same bytes; a weak one, as some proxies make, is compared as strong."""
     return one.removeprefix("W/") == other.removeprefix("W/")

@@ -12,12 +12,10 @@ import multiprocessing.connection
 import signal
 from collections import Counter
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, Callable
 
-from cdn2s3.console.signals import STOPPING
+from cdn2s3.console.signals import held_back
 from cdn2s3.errors import RESUME, FatalError
 from cdn2s3.executors.base import InFlight, TaskQueue, together
 from cdn2s3.executors.worker_process import InheritedFd, LogRecord, Report, in_child
@@ -115,7 +113,7 @@ class ProcessPool:
     def _start(self, number: int) -> WorkerHandle:
         ours, theirs = _FORK_SAFE.Pipe()
         process = _FORK_SAFE.Process(target=in_child, args=(theirs, self._lock, self._body, number))
-        with _signals_held_back():
+        with held_back():
             process.start()
         theirs.close()
         handle = WorkerHandle(process, ours, number)
@@ -289,17 +287,3 @@ def _task_of(row: Completed, at: dict[str, Task]) -> Task | None:
         if url == row.url and row.key.endswith(named[len(KEY_FIELD) :]):
             return task
     return None
-
-
-@contextmanager
-def _signals_held_back() -> Iterator[None]:
-    """Hold back the signals that stop in the block, and in the process that is started in it until it ignores them.
-
-    Ctrl-C reaches every process of the terminal, those too that are importing what they need.
-    """
-    resource_tracker.ensure_running()  # it lets signals through when it starts its own process
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

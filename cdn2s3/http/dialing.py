@@ -108,16 +108,24 @@ def translated(error: OSError, origin: Origin) -> TransientError | FatalError:
     return TransientError("connection", f"{origin}: {what}")
 
 
-_NOT_YET_VALID, _EXPIRED = 9, 10  # X509_V_ERR_CERT_NOT_YET_VALID and _CERT_HAS_EXPIRED of OpenSSL
+# OpenSSL's X509_V_ERR_ codes.
+_NOT_IN_ITS_TIME = frozenset({9, 10})  # CERT_NOT_YET_VALID, CERT_HAS_EXPIRED
+_OF_ANOTHER_NAME = frozenset({62, 64})  # HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH
 
 
 def _not_trusted(error: ssl.SSLCertVerificationError, origin: Origin) -> FatalError:
-    said = f"the TLS certificate of {origin} is not trusted ({error.verify_message})."
-    if getattr(error, "verify_code", 0) in (_NOT_YET_VALID, _EXPIRED):
+    said = f"the TLS certificate of {origin} is not trusted ({error.verify_message.rstrip('.')})."
+    code = getattr(error, "verify_code", 0)
+    if code in _NOT_IN_ITS_TIME:
         return FatalError(
             f"{said} Is this machine's clock right (`date -u`)? If it is, the certificate's owner must renew it."
         )
+    if code in _OF_ANOTHER_NAME:
+        return FatalError(
+            f"{said} It is another server's: correct the host's name in the settings; if that is right, the server "
+            "is set up wrongly, or something is intercepting the connection."
+        )
     return FatalError(
-        f"{said} If it is signed by your own certificate authority, set CA_BUNDLE to its PEM file; otherwise, "
-        "something is intercepting the connection."
+        f"{said} If it is signed by your own certificate authority, set CA_BUNDLE to its PEM file; otherwise, the "
+        "server leaves out a certificate of its chain, or something is intercepting the connection."
     )

@@ -70,6 +70,7 @@ class ConnectionPool:
         head = forwarded(bytes(pieces[0]), proxy, self.origin)
         answer = self._sent(method, (head, *pieces[1:]), deadline)
         if not is_from_proxy(answer.status, answer.headers):
+            answer.proxy = str(proxy)
             return answer
         with answer:
             raise refusal(proxy, self.origin, answer.status, answer.headers, words_of(answer))

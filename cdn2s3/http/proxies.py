@@ -21,6 +21,7 @@ from cdn2s3.http.dialing import Origin
 from cdn2s3.text import printable, redact
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}  # as in requests, not as in curl (1080)
+_WANTS_A_PASSWORD = frozenset({401, 407})  # tinyproxy answers 401 where the password is wrong
 _SAID = 200  # characters of a proxy's own words
 # Programs whose own error pages have their name in the Server header; a response that they pass on has the server's.
 _PROXY_NAMES = ("squid", "tinyproxy", "proxy.py", "mitmproxy", "privoxy")
@@ -73,8 +74,8 @@ def proxy_for(url: str, tls: ssl.SSLContext | None = None) -> Proxy | None:
         host = None
     if parts.scheme not in _DEFAULT_PORTS or not host:
         raise UsageError(
-            f"{variable} isn't the URL of a proxy. Set it to http://host:port or http://user:password@host:port, with "
-            "@ : / # and % of the password percent-encoded; or unset it."
+            f"{variable} isn't the URL of a proxy. Set it to http://host:port, with user:password@ before the host "
+            "where it wants them (@ : / # and % of the password percent-encoded); or unset it."
         )
     origin = Origin(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme], is_proxy=True)
     return Proxy(
@@ -119,14 +120,14 @@ def refusal(
 ) -> FatalError | TransientError:
     """Return what a proxy's own error response means: every URL of the server would get it."""
     said = f"the proxy {proxy} answered {status} for {origin}{_words(headers, body)}"
-    if status == 407:
+    if status in _WANTS_A_PASSWORD:
         remedy = (
             "does not accept this user and password: correct them in"
             if proxy.authorization
             else "wants a user and password: put them into"
         )
         return FatalError(
-            f"{said}. It {remedy} {proxy.variable} (http://user:password@host:port), then run it again."
+            f"{said}. It {remedy} {proxy.variable} (user:password@ before the host), then run it again."
         )
     if status in (408, 429) or status >= 500:
         return TransientError("connection", said)

@@ -27,6 +27,7 @@ from cdn2s3.http.trust import tls_context
 log = logging.getLogger(__name__)
 
 USER_AGENT = "cdn2s3/1"
+_told: set[str] = set()  # of the ways to servers: a script makes several adapters
 
 
 class PooledAdapter(HTTPAdapter):
@@ -57,14 +58,18 @@ class PooledAdapter(HTTPAdapter):
                 tls = self._tls if origin.scheme == "https" else None
                 proxy = proxy_for(url, self._tls)
                 if proxy is not None:
-                    log.info("%s is reached through the proxy %s", origin, proxy)
+                    _tell(f"{origin} is reached through the proxy {proxy}")
                 self._pools[origin] = ConnectionPool(origin, tls, self._connections, proxy)
             return self._pools[origin]
 
     def unpooled(self, url: str) -> ConnectionPool:
-        """Return a ConnectionPool of the server of url that keeps no connection, for servers met by chance."""
+        """Return a ConnectionPool of the server of url that keeps no connection, for servers met by chance.
+
+        Raise UsageError as pool() does.
+        """
         origin = origin_of(url)
-        return ConnectionPool(origin, self._tls if origin.scheme == "https" else None, 0)
+        tls = self._tls if origin.scheme == "https" else None
+        return ConnectionPool(origin, tls, 0, proxy_for(url, self._tls))
 
     def send(self, request: requests.PreparedRequest, *unused: Any, **options: Any) -> requests.Response:
         """Send request and return its response with the whole body; raise TransientError as the pool does."""
@@ -93,6 +98,13 @@ class PooledAdapter(HTTPAdapter):
         with self._lock:
             for pool in self._pools.values():
                 pool.close()
+
+
+def _tell(way: str) -> None:
+    """Log the way to a server, once a process."""
+    if way not in _told:
+        _told.add(way)
+        log.info("%s", way)
 
 
 def adapter_of(session: requests.Session) -> PooledAdapter:

@@ -32,6 +32,7 @@ class Response:
         self._buffer = connection.buffer
         self._start = self._end = 0
         self._closed = False
+        self.proxy = ""  # that has forwarded it, and may have answered itself; "" for none
         self.status = 100
         self.headers: dict[str, str] = {}  # names in lower case
         while self.status < 200:  # 100 Continue and 103 Early Hints precede the response

@@ -18,6 +18,7 @@ from cdn2s3.errors import UsageError
 
 # What other programs read a bundle from: the AWS CLI, requests, curl and requests, OpenSSL.
 VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+OF_THE_PROFILE = "ca_bundle of the AWS profile"
 _HASHED = re.compile(
     r"[0-9a-f]{8}\.\d+"
 )  # a certificate's name in a folder that OpenSSL reads (openssl-rehash(1))
@@ -39,10 +40,33 @@ def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
 def _bundles(ca_bundle: str | None, environment: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
     """Yield each bundle once, with the name of the setting or variable that it comes from."""
     seen = {os.path.realpath(certifi.where())}
-    for name, value in [("CA_BUNDLE", ca_bundle), *((name, environment.get(name)) for name in VARIABLES)]:
+    places = [("CA_BUNDLE", ca_bundle), *((name, environment.get(name)) for name in VARIABLES)]
+    places.append((OF_THE_PROFILE, _of_the_profile(environment)))
+    for name, value in places:
         if value and os.path.realpath(value) not in seen:
             seen.add(os.path.realpath(value))
             yield name, Path(value)
+
+
+def _of_the_profile(environment: Mapping[str, str]) -> str | None:
+    """Return ca_bundle of the AWS profile in use, None if it has none.
+
+    What the SDK cannot read, it names itself where it is needed: collecting needs no AWS configuration.
+    """
+    path = Path(environment.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
+    try:
+        if b"ca_bundle" not in path.read_bytes():
+            return None
+    except OSError:
+        return None
+    from botocore.exceptions import BotoCoreError  # 0.1 s, which collecting does without
+    from botocore.session import Session
+
+    try:
+        value = Session().get_scoped_config().get("ca_bundle")
+    except (BotoCoreError, ValueError):  # ValueError: not UTF-8
+        return None
+    return os.path.expanduser(value) if isinstance(value, str) else None  # noqa: PTH111  # as it is shown
 
 
 def _trust(context: ssl.SSLContext, name: str, path: Path) -> None:

@@ -22,7 +22,10 @@ def connection_through(
     With tls it is a tunnel, and the TLS session is origin's own: the proxy sees bytes that it cannot read. Without, the
     proxy reads each request, which must name its server (forwarded()). Raise TransientError, Cancelled or FatalError.
     """
-    connection = Connection(proxy.origin, proxy.tls, deadline)
+    try:
+        connection = Connection(proxy.origin, proxy.tls, deadline)
+    except TransientError as error:
+        raise TransientError(error.cause, f"{error.message} ({proxy.variable})") from error
     if tls is None:
         return connection
     try:

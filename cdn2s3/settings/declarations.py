@@ -18,6 +18,7 @@ from cdn2s3.settings.parsers import (
     Secret,
     body,
     bucket_and_prefix,
+    cache_control,
     command,
     detail_url,
     empty_or,
@@ -48,6 +49,7 @@ from cdn2s3.settings.parsers import (
     url_template,
     whole,
 )
+from cdn2s3.settings.variant_sizes import VariantSize, variant_sizes
 from cdn2s3.text import MB
 
 
@@ -380,7 +382,24 @@ class MigrationSettings:
         "", header_text, "KMS key for aws:kms; empty = the bucket's default", "alias/images"
     )
     cache_control: str = setting(
-        "", header_text, "Cache-Control of each object; empty = none", "public, max-age=31536000"
+        "",
+        cache_control,
+        "Cache-Control of each object, or rules by content type, the most specific of which counts; empty = none",
+        "image/*: public, max-age=2592000; *: max-age=604800",
+    )
+    variants_prefix: str = setting(
+        "variants/",
+        key_part,
+        "what the keys of variants start with (variants.py); not within DESTINATION_PREFIX",
+    )
+    variant_sizes: tuple[VariantSize, ...] = setting(
+        "thumbnail:300,medium:800,large:1200",
+        variant_sizes,
+        "the sizes of variants: name and pixels of the longest side (variants.py)",
+        "thumbnail:300,zoom:2400",
+    )
+    max_pixels: float = setting(
+        "50", number(0.01, 1000), "million pixels; of a larger image, variants.py makes no variants"
     )
     ca_bundle: Path | None = setting("", empty_or(path), _CA_MEANING)
     state_dir: Path = setting(".", path, "folder for all state files, logs and reports")

@@ -12,6 +12,7 @@ import jmespath
 from jmespath.functions import Functions
 
 from cdn2s3 import url_prefixes
+from cdn2s3.settings import cache_control as caching
 from cdn2s3.settings.places import is_json, json_with_places
 from cdn2s3.text import pluralize, printable
 
@@ -227,6 +228,12 @@ def header_text(value: str) -> str:
             "printable ASCII, no leading or trailing spaces",
         )(value)
     )
+
+
+def cache_control(value: str) -> str:
+    """Return value, which cache_control.policy() understands."""
+    caching.policy(header_text(value))
+    return value
 
 
 def secret(value: str) -> Secret:

@@ -12,6 +12,7 @@ import time
 import zlib
 from collections import Counter
 from dataclasses import dataclass
+from typing import Callable
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,10 @@ class RuleBook:
         self.struck: Counter[str] = Counter()  # fault -> strikes since the start
         self._known = known
         self._seed = seed
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # an action changes the rules
         self._rules: list[_Entry] = []
+        self._actions: list[tuple[int, Callable[[], object]]] = []
+        self._seen = 0  # requests that came while there was an action to wait for
 
     def add(self, rule: Rule) -> None:
         """Put a rule in force, after those that are. Raises ValueError on an unknown fault."""
@@ -70,11 +73,28 @@ class RuleBook:
         with self._lock:
             self._rules = []
 
+    def at(self, number: int, action: Callable[[], object]) -> None:
+        """Call action at the number-th request from now on: neither it nor any other is answered before action ends.
+
+        So a test strikes at a moment that does not depend on the pace of the machine.
+        """
+        with self._lock:
+            self._actions.append((self._seen + number, action))
+
+    def _act(self) -> None:
+        self._seen += 1
+        due = [entry for entry in self._actions if entry[0] <= self._seen]
+        for entry in due:
+            self._actions.remove(entry)
+            entry[1]()
+
     def pick(self, operation: str, key: str) -> Rule | None:
         """Return the rule that strikes this request, and count it; None = the request goes through."""
-        if not self._rules:
+        if not self._rules and not self._actions:
             return None
         with self._lock:
+            if self._actions:
+                self._act()
             for number, entry in enumerate(self._rules):
                 if entry.strikes(operation, key, f"{self._seed}/{number}"):
                     self.struck[entry.rule.fault] += 1

@@ -49,31 +49,6 @@ class Call:
         return self.request.headers.get(name, default)
 
 
-def only_over(call: Call, settings: Settings) -> str:
-    """Return the ETag, without quotes, of the object that alone the write may replace; nothing for any.
-
-    Raises S3Error AccessDenied without the permission to read, which this condition needs, too.
-    """
-    etag = call.header("if-match").strip('"')
-    if not etag:
-        return ""
-    completes = call.operation == "CompleteMultipartUpload"
-    mode = settings.if_match_on_completion if completes else settings.if_match_on_put
-    if mode == "refuse":
-        raise S3Error("NotImplemented", "If-Match")
-    if settings.allow is not None and "GetObject" not in settings.allow:
-        raise S3Error("AccessDenied")
-    if mode == "ignore":
-        return ""
-    return etag
-
-
-def creates(call: Call, settings: Settings) -> bool:
-    """Whether a write with If-Match is done where nothing is: as MinIO did until 2025."""
-    completes = call.operation == "CompleteMultipartUpload"
-    return (settings.if_match_on_completion if completes else settings.if_match_on_put) == "create"
-
-
 def only_if_absent(call: Call, settings: Settings) -> bool:
     """Whether the write must not replace an object. Raises S3Error for conditions not known here."""
     if "if-match" in call.request.headers and "if-none-match" in call.request.headers:
@@ -88,6 +63,21 @@ def only_if_absent(call: Call, settings: Settings) -> bool:
     if call.operation == "CompleteMultipartUpload" and settings.complete_ignores_if_none_match:
         return False
     return value == "*" and not settings.ignore_if_none_match
+
+
+def required_etag(call: Call, mode: str, settings: Settings) -> str:
+    """Return the ETag that the object must have, quotes included, "" for any.
+
+    Raises S3Error where mode refuses, and without the permission to read, which the condition needs too.
+    """
+    value = call.header("if-match")
+    if value and mode == "refuse":
+        raise S3Error("NotImplemented", "If-Match")
+    if value and settings.allow is not None and "GetObject" not in settings.allow:
+        raise S3Error("AccessDenied")
+    if not value or mode == "ignore":
+        return ""
+    return value if value.startswith(('"', "W/")) else f'"{value}"'
 
 
 def kept_headers(call: Call, settings: Settings) -> dict[str, str]:

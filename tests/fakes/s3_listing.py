@@ -59,7 +59,7 @@ def objects_page(
 ) -> bytes:
     """Render a ListObjectsV2 page; an empty `token` means the last page, total is the bucket's number of objects."""
     url = query.get("encoding-type") == "url"
-    items = [_object(item, url, settings) for item in found]
+    items = [_object(item, url and settings.listing_encodes, settings) for item in found]
     head = [element("Name", bucket), element("Prefix", _name(query.get("prefix", ""), url))]
     head.append(element("MaxKeys", query.get("max-keys", "1000")))
     head.append(element("KeyCount", _key_count(settings, len(items), total)))

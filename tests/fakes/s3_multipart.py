@@ -12,7 +12,6 @@ from tests.fakes.s3_calls import (
     XML,
     Call,
     Reply,
-    creates,
     encryption_headers,
     etag_header,
     etag_of,
@@ -20,7 +19,7 @@ from tests.fakes.s3_calls import (
     kept_headers,
     local_name,
     only_if_absent,
-    only_over,
+    required_etag,
 )
 from tests.fakes.s3_errors import S3Error
 from tests.fakes.s3_settings import Settings
@@ -61,7 +60,8 @@ class MultipartUploads:
         return Reply(200, etag_header(part) + list(payload.checksums.items()))
 
     def _complete(self, call: Call) -> Reply:
-        fresh, over = only_if_absent(call, self._settings), only_over(call, self._settings)
+        fresh = only_if_absent(call, self._settings)
+        match = required_etag(call, self._settings.complete_if_match, self._settings)
         upload = self._upload(call)
         parts = self._named_parts(upload, call.payload.body)
         body = b"".join(part.read() for part in parts)
@@ -70,7 +70,8 @@ class MultipartUploads:
         item = self._store.keep(body, hashlib.md5(body).hexdigest(), etag, upload.headers)
         item = replace(item, key=call.key)
         replaces = self._settings.replaces_on_412
-        self._store.put(call.bucket, item, fresh, replaces, over, creates(call, self._settings))
+        creates = self._settings.complete_if_match == "create"
+        self._store.put(call.bucket, item, fresh, replaces, match, creates)
         self._store.end_upload(upload.id)
         inner = s3_listing.element("Location", f"/{call.bucket}/{call.key}")
         inner += s3_listing.element("Bucket", call.bucket) + s3_listing.element("Key", call.key)

@@ -12,14 +12,13 @@ from tests.fakes.s3_calls import (
     XML,
     Call,
     Reply,
-    creates,
     encryption_headers,
     etag_header,
     etag_of,
     integer,
     kept_headers,
     only_if_absent,
-    only_over,
+    required_etag,
     text_of,
 )
 from tests.fakes.s3_errors import S3Error
@@ -104,7 +103,7 @@ class Operations:
     # -- objects -------------------------------------------------------------------------------------------
 
     def _put_object(self, call: Call) -> Reply:
-        fresh, over = only_if_absent(call, self._settings), only_over(call, self._settings)
+        fresh = only_if_absent(call, self._settings)
         payload = call.payload
         if len(payload.body) > self._settings.max_put:
             raise S3Error("EntityTooLarge", MaxSizeAllowed=str(self._settings.max_put))
@@ -112,8 +111,9 @@ class Operations:
             payload.body, payload.md5, etag_of(call, self._settings), kept_headers(call, self._settings)
         )
         item = replace(item, key=call.key, checksums=payload.checksums)
-        replaces = self._settings.replaces_on_412
-        self._store.put(call.bucket, item, fresh, replaces, over, creates(call, self._settings))
+        match = required_etag(call, self._settings.put_if_match, self._settings)
+        creates = self._settings.put_if_match == "create"
+        self._store.put(call.bucket, item, fresh, self._settings.replaces_on_412, match, creates)
         return Reply(200, etag_header(item) + encryption_headers(item) + list(item.checksums.items()))
 
     def _get_object(self, call: Call) -> Reply:
@@ -135,7 +135,8 @@ class Operations:
         return Reply(200 if wanted is None else 206, [*headers, ("Content-Length", str(end - start))], body)
 
     def _delete_object(self, call: Call) -> Reply:
-        self._store.delete(call.bucket, call.key, self._settings.versioned)
+        match = required_etag(call, self._settings.delete_if_match, self._settings)
+        self._store.delete(call.bucket, call.key, self._settings.versioned, match)
         return Reply(204, [("x-amz-delete-marker", "true")] if self._settings.versioned else [])
 
     def _list_objects_v2(self, call: Call) -> Reply:

@@ -56,9 +56,12 @@ class Settings:
     aws_chunked: str = "decode"  # decode | refuse (501) | store (the framing becomes content)
     ignore_expect: bool = False  # never says 100 Continue
     complete_ignores_if_none_match: bool = False  # as Ceph: a PUT honors it, a completion replaces
-    if_match_on_put: str = "honor"  # honor | ignore (writes) | refuse (501) | create (where nothing is)
-    if_match_on_completion: str = "honor"  # likewise; moto ignores it
     completion_without_etag: bool = False  # as Ceph 16: the ETag of a completion is an empty element
+    put_if_match: str = (
+        "honor"  # honor | ignore | refuse (501) | create (where nothing is): If-Match on PutObject
+    )
+    complete_if_match: str = "honor"  # the same on CompleteMultipartUpload: ignore as moto
+    delete_if_match: str = "honor"  # the same on DeleteObject: ignore as MinIO, refuse as LocalStack
     replaces_on_412: bool = False  # refuses the condition and writes all the same
     always_412: bool = False  # refuses If-None-Match also where nothing is at the key
     takes_parts: bool = True  # False: 501 to uploads in parts
@@ -67,6 +70,7 @@ class Settings:
     not_kept: frozenset[str] = frozenset()  # headers of a write that HEAD does not give back
     listing_etag: str = "same"  # same | weak | other: what the listing shows
     key_count: str = "page"  # page | bucket | page_plus_one: what KeyCount counts
+    listing_encodes: bool = True  # False: keys as they are, and EncodingType says url all the same
     plus_in_listing: bool = False  # a + stays one in a listing that is URL-encoded
     odd_keys: str = "take"  # take | refuse: // and /./ and a trailing / (400)
     checks_owner: bool = True  # False: x-amz-expected-bucket-owner is ignored
@@ -90,9 +94,6 @@ class Settings:
             object.__setattr__(self, "allow", frozenset(self.allow))
         if self.etag_mode not in ("md5", "random", "opaque", "unquoted", "weak", "none"):
             raise ValueError(f"etag_mode {self.etag_mode!r}")
-        for mode in (self.if_match_on_put, self.if_match_on_completion):
-            if mode not in ("honor", "ignore", "refuse", "create"):
-                raise ValueError(f"if_match {mode!r}")
         if self.aws_chunked not in ("decode", "refuse", "store"):
             raise ValueError(f"aws_chunked {self.aws_chunked!r}")
         unknown = (self.allow or frozenset()) - set(ACTIONS.values()) - {"PutObjectAcl"}

@@ -120,29 +120,32 @@ class Store:
         item: StoredObject,
         only_if_absent: bool,
         replaces_all_the_same: bool = False,
-        only_over: str = "",
+        match: str = "",
         creates: bool = False,
     ) -> None:
-        """Store an object in one step; only_over is the one ETag that it may replace, "" for any.
+        """Store an object in one step, match being the ETag of the one that it may replace, "" for any.
 
-        Raises S3Error PreconditionFailed, NoSuchBucket; NoSuchKey where there is nothing to replace, unless creates.
+        Raises S3Error PreconditionFailed, NoSuchKey (unless creates), NoSuchBucket.
         """
         with self._lock:
             home = self.bucket(bucket)
             old = home.objects.get(item.key)
-            condition = "If-Match" if only_over else "If-None-Match"
-            if only_over and old is None and not creates:
-                raise S3Error("NoSuchKey", Key=item.key)
-            differs = only_over != "" and old is not None and old.etag.strip('"') != only_over
-            refused = differs or (old is not None and only_if_absent)
+            if match and not (old is None and creates):
+                try:
+                    _check_match(old, match)
+                except S3Error:
+                    if old is not None and replaces_all_the_same:
+                        home.objects[item.key] = item
+                    raise
+            refused = old is not None and only_if_absent
             if refused and not replaces_all_the_same:
-                raise S3Error("PreconditionFailed", Condition=condition)
+                raise S3Error("PreconditionFailed", Condition="If-None-Match")
             home.objects[item.key] = item
             if old is None:
                 home.sorted_keys = None
             self.writes[bucket, item.key] = self.writes.get((bucket, item.key), 0) + 1
         if refused:
-            raise S3Error("PreconditionFailed", Condition=condition)
+            raise S3Error("PreconditionFailed", Condition="If-None-Match")
         if old is not None and old.file is not None:
             old.file.unlink(missing_ok=True)
 
@@ -150,10 +153,11 @@ class Store:
         """Return an object, or None."""
         return self.bucket(bucket).objects.get(key)
 
-    def delete(self, bucket: str, key: str, leaves_marker: bool = False) -> None:
-        """Remove an object; a missing one is no error."""
+    def delete(self, bucket: str, key: str, leaves_marker: bool = False, match: str = "") -> None:
+        """Remove an object; a missing one is no error, unless match says which ETag it must have."""
         with self._lock:
             home = self.bucket(bucket)
+            _check_match(home.objects.get(key), match)
             if leaves_marker:
                 home.delete_markers.add(key)
             old = home.objects.pop(key, None)
@@ -210,3 +214,11 @@ class Store:
         with self._lock:
             mine = [upload for upload in self._uploads.values() if upload.bucket == bucket]
         return sorted(mine, key=lambda upload: (upload.key, upload.initiated))
+
+
+def _check_match(item: StoredObject | None, match: str) -> None:
+    """Raise S3Error unless item has the ETag match: NoSuchKey where there is none, as S3 (conditional writes)."""
+    if match and item is None:
+        raise S3Error("NoSuchKey")
+    if match and item is not None and item.etag != match:
+        raise S3Error("PreconditionFailed", Condition="If-Match")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,3 +33,33 @@ def server_context(certificate: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     return context
+
+
+def bad_certificate(path: Path, what: str, authority: trustme.CA) -> Path:
+    """Write a server's key and chain for 127.0.0.1 to path, and return it; what is wrong is one of:
+
+    expired, early, host (another's), stranger (of another authority), chain (without the one in between), self.
+    """
+    today = datetime.now()
+    if what == "expired":
+        issued = authority.issue_cert(
+            "127.0.0.1", not_before=today - timedelta(9), not_after=today - timedelta(2)
+        )
+    elif what == "early":
+        issued = authority.issue_cert(
+            "127.0.0.1", not_before=today + timedelta(2), not_after=today + timedelta(9)
+        )
+    elif what == "host":
+        issued = authority.issue_cert("cdn.other.example", "10.0.0.1")
+    elif what == "stranger":
+        issued = trustme.CA().issue_cert("127.0.0.1")
+    elif what == "chain":
+        issued = authority.create_child_ca().issue_cert("127.0.0.1")
+        path.write_bytes(issued.private_key_pem.bytes() + issued.cert_chain_pems[0].bytes())
+        return path
+    else:  # an authority that serves its own certificate
+        own = trustme.CA()
+        path.write_bytes(own.private_key_pem.bytes() + own.cert_pem.bytes())
+        return path
+    issued.private_key_and_cert_chain_pem.write_to_path(str(path))
+    return path

@@ -333,7 +333,7 @@ def test_multipart_upload_if_none_match(s3_server: Factory) -> None:
     ],
 )
 def test_if_match_on_writes(s3_server: Factory, mode: str, wrong: int, right: int, absent: int) -> None:
-    server = s3_server(if_match_on_put=mode)
+    server = s3_server(put_if_match=mode)
     s3 = client(server)
     etag = s3.put_object(Bucket="bucket", Key="a", Body=b"1")["ETag"]
 

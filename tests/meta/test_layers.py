@@ -30,6 +30,7 @@ STEPS = [  # from the ground up
     {"delta"},
     {"executors", "reports"},
     {"validation", "commands"},
+    {"variants"},  # the script of this name, too
     {"collect_urls", "migrate", "validate"},
 ]
 STEP = {name: number for number, step in enumerate(STEPS) for name in step}

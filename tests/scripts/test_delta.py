@@ -149,10 +149,10 @@ def put(world: World, url: str, body: bytes) -> None:
     "store",
     [
         {},
-        {"if_match_on_put": "ignore"},
-        {"if_match_on_put": "refuse", "if_match_on_completion": "refuse"},
-        {"if_match_on_put": "create"},
-        {"if_match_on_completion": "ignore"},
+        {"put_if_match": "ignore"},
+        {"put_if_match": "refuse", "complete_if_match": "refuse"},
+        {"put_if_match": "create"},
+        {"complete_if_match": "ignore"},
         {"etag_mode": "random"},
         {"kms_default": True},
         {"etag_mode": "weak"},
@@ -177,9 +177,7 @@ def test_each_kind_of_store_keeps_what_is_not_ours(
     assert objects[world.key(ours)].read() == bodies[ours]
     assert objects[world.key(theirs)].read() == b"somebody else's"
     assert world.key(gone) not in objects
-    assert ("not atomic" in ran.said) == (
-        store.keys() & {"if_match_on_put", "if_match_on_completion"} != set() or "weak" in store.values()
-    )
+    assert ("not atomic" in ran.said) == (store.keys() & {"put_if_match", "complete_if_match"} != set())
     assert not [key for key in objects if ".cdn2s3-probe" in key]
     assert not world.s3.store.uploads("bucket")
 

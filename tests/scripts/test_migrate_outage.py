@@ -41,6 +41,11 @@ def side_of(world: World, side: str) -> Any:
     return {"source": world.source, "bucket": world.s3}[side]
 
 
+def break_down_under_way(world: World, side: str, how: str) -> None:
+    """Break down when a hundred URLs have been asked for, and about seventy are done."""
+    world.source.rules.at(100, lambda: break_down(world, side, how))
+
+
 def is_under_way(world: World) -> bool:
     return world.has_completed(50)
 
@@ -60,9 +65,8 @@ NO_SECOND_PASS = {
 
 @pytest.mark.parametrize(("side", "how"), BREAKDOWNS, ids=lambda value: value)
 def test_outage_that_passes_is_waited_for_and_fails_no_file(world: World, side: str, how: str) -> None:
+    break_down_under_way(world, side, how)
     with world.job.running(quick=NO_SECOND_PASS) as running:
-        running.until(lambda: is_under_way(world))
-        break_down(world, side, how)
         running.until(lambda: f"{side} down " in world.job.log)
         time.sleep(1.0)  # the outage goes on for a while
         heal(world, side)
@@ -79,9 +83,8 @@ def test_outage_that_passes_is_waited_for_and_fails_no_file(world: World, side: 
 
 @pytest.mark.parametrize("processes", ["1", slow("2")])
 def test_probe_of_an_outage_is_gone_at_the_end(world: World, processes: str) -> None:
+    break_down_under_way(world, "bucket", "ServiceUnavailable")
     with world.job.running(quick=NO_SECOND_PASS, PROCESSES=processes) as running:
-        running.until(lambda: is_under_way(world))
-        break_down(world, "bucket", "ServiceUnavailable")
         running.until(lambda: "bucket down " in world.job.log)
         world.s3.rules.clear()
         world.s3.rules.add(Rule("InternalError", operation="DeleteObject", count=1))
@@ -92,9 +95,8 @@ def test_probe_of_an_outage_is_gone_at_the_end(world: World, processes: str) -> 
 
 
 def test_outage_that_turns_into_a_refusal_stops_at_once(world: World) -> None:
+    break_down_under_way(world, "bucket", "ServiceUnavailable")
     with world.job.running(quick=NO_SECOND_PASS) as running:
-        running.until(lambda: is_under_way(world))
-        break_down(world, "bucket", "ServiceUnavailable")
         running.until(lambda: "bucket down " in world.job.log)
         world.s3.rules.clear()
         break_down(world, "bucket", "ExpiredToken")
@@ -111,10 +113,8 @@ def test_outage_that_turns_into_a_refusal_stops_at_once(world: World) -> None:
     ("side", "how"), [("source", "refuse"), slow("source", "403"), slow("bucket", "refuse")], ids=lambda v: v
 )
 def test_outage_over_the_limit_stops_and_resumes(world: World, side: str, how: str) -> None:
-    with world.job.running(quick=NO_SECOND_PASS, OUTAGE_LIMIT=2) as running:
-        running.until(lambda: is_under_way(world))
-        break_down(world, side, how)
-        ran = running.end(20)
+    break_down_under_way(world, side, how)
+    ran = world.job.run(quick=NO_SECOND_PASS, OUTAGE_LIMIT=2)
     assert ran.code == 3
     assert "OUTAGE_LIMIT" in ran.err
     assert f"the {side} has been down" in ran.err
@@ -142,12 +142,11 @@ def test_outage_that_all_the_last_urls_fail_in_blames_none(
     if side == "source":
         break_down(world, side, how)
     settings = {"CONCURRENCY": 60, "MAX_RETRIES": 0, "OUTAGE_LIMIT": 60 if heals else 2}
+    if side == "bucket":
+        world.source.rules.at(1, lambda: break_down(world, side, how))
     with world.job.running(quick=NO_SECOND_PASS, **settings) as running:
-        running.until(lambda: sum(world.source.requests.values()) > 60)
-        if side == "bucket":
-            break_down(world, side, how)
-        running.until(lambda: f"{side} down " in world.job.log)
         if heals:
+            running.until(lambda: f"{side} down " in world.job.log)
             heal(world, side)
         ran = running.end(20)
     assert world.job.failed() == {}
@@ -174,6 +173,19 @@ MORE_TAILS = [
 ]  # fmt: skip
 
 
+def patience_of(how: str) -> dict[str, object]:
+    """Return settings with which URLs are held until the side is broken, however long the machine takes for that."""
+    seconds = 3 if how == "black hole" else 20
+    return {"DOWNLOAD_TIMEOUT": seconds, "UPLOAD_TIMEOUT": seconds}
+
+
+def break_what_is_held(world: World, side: str, how: str) -> None:
+    break_down(world, side, how)
+    side_of(world, side).rules.remove("held")
+    if how != "black hole":
+        side_of(world, side).network.drop_connections()
+
+
 def hold_the_last(world: World, side: str, moved: int, last: int) -> None:
     """Let the migration move some URLs, and no more than begin with the last ones until the rules are cleared."""
     names = [f"i{n:04}.jpg" for n in range(moved)] + [f"last{n}.jpg" for n in range(last)]
@@ -185,10 +197,10 @@ def hold_the_last(world: World, side: str, moved: int, last: int) -> None:
 @pytest.mark.parametrize(("side", "urls"), [slow("source", 13), ("bucket", 60)])
 def test_outage_at_the_tail_is_waited_for(world: World, side: str, urls: int) -> None:
     hold_the_last(world, side, moved=50, last=urls)
-    with world.job.running(quick=NO_SECOND_PASS, CONCURRENCY=60, MAX_RETRIES=3) as running:
+    settings = {"CONCURRENCY": 60, "MAX_RETRIES": 3, **patience_of("refuse")}
+    with world.job.running(quick=NO_SECOND_PASS, **settings) as running:
         running.until(lambda: is_under_way(world) and sum(side_of(world, side).rules.struck.values()) >= urls)
-        break_down(world, side, "refuse")
-        side_of(world, side).rules.remove("held")
+        break_what_is_held(world, side, "refuse")
         running.until(lambda: f"{side} down " in world.job.log)
         heal(world, side)
         ran = running.end(30)
@@ -204,13 +216,12 @@ def test_outage_that_the_last_few_urls_fail_in_blames_none(
     world: World, side: str, how: str, processes: str, heals: bool
 ) -> None:
     hold_the_last(world, side, moved=50, last=7)
-    settings = {"PROCESSES": processes, "MAX_RETRIES": 0, "OUTAGE_LIMIT": 60 if heals else 2}
-    with world.job.running(quick=NO_SECOND_PASS, **settings) as running:
+    limits = {"MAX_RETRIES": 0, "OUTAGE_LIMIT": 60 if heals else 2, **patience_of(how)}
+    with world.job.running(quick=NO_SECOND_PASS, PROCESSES=processes, **limits) as running:
         running.until(lambda: is_under_way(world) and sum(side_of(world, side).rules.struck.values()) == 7)
-        break_down(world, side, how)
-        side_of(world, side).rules.remove("held")
-        running.until(lambda: f"{side} down " in world.job.log)
+        break_what_is_held(world, side, how)
         if heals:
+            running.until(lambda: f"{side} down " in world.job.log)
             heal(world, side)
         ran = running.end(30)
     assert world.job.failed() == {}
@@ -285,9 +296,7 @@ def test_bucket_that_is_gone_at_the_start_stops_before_a_download(world: World) 
 
 @pytest.mark.slow
 def test_outage_with_the_real_numbers_is_waited_for(world: World) -> None:
-    with world.job.running(quick={}) as running:
-        running.until(lambda: is_under_way(world))
-        world.source.network.refuse(seconds=12)
-        ran = running.end(45)
+    world.source.rules.at(100, lambda: world.source.network.refuse(seconds=12))
+    ran = world.job.run(quick={})
     assert ran.code == 0, ran.said
     world.assert_all_moved()

@@ -53,11 +53,10 @@ def assert_none_left(folder: Path, seconds: float = 3.0) -> None:
 @pytest.mark.parametrize("round_number", [0, slow(1)])
 def test_killed_parent_at_a_random_moment_loses_and_repeats_nothing(world: World, round_number: int) -> None:
     draw = random.Random(round_number)
-    for goal in sorted(draw.sample(range(1, URLS - 20), 2)):
+    for goal in draw.sample(range(1, URLS // 2 - 20), 2):
         with world.job.running() as running:
-            running.until(lambda goal=goal: world.has_completed(goal))
-            time.sleep(draw.random() * 0.05)
-            running.kill()
+            world.source.rules.at(goal, lambda pid=running.pid: os.kill(pid, signal.SIGKILL))
+            assert running.end().code == -signal.SIGKILL
     ran = world.job.run()  # it waits for the workers of the last one, which notice by themselves
     assert ran.code == 0, ran.said
     world.assert_all_moved_once(again=2 * WORKERS)
@@ -68,10 +67,10 @@ def test_killed_parent_at_a_random_moment_loses_and_repeats_nothing(world: World
 def test_killed_worker_process_is_replaced_and_its_share_done(world: World, round_number: int) -> None:
     draw = random.Random(round_number)
     with world.job.running() as running:
-        for goal in sorted(draw.sample(range(1, URLS - 60), 2)):
-            running.until(lambda goal=goal: world.has_completed(goal))
-            time.sleep(draw.random() * 0.05)
-            os.kill(draw.choice(worker_processes(running.pid)), signal.SIGKILL)
+        for goal in draw.sample(range(1, URLS - 60), 2):
+            world.source.rules.at(
+                goal, lambda: os.kill(draw.choice(worker_processes(running.pid)), signal.SIGKILL)
+            )
         ran = running.end()
     assert ran.code == 0, ran.said
     assert ran.err.count("a worker process died (SIGKILL)") == 2
@@ -98,13 +97,14 @@ def test_worker_processes_keep_to_their_own_cores(world: World) -> None:
 
 
 def test_worker_process_killed_in_the_middle_of_a_record_leaves_whole_lines(world: World) -> None:
-    with world.job.running() as running:
-        running.until(lambda: world.has_completed(30))
-        victim = worker_processes(running.pid)[0]
-        os.kill(victim, signal.SIGKILL)
+    def kill_one(parent: int) -> None:
+        os.kill(worker_processes(parent)[0], signal.SIGKILL)
         with world.job.path("completed.txt").open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # as the victim would have held it
             file.write(b"https://torn")
+
+    with world.job.running() as running:
+        world.source.rules.at(40, lambda: kill_one(running.pid))
         ran = running.end()
     assert ran.code == 0, ran.said
     world.assert_all_moved_once(again=WORKERS)
@@ -154,10 +154,8 @@ def test_full_disk_stops_both_and_leaves_whole_files(world: World, size: int) ->
 
 def test_outage_over_the_limit_blames_none_and_resumes(world: World) -> None:
     settings = {"CONCURRENCY": 120, "MAX_RETRIES": 0, "OUTAGE_LIMIT": 1}
-    with world.job.running(**settings) as running:
-        running.until(lambda: world.has_completed(20))
-        world.source.rules.add(Rule("503"))
-        ran = running.end(20)
+    world.source.rules.at(URLS // 2, lambda: world.source.rules.add(Rule("503")))
+    ran = world.job.run(**settings)
     assert ran.code == 3, ran.said
     assert "the source has been down" in ran.err
     assert world.job.failed() == {}

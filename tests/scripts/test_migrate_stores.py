@@ -9,6 +9,7 @@ import pytest
 from tests.fakes.rules import Rule
 from tests.running import assert_moved
 from tests.scripts.world import NewWorld
+from tests.tiers import slow
 
 
 def test_body_in_parts_replaces_no_object_where_its_completion_would(new_world: NewWorld) -> None:
@@ -99,3 +100,20 @@ def test_directory_bucket_is_refused_before_anything_is_contacted(new_world: New
     assert ran.code == 2
     assert "directory buckets (S3 Express One Zone) are not supported" in ran.err
     assert len(world.s3.log) == 0
+
+
+@pytest.mark.parametrize("method", ["signed", slow("put_object")])
+def test_locked_versioned_bucket_with_kms_takes_all_and_a_delete_marker_is_no_object(
+    new_world: NewWorld, method: str
+) -> None:
+    bucket = {"object_lock": True, "versioned": True, "kms_default": True}
+    world = new_world(5, store=bucket, UPLOAD_METHOD=method, MAX_BUFFER_MB=6)
+    world.use([*world.urls, world.source.url_of("large.jpg", size=7_000_000)])
+    assert world.job.run().code == 0
+    world.assert_all_moved_once()
+    gone = world.urls[0]
+    world.s3.store.delete("bucket", world.key(gone), leaves_marker=True)
+    (world.job.folder / "again.txt").write_text(f"{gone}\n")
+    ran = world.job.run("--redo", "again.txt")
+    assert ran.code == 0, ran.said
+    assert_moved(world.job, world.source, world.s3, world.urls)

@@ -484,7 +484,10 @@ def test_validate_of_archived_objects_says_why_bytes_are_not_compared(job: Job) 
     code, _, error = job.validate()
     assert code == 1
     assert "in an archive storage class" in error and "GetObject" not in error
-    assert job.report()["verdict"] == "complete"
+    assert (job.report()["verdict"], job.report()["next"]) == (
+        "complete",
+        ["python validate.py --spot-check 0"],
+    )
     assert job.validate("--spot-check", "0")[0] == 0
 
 

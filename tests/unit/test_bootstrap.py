@@ -14,7 +14,7 @@ import pytest
 from cdn2s3.bootstrap import OPTIONAL, PACKAGES, missing, remedy, too_old
 from tests import ROOT
 
-SCRIPTS = ["collect_urls.py", "migrate.py", "validate.py"]
+SCRIPTS = ["collect_urls.py", "migrate.py", "validate.py", "variants.py"]
 
 
 @pytest.mark.parametrize("arguments", [(), ("--help",)], ids=["a run", "help"])

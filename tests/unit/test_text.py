@@ -70,6 +70,8 @@ def test_plural_that_is_not_one_with_an_s() -> None:
         '/sitemap.xml begins with <?xml version="1.0"?>',
         "the API at https://h/v1 sent <?php echo 1;",
         '<a href="/x"/><?pi ?>',
+        "https://h:9 does not speak TLS: http instead of https?. Check it",
+        "is https://h/a right (really?), or https://h/b?! See 'http://h/c?'",
     ],
 )
 def test_what_is_no_url_stays_as_it_is(text: str) -> None:

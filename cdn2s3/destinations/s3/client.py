@@ -65,6 +65,7 @@ class S3Response(NamedTuple):
     status: int
     headers: Mapping[str, str]  # names in lower case
     body: bytes
+    proxy: str = ""  # that has forwarded it, and may have answered itself; "" for none
 
     @property
     def code(self) -> str:
@@ -99,7 +100,7 @@ class S3Response(NamedTuple):
         """Return what this error response to action means for the run."""
         asked = retry_after(self.headers.get("retry-after"), time.time())
         region = self.headers.get("x-amz-bucket-region") or region_in(self.body)
-        return meaning(self.status, self.code, action, asked, region, self.sentence)
+        return meaning(self.status, self.code, action, asked, region, self.sentence, self.proxy)
 
 
 def boto3_client(
@@ -266,7 +267,7 @@ class S3Client:
     def request(self, method: str, key: str, deadline: Deadline, **more: Any) -> S3Response:
         """Send a signed request and return its complete response; otherwise like open()."""
         with self.open(method, key, deadline, **more) as answer:
-            return S3Response(answer.status, answer.headers, answer.body())
+            return S3Response(answer.status, answer.headers, answer.body(), answer.proxy)
 
     def call(self, operation: str, deadline: Deadline, **params: Any) -> tuple[S3Response, dict[str, Any]]:
         """Call an operation of the boto3 client on the bucket; return the response and boto3's parsing of it.
@@ -353,7 +354,7 @@ class S3Client:
             raise _SendAgain
         if (300 <= reply.status < 400 and reply.status != 304) or reply.code in _WRONG_REGION:
             raise reply.error(request.method)  # botocore would follow it, round and round
-        return as_aws_response(request, *reply)
+        return as_aws_response(request, *reply[:3])
 
 
 def _named_by(answer: Response) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +86,9 @@ PROVIDERS = {
 }
 # Their errors may hold what the user's command printed, which may be a key.
 _SILENT = frozenset({"custom-process"})
+_BAD_SHAPE = re.compile(
+    "ersion '.{0,40}' (?:not supported )?for cred|Missing required key"
+)  # botocore's own words
 
 
 def provider_name(method: str) -> str:
@@ -128,6 +132,11 @@ class _Chain:
 
     def __init__(self, providers: list[Any]) -> None:
         self.providers = providers
+        for provider in providers:
+            if hasattr(
+                provider, "_prompter"
+            ):  # botocore's own one asks at each renewal, in the middle of a night
+                provider._prompter = _no_code
 
     def load_credentials(self) -> Any:
         """Return what the first provider gives that has something, None if none has; called by botocore, once."""
@@ -135,7 +144,9 @@ class _Chain:
             try:
                 found = provider.load()
                 if found is not None:
-                    found.get_frozen_credentials()  # some providers ask only now
+                    odd = _oddity(found.get_frozen_credentials())  # some providers ask only now
+                    if odd:
+                        raise _failed("cannot be used as they come", str(provider.METHOD), odd)
                     return found
             except MigrationError:
                 raise
@@ -143,6 +154,31 @@ class _Chain:
                 method = str(provider.METHOD)
                 raise _failed("could not be obtained", method, _said(method, error)) from error
         return None
+
+
+def _no_code(prompt: str) -> str:
+    """Stop instead of asking for an MFA code; called by botocore."""
+    raise FatalError(
+        "the profile's role wants an MFA code (mfa_serial), which nobody is there to type at each renewal. Use a role "
+        'without MFA, or put temporary credentials into the environment (`eval "$(aws configure export-credentials '
+        '--format env)"`), which end after some hours; then run the same command again (a migration resumes).'
+    )
+
+
+def _oddity(frozen: Any) -> str:
+    """Return what no credentials have in them, such as the line break of a file that was pasted; "" if nothing.
+
+    Stores answer it with anything but its cause. A secret key is only hashed, so that its inside may be anything.
+    """
+    for name, value in (("access key ID", frozen.access_key), ("session token", frozen.token)):
+        if value and not re.fullmatch(r"[!-~]+", value):
+            return f"the {name} has a blank, a line break or a character other than ASCII in it"
+    secret = frozen.secret_key
+    return (
+        "the secret access key begins or ends with a blank or a line break"
+        if secret != secret.strip()
+        else ""
+    )
 
 
 @contextmanager
@@ -194,6 +230,15 @@ def _said(method: str, error: Exception) -> str:
         return f"{error.strerror or type(error).__name__}{f': {error.filename}' if error.filename else ''}"
     if method in _SILENT and isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
         return "its output is not JSON"
+    if method in _SILENT and isinstance(error, botocore.exceptions.CredentialRetrievalError):
+        shape = _BAD_SHAPE.search(str(error))
+        return "its JSON lacks Version 1 or a key" if shape else "it ended with another exit code than 0"
+    if (
+        method == "container-role"
+        and isinstance(error, ValueError)
+        and not isinstance(error, json.JSONDecodeError)
+    ):
+        return _one_line(error)  # of botocore's check of the address and of the token's form
     shows = isinstance(
         error, (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, RuntimeError)
     )

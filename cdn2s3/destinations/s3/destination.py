@@ -115,6 +115,8 @@ class S3Destination:
         return self._settings.destination_text
 
     def prepare(self) -> None:
+        for line in self.objects.caching.lines():
+            log.info("Cache-Control of %s", line)
         try:
             self._known = probe_capabilities(
                 self._settings,

@@ -108,15 +108,18 @@ def meaning(
     retry_after: float | None = None,
     region: str = "",
     sentence: str = "",
+    proxy: str = "",
 ) -> MigrationError:
     """Return the error that an S3 response means for the run.
 
     action is the request, for the message; region is the bucket's, sentence the store's own, "" if the response does
-    not have them. cause "throttled" limits the rate at the bucket; every other transient failure is "server_error",
-    which ends as `destination` in failed_transfers.txt. What other objects may meet too is doubtful: if all of them
-    do, it is the bucket's fault, and none of them is recorded.
+    not have them; proxy has forwarded the response, "" for none. cause "throttled" limits the rate at the bucket;
+    every other transient failure is "server_error", which ends as `destination` in failed_transfers.txt. What other
+    objects may meet too is doubtful: if all of them do, it is the bucket's fault, and none of them is recorded.
     """
-    said = f"the bucket answered {status}{' ' + code if code else ''} to {action}"
+    # A store's error has a code, but for a HEAD's; a proxy's page has none.
+    by = f"the bucket, or the proxy {proxy} before it," if proxy and not code else "the bucket"
+    said = f"{by} answered {status}{' ' + code if code else ''} to {action}"
     if sentence:
         said += f' ("{sentence}")'
     if code in FATAL:

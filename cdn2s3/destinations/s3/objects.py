@@ -13,7 +13,16 @@ from contextlib import contextmanager
 from hashlib import md5
 from typing import NamedTuple
 
-from cdn2s3.destinations.base import Conflict, Content, Found, ObjectBody, ReadRefused, how_met, plain_etag
+from cdn2s3.destinations.base import (
+    Conflict,
+    Content,
+    Found,
+    ObjectBody,
+    ReadRefused,
+    how_met,
+    plain_etag,
+    quoted_etag,
+)
 from cdn2s3.destinations.s3.client import NOT_IMPLEMENTED, S3Client, S3Response
 from cdn2s3.destinations.s3.iam import policy, policy_to_put
 from cdn2s3.destinations.s3.refusals import denial_in
@@ -21,6 +30,7 @@ from cdn2s3.errors import FatalError, MigrationError, PermanentError, TransientE
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
 from cdn2s3.records import Image, Recorded, Stored
+from cdn2s3.settings.cache_control import policy as cache_policy
 from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
@@ -46,19 +56,20 @@ class Objects:
     def __init__(self, settings: MigrationSettings, client: S3Client) -> None:
         self._settings = settings
         self.client = client
+        self.caching = cache_policy(settings.cache_control)
         self._headers = _common_headers(settings)
-        self.boto3_params = _boto3_params(settings)  # what boto3 calls that create an object get
+        self._boto3_params = _boto3_params(settings)
 
-    def put(
-        self, key: str, image: Image, deadline: Deadline, guarded: bool, if_match: str = ""
-    ) -> S3Response:
-        """PUT image once and return the store's response; guarded sends `If-None-Match: *`.
+    def put(self, key: str, image: Image, deadline: Deadline, guarded: bool, match: str = "") -> S3Response:
+        """PUT image once and return the store's response.
 
-        if_match is the plain ETag of the object that alone may be replaced, "" for any.
+        guarded sends `If-None-Match: *`; match is the plain ETag for If-Match, "" for none.
         """
         if self._settings.upload_method == "put_object":
-            return self._put_by_boto3(key, image, deadline, guarded, if_match)
+            return self._put_by_boto3(key, image, deadline, guarded, match)
         headers = {"content-type": image.media_type, **self._headers}
+        if caching := self.caching.of(image.media_type):
+            headers["cache-control"] = caching
         if image.encoding:
             headers["content-encoding"] = image.encoding
         if image.md5:
@@ -67,14 +78,14 @@ class Objects:
             headers["x-amz-checksum-crc32"] = b64encode(image.crc32.to_bytes(4, "big")).decode()
         if guarded:
             headers["if-none-match"] = "*"
-        if if_match:
-            headers["if-match"] = quoted(if_match)
+        if match:
+            headers["if-match"] = quoted_etag(match)
         return self.client.request("PUT", key, deadline, headers=headers, body=(image.body,))
 
     def _put_by_boto3(
-        self, key: str, image: Image, deadline: Deadline, guarded: bool, if_match: str
+        self, key: str, image: Image, deadline: Deadline, guarded: bool, match: str
     ) -> S3Response:
-        params = dict(self.boto3_params)
+        params = self.boto3_params(image.media_type)
         if image.encoding:
             params["ContentEncoding"] = image.encoding
         if image.md5:
@@ -83,12 +94,16 @@ class Objects:
             params["ChecksumCRC32"] = b64encode(image.crc32.to_bytes(4, "big")).decode()
         if guarded:
             params["IfNoneMatch"] = "*"
-        if if_match:
-            params["IfMatch"] = quoted(if_match)
+        if match:
+            params["IfMatch"] = quoted_etag(match)
         body = bytes(image.body)  # botocore takes no memoryview
-        return self.client.call(
-            "put_object", deadline, Key=key, Body=body, ContentType=image.media_type, **params
-        )[0]
+        return self.client.call("put_object", deadline, Key=key, Body=body, **params)[0]
+
+    def boto3_params(self, media_type: str) -> dict[str, str]:
+        """Return what boto3's calls that create an object of media_type get."""
+        caching = self.caching.of(media_type)
+        of_type = {"CacheControl": caching} if caching else {}
+        return {"ContentType": media_type, **self._boto3_params, **of_type}
 
     def put_error(self, reply: S3Response) -> MigrationError:
         """Return what a response to put() other than a success means; a missing permission has its policy line."""
@@ -169,6 +184,10 @@ class Objects:
             return False
         raise reply.error("DELETE")
 
+    def delete_matching(self, key: str, etag: str, deadline: Deadline) -> S3Response:
+        """Ask for the deletion of the object at key if it has the plain ETag etag; return the store's response."""
+        return self.client.request("DELETE", key, deadline, headers={"if-match": quoted_etag(etag)})
+
     def remove_bad(self, key: str, deadline: Deadline) -> bool:
         """Delete an object of ours that is not its image; log it if it stays, and return False. Never raises."""
         try:
@@ -227,11 +246,6 @@ class Objects:
         return ReadRefused(method, f"grant {policy(self._settings, 'GetObject')}")
 
 
-def quoted(etag: str) -> str:
-    """Return a plain ETag as If-Match takes it; versitygw before 1.1 compares one without quotes wrongly."""
-    return f'"{etag.removeprefix("W/")}"'
-
-
 class _Body:
     """The body of a response to GET."""
 
@@ -247,13 +261,12 @@ class _Body:
 
 
 def _common_headers(settings: MigrationSettings) -> dict[str, str]:
-    """Return the headers that every object of the run gets."""
+    """Return the headers that every object of the run gets, whatever its type."""
     headers = {
         "x-amz-acl": settings.object_acl,
         "x-amz-storage-class": settings.storage_class,
         "x-amz-server-side-encryption": settings.server_side_encryption,
         "x-amz-server-side-encryption-aws-kms-key-id": settings.sse_kms_key_id,
-        "cache-control": settings.cache_control,
     }
     return {name: value for name, value in headers.items() if value}
 
@@ -265,6 +278,5 @@ def _boto3_params(settings: MigrationSettings) -> dict[str, str]:
         "StorageClass": settings.storage_class,
         "ServerSideEncryption": settings.server_side_encryption,
         "SSEKMSKeyId": settings.sse_kms_key_id,
-        "CacheControl": settings.cache_control,
     }
     return {name: value for name, value in params.items() if value}

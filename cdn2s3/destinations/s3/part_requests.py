@@ -8,9 +8,9 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Any, NamedTuple
 
-from cdn2s3.destinations.base import plain_etag
+from cdn2s3.destinations.base import plain_etag, quoted_etag
 from cdn2s3.destinations.s3.client import S3Response
-from cdn2s3.destinations.s3.objects import Objects, quoted
+from cdn2s3.destinations.s3.objects import Objects
 from cdn2s3.http.deadline import Deadline
 
 
@@ -44,10 +44,10 @@ class PartRequests:
         self, key: str, media_type: str, deadline: Deadline, encoding: str = ""
     ) -> tuple[S3Response, str]:
         """Begin an upload with the headers of the run; return the response and the upload's id, "" on an error."""
-        params = {**self._params, "ContentEncoding": encoding} if encoding else self._params
-        reply, parsed = self._client.call(
-            "create_multipart_upload", deadline, Key=key, ContentType=media_type, **params
-        )
+        params = self._params(media_type)
+        if encoding:
+            params["ContentEncoding"] = encoding
+        reply, parsed = self._client.call("create_multipart_upload", deadline, Key=key, **params)
         return reply, str(parsed.get("UploadId", "")) if reply.status == 200 else ""
 
     def store(
@@ -71,16 +71,16 @@ class PartRequests:
         parts: list[Part],
         deadline: Deadline,
         guarded: bool,
-        if_match: str = "",
+        match: str = "",
     ) -> Completion:
         """Make parts one object; guarded sends `If-None-Match: *`, which S3 evaluates here and nowhere earlier.
 
-        if_match as in Objects.put().
+        match as in Objects.put().
         """
         listed = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
         more = {"IfNoneMatch": "*"} if guarded else {}
-        if if_match:
-            more["IfMatch"] = quoted(if_match)
+        if match:
+            more["IfMatch"] = quoted_etag(match)
         reply, parsed = self._client.call(
             "complete_multipart_upload",
             deadline,

@@ -10,18 +10,20 @@ import itertools
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Callable
 
 from cdn2s3.destinations.base import PROBE_BODY, same_etag
 from cdn2s3.destinations.s3.capabilities import Capabilities, Condition, Support
 from cdn2s3.destinations.s3.client import NOT_IMPLEMENTED, S3Response
 from cdn2s3.destinations.s3.first_put import absent_bucket, first_put
-from cdn2s3.destinations.s3.listing import parsed
+from cdn2s3.destinations.s3.listing_page import parsed
 from cdn2s3.destinations.s3.objects import EXISTS, Objects
 from cdn2s3.destinations.s3.probe_requests import CRC32, MD5, MEDIA_TYPE, PUT, ProbeRequests, probe_image
-from cdn2s3.errors import FatalError, TransientError
+from cdn2s3.errors import FatalError, MigrationError, TransientError
 from cdn2s3.records import Image
 from cdn2s3.resilience.retry import FailedAttempt, ignore
+from cdn2s3.settings.cache_control import CachePolicy
 from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
@@ -52,9 +54,22 @@ class Prober:
         self._settings = settings
         self._objects = objects
         self._requests = requests
+        self._media_type = _type_with_a_header(objects.caching)
         self._takes_parts = True
 
     def found(self) -> Capabilities:
+        """Return what was found out; raise as probe_capabilities()."""
+        try:
+            return self._found()
+        except (FatalError, TransientError) as error:
+            if (
+                isinstance(error, FatalError) or error.status == 200
+            ):  # it answers: what was put can be deleted
+                with suppress(MigrationError):
+                    self._requests.delete_all()
+            raise
+
+    def _found(self) -> Capabilities:
         settings, requests = self._settings, self._requests
         if self._bucket_is_absent():
             raise absent_bucket(settings)
@@ -90,7 +105,7 @@ class Prober:
 
     def _sent(self, body: bytes = PROBE_BODY) -> Image:
         """Return body as an image of the run: with the digest that INTEGRITY selects."""
-        image = probe_image(body)
+        image = probe_image(body)._replace(media_type=self._media_type)
         return image if self._settings.integrity == "md5" else image._replace(md5=b"")
 
     def _bucket_is_absent(self) -> bool:
@@ -127,9 +142,9 @@ class Prober:
         """
         settings = self._settings
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        kept = {"Content-Type": media_type == MEDIA_TYPE}
-        if settings.cache_control:
-            kept["CACHE_CONTROL"] = headers.get("cache-control", "") == settings.cache_control
+        kept = {"Content-Type": media_type == self._media_type}
+        if caching := self._objects.caching.of(self._media_type):
+            kept["CACHE_CONTROL"] = headers.get("cache-control", "") == caching
         if settings.storage_class not in ("", "STANDARD"):
             kept["STORAGE_CLASS"] = headers.get("x-amz-storage-class", "") == settings.storage_class
         if settings.server_side_encryption:
@@ -211,6 +226,12 @@ class Prober:
         reply = self._requests.head(name)
         size = reply.headers.get("content-length", "") if reply.status == 200 else ""
         return int(size) if size.isascii() and size.isdigit() else None
+
+
+def _type_with_a_header(caching: CachePolicy) -> str:
+    """Return the content type of the probe: one that CACHE_CONTROL has a value for, if there is one."""
+    types = (MEDIA_TYPE, *(rule.type for rule in caching.rules))
+    return next((name for name in types if caching.of(name)), MEDIA_TYPE)
 
 
 # How each condition is asked.

@@ -70,8 +70,8 @@ class _Question:
 
 
 def _by_put(question: _Question) -> Support:
-    def write(name: str, image: Image, if_match: str) -> S3Response:
-        return question.requests.put(name, image, if_match=if_match)
+    def write(name: str, image: Image, match: str) -> S3Response:
+        return question.requests.put(name, image, match=match)
 
     return _asked(question, write)
 
@@ -79,8 +79,8 @@ def _by_put(question: _Question) -> Support:
 def _by_parts(question: _Question) -> Support:
     question.requests.clear_parts(question.name)
 
-    def write(name: str, image: Image, if_match: str) -> S3Response:
-        return question.requests.put_parts(name, image, guarded=False, if_match=if_match)
+    def write(name: str, image: Image, match: str) -> S3Response:
+        return question.requests.put_parts(name, image, guarded=False, match=match)
 
     try:
         return _asked(question, write)

@@ -29,12 +29,14 @@ Returned = TypeVar("Returned")
 WRITE_INTERVAL = 1.1  # seconds between two writes to one key, where the store refuses them for their rate
 _RATE_WAITS = 5  # such waits before the refusal is an answer like any other
 
+_NO_ETAG = "its response to a PUT has no ETag: there may be a proxy in between"
 MEDIA_TYPE = "image/webp"  # no store guesses it from this key or this body
 PUT, UP, MD5, CRC32, ACL = "put", "up", "md5", "crc32", "acl"
+REPLACE, DELETE = "replace", "delete"  # of what is asked about objects of our own (own_objects.py)
 ABSENT = "-absent"  # after the name of a condition: a key that the right answer leaves empty
 _RENEWING = (Condition.RENEW_BY_PUT, Condition.RENEW_BY_PARTS)
 NAMES = (
-    *(PUT, UP, MD5, CRC32, ACL),
+    *(PUT, UP, MD5, CRC32, ACL, REPLACE, DELETE),
     *(condition.value for condition in Condition),
     *(condition.value + ABSENT for condition in _RENEWING),
 )
@@ -103,25 +105,30 @@ class ProbeRequests:
         image: Image,
         guarded: bool = False,
         objects: Objects | None = None,
-        if_match: str = "",
+        match: str = "",
     ) -> S3Response:
-        """Store image, with the headers of objects where they are given; return the response."""
+        """Store image, with the headers of objects where they are given; return the response.
+
+        guarded and match are those of Objects.put().
+        """
 
         def ask() -> S3Response:
-            objects_ = objects or self._objects
-            reply = objects_.put(self.key(name), image, self._deadline(), guarded, if_match)
-            if reply.status == 200 and not reply.etag:
-                raise TransientError(
-                    "server_error", "its response to a PUT has no ETag: there may be a proxy in between"
-                )
+            reply = (objects or self._objects).put(self.key(name), image, self._deadline(), guarded, match)
+            if reply.status == 200:
+                self._written.add(name)
+                if not reply.etag:
+                    raise TransientError("server_error", _NO_ETAG, status=200)
             return reply
 
-        reply = self._answered(ask, name)
-        if reply.status == 200:
-            self._written.add(name)
-        return reply
+        return self._answered(ask, name)
 
-    def put_parts(self, name: str, image: Image, guarded: bool, if_match: str = "") -> S3Response:
+    def delete_matching(self, name: str, etag: str) -> S3Response:
+        """Return the response to a DELETE of the probe object of name with If-Match."""
+        return self._answered(
+            lambda: self._objects.delete_matching(self.key(name), etag, self._deadline()), name
+        )
+
+    def put_parts(self, name: str, image: Image, guarded: bool, match: str = "") -> S3Response:
         """Store image as an upload of one part; return the response to its completion, or to what failed before."""
         key = self.key(name)
 
@@ -134,7 +141,7 @@ class ProbeRequests:
                 reply, part = self._retried(lambda: self._stored(key, upload_id, image))
                 if reply.status == 200:
                     parts.append(part)
-                    done = self._parts.complete(key, upload_id, parts, self._deadline(), guarded, if_match)
+                    done = self._parts.complete(key, upload_id, parts, self._deadline(), guarded, match)
                     reply, is_complete = done.reply, done.is_done
                     if reply.status == 200 and not is_complete:
                         raise TransientError(

@@ -120,7 +120,7 @@ class ObjectRenewal(ObjectUpload):
 
     def _put(self, deadline: Deadline, etag: str) -> S3Response:
         try:
-            reply = self._objects.put(self._key, self._image, deadline, guarded=False, if_match=etag)
+            reply = self._objects.put(self._key, self._image, deadline, guarded=False, match=etag)
             self._has_sent = self._has_sent or deadline.resent
             return reply
         except TransientError:
@@ -162,10 +162,10 @@ class MultipartRenewal(MultipartUpload):
                 self._abort(sent.upload_id)
                 return seen
             etag = seen
-        if_match = etag if self._capabilities.takes(condition) else ""
+        match = etag if self._capabilities.takes(condition) else ""
         try:
             reply, new_etag, by_kms, _ = self._requests.complete(
-                self._key, sent.upload_id, sent.parts, self._deadline(), False, if_match
+                self._key, sent.upload_id, sent.parts, self._deadline(), False, match
             )
         except TransientError as error:
             return self._completed_after_all(sent, error, self._at_key.how)

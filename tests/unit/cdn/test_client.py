@@ -16,6 +16,7 @@ from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import Address
 from tests.fakes.images import jpeg
+from tests.fakes.proxy import ProxyServer
 from tests.fakes.scripted_cdn import ScriptedCdn
 from tests.fakes.wire import Request, response
 
@@ -470,3 +471,38 @@ def test_what_no_header_may_hold_is_not_sent(etag: str) -> None:
 )
 def test_age_is_read_where_it_is_one(age: str, seconds: int) -> None:
     assert age_of({"age": age}) == seconds
+
+
+# --- through a proxy
+
+
+@pytest.mark.parametrize(
+    ("status", "names_it"), [(403, True), (418, True), (500, True), (503, True), (404, False), (410, False)]
+)
+def test_answer_that_a_proxy_may_have_given_names_it(
+    make: Callable[..., World], status: int, names_it: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many proxies do not show that a page is their own; what they know nothing of is whether a file is there."""
+    with ProxyServer() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url_with("me:canary"))
+        proxy.answers = response(status, [("Connection", "close")], b"blocked")
+        world = make(lambda request: image())
+        with pytest.raises((PermanentError, TransientError)) as caught:
+            world.get()
+        said = caught.value.message
+        named = f"the CDN, or the proxy http://***@127.0.0.1:{proxy.network.port} (HTTP_PROXY) before it, answered"
+        assert said.startswith(f"{named if names_it else 'the CDN answered'} {status}")
+
+
+def test_redirects_go_through_the_proxy_however_many_servers_they_lead_to(
+    make: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cdn2s3.cdn.client._MOST_SERVERS", 0)
+    with ProxyServer() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        world = make(lambda request: moved(f"{world.other.url}/b.jpg"), redirects="any")
+        assert world.get() == JPEG
+        assert [seen.target for seen in proxy.log] == [
+            f"{world.cdn.url}/images/a.jpg",
+            f"{world.other.url}/b.jpg",
+        ]

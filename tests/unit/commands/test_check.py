@@ -250,6 +250,14 @@ def test_clock_is_compared_with_the_stores(
     assert finding.remedy == ("" if level == OK else "sudo chronyc makestep")
 
 
+def test_clock_of_a_store_that_does_not_answer_is_no_matter(
+    contexts: Visits, s3_server: Callable[..., S3Server]
+) -> None:
+    server = s3_server()
+    server.network.refuse()
+    assert check_s3.check_clock(contexts(server)) == []
+
+
 def test_permissions_all_granted_are_ok_and_leave_nothing(
     contexts: Visits, s3_server: Callable[..., S3Server]
 ) -> None:

@@ -10,6 +10,7 @@ from requests.utils import get_environ_proxies, select_proxy
 from cdn2s3.errors import FatalError, MigrationError, TransientError, UsageError
 from cdn2s3.http.dialing import Origin
 from cdn2s3.http.proxies import Proxy, is_from_proxy, proxy_for, refusal
+from cdn2s3.text import redact
 
 CDN = "https://img.cdn.example/a.jpg"
 CANARY = "s3cret-canary"
@@ -143,6 +144,13 @@ ORIGIN = Origin("https", "cdn.example", 443)
     [
         (PROXY, 407, FatalError, r"wants a user and password: put them into HTTPS_PROXY"),
         (KNOWN, 407, FatalError, r"does not accept this user and password: correct them in HTTPS_PROXY"),
+        (
+            PROXY,
+            401,
+            FatalError,
+            r"wants a user and password: put them into HTTPS_PROXY \(user:password@ before",
+        ),
+        (KNOWN, 401, FatalError, r"does not accept this user and password: correct them in HTTPS_PROXY"),
         (PROXY, 403, FatalError, r"allow cdn\.example:443, or put cdn\.example into NO_PROXY"),
         (PROXY, 405, FatalError, "administrator"),
         (PROXY, 502, TransientError, "answered 502 for cdn.example:443"),
@@ -157,6 +165,7 @@ def test_refusal_is_the_run_s_or_the_side_s(
     found = refusal(proxy, ORIGIN, status, {}, b"")
     assert type(found) is kind
     assert "the proxy http://" in str(found)
+    assert redact(str(found)) == str(found)  # as the log shows it
     assert not isinstance(found, TransientError) or (found.cause, found.status) == ("connection", None)
     with pytest.raises(kind, match=said):
         raise found

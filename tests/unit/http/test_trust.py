@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -10,12 +11,13 @@ from pathlib import Path
 
 import certifi
 import pytest
+import trustme
 
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.http.requests_adapter import PooledAdapter, new_session
 from cdn2s3.http.trust import VARIABLES, tls_context
 from tests.fakes.source import SourceServer
-from tests.fakes.tls import TlsMaterial, make_tls
+from tests.fakes.tls import TlsMaterial, bad_certificate, make_tls, server_context
 
 
 @pytest.fixture
@@ -59,6 +61,53 @@ def test_bundle_of_each_variable_counts(
     assert statuses(urls) == [200, 200]
 
 
+@pytest.mark.parametrize(
+    ("file", "profile", "counts"),
+    [
+        ("[default]\nca_bundle = {path}\n", "", True),
+        ("[profile store]\nca_bundle = {path}\n", "store", True),
+        ("[default]\nregion = x\n[profile store]\nca_bundle = {path}\n", "", False),
+        ("[default]\nca_bundle = {path}\n", "gone", False),  # the SDK names it
+        ("ca_bundle = {path}\n[[", "", False),
+    ],
+)
+def test_bundle_of_the_aws_profile_counts(
+    file: str,
+    profile: str,
+    counts: bool,
+    tmp_path: Path,
+    urls: list[str],
+    private: TlsMaterial,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(file.format(path=private.ca_bundle))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.delenv("AWS_DEFAULT_PROFILE", raising=False)
+    monkeypatch.setenv("AWS_PROFILE", profile) if profile else monkeypatch.delenv(
+        "AWS_PROFILE", raising=False
+    )
+    assert statuses(urls[:1]) == [200]  # besides the public ones
+    if counts:
+        assert statuses(urls[1:]) == [200]
+    else:
+        with pytest.raises(FatalError, match="is not trusted"):
+            statuses(urls[1:])
+
+
+def test_bundle_of_the_aws_profile_that_cannot_be_used_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config"
+    config.write_text("[default]\nca_bundle = /no/such/bundle.pem\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    with pytest.raises(
+        UsageError, match=r"^ca_bundle of the AWS profile='/no/such/bundle\.pem': cannot be read"
+    ):
+        tls_context(None)
+
+
 def test_bundles_of_several_places_add_up(
     tmp_path: Path, urls: list[str], private: TlsMaterial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +121,37 @@ def test_without_a_bundle_the_public_authorities_alone_count(urls: list[str]) ->
     assert statuses(urls[:1]) == [200]
     with pytest.raises(FatalError, match="CA_BUNDLE"):
         statuses(urls[1:])
+
+
+def served_with(certificate: Path) -> str:
+    """Return what is said of a server with that certificate, by one who trusts the authority of the tests."""
+    tls = server_context(certificate)
+    with SourceServer(tls=tls) as server, pytest.raises(FatalError, match="not trusted") as caught:
+        statuses([server.url_of("a.jpg")])
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("made", "says", "remedy"),
+    [
+        ("expired", "certificate has expired", "the certificate's owner must renew it"),
+        ("early", "certificate is not yet valid", "Is this machine's clock right"),
+        ("host", "Hostname mismatch|IP address mismatch", "correct the host's name in the settings"),
+        ("stranger", "unable to get local issuer certificate", "set CA_BUNDLE to its PEM file"),
+        ("chain", "unable to get local issuer certificate", "leaves out a certificate of its chain"),
+        ("self", "self-signed certificate", "set CA_BUNDLE to its PEM file"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_said_with_its_own_remedy(
+    made: str, says: str, remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setattr(certifi, "where", lambda: str(tmp_path / "ca.pem"))
+    said = served_with(bad_certificate(tmp_path / "bad.pem", made, authority))
+    assert re.search(rf"is not trusted \(({says})[^)]*(?<!\.)\)\. ", said), said
+    assert remedy in said
+    assert ("CA_BUNDLE" in said) is (made in ("stranger", "chain", "self"))
 
 
 def test_folder_with_hashed_names_counts(

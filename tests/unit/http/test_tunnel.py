@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from typing import Callable
@@ -199,3 +200,27 @@ def test_no_proxy_keeps_a_server_direct(
     monkeypatch.setenv("NO_PROXY", "127.0.0.0/8")
     get(adapter, source.url_of("a.jpg"))
     assert proxy.log == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("proxy_url", ["http://127.0.0.1:{port}", "https://127.0.0.1:{port}"])
+def test_proxy_that_cannot_be_reached_is_named_with_its_variable(
+    scheme: str, proxy_url: str, adapter: PooledAdapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("ALL_PROXY", proxy_url.format(port=port))
+        with pytest.raises(TransientError) as caught:
+            get(adapter, f"{scheme}://cdn.example/a.jpg")
+    assert caught.value.message == f"the proxy 127.0.0.1:{port}: Connection refused (ALL_PROXY)"
+
+
+def test_way_through_a_proxy_is_told_once_a_process(
+    proxy: ProxyServer, source: SourceServer, tls_material: TlsMaterial, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for _ in range(3):
+        with closing(PooledAdapter(1, tls_material.ca_bundle)) as another:
+            another.pool(source.url)
+    assert len(caplog.messages) == 1

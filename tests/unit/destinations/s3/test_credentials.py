@@ -233,18 +233,18 @@ WAYS = [
         lambda p: p.process("import sys; sys.stdout.buffer.write(bytes([255]))"),
     ),
     way(
-        "custom-process", "prints no version", "CredentialRetrievalError", lambda p: p.process("print('{}')")
+        "custom-process", "prints no version", "lacks Version 1 or a key", lambda p: p.process("print('{}')")
     ),
     way(
         "custom-process",
         "prints no keys",
-        "CredentialRetrievalError",
+        "lacks Version 1 or a key",
         lambda p: p.process("print('{\"Version\": 1}')"),
     ),
     way(
         "custom-process",
         "exit code 1",
-        "CredentialRetrievalError",
+        "another exit code than 0",
         lambda p: p.process(f"import sys; sys.exit('{CANARY}')"),
     ),
     way(
@@ -348,7 +348,7 @@ WAYS = [
     way(
         "container-role",
         "host is not allowed",
-        "container",
+        "[Uu]nsupported host 'example.com'",
         lambda p: p.variable("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://example.com/"),
     ),
     way(
@@ -411,6 +411,46 @@ def test_failure_stops_the_run_with_its_reason_and_remedy(way: Way, place: Place
     else:
         assert "Check AWS_PROFILE" in said
     assert not any("bucket" in url for url in place.services.asked)  # nothing was asked of the store
+
+
+def test_role_that_wants_a_code_asks_nobody_for_it(place: Place) -> None:
+    place.profile(
+        f"{ROLE}mfa_serial = arn:aws:iam::1:mfa/me\nsource_profile = base", f"[profile base]\n{KEYS}"
+    )
+    with pytest.raises(FatalError, match=r"wants an MFA code \(mfa_serial\).* Use a role without MFA"):
+        S3Client(SETTINGS, place.services)  # type: ignore[arg-type]
+    assert place.services.asked == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("AWS_ACCESS_KEY_ID", "AKIATEST\n", "the access key ID has a blank, a line break"),
+        ("AWS_ACCESS_KEY_ID", "AKIATEST ", "the access key ID has"),
+        ("AWS_ACCESS_KEY_ID", "“AKIATEST”", "the access key ID has"),
+        ("AWS_SECRET_ACCESS_KEY", f"{CANARY}\n", "the secret access key begins or ends with"),
+        ("AWS_SECRET_ACCESS_KEY", f"\xa0{CANARY}", "the secret access key begins or ends with"),
+        ("AWS_SESSION_TOKEN", f"{CANARY}\n", "the session token has"),
+        ("AWS_SESSION_TOKEN", f"{CANARY}\r\nX-Evil: 1", "the session token has"),
+    ],
+)
+def test_keys_with_what_a_paste_adds_are_named(variable: str, value: str, says: str, place: Place) -> None:
+    for name, good in (("AWS_ACCESS_KEY_ID", "AKIATEST"), ("AWS_SECRET_ACCESS_KEY", CANARY)):
+        place.variable(name, good)
+    place.variable(variable, value)
+    with pytest.raises(FatalError, match=says) as caught:
+        S3Client(SETTINGS, place.services)  # type: ignore[arg-type]
+    assert "from the environment or the settings file" in str(caught.value)
+    assert CANARY not in str(caught.value)
+
+
+def test_secret_may_have_anything_inside(place: Place) -> None:
+    place.variable("AWS_ACCESS_KEY_ID", "minio-user")
+    place.variable("AWS_SECRET_ACCESS_KEY", "pass phrase, größer")
+    with closing(PooledAdapter(1)) as adapter:
+        assert "authorization" in Signer("eu-west-1", credentials_of(aws_session(SETTINGS, adapter))).headers(
+            "GET", "/", {}, {}
+        )
 
 
 def test_role_without_a_region_of_its_own_is_assumed_in_aws_region(place: Place) -> None:

@@ -67,6 +67,7 @@ class S3Response:
     def __init__(self, status: int = 200, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
         self.status = status
         self.headers = headers or {}
+        self.proxy = ""
         self._body = body
 
     def body(self) -> bytes:

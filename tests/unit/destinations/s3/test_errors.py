@@ -193,3 +193,10 @@ def test_region_in_a_body() -> None:
         region_in(b"<Error><Code>PermanentRedirect</Code><Region>eu-west-1</Region></Error>") == "eu-west-1"
     )
     assert region_in(b"<Region>two words</Region>") == ""
+
+
+@pytest.mark.parametrize(("code", "names_it"), [("", True), ("InternalError", False)])
+def test_page_without_a_code_may_be_the_proxy_s(code: str, names_it: bool) -> None:
+    proxy = "http://p:3128 (HTTP_PROXY)"
+    said = str(meaning(500, code, "PUT", proxy=proxy))
+    assert (proxy in said) is names_it

@@ -251,3 +251,22 @@ def test_probe_waits_for_nothing_at_a_healthy_store(
     destination = open_at(s3_server())
     destination.prepare()
     assert destination.head("images/absent", Deadline(5)) is None
+
+
+@pytest.mark.parametrize(
+    ("server_settings", "settings"),
+    [
+        ({"refused_headers": {"x-amz-storage-class": "InvalidStorageClass"}}, {"STORAGE_CLASS": "GLACIER"}),
+        ({"acls": False}, {"OBJECT_ACL": "private"}),
+        ({"etag_mode": "none"}, {}),
+    ],
+    ids=["class", "acl", "no etag"],
+)
+def test_bucket_that_cannot_be_used_keeps_no_probe(
+    s3_server: Callable[..., S3Server], open_at: Open, server_settings: Any, settings: dict[str, str]
+) -> None:
+    server = s3_server(**server_settings)
+    with pytest.raises(FatalError):
+        open_at(server, **settings).prepare()
+    assert server.counters["PutObject"] > 0
+    assert server.objects("bucket") == {}

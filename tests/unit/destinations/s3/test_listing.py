@@ -9,9 +9,10 @@ from typing import Any, Callable
 import pytest
 
 from cdn2s3.destinations.base import Found, ReadRefused
-from cdn2s3.destinations.s3 import listing
+from cdn2s3.destinations.s3 import listing_page
 from cdn2s3.destinations.s3.client import S3Client
-from cdn2s3.destinations.s3.listing import Listing, Page, parsed
+from cdn2s3.destinations.s3.listing import OTHER_KEY_COUNT, PLAIN_KEYS, PLAIN_PLUS, Listing
+from cdn2s3.destinations.s3.listing_page import Page, parsed
 from cdn2s3.destinations.s3.objects import Objects
 from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.http.deadline import Deadline
@@ -76,9 +77,9 @@ def test_plain_objects_are_what_the_tree_holds(
     keys: str, count: int, is_plain: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = page(keys, count)
-    assert bool(listing._tree_and_rows(body)[1]) is is_plain
+    assert bool(listing_page._tree_and_rows(body)[1]) is is_plain
     found = parsed(body, "bucket", "p/")
-    monkeypatch.setattr(listing, "_without_plain_objects", lambda marker, text: (text, 0))
+    monkeypatch.setattr(listing_page, "_without_plain_objects", lambda marker, text: (text, 0))
     assert parsed(body, "bucket", "p/") == found
     assert len(found.objects) == count
 
@@ -96,6 +97,7 @@ def test_plain_objects_of_a_page_that_is_cut_off_or_has_a_dtd_are_not_believed()
     ("body", "expected"),
     [
         pytest.param(page("", 0), Page([], None), id="empty"),
+        pytest.param(xml(HEAD + LAST), Page([], None), id="empty, as rclone writes it"),
         pytest.param(page(entry("p/a"), 1), Page([Found("p/a", 7, "abc")], None), id="last"),
         pytest.param(page(entry("p/a"), 1, MORE), Page([Found("p/a", 7, "abc")], "t"), id="more"),
         pytest.param(
@@ -152,7 +154,9 @@ def test_page_whole(body: bytes, expected: Page) -> None:
         ),
         pytest.param(page("", 0, head="<Name>other</Name>"), "another bucket ('other')", id="other bucket"),
         pytest.param(page("", 0, head=""), "another bucket (None)", id="no name"),
-        pytest.param(xml(HEAD + LAST), "KeyCount is None", id="no key count"),
+        pytest.param(xml(HEAD + LAST + entry("p/a")), "1 keys, but no KeyCount", id="no key count"),
+        pytest.param(xml(HEAD + MORE), "0 keys, but no KeyCount", id="no key count, and more follows"),
+        pytest.param(xml(HEAD), "no KeyCount", id="no key count, and nothing else"),
         pytest.param(page(entry("p/a"), 2), "has 1 keys, but KeyCount is 2", id="fewer keys than counted"),
         pytest.param(page("", 0, ""), "IsTruncated None", id="no IsTruncated"),
         pytest.param(page("", 0, "<IsTruncated>no</IsTruncated>"), "IsTruncated no", id="odd IsTruncated"),
@@ -231,7 +235,48 @@ def test_plus_in_a_listed_key_is_what_the_store_means_by_it(
     notes, found = notes_and_keys(connect(server))
     assert found == keys
     has_plus = any("+" in name for name in names)
-    assert notes == ([listing.PLAIN_PLUS] if is_plain and has_plus else [])
+    assert notes == ([PLAIN_PLUS] if is_plain and has_plus else [])
+
+
+@pytest.mark.parametrize("encodes", [True, False])
+@pytest.mark.parametrize(
+    ("names", "shows"),
+    [
+        pytest.param(["a%20b.jpg"], True, id="looks encoded"),
+        pytest.param(["a b.jpg", "a%20b.jpg"], True, id="a key, and what it would be encoded"),
+        pytest.param(["a%20b.jpg", "a%2520b.jpg"], True, id="encoded twice"),
+        pytest.param(["50%.jpg"], True, id="no escape"),
+        pytest.param(["%FF.jpg"], True, id="no UTF-8"),
+        pytest.param(["ü.jpg", "z%41.jpg"], True, id="no ASCII"),
+        pytest.param(["a+b.jpg", "c%2Bd.jpg"], True, id="plus"),
+        pytest.param(["a.jpg", "b.jpg"], False, id="the same in both"),
+    ],
+)
+def test_keys_that_are_only_called_encoded_are_read_as_they_stand(
+    s3_server: Factory, connect: Connect, names: list[str], shows: bool, encodes: bool
+) -> None:
+    server = s3_server(listing_encodes=encodes)
+    keys = sorted((f"images/{name}" for name in names), key=str.encode)
+    for key in keys:
+        server.put("bucket", key, b"x")
+    notes, found = notes_and_keys(connect(server))
+    assert found == keys
+    assert (PLAIN_KEYS in notes) is (shows and not encodes)
+
+
+def test_order_of_a_listing_is_the_stores_own(s3_server: Factory, connect: Connect) -> None:
+    """SeaweedFS lists folder by folder, others newest first."""
+    server = s3_server()
+    for name in ("a/1", "a-b", "a.jpg", "b"):
+        server.put("bucket", f"images/{name}", b"x")
+    page_of = server.store.page
+    server.store.page = lambda *given: (page_of(*given)[0][::-1], False)  # type: ignore[method-assign]
+    assert [found.key for found in listed(connect(server))] == [
+        "images/b",
+        "images/a/1",
+        "images/a.jpg",
+        "images/a-b",
+    ]
 
 
 def test_key_count_of_the_whole_bucket_is_told_and_believed_no_more(
@@ -243,8 +288,8 @@ def test_key_count_of_the_whole_bucket_is_told_and_believed_no_more(
     server.put("bucket", "other", b"not under the prefix")
     notes, found = notes_and_keys(connect(server))
     assert len(found) == 1002
-    assert notes == [listing.OTHER_KEY_COUNT]
-    assert caplog.messages == [listing.OTHER_KEY_COUNT]
+    assert notes == [OTHER_KEY_COUNT]
+    assert caplog.messages == [OTHER_KEY_COUNT]
 
 
 def test_page_that_has_lost_a_key_is_not_taken_for_another_key_count(
@@ -256,7 +301,7 @@ def test_page_that_has_lost_a_key_is_not_taken_for_another_key_count(
     page = server.store.page
     server.store.page = lambda *given: (page(*given)[0][:3], False)  # type: ignore[method-assign]
     server.change(key_count="bucket")  # of the whole bucket: 5, and 1 key was asked for: it is a habit
-    assert notes_and_keys(connect(server))[0] == [listing.OTHER_KEY_COUNT]
+    assert notes_and_keys(connect(server))[0] == [OTHER_KEY_COUNT]
     server.change(key_count="page_plus_one")
     with pytest.raises(FatalError, match="KeyCount is 4"):
         notes_and_keys(connect(server))
@@ -280,8 +325,12 @@ def test_listing_of_odd_keys(s3_server: Factory, connect: Connect) -> None:
     assert sorted(item.key[7:] for item in listed(connect(server))) == sorted(keys)
 
 
-def test_listing_of_an_empty_bucket(s3_server: Factory, connect: Connect) -> None:
-    assert listed(connect(s3_server())) == []
+@pytest.mark.parametrize("fault", [None, "list_no_key_count"])
+def test_listing_of_an_empty_bucket(s3_server: Factory, connect: Connect, fault: str | None) -> None:
+    server = s3_server()
+    if fault:
+        server.rules.add(Rule(fault, operation="ListObjectsV2"))
+    assert listed(connect(server)) == []
 
 
 def test_listing_without_a_prefix(s3_server: Factory, connect: Connect) -> None:
@@ -296,7 +345,7 @@ FAULTS = [
     pytest.param("list_empty", "an empty response", id="empty 200"),
     pytest.param("list_truncated_xml", "not complete XML", id="truncated XML"),
     pytest.param("list_no_token", "no NextContinuationToken", id="IsTruncated without a token"),
-    pytest.param("list_no_key_count", "KeyCount is None", id="no KeyCount"),
+    pytest.param("list_no_key_count", "1 keys, but no KeyCount", id="no KeyCount"),
     pytest.param("SlowDown", "503 SlowDown", id="throttled"),
     pytest.param("InternalError", "500 InternalError", id="server error"),
     pytest.param("drop_before", "connection", id="connection closed"),

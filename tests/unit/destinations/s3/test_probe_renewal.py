@@ -45,15 +45,15 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
     ("store", "by_put", "by_parts"),
     [
         ({}, H, H),
-        ({"if_match_on_put": "ignore"}, X, H),
-        ({"if_match_on_completion": "ignore"}, H, X),  # moto
-        ({"if_match_on_put": "refuse", "if_match_on_completion": "refuse"}, R, R),
-        ({"if_match_on_put": "create"}, X, H),  # MinIO until 2025
-        ({"if_match_on_completion": "create"}, H, X),
+        ({"put_if_match": "ignore"}, X, H),
+        ({"complete_if_match": "ignore"}, H, X),  # moto
+        ({"put_if_match": "refuse", "complete_if_match": "refuse"}, R, R),
+        ({"put_if_match": "create"}, X, H),  # MinIO until 2025
+        ({"complete_if_match": "create"}, H, X),
         ({"replaces_on_412": True}, X, X),
         ({"etag_mode": "random"}, H, H),
         ({"kms_default": True}, H, H),
-        ({"etag_mode": "weak"}, R, H),
+        ({"etag_mode": "weak"}, H, H),
     ],
     ids=str,
 )
