@@ -42,8 +42,12 @@ class Support(Enum):
     UNKNOWN = "unknown"  # we could not find out: it is sent, and not relied on
 
 
-ALL_HONORED: Mapping[Condition, Support] = dict.fromkeys(Condition, Support.HONORED)
-ALL_IGNORED: Mapping[Condition, Support] = dict.fromkeys(Condition, Support.IGNORED)
+CREATING = (
+    Condition.NEW_BY_PUT,
+    Condition.NEW_BY_PARTS,
+)  # what every run uses; a delta alone asks for the others
+ALL_HONORED: Mapping[Condition, Support] = dict.fromkeys(CREATING, Support.HONORED)
+ALL_IGNORED: Mapping[Condition, Support] = dict.fromkeys(CREATING, Support.IGNORED)
 
 
 class Capabilities(NamedTuple):

@@ -12,7 +12,7 @@ from cdn2s3.destinations.s3 import capabilities
 from cdn2s3.destinations.s3.capabilities import Capabilities, Condition, Support
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.objects import Objects
-from cdn2s3.destinations.s3.probe_renewal import probe_renewing
+from cdn2s3.destinations.s3.probe_renewal import QUESTIONS, probe_renewing
 from cdn2s3.destinations.s3.probe_requests import probe_keys
 from cdn2s3.errors import FatalError
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -22,6 +22,7 @@ from tests.unit.destinations.s3.test_capabilities import settings_with
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
 KNOWN = Capabilities(etag_is_md5=True, checksum_refused=True, can_read=True)
+ASKED = {**KNOWN.conditions, **dict.fromkeys(QUESTIONS, Support.HONORED)}
 H, R, X = Support.HONORED, Support.REFUSED, Support.IGNORED
 Probe = Callable[..., Capabilities]
 
@@ -91,7 +92,7 @@ def test_store_without_uploads_in_parts_is_not_asked_for_them(probe: Probe, s3_s
     ],
 )
 def test_what_is_not_honored_is_said(condition: Condition, support: Support, said: str) -> None:
-    found = KNOWN._replace(conditions={**KNOWN.conditions, condition: support})
+    found = KNOWN._replace(conditions={**ASKED, condition: support})
     (note,) = capabilities.renewing_notes(found, settings_with())
     assert note.level == logging.WARNING
     assert said in note.text and "not atomic" in note.text
