@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Callable
 
 from cdn2s3 import file_names
 from cdn2s3.bootstrap import allow_open_files
-from cdn2s3.commands.arguments import positive
+from cdn2s3.commands.arguments import cause, positive
 from cdn2s3.console import rerun_hint, stdio
 from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error
@@ -41,7 +41,7 @@ from cdn2s3.console.progress import Progress
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.base import Note
 from cdn2s3.destinations.factory import open_destination
-from cdn2s3.errors import CAUSES, EXIT_CODES_HELP, FatalError
+from cdn2s3.errors import EXIT_CODES_HELP, FatalError
 from cdn2s3.executors.base import TICK, Executor
 from cdn2s3.executors.process_pool import ProcessPool
 from cdn2s3.executors.threads import ThreadExecutor
@@ -393,15 +393,6 @@ def command_of(arguments: argparse.Namespace) -> ModuleType | None:
 def file_to_redo(text: str) -> Path | str:
     """Return the path that text is; "", which means to go on with the redo that is open, unchanged."""
     return Path(text) if text else ""
-
-
-def cause(text: str) -> str:
-    """Return the name of a cause; empty, which means all, unchanged."""
-    if text and text not in CAUSES:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} isn't a cause of failure; choose from {', '.join(CAUSES)}"
-        )
-    return text
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from cdn2s3.errors import CAUSES
+
 
 def positive(text: str) -> int:
     """Return the whole number that text is, 1 or more; raise ArgumentTypeError for another text."""
@@ -17,3 +19,12 @@ def not_negative(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError("must be a whole number, 0 or more")
     return int(text)
+
+
+def cause(text: str) -> str:
+    """Return the name of a cause; empty, which means all, unchanged."""
+    if text and text not in CAUSES:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} isn't a cause of failure; choose from {', '.join(CAUSES)}"
+        )
+    return text
