@@ -135,7 +135,7 @@ class Run:
         accounting: RunAccounting,
         signals: Signals,
         watch_errors: bool,
-        delta: Delta | None,
+        delta: Delta | None = None,
     ) -> None:
         self.settings = settings
         self.accounting = accounting
