@@ -43,12 +43,14 @@ from cdn2s3.collection.sitemap import SitemapSource
 from cdn2s3.collection.url_list import UrlList, first_urls
 from cdn2s3.commands import preview, suggest
 from cdn2s3.console import logging_setup, progress, rerun_hint, stdio
+from cdn2s3.console.notify import Notifier
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, FatalError, UsageError
-from cdn2s3.file_names import COLLECTION_ENV, COLLECTION_LOG
+from cdn2s3.file_names import COLLECTION_ENV, COLLECTION_JSON, COLLECTION_LOG, COLLECTION_PAGE
 from cdn2s3.settings.declarations import CollectionSettings
 from cdn2s3.settings.loading import load
 from cdn2s3.state.files import held_lock
+from cdn2s3.state.journal import Journal
 
 log = logging.getLogger("collect_urls")
 
@@ -65,12 +67,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.preview:
             return preview.preview(settings, source_of)
         logging_setup.set_up(Path(COLLECTION_LOG), settings.log_level)
-        logging_setup.begin(*notes)
+        logging_setup.begin(*notes[:2])
         if arguments.region_only:
             return print_region(settings)
         resume.check_places(settings, arguments.env_file)
-        with held_lock(resume.lock_file(settings.output_file), "collect_urls.py"):
-            return collect(settings, signals, arguments.restart, arguments.update)
+        typed = rerun_hint.typed("collect_urls.py", vars(arguments))
+        with (
+            Notifier("collect_urls.py", settings.notify_command.reveal(), notes.private) as notifier,
+            held_lock(resume.lock_file(settings.output_file), "collect_urls.py"),
+            Journal(settings.output_file.parent, typed) as journal,
+        ):
+            journal.at_end.append(lambda run, why: notifier.ended(run.exit_code, why, journal.told()))
+            journal.exit_code = collect(settings, signals, arguments.restart, arguments.update, journal)
+            return journal.exit_code
     except FatalError as error:
         logging_setup.say_error("collect_urls.py", str(error))
         return error.exit_code
@@ -79,7 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return interrupted.exit_code
 
 
-def collect(settings: CollectionSettings, signals: Signals, restart: bool, again: bool) -> int:
+def collect(
+    settings: CollectionSettings, signals: Signals, restart: bool, again: bool, journal: Journal
+) -> int:
     """Collect from the checkpoint on, to the end of the source; return the exit code.
 
     restart: forget the checkpoint; again: update the list, if it is complete.
@@ -87,9 +98,9 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool, again
     so_far = None if restart else resume.last_checkpoint(settings)
     has_grown = so_far is not None and resume.has_grown(settings, so_far)
     if so_far is not None and so_far.complete and not again and not has_grown:
-        return say_complete(settings, so_far)
+        return say_complete(settings, so_far, journal)
     if so_far is not None and update.has_ended(so_far):
-        return say_end(settings, update.finish(settings))
+        return say_end(settings, update.finish(settings), journal)
     with api_session(settings) as session:
         source = source_of(settings, session)
         if restart:
@@ -111,11 +122,11 @@ def collect(settings: CollectionSettings, signals: Signals, restart: bool, again
         with (UrlList if so_far.update is None else update.UpdatedList)(settings, so_far) as urls:
             log.info("Collecting from %s: %s", position, summary.progress_line(urls.counts, None))
             found = read_all(source, position, urls, resume.settings_of(settings, so_far), signals)
-    return say_end(settings, found)
+    return say_end(settings, found, journal)
 
 
-def say_end(settings: CollectionSettings, found: Verdict) -> int:
-    """Say how the collection ended and what comes next; return the exit code."""
+def say_end(settings: CollectionSettings, found: Verdict, journal: Journal) -> int:
+    """Say how the collection ended and what comes next, and leave the report; return the exit code."""
     done = checkpoint.load(settings.checkpoint_file)
     if done is None:
         raise checkpoint.damaged(settings.checkpoint_file, "it is gone")
@@ -128,7 +139,23 @@ def say_end(settings: CollectionSettings, found: Verdict) -> int:
         log.warning("%s", doubt)
     log.info("Recommended region: %s. %s", advice.region, advice.reason)
     logging_setup.show(summary.last_screen(done, settings, found, advice))
-    return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
+    return report(settings, done, found, advice.region, journal)
+
+
+def report(
+    settings: CollectionSettings, done: Checkpoint, found: Verdict, region: str, journal: Journal
+) -> int:
+    """Write the reports beside OUTPUT_FILE; return the exit code of a collection that is worth found."""
+    # Their libraries are slow to import: not before a run.
+    from cdn2s3.reports import collection_report, html, migration_report
+
+    code = EXIT_SOME_FAILED if found.doubts else EXIT_DONE
+    runs, _ = journal.history()
+    written = collection_report.collection(settings, done, found, region, [*runs, journal.as_run(code)], code)
+    folder = settings.output_file.parent
+    migration_report.write_json(folder / COLLECTION_JSON, written)
+    html.write(folder / COLLECTION_PAGE, html.collection(written))
+    return code
 
 
 def source_of(settings: CollectionSettings, session: requests.Session) -> UrlSource:
@@ -203,7 +230,7 @@ def read_all(
     return found
 
 
-def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
+def say_complete(settings: CollectionSettings, before: Checkpoint, journal: Journal) -> int:
     """Repeat how the collection ended, with its exit code; raise FatalError when urls.txt is not what it was then."""
     resume.check_files(settings, before)
     found = resume.judged_again(settings, before)
@@ -213,7 +240,7 @@ def say_complete(settings: CollectionSettings, before: Checkpoint) -> int:
         f"{summary.next_step(before.counts)}"
         f"To collect again: {rerun_hint.command('collect_urls.py', '--update')} (or --restart)\n"
     )
-    return EXIT_SOME_FAILED if found.doubts else EXIT_DONE
+    return report(settings, before, found, "", journal)
 
 
 def print_region(settings: CollectionSettings) -> int:

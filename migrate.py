@@ -7,6 +7,7 @@
     python migrate.py --retry-failed          only what failed
     python migrate.py --redo missing.txt      what validate.py found missing
     python migrate.py --delta                 what has changed at the source since
+    python migrate.py --status                how far it is, from another window
 
 The settings are in migration.env (docs/settings.md).
 """
@@ -37,12 +38,13 @@ from cdn2s3.console import rerun_hint, stdio
 from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error
 from cdn2s3.console.logging_setup import set_up as set_up_logs
-from cdn2s3.console.progress import Progress
+from cdn2s3.console.notify import Notifier
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.base import Note
 from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import EXIT_CODES_HELP, FatalError
 from cdn2s3.executors.base import TICK, Executor
+from cdn2s3.executors.passes import Passes
 from cdn2s3.executors.process_pool import ProcessPool
 from cdn2s3.executors.threads import ThreadExecutor
 from cdn2s3.executors.worker_process import process_count, run_share
@@ -51,19 +53,20 @@ from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
 from cdn2s3.planning.redo import LOOKERS, lost_objects
 from cdn2s3.planning.run_plan import choose, kept_input, prepare_run
-from cdn2s3.records import Share, Task
+from cdn2s3.records import Share
 from cdn2s3.reports.accounting import RunAccounting
+from cdn2s3.reports.certificate import set_aside
+from cdn2s3.reports.run_display import RunDisplay
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
 from cdn2s3.state import files, run_binding
+from cdn2s3.state.journal import Journal
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import Ledger
-from cdn2s3.text import duration
-from cdn2s3.transfer.limiting import Limiting, rates, text_of
+from cdn2s3.state.status_file import ENDED, READING, StatusFile
 from cdn2s3.transfer.wiring import equip
 
 if TYPE_CHECKING:
-    from cdn2s3.delta.passes import Counting
     from cdn2s3.delta.run import Delta
 
 log = logging.getLogger("migrate")
@@ -78,23 +81,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     signals = Signals()
     try:
         settings, notes = load(MigrationSettings, arguments.env_file)
-        if arguments.plan:
-            set_up_logs(Path(os.devnull), settings.log_level)  # a plan writes nothing
+        if arguments.plan or arguments.status:
+            set_up_logs(Path(os.devnull), settings.log_level)  # these write nothing
         else:
             run_binding.make_state_dir(settings.state_dir)
             set_up_logs(settings.state_dir / MIGRATION_LOG, settings.log_level)
-        begin_log(*notes)
+        begin_log(*notes[:2])
         command = command_of(arguments)
         if arguments.delta is not None and arguments.plan:
-            return int(delta_command().plan(settings, arguments, signals, Passes))
+            return int(delta_command().plan(settings, arguments, signals, SECOND_PASS_AFTER))
         if command:
             return int(command.run(settings, arguments, signals))
         allow_open_files(settings.concurrency)
         with (
+            Notifier("migrate.py", settings.notify_command.reveal(), notes.private) as notifier,
             files.held_lock(settings.state_dir / file_names.MIGRATION_LOCK, "migrate.py") as lock,
             run_binding.standing_still(settings.source_urls_file),
+            Journal(settings.state_dir, rerun_hint.typed("migrate.py", vars(arguments))) as journal,
         ):
-            return migrate(settings, arguments, signals, lock)
+            journal.at_end.append(lambda run, why: notifier.ended(run.exit_code, why, journal.told()))
+            journal.exit_code = migrate(settings, arguments, signals, lock, journal, notifier)
+            return journal.exit_code
     except FatalError as error:
         say_error("migrate.py", str(error))
         return error.exit_code
@@ -105,8 +112,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return interrupted.exit_code
 
 
-def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals, lock: int) -> int:
+def migrate(
+    settings: MigrationSettings,
+    arguments: argparse.Namespace,
+    signals: Signals,
+    lock: int,
+    journal: Journal,
+    notifier: Notifier,
+) -> int:
     """Do one run, under the lock (its file descriptor); return the exit code."""
+    status = StatusFile(settings.state_dir, journal.command, journal.started)
+    journal.at_end.append(lambda run, why: status.write(ENDED, exit_code=run.exit_code))
+    status.write(READING)
     run_binding.check(settings)
     warning = run_binding.unfinished_collection(settings.source_urls_file)
     if warning:
@@ -118,8 +135,10 @@ def migrate(settings: MigrationSettings, arguments: argparse.Namespace, signals:
         plan = prepare_run(kept, keys, choice, time.time(), delta.rows if delta else None)
         ledger = Ledger(settings.state_dir)
         with files.synced_every_second(ledger.completed, ledger.failed):
-            accounting = RunAccounting(settings, plan, ledger, delta)
-            run = Run(settings, accounting, signals, arguments.retry_failed is None, delta)
+            if plan.todo:
+                set_aside(settings.state_dir)
+            accounting = RunAccounting(settings, plan, ledger, journal, notifier, delta)
+            run = Run(settings, accounting, signals, arguments.retry_failed is None, status, delta)
             return run.go(
                 lambda: executor(settings, keys, ledger, lock, accounting.note_destination, bool(delta)),
                 warning,
@@ -135,12 +154,14 @@ class Run:
         accounting: RunAccounting,
         signals: Signals,
         watch_errors: bool,
+        status: StatusFile,
         delta: Delta | None = None,
     ) -> None:
         self.settings = settings
         self.accounting = accounting
         self.signals = signals
         self.watch_errors = watch_errors
+        self.status = status
         self.delta = delta
 
     def go(self, equipped: Callable[[], AbstractContextManager[Executor]], warning: str | None) -> int:
@@ -174,98 +195,27 @@ class Run:
         with ExitStack() as stack:
             with self.signals.raised():
                 executor = stack.enter_context(equipped())
-            passes = Passes(self.settings, executor, self.signals)
+            passes = Passes(self.settings, executor, self.signals, SECOND_PASS_AFTER)
             if self._delta(passes) and self.accounting.plan.todo:
                 self._both_passes(passes)
 
     def _both_passes(self, passes: Passes) -> None:
         plan, accounting = self.accounting.plan, self.accounting
-        with closing(Progress(plan.todo)) as progress:
-            passes.one(plan.tasks(), progress, plan.todo, accounting, self.watch_errors)
+        with closing(RunDisplay(accounting, self.status)) as display:
+            passes.one(plan.tasks(), display.show, plan.todo, accounting, self.watch_errors)
             again = accounting.tasks_to_try_again() if not self.signals.received else []
             if again:
                 log.info(
                     "second pass over %s URLs, %.0f s after the first", f"{len(again):,}", SECOND_PASS_AFTER
                 )
-            if again and passes.wait(progress, accounting):
+            if again and passes.wait(display.show):
                 # Nearly all fail here, since failures were selected: that shows nothing about the run.
-                passes.one(iter(again), progress, plan.todo, accounting, watch=False)
+                passes.one(iter(again), display.show, plan.todo, accounting, watch=False)
 
     def _delta(self, passes: Passes) -> bool:
         """Look at everything that is completed, then renew what has changed; return False when a signal has come."""
         delta = self.delta
         return delta is None or (delta.look(passes) and delta.renew(passes, self.accounting.record))
-
-
-class Passes:
-    """The passes of a run over an executor's workers."""
-
-    def __init__(self, settings: MigrationSettings, executor: Executor, signals: Signals) -> None:
-        self._settings = settings
-        self._executor = executor
-        self._signals = signals
-
-    def run(self, tasks: Iterator[Task], total: int, counting: Counting) -> bool:
-        """Do one pass with a bar of its own; return False when a signal has stopped it."""
-        with closing(Progress(total)) as progress:
-            self.one(tasks, progress, total, counting)
-        return not self._signals.received
-
-    def one(
-        self,
-        tasks: Iterator[Task],
-        progress: Progress,
-        total: int,
-        counting: Counting,
-        watch: bool = True,
-    ) -> None:
-        """Do tasks and count their results, those too that end while it stops; raise FatalError.
-
-        watch: counting may end it.
-        """
-        executor, signals, stopping = self._executor, self._signals, False
-        ended_by: FatalError | None = None
-        with closing(executor.run(tasks)) as batches:
-            for batch in batches:
-                for done in batch:
-                    counting.count(done)
-                limits = executor.limiting()
-                counting.note_limits(rates(limits))
-                left = total - counting.progress().ended
-                progress.show(counting.progress(), self._note(counting, limits, left, stopping))
-                if stopping:
-                    continue
-                ended_by = counting.verdict() if watch else None
-                if signals.received or ended_by:
-                    stopping = True
-                    executor.stop()
-                if signals.received:
-                    log.warning(
-                        "stopping: waiting for %d uploads in flight, up to %s (a second signal stops immediately)",
-                        executor.in_flight().uploads,
-                        duration(self._settings.upload_timeout),
-                    )
-        if ended_by:
-            raise ended_by
-
-    def _note(self, counting: Counting, limits: list[Limiting], left: int, stopping: bool) -> str:
-        """Return a note on the current state: what the run waits for, which endpoint limits it."""
-        if stopping:
-            return f"stopping, {self._executor.in_flight().uploads} uploads in flight"
-        notes = [counting.note(), text_of(limits)]
-        if left <= self._settings.concurrency:
-            slowest = str(self._executor.in_flight())
-            notes.append(f"slowest: {slowest}" if slowest else "")
-        return "; ".join(note for note in notes if note)
-
-    def wait(self, progress: Progress | None = None, counting: Counting | None = None) -> bool:
-        """Wait before a second pass, until a CDN has forgotten its errors; return False when a signal has come."""
-        due = time.monotonic() + SECOND_PASS_AFTER
-        while time.monotonic() < due and not self._signals.received:
-            if progress and counting:
-                progress.show(counting.progress(), f"second pass in {due - time.monotonic():.0f} s")
-            time.sleep(TICK)
-        return not self._signals.received
 
 
 # --- what runs the transfers, and what the workers share ---
@@ -351,6 +301,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--yes", action="store_true", help="with --redo: more than 1,000 completed URLs are meant"
     )
+    parser.add_argument("--json", action="store_true", help="with --status: as JSON, for a monitor")
     arguments = parser.parse_args(argv)
     refuse_contradictions(parser, arguments)
     return arguments
@@ -361,6 +312,8 @@ def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Names
     delta_command().refuse_with_others(parser, given, alone)
     if given.yes and given.redo is None:
         parser.error("--yes works only with --redo")
+    if given.json and not given.status:
+        parser.error("--json works only with --status")
     if alone and (given.redo is not None or given.limit or given.retry_failed is not None):
         parser.error("--limit, --retry-failed and --redo work only with a run or with --plan")
     if given.redo is not None and given.retry_failed is not None:
@@ -373,9 +326,16 @@ def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Names
 def commands() -> dict[str, ModuleType]:
     """Return the commands other than a run: the module of each, by its option."""
     # Worker processes import this script too, and need none of them.
-    from cdn2s3.commands import adopt, check, create_bucket, plan, sample
+    from cdn2s3.commands import adopt, check, create_bucket, plan, sample, status
 
-    return {"plan": plan, "check": check, "create_bucket": create_bucket, "sample": sample, "adopt": adopt}
+    return {
+        "plan": plan,
+        "check": check,
+        "create_bucket": create_bucket,
+        "sample": sample,
+        "adopt": adopt,
+        "status": status,
+    }
 
 
 def delta_command() -> ModuleType:

@@ -1,10 +1,13 @@
 """Phase 2: prove that nothing in the bucket is missing or different.
 
     python validate.py                        list the bucket, compare, check 100 images byte for byte
-    python validate.py --spot-check 1000      check more of them
+    python validate.py --spot-check 1000      check more of them; all: each one, once
+    python validate.py --through NEW_BASE     ask a new CDN in front of the bucket for them (validation/through.py)
+    python validate.py --url-map NEW_BASE     write which new URL each old one has (validation/url_map.py)
 
 Writes missing.txt, mismatched.txt, unexpected.txt (migrate.py --redo takes the first two) and
-validation_report.html and .json (docs/reports.md). The settings are in migration.env.
+validation_report.html and .json, its verdict into migration_report, and certificate.html (docs/reports.md). The
+settings are in migration.env.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ bootstrap.start()  # before the other imports: it reports which packages are mis
 
 # isort: split
 import argparse
+import functools
 import logging
 import random
 import sys
@@ -23,17 +27,18 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Callable
 
 from cdn2s3 import file_names
 from cdn2s3.atomic_file import replacing
-from cdn2s3.commands.arguments import not_negative
+from cdn2s3.commands.arguments import count_or_all, positive
 from cdn2s3.console import stdio
 from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
 from cdn2s3.console.logging_setup import set_up as set_up_logs
-from cdn2s3.console.progress import counted_checks, listed_pages
-from cdn2s3.console.rerun_hint import command, use_env_file
+from cdn2s3.console.notify import Notifier
+from cdn2s3.console.progress import listed_pages
+from cdn2s3.console.rerun_hint import command, given, typed, use_env_file
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.base import Found, KeyRefused, ReadRefused
 from cdn2s3.destinations.factory import open_destination
@@ -49,30 +54,33 @@ from cdn2s3.errors import (
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.odd_keys import oddity
-from cdn2s3.planning import redo, survey
+from cdn2s3.planning import redo
 from cdn2s3.reports import html, migration_report, same_content
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import RetryPolicy, unless_stopped, with_retries
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
 from cdn2s3.state import run_binding
-from cdn2s3.state.files import held_lock, lock_holder
+from cdn2s3.state.files import held_lock
+from cdn2s3.state.journal import Journal
 from cdn2s3.state.lines import encode
 from cdn2s3.text import pluralize
 from cdn2s3.validation import findings as findings_module
-from cdn2s3.validation import spot_check
+from cdn2s3.validation import inputs, linked_reports, spot_check, through, through_report, url_map
 from cdn2s3.validation.comparison import COMPLETE, Mismatch, Records, Repair, advice, repairs, verdict
-from cdn2s3.validation.expected import DIFFERS, SEEN, Counts, Expected, Missing, RecordedObjects
+from cdn2s3.validation.expected import DIFFERS, SEEN, Counts, Missing
 from cdn2s3.validation.findings import Changed, Findings, Spot, Steps
 from cdn2s3.validation.listed_etags import InDoubt, ListedEtags
-from cdn2s3.validation.report_paths import report_paths
+from cdn2s3.validation.report_paths import add_report_arguments, report_paths
+from cdn2s3.validation.spot_run import run_spot_check
 from cdn2s3.validation.summary import summary
 
 log = logging.getLogger("validate")
 
+SPOT_CHECKS = 100
+VERBS = ("through", "sample", "all", "url_map")
 WORKERS = 16  # for HEAD and the spot check: a validation is not a load test
 MOST_LOOKS = 1000  # keys that are looked up one by one before they count as missing
-UNANSWERED_LIMIT = 2 * WORKERS  # spot checks in a row without a response: the CDN or the bucket is down
 
 
 @ending_in_the_log
@@ -84,34 +92,57 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings, notes = load(MigrationSettings, arguments.env_file)
         run_binding.make_state_dir(settings.state_dir)
         set_up_logs(settings.state_dir / file_names.VALIDATION_LOG, settings.log_level)
-        begin_log(*notes)
+        begin_log(*notes[:2])
         with (
+            Notifier("validate.py", settings.notify_command.reveal(), notes.private) as notifier,
             held_lock(settings.state_dir / file_names.VALIDATION_LOCK, "validate.py"),
             run_binding.standing_still(settings.source_urls_file),
+            Journal(settings.state_dir, typed("validate.py", chosen(arguments))) as journal,
         ):
-            return validate(settings, arguments)
+            journal.at_end.append(lambda run, why: notifier.ended(run.exit_code, why, journal.told()))
+            journal.exit_code = job_of(arguments, journal)(settings, arguments)
+            return journal.exit_code
     except FatalError as error:
         say_error("validate.py", str(error))
         return error.exit_code
     except Interrupted as interrupted:
         say_error(
             "validate.py",
-            f"{interrupted} before the end, so there is no verdict. Run `{command('validate.py')}` again.",
+            f"{interrupted} before the end, so there is {'no verdict' if arguments.url_map is None else 'no new map'}. "
+            f"Run `{given('validate.py', {verb: getattr(arguments, verb) for verb in VERBS})}` again.",
         )
         return interrupted.exit_code
 
 
-def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
+def job_of(
+    arguments: argparse.Namespace, journal: Journal
+) -> Callable[[MigrationSettings, argparse.Namespace], int]:
+    """Return what arguments ask for: it does the job and returns the exit code."""
+    if arguments.through is not None:
+        return through.run
+    if arguments.url_map is not None:
+        return url_map.run
+    return functools.partial(validate, journal)
+
+
+def validate(journal: Journal, settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     """Validate, write the reports, print the verdict; return the exit code."""
     began = time.time()
     json_path, page_path = report_paths(settings, arguments)
-    refuse_to_start(settings)
+    inputs.refuse_to_start(settings)
     validation = Validation(settings, arguments.spot_check)
 
     def write(untimed: dict[str, Any]) -> None:
-        found = findings_module.timed(untimed, began, time.time())
+        found = {
+            **findings_module.timed(untimed, began, time.time()),
+            "through": through_report.kept(json_path),
+        }
         migration_report.write_json(json_path, found)
-        html.write(page_path, html.validation(found, validation.spot.pictures))
+        pictures, back = validation.spot.pictures, linked_reports.back(settings, page_path)
+        html.write(page_path, html.validation(found, pictures, back))
+        if found["verdict"] is not None:
+            open_work = redo.reminder(settings.state_dir, validation.keys) or ""
+            linked_reports.write_linked(settings, found, page_path, open_work)
 
     def write_or_say(stopped: dict[str, Any]) -> None:
         """Write the report of a stopped validation; a failure must not hide why it was stopped."""
@@ -132,12 +163,13 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         write_or_say(findings_module.stopped(settings, why, interrupted.exit_code))
         raise
     spot = findings.spot
+    journal.facts["verdict"] = verdict(counts)
     reminder = redo.reminder(settings.state_dir, validation.keys)
     code = EXIT_DONE if verdict(counts) == COMPLETE and spot.holds and not reminder else EXIT_SOME_FAILED
     following = repairs(counts, settings.state_dir)
     if not following and not spot.holds:
         # Of objects in an archive, no further check would compare a byte.
-        number = 0 if settings.storage_class in ARCHIVES else spot.asked
+        number = 0 if settings.storage_class in ARCHIVES else chosen(arguments)["spot_check"] or SPOT_CHECKS
         following.append(Repair(command("validate.py", "--spot-check", str(number))))
     closing = "" if following else advice(counts, settings.state_dir)
     write(findings_module.finished(settings, findings, counts, Steps(following, closing), code))
@@ -148,20 +180,10 @@ def validate(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     return code
 
 
-def refuse_to_start(settings: MigrationSettings) -> None:
-    """Raise FatalError while another run writes what is validated, UsageError for another destination's state."""
-    holder = lock_holder(settings.state_dir / file_names.MIGRATION_LOCK)
-    if holder is not None:
-        raise FatalError(
-            f"migrate.py is running (process id {holder}): what it is still moving would be reported as missing. "
-            "Wait until it ends."
-        )
-    run_binding.check(settings)
-    if not run_binding.is_bound(settings) and not (settings.state_dir / file_names.COMPLETED_FILE).exists():
-        log.warning(
-            "there is no state of a migration in %s: every URL counts as not tried",
-            settings.state_dir.resolve(),
-        )
+def chosen(arguments: argparse.Namespace) -> dict[str, object]:
+    """Return the arguments that are not their defaults."""
+    spot = {SPOT_CHECKS: None, spot_check.ALL: "all"}.get(arguments.spot_check, arguments.spot_check)
+    return {**vars(arguments), "spot_check": spot}
 
 
 class Validation:
@@ -175,8 +197,8 @@ class Validation:
 
     def go(self) -> tuple[Findings, Counts]:
         """Do it all; raise FatalError and leave the three files as they were when that is not possible."""
-        before = self._stamps()
-        self.expected = self._expected()
+        before = inputs.stamps(self.settings)
+        self.expected = inputs.expected(self.settings, self.keys)
         self.findings = Findings(self.expected.work, self.spot, elsewhere=self.expected.elsewhere)
         self.records = Records(self.expected)
         with ExitStack() as stack:
@@ -199,45 +221,8 @@ class Validation:
             self._check_spots(adapter)
             self._write_missing(missing_file)
             self.findings.same = same_content.in_completed(self.state / file_names.COMPLETED_FILE)
-            if self._stamps() != before or lock_holder(self.state / file_names.MIGRATION_LOCK) is not None:
-                raise FatalError(
-                    "the state files or the list of URLs were changed during the validation. Wait until "
-                    f"nothing changes them, then run `{command('validate.py')}` again."
-                )
+            inputs.refuse_changes(self.settings, before)
         return self.findings, self.expected.counts()
-
-    def _stamps(self) -> list[tuple[int, int]]:
-        """Return size and time of the files that this validation rests upon."""
-        stamps = []
-        for path in (
-            self.settings.source_urls_file,
-            self.state / file_names.COMPLETED_FILE,
-            self.state / file_names.FAILED_FILE,
-        ):
-            known = path.stat() if path.is_file() else None
-            stamps.append((known.st_size, known.st_mtime_ns) if known else (0, 0))
-        return stamps
-
-    def _expected(self) -> Expected:
-        """Read what is expected; raise UsageError when that is not possible."""
-        urls, recorded = self.settings.source_urls_file, RecordedObjects()
-        completed = survey.completed_before(
-            self.state / file_names.COMPLETED_FILE, self.keys, observer=recorded
-        )
-        work = survey.survey(urls, self.keys, completed, _ignore, _ignore)
-        if work.collisions and self.settings.on_collision == "refuse":
-            raise UsageError(
-                f"{pluralize(work.collisions, 'URL')} of {urls} would overwrite another one, so no migration can have "
-                f"started with this list. `{command('migrate.py')}` shows them, and the setting that fixes it."
-            )
-        expected = Expected(self.keys, work, completed, recorded)
-        if not run_binding.is_rebound(self.settings):
-            expected.read_failed(self.state / file_names.FAILED_FILE)
-        if expected.unreadable:
-            log.warning(
-                "%s lines of the ledger in %s are not records", f"{expected.unreadable:,}", self.state
-            )
-        return expected
 
     # --- the bucket, key by key ---
 
@@ -368,34 +353,11 @@ class Validation:
         """Compare some images of CDN and bucket; those that differ or are gone count as mismatched or missing."""
         if not self.spot.asked:
             return
-        log.info("spot check of %s images, seed %d", f"{self.spot.asked:,}", self.spot.seed)
         settings, stop = self.settings, threading.Event()
         checker = spot_check.checker(settings, adapter, self.destination, self.keys, stop)
-        draw = random.Random(self.spot.seed)  # noqa: S311  # a sample, not a secret
-        numbers = spot_check.drawn(self.expected.states, self.spot.asked, draw)
-        self.spot.drawn = min(self.spot.asked, spot_check.checkable(self.expected.states))
-        drawn = ((number, self.records.completed(number), self.records.line(number)) for number in numbers)
-        in_a_row = 0
-        with fan_out(lambda one: (one[0], checker.check(*one[1:])), drawn, WORKERS, stop) as checks:
-            for number, check in counted_checks(checks, self.spot.drawn):
-                self._note_check(number, check)
-                in_a_row = in_a_row + 1 if check.outcome == spot_check.UNANSWERED else 0
-                if check.outcome == spot_check.REFUSED:
-                    self.spot.not_done = f"the bucket refuses GET: {check.message}"
-                elif in_a_row >= UNANSWERED_LIMIT:
-                    self.spot.not_done = (
-                        f"{in_a_row} in a row without a response; the last error: {check.message}"
-                    )
-                if self.spot.not_done:
-                    break
-        failed = self.spot.outcomes[spot_check.UNANSWERED] + self.spot.outcomes[spot_check.SOURCE_FAILED]
-        if failed and not self.spot.not_done:
-            self.spot.not_done = f"{failed:,} could not be compared: {self.spot.why_not}"
-        if self.spot.not_done:
-            log.warning("the spot check is incomplete: %s", self.spot.not_done)
+        run_spot_check(self.spot, checker, self.expected, self.records, WORKERS, stop, self._note_check)
 
     def _note_check(self, number: int, check: spot_check.Check) -> None:
-        self.spot.add(check)
         if check.outcome == spot_check.OBJECT_GONE:
             self.expected.states[number] &= ~SEEN
         elif (
@@ -417,17 +379,13 @@ class Validation:
             file.write(encode(row))
 
 
-def _ignore(*what: object) -> None:
-    """Do nothing: missing.txt lists malformed lines and collisions, and migrate.py explains them."""
-
-
 # --- the command line ---
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="validate.py",
-        usage="%(prog)s [--env-file PATH] [--spot-check N] [--report PATH] [--json PATH]",
+        usage="%(prog)s [--through NEW_BASE | --url-map NEW_BASE] [options]",
         description="Compare the bucket with urls.txt and completed.txt, and some images byte for byte.",
         epilog="example:\n  python validate.py --spot-check 500\n\n"
         f"{EXIT_CODES_HELP}\ndocs/settings.md describes every setting (migration.env).",
@@ -442,24 +400,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--spot-check",
-        type=not_negative,
-        default=100,
-        metavar="N",
-        help="compare N random images with the CDN byte for byte (default: 100; 0 = none)",
+        type=count_or_all,
+        default=SPOT_CHECKS,
+        metavar="N|all",
+        help="compare N random images, or each one once, with the CDN byte for byte (default: 100; 0 = none)",
     )
-    parser.add_argument(
-        "--report",
-        type=Path,
-        metavar="PATH",
-        help="HTML report (default: STATE_DIR/validation_report.html)",
-    )
-    parser.add_argument(
-        "--json",
-        type=Path,
-        metavar="PATH",
-        help="JSON report (default: STATE_DIR/validation_report.json)",
-    )
-    return parser.parse_args(argv)
+    add_report_arguments(parser)
+    verbs = parser.add_mutually_exclusive_group()
+    through.add_arguments(parser, verbs, positive)
+    url_map.add_arguments(parser, verbs)
+    return through.checked(parser, parser.parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings, notes = load(MigrationSettings, arguments.env_file)
         run_binding.make_state_dir(settings.state_dir)
         set_up_logs(settings.state_dir / file_names.VARIANTS_LOG, settings.log_level)
-        begin_log(*notes)
+        begin_log(*notes[:2])
         with held_lock(settings.state_dir / file_names.VARIANTS_LOCK, "variants.py"):
             start.refuse_to_start(settings)
             run = Run(settings, signals)

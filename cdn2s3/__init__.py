@@ -4,3 +4,5 @@ errors, text, keys, records, file_names, atomic_file, bootstrap: the ground floo
 settings, console, http, resilience < state, cdn, destinations < collection, planning, transfer
 < executors, reports < validation, commands < the scripts. tests/meta/test_layers.py keeps it so.
 """
+
+__version__ = "1.0.dev0"  # in runs.txt and the reports

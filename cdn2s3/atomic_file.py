@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -51,6 +52,34 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise cannot_write(path, error) from error
     except BaseException:
         _forget(temporary)
+        raise
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder to write files into; at the end of the block it replaces the folder path.
+
+    If the block raises, path stays unchanged. A kill leaves the old one, the new one, or (between two renames)
+    none; never a mixture. Raise FatalError when the disk does not take it.
+    """
+    new, old = path.with_name(path.name + ".tmp"), path.with_name(path.name + ".bak")
+    try:
+        for leftover in (new, old):
+            if leftover.exists():
+                shutil.rmtree(leftover)
+        new.mkdir(mode=0o700)
+        yield new
+        if path.exists():
+            path.replace(old)
+        new.replace(path)
+        sync_folder(path.parent)
+        if old.exists():
+            shutil.rmtree(old)
+    except OSError as error:
+        shutil.rmtree(new, ignore_errors=True)
+        raise cannot_write(path, error) from error
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
         raise
 
 

@@ -20,15 +20,25 @@ MIGRATION_LOCK = "migration.lock"
 MIGRATION_LOG = "migration.log"
 MIGRATION_JSON = "migration_report.json"
 MIGRATION_PAGE = "migration_report.html"
+STATUS_FILE = "status.json"  # how far a run is, for `migrate.py --status`
+# The journal, which each script keeps: migrate.py and validate.py in STATE_DIR, collect_urls.py beside OUTPUT_FILE.
+RUNS_FILE = "runs.txt"
+EVENTS_FILE = "events.txt"
 # What validate.py keeps there.
 MISSING_FILE = "missing.txt"
 MISMATCHED_FILE = "mismatched.txt"
 UNEXPECTED_FILE = "unexpected.txt"
 CHANGED_FILE = "changed_at_source.txt"
+THROUGH_FILE = "through.txt"
+URL_MAP_FILE = "url_map.csv"
+URL_MAP_EXCEPTIONS_FILE = "url_map_exceptions.csv"
+URL_MAP_MANIFEST_FILE = "url_map_manifest.csv"
+URL_MAP_DYNAMODB_FOLDER = "url_map_dynamodb"
 VALIDATION_LOCK = "validation.lock"
 VALIDATION_LOG = "validation.log"
 VALIDATION_JSON = "validation_report.json"
 VALIDATION_PAGE = "validation_report.html"
+CERTIFICATE_PAGE = "certificate.html"
 # What variants.py keeps there.
 VARIANTS_FILE = "variants.txt"
 FAILED_VARIANTS_FILE = "failed_variants.txt"
@@ -44,6 +54,8 @@ UPDATE_SUFFIX = ".update"  # after the name of OUTPUT_FILE: the journal of an up
 NEW_SUFFIX = ".new"  # after it: what an update is about to replace it with
 CHECKPOINT_FILE = "checkpoint.json"
 COLLECTION_LOG = "collection.log"
+COLLECTION_JSON = "collection_report.json"
+COLLECTION_PAGE = "collection_report.html"
 INVENTORY_FOLDER = "s3-inventory"  # a copy of the inventory that SOURCE_BUCKET names
 # What the user writes.
 COLLECTION_ENV = "collection.env"
@@ -56,12 +68,14 @@ WRITTEN = LISTS | {
     COMPLETED_FILE, COLLISIONS_FILE, CHANGES_FILE, REDO_FILE, UNEXPECTED_FILE, CHANGED_FILE, RUN_FILE,
     FAILED_INPUT_FILE,
     MIGRATION_LOCK, MIGRATION_LOG, MIGRATION_JSON, MIGRATION_PAGE,
-    VALIDATION_LOCK, VALIDATION_LOG, VALIDATION_JSON, VALIDATION_PAGE,
+    VALIDATION_LOCK, VALIDATION_LOG, VALIDATION_JSON, VALIDATION_PAGE, CERTIFICATE_PAGE,
+    RUNS_FILE, EVENTS_FILE, STATUS_FILE,
     VARIANTS_FILE, FAILED_VARIANTS_FILE, VARIANTS_UNDO_FILE, VARIANTS_LOCK, VARIANTS_LOG,
+    THROUGH_FILE, URL_MAP_FILE, URL_MAP_EXCEPTIONS_FILE, URL_MAP_MANIFEST_FILE, URL_MAP_DYNAMODB_FOLDER,
 }  # fmt: skip
 COLLECTED = frozenset({
     URLS_FILE, URLS_FILE + LOCK_SUFFIX, URLS_FILE + UPDATE_SUFFIX, URLS_FILE + NEW_SUFFIX, REJECTED_FILE, GONE_FILE,
-    CHECKPOINT_FILE, COLLECTION_LOG,
+    CHECKPOINT_FILE, COLLECTION_LOG, COLLECTION_JSON, COLLECTION_PAGE, RUNS_FILE, EVENTS_FILE,
 })  # fmt: skip
 READ = frozenset({COLLECTION_ENV, MIGRATION_ENV, PRICES_FILE})
 

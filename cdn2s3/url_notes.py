@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from cdn2s3.keys import divided
+from cdn2s3.keys import divided, url_of
 from cdn2s3.text import printable, redact
 from cdn2s3.url_text import doubt_about
 
@@ -31,6 +31,11 @@ def oddities(line: str) -> list[str]:
     if " " in path:
         found.append("with a space in the path, requested as %20")
     return found
+
+
+def has_plus(line: bytes) -> bool:
+    """Return whether the path of a line's URL holds a raw `+`, which S3 behind a CDN reads as a blank."""
+    return b"+" in line and b"+" in url_of(line).partition(b"#")[0].partition(b"?")[0]
 
 
 class Noted(NamedTuple):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from cdn2s3 import file_names
 from cdn2s3.console.logging_setup import show
-from cdn2s3.console.rerun_hint import command
+from cdn2s3.console.rerun_hint import command, typed
 from cdn2s3.console.signals import Signals
 from cdn2s3.destinations.base import Found
 from cdn2s3.destinations.factory import open_destination
@@ -27,9 +27,11 @@ from cdn2s3.keys import ObjectId, url_of
 from cdn2s3.planning.run_plan import Choice, admitted_plan
 from cdn2s3.planning.survey import LineStatus, UrlSurvey
 from cdn2s3.records import ADOPTED, UNKNOWN
+from cdn2s3.reports.certificate import set_aside
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, run_binding
 from cdn2s3.state.files import AppendFile, held_lock, synced_every_second
+from cdn2s3.state.journal import Journal
 from cdn2s3.state.key_index import Fingerprints, KeyIndex
 from cdn2s3.state.ledger import Completed, decode_line, timestamp
 from cdn2s3.state.lines import encode
@@ -177,8 +179,10 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Sig
     with (
         held_lock(settings.state_dir / file_names.MIGRATION_LOCK, "migrate.py"),
         run_binding.standing_still(settings.source_urls_file),
+        Journal(settings.state_dir, typed("migrate.py", vars(arguments))) as journal,
     ):
-        return _adopted(settings)
+        journal.exit_code = _adopted(settings)
+        return journal.exit_code
 
 
 def _adopted(settings: MigrationSettings) -> int:
@@ -187,6 +191,7 @@ def _adopted(settings: MigrationSettings) -> int:
     run_binding.bind(settings)
     adapter = PooledAdapter(1, settings.ca_bundle)
     with closing(adapter), closing(open_destination(settings, adapter)) as destination:
+        set_aside(settings.state_dir)
         adopted = adopt(settings, plan.work, index, destination.list_pages())
     show("\n".join(text(adopted, plan.work.pending)))
     return EXIT_DONE

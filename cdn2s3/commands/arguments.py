@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from cdn2s3.errors import CAUSES
 
@@ -28,3 +29,13 @@ def cause(text: str) -> str:
             f"{text!r} isn't a cause of failure; choose from {', '.join(CAUSES)}"
         )
     return text
+
+
+def count_or_all(text: str) -> int:
+    """Return the whole number that text is, 0 or more, sys.maxsize for `all`; raise ArgumentTypeError for another."""
+    if text == "all":
+        return sys.maxsize
+    try:
+        return not_negative(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError("must be a whole number, 0 or more, or the word all") from None

@@ -6,16 +6,15 @@ import argparse
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from typing import Callable
 
 from cdn2s3.bootstrap import allow_open_files
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.console.signals import Signals
-from cdn2s3.delta.passes import Passes
 from cdn2s3.delta.run import Delta
 from cdn2s3.destinations.factory import open_destination
 from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED
 from cdn2s3.executors.base import Executor
+from cdn2s3.executors.passes import Passes
 from cdn2s3.executors.threads import ThreadExecutor
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
@@ -62,11 +61,11 @@ def plan(
     settings: MigrationSettings,
     arguments: argparse.Namespace,
     signals: Signals,
-    over: Callable[[MigrationSettings, Executor, Signals], Passes],
+    seconds_between: float,
 ) -> int:
     """Do the first pass alone, without a lock, and write nothing; return the exit code.
 
-    over returns the passes over an executor.
+    seconds_between is the wait before a second look.
     """
     allow_open_files(settings.concurrency)
     run_binding.check(settings)
@@ -77,7 +76,7 @@ def plan(
     del index  # it takes memory
     with closing(delta), _looking(settings, keys) as executor:
         signals.note()
-        is_whole = delta.look(over(settings, executor, signals), plans=True)
+        is_whole = delta.look(Passes(settings, executor, signals, seconds_between), plans=True)
     print("\n".join(delta.lines()))
     if not is_whole:
         return 128 + signals.received

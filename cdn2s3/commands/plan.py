@@ -100,6 +100,15 @@ def counts_text(settings: MigrationSettings, plan: RunPlan) -> list[str]:
             row("unstripped", f"{work.unstripped:,}", "without STRIP_PATH_PREFIX, keep their whole path")
         )
     lines += caching_rows(settings)
+    if work.with_plus and settings.destination == "s3":
+        lines.append(
+            row(
+                "with +",
+                f"{work.with_plus:,}",
+                f"{'URL holds' if work.with_plus == 1 else 'URLs hold'} a +, which S3 behind a new CDN reads as a "
+                "blank: docs/cutover.md",
+            )
+        )
     noted = work.notes.lines()
     return [*lines, *(["", "noted:"] if noted else []), *(f"  {line}" for line in noted)]
 

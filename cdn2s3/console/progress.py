@@ -74,13 +74,22 @@ class Rate:
 class Progress:
     """Show the counts of a run of total URLs; used by the main thread alone. Close it at the end.
 
-    While there is a bar, log records for the console are written above it.
+    The bar and the lines are of the job: it has before URLs that are done when the run begins, and all_urls in all
+    (None: before and total). The rate and the ETA are of the run. While there is a bar, log records for the
+    console are written above it.
     """
 
     def __init__(
-        self, total: int, console: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        total: int,
+        console: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        before: int = 0,
+        all_urls: int | None = None,
     ) -> None:
         self._total = total
+        self._before = before
+        self._all = before + total if all_urls is None else all_urls
         self._console = console or sys.stderr
         self._clock = clock
         self._rate = Rate(clock)
@@ -92,7 +101,12 @@ class Progress:
 
     def _drawn(self) -> tqdm[NoReturn]:
         bar: tqdm[NoReturn] = tqdm(
-            total=self._total, file=self._console, ncols=self._columns(), bar_format=_BAR, leave=True
+            total=self._all,
+            initial=self._before,
+            file=self._console,
+            ncols=self._columns(),
+            bar_format=_BAR,
+            leave=True,
         )
         self._closing.callback(bar.close)
         self._closing.enter_context(above_a_bar(self._console))
@@ -117,10 +131,10 @@ class Progress:
             self._say(count, note)
 
     def _draw(self, bar: tqdm[NoReturn], count: Count, note: str, now: float) -> None:
-        bar.n = count.ended
+        bar.n = self._before + count.ended
         bar.ncols = self._columns()
         figures = _figures(count, self._rate.now(), self._total, note)
-        counts = len(f"100.0% {self._total:,}/{self._total:,}")
+        counts = len(f"100.0% {self._all:,}/{self._all:,}")
         bar.bar_format = _BAR if has_room(figures, bar.ncols - counts) else _NO_BAR
         bar.set_postfix_str(fitting(figures, bar.ncols - counts), refresh=False)
         if now - self._drawn_at >= _DRAW_EVERY:
@@ -128,7 +142,8 @@ class Progress:
             bar.refresh()
 
     def _say(self, count: Count, note: str) -> None:
-        share = 100 * count.ended / self._total if self._total else 100.0
+        done = self._before + count.ended
+        share = 100 * done / self._all if self._all else 100.0
         figures = [*_rate_figures(count, self._rate.now(), self._total), _failed(count)]
         parts = [figure.text for figure in figures]
         if count.for_good:
@@ -136,7 +151,16 @@ class Progress:
         parts.append(f"{'transient ' if count.for_good else ''}error rate {100 * count.error_rate:.1f}%")
         if note:
             parts.append(note)
-        log.info("%s of %s (%.1f%%), %s", f"{count.ended:,}", f"{self._total:,}", share, ", ".join(parts))
+        log.info("%s of %s (%.1f%%), %s", f"{done:,}", f"{self._all:,}", share, ", ".join(parts))
+
+    @property
+    def speed(self) -> Speed | None:
+        """Files and bytes per second over the last minute; None until they are meaningful."""
+        return self._rate.now()
+
+    def seconds_left(self, count: Count) -> float | None:
+        """Return when the run will have done all its URLs, in seconds from now; None while that is unknown."""
+        return _seconds_left(count, self.speed, self._total)
 
     def close(self) -> None:
         """Leave the bar as it is; log records take their usual path again."""
@@ -194,10 +218,14 @@ def _rate_figures(count: Count, speed: Speed | None, total: int) -> list[Figure]
     figures = []
     if speed is not None:
         figures += [Figure(3, f"{speed.files:,.0f} files/s"), Figure(4, f"{speed.size / MB:.1f} MB/s")]
-        left = (total - count.ended) / speed.files if speed.files > 0 else 0.0
-        if left >= _SETTLED:  # the last seconds depend on the slowest, not on the rate
+        left = _seconds_left(count, speed, total)
+        if left is not None and left >= _SETTLED:  # the last seconds depend on the slowest, not on the rate
             figures.append(Figure(1, f"ETA {duration(left)}"))
     return figures
+
+
+def _seconds_left(count: Count, speed: Speed | None, total: int) -> float | None:
+    return None if speed is None or speed.files <= 0 else (total - count.ended) / speed.files
 
 
 def has_room(figures: Sequence[Figure], columns: int) -> bool:
@@ -261,15 +289,21 @@ def listed_pages(pages: Iterable[list[Line]], total: int) -> Iterator[list[Line]
 
 
 def counted_checks(
-    checks: Iterable[Line], total: int, clock: Callable[[], float] = time.monotonic
+    checks: Iterable[Line],
+    total: int,
+    clock: Callable[[], float] = time.monotonic,
+    step: str = "spot check",
 ) -> Iterator[Line]:
-    """Yield checks and show how many of total they are: a bar on a terminal, and a log line every few seconds."""
+    """Yield checks and show how many of total they are: a bar on a terminal, and a log line every few seconds.
+
+    step is what they are, for people.
+    """
     said_at = clock()
     with ExitStack() as stack:
         bar = stack.enter_context(
             tqdm(
                 total=total,
-                desc="spot check",
+                desc=step,
                 unit=" images",
                 bar_format=COUNTED,
                 disable=None,
@@ -282,4 +316,4 @@ def counted_checks(
             bar.update(1)
             if clock() - said_at >= SAY_EVERY:
                 said_at = clock()
-                say(f"spot check: {number:,} of {total:,} images")
+                say(f"{step}: {number:,} of {total:,} images")

@@ -39,6 +39,15 @@ def command(script: str, *words: str) -> str:
 
 def given(script: str, options: Mapping[str, object]) -> str:
     """Return the command that runs script with options from argparse."""
+    return command(script, *_words(options))
+
+
+def typed(script: str, options: Mapping[str, object]) -> str:
+    """Return script and its options from argparse, without python and the settings file, for the journal."""
+    return shlex.join([script, *_words(options)])
+
+
+def _words(options: Mapping[str, object]) -> list[str]:
     words = []
     for name, value in options.items():
         if name == "env_file" or value is None or value is False:
@@ -46,7 +55,7 @@ def given(script: str, options: Mapping[str, object]) -> str:
         words.append("--" + name.replace("_", "-"))
         if value is not True and value != "":
             words.append(str(value))
-    return command(script, *words)
+    return words
 
 
 def settings_file() -> Path:

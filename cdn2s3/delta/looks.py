@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Callable
 
@@ -17,6 +17,7 @@ from cdn2s3.records import OURS, UNKNOWN, Recorded, Task
 from cdn2s3.state.changes import FAILED, GONE, NOT_OURS
 from cdn2s3.state.key_index import Numbered
 from cdn2s3.text import percentage, pluralize, redact
+from cdn2s3.transfer.limiting import Limiting
 from cdn2s3.transfer.outcome import Done, Look
 
 FIRST = 1_000  # looks, on which MAX_CHANGE_RATE is judged alone
@@ -137,7 +138,7 @@ class LookTally:
     def _error_rate(self) -> float:
         return sum(self._recent) / _RECENT
 
-    def note_limits(self, rates: Mapping[str, float]) -> None:
+    def note_limits(self, limits: Sequence[Limiting]) -> None:
         """Do nothing: the log and the bar show them."""
 
     def note(self) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from cdn2s3.console.progress import Count
 from cdn2s3.errors import FatalError
 from cdn2s3.records import Task
+from cdn2s3.transfer.limiting import Limiting
 from cdn2s3.transfer.outcome import Done
 
 
@@ -19,8 +20,8 @@ class Counting(Protocol):
 
     def progress(self) -> Count: ...
 
-    def note_limits(self, rates: Mapping[str, float]) -> None:
-        """Take what endpoints let through, in files a second."""
+    def note_limits(self, limits: Sequence[Limiting]) -> None:
+        """Take what limits the run now."""
 
     def verdict(self) -> FatalError | None:
         """Return why the pass must not go on, None if it may."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cdn2s3.console.progress import Count
@@ -15,6 +15,7 @@ from cdn2s3.state.changes import FAILED, Change
 from cdn2s3.state.files import AppendFile
 from cdn2s3.state.ledger import timestamp
 from cdn2s3.state.lines import encode
+from cdn2s3.transfer.limiting import Limiting
 from cdn2s3.transfer.outcome import Done
 
 _RECENT = 1_000
@@ -92,7 +93,7 @@ class RenewalTally:
     def _error_rate(self) -> float:
         return sum(self._recent) / _RECENT
 
-    def note_limits(self, rates: Mapping[str, float]) -> None:
+    def note_limits(self, limits: Sequence[Limiting]) -> None:
         """Do nothing: the log and the bar show them."""
 
     def note(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from cdn2s3.keys import KeyMaker
 from cdn2s3.planning.completed_rows import CompletedRows, recorded
 from cdn2s3.records import LOOK, UNKNOWN, Recorded, Task
 from cdn2s3.state.ledger import Completed
+from cdn2s3.transfer.limiting import Limiting
 from cdn2s3.transfer.outcome import Done, Look
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class _Looks:
     def progress(self) -> Count:
         return Count(self._ended, 0, 0, 0.0)
 
-    def note_limits(self, rates: Mapping[str, float]) -> None:
+    def note_limits(self, limits: Sequence[Limiting]) -> None:
         """Do nothing: these are few."""
 
     def verdict(self) -> FatalError | None:

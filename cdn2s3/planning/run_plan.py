@@ -34,6 +34,7 @@ from cdn2s3.state.files import AppendFile, cannot_read
 from cdn2s3.state.key_index import Fingerprints, KeyIndex
 from cdn2s3.state.ledger import decode_line, encode_line, failed_line
 from cdn2s3.state.lines import input_lines
+from cdn2s3.state.stored_times import StoredTimes
 from cdn2s3.text import bytes_text, duration, pluralize, printable, redact
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class RunPlan:
     recorded: Callable[[str], Recorded | None] = lambda line: (
         None
     )  # what the row of a line that is redone says
+    stored: StoredTimes = dataclasses.field(default_factory=StoredTimes)  # by all earlier runs
     # The content of failed_transfers.txt when a run begins:
     failed_before: Fingerprints = dataclasses.field(default_factory=Fingerprints)  # its URLs
     failed_pending: int = 0  # how many of these are pending lines of the input
@@ -149,7 +151,8 @@ def plan_run(
     Raise UsageError for input that cannot be used.
     """
     redone = choice.urls if choice.redo else None
-    completed = completed_before(settings.state_dir / COMPLETED_FILE, keys, redone, observer)
+    stored = StoredTimes()
+    completed = completed_before(settings.state_dir / COMPLETED_FILE, keys, redone, observer, stored=stored)
     malformed: list[tuple[str, str]] = []
     other_hosts: list[tuple[str, str]] = []
     collisions: list[Collision] = []
@@ -172,6 +175,7 @@ def plan_run(
     plan.redo, plan.redone, plan.redone_bytes = choice.redo, len(completed.redone), completed.redone_bytes
     if completed.redone:
         plan.recorded = redo.RedoneRows(keys, completed.redone, completed.lines).of
+    plan.stored = stored
     return plan, completed.index
 
 

@@ -24,8 +24,9 @@ from cdn2s3.state.files import cannot_read, size_of
 from cdn2s3.state.key_index import NEW, Fingerprints, KeyIndex, Numbered, Owner
 from cdn2s3.state.ledger import completed_fields, decode_line
 from cdn2s3.state.lines import NumberedLines, field, numbered_input, numbered_records, whole_lines
+from cdn2s3.state.stored_times import StoredTimes
 from cdn2s3.text import printable, redact
-from cdn2s3.url_notes import SAME, UrlNotes
+from cdn2s3.url_notes import SAME, UrlNotes, has_plus
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,9 @@ class LineStatus(IntEnum):
     OTHER_HOST = 7  # of a host that URL_PREFIX does not name
 
 
+_WITH_OBJECTS = (LineStatus.PENDING, LineStatus.DONE)  # lines that have, or may get, an object of their own
+
+
 @dataclasses.dataclass
 class UrlSurvey:
     """The status of each line of the input, and how many there are of each."""
@@ -78,6 +82,7 @@ class UrlSurvey:
     by_host: Counter[str] = dataclasses.field(default_factory=Counter)  # how many of them, up to _HOSTS hosts
     collisions: int = 0
     notes: UrlNotes = dataclasses.field(default_factory=UrlNotes)  # of lines that may be fetched
+    with_plus: int = 0  # pending and done lines with a raw + in their path
     unstripped: int = 0  # pending and done lines that lack STRIP_PATH_PREFIX and keep their path
 
     @property
@@ -132,17 +137,20 @@ def completed_before(
     keys: KeyMaker,
     redone: Fingerprints | None = None,
     observer: RecordObserver | None = None,
+    stored: StoredTimes | None = None,
 ) -> CompletedBefore:
     """Return the key index of the records of completed.txt, except those of objects (KeyMaker.object_id) in redone.
 
     A record counts only while its key is its URL's current key, or one that a line of the input gives it. Log how
-    many lines are not records.
+    many lines are not records. stored counts the records, all of them.
     """
     lines, index, left_out = numbered_records(path), KeyIndex(), Numbered()
     unreadable = redone_bytes = 0
     for _, batch in log_progress(f"reading {path}", lines.batches(), size_of(path)):
         rows = [(number, completed_fields(line)) for number, line in batch]
         are_plain = keys.are_plain([fields[0] for _, fields in rows if fields])
+        if stored is not None:
+            stored.add([fields for _, fields in rows])
         for number, fields in rows:
             if observer is not None:
                 observer.on_record(fields)
@@ -290,7 +298,10 @@ class _Surveyor:
             lines = list(batch)
             are_plain = self._keys.are_plain([line for _, line in lines])
             for number, line in lines:
-                statuses.append(self._status(number, line, are_plain))
+                status = self._status(number, line, are_plain)
+                statuses.append(status)
+                if not are_plain and status in _WITH_OBJECTS and has_plus(line):
+                    self._work.with_plus += 1
         self._fix_respelled()
 
     def _status(self, number: int, line: bytes, is_plain: bool) -> LineStatus:

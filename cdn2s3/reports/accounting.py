@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cdn2s3.console.logging_setup import show
+from cdn2s3.console.notify import OUTAGE_END, OUTAGE_START, Notifier
 from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.base import Note
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, RESUME, FatalError
-from cdn2s3.file_names import FAILED_FILE, MIGRATION_JSON, MIGRATION_PAGE
+from cdn2s3.file_names import FAILED_FILE, MIGRATION_JSON, MIGRATION_PAGE, VALIDATION_JSON, VALIDATION_PAGE
 from cdn2s3.planning import redo
+from cdn2s3.planning.forecast import forecast
 from cdn2s3.planning.run_plan import RunPlan
 from cdn2s3.records import Task
-from cdn2s3.reports import migration_report, same_content
+from cdn2s3.reports import earlier_reports, migration_report, same_content, whole_job
 from cdn2s3.reports.metrics import Example, Tally
 from cdn2s3.reports.migration_report import Ending, next_command, summary
 from cdn2s3.reports.same_content import SameContent
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, lines
+from cdn2s3.state.journal import (
+    DOWN,
+    MACHINE,
+    PLAN,
+    RECOVERED,
+    THROTTLED,
+    Journal,
+    Totals,
+)
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import Ledger
+from cdn2s3.state.machine import machine
+from cdn2s3.state.status_file import Figures
+from cdn2s3.transfer.endpoint_watch import EndpointWatch
+from cdn2s3.transfer.limiting import Limiting, rates
 from cdn2s3.transfer.outcome import Done
 
 if TYPE_CHECKING:
@@ -31,14 +48,24 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_BATCH = 100  # rows that are looked at together
+
 
 class RunAccounting:
     """Count the results of one run; used by its main thread alone."""
 
     def __init__(
-        self, settings: MigrationSettings, plan: RunPlan, ledger: Ledger, delta: Delta | None = None
+        self,
+        settings: MigrationSettings,
+        plan: RunPlan,
+        ledger: Ledger,
+        journal: Journal,
+        notifier: Notifier,
+        delta: Delta | None = None,
     ) -> None:
         self.plan = plan
+        self.journal = journal
+        self._notifier = notifier
         self.tally = Tally(time.time())
         self.destination_notes: list[str] = []  # what the destination lacks
         self.to_do_again = 0  # URLs that the second pass still has to do
@@ -50,9 +77,42 @@ class RunAccounting:
         self._recovered = Fingerprints()  # objects of URLs that failed once and are completed now
         self._failed_pending = plan.failed_pending  # pending lines that only an earlier run tried
         self._tried = 0
+        self._healed = 0  # URLs that an earlier run had failed, stored by this one
         self._limits_noted_at = time.monotonic()
         self._completed_began = ledger.completed.size()
         self._failed_began = ledger.failed.size()
+        self._stored_before = plan.stored.size + plan.stored.adopted_size
+        self._watch = EndpointWatch(self._note_endpoint, self._tell_of_outage)
+        journal.totals = self.totals
+        journal.note(PLAN, json.dumps(forecast(settings, plan)))
+        journal.note(MACHINE, json.dumps(machine()))
+
+    def totals(self) -> Totals:
+        """Return what this run has done so far."""
+        tally = self.tally
+        return Totals(
+            stored=tally.new,
+            renewed=tally.renewed,
+            replaced=tally.replaced,
+            found=tally.already_there,
+            failed=sum(tally.failed.values()),
+            size=tally.bytes,
+            retries=sum(tally.retried.values()),
+            throttled=self._watch.seconds(THROTTLED),
+            down=self._watch.seconds(DOWN),
+        )
+
+    def _note_endpoint(self, event: str, side: str, detail: str, at: float) -> None:
+        self.journal.note(event, detail, side, at)
+
+    def _tell_of_outage(self, event: str, side: str, detail: str, at: float) -> None:
+        figures = self.figures()
+        down = event == DOWN
+        self._notifier.tell(
+            OUTAGE_START if down else OUTAGE_END,
+            f"the {side} is {'down' if down else 'up again'} ({detail}); {figures.done:,} of {figures.urls:,} done",
+            {"side": side, "detail": detail, "at": ledger.timestamp(at), **figures._asdict()},
+        )
 
     def note_destination(self, note: Note) -> None:
         """Log what the destination lacks, and keep it for the report where the user should know it."""
@@ -75,6 +135,7 @@ class RunAccounting:
             self.tally.take_back(result.url, done.task.cause)
         if result.stored is not None and (not first_in_run or failed_before):
             self._recovered.add(self._object_id(result.url))
+            self._healed += failed_before
         self.tally.add(result, time.time())
 
     def _object_id(self, line: str) -> bytes:
@@ -99,12 +160,28 @@ class RunAccounting:
             f"See {FAILED_FILE} for the causes, then {RESUME}."
         )
 
-    def note_limits(self, rates: Mapping[str, float]) -> None:
-        """Count that endpoints let through no more than rates, in files a second, since the call before this one."""
+    def figures(self) -> Figures:
+        """Return how far the whole job is."""
+        work, tally = self.plan.work, self.tally
+        faults = work.unfetchable + work.collisions
+        failed = sum(tally.failed.values())
+        return Figures(
+            done=work.done + tally.stored,
+            urls=work.done + work.pending,
+            failed=failed + max(0, self._failed_pending) + faults,
+            stored_bytes=self._stored_before + tally.bytes,
+            run_stored=tally.stored,
+            run_bytes=tally.bytes,
+        )
+
+    def note_limits(self, limits: Sequence[Limiting]) -> None:
+        """Count for how long endpoints let nothing through, or no more than a rate, since the call before this one."""
         now = time.monotonic()
         since, self._limits_noted_at = self._limits_noted_at, now
-        if rates:
-            self.tally.add_limited(rates, now - since)
+        self._watch.see(limits)
+        allowed = rates(limits)
+        if allowed:
+            self.tally.add_limited(allowed, now - since)
 
     def tasks_to_try_again(self) -> list[Task]:
         """Return the URLs that failed in this run for a transient cause.
@@ -143,6 +220,7 @@ class RunAccounting:
         FatalError when the disk does not take the files.
         """
         audit = self._audit()
+        self.journal.facts.update(self.figures()._asdict())
         if self.plan.redo and not (error or signal) and self._tried >= self.plan.chosen:
             redo.finish(self._settings.state_dir, self._keys, lost or Fingerprints())
         if self._delta is not None:
@@ -152,6 +230,10 @@ class RunAccounting:
         reminder = redo.reminder(self._settings.state_dir, self._keys)
         code = self._exit_code(error, signal, audit, bool(reminder))
         why = str(error) if error else f"signal {signal}" if signal else ""
+        if why:
+            self.journal.stopped_by(why)
+        if self._healed:
+            self.journal.note(RECOVERED, str(self._healed))
         following = next_command(self.tally, audit, code)
         if reminder and (self.plan.redo or following != command("migrate.py")):
             following = command("migrate.py", "--redo")
@@ -189,13 +271,23 @@ class RunAccounting:
         return found
 
     def _report(self, audit: migration_report.Audit, ending: Ending, same: SameContent | None) -> None:
+        """Write the reports, unless this run could not begin and there are older ones."""
         from cdn2s3.reports import html  # its libraries are slow to import: not before a run
 
         state = self._settings.state_dir
+        before = earlier_reports.read_json(state / MIGRATION_JSON)
+        if ending.why and not self._tried and before is not None:
+            log.info("%s stays as it was: this run could not begin", MIGRATION_PAGE)
+            return
         failed = migration_report.standing(state / FAILED_FILE)
+        standing = whole_job.Standing(audit.completed, audit.failed)
+        job = whole_job.job_of(self._settings, self.journal, self.plan.stored, standing, ending.exit_code)
         written = migration_report.migration(
-            self._settings, self.tally, audit, ending, failed, same, self.destination_notes
+            self._settings, self.tally, audit, ending, failed, same, self.destination_notes, job
         )
+        written = earlier_reports.with_history(written, before)
+        validation = earlier_reports.read_json(state / VALIDATION_JSON)
+        written["validation"] = earlier_reports.proof(validation, VALIDATION_PAGE, written["ended_at"])
         if self._delta is not None:
             written["delta"] = self._delta.as_json()
         migration_report.write_json(state / MIGRATION_JSON, written)
@@ -206,7 +298,7 @@ class RunAccounting:
         work, path = self.plan.work, self._settings.state_dir / FAILED_FILE
         object_id = self._keys.object_id
         causes = ledger.rebuild(path, lambda line: object_id(line) in self._recovered, None, object_id)
-        appended = sum(1 for _ in lines.whole_lines(self._ledger.completed.path, self._completed_began))
+        appended = self._count_appended()
         return migration_report.Audit(
             work.lines,
             work.blank,
@@ -215,6 +307,15 @@ class RunAccounting:
             sum(causes.values()) - self.plan.failed_elsewhere,
             work.pending - self._tried - self._failed_pending,
         )
+
+    def _count_appended(self) -> int:
+        """Return how many lines this run has appended to completed.txt, and count when they were stored."""
+        appended = lines.whole_lines(self._ledger.completed.path, self._completed_began)
+        number = 0
+        while batch := list(itertools.islice(appended, _BATCH)):
+            self.plan.stored.add(map(ledger.completed_fields, batch))
+            number += len(batch)
+        return number
 
     def _exit_code(
         self, error: FatalError | None, signal: int, audit: migration_report.Audit, redo_is_open: bool

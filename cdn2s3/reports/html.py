@@ -8,68 +8,103 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cdn2s3.atomic_file import replacing
 from cdn2s3.errors import CAUSES
+from cdn2s3.planning.cost_estimate import dollars
 from cdn2s3.reports import charts
 from cdn2s3.reports.contact_sheet import LARGEST, MOST, SHEET_BYTES, Pictures, data_uri
+from cdn2s3.reports.figures import count, migration_figures, rate_of, validation_figures
+from cdn2s3.reports.time_axis import moment, time_axis
 from cdn2s3.text import MB, bytes_text, escaped, percentage, span
 
 _NONE = Pictures(b"", b"")
-
-
-class Figure(NamedTuple):
-    """A number that the top of a page shows."""
-
-    value: str
-    name: str
-    tone: str = ""  # good, bad or "" for neither
+# Around the section of a new CDN; what comes from outside is escaped, and cannot hold them.
+_THROUGH, _THROUGH_END = "<!-- through -->", "<!-- /through -->"
 
 
 def migration(report: Mapping[str, Any]) -> str:
-    """Return the page of a run of migrate.py; report is the record from migration_report."""
+    """Return the page of the whole migration; report is the record from migration_report.
+
+    It tells of all runs; what was measured within one is that of the run that stored most.
+    """
+    shown = {**report, **(report.get("largest_run") or {})}
     drawn = {
-        "files_over_time": _over_time(report, "files"),
-        "mb_over_time": _over_time(report, "bytes"),
+        "files_over_time": _over_time(shown, "files"),
+        "mb_over_time": _over_time(shown, "bytes"),
         "causes": charts.rows(
             list(report["failed_transfers"]),
             [failure["urls"] for failure in report["failed_transfers"].values()],
             "var(--bad)",
         ),
         "sizes": charts.columns(
-            _size_labels(report["sizes"]["up_to_bytes"]),
-            [charts.Series("files", report["sizes"]["files"])],
+            _size_labels(shown["sizes"]["up_to_bytes"]),
+            [charts.Series("files", shown["sizes"]["files"])],
             ["var(--accent)"],
         ),
-        "latencies": _latencies(report),
+        "latencies": _latencies(shown),
     }
+    axis = time_axis(report["job"]) if report.get("job") else None
     may_recover = sum(
         failure["urls"]
         for cause, failure in report["failed_transfers"].items()
         if cause in CAUSES and CAUSES[cause].transient
     )
-    return _page("migration.html", report, charts=drawn, figures=_figures(report), may_recover=may_recover)
+    return _page(
+        "migration.html",
+        report,
+        charts={**drawn, "axis": axis.svg if axis else ""},
+        axis=axis,
+        shown=shown,
+        figures=migration_figures(report),
+        may_recover=may_recover,
+    )
 
 
-def validation(report: Mapping[str, Any], pictures: Mapping[str, Pictures] | None = None) -> str:
+def collection(report: Mapping[str, Any]) -> str:
+    """Return the page of a collection; report is the record from collection_report."""
+    return _page("collection.html", report, charts={}, figures=[])
+
+
+def certificate(report: Mapping[str, Any], links: Mapping[str, str]) -> str:
+    """Return the page to sign; report is the record from certificate, links are paths of the other pages ("": none)."""
+    return _page("certificate.html", report, charts={}, figures=[], links=links)
+
+
+def validation(
+    report: Mapping[str, Any], pictures: Mapping[str, Pictures] | None = None, back: str = ""
+) -> str:
     """Return the page of a validation; report is the content of validation_report.json.
 
-    pictures has the bytes of the spot check's objects by key; the page shows MOST of the checks.
+    pictures has the bytes of the spot check's objects by key; the page shows MOST of the checks. back is the path of
+    the migration's page, "" where there is none.
     """
     checks = report["spot_check"]["checks"] if report["verdict"] is not None else []
     return _page(
         "validation.html",
         report,
         charts={"outcomes": _outcomes(report)},
-        figures=_validation_figures(report),
+        figures=validation_figures(report),
         sheet=_contact_sheet(checks, pictures or {}),
+        back=back,
         largest_picture=LARGEST,
         room_for_pictures=SHEET_BYTES,
+        through=report.get("through"),
     )
+
+
+def with_section(page: str, through: Mapping[str, Any]) -> str:
+    """Return page, one by validation(), with the section of a new CDN replaced; "" where it has no place for it."""
+    before, begin, rest = page.partition(_THROUGH)
+    _, end, after = rest.partition(_THROUGH_END)
+    if not end:
+        return ""
+    section = _ENVIRONMENT.get_template("through.html").render(through=through)
+    return "".join((before, begin, "\n", section, end, after))
 
 
 def write(path: Path, page: str) -> None:
@@ -141,57 +176,6 @@ def _short_bytes(size: float) -> str:
     return f"{size / MB:.0f}M" if size >= MB else f"{size / 1e3:.0f}k"
 
 
-# --- figures ---
-
-# What became of URLs that were not stored where nothing was, by the field of the report.
-_BESIDES = {"renewed": "renewed", "replaced": "replaced", "already_there": "already there"}
-
-
-def _figures(report: Mapping[str, Any]) -> list[Figure]:
-    run, lines = report["run"], report["lines"]
-    seconds = max(report["seconds"], 0.001)
-    return [
-        Figure(
-            count(run["stored"] - sum(run[how] for how in _BESIDES)),
-            "stored in this run"
-            + "".join(f", {count(run[how])} {_BESIDES[how]}" for how in _BESIDES if run[how]),
-            "good" if run["stored"] else "",
-        ),
-        Figure(count(lines["completed"]), "completed in total"),
-        Figure(count(lines["failed"]), "failed", "bad" if lines["failed"] else ""),
-        Figure(count(lines["not_tried"]), "not tried", "bad" if lines["not_tried"] else ""),
-        Figure(bytes_text(run["bytes"]), "moved"),
-        Figure(span(report["seconds"]), "took"),
-        Figure(f"{run['files_per_second']:,.0f}", "files per second"),
-        Figure(f"{run['bytes'] / MB / seconds:,.1f}", "MB per second"),
-    ]
-
-
-def _validation_figures(report: Mapping[str, Any]) -> list[Figure]:
-    if report["verdict"] is None:
-        return []
-    counts = report["counts"]
-    gaps = ("missing", "mismatched", "unexpected")
-    return [
-        Figure(
-            percentage(report["success_rate"]),
-            f"complete; the target is {percentage(report['promised'])}",
-            "good" if report["promise_kept"] else "bad",
-        ),
-        Figure(count(report["lines"]["urls"]), "URLs expected"),
-        Figure(count(counts["complete"]), "complete"),
-        *(
-            Figure(count(counts[name]), name, "bad" if counts[name] and name != "unexpected" else "")
-            for name in gaps
-        ),
-        Figure(count(counts["listed"]), "objects listed"),
-        Figure(
-            bytes_text(report["bytes"]["listed"]),
-            "in the folder" if report["destination"].get("folder") else "in the bucket",
-        ),
-    ]
-
-
 # --- the contact sheet ---
 
 
@@ -213,9 +197,10 @@ def _contact_sheet(
 # --- words ---
 
 
-def count(value: float) -> str:
-    """Return a number of things: 4,000,000."""
-    return f"{value:,.0f}"
+def between(began: str, ended: str) -> str:
+    """Return two times as people write them: 27 Nov 2026 02:02:00 to 02:02:11 UTC."""
+    end = ended[11:19] if began[:10] == ended[:10] else f"{moment(ended, True)}{ended[16:19]}"
+    return f"{moment(began, True)}{began[16:19]} to {end} UTC"
 
 
 def whole(text: str) -> str:
@@ -255,6 +240,7 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_ENVIRONMENT.globals.update(between=between, moment=moment, dollars=dollars)
 _ENVIRONMENT.filters.update(
-    count=count, whole=whole, bytes=bytes_text, span=span, latency=latency, share=percentage
+    rate=rate_of, count=count, whole=whole, bytes=bytes_text, span=span, latency=latency, share=percentage
 )

@@ -118,11 +118,12 @@ def migration(
     failed: dict[str, Failures],
     same: SameContent | None = None,
     destination_notes: Sequence[str] = (),
+    job: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the report of a run of migrate.py; failed is the content of failed_transfers.txt at its end.
 
     same is what is the same under several URLs, None where nobody looked; destination_notes say what the destination
-    lacks, and what that means.
+    lacks; job is what whole_job() returns.
     """
     seconds, prefix = ending.at - tally.began, settings.destination_prefix
     return {
@@ -173,6 +174,9 @@ def migration(
         ],
         "settings": {name: redact(value) for name, value in redacted_values(settings).items()},
         "versions": versions(),
+        "job": job,
+        "largest_run": None,
+        "validation": None,
     }
 
 

@@ -240,6 +240,12 @@ class CollectionSettings:
         "region to recommend when the CDN's edge location is unknown",
     )
     ca_bundle: Path | None = setting("", empty_or(path), _CA_MEANING)
+    notify_command: Secret = setting(
+        "",
+        command,
+        "command that is told when a run ends, cannot go on, and of outages (docs/reliability.md); empty = none",
+        "sh -c 'mail -s \"$CDN2S3_TEXT\" ops@example.com'",
+    )
     log_level: str = setting("INFO", _LOG_LEVELS, "least severe level to log: DEBUG, INFO, WARNING or ERROR")
 
 
@@ -401,8 +407,20 @@ class MigrationSettings:
     max_pixels: float = setting(
         "50", number(0.01, 1000), "million pixels; of a larger image, variants.py makes no variants"
     )
+    cors_origin: str = setting(
+        "",
+        matching(r"(https?://[^/\s?#@]+)?", "an origin, such as https://www.example.com, or empty"),
+        "site whose scripts may read images at the new CDN; validate.py --through asks for it; empty = not asked",
+        "https://www.example.com",
+    )
     ca_bundle: Path | None = setting("", empty_or(path), _CA_MEANING)
     state_dir: Path = setting(".", path, "folder for all state files, logs and reports")
+    notify_command: Secret = setting(
+        "",
+        command,
+        "command that is told when a run ends, cannot go on, and of outages (docs/reliability.md); empty = none",
+        "sh -c 'mail -s \"$CDN2S3_TEXT\" ops@example.com'",
+    )
     log_level: str = setting("INFO", _LOG_LEVELS, "least severe level to log: DEBUG, INFO, WARNING or ERROR")
 
     @property

@@ -311,6 +311,7 @@ class StartNotes(NamedTuple):
 
     effective: str  # the settings that differ from their defaults, one per line
     warnings: tuple[str, ...]
+    private: frozenset[str] = frozenset()  # variables of the environment that no program of the user's gets
 
 
 def load(
@@ -325,13 +326,21 @@ def load(
     others = {name for other in _FILES for name in _declared(other)}
     prefix = "API_" if kind is CollectionSettings else None
     warnings = tuple(misspelled(environment, _known(kind), others, prefix))
-    notes = StartNotes(_effective(settings, env_file, environment), warnings)
+    handed_over: set[str] = set()
     # Keys and token belong together: a mix of file and environment would make a signature that no store accepts.
     kept = frozenset() if _ONE_IDENTITY.isdisjoint(environment) else _ONE_IDENTITY
     for name in (AWS_NAMES - kept) & file.keys():
-        if file[name]:
-            environment.setdefault(name, file[name])
-    return settings, notes
+        if file[name] and name not in environment:
+            environment[name] = file[name]
+            handed_over.add(name)
+    private = frozenset(handed_over) | _secret_names()
+    return settings, StartNotes(_effective(settings, env_file, environment), warnings, private)
+
+
+def _secret_names() -> frozenset[str]:
+    """Return the names of the settings whose values are secret."""
+    declared = {name: field for kind in _FILES for name, field in _declared(kind).items()}
+    return frozenset(name for name, field in declared.items() if field.metadata["parse"] in _SECRETS)
 
 
 def _effective(

@@ -18,6 +18,9 @@ class Limiting(NamedTuple):
     endpoint: str  # its name
     files_per_second: float | None = None  # that it lets through; None: note says what it is
     note: str = ""  # for people; "" where it is a rate, which adds up over processes
+    is_down: bool = False  # its circuit is open
+    is_throttled: bool = False  # it answers that this is too fast
+    why: str = ""  # the last failure, in short
 
 
 def limiting(endpoints: Iterable[Endpoint]) -> list[Limiting]:
@@ -27,7 +30,11 @@ def limiting(endpoints: Iterable[Endpoint]) -> list[Limiting]:
         state = endpoint.health()
         note = _note(endpoint, state)
         if note or state.allowed is not None:
-            found.append(Limiting(endpoint.name, None if note else state.allowed, note))
+            is_down = state.down_for is not None
+            is_throttled = not is_down and (state.allowed is not None or state.refusing_for is not None)
+            why = _in_short(state.last_failure)
+            allowed = None if note else state.allowed
+            found.append(Limiting(endpoint.name, allowed, note, is_down, is_throttled, why))
     return found
 
 

@@ -21,7 +21,8 @@ from cdn2s3.state.ledger import timestamp
 from cdn2s3.text import redact
 from cdn2s3.validation.comparison import KNOWN, PROMISED, Mismatch, Repair, known, success_rate, verdict
 from cdn2s3.validation.expected import Counts, Missing
-from cdn2s3.validation.spot_check import CHANGED, DIFFERENT, IDENTICAL, PLURAL, REFUSED, Check
+from cdn2s3.validation.extrapolation import CONFIDENCE, Extrapolation, extrapolation
+from cdn2s3.validation.spot_check import ALL, CHANGED, DIFFERENT, IDENTICAL, PLURAL, REFUSED, Check, Sampled
 
 FORMAT = 1  # of validation_report.json; grows when a field changes its meaning
 _MOST_CHECKS = 1000
@@ -35,18 +36,24 @@ _COMPARED = (IDENTICAL, DIFFERENT, CHANGED)
 class Spot:
     """The results of the spot check."""
 
-    asked: int  # URLs to check; there may be fewer that can be
+    asked: int  # URLs to check; there may be fewer that can be; ALL: each once
     seed: int  # of the draw
     drawn: int = 0  # URLs that were drawn: as many as asked for, or all there are
     outcomes: Counter[str] = dataclasses.field(default_factory=Counter)
     checks: list[Check] = dataclasses.field(default_factory=list)
     reasons: Counter[str] = dataclasses.field(default_factory=Counter)  # why some were not compared
     not_done: str = ""  # why it is not whole
+    sampled: Sampled | None = None  # what the drawn ones are a sample of; None: they are all there are
+    in_sample: int = 0  # compared images of that sample
+    differ: int = 0  # of these
     pictures: dict[str, Pictures] = dataclasses.field(default_factory=dict)  # of the first checks, by key
     room: dict[bool, int] = dataclasses.field(default_factory=lambda: {True: SHEET_BYTES, False: SHEET_BYTES})
 
     def add(self, check: Check) -> None:
         self.outcomes[check.outcome] += 1
+        if self.sampled and check.adopted == self.sampled.adopted and check.outcome in _COMPARED:
+            self.in_sample += 1
+            self.differ += check.outcome != IDENTICAL
         if check.outcome not in _COMPARED and (
             check.message in self.reasons or len(self.reasons) < _MOST_REASONS
         ):
@@ -74,6 +81,13 @@ class Spot:
         return 2 * self.compared >= self.drawn
 
     @property
+    def extrapolation(self) -> Extrapolation | None:
+        """What the sample says about all; None if all were drawn, or nothing of it could be compared."""
+        if self.sampled is None or not self.in_sample:
+            return None
+        return extrapolation(self.sampled.of, self.sampled.images, self.in_sample, self.differ)
+
+    @property
     def why_not(self) -> str:
         """Return the most frequent reason why images were not compared, "" if all were."""
         if self.outcomes[REFUSED]:
@@ -98,7 +112,12 @@ class Spot:
             )
             for compared in (True, False)
         )
-        return f"{begun} byte for byte: {found}" + (f"; not compared: {others}" if others else "")
+        estimate = self.extrapolation
+        return (
+            f"{begun} byte for byte: {found}"
+            + (f"; not compared: {others}" if others else "")
+            + (f"; {estimate.text()}" if estimate else "")
+        )
 
 
 class Changed(NamedTuple):
@@ -223,11 +242,12 @@ def _examples(findings: Findings) -> dict[str, Any]:
 
 def _spot_check(spot: Spot) -> dict[str, Any]:
     return {
-        "asked": spot.asked,
+        "asked": "all" if spot.asked == ALL else spot.asked,
         "drawn": spot.drawn,
         "compared": spot.compared,
         "holds": spot.holds,
         "summary": spot.text(),
+        "estimate": _estimate(spot.extrapolation),
         "seed": spot.seed,
         "outcomes": dict(spot.outcomes.most_common()),
         "not_done": redact(spot.not_done),
@@ -245,6 +265,12 @@ def stopped(settings: MigrationSettings, why: str, exit_code: int) -> dict[str, 
         "next": [command("validate.py")],
         **_circumstances(settings),
     }
+
+
+def not_validated(settings: MigrationSettings, began: float) -> dict[str, Any]:
+    """Return the report of a bucket that nobody has validated yet; began is in seconds since the epoch."""
+    untimed = {**stopped(settings, "", 0), "exit_code": None}
+    return timed(untimed, began, began)
 
 
 def timed(report: dict[str, Any], began: float, ended: float) -> dict[str, Any]:
@@ -292,6 +318,10 @@ def _failure(cause: str, counts: Counts) -> dict[str, Any]:
         "meaning": CAUSES[cause].meaning,
         "remedy": CAUSES[cause].remedy,
     }
+
+
+def _estimate(found: Extrapolation | None) -> dict[str, Any] | None:
+    return found and {**found._asdict(), "confidence": CONFIDENCE}
 
 
 def _check(check: Check) -> dict[str, Any]:

@@ -12,6 +12,21 @@ from cdn2s3.file_names import LOCK_SUFFIX, VALIDATION_JSON, VALIDATION_PAGE
 from cdn2s3.settings.declarations import MigrationSettings
 
 
+def add_report_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="PATH",
+        help="HTML report (default: STATE_DIR/validation_report.html)",
+    )
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="PATH",
+        help="JSON report (default: STATE_DIR/validation_report.json)",
+    )
+
+
 def report_paths(settings: MigrationSettings, arguments: argparse.Namespace) -> tuple[Path, Path]:
     """Return where the JSON and the page go; raise UsageError now, not after hours, if they are unusable."""
     for option, path in (("--json", arguments.json), ("--report", arguments.report)):

@@ -9,7 +9,9 @@ from email.utils import parsedate_to_datetime
 from hashlib import md5
 
 from cdn2s3.cdn.content_coding import Decoder
+from cdn2s3.destinations.base import same_etag
 from cdn2s3.errors import PermanentError, TransientError
+from cdn2s3.records import UNKNOWN
 from cdn2s3.state.ledger import Completed, seconds_of
 
 _MD5_LIKE = re.compile("[0-9a-f]{32}")
@@ -23,10 +25,23 @@ def last_modified(headers: Mapping[str, str]) -> int | None:
     return _seconds(headers.get("last-modified", ""))
 
 
-def is_later(modified: int | None, record: Completed) -> bool:
-    """Return whether a file was modified after its record was written: then it may differ from what was moved."""
-    finished = seconds_of(record.finished_at)
-    return modified is not None and finished is not None and modified > finished
+def shows(headers: Mapping[str, str], record: Completed) -> bool:
+    """Return whether a response shows that its file has changed: then it may differ from what was moved.
+
+    It was modified after its record was written, or has not the recorded ETag or Last-Modified.
+    """
+    modified, finished = last_modified(headers), seconds_of(record.finished_at)
+    if modified is not None and finished is not None and modified > finished:
+        return True
+    etag, text = headers.get("etag", ""), headers.get("last-modified", "")
+    return bool(etag and record.source_etag != UNKNOWN and not same_etag(etag, record.source_etag)) or bool(
+        text and record.source_modified not in (UNKNOWN, text)
+    )
+
+
+def is_repeated(headers: Mapping[str, str], again: Mapping[str, str]) -> bool:
+    """Return whether two responses name the same file: validators that are new each time show nothing about it."""
+    return all(headers.get(name) == again.get(name) for name in ("etag", "last-modified"))
 
 
 def may_be_made_up(modified: int, headers: Mapping[str, str], now: float) -> bool:

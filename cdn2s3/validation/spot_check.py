@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -43,6 +44,8 @@ REFUSED = "refused"  # s3:GetObject is not granted
 UNANSWERED = "unanswered"  # the CDN or the bucket did not respond, after all attempts
 PLURAL = {SOURCE_GONE: "sources gone", SOURCE_FAILED: "sources failed", OBJECT_GONE: "objects gone"}
 
+ALL = sys.maxsize  # URLs to check: each once
+
 _ASK_AGAIN_AFTER = 1.1  # seconds; HTTP's times are whole seconds
 
 
@@ -76,12 +79,31 @@ def checkable(states: bytearray) -> int:
     return sum(map(states.count, _CHECKABLE))
 
 
+class Sampled(NamedTuple):
+    """The images of which only some are drawn: adopted ones are drawn first, so it is these or the others."""
+
+    adopted: bool
+    images: int  # how many there are
+    of: str  # what they are called
+
+
+def sampled(states: bytearray, number: int) -> Sampled | None:
+    """Return what number lines that are drawn are a sample of; None if they are all there are."""
+    adopted, others = map(states.count, _CHECKABLE)
+    if number < adopted:
+        return Sampled(True, adopted, "the adopted ones" if others else "all")
+    if number < adopted + others:
+        return Sampled(False, others, "those that were not adopted" if adopted else "all")
+    return None
+
+
 def drawn(states: bytearray, number: int, draw: random.Random) -> Iterator[int]:
     """Yield the numbers of up to number lines whose object is the recorded one, at random, adopted ones first."""
     left = number
     for state in _CHECKABLE:
         of_this = states.count(state)
-        chosen = sorted(draw.sample(range(of_this), min(left, of_this)))
+        all_of_them = left >= of_this  # four million numbers are not sorted, nor even made
+        chosen = range(of_this) if all_of_them else sorted(draw.sample(range(of_this), left))
         left -= len(chosen)
         places = _places(states, state)
         before = -1
@@ -166,9 +188,9 @@ class SpotCheck:
                 bodies = read_both(parts, theirs, object_limit, self._policy.upload_timeout)
                 etag = theirs.etag
         modified = source_change.last_modified(answer.headers)
-        outcome, message = self._outcome(bodies, record, modified)
-        if outcome == CHANGED and modified is not None and not self._still(modified, answer.headers, address):
-            outcome, message = DIFFERENT, "the CDN's Last-Modified is the time of each response"
+        outcome, message = self._outcome(bodies, record, answer.headers)
+        if outcome == CHANGED and not self._still(modified, answer.headers, address):
+            outcome, message = DIFFERENT, "the CDN's ETag or Last-Modified is another one in each response"
         if outcome == DIFFERENT and not message and self._md5_now(address) not in ("", bodies.source.md5):
             message = "the CDN sends other bytes each time it is asked"
         return blank._replace(
@@ -182,7 +204,7 @@ class SpotCheck:
             pictures=bodies.pictures,
         )
 
-    def _outcome(self, bodies: Bodies, record: Completed, modified: int | None) -> tuple[str, str]:
+    def _outcome(self, bodies: Bodies, record: Completed, headers: Mapping[str, str]) -> tuple[str, str]:
         """Return what record, object and CDN are to each other, and why, for people."""
         is_recorded = source_change.is_recorded(record, bodies.object.md5)
         if bodies.are_equal:
@@ -193,7 +215,7 @@ class SpotCheck:
             )
         if is_recorded and source_change.same_inside(*bodies.pictures):
             return IDENTICAL, "the same content, compressed in another way"
-        if is_recorded and source_change.is_later(modified, record):
+        if is_recorded and source_change.shows(headers, record):
             return CHANGED, ""
         return DIFFERENT, ""
 
@@ -210,14 +232,13 @@ class SpotCheck:
             return ""
         return digest.hexdigest()
 
-    def _still(self, modified: int, headers: Mapping[str, str], address: Address) -> bool:
-        """Return whether Last-Modified is that of the file, not of the response; ask again where it may not be."""
-        if not source_change.may_be_made_up(modified, headers, time.time()):
-            return True
-        unless_stopped(self._stop)(_ASK_AGAIN_AFTER)
+    def _still(self, modified: int | None, headers: Mapping[str, str], address: Address) -> bool:
+        """Ask again; return whether what the CDN calls the file is its own, and not each response's."""
+        if modified is not None and source_change.may_be_made_up(modified, headers, time.time()):
+            unless_stopped(self._stop)(_ASK_AGAIN_AFTER)
         deadline = Deadline(self._policy.download_timeout, self._stop)
         with self._sources.get(address, deadline) as again:
-            return source_change.last_modified(again.headers) == modified
+            return source_change.is_repeated(headers, again.headers)
 
     @contextmanager
     def _read(self, blank: Check, deadline: Deadline) -> Iterator[ObjectBody | Check]:

@@ -20,6 +20,7 @@ STEPS = [  # from the ground up
         "query_params",
         "keys",
         "records",
+        "share",
         "bootstrap",
         "file_names",
         "atomic_file",

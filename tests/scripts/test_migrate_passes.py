@@ -14,6 +14,7 @@ from typing import Any, Callable
 import pytest
 
 import migrate
+from cdn2s3.console.notify import Notifier
 from cdn2s3.console.signals import Signals
 from cdn2s3.errors import FatalError
 from cdn2s3.executors.base import InFlight
@@ -22,7 +23,9 @@ from cdn2s3.records import Stored, Task
 from cdn2s3.reports.accounting import RunAccounting
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import build
+from cdn2s3.state.journal import Journal
 from cdn2s3.state.ledger import Ledger
+from cdn2s3.state.status_file import StatusFile
 from cdn2s3.transfer.limiting import Limiting
 from cdn2s3.transfer.outcome import Done, Result
 
@@ -105,8 +108,12 @@ class World:
         ledger = Ledger(self.folder)
         give = equipped or (lambda ledger: nullcontext(FakeExecutor(ledger, result_of)))
         try:
-            run = migrate.Run(settings, RunAccounting(settings, job, ledger), Signals(), watch_errors)
-            return run.go(lambda: give(ledger), None)
+            with Journal(self.folder, "migrate.py") as journal:
+                accounting = RunAccounting(settings, job, ledger, journal, Notifier("migrate.py", ""))
+                status = StatusFile(self.folder, "migrate.py", 0)
+                run = migrate.Run(settings, accounting, Signals(), watch_errors, status)
+                journal.exit_code = run.go(lambda: give(ledger), None)
+                return journal.exit_code
         finally:
             ledger.completed.close()
             ledger.failed.close()

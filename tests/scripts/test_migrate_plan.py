@@ -220,3 +220,24 @@ def test_sample_too_large_is_refused_before_the_input_is_read(tmp_path: Path) ->
     assert ran.code == 2
     assert "--sample takes 10000 URLs at most" in ran.err
     assert "urls.txt" not in ran.err
+
+
+def test_plan_counts_urls_with_a_plus_in_their_path(tmp_path: Path) -> None:
+    with_plus = [f"{NOWHERE}{n}/a+b.jpg" for n in range(3)]
+    without = [f"{NOWHERE}x/a%2Bb.jpg", f"{NOWHERE}y/a.jpg?v=1+2", f"{NOWHERE}z/a.jpg#1+2", f"{NOWHERE}p.jpg"]
+    urls = [*with_plus, *without, with_plus[0], "ftp://h/a+b.jpg"]
+    ran = planned(tmp_path, urls, NOWHERE)
+    assert figure(ran, r"with \+") == "3"
+    assert "URLs hold a +, which S3" in ran.out
+    assert "docs/cutover.md" in ran.out
+    ran = planned(tmp_path, urls, NOWHERE, DESTINATION="local", LOCAL_ROOT=tmp_path)
+    assert "with +" not in ran.out
+
+
+def test_plan_counts_completed_urls_with_a_plus_too(tmp_path: Path) -> None:
+    url = f"{NOWHERE}a+b.jpg"
+    row = (url, "img/images/a+b.jpg", "5", "e", "-", "image/jpeg", "2026-11-20T11:00:00Z")
+    (tmp_path / "completed.txt").write_text("\t".join(row) + "\n")
+    ran = planned(tmp_path, [url, f"{NOWHERE}b.jpg"], NOWHERE)
+    assert (figure(ran, "done"), figure(ran, r"with \+")) == ("1", "1")
+    assert "URL holds a +" in ran.out

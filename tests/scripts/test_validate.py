@@ -563,6 +563,30 @@ def test_validate_without_spot_check(migrated: Job) -> None:
     assert not list(migrated.folder.glob("validation_report.*"))
 
 
+def test_spot_check_all_compares_each_image_once(migrated: Job) -> None:
+    before = len(migrated.source.log)
+    code, out, _ = migrated.validate("--spot-check all")
+    assert code == 0, out
+    assert "spot check: 5 of 5 compared byte for byte: 5 identical\n" in out
+    assert len(migrated.source.log) - before == 5
+    spot = migrated.report()["spot_check"]
+    assert (spot["asked"], spot["drawn"], spot["estimate"]) == ("all", 5, None)
+
+
+def test_spot_check_of_some_says_what_it_means_for_all(migrated: Job) -> None:
+    _, out, _ = migrated.validate("--spot-check 4")
+    assert "4 identical; none differ: at most 60% of all (95% confidence)" in out
+    estimate = migrated.report()["spot_check"]["estimate"]
+    assert (estimate["images"], estimate["compared"], estimate["differ"]) == (5, 4, 0)
+    assert estimate["high"] == pytest.approx(1 - 0.025**0.25)
+
+
+def test_spot_check_takes_a_number_or_all(migrated: Job) -> None:
+    code, _, error = migrated.validate("--spot-check most")
+    assert code == 2
+    assert "or the word all" in error
+
+
 def test_validate_before_a_migration(job: Job, s3: S3Server) -> None:
     urls = [job.add(f"{number}.jpg") for number in range(3)]
     code, out, error = job.validate()
@@ -765,7 +789,7 @@ def test_validate_help_names_the_exit_codes(job: Job) -> None:
     code, out, _ = job.validate("--help")
     assert code == 0
     assert "129 / 130 / 143" in out
-    assert len(out.splitlines()) <= 24
+    assert len(out.splitlines()) <= 28
 
 
 @pytest.mark.parametrize(

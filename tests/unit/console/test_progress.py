@@ -328,3 +328,26 @@ def test_step_is_never_beyond_its_end(end: int, caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.INFO):
         assert list(log_progress("s", LINES, end, lambda: next(ticks))) == LINES
     assert set(caplog.messages) == {"s: 100%"}
+
+
+def test_bar_and_lines_of_a_resume_begin_where_the_job_is(
+    terminal: Terminal, caplog: pytest.LogCaptureFixture
+) -> None:
+    progress = Progress(1000, terminal.console, before=3000, all_urls=10_000)
+    assert "3,000/10,000" in drawn(terminal.shown())[-1]
+    with caplog.at_level(logging.INFO):
+        progress.show(Count(1000, 0, failed=0, error_rate=0.0))
+    progress.close()
+    assert drawn(terminal.shown())[-1].startswith(" 40.0%")
+    assert "4,000 of 10,000 (40.0%)" in caplog.text
+
+
+def test_eta_of_a_resume_is_that_of_what_the_run_does(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    progress = Progress(2000, io.StringIO(), clock, before=3000, all_urls=10_000)
+    with caplog.at_level(logging.INFO):
+        for _ in range(10):
+            clock.now += 1
+            progress.show(Count(1000 if clock.now > 109 else 0, 0, failed=0, error_rate=0.0))
+    assert progress.speed is not None
+    assert "ETA 10 s" in caplog.text

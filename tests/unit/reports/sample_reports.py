@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import random
 from pathlib import Path
@@ -15,11 +16,16 @@ from cdn2s3.reports.contact_sheet import LARGEST, Pictures
 from cdn2s3.reports.metrics import Example, Tally
 from cdn2s3.reports.migration_report import Audit, Ending, Failures
 from cdn2s3.reports.same_content import SameContent, Shared
+from cdn2s3.reports.whole_job import Standing, whole_job
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
+from cdn2s3.state.journal import Event, Run, Totals
+from cdn2s3.state.ledger import timestamp
+from cdn2s3.state.stored_times import StoredTimes
 from cdn2s3.transfer.outcome import Result
 from tests import ROOT
 
+GB = 10**9
 BEGAN = 1_790_000_000.0
 PREFIX = "https://d278yjzsv5tla9.cloudfront.net/auctionimages"
 HOSTILE = "<script>alert(1)</script>"
@@ -79,7 +85,56 @@ def migration(urls: int = 20_000) -> dict[str, Any]:
     failures = sum(tally.failed.values())
     audit = Audit(urls + 12, 2, 10, urls - failures, failures, 0)
     ending = Ending(now, 1, "", "python migrate.py --retry-failed timeout")
-    return migration_report.migration(SETTINGS, tally, audit, ending, failed, SAME)
+    return migration_report.migration(SETTINGS, tally, audit, ending, failed, SAME, job=whole())
+
+
+def whole() -> dict[str, Any]:
+    """Return the story of a migration of two days: four runs, a kill, an outage, throttling, a night without one."""
+    start, hour, times = int(BEGAN), 3600, StoredTimes()
+    second, third, last = start + 10 * hour, start + 28 * hour, start + 47 * hour + 60
+    retry = f"migrate.py --retry-failed {HOSTILE}"
+    runs = [
+        Run(start, start + 9 * hour, "migrate.py", None, Totals(900_000, size=350 * GB, down=1500), "1"),
+        Run(
+            second,
+            start + 20 * hour,
+            "migrate.py",
+            143,
+            Totals(1_000_000, size=390 * GB, throttled=7200),
+            "1",
+        ),
+        Run(third, start + 47 * hour, "migrate.py", 1, Totals(2_098_120, size=818 * GB, failed=1204), "1"),
+        Run(last, last + 3, retry, 1, Totals(failed=24), "1"),
+    ]
+    runs[0] = runs[0]._replace(totals=runs[0].totals._replace(failed=None, retries=None))
+    machine = {
+        "name": "ip-10-0-0-7",
+        "kind": "c5.2xlarge",
+        "region": "us-west-2",
+        "cpus": 8,
+        "memory": 16 * GB,
+    }
+    plan: dict[str, Any] = {"files": 4_000_000, "bytes": 1560 * GB, "seconds": 36 * hour, "dollars": 32.24}
+    plan.update(rate="assumed: 150 workers, 0.25 s per file each", size="assumed")
+    events = [
+        Event(start + 5, start, "plan", "-", json.dumps(plan)),
+        Event(start + 5, start, "machine", "-", json.dumps(machine)),
+        Event(start + 3 * hour, start, "down", "source", f"503 {HOSTILE}"),
+        Event(start + 3 * hour + 1500, start, "up", "source", "after 1500 s"),
+        Event(start + 14 * hour, second, "throttled", "bucket", "429"),
+        Event(start + 16 * hour, second, "unthrottled", "bucket", "after 7200 s"),
+        Event(start + 20 * hour, second, "stop", "-", "signal 15"),
+        Event(last + 2, last, "recovered", "-", "1180"),
+    ]
+    for run in runs[:3]:
+        for at in range(run.started, run.ended, 10):
+            is_down = start + 3 * hour < at < start + 3 * hour + 1500
+            slow = 0.25 if start + 14 * hour < at < start + 16 * hour else 1.0
+            rate = 0 if is_down else int(slow * (30 + 4 * math.sin(at / 5000)))
+            row = [b"u", b"k", b"3900000", b"e", b"m", b"image/jpeg", timestamp(at).encode()]
+            times.add([row] * rate)
+    job = whole_job(runs, events, times, Standing(3_998_096, 24))
+    return {**job, "dollars": 30.11, "region": "us-west-2"}
 
 
 def empty_migration(exit_code: int = 3, why: str = "the bucket does not exist") -> dict[str, Any]:
@@ -199,6 +254,43 @@ def validation(checks: int = 60) -> tuple[dict[str, Any], dict[str, Pictures]]:
             "next": ["python migrate.py --redo missing.txt"],
             "next_replaces_objects": [False],
             "advice": "",
+            "through": through(),
         },
         pictures,
     )
+
+
+def through() -> dict[str, Any]:
+    """Return the section of a new CDN that has something wrong."""
+    example = {
+        "url": f"{PREFIX}/a+b.jpg",
+        "new_url": f"https://img.example/images/a%2Bb.jpg{HOSTILE}",
+        "expected": "200",
+        "found": f"403 {HOSTILE}",
+    }
+    return {
+        "verdict": "not ready",
+        "exit_code": 1,
+        "ended_by": "",
+        "began_at": "2026-11-27T12:00:00Z",
+        "ended_at": "2026-11-27T12:00:09Z",
+        "seconds": 9.0,
+        "new_base": "https://img.example/",
+        "stored": 20_000,
+        "elsewhere": 3,
+        "asked": 200,
+        "seed": 4711,
+        "whole": 200,
+        "heads": 0,
+        "asked_more": 5,
+        "failures": {"status": 2},
+        "warnings": {"absent name": 1},
+        "examples": {what: [{**example, "what": what}] for what in ("status", "absent name")},
+        "remedies": {"status": "let the distribution read the bucket", "absent name": "grant s3:ListBucket"},
+        "notes": ["CORS was not asked: CORS_ORIGIN is empty"],
+        "headers": {"x-cache": {"Hit from cloudfront": 150, HOSTILE: 50}},
+        "etags": 200,
+        "weak_etags": 0,
+        "redirected": 0,
+        "oldest_copy_seconds": 3600,
+    }

@@ -54,7 +54,7 @@ def test_page_is_quiet_and_fits(browser: Browser, pages: Path, name: str, width:
 @pytest.mark.parametrize(
     ("name", "charts"),
     [
-        pytest.param("migration", 5, id="migration"),
+        pytest.param("migration", 6, id="migration"),
         pytest.param("nothing", 0, id="nothing moved"),
         pytest.param("validation", 1, id="validation"),
     ],
@@ -64,7 +64,7 @@ def test_each_chart_is_drawn(browser: Browser, pages: Path, name: str, charts: i
     browser.open(pages / f"{name}.html")
     sizes = "[...document.querySelectorAll('figure svg')].map(svg => svg.getBoundingClientRect())"
     drawn = browser.ask(f"{sizes}.filter(box => box.width > 250 && box.height > 80).length")
-    shapes = "[...document.querySelectorAll('figure svg')].map(svg => svg.querySelector('.series').getBBox())"
+    shapes = "[...document.querySelectorAll('figure svg')].map(svg => svg.querySelector('.series, .rate').getBBox())"
     assert drawn == charts
     assert browser.ask(f"{shapes}.filter(box => box.width > 50 && box.height > 20).length") == charts
 

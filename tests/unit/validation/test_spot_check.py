@@ -28,7 +28,7 @@ from cdn2s3.state.ledger import Completed
 from cdn2s3.transfer.pipeline import TransferPolicy
 from cdn2s3.validation.body_comparison import Body
 from cdn2s3.validation.expected import ADOPTED, DIFFERS, RECORDED, SEEN
-from cdn2s3.validation.spot_check import Check, SpotCheck, drawn
+from cdn2s3.validation.spot_check import Check, Sampled, SpotCheck, drawn, sampled
 from tests.fakes.images import jpeg
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
@@ -59,8 +59,19 @@ class Both:
             self.stop,
         )
 
-    def check(self, url: str, md5: str = "m", media_type: str = "image/jpeg", finished: str = "now") -> Check:
-        return self.checker.check(Completed(url, "images/a", "1", "e", md5, media_type, finished))
+    def check(
+        self,
+        url: str,
+        md5: str = "m",
+        media_type: str = "image/jpeg",
+        finished: str = "now",
+        source_etag: str = "-",
+        source_modified: str = "-",
+    ) -> Check:
+        recorded = Completed(
+            url, "images/a", "1", "e", md5, media_type, finished, "stored", source_etag, source_modified, "s3"
+        )
+        return self.checker.check(recorded)
 
 
 @pytest.fixture
@@ -236,9 +247,9 @@ class Changing:
         both.checker._keys = KeyMaker(Naming(cdn.url_prefix, "images/", preserve=False))
         self._both = both
 
-    def check(self, md5: str = "") -> Check:
+    def check(self, md5: str = "", **validators: str) -> Check:
         md5 = md5 or hashlib.md5(self.moved).hexdigest()
-        return self._both.check(f"{self.cdn.url_prefix}a", md5, finished=FINISHED)
+        return self._both.check(f"{self.cdn.url_prefix}a", md5, finished=FINISHED, **validators)
 
 
 @pytest.fixture
@@ -269,6 +280,45 @@ def test_source_that_differs_has_changed_if_it_says_so(
     assert check.source == body_of(changing.now)
     assert check.object == body_of(changing.moved)
     assert check.expected == check.source
+
+
+EARLIER = "Mon, 01 Jan 2018 00:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "now", "outcome"),
+    [
+        pytest.param('"a"', '"b"', "changed at the source since", id="another"),
+        pytest.param('"a"', '"a"', "different", id="the same"),
+        pytest.param('W/"a"', '"a"', "different", id="the same, weak then"),
+        pytest.param("-", '"b"', "different", id="none then"),
+        pytest.param('"a"', "", "different", id="none now"),
+    ],
+)
+def test_source_with_another_etag_than_the_recorded_one_has_changed(
+    changing: Changing, recorded: str, now: str, outcome: str
+) -> None:
+    changing.headers = [DATE, ("Last-Modified", EARLIER), ("ETag", now)]
+    assert changing.check(source_etag=recorded, source_modified=EARLIER).outcome == outcome
+
+
+def test_source_with_an_earlier_time_than_the_recorded_one_has_changed(changing: Changing) -> None:
+    """As where an older file was put back."""
+    changing.headers = [DATE, ("Last-Modified", EARLIER)]
+    assert (
+        changing.check(source_modified="Tue, 02 Jan 2018 00:00:00 GMT").outcome
+        == "changed at the source since"
+    )
+
+
+def test_etag_that_is_new_in_each_response_shows_nothing(changing: Changing) -> None:
+    numbers = iter(range(9))
+    changing.cdn.answer = lambda request: response(200, [("ETag", f'"{next(numbers)}"')], changing.now)
+    check = changing.check(source_etag='"of the move"')
+    assert (check.outcome, check.message) == (
+        "different",
+        "the CDN's ETag or Last-Modified is another one in each response",
+    )
 
 
 def test_source_that_says_it_changed_and_did_not_is_identical(changing: Changing) -> None:
@@ -306,7 +356,7 @@ def test_last_modified_that_is_the_time_of_each_response_shows_nothing(
     changing.cdn.answer = answer
     check = changing.check()
     assert (check.outcome, len(changing.cdn.log)) == ("different", 2)
-    assert "the time of each response" in check.message
+    assert "another one in each response" in check.message
 
 
 def test_last_modified_of_a_moment_ago_that_stays_is_the_files(
@@ -376,3 +426,22 @@ def test_drawn_evenly() -> None:
 
 def test_drawn_again_with_the_same_seed() -> None:
     assert list(drawn(STATES, 4, random.Random(7))) == list(drawn(STATES, 4, random.Random(7)))
+
+
+@pytest.mark.parametrize(
+    ("number", "of"),
+    [
+        pytest.param(1, Sampled(True, 2, "the adopted ones"), id="some of the adopted ones"),
+        pytest.param(2, Sampled(False, 6, "those that were not adopted"), id="all of these alone"),
+        pytest.param(5, Sampled(False, 6, "those that were not adopted"), id="and some others"),
+        pytest.param(8, None, id="each one"),
+    ],
+)
+def test_sample_stands_for_those_it_was_drawn_from(number: int, of: Sampled | None) -> None:
+    assert sampled(STATES, number) == of
+
+
+def test_sample_without_adopted_ones_stands_for_all() -> None:
+    assert sampled(bytearray(9 * [RECORDED | SEEN]), 4) == Sampled(False, 9, "all")
+    assert sampled(bytearray(9 * [ADOPTED | SEEN]), 4) == Sampled(True, 9, "all")
+    assert sampled(bytearray(), 0) is None
