@@ -214,6 +214,14 @@ class Delta:
             if tally is not None:
                 tally.close()
 
+    def done(self) -> tuple[dict[str, int], int]:
+        """Return what has become of how many URLs so far, and how many bytes were put over objects."""
+        counts = Counter(self.looks.counts if self.looks else ())
+        if self.renewals is None:
+            return dict(counts), 0
+        counts.update(self.renewals.counts)
+        return dict(counts), self.renewals.bytes
+
     @property
     def is_open(self) -> bool:
         """Whether something is left for a person: it failed, is changed at both ends, lost, or newly found."""

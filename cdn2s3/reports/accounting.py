@@ -26,6 +26,7 @@ from cdn2s3.reports.migration_report import Ending, next_command, summary
 from cdn2s3.reports.same_content import SameContent
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, lines
+from cdn2s3.state.changes import FAILED, RENEWED, REPLACED
 from cdn2s3.state.journal import (
     DOWN,
     MACHINE,
@@ -90,13 +91,15 @@ class RunAccounting:
     def totals(self) -> Totals:
         """Return what this run has done so far."""
         tally = self.tally
+        counts, size = self._delta.done() if self._delta else ({}, 0)
+        failed = sum(count for what, count in counts.items() if what.startswith(FAILED))
         return Totals(
             stored=tally.new,
-            renewed=tally.renewed,
-            replaced=tally.replaced,
+            renewed=tally.renewed + counts.get(RENEWED, 0),
+            replaced=tally.replaced + counts.get(REPLACED, 0),
             found=tally.already_there,
-            failed=sum(tally.failed.values()),
-            size=tally.bytes,
+            failed=sum(tally.failed.values()) + failed,
+            size=tally.bytes + size,
             retries=sum(tally.retried.values()),
             throttled=self._watch.seconds(THROTTLED),
             down=self._watch.seconds(DOWN),

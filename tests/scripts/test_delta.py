@@ -79,6 +79,10 @@ def test_changed_image_is_renewed_once(world: World) -> None:
     assert len(world.job.text("completed.txt.bak").splitlines()) == 41
     assert_consistent(world.job, world.source, world.s3)
     assert counts(world.job)["completed"] == 40
+    fields = world.job.text("runs.txt").splitlines()[-1].split("\t")
+    assert (
+        fields[3:7] == ["0", "0", "1", "0"] and fields[10] == "9000"
+    )  # exit code, stored, renewed, replaced; bytes
     assert "delta: 40 unchanged (304)" in delta(world).said
 
 
