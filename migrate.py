@@ -7,6 +7,7 @@
     python migrate.py --retry-failed          only what failed
     python migrate.py --redo missing.txt      what validate.py found missing
     python migrate.py --delta                 what has changed at the source since
+    python migrate.py --undo                  what could be removed again; with --yes: remove it
     python migrate.py --status                how far it is, from another window
 
 The settings are in migration.env (docs/settings.md).
@@ -33,7 +34,7 @@ from typing import TYPE_CHECKING, Callable
 
 from cdn2s3 import file_names
 from cdn2s3.bootstrap import allow_open_files
-from cdn2s3.commands.arguments import cause, positive
+from cdn2s3.commands.arguments import cause, moment, positive
 from cdn2s3.console import rerun_hint, stdio
 from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error
@@ -298,8 +299,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="transfer the URLs of FILE again, such as missing.txt; without FILE: go on with a redo that was stopped",
     )
     delta_command().add_arguments(parser)
+    parser.add_argument("--since", type=moment, metavar="TIME", help="with --undo: only what came since")
     parser.add_argument(
-        "--yes", action="store_true", help="with --redo: more than 1,000 completed URLs are meant"
+        "--yes",
+        action="store_true",
+        help="with --redo: more than 1,000 completed URLs are meant; with --undo: do it",
     )
     parser.add_argument("--json", action="store_true", help="with --status: as JSON, for a monitor")
     arguments = parser.parse_args(argv)
@@ -310,8 +314,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
     alone = bool(command_of(given)) and not given.plan
     delta_command().refuse_with_others(parser, given, alone)
-    if given.yes and given.redo is None:
-        parser.error("--yes works only with --redo")
+    if given.yes and given.redo is None and given.undo is None:
+        parser.error("--yes works only with --redo or --undo")
+    if given.since is not None and given.undo is None:
+        parser.error("--since works only with --undo")
     if given.json and not given.status:
         parser.error("--json works only with --status")
     if alone and (given.redo is not None or given.limit or given.retry_failed is not None):
@@ -326,16 +332,10 @@ def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Names
 def commands() -> dict[str, ModuleType]:
     """Return the commands other than a run: the module of each, by its option."""
     # Worker processes import this script too, and need none of them.
-    from cdn2s3.commands import adopt, check, create_bucket, plan, sample, status
+    from cdn2s3.commands import adopt, check, create_bucket, plan, sample, status, undo
 
-    return {
-        "plan": plan,
-        "check": check,
-        "create_bucket": create_bucket,
-        "sample": sample,
-        "adopt": adopt,
-        "status": status,
-    }
+    modules = (plan, check, create_bucket, sample, adopt, status, undo)
+    return {module.__name__.rpartition(".")[2]: module for module in modules}
 
 
 def delta_command() -> ModuleType:
@@ -347,7 +347,8 @@ def delta_command() -> ModuleType:
 
 def command_of(arguments: argparse.Namespace) -> ModuleType | None:
     """Return the module of the command that arguments ask for, None for a run."""
-    return next((module for name, module in commands().items() if getattr(arguments, name)), None)
+    given = vars(arguments)
+    return next((module for name, module in commands().items() if given[name] not in (None, False)), None)
 
 
 def file_to_redo(text: str) -> Path | str:

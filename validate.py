@@ -54,7 +54,7 @@ from cdn2s3.errors import (
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.odd_keys import oddity
-from cdn2s3.planning import redo
+from cdn2s3.planning import redo, undo
 from cdn2s3.reports import html, migration_report, same_content
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import RetryPolicy, unless_stopped, with_retries
@@ -165,7 +165,9 @@ def validate(journal: Journal, settings: MigrationSettings, arguments: argparse.
     spot = findings.spot
     journal.facts["verdict"] = verdict(counts)
     reminder = redo.reminder(settings.state_dir, validation.keys)
-    code = EXIT_DONE if verdict(counts) == COMPLETE and spot.holds and not reminder else EXIT_SOME_FAILED
+    undo_reminder = undo.reminder(settings.state_dir)
+    is_clean = verdict(counts) == COMPLETE and spot.holds and not reminder and not undo_reminder
+    code = EXIT_DONE if is_clean else EXIT_SOME_FAILED
     following = repairs(counts, settings.state_dir)
     if not following and not spot.holds:
         # Of objects in an archive, no further check would compare a byte.
@@ -174,7 +176,7 @@ def validate(journal: Journal, settings: MigrationSettings, arguments: argparse.
     closing = "" if following else advice(counts, settings.state_dir)
     write(findings_module.finished(settings, findings, counts, Steps(following, closing), code))
     show(summary(settings, findings, counts, Steps(following, closing)))
-    for warning in (run_binding.unfinished_collection(settings.source_urls_file), reminder):
+    for warning in (run_binding.unfinished_collection(settings.source_urls_file), reminder, undo_reminder):
         if warning:
             log.warning("%s", warning)
     return code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import datetime, timezone
 
 from cdn2s3.errors import CAUSES
 
@@ -39,3 +40,20 @@ def count_or_all(text: str) -> int:
         return not_negative(text)
     except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError("must be a whole number, 0 or more, or the word all") from None
+
+
+def moment(text: str) -> str:
+    """Return text unchanged where seconds_of_moment() takes it; raise ArgumentTypeError for another."""
+    try:
+        seconds_of_moment(text)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time: write it as 2026-11-26T10:00:00Z or 2026-11-26, in UTC"
+        ) from None
+    return text
+
+
+def seconds_of_moment(text: str) -> int:
+    """Return the seconds since the epoch of a date, or date and time, in ISO 8601; UTC where it names no zone."""
+    at = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text)
+    return int((at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp())

@@ -67,7 +67,7 @@ def _get(context: CheckContext, probed: Capabilities) -> list[CheckResult]:
 def _delete(context: CheckContext, probed: Capabilities) -> list[CheckResult]:
     if probed.can_delete:
         return [CheckResult(OK, "delete", "the probe was deleted")]
-    said = f"s3:DeleteObject is refused: {' '.join(probed.left)} stay; --sample cannot remove its objects"
+    said = f"s3:DeleteObject is refused: {' '.join(probed.left)} stay, and --sample and --undo remove nothing"
     return [CheckResult(WARNING, "delete", said, policy(context.settings, "DeleteObject"))]
 
 

@@ -157,16 +157,24 @@ class LocalFiles:
             os.close(folder)
         return removed
 
-    def delete(self, key: str) -> None:
-        """Remove the file of key where there is one, and the folders that we made for it and are empty now."""
+    def delete(self, key: str, only: os.stat_result | None = None) -> bool:
+        """Remove the file of key where there is one, and the folders that we made for it and are empty now.
+
+        only is of the one that may be removed, as it was when it was read. Return whether the file was removed.
+        """
         try:
             with self._parent(key) as (folder, name):
-                if _regular(folder, name) is None:
-                    return
+                found = _regular(folder, name)
+                if found is None or (only is not None and _state_of(found) != _state_of(only)):
+                    return False
                 os.unlink(name, dir_fd=folder)
                 sync_open_folder(folder)
         except (FileNotFoundError, NotADirectoryError, KeyNotHeld):
-            return
+            return False
+        self._remove_empty_folders(key)
+        return True
+
+    def _remove_empty_folders(self, key: str) -> None:
         parent = _as_bytes(key).rpartition(b"/")[0]
         while parent in self._made:
             try:
@@ -349,6 +357,11 @@ def _removed_unless_in_use(folder: int, name: str) -> bool:
     finally:
         os.close(fd)
     return True
+
+
+def _state_of(found: os.stat_result) -> tuple[int, int, int, int]:
+    """Return what differs where another file, or another content, has come to a name."""
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _regular(folder: int, name: bytes) -> os.stat_result | None:

@@ -290,6 +290,15 @@ class LocalFolder:
             self.files.delete(key)
         return True
 
+    def delete_same(self, wanted: Found, deadline: Deadline) -> bool:
+        """Delete the file at wanted.key where it has the size and ETag of wanted; return whether it is deleted."""
+        with self.translated(wanted.key), self.files.reading(wanted.key) as fd:
+            if fd is None:
+                return False
+            before = os.fstat(fd)
+            is_same = before.st_size == wanted.size and _md5_of(fd, deadline) == (wanted.size, wanted.etag)
+            return is_same and self.files.delete(wanted.key, before)
+
     def close(self) -> None:
         self.files.close()
 

@@ -25,6 +25,7 @@ from cdn2s3.state.key_index import NEW, Fingerprints, KeyIndex, Numbered, Owner
 from cdn2s3.state.ledger import completed_fields, decode_line
 from cdn2s3.state.lines import NumberedLines, field, numbered_input, numbered_records, whole_lines
 from cdn2s3.state.stored_times import StoredTimes
+from cdn2s3.state.undone import UndoneRows
 from cdn2s3.text import printable, redact
 from cdn2s3.url_notes import SAME, UrlNotes, has_plus
 
@@ -126,6 +127,7 @@ class CompletedBefore:
     lines: NumberedLines
     index: KeyIndex
     unreadable: int = 0  # lines that are not records
+    undone: int = 0  # records whose objects were undone: they count no more
     # The last records of objects that are done again, by object_id; they are not in index.
     redone: Numbered = dataclasses.field(default_factory=Numbered)
     redone_bytes: int = 0  # of these objects
@@ -145,13 +147,19 @@ def completed_before(
     many lines are not records. stored counts the records, all of them.
     """
     lines, index, left_out = numbered_records(path), KeyIndex(), Numbered()
-    unreadable = redone_bytes = 0
+    unreadable = redone_bytes = undone = 0
+    undone_rows = UndoneRows(path.parent) or None
     for _, batch in log_progress(f"reading {path}", lines.batches(), size_of(path)):
         rows = [(number, completed_fields(line)) for number, line in batch]
         are_plain = keys.are_plain([fields[0] for _, fields in rows if fields])
         if stored is not None:
             stored.add([fields for _, fields in rows])
         for number, fields in rows:
+            if undone_rows is not None and fields and undone_rows.has(fields):
+                undone += 1
+                if observer is not None:
+                    observer.on_record([])
+                continue
             if observer is not None:
                 observer.on_record(fields)
             if not fields:
@@ -176,11 +184,13 @@ def completed_before(
                     index.close(number)
             elif keys.may_be_named(key):
                 index.add_named_record(identity, key, number)
+    if undone:
+        log.info("%s rows of %s are undone and count no more", f"{undone:,}", path)
     if unreadable:
         log.warning(
             "%s has %s lines that are not records; their URLs are done again", path, f"{unreadable:,}"
         )
-    return CompletedBefore(lines, index, unreadable, left_out, redone_bytes, observer)
+    return CompletedBefore(lines, index, unreadable, undone, left_out, redone_bytes, observer)
 
 
 def survey(

@@ -16,7 +16,7 @@ from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.base import Note
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, RESUME, FatalError
 from cdn2s3.file_names import FAILED_FILE, MIGRATION_JSON, MIGRATION_PAGE, VALIDATION_JSON, VALIDATION_PAGE
-from cdn2s3.planning import redo
+from cdn2s3.planning import redo, undo
 from cdn2s3.planning.forecast import forecast
 from cdn2s3.planning.run_plan import RunPlan
 from cdn2s3.records import Task
@@ -231,7 +231,8 @@ class RunAccounting:
             if not (error or signal):
                 self._delta.finish()
         reminder = redo.reminder(self._settings.state_dir, self._keys)
-        code = self._exit_code(error, signal, audit, bool(reminder))
+        undo_reminder = undo.reminder(self._settings.state_dir)
+        code = self._exit_code(error, signal, audit, bool(reminder or undo_reminder))
         why = str(error) if error else f"signal {signal}" if signal else ""
         if why:
             self.journal.stopped_by(why)
@@ -240,6 +241,8 @@ class RunAccounting:
         following = next_command(self.tally, audit, code)
         if reminder and (self.plan.redo or following != command("migrate.py")):
             following = command("migrate.py", "--redo")
+        elif undo_reminder:
+            following = command("migrate.py", "--undo", "--yes")
         ending = Ending(time.time(), code, why, following)
         same = None if error or signal else same_content.in_completed(self._ledger.completed.path)
         text = summary(self._settings, self.tally, audit, ending, self._faults(), same)
@@ -257,7 +260,7 @@ class RunAccounting:
         if not audit.holds:
             log.error("the lines do not add up: %s. Please report this.", audit)
         show(text)
-        for said in (warning, reminder):
+        for said in (warning, reminder, undo_reminder):
             if said:
                 log.warning("%s", said)
         return code
@@ -321,11 +324,11 @@ class RunAccounting:
         return number
 
     def _exit_code(
-        self, error: FatalError | None, signal: int, audit: migration_report.Audit, redo_is_open: bool
+        self, error: FatalError | None, signal: int, audit: migration_report.Audit, is_unfinished: bool
     ) -> int:
         if error is not None:
             return error.exit_code
         if signal:
             return 128 + signal
-        is_open = redo_is_open or (self._delta is not None and self._delta.is_open)
+        is_open = is_unfinished or (self._delta is not None and self._delta.is_open)
         return EXIT_SOME_FAILED if audit.failed or not audit.holds or is_open else EXIT_DONE

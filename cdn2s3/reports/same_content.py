@@ -18,6 +18,7 @@ from cdn2s3.console.progress import log_progress
 from cdn2s3.state.files import size_of
 from cdn2s3.state.ledger import decode_line
 from cdn2s3.state.lines import numbered_records
+from cdn2s3.state.undone import UndoneRows
 from cdn2s3.text import bytes_text, pluralize, redact
 
 _MD5_DIGITS = 32
@@ -92,10 +93,11 @@ def _same(contents: Counter[bytes], unknown: int, found: Mapping[bytes, list[Fie
 
 
 def _rows(path: Path, what: str) -> Iterator[Fields]:
+    undone = UndoneRows(path.parent) or None
     for _, batch in log_progress(what, numbered_records(path).batches(), size_of(path)):
         for _, line in batch:
-            fields = line.split(b"\t", len(_COLUMNS))
-            if len(fields) > len(_COLUMNS):
+            fields = line.split(b"\t", len(_COLUMNS) + 1)
+            if len(fields) > len(_COLUMNS) and not (undone is not None and undone.has(fields)):
                 yield fields
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import Callable, NamedTuple
 
@@ -112,6 +113,7 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).strftime(_TIMESTAMP)
 
 
+@lru_cache(maxsize=1024)  # rows that follow each other have the same second
 def seconds_of(text: str) -> int | None:
     """Return the seconds since the epoch of what timestamp() returns; None for any other text."""
     try:

@@ -144,7 +144,7 @@ class Expected:
                 self._note_record(line, record)
                 several[line] = 1
                 matched += 1
-        records = len(self._right) - self.unreadable
+        records = len(self._right) - self.unreadable - completed.undone
         self.elsewhere = records - (self.work.done - several.count(1)) - matched
 
     def _completed_lines(self) -> Iterator[int]:

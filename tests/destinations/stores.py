@@ -47,10 +47,13 @@ class Store:
         self._stack = stack
         self._settings = {"DESTINATION_PREFIX": prefix, "MAX_RETRIES": "0", **settings}
 
+    def settings(self, **changed: str) -> MigrationSettings:
+        """Return the settings that open() takes."""
+        return build(MigrationSettings, {**self._settings, **changed}, {}, Path("migration.env"))
+
     def open(self, prepared: bool = True, **changed: str) -> Destination:
         """Return the destination under changed settings."""
-        given = {**self._settings, **changed}
-        settings = build(MigrationSettings, given, {}, Path("migration.env"))
+        settings = self.settings(**changed)
         adapter = self._stack.enter_context(closing(PooledAdapter(8)))
         destination = self._stack.enter_context(closing(open_destination(settings, adapter)))
         if prepared:

@@ -89,7 +89,8 @@ class S3Server:
     def add_bucket(self, name: str, region: str = "", owner: str = "") -> None:
         """Add a bucket; another region or owner than the server's makes it somebody else's."""
         here = self.settings
-        self.store.add_bucket(Bucket(name, region or here.region, owner or here.owner, acls=here.acls))
+        made = Bucket(name, region or here.region, owner or here.owner, here.acls, versioned=here.versioned)
+        self.store.add_bucket(made)
 
     def put(self, bucket: str, key: str, body: bytes, **headers: str) -> StoredObject:
         """Store an object without a request; `headers` with _ for -: content_type="image/png"."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from email.utils import formatdate
 from typing import Callable
 
-from tests.fakes import s3_listing
+from tests.fakes import s3_listing, s3_versions
 from tests.fakes.s3_calls import (
     XML,
     Call,
@@ -47,6 +47,8 @@ class Operations:
             "GetObject": self._get_object,
             "HeadObject": self._get_object,
             "DeleteObject": self._delete_object,
+            "DeleteObjectVersion": lambda call: s3_versions.delete_version(call, settings, store),
+            "ListObjectVersions": lambda call: s3_versions.list_versions(call, store),
             "ListObjectsV2": self._list_objects_v2,
             **MultipartUploads(store, settings).table,
         }
@@ -68,7 +70,8 @@ class Operations:
         if region != here.region:
             raise S3Error("IllegalLocationConstraintException")
         try:
-            self._store.add_bucket(Bucket(call.bucket, region, here.owner, acls=here.acls))
+            made = Bucket(call.bucket, region, here.owner, acls=here.acls, versioned=here.versioned)
+            self._store.add_bucket(made)
         except S3Error as error:
             if error.code != "BucketAlreadyOwnedByYou" or here.creates_again == "refuse":
                 raise
@@ -114,13 +117,17 @@ class Operations:
         match = required_etag(call, self._settings.put_if_match, self._settings)
         creates = self._settings.put_if_match == "create"
         self._store.put(call.bucket, item, fresh, self._settings.replaces_on_412, match, creates)
-        return Reply(200, etag_header(item) + encryption_headers(item) + list(item.checksums.items()))
+        versions = s3_versions.header(self._store, call.bucket, self._store.get(call.bucket, call.key))
+        return Reply(
+            200, etag_header(item) + encryption_headers(item) + list(item.checksums.items()) + versions
+        )
 
     def _get_object(self, call: Call) -> Reply:
         item = self._existing(call)
         if any(name in call.request.headers for name in _CHECKED_GET):
             raise S3Error("NotImplemented", "conditional reads are not implemented here")
         headers = [*etag_header(item), ("Accept-Ranges", "bytes"), *item.headers.items()]
+        headers += s3_versions.header(self._store, call.bucket, item)
         headers.append(("Last-Modified", formatdate(item.modified, usegmt=True)))
         if call.header("x-amz-checksum-mode").upper() == "ENABLED":
             headers += item.checksums.items()
@@ -135,9 +142,7 @@ class Operations:
         return Reply(200 if wanted is None else 206, [*headers, ("Content-Length", str(end - start))], body)
 
     def _delete_object(self, call: Call) -> Reply:
-        match = required_etag(call, self._settings.delete_if_match, self._settings)
-        self._store.delete(call.bucket, call.key, self._settings.versioned, match)
-        return Reply(204, [("x-amz-delete-marker", "true")] if self._settings.versioned else [])
+        return s3_versions.delete_object(call, self._settings, self._store)
 
     def _list_objects_v2(self, call: Call) -> Reply:
         query = dict(call.query)

@@ -45,6 +45,8 @@ _ROUTES: dict[tuple[str, bool, frozenset[str]], str] = {
     ("GET", True, frozenset()): "GetObject",
     ("HEAD", True, frozenset()): "HeadObject",
     ("DELETE", True, frozenset()): "DeleteObject",
+    ("DELETE", True, frozenset({"versionId"})): "DeleteObjectVersion",
+    ("GET", False, frozenset({"versions"})): "ListObjectVersions",
     ("POST", True, frozenset({"uploads"})): "CreateMultipartUpload",
     ("PUT", True, frozenset({"uploadId", "partNumber"})): "UploadPart",
     ("POST", True, frozenset({"uploadId"})): "CompleteMultipartUpload",

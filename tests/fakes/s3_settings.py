@@ -11,6 +11,7 @@ ACTIONS = {
     "CreateBucket": "CreateBucket",
     "CreateMultipartUpload": "PutObject",
     "DeleteObject": "DeleteObject",
+    "DeleteObjectVersion": "DeleteObjectVersion",
     "GetBucketLocation": "GetBucketLocation",
     "GetObject": "GetObject",
     "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
@@ -18,6 +19,7 @@ ACTIONS = {
     "HeadObject": "GetObject",
     "ListBuckets": "ListAllMyBuckets",
     "ListMultipartUploads": "ListBucketMultipartUploads",
+    "ListObjectVersions": "ListBucketVersions",
     "ListObjectsV2": "ListBucket",
     "PutObject": "PutObject",
     "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
@@ -61,7 +63,9 @@ class Settings:
         "honor"  # honor | ignore | refuse (501) | create (where nothing is): If-Match on PutObject
     )
     complete_if_match: str = "honor"  # the same on CompleteMultipartUpload: ignore as moto
-    delete_if_match: str = "honor"  # the same on DeleteObject: ignore as MinIO, refuse as LocalStack
+    delete_if_match: str = (
+        "honor"  # on DeleteObject: honor | ignore (MinIO) | refuse (501, LocalStack) | 400 | 405
+    )
     replaces_on_412: bool = False  # refuses the condition and writes all the same
     always_412: bool = False  # refuses If-None-Match also where nothing is at the key
     takes_parts: bool = True  # False: 501 to uploads in parts
@@ -83,7 +87,9 @@ class Settings:
     virtual_hosts_only: bool = False  # 403 to path-style addresses
     denied: str = ""  # the sentence of AccessDenied to every PUT
     quota: int | None = None  # bytes that the buckets hold together; more: 403 QuotaExceeded
-    versioned: bool = False  # a DELETE leaves a delete marker
+    versioned: bool = False  # the buckets keep versions: a DELETE leaves a delete marker
+    demands_if_match: bool = False  # a policy denies every DELETE without If-Match (s3:if-match)
+    locked: str = ""  # of keys that begin so, no version may be deleted (Object Lock); "" = of none
     object_lock: bool = False  # a PUT needs Content-MD5 or a checksum
     log_limit: int = 100_000  # requests kept in the log, the newest
 

@@ -9,8 +9,9 @@ import hashlib
 import threading
 import time
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Callable
 
 from tests.fakes.s3_errors import S3Error
 
@@ -28,6 +29,8 @@ class StoredObject:
     modified: float  # Unix time
     body: bytes | None  # None when the store keeps bodies on disk
     file: Path | None  # None when the store keeps bodies in memory
+    version: str = "null"  # its id; "null" where the bucket had no versions yet
+    is_marker: bool = False  # a delete marker, which has neither bytes nor ETag
 
     def read(self) -> bytes:
         """Return the bytes."""
@@ -59,8 +62,14 @@ class Bucket:
     acls: bool = False  # False: object ownership "bucket owner enforced", the default since April 2023
     public_access_blocked: bool = False
     objects: dict[str, StoredObject] = field(default_factory=dict)
-    delete_markers: set[str] = field(default_factory=set)  # keys whose newest version is one
+    versioned: bool = False
+    versions: dict[str, list[StoredObject]] = field(default_factory=dict)  # of each key, the newest first
     sorted_keys: list[str] | None = None  # None after a change; built again by the next listing
+
+    def history(self, key: str) -> list[StoredObject]:
+        """Return the versions of a key, to be changed in place; what was stored before there were any is one."""
+        current = self.objects.get(key)
+        return self.versions.setdefault(key, [] if current is None else [current])
 
 
 class Store:
@@ -140,31 +149,71 @@ class Store:
             refused = old is not None and only_if_absent
             if refused and not replaces_all_the_same:
                 raise S3Error("PreconditionFailed", Condition="If-None-Match")
+            if home.versioned:
+                item = self._as_version(home, item)
             home.objects[item.key] = item
             if old is None:
                 home.sorted_keys = None
             self.writes[bucket, item.key] = self.writes.get((bucket, item.key), 0) + 1
         if refused:
             raise S3Error("PreconditionFailed", Condition="If-None-Match")
-        if old is not None and old.file is not None:
+        if old is not None and old.file is not None and not home.versioned:
             old.file.unlink(missing_ok=True)
+
+    def _as_version(self, home: Bucket, item: StoredObject) -> StoredObject:
+        """Return item as the newest version of its key."""
+        self._serial += 1
+        item = replace(item, version=f"v{self._serial:09d}")
+        home.history(item.key).insert(0, item)
+        return item
 
     def get(self, bucket: str, key: str) -> StoredObject | None:
         """Return an object, or None."""
         return self.bucket(bucket).objects.get(key)
 
-    def delete(self, bucket: str, key: str, leaves_marker: bool = False, match: str = "") -> None:
-        """Remove an object; a missing one is no error, unless match says which ETag it must have."""
+    def delete(
+        self, bucket: str, key: str, admits: Callable[[StoredObject | None], None] = lambda current: None
+    ) -> StoredObject | None:
+        """Remove an object; a missing one is no error. Return the delete marker that a versioned bucket keeps.
+
+        admits raises where what is at the key now may not be removed.
+        """
         with self._lock:
             home = self.bucket(bucket)
-            _check_match(home.objects.get(key), match)
-            if leaves_marker:
-                home.delete_markers.add(key)
+            admits(home.objects.get(key))
+            marker = None
+            if home.versioned:
+                home.history(key)
+                blank = StoredObject(key, 0, "", "", {}, {}, time.time(), b"", None, is_marker=True)
+                marker = self._as_version(home, blank)
             old = home.objects.pop(key, None)
             if old is not None:
                 home.sorted_keys = None
-        if old is not None and old.file is not None:
+        if old is not None and old.file is not None and not home.versioned:
             old.file.unlink(missing_ok=True)
+        return marker
+
+    def delete_version(self, bucket: str, key: str, version: str) -> None:
+        """Remove one version of a key for good; a missing one is no error. The one below shows again."""
+        with self._lock:
+            home = self.bucket(bucket)
+            left = [item for item in home.history(key) if item.version != version]
+            home.versions[key] = left
+            home.sorted_keys = None
+            if left and not left[0].is_marker:
+                home.objects[key] = left[0]
+            else:
+                home.objects.pop(key, None)
+
+    def history(self, bucket: str, prefix: str) -> list[list[StoredObject]]:
+        """Return the versions of each key under prefix, the newest first, in the order of the keys."""
+        with self._lock:
+            home = self.bucket(bucket)
+            keys = sorted(key for key in {*home.versions, *home.objects} if key.startswith(prefix))
+            if not home.versioned:
+                return [[home.objects[key]] for key in keys]
+            found = [list(home.history(key)) for key in keys]
+            return [versions for versions in found if versions]
 
     def page(self, bucket: str, prefix: str, after: str, limit: int) -> tuple[list[StoredObject], bool]:
         """Return up to `limit` objects after the key `after` in UTF-8 byte order, and whether more follow."""

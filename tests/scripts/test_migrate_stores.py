@@ -112,7 +112,7 @@ def test_locked_versioned_bucket_with_kms_takes_all_and_a_delete_marker_is_no_ob
     assert world.job.run().code == 0
     world.assert_all_moved_once()
     gone = world.urls[0]
-    world.s3.store.delete("bucket", world.key(gone), leaves_marker=True)
+    world.s3.store.delete("bucket", world.key(gone))  # it leaves a delete marker
     (world.job.folder / "again.txt").write_text(f"{gone}\n")
     ran = world.job.run("--redo", "again.txt")
     assert ran.code == 0, ran.said

@@ -191,3 +191,22 @@ def test_folder_that_does_not_answer_is_waited_for(
     assert "the folder is up again" in world.job.log
     assert world.job.failed() == {}
     assert world.files() == world.expected()
+
+
+def test_undo_removes_our_files_and_nobody_elses(world: World) -> None:
+    assert world.job.run().code == 0
+    names = sorted(world.files())
+    changed, theirs = names[0], names[1]
+    (world.root / changed).write_bytes(b"somebody else's")
+    (world.root / "img/other.jpg").write_bytes(b"never ours")
+    rows = [row._replace(how="found") if row.key == theirs else row for row in world.job.completed()]
+    world.job.path("completed.txt").write_text("".join("\t".join(row) + "\n" for row in rows))
+    ran = world.job.run("--undo")
+    assert ran.code == 0 and f"{len(names) - 1} objects" in ran.out, ran.said
+    assert len(world.files()) == len(names) + 1
+    ran = world.job.run("--undo", "--yes")
+    assert ran.code == 1, ran.said
+    assert set(world.files()) == {changed, theirs, "img/other.jpg"}
+    assert world.files()[changed] == b"somebody else's"
+    assert "not atomic" in ran.said
+    assert sorted(row.key for row in world.job.completed()) == [changed, theirs]

@@ -73,7 +73,9 @@ def _caller(
         return "", "", ""
 
 
-_ON_OBJECTS = frozenset({"PutObject", "PutObjectAcl", "GetObject", "DeleteObject", "AbortMultipartUpload"})
+_ON_OBJECTS = frozenset({
+    "PutObject", "PutObjectAcl", "GetObject", "DeleteObject", "DeleteObjectVersion", "AbortMultipartUpload",
+})  # fmt: skip
 
 
 class Policy(str):

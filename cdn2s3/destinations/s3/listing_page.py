@@ -103,7 +103,8 @@ def parsed(
     return Page(objects, token)
 
 
-def _tree(body: bytes) -> ET.Element:
+def tree(body: bytes) -> ET.Element:
+    """Return the root of a complete XML document without a DTD; raise TransientError for anything else."""
     if not body:
         raise TransientError("server_error", "an empty response with status 200")
     parser = ET.XMLParser(target=_NoDoctype())  # noqa: S314  # no DTD: no entities to expand
@@ -124,11 +125,11 @@ def _tree_and_rows(body: bytes) -> tuple[ET.Element, list[_Row]]:
         text = body.decode()
         rest, runs = _without_plain_objects("<plain-objects/>", text)
         if runs == 1:
-            root = _tree(rest.encode())
+            root = tree(rest.encode())
             space = root.tag[: -len(_ROOT)]
             if root.find(space + "plain-objects") is not None and root.find(space + "Contents") is None:
                 return root, list(map(_Row._make, _plain_objects(text)))
-    return _tree(body), []
+    return tree(body), []
 
 
 def _rows(root: ET.Element, space: str) -> list[_Row]:
@@ -155,7 +156,7 @@ def _objects(rows: list[_Row], decode: Callable[[str], str] | None, prefix: str)
 
 def key_count(body: bytes) -> str:
     """Return the KeyCount of the page in body, "" if it has none; raise TransientError."""
-    root = _tree(body)
+    root = tree(body)
     return root.findtext(root.tag[: -len(_ROOT)] + "KeyCount") or ""
 
 

@@ -48,6 +48,8 @@ class ObjectInfo(NamedTuple):
     size: int  # bytes
     etag: str  # without quotes
     encrypted_by_kms: bool  # then the ETag is not an MD5 even where it looks like one
+    version: str = ""  # its id; "" where the bucket has no versions
+    media_type: str = ""
 
 
 class Objects:
@@ -127,7 +129,8 @@ class Objects:
         size = reply.headers.get("content-length", "")
         if not (size.isascii() and size.isdigit()):
             raise TransientError("server_error", "the bucket's response to HEAD has no size")
-        return ObjectInfo(int(size), reply.etag, reply.by_kms)
+        version, media_type = (reply.headers.get(name, "") for name in ("x-amz-version-id", "content-type"))
+        return ObjectInfo(int(size), reply.etag, reply.by_kms, version, media_type)
 
     def exists(self, key: str, deadline: Deadline, can_read: bool) -> bool:
         """Return whether an object exists at key, before a write that `If-None-Match` does not protect.

@@ -189,6 +189,13 @@ class ProbeRequests:
         except PermanentError:
             return False
 
+    def delete_version(self, name: str, version: str) -> S3Response:
+        """Return the response to a DELETE of one version of the probe object of name."""
+        key, query = self.key(name), {"versionId": version}
+        return self._answered(
+            lambda: self._objects.client.request("DELETE", key, self._deadline(), query=query), name
+        )
+
     def delete_all(self) -> tuple[str, ...]:
         """Delete every probe object that was stored; return the keys of those that stay.
 

@@ -89,3 +89,13 @@ def test_rows_of_a_sample() -> None:
     rows = [[b"u%d" % n, b"k%d" % n, b"7", b"-", b"%x" % (n // 2 + 1) * 32, b"image/png"] for n in range(5)]
     found = among(rows)
     assert (found.urls, found.contents) == (4, 2)
+
+
+def test_rows_that_were_undone_are_none(tmp_path: Path) -> None:
+    rows = [
+        f"https://c/{name}\t{name}\t3\t{'e' * 32}\t{'e' * 32}\timage/jpeg\t2026-11-20T10:00:05Z"
+        for name in "abc"
+    ]
+    (tmp_path / "completed.txt").write_text("".join(f"{row}\n" for row in rows))
+    (tmp_path / "undone.txt").write_text(f"https://c/b\tb\t3\t{'e' * 32}\t-\t2026-11-20T10:00:06Z\n")
+    assert in_completed(tmp_path / "completed.txt").urls == 2

@@ -1,0 +1,85 @@
+"""undone.txt: the objects that an undo has removed, or let go back. A row that it names is not completed any more.
+
+That holds from the moment its line is written, long before completed.txt is rewritten without the row: so an undo that
+is killed never leaves a state that looks complete.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from cdn2s3.file_names import UNDONE_FILE
+from cdn2s3.state.files import AppendFile
+from cdn2s3.state.key_index import Fingerprints, Numbered
+from cdn2s3.state.ledger import Completed, encode_line, seconds_of, timestamp
+from cdn2s3.state.lines import encode, whole_lines
+
+_URL, _KEY, _SIZE, _ETAG, _FINISHED = 0, 1, 2, 3, 6  # fields of a row of completed.txt
+
+
+class UndoneObject(NamedTuple):
+    """A line of undone.txt."""
+
+    url: str
+    key: str
+    size: str  # bytes
+    etag: str  # without quotes
+    version: str  # the version that was deleted; `marker:ID` where a delete marker covers it; "-" where there is none
+    undone_at: str  # UTC, ISO 8601; always later than the row's finished_at
+
+
+class UndoneRows:
+    """Tell which rows of completed.txt have been undone. Memory: 20 bytes a line of undone.txt."""
+
+    def __init__(self, state_dir: Path) -> None:
+        """Read undone.txt, if there is one; raise FatalError when it cannot be read."""
+        self._undone_at = Numbered()
+        for fields in _records(state_dir):
+            self._undone_at[_id_of(fields)] = seconds_of(fields[-1].decode("ascii", "replace")) or 0
+
+    def __bool__(self) -> bool:
+        return len(self._undone_at) > 0
+
+    def has(self, fields: Sequence[bytes]) -> bool:
+        """Return whether the row with these fields, undecoded, was undone after it was written."""
+        undone_at = self._undone_at.get(_id_of(fields))
+        if undone_at is None:
+            return False
+        finished_at = seconds_of(fields[_FINISHED].decode("ascii", "replace"))
+        return finished_at is None or undone_at > finished_at
+
+
+def objects_since(state_dir: Path, began_at: int) -> Fingerprints:
+    """Return the objects (their URL, a tab and their key) that were undone since then, in seconds since the epoch."""
+    found = Fingerprints()
+    for fields in _records(state_dir):
+        if (seconds_of(fields[-1].decode("ascii", "replace")) or 0) >= began_at:
+            found.add(fields[_URL] + b"\t" + fields[_KEY])
+    return found
+
+
+def object_of(row: Completed) -> bytes:
+    """Return what objects_since() knows the object of row by."""
+    return encode_line(row.url) + b"\t" + encode_line(row.key)
+
+
+def append(file: AppendFile, row: Completed, version: str) -> int:
+    """Append the line of row's object, undone now; return its time. Raise FatalError unless it is written."""
+    at = max(int(time.time()), (seconds_of(row.finished_at) or 0) + 1)
+    file.append(encode(UndoneObject(row.url, row.key, row.size, row.etag, version, timestamp(at))))
+    return at
+
+
+def _records(state_dir: Path) -> Iterator[list[bytes]]:
+    """Yield the fields of each record in undone.txt; skip lines that are none."""
+    for line in whole_lines(state_dir / UNDONE_FILE):
+        fields = line.split(b"\t")
+        if len(fields) == len(UndoneObject._fields):
+            yield fields
+
+
+def _id_of(fields: Sequence[bytes]) -> bytes:
+    return b"\t".join((fields[_URL], fields[_KEY], fields[_ETAG]))
