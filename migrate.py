@@ -6,6 +6,7 @@
     python migrate.py                         move what is pending; a later run resumes
     python migrate.py --retry-failed          only what failed
     python migrate.py --redo missing.txt      what validate.py found missing
+    python migrate.py --delta                 what has changed at the source since
     python migrate.py --undo                  what could be removed again; with --yes: remove it
     python migrate.py --status                how far it is, from another window
 
@@ -29,11 +30,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
 from cdn2s3 import file_names
 from cdn2s3.bootstrap import allow_open_files
-from cdn2s3.commands.arguments import moment, positive
+from cdn2s3.commands.arguments import cause, moment, positive
 from cdn2s3.console import rerun_hint, stdio
 from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error
@@ -42,17 +43,18 @@ from cdn2s3.console.notify import Notifier
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.base import Note
 from cdn2s3.destinations.factory import open_destinations
-from cdn2s3.errors import CAUSES, EXIT_CODES_HELP, RESUME, FatalError
+from cdn2s3.errors import EXIT_CODES_HELP, FatalError
 from cdn2s3.executors.base import TICK, Executor
+from cdn2s3.executors.passes import Passes
 from cdn2s3.executors.process_pool import ProcessPool
 from cdn2s3.executors.threads import ThreadExecutor
 from cdn2s3.executors.worker_process import process_count, run_share
-from cdn2s3.file_names import FAILED_FILE, MIGRATION_ENV, MIGRATION_LOG
+from cdn2s3.file_names import MIGRATION_ENV, MIGRATION_LOG
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
 from cdn2s3.planning.redo import LOOKERS, lost_objects
 from cdn2s3.planning.run_plan import choose, kept_input, prepare_run
-from cdn2s3.records import Share, Task
+from cdn2s3.records import Share
 from cdn2s3.reports.accounting import RunAccounting
 from cdn2s3.reports.certificate import set_aside
 from cdn2s3.reports.run_display import RunDisplay
@@ -63,9 +65,10 @@ from cdn2s3.state.journal import Journal
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import Ledger
 from cdn2s3.state.status_file import ENDED, READING, StatusFile
-from cdn2s3.text import duration
-from cdn2s3.transfer.limiting import Limiting, text_of
 from cdn2s3.transfer.wiring import equip
+
+if TYPE_CHECKING:
+    from cdn2s3.delta.run import Delta
 
 log = logging.getLogger("migrate")
 
@@ -86,6 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             set_up_logs(settings.state_dir / MIGRATION_LOG, settings.log_level)
         begin_log(*notes[:2])
         command = command_of(arguments)
+        if arguments.delta is not None and arguments.plan:
+            return int(delta_command().plan(settings, arguments, signals, SECOND_PASS_AFTER))
         if command:
             return int(command.run(settings, arguments, signals))
         allow_open_files(settings.concurrency)
@@ -127,20 +132,22 @@ def migrate(
     keys = key_maker(settings)
     with kept_input(settings) as kept:
         choice = choose(kept, arguments.redo, arguments.retry_failed, arguments.limit, arguments.yes)
-        plan = prepare_run(kept, keys, choice, time.time())
+        delta = delta_command().of(kept, keys, arguments)
+        plan = prepare_run(kept, keys, choice, time.time(), delta.rows if delta else None)
         ledger = Ledger(settings.state_dir)
         with files.synced_every_second(ledger.completed, ledger.failed):
             if plan.todo:
                 set_aside(settings.state_dir)
-            accounting = RunAccounting(settings, plan, ledger, journal, notifier)
-            run = Run(settings, accounting, signals, arguments.retry_failed is None, status)
+            accounting = RunAccounting(settings, plan, ledger, journal, notifier, delta)
+            run = Run(settings, accounting, signals, arguments.retry_failed is None, status, delta)
             return run.go(
-                lambda: executor(settings, keys, ledger, lock, accounting.note_destination), warning
+                lambda: executor(settings, keys, ledger, lock, accounting.note_destination, bool(delta)),
+                warning,
             )
 
 
 class Run:
-    """One run: two passes over its URLs, then the accounting."""
+    """One run: a delta's passes where it is one, two passes over its URLs, then the accounting."""
 
     def __init__(
         self,
@@ -149,12 +156,14 @@ class Run:
         signals: Signals,
         watch_errors: bool,
         status: StatusFile,
+        delta: Delta | None = None,
     ) -> None:
         self.settings = settings
         self.accounting = accounting
         self.signals = signals
         self.watch_errors = watch_errors
         self.status = status
+        self.delta = delta
 
     def go(self, equipped: Callable[[], AbstractContextManager[Executor]], warning: str | None) -> int:
         """Do both passes; close the accounting in any case; return the exit code."""
@@ -163,7 +172,7 @@ class Run:
         error: FatalError | None = None
         lost: Fingerprints | None = None
         try:
-            if self.accounting.plan.todo:
+            if self.accounting.plan.todo or self.delta:
                 self._equipped_passes(equipped)
             if self.accounting.plan.redo and not self.signals.received:
                 lost = self._lost_objects()
@@ -187,78 +196,27 @@ class Run:
         with ExitStack() as stack:
             with self.signals.raised():
                 executor = stack.enter_context(equipped())
-            self._both_passes(executor)
+            passes = Passes(self.settings, executor, self.signals, SECOND_PASS_AFTER)
+            if self._delta(passes) and self.accounting.plan.todo:
+                self._both_passes(passes)
 
-    def _both_passes(self, executor: Executor) -> None:
-        display = RunDisplay(self.accounting, self.status)
-        try:
-            self._pass(self.accounting.plan.tasks(), executor, display, self.watch_errors)
-            again = self.accounting.tasks_to_try_again() if not self.signals.received else []
+    def _both_passes(self, passes: Passes) -> None:
+        plan, accounting = self.accounting.plan, self.accounting
+        with closing(RunDisplay(accounting, self.status)) as display:
+            passes.one(plan.tasks(), display.show, plan.todo, accounting, self.watch_errors)
+            again = accounting.tasks_to_try_again() if not self.signals.received else []
             if again:
                 log.info(
                     "second pass over %s URLs, %.0f s after the first", f"{len(again):,}", SECOND_PASS_AFTER
                 )
-                self._wait_for_second_pass(display)
-            if again and not self.signals.received:
+            if again and passes.wait(display.show):
                 # Nearly all fail here, since failures were selected: that shows nothing about the run.
-                self._pass(iter(again), executor, display, watch_errors=False)
-        finally:
-            display.close()
+                passes.one(iter(again), display.show, plan.todo, accounting, watch=False)
 
-    def _pass(
-        self, tasks: Iterator[Task], executor: Executor, display: RunDisplay, watch_errors: bool
-    ) -> None:
-        """Move tasks and count their results, those too that end while it stops; raise FatalError."""
-        stopping = False
-        too_many: FatalError | None = None
-        with closing(executor.run(tasks)) as batches:
-            for batch in batches:
-                for done in batch:
-                    self.accounting.count(done)
-                limits = executor.limiting()
-                self.accounting.note_limits(limits)
-                display.show(self._note(executor, limits, stopping), text_of(limits), stopping)
-                if stopping:
-                    continue
-                too_many = self._too_many_failed() if watch_errors else None
-                if self.signals.received or too_many:
-                    stopping = True
-                    executor.stop()
-                if self.signals.received:
-                    log.warning(
-                        "stopping: waiting for %d uploads in flight, up to %s (a second signal stops immediately)",
-                        executor.in_flight().uploads,
-                        duration(self.settings.upload_timeout),
-                    )
-        if too_many:
-            raise too_many
-
-    def _too_many_failed(self) -> FatalError | None:
-        """Return the error that stops the run if more URLs failed recently than MAX_ERROR_RATE allows."""
-        rate = self.accounting.tally.error_rate
-        if rate <= self.settings.max_error_rate:
-            return None
-        return FatalError(
-            f"{100 * rate:.0f}% of the last 1,000 URLs failed, more than MAX_ERROR_RATE. "
-            f"See {FAILED_FILE} for the causes, then {RESUME}."
-        )
-
-    def _note(self, executor: Executor, limits: list[Limiting], stopping: bool) -> str:
-        """Return a note on the current state: what the run waits for, which endpoint limits it."""
-        if stopping:
-            return f"stopping, {executor.in_flight().uploads} uploads in flight"
-        again = f"second pass, {self.accounting.to_do_again:,} left" if self.accounting.to_do_again else ""
-        notes = [again, text_of(limits)]
-        if self.accounting.plan.todo - self.accounting.tally.ended <= self.settings.concurrency:
-            slowest = str(executor.in_flight())
-            notes.append(f"slowest: {slowest}" if slowest else "")
-        return "; ".join(note for note in notes if note)
-
-    def _wait_for_second_pass(self, display: RunDisplay) -> None:
-        due = time.monotonic() + SECOND_PASS_AFTER
-        while time.monotonic() < due and not self.signals.received:
-            display.show(f"second pass in {due - time.monotonic():.0f} s")
-            time.sleep(TICK)
+    def _delta(self, passes: Passes) -> bool:
+        """Look at everything that is completed, then renew what has changed; return False when a signal has come."""
+        delta = self.delta
+        return delta is None or (delta.look(passes) and delta.renew(passes, self.accounting.record))
 
 
 # --- what runs the transfers, and what the workers share ---
@@ -271,6 +229,7 @@ def executor(
     ledger: Ledger,
     lock: int,
     on_note: Callable[[Note], None],
+    renews: bool = False,
 ) -> Iterator[Executor]:
     """Contact the destinations, find out what they lack (on_note), and return the executor; raise FatalError.
 
@@ -287,6 +246,8 @@ def executor(
             processes.start()  # its processes import what they need while the bucket is probed
         destinations = open_destinations(settings, adapter)
         destinations.prepare()
+        if renews:
+            destinations.prepare_renewing()
         for note in destinations.notes():
             on_note(note)
         if processes:
@@ -337,6 +298,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="transfer the URLs of FILE again, such as missing.txt; without FILE: go on with a redo that was stopped",
     )
+    delta_command().add_arguments(parser)
     parser.add_argument("--since", type=moment, metavar="TIME", help="with --undo: only what came since")
     parser.add_argument(
         "--yes",
@@ -351,6 +313,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def refuse_contradictions(parser: argparse.ArgumentParser, given: argparse.Namespace) -> None:
     alone = bool(command_of(given)) and not given.plan
+    delta_command().refuse_with_others(parser, given, alone)
     if given.yes and given.redo is None and given.undo is None:
         parser.error("--yes works only with --redo or --undo")
     if given.since is not None and given.undo is None:
@@ -375,6 +338,13 @@ def commands() -> dict[str, ModuleType]:
     return {module.__name__.rpartition(".")[2]: module for module in modules}
 
 
+def delta_command() -> ModuleType:
+    """Return the module of --delta, which is a run with more passes."""
+    from cdn2s3.commands import delta
+
+    return delta
+
+
 def command_of(arguments: argparse.Namespace) -> ModuleType | None:
     """Return the module of the command that arguments ask for, None for a run."""
     given = vars(arguments)
@@ -384,15 +354,6 @@ def command_of(arguments: argparse.Namespace) -> ModuleType | None:
 def file_to_redo(text: str) -> Path | str:
     """Return the path that text is; "", which means to go on with the redo that is open, unchanged."""
     return Path(text) if text else ""
-
-
-def cause(text: str) -> str:
-    """Return the name of a cause; empty, which means all, unchanged."""
-    if text and text not in CAUSES:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} isn't a cause of failure; choose from {', '.join(CAUSES)}"
-        )
-    return text
 
 
 if __name__ == "__main__":

@@ -109,6 +109,13 @@ CAUSES: dict[str, Cause] = {
             "name the object with a key=NAME field, or use another store",
         ),
         Cause("destination", True, True, "the bucket kept failing", "retry later"),
+        Cause(
+            "unstable",
+            True,
+            True,
+            "the CDN sends other bytes each time (found by --delta alone)",
+            "look again with --delta; then ask the owner of the CDN",
+        ),
     )
 }
 

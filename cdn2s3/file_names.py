@@ -13,6 +13,7 @@ COMPLETED_FILE = "completed.txt"
 FAILED_FILE = "failed_transfers.txt"  # written, but also a possible input: SOURCE_URLS_FILE may name it
 FAILED_INPUT_FILE = "failed_transfers.txt.input"  # a copy, while a run takes FAILED_FILE as its list
 COLLISIONS_FILE = "collisions.txt"
+CHANGES_FILE = "changes.txt"  # what the last delta has found and done
 REDO_FILE = "unfinished_redo.txt"  # while a redo is not finished
 UNDO_FILE = "unfinished_undo.txt"  # while an undo is not finished
 UNDONE_FILE = "undone.txt"
@@ -67,7 +68,7 @@ PRICES_FILE = "prices.json"
 LISTS = frozenset({MISSING_FILE, MISMATCHED_FILE})
 WRITTEN = LISTS | {
     COMPLETED_FILE, COLLISIONS_FILE, REDO_FILE, UNDO_FILE, UNDONE_FILE, UNEXPECTED_FILE, CHANGED_FILE,
-    RUN_FILE, FAILED_INPUT_FILE,
+    CHANGES_FILE, RUN_FILE, FAILED_INPUT_FILE,
     MIGRATION_LOCK, MIGRATION_LOG, MIGRATION_JSON, MIGRATION_PAGE,
     VALIDATION_LOCK, VALIDATION_LOG, VALIDATION_JSON, VALIDATION_PAGE, CERTIFICATE_PAGE,
     RUNS_FILE, EVENTS_FILE, STATUS_FILE,

@@ -52,6 +52,18 @@ class Recorded(NamedTuple):
     how: str  # STORED … ADOPTED; UNKNOWN in a row of an older version
     etag: str  # UNKNOWN if the row has none
     place: str = S3  # or LOCAL
+    size: int = 0  # bytes; this and what follows is there for a delta alone
+    md5: str = UNKNOWN  # 32 hex digits
+    source_etag: str = UNKNOWN  # as the CDN sent it
+    source_modified: str = UNKNOWN  # likewise
+    media_type: str = UNKNOWN
+    finished_at: str = UNKNOWN
+
+
+# What is to be done with a URL.
+MOVE = "move"
+LOOK = "look"  # ask the CDN whether it has changed since it was recorded, and write nothing
+RENEW = "renew"  # put the CDN's bytes over the recorded object
 
 
 class Task(NamedTuple):
@@ -62,7 +74,12 @@ class Task(NamedTuple):
     cause: str = ""  # of the failure in an earlier pass; "" in the first
     retry_after_recovery: bool = False  # True: the next failure while its endpoint works is blamed on the URL
     recorded: Recorded | None = None  # its last row, where it is done again; None: it has none
-    place: str = S3  # where its image goes: S3 or LOCAL
+    place: str = S3  # where its image is or goes: S3 or LOCAL
+    purpose: str = MOVE  # or LOOK or RENEW
+    wanted_md5: str = ""  # to RENEW: the bytes that the first pass has judged
+    # To LOOK: what the CDN is asked with, "" for nothing; to RENEW: what it has shown in the first pass.
+    source_etag: str = ""
+    source_modified: str = ""
 
 
 class Share(NamedTuple):

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from cdn2s3.cdn.redirects import Redirects
 from cdn2s3.cdn.source_headers import WANTED, Pairs, rest_of_head
+from cdn2s3.cdn.validators import NO_VALIDATORS, Validators
 from cdn2s3.errors import FatalError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.pool import ConnectionPool, origin_of
@@ -18,6 +19,8 @@ from cdn2s3.resilience.retry import retry_after
 from cdn2s3.resilience.throttling import code_in, is_throttled
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_COMPLETE = frozenset({200})
+_UNLESS_KNOWN = frozenset({200, 304})  # what is taken where the request has validators
 _MOST_REDIRECTS = 5
 _MOST_SERVERS = 32  # that redirects lead to and whose connections are kept
 _NOT_FOUND = frozenset({404, 410})
@@ -78,17 +81,20 @@ class CdnClient:
             None  # one that an earlier run received, until there is one of this run
         )
 
-    def get(self, target: str, deadline: Deadline) -> Response:
+    def get(self, target: str, deadline: Deadline, known: Validators = NO_VALIDATORS) -> Response:
         """Request target (path and query) and return the response, its body unread; close it.
 
-        Raise PermanentError if another attempt would not help, else TransientError; Cancelled; FatalError.
+        Its status is 200, or 304 where the file is as known says. Raise PermanentError if another attempt would not
+        help, else TransientError; Cancelled; FatalError.
         """
-        answer = self._ask("GET", target, deadline)
-        if answer.status == 200:
+        conditions = known.lines()
+        taken = _UNLESS_KNOWN if conditions else _COMPLETE
+        answer = self._ask("GET", target, deadline, conditions)
+        if answer.status in taken:
             return answer
         if answer.status in _REDIRECTS:
-            answer = self._followed(answer, "GET", target, deadline)
-            if answer.status == 200:
+            answer = self._followed(answer, "GET", target, deadline, conditions)
+            if answer.status in taken:
                 return answer
         with answer:
             raise _refusal(answer, code_in(answer.drain()))
@@ -124,19 +130,24 @@ class CdnClient:
         except FatalError as error:  # an untrusted certificate: a result, not the end of a plan
             return Head(None, None, edge, str(error))
 
-    def _ask(self, method: str, target: str, deadline: Deadline) -> Response:
-        head = f"{method} {target} HTTP/1.1\r\n".encode("ascii") + self._rest_of_head
+    def _ask(self, method: str, target: str, deadline: Deadline, conditions: bytes = b"") -> Response:
+        head = f"{method} {target} HTTP/1.1\r\n".encode("ascii") + conditions + self._rest_of_head
         return self._pool.request(method, (head,), deadline)
 
-    def _followed(self, answer: Response, method: str, target: str, deadline: Deadline) -> Response:
-        """Return the first response after answer, a redirect, that is none; raise PermanentError if there is none."""
+    def _followed(
+        self, answer: Response, method: str, target: str, deadline: Deadline, conditions: bytes = b""
+    ) -> Response:
+        """Return the first response after answer, a redirect, that is none; raise PermanentError if there is none.
+
+        conditions go along: what is recorded is of the response that gave the body.
+        """
         here = self._base + target
         for _ in range(_MOST_REDIRECTS):
             with answer:
                 answer.drain()
                 location = answer.headers.get("location", "")
                 here = self._redirects.next_url(here, location, answer.status)
-            answer = self._ask_anywhere(method, here, deadline)
+            answer = self._ask_anywhere(method, here, deadline, conditions)
             if answer.status not in _REDIRECTS:
                 return answer
         with answer:
@@ -146,14 +157,14 @@ class CdnClient:
             remedy = "Put the cookie that it waits for into SOURCE_HEADERS"
             raise PermanentError("forbidden", f"{said}; {_SETS_COOKIE}", True, answer.status, remedy)
 
-    def _ask_anywhere(self, method: str, url: str, deadline: Deadline) -> Response:
+    def _ask_anywhere(self, method: str, url: str, deadline: Deadline, conditions: bytes) -> Response:
         """Request url, which a redirect leads to, with SOURCE_HEADERS where they may go."""
         if url.startswith(f"{self._base}/"):
-            return self._ask(method, url[len(self._base) :], deadline)
+            return self._ask(method, url[len(self._base) :], deadline, conditions)
         pool = self._pool_of(url)
         target = urlsplit(url)._replace(scheme="", netloc="", fragment="").geturl()
         headers = self._headers if self._redirects.carries_headers(url) else ()
-        head = f"{method} {target or '/'} HTTP/1.1\r\n".encode("ascii")
+        head = f"{method} {target or '/'} HTTP/1.1\r\n".encode("ascii") + conditions
         return pool.request(method, (head + rest_of_head(pool.origin, headers),), deadline)
 
     def _pool_of(self, url: str) -> ConnectionPool:

@@ -7,6 +7,7 @@ import threading
 from cdn2s3.cdn.client import CdnClient, Head
 from cdn2s3.cdn.redirects import Redirects
 from cdn2s3.cdn.source_headers import Concealer, Pairs
+from cdn2s3.cdn.validators import NO_VALIDATORS, Validators
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.http.response import Response
@@ -37,9 +38,9 @@ class Sources:
             for client, origin in zip(self.clients, prefixes.origins):
                 client.name = f"source {origin}"
 
-    def get(self, address: Address, deadline: Deadline) -> Response:
-        """Request the file of address; return and raise as CdnClient.get."""
-        return self.clients[address.source].get(address.target, deadline)
+    def get(self, address: Address, deadline: Deadline, known: Validators = NO_VALIDATORS) -> Response:
+        """Request the file of address, unless it is as known says; return and raise as CdnClient.get."""
+        return self.clients[address.source].get(address.target, deadline, known)
 
     def head(self, address: Address, deadline: Deadline, by_get: bool = False) -> Head:
         """Return what the CDN says of the file of address; take by_get and raise as CdnClient.head."""

@@ -6,6 +6,8 @@ import argparse
 import sys
 from datetime import datetime, timezone
 
+from cdn2s3.errors import CAUSES
+
 
 def positive(text: str) -> int:
     """Return the whole number that text is, 1 or more; raise ArgumentTypeError for another text."""
@@ -19,6 +21,15 @@ def not_negative(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError("must be a whole number, 0 or more")
     return int(text)
+
+
+def cause(text: str) -> str:
+    """Return the name of a cause; empty, which means all, unchanged."""
+    if text and text not in CAUSES:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} isn't a cause of failure; choose from {', '.join(CAUSES)}"
+        )
+    return text
 
 
 def count_or_all(text: str) -> int:

@@ -56,6 +56,18 @@ class Conflict(PermanentError):
         self.etag = etag
 
 
+BOTH_ENDS = "changed at both ends"
+LOST = "lost"
+
+
+class NotRenewed(PermanentError):
+    """The object to renew is not the recorded one anymore (what: BOTH_ENDS), or is gone (LOST)."""
+
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__("conflict", message)
+        self.what = what
+
+
 def met(verify: Callable[[], Stored], overwrites: bool, recorded: Recorded | None) -> Stored | str:
     """Return the object at a key where it is the image, else how the image comes over it (how_over).
 
@@ -204,6 +216,30 @@ class Destination(Protocol):
         parts raises when the body turns out not to be whole; then nothing is left at key. limit_seconds is for
         each part; encoding as in Image, recorded as for upload(). Raise as Upload.attempt().
         """
+
+    def prepare_renewing(self) -> None:
+        """Find out how recorded objects can be replaced, and nothing else; once, after prepare(), by a delta.
+
+        Raise FatalError where another object than the recorded one could be replaced unseen.
+        """
+
+    def renew(self, key: str, image: Image, recorded: Recorded) -> Upload:
+        """Return the putting of image over the object that recorded, the last row of key, says is there; not begun.
+
+        Its attempts raise NotRenewed where that object is not there anymore, besides what those of upload() do. An
+        object that is image already counts as already_there.
+        """
+
+    def renew_parts(
+        self,
+        key: str,
+        media_type: str,
+        parts: Iterator[memoryview],
+        limit_seconds: float,
+        recorded: Recorded,
+        encoding: str = "",
+    ) -> Stored:
+        """Do the same with a body too large for memory, part by part, as store_parts()."""
 
     def is_up(self) -> bool:
         """Return whether the destination accepts a small object now: one short attempt.

@@ -38,6 +38,11 @@ class Destinations:
         for one in self:
             one.prepare()
 
+    def prepare_renewing(self) -> None:
+        """Let each find out how recorded objects can be replaced, as Destination.prepare_renewing()."""
+        for one in self:
+            one.prepare_renewing()
+
     def notes(self) -> list[Note]:
         """Return what they lack and what that means, as Destination.notes()."""
         return [note for one in self for note in one.notes()]

@@ -16,14 +16,18 @@ from hashlib import md5
 from pathlib import Path
 
 from cdn2s3.destinations.base import (
+    BOTH_ENDS,
+    LOST,
     PROBE_BODY,
     PROBE_NAME,
     Conflict,
     Content,
     Found,
     Note,
+    NotRenewed,
     hash_all,
     how_met,
+    how_over,
     met,
 )
 from cdn2s3.destinations.local_files import KeyNotHeld, LocalFiles, NotOffered, TemporaryFile
@@ -145,13 +149,7 @@ class LocalFolder:
         if not self.overwrites and self.head_size(key) is not None:
             return self.verify_existing(key, hash_all(parts), None, recorded)
         with self.translated(key), self.files.temporary() as file:
-            digest, size = md5(usedforsecurity=False), 0
-            for part in parts:
-                file.write(part)
-                digest.update(part)
-                size += len(part)
-            file.sync()
-            return self.placed(file, key, Content(size, digest.digest()), None, recorded)
+            return self.placed(file, key, _written(file, parts), None, recorded)
 
     def placed(
         self,
@@ -194,6 +192,47 @@ class LocalFolder:
                 f"the existing object has different content of the same size (MD5 {theirs})", theirs
             )
         return _stored(content, how_met(recorded, theirs), already_there=True)
+
+    # --- renewing
+
+    def prepare_renewing(self) -> None:
+        """Do nothing: a file is compared and then replaced by a rename, on every file system."""
+
+    def renew(self, key: str, image: Image, recorded: Recorded) -> FileRenewal:
+        return FileRenewal(self, key, image, recorded)
+
+    def renew_parts(
+        self,
+        key: str,
+        media_type: str,
+        parts: Iterator[memoryview],
+        limit_seconds: float,
+        recorded: Recorded,
+        encoding: str = "",
+    ) -> Stored:
+        with self.translated(key), self.files.temporary() as file:
+            content = _written(file, parts)
+            return self.renewed(file, key, content, None, recorded)
+
+    def renewed(
+        self,
+        file: TemporaryFile,
+        key: str,
+        content: Content,
+        deadline: Deadline | None,
+        recorded: Recorded,
+    ) -> Stored:
+        """Give file, which holds content, the name of the recorded one; raise as Destination.renew()."""
+        how = how_over(recorded, recorded.etag)
+        if self.head_size(key) is None:
+            raise NotRenewed(LOST, "the recorded file is gone; it is not created again")
+        theirs = self.md5(key, deadline)
+        if theirs == content.md5.hex():
+            return _stored(content, how, already_there=True)
+        if theirs not in (recorded.md5, recorded.etag):
+            raise NotRenewed(BOTH_ENDS, f"the file (MD5 {theirs}) is not the recorded one")
+        self.files.place(file, key, replace=True)
+        return _stored(content, how)
 
     def head_size(self, key: str) -> int | None:
         """Return the size of the file of key in bytes; None when there is none."""
@@ -294,14 +333,26 @@ class FileUpload:
         if not folder.overwrites and folder.head_size(key) is not None:
             return folder.verify_existing(key, content, deadline, self._recorded)
         with folder.translated(key), folder.files.temporary() as file:
-            for at in range(0, len(body), _BLOCK):
-                deadline.remaining()
-                file.write(body[at : at + _BLOCK])
-            file.sync()
+            _write(file, body, deadline)
             return folder.placed(file, key, content, deadline, self._recorded)
 
     def give_up(self) -> None:
         """Do nothing: a failed attempt leaves nothing."""
+
+
+class FileRenewal(FileUpload):
+    """Put one image over the recorded file, attempt by attempt."""
+
+    def __init__(self, folder: LocalFolder, key: str, image: Image, recorded: Recorded) -> None:
+        super().__init__(folder, key, image)
+        self._row = recorded
+
+    def attempt(self, deadline: Deadline) -> Stored:
+        folder, key, body = self._folder, self._key, self._image.body
+        content = Content(len(body), self._image.digest())
+        with folder.translated(key), folder.files.temporary() as file:
+            _write(file, body, deadline)
+            return folder.renewed(file, key, content, deadline, self._row)
 
 
 class _FileBody:
@@ -329,6 +380,24 @@ class _FileBody:
             got = os.preadv(self._fd, [block], self._at)
         self._at += got
         return got
+
+
+def _write(file: TemporaryFile, body: memoryview, deadline: Deadline) -> None:
+    for at in range(0, len(body), _BLOCK):
+        deadline.remaining()
+        file.write(body[at : at + _BLOCK])
+    file.sync()
+
+
+def _written(file: TemporaryFile, parts: Iterator[memoryview]) -> Content:
+    """Write parts to file; return what they are together."""
+    digest, size = md5(usedforsecurity=False), 0
+    for part in parts:
+        file.write(part)
+        digest.update(part)
+        size += len(part)
+    file.sync()
+    return Content(size, digest.digest())
 
 
 def _stored(content: Content, how: str, already_there: bool = False) -> Stored:

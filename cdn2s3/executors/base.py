@@ -11,6 +11,7 @@ from typing import Callable, NamedTuple, Protocol
 from cdn2s3.executors.parking import Parking
 from cdn2s3.records import Task
 from cdn2s3.resilience.endpoint import Endpoint
+from cdn2s3.state.ledger import Completed, Failed
 from cdn2s3.transfer.limiting import Limiting
 from cdn2s3.transfer.outcome import Done
 
@@ -41,6 +42,13 @@ class Executor(Protocol):
 
     def in_flight(self) -> InFlight:
         """Return what is in flight at the moment."""
+
+
+class Recorder(Protocol):
+    """What keeps the results of transfers: the ledger of a run."""
+
+    def record(self, record: Completed | Failed) -> None:
+        """Keep record; raise FatalError unless that succeeds."""
 
 
 class TaskQueue:

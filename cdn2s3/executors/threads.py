@@ -14,10 +14,10 @@ from contextlib import suppress
 from typing import Callable
 
 from cdn2s3.errors import RESUME, Cancelled, FatalError, Parked
-from cdn2s3.executors.base import TICK, InFlight, TaskQueue, TransferTimes
+from cdn2s3.executors.base import TICK, InFlight, Recorder, TaskQueue, TransferTimes
 from cdn2s3.keys import KeyMaker
-from cdn2s3.records import Task
-from cdn2s3.state.ledger import Ledger
+from cdn2s3.records import MOVE, Task
+from cdn2s3.transfer.delta import carry_out
 from cdn2s3.transfer.limiting import Limiting, limiting
 from cdn2s3.transfer.outcome import Done, FailureAttribution, Result
 from cdn2s3.transfer.pipeline import Transfer
@@ -29,7 +29,7 @@ class ThreadExecutor:
     """Run transfers on the count threads of pool; used by the main thread of its process."""
 
     def __init__(
-        self, pool: ThreadPoolExecutor, count: int, keys: KeyMaker, transfer: Transfer, ledger: Ledger
+        self, pool: ThreadPoolExecutor, count: int, keys: KeyMaker, transfer: Transfer, ledger: Recorder
     ) -> None:
         self._pool = pool
         self._count = count
@@ -106,7 +106,7 @@ class ThreadExecutor:
             self._times.begin(task.url)
             try:
                 address = self._keys.address(task.url)
-                result = self._transfer.move(task.url, address, task.place, task.recorded)
+                result = carry_out(self._transfer, task, address)
                 if result.stored is not None:
                     self._ledger.record(result.record(time.time()))
             except Cancelled:
@@ -137,8 +137,11 @@ class ThreadExecutor:
         return batch + [self._recorded(done) for done in certain]
 
     def _recorded(self, done: Done) -> Done:
-        """Record done where it is a failure (a worker has recorded it otherwise) and return it."""
-        if done.result.stored is None:
+        """Record done where it is a failure (a worker has recorded it otherwise) and return it.
+
+        A URL that a delta could not look at, or renew, stays completed.
+        """
+        if done.result.stored is None and done.task.purpose == MOVE:
             self._ledger.record(done.result.record(time.time()))
         return done
 

@@ -13,11 +13,12 @@ SLICE = 0.5  # seconds; the longest delay in noticing a deadline or a stop
 class Deadline:
     """When to give up: a point in time (`time.monotonic`), or as soon as stop is set (None: never)."""
 
-    __slots__ = ("at", "stop")
+    __slots__ = ("at", "resent", "stop")
 
     def __init__(self, seconds: float, stop: threading.Event | None = None) -> None:
         self.at = time.monotonic() + seconds
         self.stop = stop
+        self.resent = False  # True: a request was sent twice, as on a kept-alive connection that had died
 
     def remaining(self) -> float:
         """Return the seconds left, more than 0; raise TransientError (timeout) or Cancelled when there are none."""

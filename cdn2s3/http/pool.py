@@ -83,6 +83,7 @@ class ConnectionPool:
             except TransientError as error:
                 if error.cause != "connection" or connection.answered:
                     raise
+                deadline.resent = True
         return self._request_on(self._new_connection(deadline), method, pieces, deadline)
 
     def _new_connection(self, deadline: Deadline) -> Connection:

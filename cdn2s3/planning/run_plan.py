@@ -18,7 +18,15 @@ from cdn2s3.file_names import COLLISIONS_FILE, COMPLETED_FILE, FAILED_FILE, FAIL
 from cdn2s3.keys import InvalidUrl, KeyMaker, ObjectId
 from cdn2s3.planning import cost_estimate, redo
 from cdn2s3.planning.collisions import Collision, collisions_file, collisions_text, warn_of_naming
-from cdn2s3.planning.survey import LineStatus, OnCollision, UrlSurvey, completed_before, survey
+from cdn2s3.planning.completed_rows import CompletedRows
+from cdn2s3.planning.survey import (
+    LineStatus,
+    OnCollision,
+    RecordObserver,
+    UrlSurvey,
+    completed_before,
+    survey,
+)
 from cdn2s3.records import S3, Recorded, Task
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.placement import Placement
@@ -151,9 +159,13 @@ def _choose_redo(settings: MigrationSettings, file: Path | str, limit: int | Non
 
 
 def plan_run(
-    settings: MigrationSettings, keys: KeyMaker, choice: Choice, on_collision: OnCollision | None = None
+    settings: MigrationSettings,
+    keys: KeyMaker,
+    choice: Choice,
+    on_collision: OnCollision | None = None,
+    observer: RecordObserver | None = None,
 ) -> tuple[RunPlan, KeyIndex]:
-    """Read the input; return the plan, and the key index.
+    """Read the input, which observer may watch; return the plan, and the key index.
 
     The index takes memory: do not keep it longer than needed. Warn of settings that are rarely intended.
     Raise UsageError for input that cannot be used.
@@ -161,7 +173,7 @@ def plan_run(
     redone = choice.urls if choice.redo else None
     placement, stored = settings.placement, StoredTimes()
     completed = completed_before(
-        settings.state_dir / COMPLETED_FILE, keys, redone, placement=placement, stored=stored
+        settings.state_dir / COMPLETED_FILE, keys, redone, observer, placement, stored
     )
     malformed: list[tuple[str, str]] = []
     other_hosts: list[tuple[str, str]] = []
@@ -205,14 +217,16 @@ def _leave_out(work: UrlSurvey, keys: KeyMaker, chosen: Fingerprints | None) -> 
     return todo
 
 
-def admitted_plan(settings: MigrationSettings, keys: KeyMaker, choice: Choice) -> tuple[RunPlan, KeyIndex]:
+def admitted_plan(
+    settings: MigrationSettings, keys: KeyMaker, choice: Choice, observer: RecordObserver | None = None
+) -> tuple[RunPlan, KeyIndex]:
     """Return what plan_run returns; raise UsageError on collisions that are not allowed.
 
     Write collisions.txt if there are any.
     """
     path = settings.state_dir / COLLISIONS_FILE
     with collisions_file(path) as on_collision:
-        plan, index = plan_run(settings, keys, choice, on_collision)
+        plan, index = plan_run(settings, keys, choice, on_collision, observer)
     if plan.malformed:
         log.warning(
             "%s malformed lines in %s, among them:\n%s",
@@ -228,13 +242,17 @@ def admitted_plan(settings: MigrationSettings, keys: KeyMaker, choice: Choice) -
     return plan, index
 
 
-def prepare_run(settings: MigrationSettings, keys: KeyMaker, choice: Choice, now: float) -> RunPlan:
-    """Plan a run, and bring the state up to date with the plan: its destination, its records.
+def prepare_run(
+    settings: MigrationSettings, keys: KeyMaker, choice: Choice, now: float, rows: CompletedRows | None = None
+) -> RunPlan:
+    """Plan a run, and bring the state up to date with the plan: its destination, its records; fill rows.
 
     now is in seconds since the epoch. Raise UsageError for unusable input, before the state
     changes; FatalError when the disk does not take it.
     """
-    plan, index = admitted_plan(settings, keys, choice)
+    plan, index = admitted_plan(settings, keys, choice, rows)
+    if rows is not None:
+        rows.settle(plan.work, index)
     if plan.redone > MANY and not choice.yes:
         raise UsageError(_large_redo(settings, plan, choice))
     run_binding.bind(settings)
@@ -334,7 +352,9 @@ def urls_of(path: Path, option: str, object_id: ObjectId = bytes) -> Fingerprint
         raise cannot_read(path, error, option) from error
 
 
-def refuse_strangers(path: Path, chosen: Fingerprints, urls: Path, object_id: ObjectId = bytes) -> None:
+def refuse_strangers(
+    path: Path, chosen: Fingerprints, urls: Path, object_id: ObjectId = bytes, option: str = "--redo"
+) -> None:
     """Raise UsageError where path, whose objects are chosen, has lines and none of them is one of urls."""
     try:
         if not len(chosen) or any(object_id(line) in chosen for line in input_lines(urls)):
@@ -342,7 +362,7 @@ def refuse_strangers(path: Path, chosen: Fingerprints, urls: Path, object_id: Ob
     except OSError as error:
         raise cannot_read(urls, error, "SOURCE_URLS_FILE") from error
     raise UsageError(
-        f"none of the {len(chosen):,} lines of {path} is a URL in {urls}. Correct the path after --redo, or "
+        f"none of the {len(chosen):,} lines of {path} is a URL in {urls}. Correct the path after {option}, or "
         "SOURCE_URLS_FILE."
     )
 

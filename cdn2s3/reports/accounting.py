@@ -7,13 +7,14 @@ import json
 import logging
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.notify import OUTAGE_END, OUTAGE_START, Notifier
 from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.base import Note
-from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, FatalError
+from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, RESUME, FatalError
 from cdn2s3.file_names import FAILED_FILE, MIGRATION_JSON, MIGRATION_PAGE, VALIDATION_JSON, VALIDATION_PAGE
 from cdn2s3.planning import redo, undo
 from cdn2s3.planning.forecast import forecast
@@ -25,6 +26,7 @@ from cdn2s3.reports.migration_report import Ending, next_command, summary
 from cdn2s3.reports.same_content import SameContent
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, lines, run_binding
+from cdn2s3.state.changes import FAILED, RENEWED, REPLACED
 from cdn2s3.state.journal import (
     DOWN,
     MACHINE,
@@ -42,6 +44,9 @@ from cdn2s3.transfer.endpoint_watch import EndpointWatch
 from cdn2s3.transfer.limiting import Limiting, rates
 from cdn2s3.transfer.outcome import Done
 
+if TYPE_CHECKING:
+    from cdn2s3.delta.run import Delta
+
 log = logging.getLogger(__name__)
 
 _BATCH = 100  # rows that are looked at together
@@ -57,6 +62,7 @@ class RunAccounting:
         ledger: Ledger,
         journal: Journal,
         notifier: Notifier,
+        delta: Delta | None = None,
     ) -> None:
         self.plan = plan
         self.journal = journal
@@ -67,6 +73,8 @@ class RunAccounting:
         self._settings = settings
         self._keys = key_maker(settings)
         self._ledger = ledger
+        self._delta = delta
+        self.record = ledger.record
         self._recovered = Fingerprints()  # objects of URLs that failed once and are completed now
         self._failed_pending = plan.failed_pending  # pending lines that only an earlier run tried
         self._tried = 0
@@ -85,13 +93,15 @@ class RunAccounting:
     def totals(self) -> Totals:
         """Return what this run has done so far."""
         tally = self.tally
+        counts, size = self._delta.done() if self._delta else ({}, 0)
+        failed = sum(count for what, count in counts.items() if what.startswith(FAILED))
         return Totals(
             stored=tally.new,
-            renewed=tally.renewed,
-            replaced=tally.replaced,
+            renewed=tally.renewed + counts.get(RENEWED, 0),
+            replaced=tally.replaced + counts.get(REPLACED, 0),
             found=tally.already_there,
-            failed=sum(tally.failed.values()),
-            size=tally.bytes,
+            failed=sum(tally.failed.values()) + failed,
+            size=tally.bytes + size,
             retries=sum(tally.retried.values()),
             throttled=self._watch.seconds(THROTTLED),
             down=self._watch.seconds(DOWN),
@@ -142,6 +152,20 @@ class RunAccounting:
         tally = self.tally
         for_good = sum(count for cause, count in tally.failed.items() if not CAUSES[cause].unexpected)
         return Count(tally.ended, tally.bytes, sum(tally.failed.values()), tally.error_rate, for_good)
+
+    def note(self) -> str:
+        """Return what the pass is, for the bar."""
+        return f"second pass, {self.to_do_again:,} left" if self.to_do_again else ""
+
+    def verdict(self) -> FatalError | None:
+        """Return the error that stops the run if more URLs failed recently than MAX_ERROR_RATE allows."""
+        rate = self.tally.error_rate
+        if rate <= self._settings.max_error_rate:
+            return None
+        return FatalError(
+            f"{100 * rate:.0f}% of the last 1,000 URLs failed, more than MAX_ERROR_RATE. "
+            f"See {FAILED_FILE} for the causes, then {RESUME}."
+        )
 
     def figures(self) -> Figures:
         """Return how far the whole job is."""
@@ -207,6 +231,10 @@ class RunAccounting:
         if self.plan.redo and not (error or signal) and self._tried >= self.plan.chosen:
             place = run_binding.first_place(self._settings)
             redo.finish(self._settings.state_dir, self._keys, lost or Fingerprints(), place)
+        if self._delta is not None:
+            self._delta.close()
+            if not (error or signal):
+                self._delta.finish()
         reminder = redo.reminder(self._settings.state_dir, self._keys)
         undo_reminder = undo.reminder(self._settings.state_dir)
         code = self._exit_code(error, signal, audit, bool(reminder or undo_reminder))
@@ -232,6 +260,8 @@ class RunAccounting:
             raise
         if error is not None:
             log.error("%s", error)
+        for line in self._delta.lines() if self._delta else ():
+            log.info("%s", line)
         if not audit.holds:
             log.error("the lines do not add up: %s. Please report this.", audit)
         show(text)
@@ -277,6 +307,8 @@ class RunAccounting:
         written = earlier_reports.with_history(written, before)
         validation = earlier_reports.read_json(state / VALIDATION_JSON)
         written["validation"] = earlier_reports.proof(validation, VALIDATION_PAGE, written["ended_at"])
+        if self._delta is not None:
+            written["delta"] = self._delta.as_json()
         migration_report.write_json(state / MIGRATION_JSON, written)
         html.write(state / MIGRATION_PAGE, html.migration(written))
 
@@ -290,7 +322,7 @@ class RunAccounting:
             work.lines,
             work.blank,
             work.duplicates,
-            work.done + appended,
+            work.done + appended - (self._delta.appended if self._delta else 0),
             sum(causes.values()) - self.plan.failed_elsewhere,
             work.pending - self._tried - self._failed_pending,
             self.plan.not_selected,
@@ -312,4 +344,5 @@ class RunAccounting:
             return error.exit_code
         if signal:
             return 128 + signal
-        return EXIT_SOME_FAILED if audit.failed or not audit.holds or is_unfinished else EXIT_DONE
+        is_open = is_unfinished or (self._delta is not None and self._delta.is_open)
+        return EXIT_SOME_FAILED if audit.failed or not audit.holds or is_open else EXIT_DONE

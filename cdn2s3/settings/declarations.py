@@ -363,6 +363,11 @@ class MigrationSettings:
     max_error_rate: float = setting(
         "0.5", number(0, 1), "fraction of the last 1,000 URLs that may fail before the run stops"
     )
+    max_change_rate: float = setting(
+        "0.05",
+        number(0, 1),
+        "fraction of the images that may have changed before --delta stops, nothing replaced",
+    )
     bandwidth_limit_mbps: float = setting(
         "0", number(0, 1_000_000), "maximum download rate in megabits per second; 0 = no limit", "500"
     )

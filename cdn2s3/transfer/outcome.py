@@ -46,6 +46,17 @@ def _validator(text: str | None) -> str:
     return text
 
 
+class Look(NamedTuple):
+    """What the CDN showed of a URL that is completed."""
+
+    is_changed: bool
+    status: int  # 304, or 200 with a body
+    size: int  # bytes of the body; 0 for a 304
+    md5: str  # of the body, 32 hex digits; "" for a 304
+    version: SourceVersion
+    age: int  # seconds since the CDN got its copy from the origin; 0 if it does not say
+
+
 class Result(NamedTuple):
     """The outcome of one URL."""
 
@@ -66,6 +77,8 @@ class Result(NamedTuple):
     upload_seconds: float = 0.0  # likewise
     source: SourceVersion = SourceVersion()  # of the stored object
     evidence: FailureEvidence | None = None  # None: the cause is certain
+    look: Look | None = None  # of a task to LOOK that has not failed
+    what: str = ""  # why a task to RENEW has left the object alone: BOTH_ENDS or LOST; "" for another reason
 
     def record(self, now: float) -> Completed | Failed:
         """Return its ledger record; now is in seconds since the epoch."""

@@ -13,7 +13,7 @@ from cdn2s3.cdn.buffer_pool import BufferLease, BufferPool
 from cdn2s3.cdn.response_notes import oddities
 from cdn2s3.cdn.source_headers import WANTS_HEADERS
 from cdn2s3.cdn.sources import Sources
-from cdn2s3.destinations.base import Destination
+from cdn2s3.destinations.base import Destination, Upload
 from cdn2s3.errors import BUCKET_CAUSES, OUTAGE_CAUSES, Cancelled, Parked, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
@@ -160,7 +160,7 @@ class TransferAttempts:
         """Move the URL and return its outcome; raise Cancelled or FatalError."""
         with BufferLease(self._run.buffer_pool) as lease:
             try:
-                stored, media_type = self._moved(lease)
+                return self._outcome(lease)
             except TransientError as error:  # all attempts that are allowed have failed
                 evidence = None
                 if error.cause in OUTAGE_CAUSES or error.cause in BUCKET_CAUSES:
@@ -170,6 +170,10 @@ class TransferAttempts:
             except PermanentError as error:  # the last attempt was refused
                 evidence = self._evidence(self._endpoint_of(error), -1) if error.doubtful else None
                 return self._failure(error, sum(self._failures.values()) + 1, evidence)
+
+    def _outcome(self, lease: BufferLease) -> Result:
+        """Do what is to be done; return the outcome, or raise as _moved()."""
+        stored, media_type = self._moved(lease)
         return Result(
             self._url,
             self._address.key,
@@ -216,7 +220,7 @@ class TransferAttempts:
         downloaded = self._download(lease)
         if not isinstance(downloaded, Image):
             return downloaded
-        upload = self._site.destination.upload(self._address.key, downloaded, self._recorded)
+        upload = self._upload_of(downloaded)
         try:
             stored = self._retrying(
                 self._bucket,
@@ -226,6 +230,10 @@ class TransferAttempts:
             upload.give_up()
             raise
         return stored, downloaded.media_type
+
+    def _upload_of(self, image: Image) -> Upload:
+        """Return the storing of image, not begun."""
+        return self._site.destination.upload(self._address.key, image, self._recorded)
 
     def _download(self, lease: BufferLease) -> Image | tuple[Stored, str]:
         """Return the image or, if it is too large for memory, the stored object."""
@@ -249,23 +257,27 @@ class TransferAttempts:
                 self._version = source_version(answer.headers)
                 if isinstance(body, Image):
                     run.sources.note_success(self._address)
+                    self._check(body)
                     return body
                 return self._store_parts(body), body.media_type
         finally:
             run.bandwidth.received(0 if answer is None else answer.received)
 
+    def _check(self, image: Image) -> None:
+        """Raise TransientError where the image is not to be stored; any is."""
+
     def _store_parts(self, body: LargeBody) -> Stored:
-        run, key = self._run, self._address.key
         body.start()
-        return self._attempt_at_bucket(
-            lambda: self._site.destination.store_parts(
-                key,
-                body.media_type,
-                _marked(body.parts()),
-                run.policy.upload_timeout,
-                body.encoding,
-                self._recorded,
-            )
+        return self._attempt_at_bucket(lambda: self._stored_in_parts(body))
+
+    def _stored_in_parts(self, body: LargeBody) -> Stored:
+        return self._site.destination.store_parts(
+            self._address.key,
+            body.media_type,
+            marked(body.parts()),
+            self._run.policy.upload_timeout,
+            body.encoding,
+            self._recorded,
         )
 
     def _retrying(self, endpoint: Endpoint, attempt: Callable[[], Returned]) -> Returned:
@@ -360,7 +372,7 @@ def _report_failure(endpoint: Endpoint, permit: Permit, error: BaseException, is
         endpoint.release(permit)
 
 
-def _marked(parts: Iterator[memoryview]) -> Iterator[memoryview]:
+def marked(parts: Iterator[memoryview]) -> Iterator[memoryview]:
     """Yield parts; let what fails in them pass through the upload unmistaken for a failure of the bucket."""
     try:
         yield from parts

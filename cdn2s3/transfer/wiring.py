@@ -28,10 +28,12 @@ def equip(
     destinations: Destinations,
     share: Share = WHOLE,
     stop: threading.Event | None = None,
+    integrity: str = "",
 ) -> Transfer:
     """Return what the workers of a process share, which has that share of the run.
 
-    destinations are prepared, or know what another process has found out.
+    destinations are prepared, or know what another process has found out; or nothing is stored, and integrity names
+    the digest to compute.
     """
     stop = stop or threading.Event()
     workers = share.workers(settings.concurrency)
@@ -42,7 +44,7 @@ def equip(
     for place, own in settings.by_place.items():
         destination = destinations[place]
         endpoint = Endpoint(destination.name, workers, limit, stop, destination.is_up)
-        sites[place] = Site(destination, endpoint, body_reader(own, destination.integrity))
+        sites[place] = Site(destination, endpoint, body_reader(own, integrity or destination.integrity))
     endpoints = Endpoints(
         [Endpoint(client.name, workers, limit, stop, client.probe) for client in sources.clients],
         *(site.endpoint for site in sites.values()),

@@ -51,8 +51,8 @@ class Call:
 
 def only_if_absent(call: Call, settings: Settings) -> bool:
     """Whether the write must not replace an object. Raises S3Error for conditions not known here."""
-    if "if-match" in call.request.headers and call.operation != "PutObject":
-        raise S3Error("NotImplemented", "If-Match is implemented here on PutObject and DeleteObject only")
+    if "if-match" in call.request.headers and "if-none-match" in call.request.headers:
+        raise S3Error("NotImplemented", "If-Match beside If-None-Match")
     value = call.header("if-none-match")
     if value not in ("", "*"):
         raise S3Error("NotImplemented", "If-None-Match on writes takes * only")
@@ -65,11 +65,16 @@ def only_if_absent(call: Call, settings: Settings) -> bool:
     return value == "*" and not settings.ignore_if_none_match
 
 
-def required_etag(call: Call, mode: str) -> str:
-    """Return the ETag that the object must have, quotes included, "" for any. Raises S3Error where mode refuses."""
+def required_etag(call: Call, mode: str, settings: Settings) -> str:
+    """Return the ETag that the object must have, quotes included, "" for any.
+
+    Raises S3Error where mode refuses, and without the permission to read, which the condition needs too.
+    """
     value = call.header("if-match")
     if value and mode == "refuse":
         raise S3Error("NotImplemented", "If-Match")
+    if value and settings.allow is not None and "GetObject" not in settings.allow:
+        raise S3Error("AccessDenied")
     if not value or mode == "ignore":
         return ""
     return value if value.startswith(('"', "W/")) else f'"{value}"'

@@ -19,6 +19,7 @@ from tests.fakes.s3_calls import (
     kept_headers,
     local_name,
     only_if_absent,
+    required_etag,
 )
 from tests.fakes.s3_errors import S3Error
 from tests.fakes.s3_settings import Settings
@@ -60,6 +61,7 @@ class MultipartUploads:
 
     def _complete(self, call: Call) -> Reply:
         fresh = only_if_absent(call, self._settings)
+        match = required_etag(call, self._settings.complete_if_match, self._settings)
         upload = self._upload(call)
         parts = self._named_parts(upload, call.payload.body)
         body = b"".join(part.read() for part in parts)
@@ -67,7 +69,9 @@ class MultipartUploads:
         etag = f'"{digest}-{len(parts)}"'
         item = self._store.keep(body, hashlib.md5(body).hexdigest(), etag, upload.headers)
         item = replace(item, key=call.key)
-        self._store.put(call.bucket, item, fresh, self._settings.replaces_on_412)
+        replaces = self._settings.replaces_on_412
+        creates = self._settings.complete_if_match == "create"
+        self._store.put(call.bucket, item, fresh, replaces, match, creates)
         self._store.end_upload(upload.id)
         inner = s3_listing.element("Location", f"/{call.bucket}/{call.key}")
         inner += s3_listing.element("Bucket", call.bucket) + s3_listing.element("Key", call.key)

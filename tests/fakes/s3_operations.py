@@ -114,8 +114,9 @@ class Operations:
             payload.body, payload.md5, etag_of(call, self._settings), kept_headers(call, self._settings)
         )
         item = replace(item, key=call.key, checksums=payload.checksums)
-        match = required_etag(call, self._settings.put_if_match)
-        self._store.put(call.bucket, item, fresh, self._settings.replaces_on_412, match)
+        match = required_etag(call, self._settings.put_if_match, self._settings)
+        creates = self._settings.put_if_match == "create"
+        self._store.put(call.bucket, item, fresh, self._settings.replaces_on_412, match, creates)
         versions = s3_versions.header(self._store, call.bucket, self._store.get(call.bucket, call.key))
         return Reply(
             200, etag_header(item) + encryption_headers(item) + list(item.checksums.items()) + versions

@@ -59,7 +59,10 @@ class Settings:
     ignore_expect: bool = False  # never says 100 Continue
     complete_ignores_if_none_match: bool = False  # as Ceph: a PUT honors it, a completion replaces
     completion_without_etag: bool = False  # as Ceph 16: the ETag of a completion is an empty element
-    put_if_match: str = "honor"  # honor | ignore | refuse (501): If-Match on PutObject
+    put_if_match: str = (
+        "honor"  # honor | ignore | refuse (501) | create (where nothing is): If-Match on PutObject
+    )
+    complete_if_match: str = "honor"  # the same on CompleteMultipartUpload: ignore as moto
     delete_if_match: str = (
         "honor"  # on DeleteObject: honor | ignore (MinIO) | refuse (501, LocalStack) | 400 | 405
     )

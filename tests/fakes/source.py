@@ -8,7 +8,6 @@ the size.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import ssl
 import threading
@@ -21,6 +20,7 @@ from urllib.parse import quote
 from tests.fakes import source_faults
 from tests.fakes.images import body_for, canonical
 from tests.fakes.rules import Rule, RuleBook
+from tests.fakes.site import Site
 from tests.fakes.source_exchange import Exchange
 from tests.fakes.wire import BadRequestError, Connection, Listener, Request, response
 
@@ -53,6 +53,7 @@ class SourceServer:
         self.prefix = prefix  # the path that URL_PREFIX ends with; only below it are images
         self.latency = latency  # seconds before every answer
         self.rules = RuleBook(source_faults.NAMES, seed)
+        self.site = Site()
         self.requests: Counter[str] = Counter()  # path and query as on the wire -> requests
         self.bodies: Counter[str] = Counter()  # the same -> whole good bodies sent
         self.log: deque[Entry] = deque(maxlen=100_000)
@@ -84,7 +85,12 @@ class SourceServer:
         target = url[len(self.url) :] if url.startswith(self.url) else url
         target = target.partition("#")[0].replace(self.prefix + _MOVED, self.prefix, 1)
         named = _SIZE.search(target)
-        return body_for(target, int(named.group(1)) if named else self._sizes(target))
+        first = body_for(target, int(named.group(1)) if named else self._sizes(target))
+        return self.site.body(target, first)
+
+    def change(self, url: str, body: bytes | None = None) -> bytes:
+        """Let an image have other bytes from now on (new ones unless they are given), and return them."""
+        return self.site.change(url[len(self.url) :], body)
 
     def __enter__(self) -> SourceServer:
         return self
@@ -145,19 +151,23 @@ class SourceServer:
         if not request.path.startswith(self.prefix):
             return response(200, [("Content-Type", "text/html")], source_faults.LOGIN)
         body = self.body(request.target)
-        head = response(200, self.headers(body))
+        headers = self.headers(request.target, body)
+        known = self.site.not_modified(request, headers)
+        if known is not None:
+            return known
+        head = response(200, headers)
         if request.method == "HEAD":
             return head
         with self._lock:
             self.bodies[request.target] += 1
         return head + body
 
-    def headers(self, body: bytes) -> list[tuple[str, str]]:
+    def headers(self, target: str, body: bytes) -> list[tuple[str, str]]:
         """Return the headers of a good answer, Content-Length among them."""
         return [
             ("Content-Type", "image/jpeg"),
             ("Content-Length", str(len(body))),
-            ("ETag", f'"{hashlib.md5(body).hexdigest()}"'),
+            *self.site.headers(target, body),
             ("Accept-Ranges", "bytes"),
             ("Server", "AmazonS3"),
             ("X-Cache", "Hit from cloudfront"),

@@ -17,7 +17,7 @@ class Origin(Protocol):
     def body(self, url: str) -> bytes:
         """Return the good bytes of a target."""
 
-    def headers(self, body: bytes) -> list[tuple[str, str]]:
+    def headers(self, target: str, body: bytes) -> list[tuple[str, str]]:
         """Return the headers of a good answer."""
 
     def answer(self, request: Request) -> bytes:
@@ -39,7 +39,7 @@ class Exchange:
 
     def head(self, *extra: tuple[str, str], status: int = 200, drop: tuple[str, ...] = ()) -> bytes:
         """Return a good head, some headers dropped and some added; nothing frames the body beyond them."""
-        good = self.origin.headers(self.body())
+        good = self.origin.headers(self.request.target, self.body())
         kept = [pair for pair in good if pair[0] not in drop]
         return response(status, [*kept, *extra, ("Content-Length", "*")]).replace(
             b"Content-Length: *\r\n", b""

@@ -130,15 +130,22 @@ class Store:
         only_if_absent: bool,
         replaces_all_the_same: bool = False,
         match: str = "",
+        creates: bool = False,
     ) -> None:
         """Store an object in one step, match being the ETag of the one that it may replace, "" for any.
 
-        Raises S3Error PreconditionFailed, NoSuchKey, NoSuchBucket.
+        Raises S3Error PreconditionFailed, NoSuchKey (unless creates), NoSuchBucket.
         """
         with self._lock:
             home = self.bucket(bucket)
             old = home.objects.get(item.key)
-            _check_match(old, match)
+            if match and not (old is None and creates):
+                try:
+                    _check_match(old, match)
+                except S3Error:
+                    if old is not None and replaces_all_the_same:
+                        home.objects[item.key] = item
+                    raise
             refused = old is not None and only_if_absent
             if refused and not replaces_all_the_same:
                 raise S3Error("PreconditionFailed", Condition="If-None-Match")

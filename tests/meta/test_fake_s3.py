@@ -321,3 +321,27 @@ def test_multipart_upload_if_none_match(s3_server: Factory) -> None:
 
 
 # -- as a process -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "wrong", "right", "absent"),
+    [
+        ("honor", 412, 200, 404),
+        ("ignore", 200, 200, 200),
+        ("refuse", 501, 501, 501),
+        ("create", 412, 200, 200),
+    ],
+)
+def test_if_match_on_writes(s3_server: Factory, mode: str, wrong: int, right: int, absent: int) -> None:
+    server = s3_server(put_if_match=mode)
+    s3 = client(server)
+    etag = s3.put_object(Bucket="bucket", Key="a", Body=b"1")["ETag"]
+
+    def status(key: str, condition: str) -> int:
+        try:
+            reply = s3.put_object(Bucket="bucket", Key=key, Body=b"1", IfMatch=condition)
+        except ClientError as error:
+            reply = error.response
+        return int(reply["ResponseMetadata"]["HTTPStatusCode"])
+
+    assert (status("a", '"other"'), status("a", etag), status("b", etag)) == (wrong, right, absent)

@@ -28,6 +28,7 @@ STEPS = [  # from the ground up
     {"settings", "console", "http", "resilience"},
     {"state", "cdn", "destinations"},
     {"collection", "planning", "transfer"},
+    {"delta"},
     {"executors", "reports"},
     {"validation", "commands"},
     {"variants"},  # the script of this name, too

@@ -34,7 +34,7 @@ def test_printable_escapes_what_a_terminal_would_not_show(text: str, said: str) 
 def test_causes_are_the_documented_ones() -> None:
     documented = (
         "malformed other_host collision not_found forbidden throttled server_error timeout connection truncated empty "
-        "not_an_image conflict unverified key_refused destination"
+        "not_an_image conflict unverified key_refused destination unstable"
     )
     assert " ".join(CAUSES) == documented
     assert all(name == cause.name for name, cause in CAUSES.items())

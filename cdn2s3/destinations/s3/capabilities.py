@@ -24,11 +24,13 @@ ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})  # classes whose objects are r
 class Condition(Enum):
     """A conditional write that a run may rely on; its value is the name of its probe object.
 
-    Another one is an entry here and one in probe.QUESTIONS.
+    Another one is an entry here and one in probe.QUESTIONS, or in probe_renewal.QUESTIONS where a delta alone uses it.
     """
 
     NEW_BY_PUT = "new"  # If-None-Match: * on PutObject
     NEW_BY_PARTS = "parts"  # If-None-Match: * on CompleteMultipartUpload
+    RENEW_BY_PUT = "renew"  # If-Match on PutObject
+    RENEW_BY_PARTS = "renew-parts"  # If-Match on CompleteMultipartUpload
 
 
 class Support(Enum):
@@ -40,8 +42,12 @@ class Support(Enum):
     UNKNOWN = "unknown"  # we could not find out: it is sent, and not relied on
 
 
-ALL_HONORED: Mapping[Condition, Support] = dict.fromkeys(Condition, Support.HONORED)
-ALL_IGNORED: Mapping[Condition, Support] = dict.fromkeys(Condition, Support.IGNORED)
+CREATING = (
+    Condition.NEW_BY_PUT,
+    Condition.NEW_BY_PARTS,
+)  # what every run uses; a delta alone asks for the others
+ALL_HONORED: Mapping[Condition, Support] = dict.fromkeys(CREATING, Support.HONORED)
+ALL_IGNORED: Mapping[Condition, Support] = dict.fromkeys(CREATING, Support.IGNORED)
 
 
 class Capabilities(NamedTuple):
@@ -65,11 +71,11 @@ class Capabilities(NamedTuple):
     left: tuple[str, ...] = ()  # keys of probe objects that could not be deleted
 
     def honors(self, condition: Condition) -> bool:
-        return self.conditions[condition] is Support.HONORED
+        return self.conditions.get(condition) is Support.HONORED
 
     def takes(self, condition: Condition) -> bool:
         """Return whether the condition may be sent: it costs nothing, and the probe may be mistaken."""
-        return self.conditions[condition] is not Support.REFUSED
+        return self.conditions.get(condition) is not Support.REFUSED
 
 
 def integrity(found: Capabilities, settings: MigrationSettings) -> str:
@@ -80,10 +86,17 @@ def integrity(found: Capabilities, settings: MigrationSettings) -> str:
 # --- what it means ---
 
 
-_WAYS = {Condition.NEW_BY_PUT: "PUT", Condition.NEW_BY_PARTS: "the completion of uploads in parts"}
+_WAYS = {
+    Condition.NEW_BY_PUT: "If-None-Match on PUT",
+    Condition.NEW_BY_PARTS: "If-None-Match on the completion of uploads in parts",
+    Condition.RENEW_BY_PUT: "If-Match on PUT",
+    Condition.RENEW_BY_PARTS: "If-Match on the completion of uploads in parts",
+}
 _LOOKS = {
     Condition.NEW_BY_PUT: "sends a HEAD before each PUT (slower)",
     Condition.NEW_BY_PARTS: "sends a HEAD before each completion",
+    Condition.RENEW_BY_PUT: "sends a HEAD before it replaces an object",
+    Condition.RENEW_BY_PARTS: "sends a HEAD before it replaces an object in parts",
 }
 
 
@@ -91,7 +104,7 @@ def unprotected(found: Capabilities, condition: Condition) -> str:
     """Return in one clause how an existing object is at risk where the store does not honor condition."""
     ignores = "refuses" if found.conditions[condition] is Support.REFUSED else "ignores"
     return (
-        f"the store {ignores} If-None-Match on {_WAYS[condition]}: the run {_LOOKS[condition]}, compares, then writes, "
+        f"the store {ignores} {_WAYS[condition]}: the run {_LOOKS[condition]}, compares, then writes, "
         f"which is {NOT_ATOMIC}"
     )
 
@@ -111,6 +124,20 @@ def refuse_blind_overwriting(found: Capabilities, settings: MigrationSettings) -
             "the store ignores If-None-Match and refuses s3:GetObject, so an existing object could be "
             f"overwritten unseen: set ON_EXISTING=overwrite, or grant\n  {policy(settings, 'GetObject')}"
         )
+
+
+def renewing_notes(found: Capabilities, settings: MigrationSettings) -> Iterator[Note]:
+    """Yield what the store lacks to renew objects; raise FatalError where another one could be replaced unseen."""
+    used = [Condition.RENEW_BY_PUT, *([Condition.RENEW_BY_PARTS] if found.takes_parts else [])]
+    lacking = [condition for condition in used if not found.honors(condition)]
+    if lacking and not found.can_read:
+        raise FatalError(
+            "s3:GetObject is not granted, and --delta needs it: If-Match, with which S3 replaces an object only while "
+            "it is the recorded one, and the comparison elsewhere. Nothing was replaced. Grant\n  "
+            f"{policy(settings, 'GetObject')}"
+        )
+    for condition in lacking:
+        yield Note(logging.WARNING, f"{unprotected(found, condition)}. {ALONE_IN_DELTA}.")
 
 
 def notes(found: Capabilities, settings: MigrationSettings) -> Iterator[Note]:
@@ -133,6 +160,7 @@ def notes(found: Capabilities, settings: MigrationSettings) -> Iterator[Note]:
     yield from _kept_notes(found, settings)
 
 
+ALONE_IN_DELTA = "Let nothing else write under the prefix during a delta"
 ALONE = "Let nothing else write under the prefix during the migration"
 SIGNED = "a policy forbids UNSIGNED-PAYLOAD, so every body is signed: one more digest (SHA-256) of each costs CPU time"
 NO_PARTS = "the store takes no uploads in parts: larger bodies than MAX_BUFFER_MB fail: raise it"

@@ -32,6 +32,8 @@ from cdn2s3.destinations.s3.multipart_cleanup import MultipartCleanup
 from cdn2s3.destinations.s3.object_upload import ObjectUpload, exists
 from cdn2s3.destinations.s3.objects import Objects
 from cdn2s3.destinations.s3.probe import probe_capabilities
+from cdn2s3.destinations.s3.probe_renewal import probe_renewing
+from cdn2s3.destinations.s3.renewal import MultipartRenewal, ObjectRenewal
 from cdn2s3.errors import FatalError, MigrationError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -78,6 +80,7 @@ class S3Destination:
         self._cleanup = MultipartCleanup(settings, client)
         self._listing: Listing | None = None  # the last one
         self._probe_was_put = False  # since prepare(), by is_up()
+        self._renews = False  # True: prepare_renewing() has been called
 
     # --- identity
 
@@ -128,7 +131,9 @@ class S3Destination:
 
     def notes(self) -> list[Note]:
         judging.refuse_blind_overwriting(self.capabilities, self._settings)
-        return list(judging.notes(self.capabilities, self._settings))
+        found, settings = self.capabilities, self._settings
+        renewing = list(judging.renewing_notes(found, settings)) if self._renews else []
+        return [*judging.notes(found, settings), *renewing]
 
     def handover(self) -> S3Handover:
         return S3Handover(self.capabilities, self.client.address)
@@ -162,6 +167,32 @@ class S3Destination:
         )
         upload = MultipartUpload(self.objects, self._cleanup, found, key, limit_seconds)
         return upload.store(media_type, parts, protection, encoding)
+
+    # --- renewing
+
+    def prepare_renewing(self) -> None:
+        try:
+            self._known = probe_renewing(self._settings, self.objects, self.capabilities)
+        except TransientError as error:
+            attempts = RetryPolicy(self._settings.max_retries).max_attempts
+            raise _no_bucket(self._settings, self.client, error, attempts) from error
+        self._renews = True
+
+    def renew(self, key: str, image: Image, recorded: Recorded) -> ObjectRenewal:
+        return ObjectRenewal(self.objects, self.capabilities, key, image, recorded)
+
+    def renew_parts(
+        self,
+        key: str,
+        media_type: str,
+        parts: Iterator[memoryview],
+        limit_seconds: float,
+        recorded: Recorded,
+        encoding: str = "",
+    ) -> Stored:
+        found = self.capabilities
+        renewal = MultipartRenewal(self.objects, self._cleanup, found, key, limit_seconds, recorded)
+        return renewal.renew(media_type, parts, encoding)
 
     def is_up(self) -> bool:
         """Return whether the bucket accepts the probe object; raise FatalError if it would accept no other either."""

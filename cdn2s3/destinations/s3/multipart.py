@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from hashlib import md5
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from cdn2s3.destinations.base import PART_BYTES, Content, met
 from cdn2s3.destinations.s3.capabilities import Capabilities
@@ -24,7 +24,7 @@ from cdn2s3.records import FOUND, REPLACED, STORED, Recorded, Stored
 log = logging.getLogger(__name__)
 
 
-class _Sent(NamedTuple):
+class Sent(NamedTuple):
     """All parts together, as they have been stored."""
 
     upload_id: str
@@ -70,19 +70,29 @@ class MultipartUpload:
         parts raises, after its last part, when the body is not whole; then, as on every error, the upload is
         aborted and nothing is at the key. Raise what parts, objects or the store's answers say.
         """
+        return self._stored(media_type, parts, encoding, lambda sent: self._complete(sent, protection))
+
+    def _stored(
+        self,
+        media_type: str,
+        parts: Iterator[memoryview],
+        encoding: str,
+        complete: Callable[[Sent], Stored],
+    ) -> Stored:
+        """Store parts and let complete make them an object; abort the upload on every error."""
         self._cleanup.clear(self._key, self._limit_seconds)
         reply, upload_id = self._requests.create(self._key, media_type, self._deadline(), encoding)
         if not upload_id:
-            raise _error(reply, "CreateMultipartUpload")
+            raise error_of(reply, "CreateMultipartUpload")
         try:
-            return self._complete(self._send(upload_id, parts), protection)
+            return complete(self._send(upload_id, parts))
         except BaseException:
             self._abort(upload_id)
             raise
 
     # --- the parts
 
-    def _send(self, upload_id: str, parts: Iterator[memoryview]) -> _Sent:
+    def _send(self, upload_id: str, parts: Iterator[memoryview]) -> Sent:
         """Store all parts; return what they are together."""
         whole, of_parts, size = md5(usedforsecurity=False), md5(usedforsecurity=False), 0
         listed: list[Part] = []
@@ -93,7 +103,7 @@ class MultipartUpload:
             of_parts.update(digest)
             size += len(part)
         content = Content(size, whole.digest())
-        return _Sent(upload_id, content, f"{of_parts.hexdigest()}-{len(listed)}", listed)
+        return Sent(upload_id, content, f"{of_parts.hexdigest()}-{len(listed)}", listed)
 
     def _store_part(self, upload_id: str, number: int, part: memoryview, digest: bytes) -> str:
         """Store one part and return its ETag as the store gave it."""
@@ -101,7 +111,7 @@ class MultipartUpload:
             self._key, upload_id, number, bytes(part), digest, self._deadline()
         )
         if reply.status != 200 or "ETag" not in parsed:
-            raise _error(reply, "UploadPart")
+            raise error_of(reply, "UploadPart")
         if self._capabilities.etag_is_md5 and not is_by_kms(parsed) and reply.etag != digest.hex():
             raise TransientError(
                 "server_error", f"the ETag {reply.etag} of a part is not its MD5 {digest.hex()}"
@@ -110,14 +120,14 @@ class MultipartUpload:
 
     # --- the completion
 
-    def _complete(self, sent: _Sent, protection: Protection) -> Stored:
+    def _complete(self, sent: Sent, protection: Protection) -> Stored:
         if protection.is_blind:
             return self._completed(sent, protection, REPLACED)
         if protection.must_look and self._exists():  # storing the parts has taken its time
             return self._at_existing(sent, protection)
         return self._completed(sent, protection, STORED)
 
-    def _at_existing(self, sent: _Sent, protection: Protection) -> Stored:
+    def _at_existing(self, sent: Sent, protection: Protection) -> Stored:
         """Return the object at the key where it is the body; else complete the upload over it, or raise if it stays."""
         existing = met(
             lambda: self._verify_existing(sent, protection.recorded),
@@ -129,7 +139,7 @@ class MultipartUpload:
         self._abort(sent.upload_id)
         return existing
 
-    def _completed(self, sent: _Sent, protection: Protection, how: str) -> Stored:
+    def _completed(self, sent: Sent, protection: Protection, how: str) -> Stored:
         """Complete the upload, over nothing where how is STORED."""
         guarded = protection.guarded and how == STORED
         try:
@@ -141,7 +151,7 @@ class MultipartUpload:
         if guarded and reply.status in EXISTS:
             return self._at_existing(sent, protection)
         if reply.status != 200 or not etag:
-            failure = _error(reply, "CompleteMultipartUpload")
+            failure = error_of(reply, "CompleteMultipartUpload")
             if reply.status < 500 and reply.status != 200 and reply.code != "NoSuchUpload":
                 raise failure
             return self._completed_after_all(sent, failure, how)
@@ -150,7 +160,7 @@ class MultipartUpload:
     def _exists(self) -> bool:
         return self._objects.exists(self._key, self._deadline(), self._capabilities.can_read)
 
-    def _completed_after_all(self, sent: _Sent, failure: MigrationError, how: str) -> Stored:
+    def _completed_after_all(self, sent: Sent, failure: MigrationError, how: str) -> Stored:
         """Return the object if its upload is complete despite a lost or invalid response; otherwise raise failure.
 
         A request that is sent again, as one on a kept-alive connection is, no longer finds the upload.
@@ -167,7 +177,7 @@ class MultipartUpload:
 
     # --- the proof
 
-    def _proven(self, sent: _Sent, etag: str, by_kms: bool) -> Stored:
+    def _proven(self, sent: Sent, etag: str, by_kms: bool) -> Stored:
         """Return the object that we have completed, which the store says has etag, once it is proven.
 
         | the store's answer                              | what proves the object                        |
@@ -186,14 +196,14 @@ class MultipartUpload:
             return self._shown(sent, "nothing shows that the store has checked the parts")
         return Stored(etag, sent.content.size, sent.content.md5.hex(), already_there=False)
 
-    def _shown(self, sent: _Sent, doubt: str) -> Stored:
+    def _shown(self, sent: Sent, doubt: str) -> Stored:
         """Return the object where its bytes show that it is right; remove it, and raise, where they do not."""
         stored = self._reread(sent, doubt)
         if stored is None:
             raise self._removed(doubt)
         return stored
 
-    def _cleared(self, sent: _Sent, doubt: str) -> Stored:
+    def _cleared(self, sent: Sent, doubt: str) -> Stored:
         """Do the same under suspicion: what cannot be read just now is removed too."""
         try:
             stored = self._reread(sent, doubt)
@@ -204,7 +214,7 @@ class MultipartUpload:
             raise self._removed(doubt)
         return stored
 
-    def _reread(self, sent: _Sent, doubt: str) -> Stored | None:
+    def _reread(self, sent: Sent, doubt: str) -> Stored | None:
         """Return the object that we have completed where its bytes are the right ones; None where they are not."""
         try:
             return self._verify_existing(sent)._replace(already_there=False)
@@ -219,7 +229,7 @@ class MultipartUpload:
             return TransientError("server_error", doubt)
         return PermanentError("destination", f"{doubt}, and the object cannot be deleted")
 
-    def _verify_existing(self, sent: _Sent, recorded: Recorded | None = None) -> Stored:
+    def _verify_existing(self, sent: Sent, recorded: Recorded | None = None) -> Stored:
         """Do as Objects.verify_existing(); reading the whole body may take as long as storing its parts."""
         parts = max(1, -(-sent.content.size // PART_BYTES))
         deadline = Deadline(self._limit_seconds * parts)
@@ -234,7 +244,7 @@ class MultipartUpload:
         return Deadline(self._limit_seconds)
 
 
-def _error(reply: S3Response, action: str) -> MigrationError:
+def error_of(reply: S3Response, action: str) -> MigrationError:
     """Return the error for a response that is not a success, including an error in a 200."""
     if reply.status == 200:
         return TransientError("server_error", f"the bucket answered {action} without the fields it promises")

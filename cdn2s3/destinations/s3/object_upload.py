@@ -55,8 +55,12 @@ class ObjectUpload:
                 return existing
             reply = objects.put(key, self._image, deadline, guarded=False)
         if reply.status != 200:
-            raise _of_its_key(key, objects.put_error(reply))
+            raise of_its_key(key, objects.put_error(reply))
         self._prove(reply, deadline)
+        return self._stored(reply)
+
+    def _stored(self, reply: S3Response) -> Stored:
+        """Return the object that the response to a proven PUT is of."""
         self._wrote_bad_object = False
         md5 = self._image.md5.hex() or UNKNOWN
         return Stored(reply.etag, len(self._image.body), md5, already_there=False, how=self._how)
@@ -114,7 +118,7 @@ def exists(objects: Objects, key: str, deadline: Deadline, found: Capabilities) 
         raise
 
 
-def _of_its_key(key: str, error: MigrationError) -> MigrationError:
+def of_its_key(key: str, error: MigrationError) -> MigrationError:
     """Return what a refused PUT means: where the key is odd, some stores refuse it alone."""
     odd = oddity(key) if isinstance(error, PermanentError) else ""
     return PermanentError("key_refused", f"{error}; the key has {odd}") if odd else error

@@ -8,7 +8,7 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Any, NamedTuple
 
-from cdn2s3.destinations.base import plain_etag
+from cdn2s3.destinations.base import plain_etag, quoted_etag
 from cdn2s3.destinations.s3.client import S3Response
 from cdn2s3.destinations.s3.objects import Objects
 from cdn2s3.http.deadline import Deadline
@@ -65,11 +65,22 @@ class PartRequests:
         )
 
     def complete(
-        self, key: str, upload_id: str, parts: list[Part], deadline: Deadline, guarded: bool
+        self,
+        key: str,
+        upload_id: str,
+        parts: list[Part],
+        deadline: Deadline,
+        guarded: bool,
+        match: str = "",
     ) -> Completion:
-        """Make parts one object; guarded sends `If-None-Match: *`, which S3 evaluates here and nowhere earlier."""
+        """Make parts one object; guarded sends `If-None-Match: *`, which S3 evaluates here and nowhere earlier.
+
+        match as in Objects.put().
+        """
         listed = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
         more = {"IfNoneMatch": "*"} if guarded else {}
+        if match:
+            more["IfMatch"] = quoted_etag(match)
         reply, parsed = self._client.call(
             "complete_multipart_upload",
             deadline,

@@ -33,7 +33,13 @@ _NO_ETAG = "its response to a PUT has no ETag: there may be a proxy in between"
 MEDIA_TYPE = "image/webp"  # no store guesses it from this key or this body
 PUT, UP, MD5, CRC32, ACL = "put", "up", "md5", "crc32", "acl"
 REPLACE, DELETE = "replace", "delete"  # of what is asked about objects of our own (own_objects.py)
-NAMES = (PUT, UP, MD5, CRC32, ACL, REPLACE, DELETE, *(condition.value for condition in Condition))
+ABSENT = "-absent"  # after the name of a condition: a key that the right answer leaves empty
+_RENEWING = (Condition.RENEW_BY_PUT, Condition.RENEW_BY_PARTS)
+NAMES = (
+    *(PUT, UP, MD5, CRC32, ACL, REPLACE, DELETE),
+    *(condition.value for condition in Condition),
+    *(condition.value + ABSENT for condition in _RENEWING),
+)
 
 
 def probe_key(settings: MigrationSettings, name: str) -> str:
@@ -122,7 +128,7 @@ class ProbeRequests:
             lambda: self._objects.delete_matching(self.key(name), etag, self._deadline()), name
         )
 
-    def put_parts(self, name: str, image: Image, guarded: bool) -> S3Response:
+    def put_parts(self, name: str, image: Image, guarded: bool, match: str = "") -> S3Response:
         """Store image as an upload of one part; return the response to its completion, or to what failed before."""
         key = self.key(name)
 
@@ -135,7 +141,7 @@ class ProbeRequests:
                 reply, part = self._retried(lambda: self._stored(key, upload_id, image))
                 if reply.status == 200:
                     parts.append(part)
-                    done = self._parts.complete(key, upload_id, parts, self._deadline(), guarded)
+                    done = self._parts.complete(key, upload_id, parts, self._deadline(), guarded, match)
                     reply, is_complete = done.reply, done.is_done
                     if reply.status == 200 and not is_complete:
                         raise TransientError(

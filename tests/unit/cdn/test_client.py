@@ -10,6 +10,7 @@ from typing import Callable, NamedTuple
 import pytest
 
 from cdn2s3.cdn.sources import Sources
+from cdn2s3.cdn.validators import Validators, age_of
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -413,6 +414,63 @@ def test_trailers_after_the_chunks_are_skipped(make: Callable[..., World]) -> No
     world = make(lambda request: head + chunks)
     assert (world.get(), world.get()) == (JPEG, JPEG)
     assert world.cdn.network.connections == 1
+
+
+# --- conditional requests
+
+
+KNOWN = Validators('"v1"', "Wed, 01 Oct 2025 07:28:00 GMT")
+
+
+def test_validators_are_sent_to_the_letter_and_304_is_an_answer(make: Callable[..., World]) -> None:
+    asked: list[Request] = []
+
+    def answer(request: Request) -> bytes:
+        asked.append(request)
+        return response(304, [("ETag", '"v1"'), ("Age", "60")])
+
+    world = make(answer)
+    with world.sources.get(IMAGE, Deadline(5), KNOWN) as found:
+        assert (found.status, found.body(), age_of(found.headers)) == (304, b"", 60)
+    (request,) = asked
+    assert request.headers["if-none-match"] == '"v1"'
+    assert request.headers["if-modified-since"] == KNOWN.modified
+
+
+def test_changed_file_comes_with_its_body(make: Callable[..., World]) -> None:
+    world = make(lambda request: image(("ETag", '"v2"')))
+    with world.sources.get(IMAGE, Deadline(5), KNOWN) as found:
+        assert (found.status, found.body()) == (200, JPEG)
+
+
+def test_validators_go_along_each_redirect_that_is_followed(make: Callable[..., World]) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def answer(request: Request) -> bytes:
+        asked.append((request.target, request.headers.get("if-none-match", "")))
+        return moved("/images/b.jpg") if request.target.endswith("a.jpg") else response(304, [])
+
+    with make(answer).sources.get(IMAGE, Deadline(5), KNOWN) as found:
+        assert found.status == 304
+    assert asked == [("/images/a.jpg", '"v1"'), ("/images/b.jpg", '"v1"')]
+
+
+def test_304_to_a_request_without_validators_is_still_a_failure(make: Callable[..., World]) -> None:
+    world = make(lambda request: response(304, []))
+    with pytest.raises(TransientError, match="not modified, although nothing was said to be known"):
+        world.get()
+
+
+@pytest.mark.parametrize("etag", ['"a\r\nX: y"', '"ä"', ""])
+def test_what_no_header_may_hold_is_not_sent(etag: str) -> None:
+    assert Validators(etag, "").lines() == b""
+
+
+@pytest.mark.parametrize(
+    ("age", "seconds"), [("82800", 82800), ("5, 9", 5), ("-1", 0), ("soon", 0), ("9" * 40, 0), ("", 0)]
+)
+def test_age_is_read_where_it_is_one(age: str, seconds: int) -> None:
+    assert age_of({"age": age}) == seconds
 
 
 # --- through a proxy

@@ -32,7 +32,7 @@ from tests.fakes.s3 import S3Server
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
 PUT, NEW, PARTS = (f"images/.cdn2s3-probe-{name}" for name in ("put", "new", "parts"))
 AMAZON = Capabilities(etag_is_md5=True, checksum_refused=True, can_read=True)
-ALL_REFUSED = dict.fromkeys(Condition, Support.REFUSED)
+ALL_REFUSED = dict.fromkeys(ALL_HONORED, Support.REFUSED)
 UNPROTECTED_PARTS = {**ALL_HONORED, Condition.NEW_BY_PARTS: Support.IGNORED}
 READER = frozenset({"PutObject", "GetObject"})
 Probe = Callable[..., Capabilities]

@@ -61,7 +61,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
         ({"put_if_match": "ignore"}, Support.IGNORED, Support.HONORED),
         ({"delete_if_match": "ignore"}, Support.HONORED, Support.IGNORED),
         ({"put_if_match": "refuse", "delete_if_match": "refuse"}, Support.REFUSED, Support.REFUSED),
-        ({"allow": frozenset({"PutObject"})}, Support.HONORED, Support.UNKNOWN),
+        ({"allow": frozenset({"PutObject"})}, Support.UNKNOWN, Support.UNKNOWN),
     ],
     ids=["Amazon", "ignored by PUT", "ignored by DELETE (MinIO)", "refused (LocalStack)", "write only"],
 )
