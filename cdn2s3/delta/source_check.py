@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 IMPOSSIBLE = '"cdn2s3-no-file-has-this"'
 LONG_AGO = "Thu, 01 Jan 1970 00:00:00 GMT"
 _FILES = (1, 19, 180)  # of a source, tried together, until one is there
+_OWN = 5  # of these, asked with their own validators
 _TRIAL = 100  # files without recorded validators that are asked with their MD5
 _HOLDS = 0.5  # share of them that must answer 304
 _NOT_MODIFIED = 304
@@ -119,8 +120,9 @@ class SourceCheck:
         Files that are gone show nothing. Raise FatalError where it answers nothing for OUTAGE_LIMIT.
         """
         origin = self._keys.origins[source]
-        known = self._of_source(source)
-        for most in _FILES:
+        known, is_doubted = self._of_source(source), False
+        for number in _FILES:
+            most = _OWN if is_doubted else number
             some = list(islice(known, most))
             first = self._evidence([(line, row, *_impossible(row)) for line, row in some])
             if first is None:
@@ -128,18 +130,24 @@ class SourceCheck:
             if any(look.status == _NOT_MODIFIED for look in first.values()):
                 log.warning("%s says 304 to an ETag that no file has", origin)
                 return False
-            if first:
-                line, row = next(one for one in some if one[0] in first)
-                own = first[line].version
-                second = self._evidence([(line, row, sendable(own.etag), sendable(own.modified))])
-                if second is None:
-                    return None
-                is_honored = any(look.status == _NOT_MODIFIED for look in second.values())
-                if not is_honored:
-                    log.warning("%s does not say 304 to a file's own ETag", origin)
-                return is_honored
+            second = self._evidence(
+                [
+                    (line, row, sendable(first[line].version.etag), sendable(first[line].version.modified))
+                    for line, row in islice((one for one in some if one[0] in first), _OWN)
+                ]
+            )
+            if second is None:
+                return None
+            if any(look.status == _NOT_MODIFIED for look in second.values()):
+                return True
+            if second and (is_doubted or len(some) < most):
+                log.warning("%s does not say 304 to its files' own ETags", origin)
+                return False
+            is_doubted = is_doubted or bool(
+                second
+            )  # one file may be another one each time that it is asked for
             if len(some) < most:
-                return True  # none of its files is there: there is nothing to trust it with
+                return not is_doubted  # none of its files is there: there is nothing to trust it with
         return False
 
     def _evidence(self, asked: Sequence[Question]) -> dict[str, Look] | None:

@@ -322,7 +322,7 @@ PROMPT = pytest.mark.parametrize("store", [name for name in MAKERS if name != "G
 
 def recorded_of(stored: Stored, how: str = "stored") -> Recorded:
     """Return what the row of an object says."""
-    return Recorded(how, stored.etag, stored.size, stored.md5)
+    return Recorded(how, stored.etag, size=stored.size, md5=stored.md5)
 
 
 def renewing(store: Store) -> Destination:
@@ -332,7 +332,7 @@ def renewing(store: Store) -> Destination:
     return destination
 
 
-@EVERYWHERE
+@PROMPT
 @BOTH_RENEWALS
 @pytest.mark.parametrize(
     ("how", "then"), [("stored", "renewed"), ("renewed", "renewed"), ("found", "replaced")]
