@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from hashlib import md5
 from pathlib import Path
@@ -332,3 +333,53 @@ def test_bucket_that_is_down_leaves_the_folder_at_work(world: Callable[..., Worl
     assert ran.code == 0, ran.said
     assert (set(w.objects()), set(w.files())) == (set(w.images(here)), set(w.images(there)))
     assert w.job.failed() == {}
+
+
+def test_undo_removes_from_both_places(world: Callable[..., World]) -> None:
+    w = world(DESTINATION="hybrid", PERCENT=30)
+    w.run()
+    w.run(PERCENT=60)  # the files of what moved into the bucket stay, with rows of their own
+    bucket, folder = w.below(60), w.from_(30)
+    assert (len(w.objects()), len(w.files())) == (len(bucket), len(folder))
+    assert f"{len(bucket) + len(folder)} objects" in w.run("--undo").out
+    w.run("--undo", "--yes")
+    assert (w.objects(), w.files(), w.job.completed()) == ({}, {}, [])
+    undone = [line.split("\t") for line in w.job.text("undone.txt").splitlines()]
+    assert sorted(fields[0] for fields in undone if fields[4] == "local") == sorted(folder)
+    assert sorted(fields[0] for fields in undone if fields[4] != "local") == sorted(bucket)
+
+
+def pending(w: World, percent: int) -> int:
+    """Return how many URLs a run would do."""
+    found = re.search(r"^ *pending +([\d,]+)", w.run("--plan", PERCENT=percent).out, re.MULTILINE)
+    assert found
+    return int(found[1].replace(",", ""))
+
+
+def test_row_of_one_place_counts_on_when_that_of_the_other_is_undone(world: Callable[..., World]) -> None:
+    """As after a kill: undone.txt names the object of the bucket alone, and the ETag of both is the MD5."""
+    w = world(DESTINATION="hybrid", PERCENT=0)
+    w.run()
+    w.run(PERCENT=100)
+    rows = [row for row in w.job.completed() if row.place == "s3"]
+    named = ("\t".join((row.url, row.key, row.size, row.etag, "-", "2099-01-01T00:00:00Z")) for row in rows)
+    (w.job.folder / "undone.txt").write_text("".join(f"{line}\n" for line in named))
+    assert pending(w, 0) == 0
+    assert pending(w, 100) == len(w.urls)
+
+
+def test_delta_renews_in_both_places(world: Callable[..., World]) -> None:
+    w = world(DESTINATION="hybrid", PERCENT=30, MAX_CHANGE_RATE=1)
+    w.run()
+    w.run(PERCENT=60)
+    kept = w.files()
+    changed = [w.below(60)[0], w.from_(60)[0]]
+    for url in changed:
+        w.source.change(url)
+    w.run("--delta", PERCENT=60)
+    assert w.objects() == w.images(w.below(60))
+    # What is in the folder without belonging there is neither looked at nor forgotten.
+    assert w.files() == {**kept, **w.images([url for url in changed if part(url) >= 60])}
+    rows = {(row.url, row.place): row.how for row in w.job.completed()}
+    assert len(rows) == len(w.job.completed()) == len(w.below(60)) + len(w.from_(30))
+    assert [rows[changed[0], "s3"], rows[changed[1], "local"]] == ["renewed", "renewed"]
