@@ -16,7 +16,7 @@ _END = "-----END CERTIFICATE-----\n"
 
 def share_botocore_data() -> None:
     """Let all sessions of this process share what they have read of botocore's data (50 ms of CPU a client)."""
-    botocore.session.create_loader = functools.cache(botocore.session.create_loader)  # type: ignore[attr-defined]
+    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 
 @functools.cache
