@@ -34,6 +34,7 @@ OUTAGE_START = "outage_start"
 OUTAGE_END = "outage_end"
 
 _SHOWN = 200  # characters of what it says
+_TICK = 0.2  # seconds between two looks whether the script ends
 _MOST_WAITING = 100  # messages; a flapping endpoint must not fill memory
 
 Facts = Mapping[str, Union[str, int, float, None]]
@@ -52,6 +53,7 @@ class Notifier:
         self._hidden = frozenset(hidden)
         self._waiting: queue.Queue[dict[str, object] | None] = queue.Queue(_MOST_WAITING)
         self._thread: threading.Thread | None = None
+        self._is_late = threading.Event()  # set: the script ends, and nothing more is told
         self._has_warned = False
         self._has_ended = False
 
@@ -95,10 +97,12 @@ class Notifier:
             self._waiting.put_nowait(None)
         self._thread.join(SECONDS + 1)
         if self._thread.is_alive():
+            self._is_late.set()
             self._warn(f"it was still busy {SECONDS:.0f} s after the end; the rest is not told")
+            self._thread.join()  # the command that runs is killed at once
 
     def _run_all(self) -> None:
-        while (message := self._waiting.get()) is not None:
+        while not self._is_late.is_set() and (message := self._waiting.get()) is not None:
             self._run(message)
 
     def _run(self, message: dict[str, object]) -> None:
@@ -119,9 +123,7 @@ class Notifier:
                 why = error.strerror if isinstance(error, OSError) else str(error)
                 self._warn(f"{printable(self._words[0])} cannot be run ({why})")
                 return
-            try:
-                process.communicate(line, SECONDS)
-            except subprocess.TimeoutExpired:
+            if not self._is_done(process, line):
                 _kill(process)
                 self._warn(f"it did not end within {SECONDS:.0f} s")
                 return
@@ -130,6 +132,19 @@ class Notifier:
                 lines = said.read(10_000).decode("utf-8", "replace").strip().splitlines()
                 last = redact(printable(lines[-1]))[:_SHOWN] if lines else "nothing on stderr"
                 self._warn(f"it ended with exit code {process.returncode} and said: {last}")
+
+    def _is_done(self, process: subprocess.Popen[bytes], line: bytes) -> bool:
+        """Give the command its line; return whether it has ended in time."""
+        deadline = time.monotonic() + SECONDS
+        given: bytes | None = line
+        while time.monotonic() < deadline and not self._is_late.is_set():
+            try:
+                process.communicate(given, min(_TICK, SECONDS))
+            except subprocess.TimeoutExpired:
+                given = None  # the process object has kept what is left of it
+            else:
+                return True
+        return False
 
     def _warn(self, what: str) -> None:
         if not self._has_warned:
@@ -141,6 +156,9 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     """Kill the command and what it has started."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    if process.stdin is not None:
+        with suppress(OSError):  # what it has not read
+            process.stdin.close()
     deadline = time.monotonic() + 1
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)

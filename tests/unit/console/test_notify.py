@@ -6,6 +6,7 @@ import json
 import logging
 import shlex
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -135,6 +136,7 @@ def test_telling_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
         notifier.tell(END, "text", {})
     assert time.monotonic() - began < 0.2
     notifier.close()
+    assert "notify" not in [thread.name for thread in threading.enumerate()]  # the other 299 are not told
 
 
 def test_command_that_reads_nothing_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
