@@ -1,4 +1,5 @@
 # make demo   the whole migration on this machine: a local API, CDN and S3, the three real commands
+# make demo-cutover  its second act: the site changes, a delta catches up, a new CDN takes over, something is undone
 # make test   the test suite without real-time outages and tortures: under three minutes on two cores
 # make test-all  the whole test suite
 # make test-lowest  with the lowest versions that the requirements allow (in $(VENV)-lowest): the tests of all that uses
@@ -50,10 +51,13 @@ export NEED_PYTHON
 INSTALL_PYTHON = Install one (apt install python3 python3-venv; on Amazon Linux: dnf install python3.11), \
 then: make clean $(MAKECMDGOALS) PYTHON=python3.11
 
-.PHONY: torture conformance stores demo test test-all test-lowest check constraints bench scale quick-bench clean
+.PHONY: torture conformance stores demo demo-cutover test test-all test-lowest check constraints bench scale quick-bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m demo.run
+
+demo-cutover: $(VENV)/.installed
+	$(BIN)/python -m demo.cutover
 
 conformance: $(VENV)/.installed
 	CONFORMANCE_BUCKET=$(BUCKET) $(BIN)/python -m pytest tests/destinations

@@ -57,7 +57,7 @@ log = logging.getLogger("collect_urls")
 
 @logging_setup.ending_in_the_log
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = _arguments(argv)
+    arguments = parse(argv)
     rerun_hint.use_env_file("collect_urls.py", arguments.env_file)
     signals = Signals()
     try:
@@ -256,7 +256,7 @@ def print_region(settings: CollectionSettings) -> int:
     return EXIT_DONE
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="collect_urls.py",
         description="Collect the URLs of all images into urls.txt, and recommend an AWS region.",

@@ -59,9 +59,13 @@ class CdnHandler(DemoHandler):
         return fault.first is None or (self.request.method == "GET" and number <= fault.first)
 
     def _serve(self, image: Image, number: int) -> None:
-        """Send the true bytes."""
+        """Send the true bytes, or 304 to who has them."""
         body = self.server.world.body(image)
-        self.answer(200, self._headers(image, "Miss" if number == 1 else "Hit", body), body)
+        headers = self._headers(image, "Miss" if number == 1 else "Hit", body)
+        if self.request.headers.get("if-none-match") == headers["ETag"]:
+            self.answer_head(304, headers, len(body))
+        else:
+            self.answer(200, headers, body)
 
     def _refuse(self, status: int, body: bytes, **headers: str) -> None:
         """Send an error with CloudFront's headers."""
@@ -99,7 +103,7 @@ class CdnHandler(DemoHandler):
         return {
             "Content-Type": image.label,
             "ETag": f'"{hashlib.md5(body).hexdigest()}"',
-            "Last-Modified": "Sat, 20 Apr 2024 09:02:24 GMT",
+            "Last-Modified": image.modified,
             "Accept-Ranges": "bytes",
             "x-cache": f"{cache} from cloudfront",
             "via": "1.1 0f2c5e1a9b7d4c3e8f60.cloudfront.net (CloudFront)",

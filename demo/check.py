@@ -190,14 +190,20 @@ def main(argv: list[str] | None = None) -> int:
     if not plan:
         parser.error(f"no planted.json in {folder.path}; python -m demo.run writes it")
     rows = [*collection_rows(plan, folder), *migration_rows(plan, folder), *validation_rows(plan, folder)]
+    code = show(rows)
+    for line in unplanned_retries(plan, folder):
+        print(f"Retried, although nothing was planted:  {line}")
+    return code
+
+
+def show(rows: list[Row]) -> int:
+    """Print the table; return 1 where something is wrong, else 0."""
     print(f"{'planted':36} {'planted':>7} {'found':>6}      where")
     for row in rows:
         mark = "WRONG" if row.wrong else "ok"
         print(f"{row.what:36} {row.planted:>7,} {row.found:>6,}  {mark:5} {row.where}")
         for line in row.wrong[:5]:
             print(f"    {line}")
-    for line in unplanned_retries(plan, folder):
-        print(f"Retried, although nothing was planted:  {line}")
     return int(any(row.wrong for row in rows))
 
 

@@ -12,15 +12,11 @@ from pathlib import Path
 from demo.children import Children
 from demo.envfiles import PREFIX, STRIP
 from demo.planted import planted
-from demo.stage import Stage, build, shown, title
+from demo.stage import Stage, UnexpectedEndError, build, title
 from demo.world import build_small_world
 
 BUCKET = "demo-small"
 DELETED = 3
-
-
-class UnexpectedEndError(Exception):
-    """A script ended otherwise than it must in this world; the text says how."""
 
 
 def play(children: Children, folder: Path, s3_url: str) -> None:
@@ -32,33 +28,21 @@ def play(children: Children, folder: Path, s3_url: str) -> None:
         f"{len(world.images)} images. One is cut short once, two get a 503 once: retries must download them."
     )
     for command in ("python collect_urls.py", "python migrate.py"):
-        _step(stage, command, 0, "all done, nothing wrong")
+        stage.step(command, 0, "all done, nothing wrong")
     _delete_some(stage, planted(world, stage.cdn_url, PREFIX, STRIP)["objects"])
-    _step(
-        stage,
+    stage.step(
         "python validate.py",
         1,
         "finished, but objects that somebody deleted are missing from the bucket",
     )
     repair = _report(stage)["next"][0]
     print("\nThe line that begins with `next:` is the repair. The demo runs it exactly as printed.")
-    _step(stage, repair, 0, "all done, nothing wrong")
-    _step(stage, "python validate.py", 0, "all done, nothing wrong")
+    stage.step(repair, 0, "all done, nothing wrong")
+    stage.step("python validate.py", 0, "all done, nothing wrong")
     verdict = _report(stage)["verdict"]
     if verdict != "complete":
         raise UnexpectedEndError(f"the verdict is {verdict}, but this world must end with complete")
     print("\nThat is how a migration should end: exit code 0, verdict `complete`.")
-
-
-def _step(stage: Stage, command: str, code: int, meaning: str) -> None:
-    """Run a command under a heading; raise UnexpectedEndError unless it ends with code."""
-    title(command)
-    ended = stage.run(command)
-    print(f": {meaning}." if ended == code else "")
-    if ended != code:
-        raise UnexpectedEndError(
-            f"{command} must end with exit code {code} in this world. See {shown(stage.folder)}/"
-        )
 
 
 def _delete_some(stage: Stage, objects: dict[str, dict[str, str]]) -> None:

@@ -9,27 +9,22 @@ found with what was planted (demo/out). Exit codes: 0 as it must be, 1 not, 130 
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import shlex
-import shutil
-import signal
 import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from demo import good_end
-from demo.children import ROOT, Children, ServerError, Stopped, raise_on_signals
+from demo.children import ROOT, Children
+from demo.driver import drive
 from demo.envfiles import PREFIX, STRIP
 from demo.planted import planted, write_planted
 from demo.stage import Stage, build, shown, title
 from demo.world import build_world
 
-OUT = ROOT / "demo" / "out"
 BUCKET = "demo-images"
-KEPT = ("PATH", "HOME", "USER", "LANG", "TERM", "COLUMNS", "LINES", "TMPDIR", "TZ", "VIRTUAL_ENV")
 
 
 class Step(NamedTuple):
@@ -59,35 +54,14 @@ STEPS = (
 
 def main(argv: list[str] | None = None) -> int:
     """Run the demo; return the exit code."""
-    parser = argparse.ArgumentParser(description="Collect, migrate and validate two local worlds.")
-    parser.add_argument(
-        "--out", type=Path, default=OUT, help="a new or empty folder (default: demo/out, cleared)"
-    )
-    out = parser.parse_args(argv).out.resolve()
-    if out == OUT:
-        shutil.rmtree(out, ignore_errors=True)
-    elif out.exists() and any(out.iterdir()):
-        parser.error(f"--out: {out} is not empty")
-    (out / "servers").mkdir(parents=True)
-    (out / "small" / "servers").mkdir(parents=True)
-    _forget_own_settings()
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a name may not be printable
-    raise_on_signals()
-    try:
-        with Children(out / "servers") as children:
-            return _demo(children, out)
-    except (ServerError, good_end.UnexpectedEndError) as error:
-        print(f"\ndemo: {error}")
-        return 1
-    except Stopped as stop:
-        print(f"\ndemo: stopped by {signal.Signals(stop.number).name}; no process is left running")
-        return 128 + stop.number
+    return drive(_demo, "Collect, migrate and validate two local worlds.", "out", argv)
 
 
 def _demo(children: Children, out: Path) -> int:
     """Play both parts; return the exit code."""
     begun = time.monotonic()
     s3_url = f"http://127.0.0.1:{children.serve('demo.s3')}"
+    (out / "small" / "servers").mkdir(parents=True)
     with Children(out / "small" / "servers") as small:
         good_end.play(small, out / "small", s3_url)
     if not _faults(children, out, s3_url):
@@ -159,18 +133,6 @@ def _show_end(out: Path, seconds: float) -> None:
         print(f"  {(out / name).as_uri()}")
     print("No browser on this machine? see docs/reports.md for how to view them.")
     print(f"All files: {shown(out)}/, and of part 1: {shown(out / 'small')}/")
-
-
-def _forget_own_settings() -> None:
-    """Drop what would act on the scripts from outside: settings, AWS profiles and proxies."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in KEPT or name.startswith(("LC_", "PYTHON"))
-    }
-    os.environ.clear()
-    os.environ.update(kept, AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
-    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 
 if __name__ == "__main__":

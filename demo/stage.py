@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 
+class UnexpectedEndError(Exception):
+    """A script ended otherwise than it must in this world; the text says how."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """One world: its servers, its bucket and the folder in which the scripts run."""
@@ -40,6 +44,16 @@ class Stage:
         print(f"\nExit code {code}", end="")
         return code
 
+    def step(self, command: str, code: int, meaning: str) -> None:
+        """Run a command under a heading and say what its exit code means here; raise UnexpectedEndError for another."""
+        title(command)
+        ended = self.run(command)
+        print(f": {meaning}." if ended == code else "")
+        if ended != code:
+            raise UnexpectedEndError(
+                f"{command} must end with exit code {code} in this world. See {shown(self.folder)}/"
+            )
+
 
 def build(children: Children, folder: Path, world: World, bucket: str, s3_url: str) -> Stage:
     """Start the CDN and the API of world (those of a small world with --small), and write the settings.
@@ -48,22 +62,28 @@ def build(children: Children, folder: Path, world: World, bucket: str, s3_url: s
     """
     logs, kind = folder / "servers", ["--small"] if len(world.lots) < 100 else []
     cdn_url = f"http://127.0.0.1:{children.serve('demo.cdn', *kind, '--log', str(logs / 'cdn.log'))}"
-    print(f"CDN  {cdn_url}")
     api = children.serve("demo.api", *kind, "--cdn-url", cdn_url, "--log", str(logs / "api.log"))
-    api_url = f"http://127.0.0.1:{api}/v1/page/lots"
+    stage = Stage(children, folder, cdn_url, bucket, client(s3_url))
+    set_up(stage, f"http://127.0.0.1:{api}/v1/page/lots", len(world.images), s3_url)
+    return stage
+
+
+def set_up(stage: Stage, api_url: str, urls: int, s3_url: str) -> None:
+    """Create the bucket of stage, and write the settings for an API that gives so many URLs."""
+    folder, cdn_url, bucket = stage.folder, stage.cdn_url, stage.bucket
+    print(f"CDN  {cdn_url}")
     print(f"API  {api_url}")
-    stage = Stage(children, folder, cdn_url, bucket, _client(s3_url))
     stage.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": NEAREST_REGION})
     print(f"S3   {s3_url} (moto), bucket {bucket}")
-    settings = collection_env(api_url, TOKEN, cdn_url, len(world.images))
+    settings = collection_env(api_url, TOKEN, cdn_url, urls)
     (folder / "collection.env").write_text(settings, encoding="utf-8")
     settings = migration_env(cdn_url, s3_url, NEAREST_REGION, bucket)
     (folder / "migration.env").write_text(settings, encoding="utf-8")
     print(f"Written: {shown(folder)}/collection.env and migration.env, as you would edit them")
-    return stage
 
 
-def _client(s3_url: str) -> S3Client:
+def client(s3_url: str) -> S3Client:
+    """Return a client of the S3 that listens at s3_url."""
     access_key, secret_key = CREDENTIALS
     return boto3.client(
         "s3",

@@ -20,6 +20,8 @@ AUCTIONS = range(3483, 3523)
 LOTS = range(160, 185)  # of each auction: the same file names return in all forty folders
 LARGE = "large.png"  # not in demo/images: made when the world is built
 
+FIRST_DAY = "Sat, 20 Apr 2024 09:02:24 GMT"  # when the images came to the site
+
 EDGE_LOCATION = "FRA56-P8"  # what the CDN calls itself in x-amz-cf-pop: Frankfurt
 NEAREST_REGION = "eu-central-1"
 
@@ -66,6 +68,7 @@ ENCODED_NAMES = (
     "i0177-%E8%8A%B1%E7%93%B6.jpg",
     "i0181-50%25%20Silber.jpg",
 )
+PLUS_NAMES = ("i0167-14+18.jpg", "i0169-oil+gouache.jpg")  # in the world of the cutover
 RAW_NAMES = ("i0164 Rückseite.jpg", "i0172-Čajník.jpg", "i0178-花瓶 2.jpg", "i0165-a+b (1).jpg")
 
 FOREIGN_URLS = (
@@ -84,6 +87,7 @@ class Image(NamedTuple):
     picture: str  # the file in demo/images that it shows, or LARGE
     label: str  # the Content-Type that the CDN sends, not always the true one
     fault: Fault | None = None
+    modified: str = FIRST_DAY  # the Last-Modified that the CDN sends
 
 
 class Lot(NamedTuple):
@@ -140,6 +144,19 @@ def build_small_world(seed: int = 3483) -> World:
     return World(lots, {unquote(image.path): image for image in images + thumbs}, (), _load_pictures())
 
 
+def build_plain_world(seed: int = 3483) -> World:
+    """Plan a world of 132 URLs without a fault, in which ten images have special names."""
+    chance = random.Random(seed)
+    numbers = [(auction, number) for auction in AUCTIONS[:6] for number in LOTS[:11]]
+    images, thumbs = _draw(chance, numbers)
+    plain = [place for place in range(1, len(images)) if images[place].label == "image/jpeg"]
+    names = ENCODED_NAMES + RAW_NAMES + PLUS_NAMES
+    for place, name in zip(chance.sample(plain, len(names)), names):
+        images[place] = _renamed(images[place], name)
+    lots = tuple(Lot(*who, image.path, thumb.path) for who, image, thumb in zip(numbers, images, thumbs))
+    return World(lots, {unquote(image.path): image for image in images + thumbs}, (), _load_pictures())
+
+
 def _draw(chance: random.Random, numbers: list[tuple[int, int]]) -> tuple[list[Image], list[Image]]:
     """Draw an image and a thumbnail for every (auction, lot number), nothing special yet."""
     images, thumbs = [], []
@@ -166,7 +183,7 @@ def _plant(chance: random.Random, images: list[Image]) -> list[int]:
             images[place] = images[place]._replace(fault=fault)
     for name in ENCODED_NAMES + RAW_NAMES:
         place = next(places)
-        images[place] = images[place]._replace(path=images[place].path.rpartition("/")[0] + "/" + name)
+        images[place] = _renamed(images[place], name)
     for _ in range(MISLABELLED):
         place = next(places)
         images[place] = images[place]._replace(picture="bowl.webp")
@@ -174,6 +191,10 @@ def _plant(chance: random.Random, images: list[Image]) -> list[int]:
     path = images[place].path.rpartition(".")[0] + ".png"
     images[place] = images[place]._replace(path=path, picture=LARGE, label="image/png")
     return [next(places) for _ in FOREIGN_URLS]
+
+
+def _renamed(image: Image, name: str) -> Image:
+    return image._replace(path=image.path.rpartition("/")[0] + "/" + name)
 
 
 def _repeat(chance: random.Random, lots: list[Lot]) -> tuple[Lot, ...]:

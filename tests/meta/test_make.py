@@ -40,7 +40,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @needs_make
-@pytest.mark.parametrize("target", ["demo", "test", "test-lowest"])
+@pytest.mark.parametrize("target", ["demo", "demo-cutover", "test", "test-lowest"])
 @pytest.mark.parametrize(
     ("python", "found"),
     [
