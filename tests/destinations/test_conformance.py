@@ -15,7 +15,7 @@ from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image, Recorded, Stored
 from tests.destinations.stores import BOTH as BOTH_PLACES
-from tests.destinations.stores import HABITS, MAKERS, STORES, Store
+from tests.destinations.stores import LESS_OFTEN, MAKERS, STORES, Store
 from tests.tiers import slow
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
@@ -32,7 +32,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         yield made
 
 
-EVERYWHERE = pytest.mark.parametrize("store", [*STORES, *HABITS, *map(slow, BOTH_PLACES)], indirect=True)
+CASES = [slow(name) if name in LESS_OFTEN else name for name in MAKERS]
+EVERYWHERE = pytest.mark.parametrize("store", CASES, indirect=True)
 
 
 def soon() -> Deadline:
@@ -317,7 +318,11 @@ BOTH_RENEWALS = pytest.mark.parametrize(
     ],
 )
 # Google refuses a second write to one key within a second; tests/scripts/test_delta.py waits.
-PROMPT = pytest.mark.parametrize("store", [name for name in MAKERS if name != "Google"], indirect=True)
+PROMPT = pytest.mark.parametrize(
+    "store",
+    [case for case in CASES if case != "Google"],
+    indirect=True,
+)
 
 
 def recorded_of(stored: Stored, how: str = "stored") -> Recorded:

@@ -237,12 +237,14 @@ def test_gone_that_the_list_knows_is_not_open(world: World) -> None:
     assert delta(world).code == 0
 
 
+@pytest.mark.slow
 def test_what_is_there_again_a_minute_later_is_not_gone(world: World) -> None:
     world.source.rules.add(Rule("404", pattern="i0004", count=1))
     ran = delta(world)
     assert (ran.code, told(world.job)) == (0, {}), ran.said
 
 
+@pytest.mark.slow
 def test_failures_stand_in_changes_alone(world: World) -> None:
     world.source.change(world.urls[0])
     world.source.rules.add(Rule("html", pattern="i0001"))
@@ -357,6 +359,7 @@ def test_file_names_what_is_looked_at(world: World) -> None:
     assert "after --delta" in strange.said
 
 
+@pytest.mark.slow
 def test_what_an_earlier_delta_named_of_others_stays_known(world: World) -> None:
     world.source.rules.add(Rule("404", pattern="i0004"))
     assert delta(world).code == 1
@@ -536,6 +539,7 @@ def test_full_disk_replaces_nothing_or_says_what(world: World) -> None:
     assert image_writes(world) == {world.key(url): 1}
 
 
+@pytest.mark.slow
 def test_open_redo_keeps_its_place(world: World) -> None:
     (world.job.folder / "again.txt").write_text("".join(f"{url}\n" for url in world.urls[20:30]))
     world.source.rules.add(Rule("stall_headers", name="stall", pattern="i002[5-9]", seconds=30))

@@ -251,7 +251,8 @@ def test_refusal_for_collisions_leaves_the_state_as_it_was(world: World, argumen
 
 
 def state_of(world: World) -> dict[str, bytes]:
-    said = ("migration.lock", "migration.log", "migration.env", "collisions.txt")
+    journal = ("runs.txt", "events.txt", "status.json")  # that there was a run which was refused
+    said = ("migration.lock", "migration.log", "migration.env", "collisions.txt", *journal)
     files = world.job.folder.iterdir()
     return {path.name: path.read_bytes() for path in files if path.is_file() and path.name not in said}
 

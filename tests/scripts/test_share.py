@@ -119,6 +119,7 @@ def test_a_share_is_moved_and_grows_and_what_was_moved_stays(world: Callable[...
     w.assert_valid()
 
 
+@pytest.mark.slow
 def test_a_recorded_failure_counts_as_failed_whatever_the_share_is_now(world: Callable[..., World]) -> None:
     w = world()
     gone = [w.source.url_of(f"gone{number}.jpg", "404") for number in range(9)]
@@ -265,6 +266,7 @@ def test_validation_looks_at_both_places_and_redo_repairs_each(world: Callable[.
     w.assert_valid()
 
 
+@pytest.mark.slow
 def test_redo_keeps_to_the_place_of_the_row_and_forgets_no_other(world: Callable[..., World]) -> None:
     w = world(DESTINATION="hybrid")
     w.run(PERCENT=0)
@@ -282,6 +284,7 @@ def test_redo_keeps_to_the_place_of_the_row_and_forgets_no_other(world: Callable
     w.assert_valid()
 
 
+@pytest.mark.slow
 def test_failed_move_to_the_bucket_stays_failed_until_it_is_there(world: Callable[..., World]) -> None:
     w = world(DESTINATION="hybrid")
     w.run(PERCENT=0)

@@ -295,6 +295,7 @@ def test_ten_refusals_in_a_row_end_it(new_world: NewWorld) -> None:
     assert images(world) == set()
 
 
+@pytest.mark.slow
 def test_a_bucket_that_is_down_ends_it_and_it_goes_on(new_world: NewWorld) -> None:
     world = moved(new_world, 60)
     deletes = iter(range(1000))
@@ -312,6 +313,7 @@ def test_a_bucket_that_is_down_ends_it_and_it_goes_on(new_world: NewWorld) -> No
     assert images(world) == set() and world.job.completed() == []
 
 
+@pytest.mark.slow
 def test_a_few_failures_are_tried_again(new_world: NewWorld) -> None:
     world = moved(new_world, 6)
     world.s3.rules.add(Rule("InternalError", operation="DeleteObject", pattern="i0002", count=2))
@@ -322,6 +324,7 @@ def test_a_few_failures_are_tried_again(new_world: NewWorld) -> None:
     assert images(world) == set()
 
 
+@pytest.mark.slow
 def test_one_that_keeps_failing_stays(new_world: NewWorld) -> None:
     world = moved(new_world, 4)
     world.s3.rules.add(Rule("InternalError", operation="DeleteObject", pattern="i0002"))
@@ -536,6 +539,7 @@ def test_adopting_after_an_undo_takes_only_what_is_there(new_world: NewWorld) ->
     assert [row.url for row in world.job.completed()] == [kept]
 
 
+@pytest.mark.slow
 def test_processes_have_no_part_in_it(new_world: NewWorld) -> None:
     world = moved(new_world, 4, PROCESSES=2)
     assert world.job.run("--undo", "--yes").code == 0

@@ -313,6 +313,7 @@ def test_signal_stops_cleanly_and_the_next_run_goes_on(new_bucket: NewBucket, nu
     assert set(bucket.hows().values()) == {"stored"}
 
 
+@pytest.mark.slow
 def test_replaced_original_renews_its_variants_and_nobody_elses(new_bucket: NewBucket) -> None:
     bucket = new_bucket(photos(3))
     assert bucket.run().code == 0
@@ -349,6 +350,7 @@ def test_renewal_says_where_it_is_not_atomic(new_bucket: NewBucket, mode: str) -
     assert "not atomic" in bucket.text("variants.log")
 
 
+@pytest.mark.slow
 def test_rows_without_an_md5_are_made_once_and_renewed_when_completed_again(new_bucket: NewBucket) -> None:
     bucket = new_bucket({})
     bucket.has(photos(2), md5="-")
@@ -434,6 +436,7 @@ def pictures_of(bucket: Bucket, names: Iterable[str]) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_undo_of_one_size_leaves_the_others_and_can_be_made_again(new_bucket: NewBucket) -> None:
     bucket = new_bucket({**photos(2), "tiny.png": pictures.encoded(pictures.photo(40, 30), "PNG")})
     bucket.run()
@@ -447,6 +450,7 @@ def test_undo_of_one_size_leaves_the_others_and_can_be_made_again(new_bucket: Ne
     bucket.assert_rows_are_true()
 
 
+@pytest.mark.slow
 def test_undo_that_is_killed_is_finished_before_anything_is_made(new_bucket: NewBucket) -> None:
     bucket = new_bucket(photos(40), store={"latency": 0.02})
     bucket.run(UPLOAD_TIMEOUT=20)
@@ -466,6 +470,7 @@ def test_undo_that_is_killed_is_finished_before_anything_is_made(new_bucket: New
     bucket.assert_originals_untouched()
 
 
+@pytest.mark.slow
 def test_undo_that_is_refused_ten_times_stops(new_bucket: NewBucket) -> None:
     bucket = new_bucket(photos(20))
     bucket.run()
