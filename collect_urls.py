@@ -237,7 +237,7 @@ def say_complete(settings: CollectionSettings, before: Checkpoint, journal: Jour
     logging_setup.show(
         f"{summary.verdict_lines(found).replace('is complete', 'is already complete', 1)}"
         f"{summary.counts_table(before, settings.output_file)}"
-        f"{summary.next_step(before.counts)}"
+        f"{summary.next_step(before)}"
         f"To collect again: {rerun_hint.command('collect_urls.py', '--update')} (or --restart)\n"
     )
     return report(settings, before, found, "", journal)

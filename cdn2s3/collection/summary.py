@@ -137,16 +137,19 @@ def last_screen(done: Checkpoint, settings: CollectionSettings, found: Verdict, 
         + f"\nRecommended region: {advice.region}\n"
         + _indented(advice.reason)
         + _indented(CAVEAT)
-        + ("\n" + next_step(done.counts))
+        + ("\n" + next_step(done))
     )
 
 
-def next_step(counts: Counts) -> str:
+def next_step(done: Checkpoint) -> str:
     """Return what to do after a complete collection; without any URL there is nothing to migrate."""
-    if counts.urls == 0:
+    if done.counts.urls == 0:
         return (
             f"Next: correct the settings of the source, then\n  {command('collect_urls.py', '--restart')}\n"
         )
+    if done.update is not None:
+        delta = command("migrate.py", "--delta")
+        return f"Next, to move what is new and renew what has changed:\n  {delta}\n"
     plan = command("migrate.py", "--plan")
     return f"Next: set DESTINATION_BUCKET and AWS_REGION in migration.env, then\n  {plan}\n"
 

@@ -128,7 +128,9 @@ class UrlList:
                 new.append(line + b"\n")
             else:
                 duplicates += 1
-                if not are_plain and identity != line:
+                if (
+                    not are_plain and identity != line and self._met is None
+                ):  # an update meets all of them again
                     self.notes.add(SAME, url)
         if new:
             self._urls.append(b"".join(new))

@@ -105,8 +105,10 @@ class _Undo:
         log.info("going on with the undo of %s", opened.text)
 
     def shown(self) -> int:
-        """Show what it would do; return the exit code."""
-        show("\n".join(self._said(self.preview)))
+        """Show what it would do, and how to do it; return the exit code."""
+        words = ["--undo"] if self.is_again else self._words()
+        how = [f"To do it: {command('migrate.py', *words, '--yes')}"] if self.preview.todo else []
+        show("\n".join([*self._said(self.preview), *how]))
         return EXIT_SOME_FAILED if self.is_again else EXIT_DONE
 
     def done(self) -> int:
@@ -127,8 +129,6 @@ class _Undo:
             lines.append("nothing is recorded that could be undone")
         elif preview.todo:
             lines.append("Each is compared first: what somebody has changed since stays.")
-            words = ["--undo"] if self.is_again else self._words()
-            lines.append(f"To do it: {command('migrate.py', *words, '--yes')}")
         return lines
 
     def _words(self) -> list[str]:

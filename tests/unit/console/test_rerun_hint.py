@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.collection.checkpoint import Counts, damaged
+from cdn2s3.collection.checkpoint import Checkpoint, Counts, Update, damaged
 from cdn2s3.collection.summary import next_step
 from cdn2s3.collection.url_list import does_not_fit
 from cdn2s3.console.rerun_hint import command, given, use_env_file
@@ -49,8 +49,12 @@ def test_messages_of_a_collection_name_its_settings_file() -> None:
     again = "python collect_urls.py --env-file c.env --restart"
     assert f"`{again}` (the files so far are kept" in str(damaged(Path("checkpoint.json"), "why"))
     assert f"`{again}` (the files so far are kept" in str(does_not_fit(Path("urls.txt"), "why"))
-    assert next_step(Counts()).endswith(f"then\n  {again}\n")
-    assert next_step(Counts(urls=1)).endswith("then\n  python migrate.py --plan\n")
+    done = Checkpoint(True, Counts(), 0, 0, None, {})
+    assert next_step(done).endswith(f"then\n  {again}\n")
+    done = done._replace(counts=Counts(urls=1))
+    assert next_step(done).endswith("then\n  python migrate.py --plan\n")
+    updated = done._replace(update=Update(1, "2026-11-27T10:00:00Z", ended=True))
+    assert next_step(updated).endswith("what has changed:\n  python migrate.py --delta\n")
 
 
 FILES = sorted([*ROOT.glob("*.py"), *(ROOT / "cdn2s3").rglob("*.py")])
