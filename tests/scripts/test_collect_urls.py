@@ -238,6 +238,16 @@ def test_update_appends_what_is_new_and_names_what_is_gone(collection: Collectio
     assert (collection.folder / "gone.txt").read_text().splitlines() == gone
 
 
+def test_update_does_not_take_the_list_itself_for_other_spellings(
+    collection: Collection, server: ApiServer
+) -> None:
+    raw = {"image_url": f"{server.prefix}a b.jpg", "thumb_url": None}
+    server.items = [*server.items, raw]
+    assert "other spellings" not in collection.run().stdout
+    updated = collection.run("--update").stdout
+    assert "0  new" in updated and "other spellings" not in updated
+
+
 @pytest.mark.parametrize("flags", [(), ("--update",)], ids=["plain", "update"])
 def test_update_that_was_stopped_goes_on(
     collection: Collection, server: ApiServer, flags: tuple[str, ...]
