@@ -69,6 +69,8 @@ def begin(settings: CollectionSettings, before: Checkpoint, position: Position) 
 class UpdatedList(UrlList):
     """urls.txt while a complete collection is collected again; used by one thread."""
 
+    _walks_first = False
+
     def __init__(self, settings: CollectionSettings, so_far: Checkpoint) -> None:
         if so_far.update is None:
             raise ValueError("no update is in progress")

@@ -56,6 +56,8 @@ def does_not_fit(path: Path, why: str) -> FatalError:
 class UrlList:
     """The two files, open for appending; used by one thread."""
 
+    _walks_first = True  # False: an update, which meets each line of the list again
+
     def __init__(self, settings: CollectionSettings, so_far: Checkpoint) -> None:
         """Open the files, cut back to the lengths in so_far; raise FatalError when they do not match it."""
         output, rejected = settings.output_file, rejected_file(settings.output_file)
@@ -128,9 +130,7 @@ class UrlList:
                 new.append(line + b"\n")
             else:
                 duplicates += 1
-                if (
-                    not are_plain and identity != line and self._met is None
-                ):  # an update meets all of them again
+                if self._walks_first and not are_plain and identity != line:
                     self.notes.add(SAME, url)
         if new:
             self._urls.append(b"".join(new))
