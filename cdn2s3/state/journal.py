@@ -191,7 +191,8 @@ class Journal:
         except FatalError as error:
             self._warn(error)
         length = size_of(self._folder / COMPLETED_FILE)
-        self.note(START, json.dumps({"command": self.command, "completed_bytes": length}))
+        facts = {"command": self.command, "completed_bytes": length}
+        self.note(START, json.dumps(facts), at=self.started)
         return self
 
     def __exit__(
@@ -270,8 +271,8 @@ class Journal:
         starts = [event for event in events if event.event == START and _script(event) == script]
         closed = Counter(run.started for run in runs_in(self._folder) if run.script == script)
         for number, start in enumerate(starts):
-            if closed[start.at] > 0:
-                closed[start.at] -= 1
+            if closed[start.run] > 0:
+                closed[start.run] -= 1
                 continue
             until = next((_completed_bytes(later) for later in starts[number + 1 :]), None)
             yield self._killed(start, until, events)

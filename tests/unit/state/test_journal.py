@@ -206,3 +206,13 @@ def test_killed_run_is_counted_by_how_its_objects_came_there(tmp_path: Path) -> 
     with Journal(tmp_path, "migrate.py", clock):
         pass
     assert runs_in(tmp_path)[0].totals[:4] == (1, 2, 1, 3)
+
+
+def test_run_that_started_just_before_a_second_was_full_is_not_taken_for_a_killed_one(tmp_path: Path) -> None:
+    clock = Clock()
+    for _ in range(2):
+        journal = Journal(tmp_path, "migrate.py", clock)
+        clock.now += 1
+        with journal:
+            pass
+    assert [run.exit_code for run in runs_in(tmp_path)] == [0, 0]
