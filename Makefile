@@ -1,6 +1,6 @@
 # make demo   the whole migration on this machine: a local API, CDN and S3, the three real commands
 # make demo-cutover  its second act: the site changes, a delta catches up, a new CDN takes over, something is undone
-# make test   the test suite without real-time outages and tortures: under three minutes on two cores
+# make test   the test suite without real-time outages, tortures and the neighbors of a case
 # make test-all  the whole test suite
 # make test-lowest  with the lowest versions that the requirements allow (in $(VENV)-lowest): the tests of all that uses
 #               other people's packages (LOWEST below)

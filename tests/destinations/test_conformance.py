@@ -340,7 +340,7 @@ def renewing(store: Store) -> Destination:
 @PROMPT
 @BOTH_RENEWALS
 @pytest.mark.parametrize(
-    ("how", "then"), [("stored", "renewed"), ("renewed", "renewed"), ("found", "replaced")]
+    ("how", "then"), [("stored", "renewed"), slow("renewed", "renewed"), slow("found", "replaced")]
 )
 def test_recorded_object_is_renewed(  # type: ignore[no-untyped-def]
     store: Store, store_it, renew_it, body: bytes, newer: bytes, how: str, then: str

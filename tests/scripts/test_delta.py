@@ -155,11 +155,11 @@ def put(world: World, url: str, body: bytes) -> None:
         {},
         {"put_if_match": "ignore"},
         {"put_if_match": "refuse", "complete_if_match": "refuse"},
-        {"put_if_match": "create"},
+        slow({"put_if_match": "create"}),
         {"complete_if_match": "ignore"},
-        {"etag_mode": "random"},
-        {"kms_default": True},
-        {"etag_mode": "weak"},
+        slow({"etag_mode": "random"}),
+        slow({"kms_default": True}),
+        slow({"etag_mode": "weak"}),
     ],
     ids=lambda store: "+".join(f"{name}={value}" for name, value in store.items()) or "honors",
 )
@@ -187,7 +187,7 @@ def test_each_kind_of_store_keeps_what_is_not_ours(
 
 
 @pytest.mark.parametrize(
-    "options", [{"PROCESSES": 2}, {"UPLOAD_METHOD": "put_object"}, {"INTEGRITY": "crc32"}]
+    "options", [slow({"PROCESSES": 2}), {"UPLOAD_METHOD": "put_object"}, slow({"INTEGRITY": "crc32"})]
 )
 def test_every_way_of_running_renews(new_world: NewWorld, options: dict[str, object]) -> None:
     world = moved(new_world(40, **options))

@@ -11,6 +11,7 @@ from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
 from tests.fakes.source import SourceServer
 from tests.running import Migration
+from tests.tiers import slow
 
 COUNT = 120
 
@@ -37,7 +38,7 @@ def hosts(
     return TwoHosts(tmp_path, source_server(), source_server(latency=0.01), s3_server())
 
 
-@pytest.mark.parametrize(("how", "processes"), [("refuse", 1), ("503", 1), ("403", 2)])
+@pytest.mark.parametrize(("how", "processes"), [slow("refuse", 1), ("503", 1), slow("403", 2)])
 def test_host_that_stays_away_costs_its_own_urls_alone(hosts: TwoHosts, how: str, processes: int) -> None:
     if how == "refuse":
         hosts.bad.network.refuse()

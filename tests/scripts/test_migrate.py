@@ -318,6 +318,7 @@ def test_error_rate_over_the_limit_stops_and_the_lines_add_up(world: World) -> N
     assert figures["not_tried"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code"), [slow([], 3, id="run"), pytest.param(["--retry-failed"], 1, id="retry")]
 )

@@ -21,6 +21,7 @@ METHOD = pytest.mark.parametrize("method", ["signed", slow("put_object")])
 PUT_ONLY = {"allow": ["PutObject"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "fault", "value"),
     [slow("signed", "SlowDown", ""), ("put_object", "ServiceUnavailable", "86400")],
@@ -317,6 +318,7 @@ def test_upload_that_a_crash_left_is_aborted(new_world: NewWorld) -> None:
     assert world.s3.store.uploads("bucket") == []
 
 
+@pytest.mark.slow
 @METHOD
 def test_upload_whose_answer_drips_ends_at_its_total_timeout(new_world: NewWorld, method: str) -> None:
     world = new_world(20, UPLOAD_METHOD=method, UPLOAD_TIMEOUT=1, MAX_RETRIES=1)

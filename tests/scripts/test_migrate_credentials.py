@@ -52,6 +52,7 @@ def next_time(world: World, then: str) -> None:
     (folder / "config").write_text(f"[default]\ncredential_process = {command}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "then"),
     [
@@ -94,6 +95,7 @@ def test_credentials_that_do_not_work_at_the_start_are_named(world: World, then:
     assert len(world.source.log) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["signed", slow("put_object")])
 def test_credentials_are_renewed_on_the_way(world: World, method: str) -> None:
     next_time(world, "works")

@@ -152,6 +152,7 @@ def test_full_disk_stops_both_and_leaves_whole_files(world: World, size: int) ->
     world.assert_all_moved_once(again=WORKERS)
 
 
+@pytest.mark.slow
 def test_outage_over_the_limit_blames_none_and_resumes(world: World) -> None:
     settings = {"CONCURRENCY": 120, "MAX_RETRIES": 0, "OUTAGE_LIMIT": 1}
     world.source.rules.at(URLS // 2, lambda: world.source.rules.add(Rule("503")))

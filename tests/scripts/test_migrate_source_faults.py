@@ -188,6 +188,7 @@ def test_endless_body_ends_as_timeout_in_bounded_memory(
     assert s3.store.uploads("bucket") == []
 
 
+@pytest.mark.slow
 def test_stalled_handshakes_end_as_timeout_and_others_go_on(
     tmp_path: Path, source_tls_server: Any, s3_tls_server: Any, tls_material: TlsMaterial
 ) -> None:
@@ -204,6 +205,7 @@ def test_stalled_handshakes_end_as_timeout_and_others_go_on(
     assert len(job.completed()) + len(job.failed()) == len(urls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "after"),
     [("429", ""), ("503", "86400"), slow("503", "1"), slow("503", "date:86400"), slow("503", "soon")],

@@ -75,7 +75,7 @@ def test_refusal_of_one_object_is_its_own(new_world: NewWorld) -> None:
     assert '("Invalid Request")' in world.job.failed()[world.urls[7]].message
 
 
-@pytest.mark.parametrize("fault", ["InternalError", "ServiceUnavailable"])
+@pytest.mark.parametrize("fault", [slow("InternalError"), "ServiceUnavailable"])
 def test_store_that_is_busy_one_time_in_ten_slows_the_run_and_does_not_end_it(
     new_world: NewWorld, fault: str
 ) -> None:

@@ -75,6 +75,7 @@ def test_throttling_fails_no_file_and_is_said(new_world: NewWorld, side: str, pr
     assert len(said) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["source", slow("bucket")])
 def test_url_that_is_refused_alone_fails_as_throttled(new_world: NewWorld, side: str) -> None:
     world = new_world(400, latency=0.02, CONCURRENCY=20, OUTAGE_LIMIT=3)
@@ -86,6 +87,7 @@ def test_url_that_is_refused_alone_fails_as_throttled(new_world: NewWorld, side:
     assert f"the {side} refused it" in world.job.failed()[world.urls[7]].message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["bucket", slow("source")])
 def test_endpoint_that_lets_nothing_through_stops_the_run_and_fails_nothing(
     new_world: NewWorld, side: str

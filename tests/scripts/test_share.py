@@ -155,6 +155,7 @@ def test_collisions_and_their_winner_are_of_the_whole_list(world: Callable[..., 
     assert counts(w.job)["not_selected"] == len(firsts) - len(chosen)
 
 
+@pytest.mark.slow
 def test_what_is_completed_and_not_selected_anymore_can_be_done_again(world: Callable[..., World]) -> None:
     w = world()
     w.run()
@@ -299,6 +300,7 @@ def test_failed_move_to_the_bucket_stays_failed_until_it_is_there(world: Callabl
     assert w.objects() == w.images(w.urls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("processes", "method"), [slow(1, "put_object"), (2, "signed")])
 def test_killed_hybrid_run_resumes(
     tmp_path: Path,

@@ -298,6 +298,7 @@ def processes_in(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, slow(signal.SIGTERM)])
 def test_signal_stops_cleanly_and_the_next_run_goes_on(new_bucket: NewBucket, number: int) -> None:
     bucket = new_bucket(photos(60), store={"latency": 0.02})

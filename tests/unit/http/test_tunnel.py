@@ -74,6 +74,7 @@ def test_body_comes_through_unchanged(
         assert [entry.headers["host"] for entry in source.log] == [origin] * 2
 
 
+@pytest.mark.slow
 def test_large_request_goes_through_unchanged(
     proxy: ProxyServer, adapter: PooledAdapter, tls_material: TlsMaterial, stack: ExitStack
 ) -> None:
