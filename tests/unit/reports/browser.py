@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -48,6 +49,9 @@ def _started_driver() -> tuple[subprocess.Popen[str], int]:
         driver.stdout.close()
         driver.wait()
     raise RuntimeError(f"chromedriver did not start: {''.join(said)}")
+
+
+_PATIENCE = 30  # seconds for a page
 
 
 class Browser:
@@ -99,6 +103,12 @@ class Browser:
         self.requests()
         self.complaints()
         self._post("/url", {"url": page.as_uri()})
+        deadline = time.monotonic() + _PATIENCE
+        while self.ask("document.readyState === 'complete' && location.href") != page.as_uri():
+            assert time.monotonic() < deadline, (
+                f"{page} is not loaded"
+            )  # the driver may answer before a slow page is
+            time.sleep(0.02)
 
     def ask(self, expression: str) -> Any:
         """Return the value of a JavaScript expression in the page."""
