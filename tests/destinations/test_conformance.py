@@ -400,6 +400,19 @@ def test_what_was_not_ours_does_not_become_ours(store: Store, how: str, then: st
     assert renew(destination, store.key("a.jpg"), OTHER, recorded).how == then
 
 
+@pytest.mark.parametrize("store", ["strict S3"], indirect=True)
+def test_object_that_has_its_md5_as_a_new_etag_is_the_recorded_one(store: Store) -> None:
+    """As rclone serve s3 names an object in parts once it is complete."""
+    destination, key = renewing(store), store.key("a.jpg")
+    recorded = recorded_of(put(destination, key, BODY))._replace(etag=f"{'0' * 32}-2")
+    renewal = destination.renew(key, image(OTHER), recorded)
+    with pytest.raises(TransientError):  # If-Match with the recorded ETag
+        renewal.attempt(soon())
+    assert renewal.attempt(soon()).how == "renewed"
+    with pytest.raises(NotRenewed):
+        renew(destination, key, LARGE, recorded)
+
+
 def test_row_without_an_etag_is_known_by_its_bytes(store: Store) -> None:
     destination = renewing(store)
     recorded = recorded_of(put(destination, store.key("a.jpg"), BODY))._replace(etag="-")

@@ -68,7 +68,8 @@ class Recognizer:
 
     def _is_recorded(self, etag: str, deadline: Deadline) -> bool:
         if self._recorded.etag != UNKNOWN:
-            return same_etag(etag, self._recorded.etag)
+            # Some stores name an object in parts anew once it is complete, by the MD5 of its bytes (rclone serve s3).
+            return same_etag(etag, self._recorded.etag) or etag == self._recorded.md5
         return self._objects.md5(self._key, deadline) == self._recorded.md5
 
 
@@ -101,7 +102,8 @@ class ObjectRenewal(ObjectUpload):
             seen = self._look(deadline)
             if isinstance(seen, Stored):
                 return seen
-            raise TransientError("server_error", f"the bucket answered {reply.status} to the right If-Match")
+            self._etag = seen  # it may have another ETag than the recorded one by now: for the next attempt
+            raise TransientError("server_error", f"the bucket answered {reply.status} to the recorded ETag")
         if reply.status == _GONE and reply.code in ("", "NoSuchKey"):
             raise lost()
         if reply.status == _RACE:
@@ -174,7 +176,8 @@ class MultipartRenewal(MultipartUpload):
             self._abort(sent.upload_id)
             if isinstance(seen, Stored):
                 return seen
-            raise TransientError("server_error", f"the bucket answered {reply.status} to the right If-Match")
+            self._etag = seen  # it may have another ETag than the recorded one by now: for the next attempt
+            raise TransientError("server_error", f"the bucket answered {reply.status} to the recorded ETag")
         if reply.status == _GONE and reply.code == "NoSuchKey":
             raise lost()
         if reply.status != 200 or not new_etag:
