@@ -44,22 +44,30 @@ class Disk:
         self._ballast.unlink(missing_ok=True)
 
 
+# Mounts a small file system until its standard input ends: with the test, however that ends. One that a killed test run
+# left mounted would stop the next run from cleaning up.
+MOUNTED_MEANWHILE = 'mount -t tmpfs -o size="$1" tmpfs "$2" || exit 1; echo mounted; cat; umount -l "$2"'
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounting = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)],
-        capture_output=True,
+    with subprocess.Popen(
+        ["sh", "-c", MOUNTED_MEANWHILE, "sh", str(SIZE), str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-    )
-    if mounting.returncode:
-        pytest.skip(f"mounting a small tmpfs is not permitted here: {mounting.stderr.strip()}")
-    try:
+        start_new_session=True,  # a signal to the test run does not reach it
+    ) as keeper:
+        assert keeper.stdout is not None
+        if keeper.stdout.readline() != "mounted\n":
+            _, why = keeper.communicate()
+            pytest.skip(f"mounting a small tmpfs is not permitted here: {why.strip()}")
         yield Disk(folder)
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        _, why = keeper.communicate()
+    assert keeper.returncode == 0, why
 
 
 @pytest.fixture
