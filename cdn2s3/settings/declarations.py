@@ -70,6 +70,7 @@ FILE_FORMATS = (
 _LOG_LEVELS = one_of("DEBUG", "INFO", "WARNING", "ERROR")
 _CA_MEANING = "PEM file of certificate authorities to trust besides the public ones"
 
+_cdn_headers = source_headers  # the parser, which a setting has the name of
 _PREFIX_MEANING = "what every URL must start with, whether http or https; several are separated by spaces"
 _IGNORED_MEANING = (
     "parameters of the query that do not make two URLs different, such as signatures; empty = none"
@@ -417,6 +418,12 @@ class MigrationSettings:
     )
     max_pixels: float = setting(
         "50", number(0.01, 1000), "million pixels; of a larger image, variants.py makes no variants"
+    )
+    new_cdn_headers: Headers = setting(
+        "",
+        _cdn_headers,
+        "further headers of validate.py --through to the new CDN's host, and to no other",
+        "aws-cf-cd-staging: true",
     )
     cors_origin: str = setting(
         "",
