@@ -190,6 +190,7 @@ def migration(
         "versions": versions(),
         "job": job,
         "largest_run": None,
+        "delta": None,
         "validation": None,
     }
 
