@@ -19,6 +19,7 @@ from tests import ROOT, processes
 from tests.fakes.rules import Rule
 from tests.running import counts, environment
 from tests.scripts.world import NewWorld, World
+from tests.tiers import neighbors
 
 
 def undone(world: World) -> list[list[str]]:
@@ -252,7 +253,7 @@ def test_variants_are_refused(new_world: NewWorld) -> None:
 # --- stores that differ
 
 
-@pytest.mark.parametrize("way", ["ignore", "refuse", "400", "405"])
+@pytest.mark.parametrize("way", neighbors("ignore", "refuse", "400", "405"))
 def test_where_the_condition_is_not_honored_it_looks_first(new_world: NewWorld, way: str) -> None:
     world = moved(new_world, 3)
     world.s3.put("bucket", world.key(world.urls[0]), b"somebody else's")
@@ -281,6 +282,7 @@ def test_a_policy_that_demands_the_condition_without_versions(new_world: NewWorl
     assert world.s3.objects("bucket").keys() - {"img/.cdn2s3-probe-up"} == set()
 
 
+@pytest.mark.slow
 def test_ten_refusals_in_a_row_end_it(new_world: NewWorld) -> None:
     world = moved(new_world, 30)
     world.s3.change(allow={"PutObject", "GetObject", "ListBucket"})
@@ -359,6 +361,7 @@ def test_killed_it_is_remembered_and_goes_on(new_world: NewWorld) -> None:
     assert len(undone(world)) == 20
 
 
+@pytest.mark.slow
 def test_killed_while_it_takes_objects_back_it_ends_the_same(new_world: NewWorld) -> None:
     world = moved(new_world, 12, store={"versioned": True})
     first = {row.url: row for row in world.job.completed()}
@@ -386,6 +389,7 @@ def test_killed_while_it_takes_objects_back_it_ends_the_same(new_world: NewWorld
     assert len(world.job.completed()) == 12
 
 
+@pytest.mark.slow
 def test_what_has_gone_back_is_not_removed_when_it_goes_on(new_world: NewWorld) -> None:
     world = moved(new_world, 2, store={"versioned": True})
     url, other = world.urls
@@ -418,6 +422,7 @@ def test_a_signal_stops_it_cleanly(new_world: NewWorld) -> None:
     assert images(world) == set()
 
 
+@pytest.mark.slow
 def test_a_run_in_between_moves_again_what_was_undone_and_keeps_it(new_world: NewWorld) -> None:
     world = moved(new_world, 16)
     world.s3.change(latency=0.03)
@@ -441,6 +446,7 @@ def test_a_run_in_between_moves_again_what_was_undone_and_keeps_it(new_world: Ne
 # --- together with others
 
 
+@pytest.mark.slow
 def test_another_undo_waits_for_the_first(new_world: NewWorld) -> None:
     world = moved(new_world, 2)
     asked = {"file": "gone.txt", "since": None, "began_at": 1_700_000_000, "newest": 1_900_000_000}
@@ -452,6 +458,7 @@ def test_another_undo_waits_for_the_first(new_world: NewWorld) -> None:
     assert images(world) == {world.key(world.urls[1])}
 
 
+@pytest.mark.slow
 def test_it_waits_for_a_redo_and_for_a_validation(new_world: NewWorld) -> None:
     world = moved(new_world, 2)
     redo = world.job.path("unfinished_redo.txt")
@@ -546,6 +553,7 @@ def test_processes_have_no_part_in_it(new_world: NewWorld) -> None:
     assert images(world) == set()
 
 
+@pytest.mark.slow
 def test_parts_and_the_other_upload_method_are_undone_as_well(new_world: NewWorld) -> None:
     world = new_world(2, UPLOAD_METHOD="put_object", MAX_BUFFER_MB=8, store={"etag_mode": "md5"})
     world.use([*world.urls, world.source.url_of("large.jpg", size=12_000_000)])
