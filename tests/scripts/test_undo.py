@@ -160,6 +160,7 @@ def test_without_the_permission_for_versions_a_marker_hides_the_object(new_world
         assert versions(world, world.key(url)) == ["", hashlib.md5(world.source.body(url)).hexdigest()]
 
 
+@pytest.mark.slow
 def test_a_locked_version_is_hidden(new_world: NewWorld) -> None:
     world = moved(new_world, 2, store={"versioned": True})
     world.s3.change(locked=world.key(world.urls[0]))
@@ -274,6 +275,7 @@ def test_a_policy_that_demands_the_condition(new_world: NewWorld) -> None:
     assert "2 hidden by a delete marker" in ran.out
 
 
+@pytest.mark.slow
 def test_a_policy_that_demands_the_condition_without_versions(new_world: NewWorld) -> None:
     world = moved(new_world, 2)
     world.s3.change(demands_if_match=True)
@@ -498,6 +500,7 @@ def test_a_damaged_memory_is_named(new_world: NewWorld) -> None:
     assert "Traceback" not in ran.said and len(images(world)) == 1
 
 
+@pytest.mark.slow
 def test_rows_that_a_newer_one_supersedes_never_count_again(new_world: NewWorld) -> None:
     world = moved(new_world, 2)
     older = [row._replace(etag="0" * 32, md5="0" * 32) for row in world.job.completed()]
@@ -525,6 +528,7 @@ def test_validation_counts_what_is_undone_as_not_tried(new_world: NewWorld) -> N
     assert "Traceback" not in ran.stderr
 
 
+@pytest.mark.slow
 def test_validation_of_a_complete_bucket_ends_with_1_while_an_undo_is_open(new_world: NewWorld) -> None:
     world = moved(new_world, 1)
     memory = world.job.path("unfinished_undo.txt")
@@ -537,6 +541,7 @@ def test_validation_of_a_complete_bucket_ends_with_1_while_an_undo_is_open(new_w
         memory.unlink(missing_ok=True)
 
 
+@pytest.mark.slow
 def test_adopting_after_an_undo_takes_only_what_is_there(new_world: NewWorld) -> None:
     world = moved(new_world, 3)
     kept = world.urls[0]
