@@ -26,7 +26,7 @@ LARGE = bytes(range(256)) * 40_000  # two parts
 assert len(BODY) == len(OTHER) and PART_BYTES < len(LARGE) < 2 * PART_BYTES
 
 
-@pytest.fixture(params=[*STORES, *map(slow, BOTH_PLACES)])
+@pytest.fixture(params=[slow(name) if name in LESS_OFTEN else name for name in (*STORES, *BOTH_PLACES)])
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     with MAKERS[request.param](tmp_path, monkeypatch) as made:
         yield made
@@ -69,7 +69,9 @@ BOTH = pytest.mark.parametrize(
 # --- storing
 
 
-@EVERYWHERE
+@pytest.mark.parametrize(
+    "store", [slow(name) if name in LESS_OFTEN - {"moto"} else name for name in MAKERS], indirect=True
+)
 @BOTH
 def test_image_is_stored_as_it_is(store: Store, store_it, body: bytes, other: bytes) -> None:  # type: ignore[no-untyped-def]
     stored = store_it(store.open(), store.key("1/a.jpg"), body)

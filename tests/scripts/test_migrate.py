@@ -42,6 +42,7 @@ def test_run_moves_everything_and_the_next_one_nothing(world: World, method: str
     assert counts(world.job)["completed"] == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "processes"), [slow("signed", 1), ("put_object", 2)])
 def test_run_closes_its_connections(
     world: World, method: str, processes: int, monkeypatch: pytest.MonkeyPatch
@@ -68,6 +69,7 @@ def test_uploads_bring_their_checksum_and_no_chunks(world: World, method: str, i
         assert "authorization" in entry.headers
 
 
+@pytest.mark.slow
 def test_limit_stops_after_n_pending_urls(world: World) -> None:
     ran = world.job.run("--limit", "10")
     assert ran.code == 0
@@ -186,6 +188,7 @@ def test_collisions_lose_to_the_first_where_that_is_chosen(world: World) -> None
     assert counts(world.job)["completed"] == 60
 
 
+@pytest.mark.slow
 def test_failed_urls_are_retried_as_asked(world: World) -> None:
     world.source.rules.add(Rule("404", pattern="i0003", name="missing"))
     world.source.rules.add(Rule("500", pattern="i0004", name="broken"))
@@ -395,6 +398,7 @@ def test_second_signal_ends_immediately(world: World) -> None:
     world.assert_all_moved()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "processes"),
     [slow(signal.SIGINT, 1), (signal.SIGTERM, 2), slow(signal.SIGINT, 2), slow(signal.SIGTERM, 1)],
@@ -468,6 +472,7 @@ def test_kill_at_a_random_moment_loses_and_repeats_nothing(world: World, round_n
     world.assert_all_moved_once(again=3 * 8)
 
 
+@pytest.mark.slow
 def test_kill_with_only_put_object_granted_ends_unverified_never_conflict(world: World) -> None:
     world.s3.change(allow=frozenset({"PutObject"}))
     world.s3.rules.add(Rule("slow_answer", operation="PutObject", pattern="jpg", seconds=0.5))

@@ -135,7 +135,7 @@ def test_redirects_to_a_storage_host_are_followed_where_allowed_without_the_head
 
 
 @pytest.mark.parametrize(
-    ("setting", "method"), [("decode", "signed"), ("keep", "signed"), slow("keep", "put_object")]
+    ("setting", "method"), [("decode", "signed"), slow("keep", "signed"), slow("keep", "put_object")]
 )
 def test_compressed_drawings_are_moved_and_validated(job: Any, setting: str, method: str) -> None:
     coded = gzip.compress(SVG)

@@ -194,6 +194,7 @@ def hold_the_last(world: World, side: str, moved: int, last: int) -> None:
     side_of(world, side).rules.add(Rule(fault, name="held", operation=operation, pattern="last", seconds=30))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("side", "urls"), [slow("source", 13), ("bucket", 60)])
 def test_outage_at_the_tail_is_waited_for(world: World, side: str, urls: int) -> None:
     hold_the_last(world, side, moved=50, last=urls)
@@ -268,6 +269,7 @@ def probes_of_the_bucket(world: World) -> int:
     return sum(entry.operation == "PutObject" and entry.key == PROBE for entry in list(world.s3.log))
 
 
+@pytest.mark.slow
 def test_forbidden_single_files_among_others_are_their_own(world: World) -> None:
     world.source.rules.add(Rule("403", pattern="[37].jpg$"))
     ran = world.job.run(quick=NO_SECOND_PASS)

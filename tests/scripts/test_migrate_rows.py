@@ -113,7 +113,7 @@ WAYS = pytest.mark.parametrize(
     [
         pytest.param({}, "s3", id="signed"),
         slow({"UPLOAD_METHOD": "put_object"}, "s3", id="boto3"),
-        pytest.param({"PROCESSES": 2}, "s3", id="two processes"),
+        slow({"PROCESSES": 2}, "s3", id="two processes"),
         slow({"store": {"ignore_if_none_match": True}}, "s3", id="conditions ignored"),
         slow({"store": {"kms_default": True}}, "s3", id="ETags that are no MD5"),
         pytest.param({"local": True}, "local", id="folder"),

@@ -38,6 +38,7 @@ def test_full_disk_stops_the_run_and_leaves_whole_files(world: World, size: int)
     assert world.writes() == {1}
 
 
+@pytest.mark.slow
 def test_full_disk_while_failures_are_recorded_stops_the_run(world: World) -> None:
     world.source.rules.add(Rule("404", pattern=r"i00[0-4]"))
     ran = world.job.run(limits=full_at(3_000))
@@ -134,6 +135,7 @@ def test_state_file_that_is_no_file_is_named(world: World, name: str) -> None:
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [(), slow(("--retry-failed",))], ids=["plain", "retry-failed"])
 def test_wrong_bucket_is_corrected_and_the_same_command_goes_on(
     world: World, arguments: tuple[str, ...]
@@ -204,6 +206,7 @@ def redo_under_way(world: World) -> None:
     (world.job.folder / "missing.txt").write_text("".join(lines))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", ["kill", slow("signal")])
 def test_redo_that_is_stopped_has_forgotten_nothing_and_goes_on(new_world: NewWorld, stop: str) -> None:
     world = new_world(100, latency=0.05, CONCURRENCY=4)
