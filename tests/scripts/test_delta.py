@@ -154,7 +154,7 @@ def put(world: World, url: str, body: bytes) -> None:
     [
         {},
         {"put_if_match": "ignore"},
-        {"put_if_match": "refuse", "complete_if_match": "refuse"},
+        slow({"put_if_match": "refuse", "complete_if_match": "refuse"}),
         slow({"put_if_match": "create"}),
         slow({"complete_if_match": "ignore"}),
         slow({"etag_mode": "random"}),
@@ -232,6 +232,7 @@ def test_gone_is_open_once(world: World) -> None:
     assert told(world.job) == {gone: "gone"}
 
 
+@pytest.mark.slow
 def test_gone_that_the_list_knows_is_not_open(world: World) -> None:
     (world.job.folder / "gone.txt").write_text(f"{world.urls[4]}\t2026-11-01T00:00:00Z\n")
     world.source.rules.add(Rule("410", pattern="i0004"))
@@ -310,6 +311,7 @@ def test_stops_replace_nothing(
     assert not world.job.path("changes.txt").exists()
 
 
+@pytest.mark.slow
 def test_price_is_said_before_everything_is_downloaded(world: World) -> None:
     world.source.site.conditional = "never"
     ran = delta(world)
@@ -348,6 +350,7 @@ def test_placeholder_under_ten_urls_stops_it(world: World) -> None:
     assert delta(world, MAX_CHANGE_RATE=1).code == 0  # nine are not that many
 
 
+@pytest.mark.slow
 def test_file_names_what_is_looked_at(world: World) -> None:
     for url in world.urls[:8]:
         world.source.change(url)
@@ -407,6 +410,7 @@ def test_every_kind_of_validator_is_sent_back_to_the_letter(new_world: NewWorld,
     assert sum(world.source.bodies.values()) == 3  # the probe, and the changed one twice
 
 
+@pytest.mark.slow
 def test_age_of_what_the_cdn_shows_is_said(world: World) -> None:
     world.source.site.age = 23 * 3600
     ran = delta(world)
@@ -477,6 +481,7 @@ def test_without_reading_nothing_is_renewed(new_world: NewWorld) -> None:
     assert image_writes(world) == {}
 
 
+@pytest.mark.slow
 def test_conflict_of_two_writes_is_tried_again_after_a_look(world: World) -> None:
     world.source.change(world.urls[0])
     world.s3.rules.add(Rule("ConditionalRequestConflict", operation="PutObject", pattern="i0000", count=1))
@@ -484,6 +489,7 @@ def test_conflict_of_two_writes_is_tried_again_after_a_look(world: World) -> Non
     assert (ran.code, told(world.job)) == (0, {world.urls[0]: "renewed"}), ran.said
 
 
+@pytest.mark.slow
 def test_lost_answer_is_a_renewal_all_the_same(world: World) -> None:
     world.source.change(world.urls[0])
     world.s3.rules.add(Rule("drop_after_store", operation="PutObject", pattern="i0000", count=1))

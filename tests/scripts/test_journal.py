@@ -57,6 +57,7 @@ def test_runs_and_a_validation_have_a_line_each(world: World) -> None:
     assert (validation.command, validation.exit_code) == ("validate.py --spot-check 5", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, slow(2)])
 def test_killed_run_is_closed_by_the_next_one_with_what_it_stored(new_world: NewWorld, count: int) -> None:
     world = new_world(300, latency=0.02)
@@ -167,6 +168,7 @@ def test_collection_has_its_line_beside_its_output(tmp_path: Path) -> None:
     assert (run.command, run.exit_code) == ("collect_urls.py --restart", ended.returncode)
 
 
+@pytest.mark.slow
 def test_report_tells_all_runs_and_a_short_last_one_hides_nothing(world: World) -> None:
     world.source.rules.add(Rule("404", pattern="i000[12]"))
     world.job.run("--limit", "30")

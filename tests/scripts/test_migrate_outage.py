@@ -95,6 +95,7 @@ def test_probe_of_an_outage_is_gone_at_the_end(world: World, processes: str) -> 
     assert world.s3.rules.struck["InternalError"] == 1
 
 
+@pytest.mark.slow
 def test_outage_that_turns_into_a_refusal_stops_at_once(world: World) -> None:
     break_down_under_way(world, "bucket", "ServiceUnavailable")
     with world.job.running(quick=NO_SECOND_PASS) as running:

@@ -88,6 +88,7 @@ def cores_of(processes: list[int]) -> list[set[int]]:
     return sorted(found, key=sorted)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(len(usable_cores()) % 2 == 1, reason="cores that two processes cannot share evenly")
 def test_worker_processes_keep_to_their_own_cores(world: World) -> None:
     shares = [set(usable_cores()[0::2]), set(usable_cores()[1::2])]

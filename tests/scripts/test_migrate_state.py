@@ -153,6 +153,7 @@ def test_wrong_bucket_is_corrected_and_the_same_command_goes_on(
         assert ran.code == 2 and "belongs to another destination" in ran.err
 
 
+@pytest.mark.slow
 def test_lines_malformed_under_another_url_prefix_do_not_stay_failed(world: World) -> None:
     elsewhere = world.source.url_prefix + "else/"
     world.job.urls([*world.urls, elsewhere + "a.jpg"])
@@ -165,6 +166,7 @@ def test_lines_malformed_under_another_url_prefix_do_not_stay_failed(world: Worl
     assert world.job.failed() == {}
 
 
+@pytest.mark.slow
 def test_redo_of_a_foreign_file_forgets_nothing(world: World) -> None:
     assert world.job.run().code == 0
     before = world.job.text("completed.txt")
@@ -234,6 +236,7 @@ def test_redo_that_is_stopped_has_forgotten_nothing_and_goes_on(new_world: NewWo
     assert (again.code, "not finished" in again.said) == (0, False), again.said
 
 
+@pytest.mark.slow
 def test_failed_redo_is_recorded_and_loses_its_row_where_the_object_is_gone(new_world: NewWorld) -> None:
     world = new_world(20)
     assert world.job.run().code == 0

@@ -248,6 +248,7 @@ def test_raised_share_moves_what_is_the_buckets_now_and_lowering_moves_nothing(
     assert len(w.job.completed()) == len(w.urls) + len(moved)
 
 
+@pytest.mark.slow
 def test_validation_looks_at_both_places_and_redo_repairs_each(world: Callable[..., World]) -> None:
     w = world(DESTINATION="hybrid", PERCENT=50)
     w.run()

@@ -93,6 +93,7 @@ def test_status_before_any_run_makes_no_folder(world: World) -> None:
     assert not (world.job.folder / "state").exists()
 
 
+@pytest.mark.slow
 def test_status_after_the_end_says_how_it_ended(world: World) -> None:
     world.source.rules.add(Rule("404", pattern="i0001"))
     world.job.run()

@@ -268,6 +268,7 @@ def drawers(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_is_resumed_and_every_row_is_true(new_bucket: NewBucket) -> None:
     bucket = new_bucket(photos(40), store={"latency": 0.01})
     for rows in (3, 17, 41):
@@ -396,6 +397,7 @@ def test_original_that_fails_now_and_then_is_tried_again(new_bucket: NewBucket) 
 # --- undo ---
 
 
+@pytest.mark.slow
 def test_undo_without_yes_deletes_nothing(new_bucket: NewBucket) -> None:
     bucket = new_bucket(photos(3))
     bucket.run()

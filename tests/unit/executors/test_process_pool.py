@@ -29,6 +29,7 @@ from cdn2s3.state.lines import whole_lines
 from cdn2s3.transfer.limiting import Limiting, text_of
 from cdn2s3.transfer.outcome import Done, Result
 from tests import ROOT
+from tests.tiers import neighbors
 
 TICK = 0.02
 URLS = [f"https://cdn.example/{number}.jpg" for number in range(300)]
@@ -216,7 +217,7 @@ def moved(processes: ProcessPool, urls: list[str]) -> list[Done]:
     return [done for batch in processes.run(Task(url) for url in urls) for done in batch]
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", neighbors(2, 1))
 def test_each_task_is_done_once(make: Make, tmp_path: Path, count: int) -> None:
     done = moved(make(move_all, count), URLS)
     assert sorted(d.task.url for d in done) == sorted(URLS)
@@ -249,6 +250,7 @@ def test_what_a_process_leaves_after_the_end_was_told_is_done_by_a_new_one(
     ]
 
 
+@pytest.mark.slow
 def test_processes_that_keep_dying_stop_the_run(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(under_test, "_MOST_DEATHS", 2)
     with pytest.raises(FatalError, match=r"keep dying.*SIGKILL"):

@@ -36,7 +36,7 @@ LOOKS = [
     pytest.param(PHONE, False, id="phone"),
     slow(PHONE, True, id="phone in the dark"),
     slow(DESK, False, id="desk"),
-    pytest.param(DESK, True, id="desk in the dark"),
+    slow(DESK, True, id="desk in the dark"),
 ]
 
 

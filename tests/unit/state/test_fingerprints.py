@@ -40,6 +40,7 @@ def test_numbered_behaves_as_a_dict(steps: list[tuple[str, bytes, int]]) -> None
         assert len(lines) == len(real)
 
 
+@pytest.mark.slow
 def test_numbered_lines_that_share_a_bucket_are_kept_apart() -> None:
     lines = Numbered()
     for number in range(200_000):

@@ -207,7 +207,7 @@ def ours(region: str, bucket: str, **more: Any) -> list[Sent]:
 @pytest.mark.parametrize(
     "region",
     [
-        region if region in EVERY_RUN or number % 7 == 0 else slow(region)
+        region if region in EVERY_RUN or number % 14 == 0 else slow(region)
         for number, region in enumerate(REGIONS)
     ],
 )
