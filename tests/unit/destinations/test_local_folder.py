@@ -208,7 +208,7 @@ def test_without_either_the_run_does_not_begin(
 ) -> None:
     monkeypatch.setattr(local_files.os, "link", raises(errno.EPERM, "link"))
     monkeypatch.setattr(temporary_file, "_NO_RENAMEAT2", frozenset({errno.EEXIST, errno.EINVAL}))
-    monkeypatch.setattr(local_files, "_RENAME_NOREPLACE", 1 << 30)  # flags that no file system knows
+    monkeypatch.setattr(temporary_file, "_RENAME_NOREPLACE", 1 << 30)  # flags that no file system knows
     with pytest.raises(FatalError, match="neither hard links nor renameat2"):
         folder.prepare()
     assert files(root) == {}
