@@ -65,7 +65,7 @@ from cdn2s3.state.journal import Journal
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import Ledger
 from cdn2s3.state.status_file import ENDED, READING, StatusFile
-from cdn2s3.transfer.wiring import equip
+from cdn2s3.transfer.wiring import equip, received_before_in
 
 if TYPE_CHECKING:
     from cdn2s3.delta.run import Delta
@@ -236,6 +236,10 @@ def executor(
     All workers share the pooled connections to the CDN and to the bucket, the destinations and the ledger,
     which appends under its own lock.
     """
+    if settings.dask_scheduler and not renews:
+        with cluster(settings, ledger, on_note) as there:
+            yield there
+        return
     count = process_count(settings)
     with closing(PooledAdapter(settings.concurrency, settings.ca_bundle)) as adapter, ExitStack() as stack:
         processes = None
@@ -258,6 +262,26 @@ def executor(
         transfer = stack.enter_context(closing(equip(settings, destinations)))
         pool = stack.enter_context(ThreadPoolExecutor(settings.concurrency, thread_name_prefix="worker"))
         yield ThreadExecutor(pool, settings.concurrency, keys, transfer, ledger)
+
+
+@contextmanager
+def cluster(
+    settings: MigrationSettings, ledger: Ledger, on_note: Callable[[Note], None]
+) -> Iterator[Executor]:
+    """Return the executor whose workers are those of DASK_SCHEDULER; else as executor()."""
+    from cdn2s3.executors.cluster import Cluster
+    from cdn2s3.executors.dask_client import connect
+
+    with (
+        closing(connect(settings.dask_scheduler)) as connection,
+        closing(PooledAdapter(settings.concurrency, settings.ca_bundle)) as adapter,
+    ):
+        destinations = open_destinations(settings, adapter)
+        destinations.prepare()
+        for note in destinations.notes():
+            on_note(note)
+        known, before = destinations.handover(), received_before_in(settings)
+        yield Cluster(connection, settings, known, ledger, before, rerun_hint.settings_file(), TICK)
 
 
 # --- the command line ---
