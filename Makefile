@@ -108,12 +108,12 @@ $$python -c "$$NEED_PYTHON"
 test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 endef
 
-$(VENV)/.installed: requirements.txt requirements-variants.txt requirements-dev.txt constraints.txt
+$(VENV)/.installed: requirements.txt requirements-variants.txt requirements-dask.txt requirements-dev.txt constraints.txt
 	$(make_venv)
 	$(PIP) install -r requirements-dev.txt -c constraints.txt
 	touch $@
 
-$(VENV)-lowest/.installed: requirements.txt requirements-variants.txt requirements-dev.txt
+$(VENV)-lowest/.installed: requirements.txt requirements-variants.txt requirements-dask.txt requirements-dev.txt
 	$(make_venv)
 	$(PIP) install uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --resolution lowest-direct -r requirements-dev.txt

@@ -45,6 +45,7 @@ from cdn2s3.destinations.base import Note
 from cdn2s3.destinations.factory import open_destinations
 from cdn2s3.errors import EXIT_CODES_HELP, FatalError
 from cdn2s3.executors.base import TICK, Executor
+from cdn2s3.executors.dask_needed import require_dask
 from cdn2s3.executors.passes import Passes
 from cdn2s3.executors.process_pool import ProcessPool
 from cdn2s3.executors.threads import ThreadExecutor
@@ -89,6 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             set_up_logs(settings.state_dir / MIGRATION_LOG, settings.log_level)
         begin_log(*notes[:2])
         command = command_of(arguments)
+        if settings.dask_scheduler:
+            consider_cluster(arguments)
         if arguments.delta is not None and arguments.plan:
             return int(delta_command().plan(settings, arguments, signals, SECOND_PASS_AFTER))
         if command:
@@ -262,6 +265,14 @@ def executor(
         transfer = stack.enter_context(closing(equip(settings, destinations)))
         pool = stack.enter_context(ThreadPoolExecutor(settings.concurrency, thread_name_prefix="worker"))
         yield ThreadExecutor(pool, settings.concurrency, keys, transfer, ledger)
+
+
+def consider_cluster(arguments: argparse.Namespace) -> None:
+    """Raise UsageError where Dask is needed and missing; say where a command does not use it."""
+    if arguments.delta is not None or arguments.undo is not None:
+        log.info("DASK_SCHEDULER is for the transfers of a run: this command works on this machine alone")
+    elif command_of(arguments) is None or arguments.check:
+        require_dask()
 
 
 @contextmanager

@@ -76,11 +76,11 @@ class DaskProcess:
 
     def children(self) -> list[int]:
         """Return the processes that a nanny has started: the workers proper."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and _parent(entry) == self.pid and "spawn_main" in _command(entry):
-                found.append(int(entry.name))
-        return found
+        return [
+            int(entry.name)
+            for entry in Path("/proc").iterdir()
+            if entry.name.isdigit() and _parent(entry) == self.pid and "spawn_main" in _command(entry)
+        ]
 
     def kill(self, nanny_too: bool = False) -> None:
         """Kill (-9) the worker proper, or everything."""

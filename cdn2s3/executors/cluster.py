@@ -45,7 +45,8 @@ from cdn2s3.transfer.outcome import Done
 
 log = logging.getLogger(__name__)
 
-_AHEAD_SECONDS = 2.0  # of a worker's own rate: what it is to have, where that is more than AHEAD
+_AHEAD_SECONDS = 2.0  # of a worker's own rate: what it is to have, where that is more than the next two
+_AHEAD_AT_LEAST = 100  # tasks; a fast worker with few threads would else wait for the next ones
 _FIRST_WORKER = 60.0  # seconds to wait for a worker at the start of a pass
 _DOWN_ALONE = 60.0  # seconds after which a worker that alone finds an endpoint down is set aside
 _LAST_WORDS = 2.0  # seconds for the last report of a task that has ended
@@ -58,6 +59,7 @@ class Member(WorkerHandle):
 
     def __init__(self, line: WorkerLine, id_: int, address: str, share: Share, concurrency: int) -> None:
         super().__init__(line, share.number, share.workers(concurrency))
+        self.ahead = self._ahead_at_least = max(AHEAD * self.workers, _AHEAD_AT_LEAST)
         self.line = line
         self.id = id_
         self.address = address
@@ -78,7 +80,7 @@ class Member(WorkerHandle):
         self._count += done
         seconds = now - self._counted_from
         if seconds >= 1:
-            self.ahead = max(AHEAD * self.workers, int(_AHEAD_SECONDS * self._count / seconds))
+            self.ahead = max(self._ahead_at_least, int(_AHEAD_SECONDS * self._count / seconds))
             self._counted_from, self._count = now, 0
 
 
@@ -210,8 +212,8 @@ class Cluster(HandingOut[Member]):
             self._give_up(member, queue)
         if self._error is None and not self._stopping:
             self._error = FatalError(
-                f"the Dask scheduler at {self._connection.address} is gone ({lost.why}); its workers stop by themselves. "
-                f"Start it and the workers again, then {RESUME}."
+                f"the Dask scheduler at {self._connection.address} is gone ({lost.why}); its workers stop by "
+                f"themselves. Start it and the workers again, then {RESUME}."
             )
         self._stopping = True
 

@@ -17,8 +17,6 @@ from collections.abc import Iterable
 from typing import Any, Callable, NamedTuple, Union
 from urllib.parse import urlsplit
 
-import distributed
-
 from cdn2s3.errors import RESUME, FatalError
 from cdn2s3.executors.dask_messages import Told, packed, unpacked
 
@@ -63,36 +61,48 @@ def host_of(address: str) -> str:
 
 def connect(address: str) -> Connection:
     """Return the connection to the scheduler at address; raise FatalError when it does not answer."""
-    for name in (
-        "distributed",
-        *[name for name in logging.root.manager.loggerDict if name.startswith("distributed.")],
-    ):
-        logger = logging.getLogger(name)  # they print through the bar; what they tell is told here
-        logger.handlers.clear()
+    import distributed
+
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("distributed.")]
+    for logger in map(logging.getLogger, ("distributed", *names)):
+        logger.handlers.clear()  # they print through the bar; what they tell is told here
         logger.propagate = True
         logger.setLevel(logging.CRITICAL)
+    parts = urlsplit(address)
     try:
-        client = distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False, name="cdn2s3")
-        return Connection(client, address)
+        security = distributed.Security()  # from Dask's own configuration
+        if parts.scheme == "tls" and security.get_connection_args("client")["ssl_context"] is None:
+            raise ValueError("Dask's configuration names no certificates")
+    except Exception as error:
+        raise FatalError(
+            f"DASK_SCHEDULER={address} needs certificates, which Dask on this machine cannot use: {_in_short(error)}. "
+            f"Set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, …__CLIENT__CERT and …__KEY (docs/cluster.md), then {RESUME}."
+        ) from error
+    try:
+        client = distributed.Client(
+            address, timeout=_CONNECT_SECONDS, set_as_default=False, name="cdn2s3", security=security
+        )
+        return Connection(client, address, lambda name: distributed.Queue(name, client=client))
     except Exception as error:  # see the top
-        parts = urlsplit(address)
         start = _START_SCHEDULER.format(f"{parts.scheme}://0.0.0.0", parts.port)
         raise FatalError(
             f"the Dask scheduler at {address} (DASK_SCHEDULER) does not answer ({_in_short(error)}). Start it there: "
-            f"`{start}`; with tls://, give this machine its certificates as well (docs/cluster.md). Then {RESUME}."
+            f"`{start}`; see docs/cluster.md. Then {RESUME}."
         ) from error
 
 
 class Connection:
     """A connection to a scheduler, for one run; its methods are for the run's main thread."""
 
-    def __init__(self, client: Any, address: str) -> None:
+    def __init__(self, client: Any, address: str, new_queue: Callable[[str], Any]) -> None:
+        """client is a Client of distributed, new_queue makes a Queue of it with that name."""
         self.address = address
         self._client = client
+        self._new_queue = new_queue
         self._run = uuid.uuid4().hex[:12]
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._orders: queue.SimpleQueue[tuple[Any, bytes]] = queue.SimpleQueue()
-        self._up = distributed.Queue(f"cdn2s3-{self._run}-up", client=client)
+        self._up = new_queue(f"cdn2s3-{self._run}-up")
         self._is_closed = threading.Event()
         self._asked: set[str] = set()  # Dask workers, for their code
         self._heard_at = time.monotonic()  # when the scheduler last answered
@@ -115,7 +125,7 @@ class Connection:
     def begin(self, address: str, member: int, job: object) -> WorkerLine:
         """Begin the task of ours on a Dask worker, and send it its first order, a Job."""
         name = f"cdn2s3-{self._run}-{member}"
-        down = distributed.Queue(f"{name}-down", client=self._client)
+        down = self._new_queue(f"{name}-down")
         line = WorkerLine(self._orders, down)
         line.send(job)
         body = pickle.dumps(_Serve(self._up.name, down.name, member, name))

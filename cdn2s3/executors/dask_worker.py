@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from distributed import Queue, get_client, get_worker
-
 from cdn2s3.bootstrap import allow_open_files
 from cdn2s3.console.logging_setup import quieten_libraries
 from cdn2s3.console.rerun_hint import use_env_file
@@ -161,6 +159,8 @@ class QueueChannel(Channel):
 
 def serve(up_name: str, down_name: str, member: int, task: str) -> None:
     """Be a worker of a run; the body of a Dask task. Its first order is a Job."""
+    from distributed import Queue, get_client, get_worker
+
     client = get_client()
     up, down = Queue(up_name, client=client), Queue(down_name, client=client)
     worker = get_worker()
