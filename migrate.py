@@ -21,6 +21,7 @@ bootstrap.start()  # before the other imports: it reports which packages are mis
 
 # isort: split
 import argparse
+import functools
 import logging
 import os
 import sys
@@ -58,7 +59,7 @@ from cdn2s3.planning.run_plan import choose, kept_input, prepare_run
 from cdn2s3.records import Share
 from cdn2s3.reports.accounting import RunAccounting
 from cdn2s3.reports.certificate import set_aside
-from cdn2s3.reports.run_display import RunDisplay
+from cdn2s3.reports.run_display import PassDisplay, RunDisplay
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
 from cdn2s3.state import files, run_binding
@@ -199,7 +200,14 @@ class Run:
         with ExitStack() as stack:
             with self.signals.raised():
                 executor = stack.enter_context(equipped())
-            passes = Passes(self.settings, executor, self.signals, SECOND_PASS_AFTER)
+            passes = Passes(
+                self.settings,
+                executor,
+                self.signals,
+                SECOND_PASS_AFTER,
+                functools.partial(PassDisplay, accounting=self.accounting, status=self.status),
+                self.status.stay,
+            )
             if self._delta(passes) and self.accounting.plan.todo:
                 self._both_passes(passes)
 
@@ -219,7 +227,12 @@ class Run:
     def _delta(self, passes: Passes) -> bool:
         """Look at everything that is completed, then renew what has changed; return False when a signal has come."""
         delta = self.delta
-        return delta is None or (delta.look(passes) and delta.renew(passes, self.accounting.record))
+        if delta is None:
+            return True
+        if not delta.look(passes):
+            return False
+        self.accounting.note_renewing(delta.ways())
+        return delta.renew(passes, self.accounting.record)
 
 
 # --- what runs the transfers, and what the workers share ---

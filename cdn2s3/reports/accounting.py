@@ -6,7 +6,7 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 from cdn2s3.console.logging_setup import show
@@ -69,6 +69,7 @@ class RunAccounting:
         self._notifier = notifier
         self.tally = Tally(time.time())
         self.destination_notes: list[str] = []  # what the destination lacks
+        self._notes_of_renewing: list[Note] = []  # likewise, to be noted where it matters
         self.to_do_again = 0  # URLs that the second pass still has to do
         self._settings = settings
         self._keys = key_maker(settings)
@@ -120,10 +121,22 @@ class RunAccounting:
         )
 
     def note_destination(self, note: Note) -> None:
-        """Log what the destination lacks, and keep it for the report where the user should know it."""
+        """Log what the destination lacks, and keep it for the report where the user should know it.
+
+        What is about a way of renewing waits until that is known to be used.
+        """
+        if note.way:
+            self._notes_of_renewing.append(note)
+            return
         log.log(note.level, "%s", note.text)
         if note.level >= logging.WARNING:
             self.destination_notes.append(note.text)
+
+    def note_renewing(self, ways: Container[str]) -> None:
+        """Note what the destination lacks for the ways in which a delta is about to renew objects."""
+        for note in self._notes_of_renewing:
+            if note.way in ways:
+                self.note_destination(note._replace(way=""))
 
     def count(self, done: Done) -> None:
         """Count the result of a task; the second pass uncounts what the first counted."""
@@ -244,6 +257,8 @@ class RunAccounting:
         if self._healed:
             self.journal.note(RECOVERED, str(self._healed))
         following = next_command(self.tally, audit, code)
+        if self._delta is not None and code not in (EXIT_DONE, EXIT_SOME_FAILED):
+            following = self._delta.command
         if reminder and (self.plan.redo or following != command("migrate.py")):
             following = command("migrate.py", "--redo")
         elif undo_reminder:
@@ -287,7 +302,8 @@ class RunAccounting:
 
         state = self._settings.state_dir
         before = earlier_reports.read_json(state / MIGRATION_JSON)
-        if ending.why and not self._tried and before is not None:
+        has_begun = self._tried or (self._delta is not None and self._delta.has_begun)
+        if ending.why and not has_begun and before is not None:
             log.info("%s stays as it was: this run could not begin", MIGRATION_PAGE)
             return
         failed = migration_report.standing(state / FAILED_FILE)
@@ -308,7 +324,9 @@ class RunAccounting:
         validation = earlier_reports.read_json(state / VALIDATION_JSON)
         written["validation"] = earlier_reports.proof(validation, VALIDATION_PAGE, written["ended_at"])
         if self._delta is not None:
-            written["delta"] = self._delta.as_json()
+            written["delta"] = self._delta.as_json(ending.why, written["ended_at"])
+        else:
+            written["delta"] = earlier_reports.last_delta(before)
         migration_report.write_json(state / MIGRATION_JSON, written)
         html.write(state / MIGRATION_PAGE, html.migration(written))
 
