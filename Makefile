@@ -26,7 +26,7 @@ BIN = $(VENV)/bin
 PYTEST = -m pytest -n 4 --dist=worksteal
 # What can break with another version of a package: the rooms that import one (tests/meta/test_make.py holds this list
 # to their imports), every destination, and the scripts as processes, from settings to reports, also on a terminal.
-LOWEST = $(addprefix tests/unit/,collection commands console destinations http reports settings variants) tests/destinations \
+LOWEST = $(addprefix tests/unit/,collection commands console destinations executors http reports settings variants) tests/destinations \
   tests/docs/test_first_run.py $(addprefix tests/scripts/,test_start_of_log.py test_standard_streams.py \
   test_collect_exports.py test_migrate_processes.py test_migrate_sample.py)
 # Property tests try all their examples (tests/properties.py).

@@ -49,8 +49,9 @@ def own_dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
 def world_of(dask: DaskCluster, new_world: NewWorld, patch: pytest.MonkeyPatch, **settings: object) -> World:
     for name, text in dask.client_variables.items():
         patch.setenv(name, text)
-    given = {"CONCURRENCY": WORKERS, "DASK_SCHEDULER": dask.address, **settings}
-    return new_world(URLS, latency=0.02, **given)
+    return new_world(
+        URLS, **{"latency": 0.02, "CONCURRENCY": WORKERS, "DASK_SCHEDULER": dask.address, **settings}
+    )
 
 
 @pytest.fixture
@@ -209,7 +210,7 @@ def test_dead_scheduler_ends_the_run_and_a_new_one_resumes_it(
 def test_worker_that_joins_late_is_used(
     own_dask: DaskCluster, new_world: NewWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = world_of(own_dask, new_world, monkeypatch)
+    world = world_of(own_dask, new_world, monkeypatch, latency=0.4)
     with world.job.running() as running:
         running.until(lambda: "0 already done" in world.job.log)
         own_dask.start_worker(nanny=False)
