@@ -134,6 +134,11 @@ class Delta:
             f"`{command('migrate.py', '--delta', '--full')}`."
         )
 
+    @property
+    def has_to_write(self) -> bool:
+        """Whether the first pass has found anything that the second one is to record in completed.txt."""
+        return self.looks is not None and bool(len(self.looks.changed) or len(self.looks.versions))
+
     def ways(self) -> set[str]:
         """Return the ways (destinations.base.WHOLE, IN_PARTS) in which objects of a bucket are to be renewed."""
         assert self.looks is not None
