@@ -1,5 +1,7 @@
 # make demo   the whole migration on this machine: a local API, CDN and S3, the three real commands
 # make demo-cutover  its second act: the site changes, a delta catches up, a new CDN takes over, something is undone
+# make demo-dask  the same list moved by one process, then by a Dask cluster of this machine, with TLS: one worker comes late,
+#               one is killed, one is unfit; objects and rows are compared (Python 3.10 or newer)
 # make test   the test suite without real-time outages, tortures and the neighbors of a case
 # make test-all  the whole test suite
 # make test-lowest  with the lowest versions that the requirements allow (in $(VENV)-lowest): the tests of all that uses
@@ -51,13 +53,16 @@ export NEED_PYTHON
 INSTALL_PYTHON = Install one (apt install python3 python3-venv; on Amazon Linux: dnf install python3.11), \
 then: make clean $(MAKECMDGOALS) PYTHON=python3.11
 
-.PHONY: torture conformance stores demo demo-cutover test test-all test-lowest check constraints bench scale quick-bench clean
+.PHONY: torture conformance stores demo demo-cutover demo-dask test test-all test-lowest check constraints bench scale quick-bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m demo.run
 
 demo-cutover: $(VENV)/.installed
 	$(BIN)/python -m demo.cutover
+
+demo-dask: $(VENV)/.installed
+	$(BIN)/python -m demo.cluster
 
 conformance: $(VENV)/.installed
 	CONFORMANCE_BUCKET=$(BUCKET) $(BIN)/python -m pytest tests/destinations

@@ -39,7 +39,7 @@ from cdn2s3.records import MOVE, Share, Task
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import without_secrets
 from cdn2s3.state.ledger import Ledger
-from cdn2s3.text import duration
+from cdn2s3.text import duration, pluralize
 from cdn2s3.transfer.limiting import Limiting
 from cdn2s3.transfer.outcome import Done
 
@@ -254,7 +254,8 @@ class Cluster(HandingOut[Member]):
 
     def _begin(self, address: str, members: int) -> None:
         host, concurrency = host_of(address), self._settings.concurrency
-        of = min(concurrency, sum(host_of(other) == host for other in self._present))
+        there = self._usable - self._left_out.keys()
+        of = min(concurrency, sum(host_of(other) == host for other in there))
         taken = {member.number for member in self._handles if member.host == host}
         number = next((number for number in range(of) if number not in taken), of - 1)
         share = Share(number, max(of, 1))
@@ -263,7 +264,7 @@ class Cluster(HandingOut[Member]):
         id_ = next(self._ids)
         line = self._connection.begin(address, id_, job)
         self._handles.append(Member(line, id_, address, share, concurrency))
-        log.info("Dask worker %s begins: %d workers", address, share.workers(concurrency))
+        log.info("Dask worker %s begins: %s", address, pluralize(share.workers(concurrency), "worker"))
 
     def _bytes_a_second(self, members: int) -> float:
         return self._settings.bandwidth_limit_mbps * 1e6 / 8 / max(1, members)

@@ -151,6 +151,20 @@ def test_scheduler_that_is_not_there_is_an_error_that_says_what_to_type(new_worl
     assert "Traceback" not in ran.said
 
 
+def test_check_tells_of_the_scheduler_and_of_each_worker(world: World, dask: DaskCluster) -> None:
+    stranger = dask.start_worker(variables={}, nanny=False)
+    ran = world.job.run("--check")
+    stranger.close()
+    said = " ".join(ran.out.split())
+    assert f"cluster the scheduler at {dask.address} answers" in said
+    assert said.count("credentials from the environment or the settings file, key ...TEST") == 3  # and here
+    assert "SOURCE_HEADERS in its environment are not those of the coordinator" in said
+    assert "no AWS credentials were found" in said
+    assert ran.code == 1, ran.said
+    assert CANARY not in ran.said
+    assert not any("probe" in key for key in world.s3.objects("bucket"))
+
+
 @pytest.mark.slow
 def test_unfit_workers_are_named_and_the_others_do_the_work(
     own_dask: DaskCluster, new_world: NewWorld, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
