@@ -42,7 +42,7 @@ from cdn2s3.settings.parsers import (
     whole,
 )
 from cdn2s3.settings.placement import ALL, KINDS, Placement
-from cdn2s3.settings.url_parsers import endpoint, url_prefix
+from cdn2s3.settings.url_parsers import dask_address, endpoint, url_prefix
 from cdn2s3.settings.variant_sizes import VariantSize, variant_sizes
 from cdn2s3.text import MB
 
@@ -150,6 +150,12 @@ class MigrationSettings:
     )
     concurrency: int = setting("150", whole(1, 2000), "workers (threads), each with one transfer at a time")
     processes: int | str = setting("1", processes, "processes that share the workers; auto = one per core")
+    dask_scheduler: str = setting(
+        "",
+        dask_address,
+        "Dask scheduler whose workers move the images (docs/cluster.md); empty = this machine does",
+        "tls://10.0.0.5:8786",
+    )
     max_retries: int = setting("3", whole(0, 20), "retries after a failed attempt (waits 1, 2, 4 s)")
     download_timeout: float = setting("30", number(0.1, 3600), "total seconds a download attempt may take")
     upload_timeout: float = setting("60", number(0.1, 3600), "total seconds an upload attempt may take")
