@@ -24,8 +24,8 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, BinaryIO, Callable
 
@@ -40,7 +40,7 @@ from cdn2s3.console.notify import Notifier
 from cdn2s3.console.progress import listed_pages
 from cdn2s3.console.rerun_hint import command, given, typed, use_env_file
 from cdn2s3.console.signals import Interrupted, Signals
-from cdn2s3.destinations.base import Found, KeyRefused, ReadRefused
+from cdn2s3.destinations.base import Found, KeyRefused, NotInOrder, ReadRefused
 from cdn2s3.destinations.factory import open_destinations
 from cdn2s3.destinations.s3.capabilities import ARCHIVES
 from cdn2s3.errors import (
@@ -68,10 +68,12 @@ from cdn2s3.text import pluralize
 from cdn2s3.validation import findings as findings_module
 from cdn2s3.validation import inputs, linked_reports, spot_check, through, through_report, url_map
 from cdn2s3.validation.comparison import COMPLETE, Mismatch, Records, Repair, advice, repairs, verdict
+from cdn2s3.validation.dividers import dividers
 from cdn2s3.validation.expected import DIFFERS, SEEN, Counts, Missing
 from cdn2s3.validation.findings import Changed, Findings, Spot, Steps
 from cdn2s3.validation.listed_etags import InDoubt, ListedEtags
 from cdn2s3.validation.report_paths import add_report_arguments, report_paths
+from cdn2s3.validation.rewind import Rewind
 from cdn2s3.validation.spot_run import run_spot_check
 from cdn2s3.validation.summary import summary
 
@@ -80,6 +82,7 @@ log = logging.getLogger("validate")
 SPOT_CHECKS = 100
 VERBS = ("through", "sample", "all", "url_map")
 WORKERS = 16  # for HEAD and the spot check: a validation is not a load test
+NOT_IN_RANGES = "the store does not list ranges of keys in S3's order, so all was listed page after page"
 MOST_LOOKS = 1000  # keys that are looked up one by one before they count as missing
 
 
@@ -233,22 +236,33 @@ class Validation:
         """Compare every object in the listing of place; raise FatalError unless the listing ends properly."""
         destination = self.destinations[place]
         log.info("listing %s", destination.describe())
-        ignored = destination.probe_keys
-        self.etags = ListedEtags(self._looked_up, self._settle)
-        total = self.expected.counts().urls
-        for page in listed_pages(destination.list_pages(), total):
-            for found in page:
-                if found.key not in ignored:
-                    self.findings.listed += 1
-                    self.findings.listed_bytes += found.size
-                    self._take(place, found, is_listed=True)
-        self.etags.end()
+        before = Rewind(self.expected, self.findings, (self.unexpected_file, self.mismatched_file))
+        try:
+            self._take_pages(place, destination.list_pages(dividers(self.expected.work, self.keys)))
+        except NotInOrder as unfit:
+            before.back()
+            self.findings.notes.append(f"{NOT_IN_RANGES}: {unfit}")
+            log.warning("%s", self.findings.notes[-1])
+            self._take_pages(place, destination.list_pages())
         self.findings.notes += destination.listing_notes
         if self.etags.are_others:
             self.findings.notes.append(
                 f"the listing's ETags are not the objects' own: HEAD showed those of {self.etags.looked_up:,} objects"
             )
             log.warning("%s", self.findings.notes[-1])
+
+    def _take_pages(self, place: str, pages: Generator[list[Found], None, None]) -> None:
+        """Compare every object on pages, the listing of place."""
+        ignored = self.destinations[place].probe_keys
+        self.etags = ListedEtags(self._looked_up, self._settle)
+        with closing(pages):
+            for page in listed_pages(pages, self.expected.counts().urls):
+                for found in page:
+                    if found.key not in ignored:
+                        self.findings.listed += 1
+                        self.findings.listed_bytes += found.size
+                        self._take(place, found, is_listed=True)
+        self.etags.end()
 
     def _take(self, place: str, found: Found, is_listed: bool = False) -> None:
         """Compare one object at place with the record of its key, and write it to a file if it does not match.

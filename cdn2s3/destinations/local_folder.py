@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from hashlib import md5
@@ -266,7 +266,7 @@ class LocalFolder:
                 raise TransientError("server_error", "the file at the key is gone")
             return _md5_of(fd, deadline)[1]
 
-    def list_pages(self) -> Iterator[list[Found]]:
+    def list_pages(self, dividers: Sequence[str] = ()) -> Generator[list[Found], None, None]:
         """Yield what Destination.list_pages() does; every file is read, since its ETag is the MD5 of its bytes."""
         page: list[Found] = []
         try:
