@@ -84,6 +84,18 @@ def _write(path: Path, lines: Iterator[str]) -> None:
         file.writelines(lines)
 
 
+def first_after(key: str, count: int) -> int:
+    """Return the first of count numbers whose key comes after key; count if there is none."""
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        if key_of(middle) <= key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 def listing_page(bucket: str, first: int, count: int, most: int) -> bytes:
     """Return a page of ListObjectsV2 with the objects from number first on, most at a time, of count."""
     end = min(first + most, count)

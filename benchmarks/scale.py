@@ -2,6 +2,7 @@
 
     python -m benchmarks.scale                    1, 2 and 4 million, written to benchmarks/scale.md
     python -m benchmarks.scale --urls 100000      another number, printed
+    python -m benchmarks.scale --listing 4000000  validate.py's listing in ranges and in one piece, added to scale.md
     python -m benchmarks.scale --beyond 40000000  what a start takes beside that of 4 million, added to scale.md
 
 Each row is a command in a process of its own, on made-up data, its peak memory from the kernel (wait4). The
@@ -28,7 +29,9 @@ from benchmarks.stubbed_collect import SETTINGS as COLLECTION
 
 RESULTS = Path(__file__).with_name("scale.md")
 COUNTS = (1_000_000, 2_000_000, 4_000_000)
-_BEYOND = "\n## Beyond 4 million\n"  # the section that --beyond writes
+_BEYOND = "## Beyond 4 million"  # the section that --beyond writes
+_LISTING = "## Listing in ranges"  # the section that --listing writes
+_MS = 40  # until the store answers
 _BUCKET = "scale"
 _LONGEST = 4 * 3600.0  # seconds that a command may take
 
@@ -72,7 +75,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--beyond", type=int, metavar="N", help="a start with N URLs beside one with 4 million"
     )
+    parser.add_argument(
+        "--listing", type=int, metavar="N", help="validate.py's listing of N objects, in two ways"
+    )
     arguments = parser.parse_args(argv)
+    if arguments.listing:
+        return listing(arguments.listing)
     if arguments.beyond:
         return beyond(arguments.beyond)
     counts = arguments.urls or COUNTS
@@ -80,20 +88,53 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = table(columns)
     print(text)
     if counts == COUNTS:
-        _, section, rest = RESULTS.read_text(encoding="utf-8").partition(_BEYOND)
-        RESULTS.write_text(f"{head()}\n{text}\n{section}{rest}", encoding="utf-8")
+        RESULTS.write_text("".join([f"{head()}\n{text}\n", *sections().values()]), encoding="utf-8")
     return 0
 
 
 def beyond(count: int) -> int:
     """Measure starts with count URLs, then with 4 million; write the section of scale.md that compares them."""
     columns = {number: starts(number) for number in (count, COUNTS[-1])}
-    said = "\n".join(f"- {line}" for line in machine.described({}))
-    text = f"{_BEYOND}\n- measured {time.strftime('%Y-%m-%d')}\n{said}\n{_READING_BEYOND}\n{beyond_table(columns)}\n"
-    kept = RESULTS.read_text(encoding="utf-8").partition(_BEYOND)[0]
-    RESULTS.write_text(kept + text, encoding="utf-8")
-    print(text)
+    _record(_BEYOND, f"{_READING_BEYOND}\n{beyond_table(columns)}\n")
     return 0
+
+
+def listing(count: int) -> int:
+    """Let validate.py list count objects in ranges and in one piece; write the section of scale.md that compares."""
+    ranges, whole = (listing_time(count, *more) for more in ([], ["whole"]))
+    text = f"{count:,} objects: {ranges:.0f} s in ranges, {whole:.0f} s in one piece: {ranges / whole:.2f} of it.\n"
+    _record(_LISTING, _READING_LISTING + text)
+    return 0
+
+
+def listing_time(count: int, *server: str) -> float:
+    """Return the seconds from the first page of validate.py's listing to the last one."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cdn2s3-scale-") as name,
+        python_server("benchmarks.scale_server", str(count), str(_MS), *server) as url,
+    ):
+        folder = Path(name)
+        four_million.write_urls(folder / "urls.txt", f"{url}/cdn/", count)
+        four_million.write_completed(folder / "completed.txt", f"{url}/cdn/", count)
+        _write_settings(folder, url)
+        _run(folder, ["validate.py", "--spot-check", "0"], {0})
+        times = _times(url)
+    return times["last_request"] - times["first_page"]
+
+
+def sections() -> dict[str, str]:
+    """Return the sections of scale.md after the first one, each with its heading, by that."""
+    parts = RESULTS.read_text(encoding="utf-8").split("\n## ")[1:]
+    return {f"## {part.partition(chr(10))[0]}": f"\n## {part}" for part in parts}
+
+
+def _record(heading: str, text: str) -> None:
+    """Write a section of scale.md, and print it."""
+    said = "\n".join(f"- {line}" for line in machine.described({}))
+    section = f"\n{heading}\n\n- measured {time.strftime('%Y-%m-%d')}\n{said}\n{text}"
+    first = RESULTS.read_text(encoding="utf-8").partition("\n## ")[0].rstrip() + "\n"
+    RESULTS.write_text(first + "".join({**sections(), heading: section}.values()), encoding="utf-8")
+    print(section)
 
 
 def starts(count: int) -> dict[Row, Took]:
@@ -233,6 +274,12 @@ whole command, its end included. What breaks first beyond this is in docs/scale.
 _READING_BEYOND = """
 Written by `make scale N=40000000`. "Each" is for one URL: time, CPU of the whole command (which other work on the
 machine changes less), peak memory. At most 2.5 GB, and no more time for a URL than with 4 million.
+"""
+
+_READING_LISTING = f"""
+Written by `python -m benchmarks.scale --listing N`: validate.py against a store that answers after {_MS} ms; in one
+piece where it refuses start-after. From the first page to the last one, objects compared.
+
 """
 
 
