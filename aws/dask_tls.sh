@@ -22,12 +22,12 @@ made() { # make authority, key and certificate; write the three to FOLDER/stored
   local curve=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes) at
   at=$(mktemp -d "$folder/made.XXXXXX")
   openssl req -x509 "${curve[@]}" -keyout "$at/ca.key" -out "$at/ca.pem" -days $days -subj /CN=cdn2s3-authority \
-    -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign 2>/dev/null
-  openssl req "${curve[@]}" -keyout "$at/dask.key" -out "$at/dask.csr" -subj /CN=cdn2s3-dask 2>/dev/null
+    -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign
+  openssl req "${curve[@]}" -keyout "$at/dask.key" -out "$at/dask.csr" -subj /CN=cdn2s3-dask
   printf '%s\n' basicConstraints=critical,CA:FALSE keyUsage=critical,digitalSignature authorityKeyIdentifier=keyid \
     >"$at/extensions"
   openssl x509 -req -in "$at/dask.csr" -CA "$at/ca.pem" -CAkey "$at/ca.key" -CAcreateserial -days $days \
-    -extfile "$at/extensions" -out "$at/dask.pem" 2>/dev/null
+    -extfile "$at/extensions" -out "$at/dask.pem"
   cat "$at/ca.pem" "$at/dask.pem" "$at/dask.key" >"$folder/stored"
   rm -r "$at"
 }
@@ -47,26 +47,17 @@ use() { # take the three out of FOLDER/stored, for USER alone
 
 mkdir -p "$folder"
 chown "$user:$user" "$folder"
-case $1 in
-  make)
-    if ! stored; then
-      grep -q ParameterNotFound "$folder/refused" || { cat "$folder/refused" >&2; exit 1; }
-      made
-      # From a file: what is on a command line, every user of the machine can read. Never over an existing one.
-      aws ssm put-parameter --name "$TLS_PARAMETER" --type SecureString --key-id "$TLS_KEY" \
-        --value "file://$folder/stored" >/dev/null
-    fi
-    ;;
-  wait)
-    for ((attempt = 1; ; attempt++)); do
-      ! stored || break
-      [ $attempt -lt 60 ] || { cat "$folder/refused" >&2; exit 1; }
-      sleep 10
-    done
-    ;;
-  *)
-    echo "dask_tls.sh make|wait FOLDER USER" >&2
-    exit 2
-    ;;
-esac
+for ((attempt = 1; ; attempt++)); do
+  ! stored || break
+  if [ "$1" = make ] && grep -q ParameterNotFound "$folder/refused"; then
+    made
+    # From a file: what is on a command line, every user of the machine can read. Never over an existing one.
+    aws ssm put-parameter --name "$TLS_PARAMETER" --type SecureString --key-id "$TLS_KEY" \
+      --value "file://$folder/stored" >/dev/null
+    break
+  fi
+  # A worker may be earlier than the coordinator, and both than the rights of their roles.
+  [ $attempt -lt 30 ] || { cat "$folder/refused" >&2; exit 1; }
+  sleep 10
+done
 use
