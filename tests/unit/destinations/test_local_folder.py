@@ -16,8 +16,8 @@ from zlib import crc32
 import pytest
 
 from cdn2s3.destinations import local_files
-from cdn2s3.destinations.local_files import TEMPORARY
 from cdn2s3.destinations.local_folder import LocalFolder, open_folder
+from cdn2s3.destinations.local_names import TEMPORARY
 from cdn2s3.errors import FatalError, PermanentError, TransientError, UsageError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image, Stored
