@@ -104,6 +104,7 @@ def everything(new_world: NewWorld, **options: Any) -> World:
     return world
 
 
+@pytest.mark.slow
 def test_policy_is_what_a_run_a_delta_and_an_undo_ask_for(new_world: NewWorld, account: None) -> None:
     world = everything(new_world)
     assert validate(world) == 1
