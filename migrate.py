@@ -41,8 +41,7 @@ from cdn2s3.console.logging_setup import ending_in_the_log, say_error
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.notify import Notifier
 from cdn2s3.console.signals import Interrupted, Signals
-from cdn2s3.destinations.base import Note
-from cdn2s3.destinations.factory import open_destinations
+from cdn2s3.destinations.factory import Destinations, open_destinations
 from cdn2s3.errors import EXIT_CODES_HELP, FatalError
 from cdn2s3.executors.base import TICK, Executor
 from cdn2s3.executors.passes import Passes
@@ -141,7 +140,7 @@ def migrate(
             accounting = RunAccounting(settings, plan, ledger, journal, notifier, delta)
             run = Run(settings, accounting, signals, arguments.retry_failed is None, status, delta)
             return run.go(
-                lambda: executor(settings, keys, ledger, lock, accounting.note_destination, bool(delta)),
+                lambda: executor(settings, keys, ledger, lock, accounting.note_destinations, bool(delta)),
                 warning,
             )
 
@@ -228,10 +227,10 @@ def executor(
     keys: KeyMaker,
     ledger: Ledger,
     lock: int,
-    on_note: Callable[[Note], None],
+    on_prepared: Callable[[Destinations], None],
     renews: bool = False,
 ) -> Iterator[Executor]:
-    """Contact the destinations, find out what they lack (on_note), and return the executor; raise FatalError.
+    """Contact the destinations, find out what they lack (on_prepared), and return the executor; raise FatalError.
 
     All workers share the pooled connections to the CDN and to the bucket, the destinations and the ledger,
     which appends under its own lock.
@@ -248,8 +247,7 @@ def executor(
         destinations.prepare()
         if renews:
             destinations.prepare_renewing()
-        for note in destinations.notes():
-            on_note(note)
+        on_prepared(destinations)
         if processes:
             log.info("%d processes with %d workers in total", count, settings.concurrency)
             processes.equip(settings, destinations.handover(), count, rerun_hint.settings_file())

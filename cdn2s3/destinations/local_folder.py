@@ -69,6 +69,7 @@ class LocalFolder:
 
     name = "folder"
     integrity = "md5"
+    integrity_text = "the folder: each file's MD5 is computed"
     endpoint = ""
 
     def __init__(self, settings: MigrationSettings, files: LocalFiles) -> None:

@@ -13,7 +13,6 @@ from cdn2s3.console.logging_setup import show
 from cdn2s3.console.notify import OUTAGE_END, OUTAGE_START, Notifier
 from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import command
-from cdn2s3.destinations.base import Note
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, RESUME, FatalError
 from cdn2s3.file_names import FAILED_FILE, MIGRATION_JSON, MIGRATION_PAGE, VALIDATION_JSON, VALIDATION_PAGE
 from cdn2s3.planning import redo, undo
@@ -46,6 +45,7 @@ from cdn2s3.transfer.outcome import Done
 
 if TYPE_CHECKING:
     from cdn2s3.delta.run import Delta
+    from cdn2s3.destinations.factory import Destinations
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,7 @@ class RunAccounting:
         self._notifier = notifier
         self.tally = Tally(time.time())
         self.destination_notes: list[str] = []  # what the destination lacks
+        self._integrity = ""  # what the run goes by, once the destinations are prepared
         self.to_do_again = 0  # URLs that the second pass still has to do
         self._settings = settings
         self._keys = key_maker(settings)
@@ -119,11 +120,18 @@ class RunAccounting:
             {"side": side, "detail": detail, "at": ledger.timestamp(at), **figures._asdict()},
         )
 
-    def note_destination(self, note: Note) -> None:
-        """Log what the destination lacks, and keep it for the report where the user should know it."""
-        log.log(note.level, "%s", note.text)
-        if note.level >= logging.WARNING:
-            self.destination_notes.append(note.text)
+    def note_destinations(self, found: Destinations) -> None:
+        """Log what the destinations prove and lack, and keep it for run.json and the report.
+
+        Raise as Destination.notes(), or FatalError when the disk does not take run.json.
+        """
+        for note in found.notes():
+            log.log(note.level, "%s", note.text)
+            if note.level >= logging.WARNING:
+                self.destination_notes.append(note.text)
+        self._integrity = found.integrity
+        log.info("%s", found.integrity_text)
+        run_binding.note_integrity(self._settings, found.integrity)
 
     def count(self, done: Done) -> None:
         """Count the result of a task; the second pass uncounts what the first counted."""
@@ -303,6 +311,7 @@ class RunAccounting:
             self.destination_notes,
             job,
             self._superfluous,
+            self._integrity,
         )
         written = earlier_reports.with_history(written, before)
         validation = earlier_reports.read_json(state / VALIDATION_JSON)
