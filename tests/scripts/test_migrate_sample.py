@@ -137,7 +137,7 @@ def test_sample_with_put_alone_names_what_it_leaves(
     assert ran.code == 1, ran.said
     left = set(s3.objects("bucket"))
     assert left == {f"_test/img/images/{n}.jpg" for n in range(3)} | {
-        f"_test/img/.cdn2s3-probe-{name}" for name in ("put", "new", "parts")
+        f"_test/img/.cdn2s3-probe-{name}" for name in ("put", "crc32", "new", "parts")
     }
     assert all(f"      {key}\n" in ran.out for key in left)
     assert "GET was refused" in ran.out
