@@ -47,7 +47,7 @@ from cdn2s3.console.notify import Notifier
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, FatalError, UsageError
 from cdn2s3.file_names import COLLECTION_ENV, COLLECTION_JSON, COLLECTION_LOG, COLLECTION_PAGE
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import load
 from cdn2s3.state.files import held_lock
 from cdn2s3.state.journal import Journal

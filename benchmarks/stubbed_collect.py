@@ -15,7 +15,7 @@ from requests.adapters import BaseAdapter
 
 import collect_urls
 from benchmarks.four_million import path_of
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 
 SETTINGS = {
     "API_BASE_URL": "https://api.example.com/lots",
@@ -35,7 +35,7 @@ class MadeUp(BaseAdapter):
     def send(self, request: requests.PreparedRequest, *unused: Any, **options: Any) -> requests.Response:
         query = parse_qs(urlsplit(str(request.url)).query)
         page, size = int(query["page"][0]), int(query["per_page"][0])
-        numbers = range((page - 1) * size, min(page * size, self._items))
+        numbers = range(max(page - 1, 0) * size, min(page * size, self._items))  # page 0 has nothing
         items = [{"id": n, "image_url": _url(2 * n), "thumb_url": _url(2 * n + 1)} for n in numbers]
         answer = requests.Response()
         answer.status_code = 200

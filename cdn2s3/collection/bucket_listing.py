@@ -19,7 +19,8 @@ from cdn2s3.destinations.s3.listing import Listing
 from cdn2s3.destinations.s3.listing_page import Page
 from cdn2s3.errors import FatalError
 from cdn2s3.http.requests_adapter import adapter_of
-from cdn2s3.settings.declarations import CollectionSettings, MigrationSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
+from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
 

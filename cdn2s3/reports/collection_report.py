@@ -13,7 +13,7 @@ from cdn2s3.collection.url_list import rejected_file
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.reports.metrics import EXAMPLES
 from cdn2s3.reports.migration_report import versions
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import redacted_values
 from cdn2s3.state.journal import Run
 from cdn2s3.state.ledger import decode_line, timestamp

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.env_file import read_env_file
 from cdn2s3.settings.loading import build, redacted_values
 from cdn2s3.state.files import held_lock

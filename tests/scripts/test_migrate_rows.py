@@ -15,7 +15,7 @@ from tests.fakes.s3 import S3Server
 from tests.fakes.scripted_cdn import ScriptedCdn
 from tests.fakes.wire import Request, response
 from tests.running import Migration
-from tests.tiers import slow
+from tests.tiers import neighbors, slow
 
 MODIFIED = "Fri, 20 Nov 2026 11:00:00 GMT"
 
@@ -113,7 +113,7 @@ WAYS = pytest.mark.parametrize(
     [
         pytest.param({}, "s3", id="signed"),
         slow({"UPLOAD_METHOD": "put_object"}, "s3", id="boto3"),
-        pytest.param({"PROCESSES": 2}, "s3", id="two processes"),
+        slow({"PROCESSES": 2}, "s3", id="two processes"),
         slow({"store": {"ignore_if_none_match": True}}, "s3", id="conditions ignored"),
         slow({"store": {"kms_default": True}}, "s3", id="ETags that are no MD5"),
         pytest.param({"local": True}, "local", id="folder"),
@@ -201,6 +201,20 @@ def test_object_of_a_run_that_died_before_its_row_is_found(make: Callable[..., W
     assert set(written.values()) == {1}
 
 
+def test_overwriting_equal_bytes_says_that_headers_stay(make: Callable[..., World]) -> None:
+    world = make()
+    world.use("a.jpg", "b.jpg")
+    assert world.job.run().code == 0
+    names = world.job.folder / "again.txt"
+    names.write_text(world.job.text("urls.txt"))
+    ran = world.job.run("--redo", "again.txt", ON_EXISTING="overwrite", CACHE_CONTROL="no-cache")
+    assert ran.code == 0, ran.said
+    assert "2 already there have the same bytes and were not written again: they keep their" in ran.out
+    assert world.s3 is not None
+    written = {key: times for (_, key), times in world.s3.store.writes.items() if key.endswith(".jpg")}
+    assert set(written.values()) == {1}
+
+
 def test_redo_whose_rows_name_their_keys_and_fail_once_knows_them_in_the_second_pass(
     make: Callable[..., World],
 ) -> None:
@@ -243,7 +257,7 @@ def test_rows_of_older_versions_and_of_this_one_are_one_state(make: Callable[...
     assert world.job.report()["run"]["already_there"] == 1
 
 
-@pytest.mark.parametrize("older", [False, True])
+@pytest.mark.parametrize("older", neighbors(True, False))
 def test_validation_reads_rows_of_both_kinds(make: Callable[..., World], older: bool) -> None:
     from tests.scripts.test_migrate_cdn import validate
 

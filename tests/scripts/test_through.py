@@ -25,6 +25,7 @@ from tests.fakes.front import Front
 from tests.fakes.s3 import S3Server
 from tests.fakes.tls import TlsMaterial
 from tests.scripts.stored import OLD, Ended, Stored
+from tests.tiers import slow
 
 ODD = [
     "a+b.jpg",
@@ -125,7 +126,7 @@ FAULTS: dict[str, tuple[Break, str, str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", [slow(name) if number % 3 else name for number, name in enumerate(FAULTS)])
 def test_one_image_that_is_wrong_is_named_and_alone(stored: Stored, front: Front, name: str) -> None:
     plant, image, what, found = FAULTS[name]
     plant(front)

@@ -170,6 +170,7 @@ def test_variants_of_all_kinds_are_made_once(new_bucket: NewBucket, method: str,
     assert len(bucket.s3.log) == requests  # nothing to do: nothing is contacted
 
 
+@pytest.mark.slow
 def test_original_smaller_than_a_size_is_recorded_and_not_read_again(new_bucket: NewBucket) -> None:
     bucket = new_bucket({"tiny.png": pictures.encoded(pictures.photo(40, 30), "PNG"), "a.jpg": PHOTO})
     assert bucket.run().code == 0
@@ -189,6 +190,7 @@ def test_original_smaller_than_a_size_is_recorded_and_not_read_again(new_bucket:
     bucket.assert_rows_are_true()
 
 
+@pytest.mark.slow
 def test_rows_of_both_lengths_count_and_local_ones_are_told(new_bucket: NewBucket) -> None:
     bucket = new_bucket(photos(2))
     eleven = {"how": "stored", "source_etag": "-", "source_modified": "-"}
@@ -266,6 +268,7 @@ def drawers(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_is_resumed_and_every_row_is_true(new_bucket: NewBucket) -> None:
     bucket = new_bucket(photos(40), store={"latency": 0.01})
     for rows in (3, 17, 41):
@@ -342,6 +345,7 @@ def test_replaced_original_renews_its_variants_and_nobody_elses(new_bucket: NewB
     bucket.assert_rows_are_true()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["ignore", slow("refuse")])
 def test_renewal_says_where_it_is_not_atomic(new_bucket: NewBucket, mode: str) -> None:
     bucket = new_bucket(photos(1), store={"put_if_match": mode})
@@ -393,6 +397,7 @@ def test_original_that_fails_now_and_then_is_tried_again(new_bucket: NewBucket) 
 # --- undo ---
 
 
+@pytest.mark.slow
 def test_undo_without_yes_deletes_nothing(new_bucket: NewBucket) -> None:
     bucket = new_bucket(photos(3))
     bucket.run()
@@ -481,6 +486,7 @@ def test_undo_that_is_refused_ten_times_stops(new_bucket: NewBucket) -> None:
     assert len({key for key in bucket.variants() if key.endswith(".webp")}) == 40
 
 
+@pytest.mark.slow
 def test_undo_never_deletes_what_is_none_of_a_variant(new_bucket: NewBucket) -> None:
     bucket = new_bucket(photos(2))
     bucket.run()

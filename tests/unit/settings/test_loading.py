@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.errors import UsageError
-from cdn2s3.settings.declarations import REQUIRED, CollectionSettings, MigrationSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
+from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.declaring import REQUIRED
 from cdn2s3.settings.loading import AWS_NAMES, StartNotes, build, load, redacted_values
 from tests.properties import examples
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,6 +76,7 @@ def test_record_is_claimed_once_and_only_where_its_key_has_no_other() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_keys_that_share_a_bucket_are_kept_apart() -> None:
     index = KeyIndex()
     for number in range(200_000):
