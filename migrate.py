@@ -42,8 +42,7 @@ from cdn2s3.console.logging_setup import ending_in_the_log, say_error
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.notify import Notifier
 from cdn2s3.console.signals import Interrupted, Signals
-from cdn2s3.destinations.base import Note
-from cdn2s3.destinations.factory import open_destinations
+from cdn2s3.destinations.factory import Destinations, open_destinations
 from cdn2s3.errors import EXIT_CODES_HELP, FatalError
 from cdn2s3.executors.base import TICK, Executor
 from cdn2s3.executors.dask_needed import require_dask
@@ -151,7 +150,7 @@ def migrate(
             accounting = RunAccounting(settings, plan, ledger, journal, notifier, delta)
             run = Run(settings, accounting, signals, arguments.retry_failed is None, status, delta)
             return run.go(
-                lambda: executor(settings, keys, ledger, lock, accounting.note_destination, bool(delta)),
+                lambda: executor(settings, keys, ledger, lock, accounting.note_destinations, bool(delta)),
                 warning,
             )
 
@@ -252,16 +251,16 @@ def executor(
     keys: KeyMaker,
     ledger: Ledger,
     lock: int,
-    on_note: Callable[[Note], None],
+    on_prepared: Callable[[Destinations], None],
     renews: bool = False,
 ) -> Iterator[Executor]:
-    """Contact the destinations, find out what they lack (on_note), and return the executor; raise FatalError.
+    """Contact the destinations, find out what they lack (on_prepared), and return the executor; raise FatalError.
 
     All workers share the pooled connections to the CDN and to the bucket, the destinations and the ledger,
     which appends under its own lock.
     """
     if settings.dask_scheduler and not renews:
-        with cluster(settings, ledger, on_note) as there:
+        with cluster(settings, ledger, on_prepared) as there:
             yield there
         return
     count = process_count(settings)
@@ -276,8 +275,7 @@ def executor(
         destinations.prepare()
         if renews:
             destinations.prepare_renewing()
-        for note in destinations.notes():
-            on_note(note)
+        on_prepared(destinations)
         if processes:
             log.info("%d processes with %d workers in total", count, settings.concurrency)
             processes.equip(settings, destinations.handover(), count, rerun_hint.settings_file())
@@ -298,7 +296,7 @@ def consider_cluster(arguments: argparse.Namespace) -> None:
 
 @contextmanager
 def cluster(
-    settings: MigrationSettings, ledger: Ledger, on_note: Callable[[Note], None]
+    settings: MigrationSettings, ledger: Ledger, on_prepared: Callable[[Destinations], None]
 ) -> Iterator[Executor]:
     """Return the executor whose workers are those of DASK_SCHEDULER; else as executor()."""
     from cdn2s3.executors.cluster import Cluster
@@ -310,8 +308,7 @@ def cluster(
     ):
         destinations = open_destinations(settings, adapter)
         destinations.prepare()
-        for note in destinations.notes():
-            on_note(note)
+        on_prepared(destinations)
         known, before = destinations.handover(), received_before_in(settings)
         yield Cluster(connection, settings, known, ledger, before, rerun_hint.settings_file(), TICK)
 
