@@ -93,7 +93,9 @@ class Cluster(HandingOut[Member]):
                 yield batch
         except BaseException:
             self.stop()
-            self._wait_for_ends(queue)
+            while self._handles:  # the uploads in flight end, and are recorded
+                self._recorded(self._heard(queue))
+                self._look_after(queue)
             raise
         finally:
             for member in list(self._handles):
@@ -190,8 +192,7 @@ class Cluster(HandingOut[Member]):
             return
         for address in new:
             self._begin(address, len(busy) + len(new))
-        for member in self._handles:
-            self._tell_bandwidth(member)
+        self._divide_bandwidth()
 
     def _begin(self, address: str, members: int) -> None:
         concurrency = self._settings.concurrency
@@ -209,9 +210,10 @@ class Cluster(HandingOut[Member]):
     def _bytes_a_second(self, members: int) -> float:
         return self._settings.bandwidth_limit_mbps * 1e6 / 8 / max(1, members)
 
-    def _tell_bandwidth(self, member: Member) -> None:
+    def _divide_bandwidth(self) -> None:
         if self._settings.bandwidth_limit_mbps:
-            member.send(NewBandwidth(self._bytes_a_second(len(self._handles))))
+            for member in self._handles:
+                member.send(NewBandwidth(self._bytes_a_second(len(self._handles))))
 
     def _died(self, member: Member, queue: TaskQueue) -> None:
         left = 0 if self._stopping else len(member.tasks)
@@ -225,8 +227,7 @@ class Cluster(HandingOut[Member]):
             queue.requeue(*member.tasks.values())
             self._end_was_told = False
         self._dismiss(member)
-        for other in self._handles:
-            self._tell_bandwidth(other)
+        self._divide_bandwidth()
 
     def _dismiss(self, member: Member) -> None:
         self._handles.remove(member)
@@ -304,9 +305,3 @@ class Cluster(HandingOut[Member]):
                 )
             ]
         return super().limiting()
-
-    def _wait_for_ends(self, queue: TaskQueue) -> None:
-        """Wait until the uploads in flight have ended, and record them."""
-        while self._handles:
-            self._recorded(self._heard(queue))
-            self._look_after(queue)

@@ -151,6 +151,7 @@ def test_scheduler_that_is_not_there_is_an_error_that_says_what_to_type(new_worl
     assert "Traceback" not in ran.said
 
 
+@pytest.mark.slow
 def test_check_tells_of_the_scheduler_and_of_each_worker(world: World, dask: DaskCluster) -> None:
     stranger = dask.start_worker(variables={}, nanny=False)
     ran = world.job.run("--check")
