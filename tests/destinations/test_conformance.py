@@ -10,7 +10,7 @@ from zlib import crc32
 
 import pytest
 
-from cdn2s3.destinations.base import PART_BYTES, PROBE_NAME, Destination, Found, NotRenewed
+from cdn2s3.destinations.base import PART_BYTES, PROBE_NAME, Destination, Found, NotInOrder, NotRenewed
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image, Recorded, Stored
@@ -249,6 +249,21 @@ def test_listing_of_a_prefix_that_does_not_end_in_a_slash(store: Store) -> None:
     assert [found.key for page in destination.list_pages() for found in page] == [
         store.key(name) for name in ("a/1", "ab/2", "ac")
     ]
+
+
+def test_listing_in_parts_is_the_listing_or_says_that_it_is_none(store: Store) -> None:
+    names = ["a", "b/c", "b0", "ü", "z~"]
+    for name in names:
+        store.put(name, b"x")
+    destination = store.open()
+    whole = [found for page in destination.list_pages() for found in page]
+    dividers = [store.key(name) for name in ("Z", "b/c", "m", "ü", "\U0001d11e")]
+    try:
+        parts = [found for page in destination.list_pages(dividers) for found in page]
+    except NotInOrder as unfit:
+        parts = whole
+        assert str(unfit)
+    assert parts == whole
 
 
 def test_empty_listing_comes_to_an_end(store: Store) -> None:
