@@ -17,7 +17,8 @@
 # make stores  a whole migration with damage and the conformance suite on real S3 stores, installed and started here;
 #               to tests/stores/results/ (make stores STORE=localstack for one; SMALL=1 for a small world)
 # make torture  the three scripts over faulty servers with 20,000 URLs and fifty kill -9; prints its seed and figures
-#               (four minutes; make torture PROCESSES=2 SEED=7 KILLS=100 for another one)
+#               (four minutes; make torture PROCESSES=2 SEED=7 KILLS=100 for another one; DASK=3 for a
+#               cluster of three workers, with kills of workers, scheduler and coordinator)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -73,7 +74,11 @@ stores: $(VENV)/.installed
 	$(BIN)/python -m tests.stores.run --cache $(VENV)-stores $(if $(SMALL),--small) $(STORE)
 
 torture: $(VENV)/.installed
+ifdef DASK
+	$(BIN)/python -m tests.torture.dask --workers $(DASK) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+else
 	$(BIN)/python -m tests.torture.run --processes $(PROCESSES) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+endif
 
 test: $(VENV)/.installed
 	$(BIN)/python $(PYTEST) -m "not slow"
