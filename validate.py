@@ -136,8 +136,7 @@ def validate(journal: Journal, settings: MigrationSettings, arguments: argparse.
         html.write(page_path, html.validation(found, pictures, back))
         if found["verdict"] is not None:
             reminders = redo.reminder(settings.state_dir, validation.keys), undo.reminder(settings.state_dir)
-            open_work = " ".join(filter(None, reminders))
-            linked_reports.write_linked(settings, found, page_path, open_work)
+            linked_reports.write_linked(settings, found, page_path, " ".join(filter(None, reminders)))
 
     def write_or_say(stopped: dict[str, Any]) -> None:
         """Write the report of a stopped validation; a failure must not hide why it was stopped."""

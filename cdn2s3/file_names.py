@@ -45,6 +45,8 @@ CERTIFICATE_PAGE = "certificate.html"
 # What variants.py keeps there.
 VARIANTS_FILE = "variants.txt"
 FAILED_VARIANTS_FILE = "failed_variants.txt"
+WITHOUT_VARIANTS_FILE = "without_variants.txt"  # which originals lack a variant, and why
+VARIANTS_STATUS_FILE = "variants_status.json"  # how far a run of it is, for `migrate.py --status`
 VARIANTS_UNDO_FILE = "unfinished_variants_undo.txt"  # while `--undo` is not finished
 VARIANTS_LOCK = "variants.lock"
 VARIANTS_LOG = "variants.log"
@@ -74,6 +76,7 @@ WRITTEN = LISTS | {
     VALIDATION_LOCK, VALIDATION_LOG, VALIDATION_JSON, VALIDATION_PAGE, CERTIFICATE_PAGE,
     RUNS_FILE, EVENTS_FILE, STATUS_FILE,
     VARIANTS_FILE, FAILED_VARIANTS_FILE, VARIANTS_UNDO_FILE, VARIANTS_LOCK, VARIANTS_LOG,
+    WITHOUT_VARIANTS_FILE, VARIANTS_STATUS_FILE,
     THROUGH_FILE, URL_MAP_FILE, URL_MAP_EXCEPTIONS_FILE, URL_MAP_MANIFEST_FILE, URL_MAP_DYNAMODB_FOLDER,
 }  # fmt: skip
 COLLECTED = frozenset({

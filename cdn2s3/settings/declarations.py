@@ -64,6 +64,9 @@ _BUCKET = general_purpose_bucket(
 )
 
 
+_cdn_headers = source_headers  # the parser, which a setting has the name of
+
+
 @dataclasses.dataclass(frozen=True)
 class MigrationSettings:
     """The settings of migrate.py and validate.py, from migration.env."""
@@ -213,6 +216,12 @@ class MigrationSettings:
     )
     max_pixels: float = setting(
         "50", number(0.01, 1000), "million pixels; of a larger image, variants.py makes no variants"
+    )
+    new_cdn_headers: Headers = setting(
+        "",
+        _cdn_headers,
+        "further headers of validate.py --through to the new CDN's host, and to no other",
+        "aws-cf-cd-staging: true",
     )
     cors_origin: str = setting(
         "",

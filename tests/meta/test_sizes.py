@@ -17,7 +17,7 @@ LONGER = {
     "commands/create_bucket.py": "the steps of one command",
     "commands/preview.py": "the steps of one command",
     "console/progress.py": "one bar and its lines",
-    "destinations/base.py": "one interface: what every destination promises",
+    "destinations/base.py": "one contract, method by method",
     "destinations/local_files.py": "one class: the files below one open folder",
     "destinations/local_folder.py": "one destination: what a Destination does, and two uploads",
     "destinations/s3/client.py": "one client and its address",

@@ -21,7 +21,7 @@ from tests import ROOT, processes
 from tests.fakes.rules import Rule
 from tests.running import QUICK, counts, environment
 from tests.scripts.world import NewWorld, World
-from tests.tiers import neighbors
+from tests.tiers import neighbors, slow
 
 
 def undone(world: World) -> list[list[str]]:
@@ -445,15 +445,15 @@ there.{name} = dies
 @pytest.mark.parametrize(
     ("module", "name", "after"),
     [
-        pytest.param("cdn2s3.planning.undo", "begin", False, id="before it is remembered"),
-        pytest.param("cdn2s3.planning.undo", "begin", True, id="before anything is undone"),
+        slow("cdn2s3.planning.undo", "begin", False, id="before it is remembered"),
+        slow("cdn2s3.planning.undo", "begin", True, id="before anything is undone"),
         pytest.param("cdn2s3.executors.undoing", "_row_of", False, id="between deletion and row"),
         pytest.param("cdn2s3.state.undone", "append", False, id="between row and line"),
         pytest.param("cdn2s3.state.undone", "append", True, id="after the line"),
-        pytest.param("cdn2s3.planning.undo", "finish", False, id="before the end"),
-        pytest.param("cdn2s3.planning.undo", "finish", True, id="before the report"),
+        slow("cdn2s3.planning.undo", "finish", False, id="before the end"),
+        slow("cdn2s3.planning.undo", "finish", True, id="before the report"),
         pytest.param("cdn2s3.planning.undo", "keep_only", False, id="before completed.txt is replaced"),
-        pytest.param("cdn2s3.planning.undo", "keep_only", True, id="before it is forgotten"),
+        slow("cdn2s3.planning.undo", "keep_only", True, id="before it is forgotten"),
     ],
 )
 def test_killed_at_any_moment_an_object_goes_back_once(
@@ -491,7 +491,7 @@ def test_full_disk_stops_it_and_it_goes_on(new_world: NewWorld) -> None:
     assert {fields[0] for fields in undone(world)} == set(world.urls)
 
 
-@pytest.mark.parametrize("words", [("--delta",), ("--redo", "again.txt"), ("--delta", "--plan")])
+@pytest.mark.parametrize("words", neighbors(("--delta",), ("--redo", "again.txt"), ("--delta", "--plan")))
 def test_what_would_change_its_rows_waits_for_it(new_world: NewWorld, words: tuple[str, ...]) -> None:
     world = moved(new_world, 12)
     world.s3.change(latency=0.03)
