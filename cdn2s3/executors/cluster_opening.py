@@ -20,7 +20,7 @@ from cdn2s3.transfer.wiring import received_before_in
 def open_cluster(
     settings: MigrationSettings, ledger: Ledger, on_prepared: Callable[[Destinations], None], tick: float
 ) -> Iterator[Cluster]:
-    """Contact the scheduler and the bucket, find out what it lacks (on_prepared), yield the executor; raise FatalError."""
+    """Contact the scheduler, then the bucket (on_prepared is told), and yield the executor; raise FatalError."""
     with (
         closing(connect(settings.dask_scheduler)) as connection,
         closing(PooledAdapter(settings.concurrency, settings.ca_bundle)) as adapter,
