@@ -193,6 +193,34 @@ def test_since_takes_a_renewed_object_back_to_the_version_below(new_world: NewWo
     assert world.job.run().code == 0
 
 
+@pytest.mark.parametrize("habit", [{"etag_mode": "random"}, {"kms_default": True, "kms_announced": False}])
+def test_an_etag_that_only_looks_like_an_md5_is_recorded_as_none(
+    new_world: NewWorld, habit: dict[str, object]
+) -> None:
+    world = moved(new_world, 1, store={"versioned": True, **habit})
+    world.source.change(world.urls[0])
+    time.sleep(1.1)  # --since tells by the second
+    assert world.job.run("--delta", MAX_CHANGE_RATE=1).code == 0
+    newer = world.job.completed()[0]
+    ran = world.job.run("--undo", "--since", newer.finished_at, "--yes")
+    assert ran.code == 0 and "1 went back to the version below" in ran.out, ran.said
+    row = world.job.completed()[0]
+    item = world.s3.objects("bucket")[row.key]
+    assert (row.etag, row.md5) == (item.etag.strip('"'), "-")
+
+
+def test_what_is_gone_is_undone_also_where_the_store_says_412_to_it(new_world: NewWorld) -> None:
+    world = moved(new_world, 3, store={"delete_if_match": "absent_412"})
+    gone, changed = world.urls[:2]
+    world.s3.store.delete("bucket", world.key(gone))
+    world.s3.put("bucket", world.key(changed), b"somebody else's")
+    ran = world.job.run("--undo", "--yes")
+    assert ran.code == 1, ran.said
+    assert "1 were gone already" in ran.out and "1 object stays: changed since" in ran.out
+    assert images(world) == {world.key(changed)}
+    assert [row.url for row in world.job.completed()] == [changed]
+
+
 def test_without_versions_a_renewed_object_stays(new_world: NewWorld) -> None:
     world = moved(new_world, 2)
     key = renewed(world, world.urls[0], b"newer bytes")

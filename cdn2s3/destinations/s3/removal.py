@@ -103,8 +103,15 @@ class S3Remover:
         if reply.status == 404 and reply.code in ("", "NoSuchKey"):
             return Removal(Fate.ABSENT)
         if reply.status == 412:
-            return Removal(Fate.CHANGED)
+            return Removal(Fate.ABSENT if self._is_absent(ours.key, deadline) else Fate.CHANGED)
         return _refused(reply, "DELETE")
+
+    def _is_absent(self, key: str, deadline: Deadline) -> bool:
+        """Return whether nothing is at a key after a 412: some stores say that instead of 404 (SeaweedFS, Ceph)."""
+        try:
+            return self._objects.head(key, deadline) is None
+        except ReadRefused:
+            return False
 
     @property
     def _takes_condition(self) -> bool:
