@@ -21,6 +21,7 @@ bootstrap.start()  # before the other imports: it reports which packages are mis
 
 # isort: split
 import argparse
+import functools
 import logging
 import os
 import sys
@@ -54,10 +55,11 @@ from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
 from cdn2s3.planning.redo import LOOKERS, lost_objects
 from cdn2s3.planning.run_plan import choose, kept_input, prepare_run
+from cdn2s3.planning.undo import refuse_while_open
 from cdn2s3.records import Share
 from cdn2s3.reports.accounting import RunAccounting
 from cdn2s3.reports.certificate import set_aside
-from cdn2s3.reports.run_display import RunDisplay
+from cdn2s3.reports.run_display import PassDisplay, RunDisplay
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
 from cdn2s3.state import files, run_binding
@@ -91,11 +93,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = command_of(arguments)
         if arguments.delta is not None and arguments.plan:
             return int(delta_command().plan(settings, arguments, signals, SECOND_PASS_AFTER))
+        notifier = Notifier("migrate.py", settings.notify_command.reveal(), notes.private)
         if command:
-            return int(command.run(settings, arguments, signals))
+            told = [notifier] if arguments.undo is not None else []  # the others end while somebody looks on
+            return int(command.run(settings, arguments, signals, *told))
         allow_open_files(settings.concurrency)
         with (
-            Notifier("migrate.py", settings.notify_command.reveal(), notes.private) as notifier,
+            notifier,
             files.held_lock(settings.state_dir / file_names.MIGRATION_LOCK, "migrate.py") as lock,
             run_binding.standing_still(settings.source_urls_file),
             Journal(settings.state_dir, rerun_hint.typed("migrate.py", vars(arguments))) as journal,
@@ -130,6 +134,9 @@ def migrate(
     if warning:
         log.warning("%s", warning)
     keys = key_maker(settings)
+    for option in ("delta", "redo"):
+        if getattr(arguments, option) is not None:
+            refuse_while_open(settings.state_dir, f"--{option}")
     with kept_input(settings) as kept:
         choice = choose(kept, arguments.redo, arguments.retry_failed, arguments.limit, arguments.yes)
         delta = delta_command().of(kept, keys, arguments)
@@ -196,7 +203,14 @@ class Run:
         with ExitStack() as stack:
             with self.signals.raised():
                 executor = stack.enter_context(equipped())
-            passes = Passes(self.settings, executor, self.signals, SECOND_PASS_AFTER)
+            passes = Passes(
+                self.settings,
+                executor,
+                self.signals,
+                SECOND_PASS_AFTER,
+                functools.partial(PassDisplay, accounting=self.accounting, status=self.status),
+                self.status.stay,
+            )
             if self._delta(passes) and self.accounting.plan.todo:
                 self._both_passes(passes)
 
@@ -216,7 +230,14 @@ class Run:
     def _delta(self, passes: Passes) -> bool:
         """Look at everything that is completed, then renew what has changed; return False when a signal has come."""
         delta = self.delta
-        return delta is None or (delta.look(passes) and delta.renew(passes, self.accounting.record))
+        if delta is None:
+            return True
+        if not delta.look(passes):
+            return False
+        self.accounting.note_renewing(delta.ways())
+        if delta.has_to_write:
+            set_aside(self.settings.state_dir)
+        return delta.renew(passes, self.accounting.record)
 
 
 # --- what runs the transfers, and what the workers share ---

@@ -141,7 +141,8 @@ def validate(journal: Journal, settings: MigrationSettings, arguments: argparse.
         pictures, back = validation.spot.pictures, linked_reports.back(settings, page_path)
         html.write(page_path, html.validation(found, pictures, back))
         if found["verdict"] is not None:
-            open_work = redo.reminder(settings.state_dir, validation.keys) or ""
+            reminders = redo.reminder(settings.state_dir, validation.keys), undo.reminder(settings.state_dir)
+            open_work = " ".join(filter(None, reminders))
             linked_reports.write_linked(settings, found, page_path, open_work)
 
     def write_or_say(stopped: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ class MadeUp(BaseAdapter):
     def send(self, request: requests.PreparedRequest, *unused: Any, **options: Any) -> requests.Response:
         query = parse_qs(urlsplit(str(request.url)).query)
         page, size = int(query["page"][0]), int(query["per_page"][0])
-        numbers = range((page - 1) * size, min(page * size, self._items))
+        numbers = range(max(page - 1, 0) * size, min(page * size, self._items))  # page 0 has nothing
         items = [{"id": n, "image_url": _url(2 * n), "thumb_url": _url(2 * n + 1)} for n in numbers]
         answer = requests.Response()
         answer.status_code = 200

@@ -19,6 +19,7 @@ from cdn2s3.executors.threads import ThreadExecutor
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import KeyMaker
 from cdn2s3.planning.run_plan import Choice, plan_run
+from cdn2s3.planning.undo import refuse_while_open
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import run_binding
 from cdn2s3.state.ledger import Completed, Failed
@@ -71,6 +72,7 @@ def plan(
     run_binding.check(settings)
     keys = key_maker(settings)
     delta = Delta(settings, keys, arguments.delta, arguments.full)
+    refuse_while_open(settings.state_dir, "--delta")
     plan, index = plan_run(settings, keys, Choice(), observer=delta.rows)
     delta.rows.settle(plan.work, index)
     del index  # it takes memory

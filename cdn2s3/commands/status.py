@@ -90,7 +90,7 @@ def text(found: dict[str, Any]) -> list[str]:
 def _first_line(found: dict[str, Any]) -> str:
     last = found["last"]
     if found["running"] and found["is_current"]:
-        what = f"{printable(last['command'])}; {last['phase']}"
+        what = f"{printable(last['command'])}; {last['phase']}{_step(last)}"
         return f"running since {last['started_at']} (process {found['pid']}): {what}"
     if found["running"]:
         return f"process {found['pid']} has just begun, or is a command without a status, such as --adopt"
@@ -99,6 +99,12 @@ def _first_line(found: dict[str, Any]) -> str:
     if found["killed"]:
         return f"not running: the last run was killed; the figures are of {last['at']}, what it stored is recorded"
     return f"not running: the last run ended at {last['at']} with exit code {last['exit_code']}"
+
+
+def _step(last: dict[str, Any]) -> str:
+    """Return how far the phase is, where it counts other things than the figures of the job; else ""."""
+    done, of = last.get("phase_done"), last.get("phase_of")
+    return f", {done:,} of {of:,}" if isinstance(done, int) and isinstance(of, int) else ""
 
 
 def _pace(last: dict[str, Any]) -> list[str]:

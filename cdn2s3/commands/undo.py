@@ -11,31 +11,35 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, nullcontext
+from itertools import takewhile
 from pathlib import Path
 
 from cdn2s3 import file_names
 from cdn2s3.bootstrap import allow_open_files
 from cdn2s3.commands.arguments import seconds_of_moment
 from cdn2s3.commands.undo_progress import UndoTally
+from cdn2s3.commands.undo_story import UndoStory
 from cdn2s3.console.logging_setup import show
+from cdn2s3.console.notify import Notifier
 from cdn2s3.console.progress import Progress
 from cdn2s3.console.rerun_hint import command, typed
 from cdn2s3.console.signals import Signals
 from cdn2s3.destinations.factory import open_destination, remover_of
 from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, Cancelled, FatalError, UsageError
-from cdn2s3.executors.undoing import Undoer
+from cdn2s3.executors.undoing import Undoer, Undoing
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.planning import redo, undo
 from cdn2s3.planning.undo import Asked, Chosen
 from cdn2s3.planning.undo_preview import Preview, preview_of
 from cdn2s3.planning.undo_scope import Scope, lines_in
+from cdn2s3.reports.certificate import set_aside
 from cdn2s3.resilience.attempts import Attempts
 from cdn2s3.resilience.endpoint import Endpoint
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import files, run_binding
-from cdn2s3.state.journal import Journal, Totals
+from cdn2s3.state.journal import Journal
 from cdn2s3.state.ledger import timestamp
 
 log = logging.getLogger(__name__)
@@ -53,28 +57,36 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def run(settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals) -> int:
-    """Show what an undo would do or, with --yes, do it, under the lock of a run; return the exit code."""
+def run(
+    settings: MigrationSettings, arguments: argparse.Namespace, signals: Signals, notifier: Notifier
+) -> int:
+    """Show what an undo would do or, with --yes, do it, under the lock of a run; return the exit code.
+
+    notifier is told of one that is done.
+    """
     with (
+        notifier if arguments.yes else nullcontext(),
         files.held_lock(settings.state_dir / file_names.MIGRATION_LOCK, "migrate.py"),
         run_binding.standing_still(settings.source_urls_file),
         ExitStack() as stack,
     ):
         run_binding.check(settings)
         since = None if arguments.since is None else seconds_of_moment(arguments.since)
-        undone = _Undo(settings, arguments.undo, since, signals)
+        undone = _Undo(settings, arguments.undo, since, signals, arguments.yes)
         if not arguments.yes:
             return undone.shown()
         journal = stack.enter_context(Journal(settings.state_dir, typed("migrate.py", vars(arguments))))
-        journal.totals = lambda: Totals(undone=undone.tally.undone, failed=undone.tally.staying)
-        journal.exit_code = undone.done()
+        journal.exit_code = undone.done(UndoStory(settings, undone.keys, journal, notifier))
         return journal.exit_code
 
 
 class _Undo:
     """One undo, or one that goes on."""
 
-    def __init__(self, settings: MigrationSettings, file: str, since: int | None, signals: Signals) -> None:
+    def __init__(
+        self, settings: MigrationSettings, file: str, since: int | None, signals: Signals, does: bool
+    ) -> None:
+        """does: it is to be done, not only shown."""
         self.settings = settings
         self.state = settings.state_dir
         self.keys = key_maker(settings)
@@ -82,6 +94,8 @@ class _Undo:
         self._older_place = run_binding.first_place(settings)
         opened = undo.open_undo(self.state)
         self.is_again = opened is not None
+        if opened is not None and does:
+            undo.settle(self.state, self.keys, opened, self._older_place)
         self.asked = opened or Asked(file, since, int(time.time()))
         if opened is None:
             self.scope = Scope(self.keys, lines_in(Path(file)) if file else None)
@@ -111,13 +125,13 @@ class _Undo:
         show("\n".join([*self._said(self.preview), *how]))
         return EXIT_SOME_FAILED if self.is_again else EXIT_DONE
 
-    def done(self) -> int:
+    def done(self, story: UndoStory) -> int:
         """Do it; return the exit code."""
         show("\n".join(self._said(self.preview)))
         if not self.preview.todo and not self.is_again:
             return EXIT_SOME_FAILED if self.preview.staying else EXIT_DONE
         self._refuse_to_start()
-        return self._done(self.preview)
+        return self._done(self.preview, story)
 
     def _chosen(self) -> Iterator[Chosen]:
         places = self.settings.placement.places
@@ -148,31 +162,36 @@ class _Undo:
                 f"a redo is not finished. Finish it first: `{command('migrate.py', '--redo')}`, then undo."
             )
 
-    def _done(self, preview: Preview) -> int:
+    def _done(self, preview: Preview, story: UndoStory) -> int:
         """Do it; return the exit code."""
         allow_open_files(self.settings.concurrency)
         if not self.is_again:
             self.asked = self.asked._replace(newest=preview.newest)
             given = lines_in(Path(self.asked.file)) if self.asked.file else ()
             undo.begin(self.state, self.asked, given)
+        set_aside(self.state)  # from now on, what the certificate says is not proven
         undo.forget_superseded(self.state, self.keys, self._older_place)
         self.signals.note()
-        tally = self.tally
+        tally, again = self.tally, command("migrate.py", "--undo", "--yes")
+        story.begin(tally)
         try:
-            self._all_undone(tally)
-        except FatalError:
-            show("\n".join(tally.lines()))
+            self._all_undone(tally, story)
+        except FatalError as error:
+            show("\n".join([*tally.lines(), f"To go on, once that is mended: {again}"]))
+            story.end(error.exit_code, str(error), again)
             raise
-        if self.signals.received:
-            again = command("migrate.py", "--undo", "--yes")
+        if code := 128 + self.signals.received if self.signals.received else 0:
             show("\n".join([*tally.lines(), f"stopped by a signal. To go on: {again}"]))
-            return 128 + self.signals.received
+            story.end(code, f"signal {self.signals.received}", again)
+            return code
         self._wait_for(tally.newest)
         undo.finish(self.state)
         show("\n".join(tally.lines()))
-        return EXIT_SOME_FAILED if tally.staying else EXIT_DONE
+        code = EXIT_SOME_FAILED if tally.staying else EXIT_DONE
+        story.end(code, "", command("validate.py"))
+        return code
 
-    def _all_undone(self, tally: UndoTally) -> None:
+    def _all_undone(self, tally: UndoTally, story: UndoStory) -> None:
         """Undo all rows that do not stay, place by place; raise FatalError when that cannot go on."""
         settings, stop = self.settings, threading.Event()
         with ExitStack() as stack:
@@ -193,30 +212,37 @@ class _Undo:
                     undoer = Undoer(
                         remover, attempts, completed, undone, own.upload_timeout, stop, self.is_again
                     )
-                    self._both_passes(place, undoer, endpoint, stop, tally)
+                    self._both_passes(place, undoer, endpoint, stop, story)
 
     def _rows_at(self, place: str) -> Iterator[Chosen]:
         """Yield the rows of a place that do not stay."""
         return (chosen for chosen in self._chosen() if chosen.row.place == place and not chosen.step.stays)
 
     def _both_passes(
-        self, place: str, undoer: Undoer, endpoint: Endpoint, stop: threading.Event, tally: UndoTally
+        self, place: str, undoer: Undoer, endpoint: Endpoint, stop: threading.Event, story: UndoStory
     ) -> None:
         """Undo all rows of a place, and once more those that failed in a way that may pass."""
+        tally = self.tally
         with closing(Progress(tally.total)) as progress:
 
             def look() -> None:
                 progress.show(tally.count(), tally.note(endpoint.health()))
+                story.see(endpoint, progress, bool(self.signals.received))
                 if self.signals.received:
                     stop.set()
 
+            def undo_one(chosen: Chosen) -> Undoing | None:
+                try:
+                    return undoer.undo(chosen)
+                except Cancelled:
+                    return None  # what ends while it stops is counted all the same
+
             def one_pass(rows: Iterator[Chosen], is_last: bool) -> None:
-                with (
-                    suppress(Cancelled),
-                    fan_out(undoer.undo, rows, self.settings.concurrency, stop, look) as results,
-                ):
+                rows = takewhile(lambda _: not stop.is_set(), rows)
+                with fan_out(undo_one, rows, self.settings.concurrency, stop, look) as results:
                     for result in results:
-                        tally.add(result, is_last)
+                        if result is not None:
+                            tally.add(result, is_last)
 
             one_pass(self._rows_at(place), is_last=False)
             again = tally.take_failed()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from cdn2s3.console.progress import Count
+from cdn2s3.console.progress import Count, Progress
 from cdn2s3.errors import FatalError
 from cdn2s3.records import Task
 from cdn2s3.transfer.limiting import Limiting
@@ -28,6 +28,29 @@ class Counting(Protocol):
 
     def note(self) -> str:
         """Return what the pass is, for the bar; "" if that needs no word."""
+
+
+class Display(Protocol):
+    """Show how far a pass is; for the main thread."""
+
+    def show(self, note: str, limited_by: str, stopping: bool) -> None:
+        """Show its counts, and a note; limited_by is "" if nothing limits it."""
+
+    def close(self) -> None: ...
+
+
+class Bar:
+    """The bar of one pass; a Display."""
+
+    def __init__(self, counting: Counting, total: int) -> None:
+        self.counting = counting
+        self.progress = Progress(total)
+
+    def show(self, note: str, limited_by: str = "", stopping: bool = False) -> None:
+        self.progress.show(self.counting.progress(), note)
+
+    def close(self) -> None:
+        self.progress.close()
 
 
 class Passes(Protocol):

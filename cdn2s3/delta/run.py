@@ -6,26 +6,27 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable
 
 from cdn2s3.console.rerun_hint import command
+from cdn2s3.delta import summary
 from cdn2s3.delta.known import KnownChanges
 from cdn2s3.delta.looks import LookTally, looked_again, may_replace
 from cdn2s3.delta.passes import Passes
 from cdn2s3.delta.renewals import RenewalTally, renewals
 from cdn2s3.delta.source_check import Price, SourceCheck, Trust, look_task, price, source_of
+from cdn2s3.destinations.base import IN_PARTS, WHOLE
 from cdn2s3.errors import FatalError
-from cdn2s3.file_names import CHANGES_FILE, COMPLETED_FILE
+from cdn2s3.file_names import COMPLETED_FILE
 from cdn2s3.keys import KeyMaker, divided
 from cdn2s3.planning import cost_estimate, redo
 from cdn2s3.planning.completed_rows import CompletedRows, recorded
 from cdn2s3.planning.run_plan import refuse_strangers, urls_of
-from cdn2s3.records import Recorded, Task
+from cdn2s3.records import LOCAL, Recorded, Task
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state import changes, run_binding
-from cdn2s3.state.changes import LOST, RENEWED, REPLACED, Change
+from cdn2s3.state.changes import RENEWED, REPLACED, Change
 from cdn2s3.state.files import AppendFile
 from cdn2s3.state.key_index import Fingerprints, Numbered
 from cdn2s3.state.ledger import Completed, completed_fields, row_id, timestamp
@@ -47,6 +48,8 @@ class Delta:
         self._settings = settings
         self._keys = keys
         self._full = full
+        words = [word for word in ("--delta", file, "--full" if full else "") if word]
+        self.command = command("migrate.py", *words)  # which does it again
         self._state = settings.state_dir
         self._chosen: Fingerprints | None = None
         if file:
@@ -54,6 +57,7 @@ class Delta:
             refuse_strangers(Path(file), self._chosen, settings.source_urls_file, keys.object_id, "--delta")
         self._completed = self._state / COMPLETED_FILE
         self.rows = CompletedRows(self._completed, keys, settings.placement, self._chosen)
+        self.has_begun = False  # True: the CDN has been asked
         self.looks: LookTally | None = None
         self.renewals: RenewalTally | None = None
         self.appended = 0  # rows of completed.txt that are of no newly completed URL
@@ -65,6 +69,7 @@ class Delta:
 
         plans: nothing is written either. Raise FatalError where the changes look like a fault.
         """
+        self.has_begun = True
         trust = self._trust(passes)
         if trust is None:
             return False
@@ -128,6 +133,20 @@ class Delta:
             f"{speed.files_per_second:,.0f} files/s ({speed.source}). Nothing was replaced. If that is meant, run "
             f"`{command('migrate.py', '--delta', '--full')}`."
         )
+
+    @property
+    def has_to_write(self) -> bool:
+        """Whether the first pass has found anything that the second one is to record in completed.txt."""
+        return self.looks is not None and bool(len(self.looks.changed) or len(self.looks.versions))
+
+    def ways(self) -> set[str]:
+        """Return the ways (destinations.base.WHOLE, IN_PARTS) in which objects of a bucket are to be renewed."""
+        assert self.looks is not None
+        most, found = self._settings.max_buffer_bytes, set()
+        for _, _, row, _, size, _ in self.looks.changed:
+            if Recorded(*row).place != LOCAL:
+                found.add(IN_PARTS if size >= most else WHOLE)
+        return found
 
     def renew(self, passes: Passes, record: Callable[[Completed], None]) -> bool:
         """Do the second pass over what the first has found; return False when a signal has stopped it.
@@ -233,50 +252,9 @@ class Delta:
 
     def lines(self) -> list[str]:
         """Return what the last screen says of it."""
-        looks = self.looks
-        if looks is None:
-            return []
-        counts: Counter[str] = Counter(looks.counts)
-        met = 0
-        if self.renewals is not None:
-            counts.update(self.renewals.counts)
-            met = self.renewals.met
-        unchanged = f"{looks.unchanged + met:,} unchanged"
-        unchanged += f" ({looks.unchanged - looks.compared:,} by 304)" if looks.compared or met else " (304)"
-        said = [unchanged]
-        if self.renewals is None and len(looks.changed):
-            said.append(f"{len(looks.changed):,} changed")
-        for what in sorted(counts):
-            known = looks.counts[what] - looks.new[what]
-            said.append(f"{counts[what]:,} {what}" + (f" ({known:,} known before)" if known else ""))
-        text = ["delta: " + ", ".join(said)]
-        if met:
-            text.append(f"{met:,} had been renewed by a run that was stopped, and are recorded now")
-        if looks.age:
-            since = datetime.fromtimestamp(time.time() - looks.age, timezone.utc)
-            text.append(
-                f"the CDN answered from copies up to {duration(looks.age)} old: what changed since "
-                f"{since:%Y-%m-%d %H:%M} UTC may be unseen"
-            )
-        if counts[LOST]:
-            redo_it = command("migrate.py", "--redo", "missing.txt")
-            text.append(f"for what is lost run `{command('validate.py')}`, then `{redo_it}`")
-        if self.renewals is not None and counts:
-            text.append(f"{CHANGES_FILE} names them")
-        return text
+        return summary.lines(self.looks, self.renewals) if self.looks else []
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it for the report."""
-        looks = self.looks
-        if looks is None:
-            return {}
-        counts = Counter(looks.counts) + (self.renewals.counts if self.renewals else Counter())
-        return {
-            "looked_at": looks.looked,
-            "unchanged": looks.unchanged + (self.renewals.met if self.renewals else 0),
-            "by_304": looks.unchanged - looks.compared,
-            "changed": len(looks.changed),
-            "outcomes": dict(sorted(counts.items())),
-            "new": dict(sorted((what, count) for what, count in looks.new.items() if count)),
-            "oldest_copy_seconds": looks.age,
-        }
+    def as_json(self, stopped_by: str, ended_at: str) -> dict[str, Any]:
+        """Return it for the report; stopped_by is what stopped the run, "" where it came to its end."""
+        skipped = self.rows.count - len(self.rows)
+        return summary.as_json(self.looks, self.renewals, skipped, stopped_by, ended_at)

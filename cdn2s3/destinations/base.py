@@ -101,11 +101,17 @@ class Found(NamedTuple):
     etag: str  # without quotes; "" if the store returns none
 
 
+# The ways in which a delta renews an object.
+WHOLE = "whole"  # by one PUT
+IN_PARTS = "in parts"
+
+
 class Note(NamedTuple):
     """What a destination lacks, and what that means for the run."""
 
     level: int  # of logging: a WARNING is in the report, too
     text: str  # a sentence or two
+    way: str = ""  # WHOLE or IN_PARTS: it matters where a delta renews objects so; "": it always matters
 
 
 class KeyRefused(Exception):

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Callable
 
-from cdn2s3.console.progress import Progress
 from cdn2s3.console.signals import Signals
-from cdn2s3.delta.passes import Counting
+from cdn2s3.delta.passes import Bar, Counting, Display
 from cdn2s3.errors import FatalError
 from cdn2s3.executors.base import TICK, Executor
 from cdn2s3.records import Task
@@ -27,18 +26,29 @@ class Passes:
     """The passes of a run; for its main thread."""
 
     def __init__(
-        self, settings: MigrationSettings, executor: Executor, signals: Signals, seconds_between: float
+        self,
+        settings: MigrationSettings,
+        executor: Executor,
+        signals: Signals,
+        seconds_between: float,
+        display: Callable[[Counting, int], Display] = Bar,
+        waiting: Callable[[], object] = lambda: None,
     ) -> None:
-        """seconds_between is the wait before a second pass."""
+        """seconds_between is the wait before a second pass, in which waiting is called several times a second.
+
+        display makes what shows a pass that run() does, of so many tasks.
+        """
         self._settings = settings
         self._executor = executor
         self._signals = signals
         self._seconds_between = seconds_between
+        self._display = display
+        self._waiting = waiting
 
     def run(self, tasks: Iterator[Task], total: int, counting: Counting) -> bool:
-        """Do one pass with a bar of its own; return False when a signal has stopped it. Raise FatalError."""
-        with closing(Progress(total)) as progress:
-            self.one(tasks, lambda note, *_: progress.show(counting.progress(), note), total, counting)
+        """Do one pass with a display of its own; return False when a signal has stopped it. Raise FatalError."""
+        with closing(self._display(counting, total)) as display:
+            self.one(tasks, display.show, total, counting)
         return not self._signals.received
 
     def one(
@@ -89,5 +99,6 @@ class Passes:
         while time.monotonic() < due and not self._signals.received:
             if show is not None:
                 show(f"second pass in {due - time.monotonic():.0f} s")
+            self._waiting()
             time.sleep(TICK)
         return not self._signals.received

@@ -14,16 +14,17 @@ from typing import NamedTuple
 
 from cdn2s3.atomic_file import cannot_write, replacing, sync_folder
 from cdn2s3.console.rerun_hint import command
-from cdn2s3.errors import FatalError
-from cdn2s3.file_names import COMPLETED_FILE, UNDO_FILE
+from cdn2s3.errors import FatalError, UsageError
+from cdn2s3.file_names import COMPLETED_FILE, UNDO_FILE, UNDONE_FILE
 from cdn2s3.keys import KeyMaker
 from cdn2s3.planning.redo import keep_only
 from cdn2s3.planning.undo_scope import Scope
-from cdn2s3.records import ADOPTED, FOUND, RENEWED, REPLACED, STORED, UNKNOWN
+from cdn2s3.records import ADOPTED, FOUND, OURS, RENEWED, REPLACED, STORED, UNKNOWN
 from cdn2s3.state import ledger, undone
+from cdn2s3.state.files import AppendFile
 from cdn2s3.state.key_index import Numbered
 from cdn2s3.state.ledger import Completed, completed_fields, encode_line, row_id, timestamp
-from cdn2s3.state.lines import whole_lines
+from cdn2s3.state.lines import numbered_records, whole_lines
 from cdn2s3.state.undone import UndoneRows
 
 
@@ -156,6 +157,15 @@ def lines_of(state_dir: Path) -> Iterator[bytes]:
     return lines
 
 
+def refuse_while_open(state_dir: Path, option: str) -> None:
+    """Raise UsageError while an undo is not finished: option would change the rows that it goes by."""
+    if (asked := open_undo(state_dir)) is not None:
+        raise UsageError(
+            f"the undo of {asked.text} is not finished, and {option} would change what it is about. Finish it first: "
+            f"`{command('migrate.py', '--undo', '--yes')}`."
+        )
+
+
 def reminder(state_dir: Path) -> str | None:
     """Return what to say of an undo that is not finished, None if there is none."""
     asked = open_undo(state_dir)
@@ -166,6 +176,42 @@ def reminder(state_dir: Path) -> str | None:
         f"the undo of {asked.text} is not finished: {done:,} objects are undone and count as not moved. "
         f"`{command('migrate.py', '--undo', '--yes')}` goes on with it."
     )
+
+
+def settle(state_dir: Path, keys: KeyMaker, asked: Asked, older_place: str) -> None:
+    """Append the lines of undone.txt that a kill has left out, of objects whose older version is recorded already.
+
+    Else the version that shows again would be taken for one more to undo. Such a row follows that of a renewal, and is
+    no newer. older_place is where the objects of rows of older versions are. Raise FatalError when the disk does not
+    take it.
+    """
+    done = undone.objects_since(state_dir, asked.began_at)
+    lines, last = numbered_records(state_dir / COMPLETED_FILE), Numbered()
+    left: list[Completed] = []
+    for _, batch in lines.batches():
+        for number, line in batch:
+            if not (fields := completed_fields(line)):
+                continue
+            object_id = row_id(keys, fields, older_place)
+            before, row = last.get(object_id), ledger.completed(line)
+            last[object_id] = number
+            older = None if before is None else ledger.completed(lines[before])
+            if row and older and _went_back(older, row) and undone.object_of(older) not in done:
+                left.append(older)
+    if left:
+        file = AppendFile(state_dir / UNDONE_FILE)
+        try:
+            for row in left:
+                undone.append(file, row, UNKNOWN)
+        finally:
+            file.close()
+
+
+def _went_back(older: Completed, newer: Completed) -> bool:
+    """Return whether the later row of an object is of the version below that of the older one."""
+    if older.how != RENEWED or newer.how not in OURS or older.etag == newer.etag:
+        return False
+    return (ledger.seconds_of(newer.finished_at) or 0) <= (ledger.seconds_of(older.finished_at) or 0)
 
 
 def forget_superseded(state_dir: Path, keys: KeyMaker, older_place: str) -> None:

@@ -6,23 +6,24 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 from cdn2s3.console.logging_setup import show
-from cdn2s3.console.notify import OUTAGE_END, OUTAGE_START, Notifier
+from cdn2s3.console.notify import Notifier
 from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.destinations.base import Note
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, RESUME, FatalError
-from cdn2s3.file_names import FAILED_FILE, MIGRATION_JSON, MIGRATION_PAGE, VALIDATION_JSON, VALIDATION_PAGE
+from cdn2s3.file_names import FAILED_FILE, MIGRATION_JSON, MIGRATION_PAGE
 from cdn2s3.planning import redo, undo
 from cdn2s3.planning.forecast import forecast
 from cdn2s3.planning.run_plan import RunPlan
 from cdn2s3.records import Task
-from cdn2s3.reports import earlier_reports, migration_report, same_content, whole_job
+from cdn2s3.reports import earlier_reports, job_pages, migration_report, same_content
 from cdn2s3.reports.metrics import Example, Tally
 from cdn2s3.reports.migration_report import Ending, next_command, summary
+from cdn2s3.reports.outage_notes import tell_of_outage
 from cdn2s3.reports.same_content import SameContent
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger, lines, run_binding
@@ -69,6 +70,7 @@ class RunAccounting:
         self._notifier = notifier
         self.tally = Tally(time.time())
         self.destination_notes: list[str] = []  # what the destination lacks
+        self._notes_of_renewing: list[Note] = []  # likewise, to be noted where it matters
         self.to_do_again = 0  # URLs that the second pass still has to do
         self._settings = settings
         self._keys = key_maker(settings)
@@ -112,18 +114,26 @@ class RunAccounting:
 
     def _tell_of_outage(self, event: str, side: str, detail: str, at: float) -> None:
         figures = self.figures()
-        down = event == DOWN
-        self._notifier.tell(
-            OUTAGE_START if down else OUTAGE_END,
-            f"the {side} is {'down' if down else 'up again'} ({detail}); {figures.done:,} of {figures.urls:,} done",
-            {"side": side, "detail": detail, "at": ledger.timestamp(at), **figures._asdict()},
-        )
+        done = f"{figures.done:,} of {figures.urls:,} done"
+        tell_of_outage(self._notifier, event, side, detail, at, done, figures._asdict())
 
     def note_destination(self, note: Note) -> None:
-        """Log what the destination lacks, and keep it for the report where the user should know it."""
+        """Log what the destination lacks, and keep it for the report where the user should know it.
+
+        What is about a way of renewing waits until that is known to be used.
+        """
+        if note.way:
+            self._notes_of_renewing.append(note)
+            return
         log.log(note.level, "%s", note.text)
         if note.level >= logging.WARNING:
             self.destination_notes.append(note.text)
+
+    def note_renewing(self, ways: Container[str]) -> None:
+        """Note what the destination lacks for the ways in which a delta is about to renew objects."""
+        for note in self._notes_of_renewing:
+            if note.way in ways:
+                self.note_destination(note._replace(way=""))
 
     def count(self, done: Done) -> None:
         """Count the result of a task; the second pass uncounts what the first counted."""
@@ -244,6 +254,8 @@ class RunAccounting:
         if self._healed:
             self.journal.note(RECOVERED, str(self._healed))
         following = next_command(self.tally, audit, code)
+        if self._delta is not None and code not in (EXIT_DONE, EXIT_SOME_FAILED):
+            following = self._delta.command
         if reminder and (self.plan.redo or following != command("migrate.py")):
             following = command("migrate.py", "--redo")
         elif undo_reminder:
@@ -283,34 +295,23 @@ class RunAccounting:
 
     def _report(self, audit: migration_report.Audit, ending: Ending, same: SameContent | None) -> None:
         """Write the reports, unless this run could not begin and there are older ones."""
-        from cdn2s3.reports import html  # its libraries are slow to import: not before a run
-
-        state = self._settings.state_dir
-        before = earlier_reports.read_json(state / MIGRATION_JSON)
-        if ending.why and not self._tried and before is not None:
+        before = earlier_reports.read_json(self._settings.state_dir / MIGRATION_JSON)
+        has_begun = self._tried or (self._delta is not None and self._delta.has_begun)
+        if ending.why and not has_begun and before is not None:
             log.info("%s stays as it was: this run could not begin", MIGRATION_PAGE)
             return
-        failed = migration_report.standing(state / FAILED_FILE)
-        standing = whole_job.Standing(audit.completed, audit.failed)
-        job = whole_job.job_of(self._settings, self.journal, self.plan.stored, standing, ending.exit_code)
-        written = migration_report.migration(
+        job_pages.write(
             self._settings,
+            self.plan,
+            self.journal,
             self.tally,
             audit,
             ending,
-            failed,
             same,
             self.destination_notes,
-            job,
             self._superfluous,
+            self._delta.as_json(ending.why, ledger.timestamp(ending.at)) if self._delta else None,
         )
-        written = earlier_reports.with_history(written, before)
-        validation = earlier_reports.read_json(state / VALIDATION_JSON)
-        written["validation"] = earlier_reports.proof(validation, VALIDATION_PAGE, written["ended_at"])
-        if self._delta is not None:
-            written["delta"] = self._delta.as_json()
-        migration_report.write_json(state / MIGRATION_JSON, written)
-        html.write(state / MIGRATION_PAGE, html.migration(written))
 
     def _audit(self) -> migration_report.Audit:
         """Count the status of every line of the input, from the files wherever possible."""

@@ -38,6 +38,18 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def last_delta(before: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what the older report says of the last delta, None where there was none."""
+    found = before.get("delta") if before is not None and before.get("format") == FORMAT else None
+    return found if isinstance(found, dict) and found.keys() >= _DELTA else None
+
+
+_DELTA = frozenset(
+    {"ended_at", "looked_at", "unchanged", "by_304", "changed", "outcomes", "new", "skipped"}
+    | {"oldest_copy_seconds", "stopped_by", "replaced_nothing"}
+)
+
+
 def proof(validation: dict[str, Any] | None, page: str, ended_at: str) -> dict[str, Any] | None:
     """Return what the newest validation (validation_report.json) says of a migration that ended then.
 

@@ -190,6 +190,7 @@ def migration(
         "versions": versions(),
         "job": job,
         "largest_run": None,
+        "delta": None,
         "validation": None,
     }
 
@@ -283,6 +284,11 @@ def summary(
         lines.append(ending.verdict(audit, settings.percent))
     if superfluous:
         lines.append(superfluous_text(superfluous))
+    if settings.on_existing == "overwrite" and tally.already_there:
+        lines.append(
+            f"{tally.already_there:,} already there have the same bytes and were not written again: they keep their "
+            "Cache-Control and storage class (docs/settings.md)"
+        )
     failed = tally.failed + Counter({cause: count for cause, (count, _) in faults.items()})
     examples = {**tally.examples, **{cause: [example] for cause, (_, example) in faults.items()}}
     causes = failed.most_common()

@@ -10,7 +10,6 @@ import struct
 from binascii import unhexlify
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,11 +102,13 @@ def _rows(path: Path, what: str) -> Iterator[Fields]:
 
 def _half(fields: Fields) -> bytes:
     """Return half of the MD5 of a row's object: as recorded, else its ETag where that is one; _UNKNOWN for none."""
-    for digest in (fields[_MD5], fields[_ETAG]):
-        if len(digest) == _MD5_DIGITS:
-            with suppress(ValueError):
-                return unhexlify(digest[: 2 * _HALF])
-    return _UNKNOWN
+    digest = fields[_MD5]
+    if len(digest) != _MD5_DIGITS:
+        digest = fields[_ETAG]
+    try:
+        return unhexlify(digest[: 2 * _HALF]) if len(digest) == _MD5_DIGITS else _UNKNOWN
+    except ValueError:
+        return _UNKNOWN
 
 
 def _contents(rows: Iterable[Fields]) -> tuple[Counter[bytes], int]:

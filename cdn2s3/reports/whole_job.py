@@ -52,7 +52,8 @@ def whole_job(
     spans = list(spans_of(events, ends))
     down = sum(run.totals.down or 0 for run in runs)
     running = sum(run.ended - run.started for run in runs) + _seconds_outside(runs, slots)
-    moving = max(running - down, 1)
+    undoing = sum(run.ended - run.started for run in runs if "--undo" in run.command.split())
+    moving = max(running - down - undoing, 1)
     recovered = sum(
         int(event.detail) for event in events if event.event == RECOVERED and event.detail.isdigit()
     )
@@ -70,6 +71,7 @@ def whole_job(
         "bytes_per_second": round(stored.size / moving),
         "peak_files_per_second": round(max([slot.images / SLOT for slot in slots] + [average]), 1),
         "peak_bytes_per_second": round(max([slot.size / SLOT for slot in slots] + [stored.size / moving])),
+        "undone": sum(run.totals.undone or 0 for run in runs),
         "retries": sum(run.totals.retries or 0 for run in runs),
         "throttled_seconds": sum(run.totals.throttled or 0 for run in runs),
         "down_seconds": down,

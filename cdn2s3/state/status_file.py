@@ -51,6 +51,13 @@ class Pace(NamedTuple):
     limited_by: str = ""  # which endpoint limits the run and to what; "": none does
 
 
+class Step(NamedTuple):
+    """How far a phase is that is about other things than the figures of the job."""
+
+    phase_done: int | None = None
+    phase_of: int | None = None
+
+
 class StatusFile:
     """Write status.json for one run; used by its main thread. Times are in seconds since the epoch."""
 
@@ -62,6 +69,7 @@ class StatusFile:
         self._clock = clock
         self._due = float("-inf")
         self._has_warned = False
+        self._content: dict[str, Any] = {}
         self._figures = _figures_of(status_in(folder) or {})  # of the run before: they are the job's
 
     @property
@@ -74,19 +82,33 @@ class StatusFile:
         phase: str,
         figures: Figures | None = None,
         pace: Pace | None = None,
+        step: Step | None = None,
         exit_code: int | None = None,
     ) -> None:
-        """Write how far the run is; figures None: as far as before; exit_code is None before its end."""
+        """Write how far the run is; figures None: as far as before; exit_code is None before its end.
+
+        step is how far the phase is, None where the figures say that.
+        """
         self._due = self._clock() + EVERY
         self._figures = figures or self._figures
-        content = {
+        self._content = {
             **self._constant,
-            "at": timestamp(time.time()),
             "phase": phase,
             "exit_code": exit_code,
             **self._figures._asdict(),
             **(pace or Pace())._asdict(),
+            **(step or Step())._asdict(),
         }
+        self._replace()
+
+    def stay(self) -> None:
+        """Write once more what was written last, with the time of now, where that is due: nothing moves on."""
+        if self.is_due and self._content:
+            self._due = self._clock() + EVERY
+            self._replace()
+
+    def _replace(self) -> None:
+        content = {**self._content, "at": timestamp(time.time())}
         try:
             with replacing(self._path) as file:
                 file.write(json.dumps(content, indent=2).encode() + b"\n")

@@ -19,8 +19,9 @@ from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
 from cdn2s3.keys import Address
 from cdn2s3.records import LOOK, RENEW, UNKNOWN, Image, Recorded, Stored, Task
+from cdn2s3.transfer.attempts import marked
 from cdn2s3.transfer.outcome import FailureEvidence, Look, Result, SourceVersion, source_version
-from cdn2s3.transfer.pipeline import Transfer, TransferAttempts, marked
+from cdn2s3.transfer.pipeline import Transfer, TransferAttempts
 
 _MD5_LIKE = re.compile("[0-9a-f]{32}")
 _NOT_MODIFIED = 304

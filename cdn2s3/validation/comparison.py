@@ -156,7 +156,7 @@ def advice(counts: Counts, state_dir: Path) -> str:
     found = verdict(counts)
     if found == COMPLETE:
         return (
-            "copy urls.txt, completed.txt and the reports to another machine; then see docs/runbook.md, After"
+            "copy urls.txt, completed.txt and the reports to another machine; then go on with docs/cutover.md"
         )
     if found == INCOMPLETE:
         return ""

@@ -63,6 +63,9 @@ class Bucket:
     public_access_blocked: bool = False
     objects: dict[str, StoredObject] = field(default_factory=dict)
     versioned: bool = False
+    suspended: bool = (
+        False  # with versioned: what is written has the version "null", and takes the last one's place
+    )
     versions: dict[str, list[StoredObject]] = field(default_factory=dict)  # of each key, the newest first
     sorted_keys: list[str] | None = None  # None after a change; built again by the next listing
 
@@ -163,8 +166,9 @@ class Store:
     def _as_version(self, home: Bucket, item: StoredObject) -> StoredObject:
         """Return item as the newest version of its key."""
         self._serial += 1
-        item = replace(item, version=f"v{self._serial:09d}")
-        home.history(item.key).insert(0, item)
+        item = replace(item, version="null" if home.suspended else f"v{self._serial:09d}")
+        history = home.history(item.key)
+        history[:] = [item, *(one for one in history if not (home.suspended and one.version == "null"))]
         return item
 
     def get(self, bucket: str, key: str) -> StoredObject | None:

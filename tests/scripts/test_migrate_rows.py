@@ -201,6 +201,20 @@ def test_object_of_a_run_that_died_before_its_row_is_found(make: Callable[..., W
     assert set(written.values()) == {1}
 
 
+def test_overwriting_equal_bytes_says_that_headers_stay(make: Callable[..., World]) -> None:
+    world = make()
+    world.use("a.jpg", "b.jpg")
+    assert world.job.run().code == 0
+    names = world.job.folder / "again.txt"
+    names.write_text(world.job.text("urls.txt"))
+    ran = world.job.run("--redo", "again.txt", ON_EXISTING="overwrite", CACHE_CONTROL="no-cache")
+    assert ran.code == 0, ran.said
+    assert "2 already there have the same bytes and were not written again: they keep their" in ran.out
+    assert world.s3 is not None
+    written = {key: times for (_, key), times in world.s3.store.writes.items() if key.endswith(".jpg")}
+    assert set(written.values()) == {1}
+
+
 def test_redo_whose_rows_name_their_keys_and_fail_once_knows_them_in_the_second_pass(
     make: Callable[..., World],
 ) -> None:

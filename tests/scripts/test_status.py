@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cdn2s3.state.status_file import status_in
 from tests.fakes.rules import Rule
 from tests.running import QUICK, Ran
 from tests.scripts.world import NewWorld, World
@@ -52,6 +53,25 @@ def test_status_of_a_run_that_is_on_is_of_the_whole_job(new_world: NewWorld) -> 
     assert found["all_runs"]["runs"] == 1
     assert "of 300" in said
     assert "limited by" in said
+
+
+@pytest.mark.parametrize("phase", ["looking for changes", "renewing"])
+def test_status_of_a_delta_has_its_phase(new_world: NewWorld, phase: str) -> None:
+    world = new_world(60, MAX_CHANGE_RATE=1, CONCURRENCY=2)
+    assert world.job.run().code == 0
+    for url in world.urls[:30]:
+        world.source.change(url)
+    if phase == "renewing":
+        world.s3.rules.add(Rule("slow_answer", operation="PutObject", pattern=r"\.jpg", seconds=0.2))
+    else:
+        world.source.latency = 0.2
+    with world.job.running("--delta", quick=OFTEN) as running:
+        running.until(lambda: (status_in(world.job.folder) or {}).get("phase") == phase)
+        running.until(lambda: status(world)["last"]["phase_done"] >= 2)
+        found, said = status(world)["last"], text(world).out
+    assert (found["phase"], found["done"], found["urls"]) == (phase, 60, 60)
+    assert 2 <= found["phase_done"] <= found["phase_of"] == (30 if phase == "renewing" else 60)
+    assert f"{phase}, " in said and f" of {found['phase_of']}" in said
 
 
 def test_status_writes_and_contacts_nothing(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 import signal
 import sys
 import time
@@ -15,9 +16,10 @@ from cdn2s3.state import ledger
 from cdn2s3.state.files import held_lock
 from cdn2s3.state.journal import runs_in
 from cdn2s3.state.ledger import timestamp
+from cdn2s3.state.status_file import status_in
 from tests import ROOT, processes
 from tests.fakes.rules import Rule
-from tests.running import counts, environment
+from tests.running import QUICK, counts, environment
 from tests.scripts.world import NewWorld, World
 
 
@@ -335,7 +337,7 @@ def test_a_bucket_that_is_down_ends_it_and_it_goes_on(new_world: NewWorld) -> No
     world.s3.hook = goes_down
     ran = world.job.run("--undo", "--yes", OUTAGE_LIMIT=1, CONCURRENCY=60)
     assert ran.code == 3, ran.said
-    assert "longer than OUTAGE_LIMIT" in ran.said and "--undo --yes" in ran.said
+    assert "longer than OUTAGE_LIMIT" in ran.said and "--undo --yes" in ran.said, ran.said
     world.s3.hook = None
     assert world.job.run("--undo", "--yes").code == 0
     assert images(world) == set() and world.job.completed() == []
@@ -432,18 +434,204 @@ def test_what_has_gone_back_is_not_removed_when_it_goes_on(new_world: NewWorld) 
     assert [row.url for row in world.job.completed()] == [url]
 
 
-def test_a_signal_stops_it_cleanly(new_world: NewWorld) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_it_cleanly(new_world: NewWorld, number: signal.Signals) -> None:
     world = moved(new_world, 20)
     world.s3.change(latency=0.03)
     with world.job.running("--undo", "--yes", CONCURRENCY=2) as running:
         running.until(lambda: len(undone(world)) >= 4)
-        running.send(signal.SIGINT)
+        running.send(number)
         ran = running.end()
-    assert ran.code == 130, ran.said
+    assert ran.code == 128 + number, ran.said
     assert "stopped by a signal. To go on: python migrate.py --undo --yes" in ran.out
+    report = world.job.report()
+    assert (report["verdict"], report["next"]) == ("interrupted", "python migrate.py --undo --yes")
+    assert report["run"]["undone"] == len(undone(world)) == 20 - report["lines"]["completed"]
     world.s3.change(latency=0.0)
     assert world.job.run("--undo", "--yes").code == 0
     assert images(world) == set()
+
+
+DIES = """
+import os
+import {module} as there
+kept = there.{name}
+def dies(*given, **more):
+    if {after}:
+        kept(*given, **more)
+    os.kill(os.getpid(), 9)
+there.{name} = dies
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "after"),
+    [
+        pytest.param("cdn2s3.planning.undo", "begin", False, id="before it is remembered"),
+        pytest.param("cdn2s3.planning.undo", "begin", True, id="before anything is undone"),
+        pytest.param("cdn2s3.executors.undoing", "_row_of", False, id="between deletion and row"),
+        pytest.param("cdn2s3.state.undone", "append", False, id="between row and line"),
+        pytest.param("cdn2s3.state.undone", "append", True, id="after the line"),
+        pytest.param("cdn2s3.planning.undo", "finish", False, id="before the end"),
+        pytest.param("cdn2s3.planning.undo", "finish", True, id="before the report"),
+        pytest.param("cdn2s3.planning.undo", "keep_only", False, id="before completed.txt is replaced"),
+        pytest.param("cdn2s3.planning.undo", "keep_only", True, id="before it is forgotten"),
+    ],
+)
+def test_killed_at_any_moment_an_object_goes_back_once(
+    new_world: NewWorld, module: str, name: str, after: bool
+) -> None:
+    world = moved(new_world, 1, store={"versioned": True})
+    since = world.job.completed()[0].finished_at
+    for body in (b"second", b"third"):
+        key = renewed(world, world.urls[0], body)
+    before = versions(world, key)
+    dies = DIES.format(module=module, name=name, after=after)
+    ran = world.job.run("--undo", "--since", since, "--yes", before=dies)
+    assert ran.code == -9, ran.said
+    words = ("--undo", "--yes") if world.job.path("unfinished_undo.txt").exists() else ()
+    if words or name == "begin":
+        ran = world.job.run(*(words or ("--undo", "--since", since, "--yes")))
+        assert ran.code == 0, ran.said
+    assert versions(world, key) == before[1:], "one version is gone, and no more"
+    (row,) = world.job.completed()
+    assert (row.md5, row.how) == (before[1], "renewed")
+    assert len(undone(world)) == 1
+    assert not world.job.path("unfinished_undo.txt").exists()
+
+
+def test_full_disk_stops_it_and_it_goes_on(new_world: NewWorld) -> None:
+    world = moved(new_world, 12)
+    ran = world.job.run("--undo", "--yes", CONCURRENCY=1, limits={resource.RLIMIT_FSIZE: (1_000, 1_000)})
+    assert ran.code == 3 and "cannot write" in ran.said and "Traceback" not in ran.said, ran.said
+    done = {fields[0] for fields in undone(world)}
+    assert 0 < len(done) < 12
+    ran = world.job.run("--plan")
+    assert f"{len(done)} pending" in ran.out or f"{len(done):,}" in ran.out, ran.said
+    assert world.job.run("--undo", "--yes").code == 0
+    assert images(world) == set() and world.job.completed() == []
+    assert {fields[0] for fields in undone(world)} == set(world.urls)
+
+
+@pytest.mark.parametrize("words", [("--delta",), ("--redo", "again.txt"), ("--delta", "--plan")])
+def test_what_would_change_its_rows_waits_for_it(new_world: NewWorld, words: tuple[str, ...]) -> None:
+    world = moved(new_world, 12)
+    world.s3.change(latency=0.03)
+    with world.job.running("--undo", "--yes", CONCURRENCY=2) as running:
+        running.until(lambda: len(undone(world)) >= 4)
+        running.kill()
+    world.s3.change(latency=0.0)
+    left = images(world)
+    (world.job.folder / "again.txt").write_text(f"{world.urls[0]}\n")
+    ran = world.job.run(*words)
+    assert ran.code == 2 and "the undo of all that was stored is not finished" in ran.said, ran.said
+    assert images(world) == left
+    assert world.job.run("--undo", "--yes").code == 0
+    assert images(world) == set()
+    assert world.job.run("--delta").code == 0, "what was undone is pending again"
+    world.assert_all_moved()
+
+
+def suspended(world: World) -> World:
+    """Suspend the versioning of the bucket."""
+    world.s3.store.bucket("bucket").suspended = True
+    return world
+
+
+def test_suspended_versions_are_removed_while_they_are_ours(new_world: NewWorld) -> None:
+    world = suspended(new_world(3, store={"versioned": True}))
+    assert world.job.run().code == 0
+    world.s3.put("bucket", world.key(world.urls[0]), b"somebody else's")
+    ran = world.job.run("--undo", "--yes")
+    assert ran.code == 1, ran.said
+    assert images(world) == {world.key(world.urls[0])} and "2 removed" in ran.out
+    deletes = [entry for entry in world.s3.requests("DeleteObject") if "probe" not in entry.key]
+    assert len(deletes) == 3 or all("if-match" in entry.headers for entry in deletes)
+    assert {fields[4] for fields in undone(world)} == {"null"}
+    assert all(versions(world, world.key(url)) == [""] for url in world.urls[1:]), "no bytes are left"
+    assert "versioning is suspended" in ran.said
+
+
+def test_object_of_before_a_suspension_comes_back(new_world: NewWorld) -> None:
+    world = suspended(moved(new_world, 2, store={"versioned": True}))
+    key = renewed(world, world.urls[0], b"newer bytes")
+    ran = world.job.run("--undo", "--since", world.job.completed()[-1].finished_at, "--yes")
+    assert ran.code == 0, ran.said
+    assert "1 went back to the version below" in ran.out and "which is not atomic" in ran.said
+    assert world.s3.objects("bucket")[key].read() == world.source.body(world.urls[0])
+    world.assert_all_moved()
+
+
+# --- what others are told
+
+
+def test_report_and_certificate_are_those_of_after_the_undo(new_world: NewWorld) -> None:
+    world = moved(new_world, 6)
+    (world.job.folder / "certificate.html").write_text("complete")
+    (world.job.folder / "some.txt").write_text("".join(f"{url}\n" for url in world.urls[:2]))
+    assert world.job.run("--undo", "some.txt", "--yes").code == 0
+    report = world.job.report()
+    assert report["lines"]["completed"] == report["job"]["images"] == 4
+    assert report["lines"]["not_tried"] == 2 and report["lines"]["add_up"]
+    assert (report["run"]["undone"], report["job"]["undone"]) == (2, 2)
+    assert report["largest_run"]["run"]["stored"] == 6
+    run = report["job"]["runs"][-1]
+    assert (run["command"], run["undone"]) == ("migrate.py --undo some.txt --yes", 2)
+    page = world.job.text("migration_report.html")
+    assert "The last run was an undo: 2 objects" in page and "--undo some.txt --yes" in page
+    assert not world.job.path("certificate.html").exists()
+    assert world.job.run("--undo").code == 0
+    assert world.job.report() == report, "a dry run changes nothing"
+
+
+def test_undo_without_its_list_says_that_the_report_is_older(new_world: NewWorld) -> None:
+    world = moved(new_world, 2)
+    world.job.path("urls.txt").unlink()
+    ran = world.job.run("--undo", "--yes")
+    assert ran.code == 0 and images(world) == set(), ran.said
+    assert "migration_report.html stays as it was before the undo" in ran.said
+
+
+def test_undo_is_told_and_shown(new_world: NewWorld) -> None:
+    tells = "sh -c 'cat >> told'"
+    world = moved(new_world, 30)
+    world.s3.change(latency=0.05)
+    often = {**QUICK, "cdn2s3.state.status_file.EVERY": 0.05}
+    with world.job.running("--undo", "--yes", quick=often, CONCURRENCY=2, NOTIFY_COMMAND=tells) as running:
+        running.until(lambda: ((status_in(world.job.folder) or {}).get("phase_done") or 0) >= 2)
+        found = status_in(world.job.folder)
+        assert found is not None
+        ran = running.end()
+    assert ran.code == 0, ran.said
+    assert (found["phase"], found["phase_of"], found["urls"]) == ("undoing", 30, 30)
+    assert found["command"] == "migrate.py --undo --yes"
+    ended = status_in(world.job.folder)
+    assert ended is not None
+    assert (ended["phase"], ended["exit_code"], ended["done"], ended["urls"]) == ("ended", 0, 0, 30)
+    (message,) = map(json.loads, (world.job.folder / "told").read_text().splitlines())
+    assert (message["event"], message["exit_code"], message["undone"]) == ("end", 0, 30)
+    assert world.job.run("--undo", NOTIFY_COMMAND=tells).code == 0
+    assert len((world.job.folder / "told").read_text().splitlines()) == 1, "a dry run tells nobody"
+
+
+@pytest.mark.slow
+def test_outage_of_an_undo_is_told(new_world: NewWorld) -> None:
+    world = moved(new_world, 60)
+    quick = {**QUICK, "cdn2s3.transfer.endpoint_watch.LASTING": 0.1}
+    settings = {"NOTIFY_COMMAND": "sh -c 'cat >> told'", "CONCURRENCY": 60, "MAX_RETRIES": 5}
+    down = [False]
+    world.s3.hook = lambda operation, key, request: Rule("InternalError") if down[0] else None
+    world.s3.change(latency=0.02)
+    with world.job.running("--undo", "--yes", quick=quick, **settings) as running:
+        running.until(lambda: len(undone(world)) >= 1)
+        down[0] = True
+        running.until(lambda: "outage_start" in world.job.text("told"))
+        down[0] = False
+        ran = running.end()
+    assert ran.code == 0, ran.said
+    told = [json.loads(line)["event"] for line in world.job.text("told").splitlines()]
+    assert told == ["outage_start", "outage_end", "end"]
+    assert runs_in(world.job.folder)[-1].totals.down is not None
 
 
 def test_a_run_in_between_moves_again_what_was_undone_and_keeps_it(new_world: NewWorld) -> None:

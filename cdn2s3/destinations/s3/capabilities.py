@@ -12,7 +12,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from cdn2s3.console.rerun_hint import command
-from cdn2s3.destinations.base import Note
+from cdn2s3.destinations.base import IN_PARTS, WHOLE, Note
 from cdn2s3.destinations.s3.iam import policy
 from cdn2s3.errors import FatalError
 from cdn2s3.settings.declarations import MigrationSettings
@@ -137,7 +137,8 @@ def renewing_notes(found: Capabilities, settings: MigrationSettings) -> Iterator
             f"{policy(settings, 'GetObject')}"
         )
     for condition in lacking:
-        yield Note(logging.WARNING, f"{unprotected(found, condition)}. {ALONE_IN_DELTA}.")
+        way = IN_PARTS if condition is Condition.RENEW_BY_PARTS else WHOLE
+        yield Note(logging.WARNING, f"{unprotected(found, condition)}. {ALONE_IN_DELTA}.", way)
 
 
 def notes(found: Capabilities, settings: MigrationSettings) -> Iterator[Note]:

@@ -33,6 +33,7 @@ class DeleteSupport(NamedTuple):
 
     condition: Support  # of If-Match on DELETE
     is_versioned: bool | None  # whether the bucket keeps versions; None: the probe could not be stored
+    is_suspended: bool = False  # it has kept them, and writes one without an id now
 
 
 def probe_delete(
@@ -60,7 +61,7 @@ class _Prober:
             return DeleteSupport(Support.UNKNOWN, None)
         condition = self._condition(etag)
         self._clean_up(condition)
-        return DeleteSupport(condition, bool(self._versions))
+        return DeleteSupport(condition, bool(self._versions), "null" in self._versions)
 
     def _stored_etag(self) -> str:
         """Store the probe object and return its ETag; "" where it may not be stored."""

@@ -1,6 +1,7 @@
 """Undoing in a bucket: DELETE with If-Match, or a version by its id; never what is not ours any more.
 
-A version id is immutable, so a HEAD and a DELETE of that version have no race. The two conditions cannot be combined:
+A version id is immutable, so a HEAD and a DELETE of that version have no race; only that of NULL may be another object
+by then. The two conditions cannot be combined:
 S3 answers 501 to If-Match with a versionId.
 """
 
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _MD5_LIKE = re.compile(r"[0-9a-f]{32}")
 _DONE = frozenset({200, 204})
+NULL = "null"  # the version that a bucket whose versioning is suspended writes again and again
 _MARKER = "marker:"  # before the id of a delete marker
 
 
@@ -78,8 +80,9 @@ class S3Remover:
             return Removal(Fate.ABSENT)
         if not _is_ours(ours, info.size, info.etag):
             return Removal(Fate.CHANGED)
-        if not info.version or covers_ours:
-            return self._delete(ours, deadline)
+        is_null = info.version == NULL
+        if not info.version or covers_ours or (is_null and not must_look):
+            return self._delete(ours, deadline, is_null)
         return self._delete_version(ours.key, info.version, deadline) or self._delete(ours, deadline)
 
     def _unseen(self, ours: Found, deadline: Deadline, refused: ReadRefused) -> Removal:
@@ -88,8 +91,11 @@ class S3Remover:
             return self._delete(ours, deadline)
         return Removal(Fate.REFUSED, said=f"HEAD was refused: {refused.remedy}")
 
-    def _delete(self, ours: Found, deadline: Deadline) -> Removal:
-        """Delete what is at the key, on condition that it is ours where the store takes conditions."""
+    def _delete(self, ours: Found, deadline: Deadline, is_null: bool = False) -> Removal:
+        """Delete what is at the key, on condition that it is ours where the store takes conditions.
+
+        is_null: its version is NULL, and a marker takes its place instead of covering it.
+        """
         etag = ours.etag.removeprefix("W/")  # a proxy's doing: If-Match compares strong ones
         if self._takes_condition:
             reply = self._objects.delete_matching(ours.key, etag, deadline)
@@ -98,6 +104,8 @@ class S3Remover:
         if reply.status in _DONE:
             if reply.headers.get("x-amz-delete-marker") == "true":
                 marker = reply.headers.get(VERSION_ID, "")
+                if is_null and marker == NULL:
+                    return Removal(Fate.REMOVED, NULL)
                 return Removal(Fate.HIDDEN, _MARKER + marker if marker else NO_VERSION)
             return Removal(Fate.REMOVED)
         if reply.status == 404 and reply.code in ("", "NoSuchKey"):
@@ -204,15 +212,27 @@ def _refused(reply: S3Response, action: str) -> Removal:
     raise reply.error(action)
 
 
+_SUSPENDED = (
+    "to go back to an older version, the one without an id is compared, then deleted, which is " + NOT_ATOMIC
+)
+
+
 def _notes(found: DeleteSupport) -> list[Note]:
     """Return what the store's conditions mean for the undo."""
+    if found.is_suspended:
+        suspended = [Note(logging.WARNING, f"the bucket's versioning is suspended: {_SUSPENDED}. {ALONE}.")]
+    else:
+        suspended = []
     if found.condition is Support.HONORED:
-        return []
+        return suspended
     if found.condition is Support.UNKNOWN:
         what = "it is not known whether the store honors If-Match on DELETE"
     else:
         verb = "refuses" if found.condition is Support.REFUSED else "ignores"
         what = f"the store {verb} If-Match on DELETE"
     return [
-        Note(logging.WARNING, f"{what}: a HEAD, a comparison, then a DELETE, which is {NOT_ATOMIC}. {ALONE}.")
+        *suspended,
+        Note(
+            logging.WARNING, f"{what}: a HEAD, a comparison, then a DELETE, which is {NOT_ATOMIC}. {ALONE}."
+        ),
     ]

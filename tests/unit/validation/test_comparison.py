@@ -359,7 +359,7 @@ def test_repairs(counts: dict[str, object], commands: list[str]) -> None:
 @pytest.mark.parametrize(
     ("counts", "words"),
     [
-        pytest.param({"complete": 3}, "docs/runbook.md, After", id="complete"),
+        pytest.param({"complete": 3}, "docs/cutover.md", id="complete"),
         pytest.param(
             {"failed": {"not_found": 1, "malformed": 1}},
             "give state/failed_transfers.txt to the CDN's owner: docs/runbook.md",
