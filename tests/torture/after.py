@@ -139,6 +139,9 @@ class Life(Steps):
         """Do a delta, of all or of a file; look at changes.txt."""
         faults, chosen = self.world.has_faults, None
         arguments = ["--delta"]
+        if self._is_undo_open():
+            self.do("refused delta", arguments, lambda look: {same(look)}, kills=False, codes=(2,))
+            return
         if kills and self.draw.random() < 0.25:
             chosen = set(self.draw.sample(self.world.urls, max(1, len(self.world.urls) // 4)))
             self._write("some.txt", chosen)
@@ -175,10 +178,10 @@ class Life(Steps):
         """Ask what a delta and an undo would do: nothing changes."""
         kept = {path.name: path.read_bytes() for path in self.folder.iterdir() if path.suffix == ".txt"}
         words = self.draw.choice((["--delta", "--plan"], ["--undo"], ["--undo", "--since", "2026-01-01"]))
-        if words[0] == "--delta":
-            words = [*words, *self._full()]
-        elif self._is_undo_open():
+        if self._is_undo_open():
             words = ["--undo"]
+        elif words[0] == "--delta":
+            words = [*words, *self._full()]
         self.do("a look at", words, lambda look: {same(look)}, kills=False)
         now = {path.name: path.read_bytes() for path in self.folder.iterdir() if path.suffix == ".txt"}
         assert now == kept, f"{words} changed {sorted(name for name in now if now[name] != kept.get(name))}"

@@ -36,7 +36,12 @@ class Steps:
         self._serial = 0  # of the steps: what was planned for one never happens in another
 
     def do(
-        self, name: str, arguments: list[str], foretell: Foretell, kills: bool = True
+        self,
+        name: str,
+        arguments: list[str],
+        foretell: Foretell,
+        kills: bool = True,
+        codes: tuple[int, ...] = (0, 1),
     ) -> tuple[Ran | None, dict[str, set[End]]]:
         """Let a command run, perhaps with a kill; assert that each URL ends as foretold.
 
@@ -57,7 +62,7 @@ class Steps:
         was_killed = ran.code == -signal.SIGKILL
         self.kills += was_killed
         assert "Traceback" not in ran.said, ran.said
-        assert was_killed or ran.code in (0, 1), f"{arguments}: exit code {ran.code}\n{ran.said}"
+        assert was_killed or ran.code in codes, f"{arguments}: exit code {ran.code}\n{ran.said}"
         assert dies or not was_killed
         ends = {url: self._foretold(looks[url], foretell, struck.get(url)) for url in looks}
         found = {url: self._found(url) for url in looks}
