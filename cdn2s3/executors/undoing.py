@@ -77,7 +77,7 @@ class Undoer:
 
     def _removal(self, chosen: Chosen) -> Removal:
         row, deadline = chosen.row, Deadline(self._timeout, self._stop)
-        ours = Found(row.key, int(row.size), row.etag)
+        ours = Found(row.key, int(row.size), row.etag, "" if row.md5 == UNKNOWN else row.md5)
         if chosen.step is Step.GO_BACK:
             written_at = seconds_of(row.finished_at) or 0
             return self._remover.go_back(ours, written_at, deadline, self._is_again)

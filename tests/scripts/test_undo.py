@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import resource
@@ -209,6 +210,25 @@ def test_an_etag_that_only_looks_like_an_md5_is_recorded_as_none(
     row = world.job.completed()[0]
     item = world.s3.objects("bucket")[row.key]
     assert (row.etag, row.md5) == (item.etag.strip('"'), "-")
+
+
+@pytest.mark.parametrize("habit", [{}, {"delete_if_match": "ignore"}, {"versioned": True}])
+def test_an_object_in_parts_that_the_store_names_anew_is_ours_all_the_same(
+    new_world: NewWorld, habit: dict[str, object]
+) -> None:
+    """As rclone serve s3: once it is complete, its ETag is the MD5 of its bytes."""
+    world = new_world(1, store={"min_part": 1, **habit}, MAX_BUFFER_MB=1)
+    world.use([world.source.url_of("large.jpg", size=1_200_000)])
+    assert world.job.run().code == 0
+    bucket, key = world.s3.store.bucket("bucket"), world.key(world.urls[0])
+    named = dataclasses.replace(bucket.objects[key], etag=f'"{bucket.objects[key].md5}"')
+    assert named.etag.strip('"') != world.job.completed()[0].etag
+    bucket.objects[key] = named
+    if bucket.versioned:
+        bucket.versions[key] = [named]
+    ran = world.job.run("--undo", "--yes")
+    assert ran.code == 0, ran.said
+    assert images(world) == set() and world.job.completed() == []
 
 
 def test_what_is_gone_is_undone_also_where_the_store_says_412_to_it(new_world: NewWorld) -> None:
