@@ -47,10 +47,11 @@ from cdn2s3.console.notify import Notifier
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, FatalError, UsageError
 from cdn2s3.file_names import COLLECTION_ENV, COLLECTION_JSON, COLLECTION_LOG, COLLECTION_PAGE
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import load
 from cdn2s3.state.files import held_lock
 from cdn2s3.state.journal import Journal
+from cdn2s3.text import redact
 
 log = logging.getLogger("collect_urls")
 
@@ -121,7 +122,11 @@ def collect(
             raise checkpoint.damaged(settings.checkpoint_file, str(error)) from error
         with (UrlList if so_far.update is None else update.UpdatedList)(settings, so_far) as urls:
             log.info("Collecting from %s: %s", position, summary.progress_line(urls.counts, None))
-            found = read_all(source, position, urls, resume.settings_of(settings, so_far), signals)
+            try:
+                found = read_all(source, position, urls, resume.settings_of(settings, so_far), signals)
+            except (FatalError, Interrupted) as stopped:
+                report_stop(settings, so_far, stopped, journal)
+                raise
     return say_end(settings, found, journal)
 
 
@@ -142,16 +147,43 @@ def say_end(settings: CollectionSettings, found: Verdict, journal: Journal) -> i
     return report(settings, done, found, advice.region, journal)
 
 
+def report_stop(
+    settings: CollectionSettings, before: Checkpoint, stopped: FatalError | Interrupted, journal: Journal
+) -> None:
+    """Leave a report that says interrupted, unless nothing was read and there is an older one.
+
+    What stopped the collection matters more: a report that cannot be written is only logged.
+    """
+    try:
+        done = checkpoint.load(settings.checkpoint_file)
+        has_begun = done is not None and (done.position, done.counts) != (before.position, before.counts)
+        if done is not None and (has_begun or not (settings.output_file.parent / COLLECTION_PAGE).exists()):
+            why = redact(str(stopped))
+            report(settings, done, Verdict("", ()), "", journal, stopped.exit_code, why)
+    except FatalError as error:
+        log.warning("no report of this run: %s", error)
+
+
 def report(
-    settings: CollectionSettings, done: Checkpoint, found: Verdict, region: str, journal: Journal
+    settings: CollectionSettings,
+    done: Checkpoint,
+    found: Verdict,
+    region: str,
+    journal: Journal,
+    stopped: int | None = None,
+    why: str = "",
 ) -> int:
-    """Write the reports beside OUTPUT_FILE; return the exit code of a collection that is worth found."""
+    """Write the reports beside OUTPUT_FILE; return the exit code of a collection that is worth found.
+
+    stopped is the exit code of one that was interrupted, by why; None: it has come to its end.
+    """
     # Their libraries are slow to import: not before a run.
     from cdn2s3.reports import collection_report, html, migration_report
 
-    code = EXIT_SOME_FAILED if found.doubts else EXIT_DONE
+    code = stopped if stopped is not None else EXIT_SOME_FAILED if found.doubts else EXIT_DONE
     runs, _ = journal.history()
-    written = collection_report.collection(settings, done, found, region, [*runs, journal.as_run(code)], code)
+    runs.append(journal.as_run(code))
+    written = collection_report.collection(settings, done, found, region, runs, code, why)
     folder = settings.output_file.parent
     migration_report.write_json(folder / COLLECTION_JSON, written)
     html.write(folder / COLLECTION_PAGE, html.collection(written))

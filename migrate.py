@@ -46,6 +46,7 @@ from cdn2s3.destinations.base import Note
 from cdn2s3.destinations.factory import open_destinations
 from cdn2s3.errors import EXIT_CODES_HELP, FatalError
 from cdn2s3.executors.base import TICK, Executor
+from cdn2s3.executors.dask_needed import require_dask
 from cdn2s3.executors.passes import Passes
 from cdn2s3.executors.process_pool import ProcessPool
 from cdn2s3.executors.threads import ThreadExecutor
@@ -67,7 +68,7 @@ from cdn2s3.state.journal import Journal
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import Ledger
 from cdn2s3.state.status_file import ENDED, READING, StatusFile
-from cdn2s3.transfer.wiring import equip
+from cdn2s3.transfer.wiring import equip, received_before_in
 
 if TYPE_CHECKING:
     from cdn2s3.delta.run import Delta
@@ -91,6 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             set_up_logs(settings.state_dir / MIGRATION_LOG, settings.log_level)
         begin_log(*notes[:2])
         command = command_of(arguments)
+        if settings.dask_scheduler:
+            consider_cluster(arguments)
         if arguments.delta is not None and arguments.plan:
             return int(delta_command().plan(settings, arguments, signals, SECOND_PASS_AFTER))
         notifier = Notifier("migrate.py", settings.notify_command.reveal(), notes.private)
@@ -257,6 +260,10 @@ def executor(
     All workers share the pooled connections to the CDN and to the bucket, the destinations and the ledger,
     which appends under its own lock.
     """
+    if settings.dask_scheduler and not renews:
+        with cluster(settings, ledger, on_note) as there:
+            yield there
+        return
     count = process_count(settings)
     with closing(PooledAdapter(settings.concurrency, settings.ca_bundle)) as adapter, ExitStack() as stack:
         processes = None
@@ -279,6 +286,34 @@ def executor(
         transfer = stack.enter_context(closing(equip(settings, destinations)))
         pool = stack.enter_context(ThreadPoolExecutor(settings.concurrency, thread_name_prefix="worker"))
         yield ThreadExecutor(pool, settings.concurrency, keys, transfer, ledger)
+
+
+def consider_cluster(arguments: argparse.Namespace) -> None:
+    """Raise UsageError where Dask is needed and missing; say where a command does not use it."""
+    if arguments.delta is not None or arguments.undo is not None:
+        log.info("DASK_SCHEDULER is for the transfers of a run: this command works on this machine alone")
+    elif command_of(arguments) is None or arguments.check:
+        require_dask()
+
+
+@contextmanager
+def cluster(
+    settings: MigrationSettings, ledger: Ledger, on_note: Callable[[Note], None]
+) -> Iterator[Executor]:
+    """Return the executor whose workers are those of DASK_SCHEDULER; else as executor()."""
+    from cdn2s3.executors.cluster import Cluster
+    from cdn2s3.executors.dask_client import connect
+
+    with (
+        closing(connect(settings.dask_scheduler)) as connection,
+        closing(PooledAdapter(settings.concurrency, settings.ca_bundle)) as adapter,
+    ):
+        destinations = open_destinations(settings, adapter)
+        destinations.prepare()
+        for note in destinations.notes():
+            on_note(note)
+        known, before = destinations.handover(), received_before_in(settings)
+        yield Cluster(connection, settings, known, ledger, before, rerun_hint.settings_file(), TICK)
 
 
 # --- the command line ---

@@ -43,21 +43,11 @@ from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.base import Found, KeyRefused, ReadRefused
 from cdn2s3.destinations.factory import open_destinations
 from cdn2s3.destinations.s3.capabilities import ARCHIVES
-from cdn2s3.errors import (
-    EXIT_CODES_HELP,
-    EXIT_DONE,
-    EXIT_SOME_FAILED,
-    FatalError,
-    TransientError,
-    UsageError,
-)
-from cdn2s3.http.deadline import Deadline
+from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, FatalError, UsageError
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.odd_keys import oddity
 from cdn2s3.planning import redo, undo
 from cdn2s3.reports import html, migration_report, same_content
-from cdn2s3.resilience.fan_out import fan_out
-from cdn2s3.resilience.retry import RetryPolicy, unless_stopped, with_retries
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
 from cdn2s3.state import run_binding
@@ -68,10 +58,14 @@ from cdn2s3.text import pluralize
 from cdn2s3.validation import findings as findings_module
 from cdn2s3.validation import inputs, linked_reports, spot_check, through, through_report, url_map
 from cdn2s3.validation.comparison import COMPLETE, Mismatch, Records, Repair, advice, repairs, verdict
+from cdn2s3.validation.dividers import dividers
 from cdn2s3.validation.expected import DIFFERS, SEEN, Counts, Missing
-from cdn2s3.validation.findings import Changed, Findings, Spot, Steps
+from cdn2s3.validation.findings import Changed, Findings, Steps
 from cdn2s3.validation.listed_etags import InDoubt, ListedEtags
+from cdn2s3.validation.listing import Rewind, compared
+from cdn2s3.validation.lookup import Lookup
 from cdn2s3.validation.report_paths import add_report_arguments, report_paths
+from cdn2s3.validation.spot_findings import Spot
 from cdn2s3.validation.spot_run import run_spot_check
 from cdn2s3.validation.summary import summary
 
@@ -142,8 +136,7 @@ def validate(journal: Journal, settings: MigrationSettings, arguments: argparse.
         html.write(page_path, html.validation(found, pictures, back))
         if found["verdict"] is not None:
             reminders = redo.reminder(settings.state_dir, validation.keys), undo.reminder(settings.state_dir)
-            open_work = " ".join(filter(None, reminders))
-            linked_reports.write_linked(settings, found, page_path, open_work)
+            linked_reports.write_linked(settings, found, page_path, " ".join(filter(None, reminders)))
 
     def write_or_say(stopped: dict[str, Any]) -> None:
         """Write the report of a stopped validation; a failure must not hide why it was stopped."""
@@ -210,14 +203,9 @@ class Validation:
             self.destinations = open_destinations(self.settings, adapter)
             stack.callback(self.destinations.close)
             self.findings.endpoint = self.destinations.endpoint
+            self.lookup = Lookup(self.destinations, self.settings, WORKERS)
             self.unexpected_file, self.mismatched_file, self.changed_file, missing_file = (
-                stack.enter_context(replacing(self.state / name))
-                for name in (
-                    file_names.UNEXPECTED_FILE,
-                    file_names.MISMATCHED_FILE,
-                    file_names.CHANGED_FILE,
-                    file_names.MISSING_FILE,
-                )
+                stack.enter_context(replacing(self.state / name)) for name in file_names.VERDICT_FILES
             )
             for place in self.destinations.by_place:
                 self._list(place)
@@ -234,22 +222,24 @@ class Validation:
         """Compare every object in the listing of place; raise FatalError unless the listing ends properly."""
         destination = self.destinations[place]
         log.info("listing %s", destination.describe())
-        ignored = destination.probe_keys
+        before = Rewind(self.expected, self.findings, (self.unexpected_file, self.mismatched_file))
+        take = functools.partial(self._take_pages, place)
+        self.findings.notes += compared(destination, dividers(self.expected.work, self.keys), take, before)
+        if self.etags.are_others:
+            self.findings.notes.append(self.etags.note)
+            log.warning("%s", self.etags.note)
+
+    def _take_pages(self, place: str, pages: Iterator[list[Found]]) -> None:
+        """Compare every object on pages, the listing of place."""
+        ignored = self.destinations[place].probe_keys
         self.etags = ListedEtags(self._looked_up, self._settle)
-        total = self.expected.counts().urls
-        for page in listed_pages(destination.list_pages(), total):
+        for page in listed_pages(pages, self.expected.counts().urls):
             for found in page:
                 if found.key not in ignored:
                     self.findings.listed += 1
                     self.findings.listed_bytes += found.size
                     self._take(place, found, is_listed=True)
         self.etags.end()
-        self.findings.notes += destination.listing_notes
-        if self.etags.are_others:
-            self.findings.notes.append(
-                f"the listing's ETags are not the objects' own: HEAD showed those of {self.etags.looked_up:,} objects"
-            )
-            log.warning("%s", self.findings.notes[-1])
 
     def _take(self, place: str, found: Found, is_listed: bool = False) -> None:
         """Compare one object at place with the record of its key, and write it to a file if it does not match.
@@ -275,18 +265,13 @@ class Validation:
 
     def _looked_up(self, doubts: Iterable[InDoubt]) -> Iterator[tuple[InDoubt, Found | None]]:
         """Yield each object in doubt as HEAD shows it; as the listing does where HEAD is refused."""
-        stop = threading.Event()
         asked = (
             (doubt, self.expected.place_of(doubt.number), self.records.completed(doubt.number).key)
             for doubt in doubts
         )
-
-        def look(asked: tuple[InDoubt, str, str]) -> tuple[InDoubt, Found | None]:
-            doubt, found = asked[0], self._look(*asked[1:], stop)
-            return doubt, doubt.listed if isinstance(found, (ReadRefused, KeyRefused)) else found
-
-        with fan_out(look, asked, WORKERS, stop) as answers:
-            yield from answers
+        with self.lookup.of_each(asked) as answers:
+            for doubt, _, found in answers:
+                yield doubt, doubt.listed if isinstance(found, (ReadRefused, KeyRefused)) else found
 
     def _settle(self, doubt: InDoubt, found: Found | None) -> bool:
         """Note what is known of an object in doubt; return whether it is the recorded one."""
@@ -323,9 +308,9 @@ class Validation:
 
     def _look_at(self, lines: Iterable[tuple[int, Missing]]) -> int:
         """Look up the keys of lines; return how many the store has no answer for."""
-        stop, refused = threading.Event(), 0
+        refused = 0
         asked = ((number, self.expected.place_of(number), line.key) for number, line in lines)
-        with fan_out(lambda one: (*one[:2], self._look(*one[1:], stop)), asked, WORKERS, stop) as answers:
+        with self.lookup.of_each(asked) as answers:
             for number, place, answer in answers:
                 if isinstance(answer, ReadRefused):
                     self.findings.look_refused = True
@@ -342,24 +327,6 @@ class Validation:
                     self.findings.omitted += 1
                     self._take(place, answer)
         return refused
-
-    def _look(self, place: str, key: str, stop: threading.Event) -> Found | ReadRefused | KeyRefused | None:
-        """Return what is at key in place; called by the pool's threads."""
-        destination = self.destinations[place]
-
-        def attempt() -> Found | ReadRefused | KeyRefused | None:
-            try:
-                return destination.head(key, Deadline(self.settings.upload_timeout, stop))
-            except (ReadRefused, KeyRefused) as refused:
-                return refused
-
-        try:
-            return with_retries(attempt, RetryPolicy(self.settings.max_retries), unless_stopped(stop))
-        except TransientError as error:
-            raise FatalError(
-                f"the {destination.name} did not show whether {key!r} exists: {error.message}. "
-                f"Run `{command('validate.py')}` again later."
-            ) from error
 
     # --- a few images, byte by byte ---
 

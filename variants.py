@@ -20,9 +20,9 @@ import logging
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TypeVar
+from typing import Callable, TypeVar
 
 from cdn2s3 import file_names
 from cdn2s3.bootstrap import allow_open_files
@@ -30,6 +30,7 @@ from cdn2s3.console import rerun_hint, stdio
 from cdn2s3.console.logging_setup import begin as begin_log
 from cdn2s3.console.logging_setup import ending_in_the_log, say_error, show
 from cdn2s3.console.logging_setup import set_up as set_up_logs
+from cdn2s3.console.notify import Notifier
 from cdn2s3.console.progress import Count, Progress
 from cdn2s3.console.signals import Interrupted, Signals
 from cdn2s3.destinations.s3.own_objects import OwnObjects, not_atomic
@@ -39,12 +40,14 @@ from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import load
 from cdn2s3.state import run_binding
 from cdn2s3.state.files import AppendFile, held_lock, synced_every_second
-from cdn2s3.variants import bucket, start, undo
+from cdn2s3.state.journal import Journal, Totals
+from cdn2s3.variants import bucket, start, undo, without
 from cdn2s3.variants.attempts import Attempts
 from cdn2s3.variants.drawing_pool import DrawingPool, processes_of
 from cdn2s3.variants.maker import Maker
 from cdn2s3.variants.originals import Originals
 from cdn2s3.variants.record import FailedVariant, FailedVariants, Variants
+from cdn2s3.variants.story import Story
 from cdn2s3.variants.summary import Tally, UndoTally, plan_text
 
 log = logging.getLogger("variants")
@@ -66,10 +69,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         run_binding.make_state_dir(settings.state_dir)
         set_up_logs(settings.state_dir / file_names.VARIANTS_LOG, settings.log_level)
         begin_log(*notes[:2])
-        with held_lock(settings.state_dir / file_names.VARIANTS_LOCK, "variants.py"):
+        changes = arguments.yes or not arguments.undo
+        with ExitStack() as stack:
+            notifier = Notifier("variants.py", settings.notify_command.reveal(), notes.private)
+            if changes:
+                stack.enter_context(notifier)
+            stack.enter_context(held_lock(settings.state_dir / file_names.VARIANTS_LOCK, "variants.py"))
             start.refuse_to_start(settings)
             run = Run(settings, signals)
-            return run.undo_ours(arguments.size, arguments.yes) if arguments.undo else run.make_missing()
+            if not changes:
+                return run.show_undo(arguments.size)
+            typed = rerun_hint.typed("variants.py", vars(arguments))
+            journal = stack.enter_context(Journal(settings.state_dir, typed))
+            run.story = Story(
+                settings, journal, notifier, "deleting" if arguments.undo else "making variants"
+            )
+            journal.exit_code = run.undo_ours(arguments.size) if arguments.undo else run.make_missing()
+            return journal.exit_code
     except FatalError as error:
         say_error("variants.py", str(error))
         return error.exit_code
@@ -87,6 +103,7 @@ class Run:
         self.state = settings.state_dir
         self.signals = signals
         self.stop = threading.Event()
+        self.story: Story | None = None  # None: nobody is told of it
 
     def make_missing(self) -> int:
         """Make what is missing; return the exit code."""
@@ -101,6 +118,7 @@ class Run:
         originals = Originals(completed, place, Variants(self.state), failed, sizes)
         log.info("%s", originals.text())
         tally, error = Tally(originals.due), None
+        self._begin_story(tally.totals)
         try:
             if originals.due:
                 self._make_all(originals, failed, tally)
@@ -108,10 +126,14 @@ class Run:
             error = stopped_by
         failed.file.close()
         failed.rebuild()
+        try:
+            without.write(self.state, originals, failed, sizes)
+        except FatalError as unwritten:
+            error = error or unwritten
         show("\n".join(tally.text(originals, self.state)))
         if error:
             raise error
-        return 128 + self.signals.received if self.signals.received else tally.exit_code
+        return self._stopped() or tally.exit_code
 
     def _make_all(self, originals: Originals, failed: FailedVariants, tally: Tally) -> None:
         processes = processes_of(self.settings.processes)
@@ -131,6 +153,7 @@ class Run:
             def look() -> None:
                 self._heed_signals(attempts)
                 progress.show(tally.progress())
+                self._tell(attempts, progress, tally.progress(), originals.due)
 
             with fan_out(maker.make, self._until_stopped(originals), workers, self.stop, look) as outcomes:
                 for made in outcomes:
@@ -141,8 +164,15 @@ class Run:
                     elif not made.is_stopped:
                         failed.settle(made.original.key)
 
-    def undo_ours(self, size: str | None, confirmed: bool) -> int:
-        """Delete the variants that are ours, or say which those are; return the exit code."""
+    def show_undo(self, size: str | None) -> int:
+        """Show what an undo would do, and how to do it; return the exit code."""
+        self._selected(size)
+        words = ["--undo", *(["--size", size] if size else []), "--yes"]
+        show(f"nothing was deleted. To delete them: {rerun_hint.command('variants.py', *words)}")
+        return EXIT_DONE
+
+    def _selected(self, size: str | None) -> tuple[Variants, undo.Selection]:
+        """Return the variants, and what an undo of size would do, which is shown; raise UsageError."""
         unfinished = undo.unfinished(self.state)
         if unfinished is not None and size not in (None, unfinished):
             raise UsageError(f"{start.open_undo(self.settings)}, before that of another size.")
@@ -151,17 +181,19 @@ class Run:
         if size and found == undo.NOTHING:
             raise UsageError(f"{file_names.VARIANTS_FILE} has no variants of size {size!r}. Correct --size.")
         show("\n".join(plan_text(found, size)))
-        if not confirmed:
-            words = ["--undo", *(["--size", size] if size else []), "--yes"]
-            show(f"nothing was deleted. To delete them: {rerun_hint.command('variants.py', *words)}")
-            return EXIT_DONE
+        return variants, found
+
+    def undo_ours(self, size: str | None) -> int:
+        """Delete the variants that are ours; return the exit code."""
+        variants, found = self._selected(size)
         undo.begin(self.state, size)
         tally = UndoTally()
+        self._begin_story(tally.totals)
         self._undo_all(variants, size, found, tally)
         show("\n".join(tally.text()))
-        if self.signals.received:
+        if code := self._stopped():
             show(start.open_undo(self.settings))
-            return 128 + self.signals.received
+            return code
         Variants(self.state).rewrite(undo.KEPT)
         undo.end(self.state)
         return EXIT_SOME_FAILED if tally.stays else EXIT_DONE
@@ -185,7 +217,9 @@ class Run:
 
             def look() -> None:
                 self._heed_signals(attempts)
-                progress.show(Count(tally.ended, 0, sum(tally.stays.values()), 0.0))
+                count = Count(tally.ended, 0, sum(tally.stays.values()), 0.0)
+                progress.show(count)
+                self._tell(attempts, progress, count, total)
 
             with (
                 self.signals.noted(),
@@ -202,6 +236,22 @@ class Run:
             if self.stop.is_set():
                 return
             yield item
+
+    def _stopped(self) -> int:
+        """Return the exit code of a run that a signal has stopped, 0 where none has."""
+        if not self.signals.received:
+            return 0
+        if self.story is not None:
+            self.story.stopped_by(f"signal {self.signals.received}")
+        return 128 + self.signals.received
+
+    def _begin_story(self, counted: Callable[[], Totals]) -> None:
+        if self.story is not None:
+            self.story.begin(counted)
+
+    def _tell(self, attempts: Attempts, progress: Progress, count: Count, total: int) -> None:
+        if self.story is not None:
+            self.story.see(attempts.endpoint, progress, count, total, self.stop.is_set())
 
     def _heed_signals(self, attempts: Attempts) -> None:
         if self.signals.received and not self.stop.is_set():

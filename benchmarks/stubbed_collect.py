@@ -15,7 +15,7 @@ from requests.adapters import BaseAdapter
 
 import collect_urls
 from benchmarks.four_million import path_of
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 
 SETTINGS = {
     "API_BASE_URL": "https://api.example.com/lots",

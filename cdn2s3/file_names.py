@@ -31,6 +31,7 @@ MISSING_FILE = "missing.txt"
 MISMATCHED_FILE = "mismatched.txt"
 UNEXPECTED_FILE = "unexpected.txt"
 CHANGED_FILE = "changed_at_source.txt"
+VERDICT_FILES = (UNEXPECTED_FILE, MISMATCHED_FILE, CHANGED_FILE, MISSING_FILE)  # each written anew, or none
 THROUGH_FILE = "through.txt"
 URL_MAP_FILE = "url_map.csv"
 URL_MAP_EXCEPTIONS_FILE = "url_map_exceptions.csv"
@@ -44,6 +45,8 @@ CERTIFICATE_PAGE = "certificate.html"
 # What variants.py keeps there.
 VARIANTS_FILE = "variants.txt"
 FAILED_VARIANTS_FILE = "failed_variants.txt"
+WITHOUT_VARIANTS_FILE = "without_variants.txt"  # which originals lack a variant, and why
+VARIANTS_STATUS_FILE = "variants_status.json"  # how far a run of it is, for `migrate.py --status`
 VARIANTS_UNDO_FILE = "unfinished_variants_undo.txt"  # while `--undo` is not finished
 VARIANTS_LOCK = "variants.lock"
 VARIANTS_LOG = "variants.log"
@@ -73,6 +76,7 @@ WRITTEN = LISTS | {
     VALIDATION_LOCK, VALIDATION_LOG, VALIDATION_JSON, VALIDATION_PAGE, CERTIFICATE_PAGE,
     RUNS_FILE, EVENTS_FILE, STATUS_FILE,
     VARIANTS_FILE, FAILED_VARIANTS_FILE, VARIANTS_UNDO_FILE, VARIANTS_LOCK, VARIANTS_LOG,
+    WITHOUT_VARIANTS_FILE, VARIANTS_STATUS_FILE,
     THROUGH_FILE, URL_MAP_FILE, URL_MAP_EXCEPTIONS_FILE, URL_MAP_MANIFEST_FILE, URL_MAP_DYNAMODB_FOLDER,
 }  # fmt: skip
 COLLECTED = frozenset({

@@ -11,6 +11,7 @@ when it starts (flags, PYTHON* and locale variables): a server of its own serves
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import gc
 import importlib
@@ -23,6 +24,7 @@ import signal
 import socket
 import sys
 import termios
+import threading
 import types
 import warnings
 from pathlib import Path
@@ -139,9 +141,32 @@ def run(words: list[str]) -> None:
     exec(compiled, main.__dict__)
 
 
+def run_and_end(words: list[str]) -> None:
+    """Run words and end the process as Python does, but without freeing its objects one by one (45 ms of CPU).
+
+    Where something is odd about the end, and where warnings are wanted of what is freed unclosed, Python ends it.
+    """
+    try:
+        run(words)
+        code: object = None
+    except SystemExit as ended:
+        code = ended.code
+    if not sys.warnoptions and (code is None or isinstance(code, int)):
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        try:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+        except (AttributeError, ValueError, OSError):
+            pass  # closed, or its reader is gone or its disk full: Python says so, and has an exit code for it
+        else:
+            os._exit((code or 0) & 0xFF)
+    sys.exit(code)  # type: ignore[arg-type]
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may do so under nohup
     with socket.socket(fileno=int(sys.argv[1])) as ours:
         preload(sys.argv[2])
         request = serve(ours)
-    run(request["command"])
+    run_and_end(request["command"])

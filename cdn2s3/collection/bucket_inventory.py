@@ -24,7 +24,7 @@ from cdn2s3.file_names import INVENTORY_FOLDER
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import adapter_of
 from cdn2s3.resilience.retry import RetryPolicy, with_retries
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.text import bytes_text
 
 log = logging.getLogger(__name__)

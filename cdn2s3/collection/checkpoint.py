@@ -17,7 +17,7 @@ from cdn2s3.collection.base import Ending
 from cdn2s3.collection.notes import Note
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import FatalError, UsageError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.parsers import Secret
 from cdn2s3.state.files import cannot_read
 from cdn2s3.state.ledger import timestamp

@@ -9,7 +9,7 @@ from __future__ import annotations
 from cdn2s3.collection.base import Ending, Verdict
 from cdn2s3.collection.checkpoint import Counts
 from cdn2s3.collection.url_list import rejected_file
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.text import pluralize
 
 TOTAL_TOLERANCE = 0.001  # of the API's total, and of EXPECTED_TOTAL

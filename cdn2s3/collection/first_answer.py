@@ -12,7 +12,7 @@ import requests
 
 from cdn2s3.errors import MigrationError
 from cdn2s3.http.requests_adapter import PooledAdapter, new_session
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.text import printable, redact
 
 _TIMEOUT = 15.0  # seconds for a request

@@ -17,7 +17,7 @@ from cdn2s3.collection.update_journal import journal_file
 from cdn2s3.collection.url_list import does_not_fit, rejected_file
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.file_names import COLLECTION_LOG, FAILED_FILE, LOCK_SUFFIX, READ, WRITTEN, is_kept
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.state.files import size_of
 
 log = logging.getLogger(__name__)

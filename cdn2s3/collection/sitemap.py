@@ -30,7 +30,7 @@ from cdn2s3.collection.url_building import UrlBuilder
 from cdn2s3.errors import FatalError
 from cdn2s3.http.pool import origin_of
 from cdn2s3.http.requests_adapter import adapter_of, new_session
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.text import printable, redact
 
 log = logging.getLogger(__name__)

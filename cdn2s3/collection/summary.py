@@ -14,7 +14,7 @@ from cdn2s3.collection.region_advice import CAVEAT, Advice
 from cdn2s3.collection.url_list import rejected_file
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.file_names import GONE_FILE
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.text import bytes_text, duration, percentage, pluralize
 
 PROGRESS_URLS = 10_000

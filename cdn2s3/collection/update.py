@@ -23,7 +23,7 @@ from cdn2s3.collection.known_lines import KnownLines
 from cdn2s3.collection.update_journal import Met, entry, journal_file
 from cdn2s3.collection.url_list import UrlList, cut_file_back, does_not_fit, now
 from cdn2s3.file_names import GONE_FILE, NEW_SUFFIX
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.state.files import AppendFile, size_of
 from cdn2s3.state.key_index import Numbered
 from cdn2s3.state.ledger import seconds_of, timestamp

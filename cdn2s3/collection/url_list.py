@@ -24,7 +24,8 @@ from cdn2s3.collection.notes import Notes
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.file_names import REJECTED_FILE
 from cdn2s3.keys import InvalidUrl, url_of
-from cdn2s3.settings.declarations import CollectionSettings, identities
+from cdn2s3.settings.collection_settings import CollectionSettings
+from cdn2s3.settings.declarations import identities
 from cdn2s3.state.files import AppendFile, cannot_read, cut_back
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import timestamp

@@ -27,7 +27,8 @@ from cdn2s3.collection.suggest.image_fields import image_fields, items_expressio
 from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, FatalError, UsageError
 from cdn2s3.file_names import MIGRATION_ENV
 from cdn2s3.keys import InvalidUrl, KeyMaker
-from cdn2s3.settings.declarations import CollectionSettings, MigrationSettings, identities, key_maker
+from cdn2s3.settings.collection_settings import CollectionSettings
+from cdn2s3.settings.declarations import MigrationSettings, identities, key_maker
 from cdn2s3.settings.env_file import read_env_file
 from cdn2s3.settings.loading import build, redacted_values
 from cdn2s3.text import pluralize, redact

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from cdn2s3 import file_names
@@ -39,7 +40,15 @@ def found_status(settings: MigrationSettings, now: float) -> dict[str, Any]:
         "age_seconds": None if at is None else max(0, round(now - at)),
         "last": last or None,
         "all_runs": _all_runs(runs),
+        "variants": _variants(state),
     }
+
+
+def _variants(state: Path) -> dict[str, Any] | None:
+    """Return how far variants.py is, None where it does not run."""
+    holder = lock_holder(state / file_names.VARIANTS_LOCK)
+    last = status_in(state, file_names.VARIANTS_STATUS_FILE)
+    return last if holder is not None and last is not None and str(last.get("pid")) == holder else None
 
 
 def _all_runs(runs: list[Run]) -> dict[str, Any]:
@@ -82,6 +91,9 @@ def text(found: dict[str, Any]) -> list[str]:
             f"{ended}: {runs['images']:,} images, "
             + ", ".join([bytes_text(runs["bytes"]), f"{span(runs['seconds'])} running", *limited])
         )
+    if found["variants"] is not None:
+        made = found["variants"]
+        lines.append(f"{printable(made['command'])} (process {made['pid']}): {made['phase']}{_step(made)}")
     if not found["running"]:
         lines.append(f"next: {_next(found)}")
     return lines

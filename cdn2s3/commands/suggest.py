@@ -22,7 +22,7 @@ from cdn2s3.collection.suggest.proposal import Proposal, as_text
 from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, FatalError, MigrationError
 from cdn2s3.file_names import COLLECTION_ENV
 from cdn2s3.http.requests_adapter import PooledAdapter, new_session
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.env_file import read_env_file
 from cdn2s3.settings.loading import build
 from cdn2s3.text import redact

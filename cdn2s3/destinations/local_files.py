@@ -6,58 +6,39 @@ puts a link there, leads out of the root. What a file system cannot hold as the 
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import logging
 import os
 import secrets
 import stat
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cdn2s3.atomic_file import sync_open_folder
+from cdn2s3.destinations.local_names import (
+    TEMPORARY,
+    as_bytes,
+    as_text,
+    is_exact,
+    regular,
+    sorted_names,
+    state_of,
+)
+from cdn2s3.destinations.temporary_file import TemporaryFile, linked
 
 log = logging.getLogger(__name__)
 
-TEMPORARY = ".cdn2s3-tmp"  # folder in the root: files that are being written
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # O_NONBLOCK: a FIFO must not hold us
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_BLOCK = 1 << 20  # bytes written at a time
 _TIMES = 4  # that a folder which somebody removes meanwhile is made again
 _MOST_KNOWN = 10_000  # folders remembered
-_RENAME_NOREPLACE = 1  # of renameat2(2)
-_NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-_NO_RENAMEAT2 = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
 class KeyNotHeld(Exception):
     """No file below the root can have this key."""
-
-
-class NotOffered(Exception):
-    """The file system can give a file its name only by replacing an existing one."""
-
-
-class TemporaryFile:
-    """A file without its key yet."""
-
-    def __init__(self, folder: int, name: bytes, fd: int) -> None:
-        self.folder = folder  # file descriptor of the folder it is in
-        self.name = name
-        self.fd = fd
-
-    def write(self, data: memoryview) -> None:
-        """Append data; raise OSError."""
-        while data:
-            data = data[os.write(self.fd, data[:_BLOCK]) :]
-
-    def sync(self) -> None:
-        """Bring all that was written to the disk; raise OSError."""
-        os.fsync(self.fd)
 
 
 class LocalFiles:
@@ -127,14 +108,14 @@ class LocalFiles:
         raise AssertionError("unreachable")
 
     def _placed(self, file: TemporaryFile, folder: int, name: bytes, replace: bool) -> bool:
-        if _linked(file, folder, name):
+        if linked(file, folder, name):
             return True
         there = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if os.path.samestat(there, os.fstat(file.fd)):
             return True  # NFS: the answer to our own link was lost, and asked for again
         if not stat.S_ISREG(there.st_mode):
             raise KeyNotHeld("a folder, a symbolic link or another special file has that name")
-        if not _is_exact(folder, name):
+        if not is_exact(folder, name):
             raise KeyNotHeld(
                 "the file system treats it as another key's file (it ignores case or Unicode form)"
             )
@@ -164,8 +145,8 @@ class LocalFiles:
         """
         try:
             with self._parent(key) as (folder, name):
-                found = _regular(folder, name)
-                if found is None or (only is not None and _state_of(found) != _state_of(only)):
+                found = regular(folder, name)
+                if found is None or (only is not None and state_of(found) != state_of(only)):
                     return False
                 os.unlink(name, dir_fd=folder)
                 sync_open_folder(folder)
@@ -175,10 +156,10 @@ class LocalFiles:
         return True
 
     def _remove_empty_folders(self, key: str) -> None:
-        parent = _as_bytes(key).rpartition(b"/")[0]
+        parent = as_bytes(key).rpartition(b"/")[0]
         while parent in self._made:
             try:
-                with self._parent(_as_text(parent)) as (folder, name):
+                with self._parent(as_text(parent)) as (folder, name):
                     os.rmdir(name, dir_fd=folder)
             except OSError:
                 return  # not empty
@@ -200,7 +181,7 @@ class LocalFiles:
     def _open_file(self, key: str) -> int | None:
         try:
             with self._parent(key) as (folder, name):
-                if _regular(folder, name) is None:
+                if regular(folder, name) is None:
                     return None
                 return os.open(name, _FILE, dir_fd=folder)
         except (FileNotFoundError, NotADirectoryError, KeyNotHeld):
@@ -210,7 +191,7 @@ class LocalFiles:
         """Return the size of the file of key in bytes; None when there is none."""
         try:
             with self._parent(key) as (folder, name):
-                found = _regular(folder, name)
+                found = regular(folder, name)
                 return None if found is None else found.st_size
         except (FileNotFoundError, NotADirectoryError, KeyNotHeld):
             return None
@@ -222,12 +203,12 @@ class LocalFiles:
         """
         base = prefix[: prefix.rfind("/") + 1]
         levels: list[tuple[int, bytes, Iterator[bytes]]] = []
-        start, wanted = _as_bytes(base), _as_bytes(prefix)
+        start, wanted = as_bytes(base), as_bytes(prefix)
         try:
             folder = self._folder_of(base)
             if folder is None:
                 return
-            levels.append((folder, start, _sorted_names(folder, is_root=not base)))
+            levels.append((folder, start, sorted_names(folder, is_root=not base)))
             while levels:
                 folder, start, names = levels[-1]
                 name = next(names, None)
@@ -238,11 +219,11 @@ class LocalFiles:
                     continue
                 elif name.endswith(b"/"):
                     inner = os.open(name[:-1], _FOLDER, dir_fd=folder)
-                    levels.append((inner, start + name, _sorted_names(inner, is_root=False)))
+                    levels.append((inner, start + name, sorted_names(inner, is_root=False)))
                 else:
                     fd = os.open(name, _FILE, dir_fd=folder)
                     try:
-                        yield _as_text(start + name), fd
+                        yield as_text(start + name), fd
                     finally:
                         os.close(fd)
         finally:
@@ -271,7 +252,7 @@ class LocalFiles:
             raise KeyNotHeld("an empty segment, . or .. is not a file's name")
         if key.split("/")[0].casefold() == TEMPORARY:
             raise KeyNotHeld(f"{TEMPORARY} is the folder of temporary files")
-        *folders, name = _as_bytes(key).split(b"/")
+        *folders, name = as_bytes(key).split(b"/")
         fd = os.dup(self._root)
         try:
             for number, part in enumerate(folders, 1):
@@ -305,7 +286,7 @@ class LocalFiles:
         if made:
             if len(self._made) < _MOST_KNOWN:
                 self._made.add(path)
-        elif path not in self._exact and not _is_exact(outer, name):
+        elif path not in self._exact and not is_exact(outer, name):
             raise KeyNotHeld(
                 "the file system treats it as another key's folder (it ignores case or Unicode form)"
             )
@@ -318,35 +299,6 @@ class LocalFiles:
         self._made.discard(made)
 
 
-def _linked(file: TemporaryFile, folder: int, name: bytes) -> bool:
-    """Give file a name in folder; return False when something has it. Raise NotOffered."""
-    try:
-        os.link(file.name, name, src_dir_fd=file.folder, dst_dir_fd=folder, follow_symlinks=False)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-        return _renamed(file, folder, name)
-    return True
-
-
-def _renamed(file: TemporaryFile, folder: int, name: bytes) -> bool:
-    """Do the same where there are no hard links, with renameat2(2), which the Python library does not have."""
-    try:
-        rename = ctypes.CDLL(None, use_errno=True).renameat2
-    except AttributeError:
-        raise NotOffered from None
-    if rename(file.folder, file.name, folder, name, _RENAME_NOREPLACE) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code == errno.EEXIST:
-        return False
-    if code in _NO_RENAMEAT2:
-        raise NotOffered
-    raise OSError(code, os.strerror(code))
-
-
 def _removed_unless_in_use(folder: int, name: str) -> bool:
     fd = os.open(name, _FILE, dir_fd=folder)
     try:
@@ -357,57 +309,3 @@ def _removed_unless_in_use(folder: int, name: str) -> bool:
     finally:
         os.close(fd)
     return True
-
-
-def _state_of(found: os.stat_result) -> tuple[int, int, int, int]:
-    """Return what differs where another file, or another content, has come to a name."""
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _regular(folder: int, name: bytes) -> os.stat_result | None:
-    """Return what is known of the regular file that has exactly that name; None where there is none."""
-    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    return found if stat.S_ISREG(found.st_mode) and _is_exact(folder, name) else None
-
-
-def _is_exact(folder: int, name: bytes) -> bool:
-    """Return whether what name opens in folder really has that name, not one that the file system treats as equal."""
-    here = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    text = _as_text(name)
-    forms = {text.swapcase(), *(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))}
-    for other in map(_as_bytes, forms - {text}):
-        with suppress(OSError):
-            if os.path.samestat(here, os.stat(other, dir_fd=folder, follow_symlinks=False)):
-                return name in map(os.fsencode, os.listdir(folder))
-    return True
-
-
-def _sorted_names(folder: int, is_root: bool) -> Iterator[bytes]:
-    """Return the names in folder as they appear in keys: a folder with its slash, which determines its order."""
-    names, others = [], 0
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = os.fsencode(entry.name)
-            if is_root and entry.name == TEMPORARY:
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                names.append(name + b"/")
-            elif entry.is_file(follow_symlinks=False):
-                names.append(name)
-            else:
-                others += 1
-    if others:
-        log.warning(
-            "%d symbolic links or special files are not listed: they are not images of this run", others
-        )
-    names.sort()
-    return iter(names)
-
-
-def _as_bytes(key: str) -> bytes:
-    """Return key as the file system keeps it: keys are UTF-8, whatever the locale says."""
-    return key.encode("utf-8", "surrogateescape")
-
-
-def _as_text(name: bytes) -> str:
-    return name.decode("utf-8", "surrogateescape")

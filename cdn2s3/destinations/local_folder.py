@@ -6,14 +6,11 @@ never replaces a file; the folder is synced too. Its ETag is the MD5 of its byte
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from hashlib import md5
-from pathlib import Path
 
 from cdn2s3.destinations.base import (
     BOTH_ENDS,
@@ -30,8 +27,11 @@ from cdn2s3.destinations.base import (
     how_over,
     met,
 )
-from cdn2s3.destinations.local_files import KeyNotHeld, LocalFiles, NotOffered, TemporaryFile
-from cdn2s3.errors import RESUME, FatalError, MigrationError, PermanentError, TransientError, UsageError
+from cdn2s3.destinations.local_errors import fatal
+from cdn2s3.destinations.local_files import LocalFiles
+from cdn2s3.destinations.local_reading import FolderReader, md5_of
+from cdn2s3.destinations.temporary_file import TemporaryFile
+from cdn2s3.errors import FatalError, PermanentError, TransientError, UsageError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import LOCAL, STORED, Image, Recorded, Stored
 from cdn2s3.settings.declarations import MigrationSettings
@@ -39,14 +39,8 @@ from cdn2s3.text import pluralize
 
 log = logging.getLogger(__name__)
 
-_BLOCK = 1 << 20  # bytes read at a time
+_BLOCK = 1 << 20  # bytes written at a time
 _TIMES = 4  # that an unlikely answer is asked for again before it is believed
-_PAGE = 1000  # objects of a page of the listing
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_NOT_A_NAME = frozenset({
-    errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EILSEQ, errno.EINVAL, errno.EXDEV,
-    errno.EFBIG,
-})  # fmt: skip
 
 
 def open_folder(settings: MigrationSettings) -> LocalFolder:
@@ -61,10 +55,10 @@ def open_folder(settings: MigrationSettings) -> LocalFolder:
             "then run it again: a missing folder isn't created, since its disk may only be missing."
         ) from None
     except OSError as error:
-        raise _fatal(root, "", error) from error
+        raise fatal(root, "", error) from error
 
 
-class LocalFolder:
+class LocalFolder(FolderReader):
     """Store images as files below LOCAL_ROOT; a Destination."""
 
     name = "folder"
@@ -72,10 +66,7 @@ class LocalFolder:
     endpoint = ""
 
     def __init__(self, settings: MigrationSettings, files: LocalFiles) -> None:
-        assert settings.local_root is not None
-        self._settings = settings
-        self._root = settings.local_root
-        self.files = files
+        super().__init__(settings, files)
         self.overwrites = settings.on_existing == "overwrite"
 
     @property
@@ -234,11 +225,6 @@ class LocalFolder:
         self.files.place(file, key, replace=True)
         return _stored(content, how)
 
-    def head_size(self, key: str) -> int | None:
-        """Return the size of the file of key in bytes; None when there is none."""
-        with self.translated(key):
-            return self.files.size(key)
-
     def is_up(self) -> bool:
         try:
             with self.translated(self._probe_key), self.files.temporary() as file:
@@ -247,41 +233,6 @@ class LocalFolder:
         except (TransientError, PermanentError):
             return False
         return True
-
-    # --- reading
-
-    def head(self, key: str, deadline: Deadline) -> Found | None:
-        """Return what is at key; its ETag is from its bytes."""
-        with self.read(key, deadline) as body:
-            return None if body is None else body.found(key)
-
-    @contextmanager
-    def read(self, key: str, deadline: Deadline) -> Iterator[_FileBody | None]:
-        with self.translated(key), self.files.reading(key) as fd:
-            yield None if fd is None else _FileBody(self, fd, key, deadline)
-
-    def md5(self, key: str, deadline: Deadline | None = None) -> str:
-        with self.translated(key), self.files.reading(key) as fd:
-            if fd is None:
-                raise TransientError("server_error", "the file at the key is gone")
-            return _md5_of(fd, deadline)[1]
-
-    def list_pages(self) -> Iterator[list[Found]]:
-        """Yield what Destination.list_pages() does; every file is read, since its ETag is the MD5 of its bytes."""
-        page: list[Found] = []
-        try:
-            with self.translated(self._settings.destination_prefix):
-                for key, fd in self.files.listed(self._settings.destination_prefix):
-                    page.append(Found(key, *_md5_of(fd)))
-                    if len(page) == _PAGE:
-                        yield page
-                        page = []
-        except (PermanentError, TransientError) as error:
-            raise FatalError(
-                f"could not list LOCAL_ROOT {self._root}: {error.message}. Nothing is known about what exists or is "
-                "missing: check the disk, then run it again."
-            ) from error
-        yield page
 
     # --- removing
 
@@ -296,26 +247,11 @@ class LocalFolder:
             if fd is None:
                 return False
             before = os.fstat(fd)
-            is_same = before.st_size == wanted.size and _md5_of(fd, deadline) == (wanted.size, wanted.etag)
+            is_same = before.st_size == wanted.size and md5_of(fd, deadline) == (wanted.size, wanted.etag)
             return is_same and self.files.delete(wanted.key, before)
 
     def close(self) -> None:
         self.files.close()
-
-    @contextmanager
-    def translated(self, key: str) -> Iterator[None]:
-        """Raise what an error of the file system means for key and for the run."""
-        try:
-            yield
-        except KeyNotHeld as error:
-            raise PermanentError("destination", f"{key!r} cannot be a file: {error}") from error
-        except NotOffered as error:
-            raise FatalError(
-                f"LOCAL_ROOT {self._root}: the file system has neither hard links nor renameat2(2), so a file there "
-                "could be replaced unseen. Choose a folder on another file system."
-            ) from error
-        except OSError as error:
-            raise _meaning(self._root, key, error) from error
 
 
 class FileUpload:
@@ -355,33 +291,6 @@ class FileRenewal(FileUpload):
             return folder.renewed(file, key, content, deadline, self._row)
 
 
-class _FileBody:
-    """A file that is being read; its ETag is found out when it is asked for."""
-
-    def __init__(self, folder: LocalFolder, fd: int, key: str, deadline: Deadline) -> None:
-        self._folder = folder
-        self._fd = fd
-        self._key = key
-        self._deadline = deadline
-        self._at = 0
-
-    @property
-    def etag(self) -> str:
-        with self._folder.translated(self._key):
-            return _md5_of(self._fd, self._deadline)[1]
-
-    def found(self, key: str) -> Found:
-        with self._folder.translated(key):
-            return Found(key, *_md5_of(self._fd, self._deadline))
-
-    def read_into(self, block: memoryview) -> int:
-        self._deadline.remaining()
-        with self._folder.translated(self._key):
-            got = os.preadv(self._fd, [block], self._at)
-        self._at += got
-        return got
-
-
 def _write(file: TemporaryFile, body: memoryview, deadline: Deadline) -> None:
     for at in range(0, len(body), _BLOCK):
         deadline.remaining()
@@ -403,40 +312,3 @@ def _written(file: TemporaryFile, parts: Iterator[memoryview]) -> Content:
 def _stored(content: Content, how: str, already_there: bool = False) -> Stored:
     digest = content.md5.hex()
     return Stored(digest, content.size, digest, already_there, how, LOCAL)
-
-
-def _md5_of(fd: int, deadline: Deadline | None = None) -> tuple[int, str]:
-    """Return the size in bytes and the MD5 in hex digits of an open file, wherever it was read to."""
-    digest, block, size = md5(usedforsecurity=False), memoryview(bytearray(_BLOCK)), 0
-    while got := os.preadv(fd, [block], size):
-        if deadline is not None:
-            deadline.remaining()
-        digest.update(block[:got])
-        size += got
-    return size, digest.hexdigest()
-
-
-def _meaning(root: Path, key: str, error: OSError) -> MigrationError:
-    """Return what an error of the file system means: for this key, for this attempt or for the run."""
-    why = error.strerror or str(error)
-    if error.errno in _FULL or error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return _fatal(root, key, error)
-    if error.errno in (errno.ENOTDIR, errno.ELOOP):
-        return PermanentError(
-            "destination", f"{key!r} cannot be a file: a folder in it is a file or a symbolic link"
-        )
-    if error.errno in _NOT_A_NAME:
-        return PermanentError("destination", f"{key!r} cannot be a file: {why}")
-    return TransientError("server_error", f"the file system answered: {why}")
-
-
-def _fatal(root: Path, key: str, error: OSError) -> FatalError:
-    """Return the error that stops the run, with its remedy."""
-    if error.errno in _FULL:
-        return FatalError(f"the disk of LOCAL_ROOT {root} is full. Free space there, then {RESUME}.")
-    if error.errno == errno.EROFS:
-        return FatalError(f"LOCAL_ROOT {root} is read-only. Mount it writable, then {RESUME}.")
-    return FatalError(
-        f"LOCAL_ROOT {root}: {error.strerror or error}{f', at {key!r}' if key else ''}. Correct the permissions "
-        f"there (chmod, chown), then {RESUME}."
-    )

@@ -13,7 +13,7 @@ from cdn2s3.collection.url_list import rejected_file
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.reports.metrics import EXAMPLES
 from cdn2s3.reports.migration_report import versions
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import redacted_values
 from cdn2s3.state.journal import Run
 from cdn2s3.state.ledger import decode_line, timestamp
@@ -31,8 +31,9 @@ def collection(
     region: str,
     runs: Iterable[Run],
     code: int,
+    ended_by: str = "",
 ) -> dict[str, Any]:
-    """Return the report of a finished collection.
+    """Return the report of a collection that has ended, or was interrupted by ended_by.
 
     found is what it is worth, region the one that is recommended ("": none), runs those of runs.txt with this one.
     """
@@ -41,11 +42,12 @@ def collection(
     by_reason, examples = _rejected(rejected_file(settings.output_file))
     return {
         "format": FORMAT,
-        "verdict": "doubtful" if found.doubts else "confirmed",
+        "verdict": "interrupted" if ended_by else "doubtful" if found.doubts else "confirmed",
         "exit_code": code,
+        "ended_by": ended_by,
         "evidence": found.evidence,
         "doubts": [redact(doubt) for doubt in found.doubts],
-        "finished_at": done.finished_at,
+        "finished_at": timestamp(own[-1].ended) if ended_by and own else done.finished_at,
         "began_at": timestamp(own[0].started) if own else "",
         "seconds": sum(run.ended - run.started for run in own),
         "runs": len(own),
@@ -60,10 +62,17 @@ def collection(
             {"what": what, "times": note.times, "example": redact(note.example)}
             for what, note in sorted(done.notes.items(), key=lambda item: -item[1].times)
         ],
-        "next": command("migrate.py", "--plan") if counts.urls else command("collect_urls.py", "--restart"),
+        "next": _next(done, bool(ended_by)),
         "settings": {name: redact(value) for name, value in redacted_values(settings).items()},
         "versions": versions(),
     }
+
+
+def _next(done: Checkpoint, is_interrupted: bool) -> str:
+    """Return the command to type next: after a stop, the one that resumes."""
+    if is_interrupted:
+        return command("collect_urls.py", *(["--update"] if done.update is not None else []))
+    return command("migrate.py", "--plan") if done.counts.urls else command("collect_urls.py", "--restart")
 
 
 def _update(done: Checkpoint) -> dict[str, Any]:

@@ -62,15 +62,20 @@ class StatusFile:
     """Write status.json for one run; used by its main thread. Times are in seconds since the epoch."""
 
     def __init__(
-        self, folder: Path, command: str, started: float, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: Path,
+        command: str,
+        started: float,
+        clock: Callable[[], float] = time.monotonic,
+        name: str = STATUS_FILE,
     ) -> None:
-        self._path = folder / STATUS_FILE
+        self._path = folder / name
         self._constant = {"pid": os.getpid(), "command": command, "started_at": timestamp(started)}
         self._clock = clock
         self._due = float("-inf")
         self._has_warned = False
         self._content: dict[str, Any] = {}
-        self._figures = _figures_of(status_in(folder) or {})  # of the run before: they are the job's
+        self._figures = _figures_of(status_in(folder, name) or {})  # of the run before: they are the job's
 
     @property
     def is_due(self) -> bool:
@@ -118,10 +123,13 @@ class StatusFile:
             self._has_warned = True
 
 
-def status_in(folder: Path) -> dict[str, Any] | None:
-    """Return the content of status.json; None where there is none, or it is not what a run writes."""
+def status_in(folder: Path, name: str = STATUS_FILE) -> dict[str, Any] | None:
+    """Return the content of status.json, or of another file like it.
+
+    None where there is none, or it is not what a run writes.
+    """
     try:
-        found = json.loads((folder / STATUS_FILE).read_bytes())
+        found = json.loads((folder / name).read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and _is_status(found) else None

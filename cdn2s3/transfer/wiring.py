@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 
 from cdn2s3.cdn.body_reader import BodyReader
@@ -29,16 +30,18 @@ def equip(
     share: Share = WHOLE,
     stop: threading.Event | None = None,
     integrity: str = "",
+    received_before: Iterable[str] | None = None,
 ) -> Transfer:
     """Return what the workers of a process share, which has that share of the run.
 
     destinations are prepared, or know what another process has found out; or nothing is stored, and integrity names
-    the digest to compute.
+    the digest to compute. received_before are URLs that the probes of sources may ask for; None: those of the state.
     """
     stop = stop or threading.Event()
     workers = share.workers(settings.concurrency)
     sources = sources_of(settings, PooledAdapter(workers, settings.ca_bundle, stop), stop)
-    _note_earlier_successes(sources, settings)
+    before = received_before_in(settings) if received_before is None else received_before
+    _note_earlier_successes(sources, settings, before)
     limit = settings.outage_limit
     sites = {}
     for place, own in settings.by_place.items():
@@ -76,13 +79,18 @@ def body_reader(settings: MigrationSettings, integrity: str) -> BodyReader:
     )
 
 
-def _note_earlier_successes(sources: Sources, settings: MigrationSettings) -> None:
-    """Give the probes of sources files that earlier runs received.
+def received_before_in(settings: MigrationSettings) -> list[str]:
+    """Return URLs that earlier runs received, as the state has them."""
+    return [record.url for record in last_completed(settings.state_dir / COMPLETED_FILE)]
+
+
+def _note_earlier_successes(sources: Sources, settings: MigrationSettings, urls: Iterable[str]) -> None:
+    """Give the probes of sources files that were received before.
 
     A run that only has URLs left which fail each time would otherwise have nothing to probe with, and take their
     faults for an outage.
     """
     keys = key_maker(settings)
-    for record in last_completed(settings.state_dir / COMPLETED_FILE):
+    for url in urls:
         with suppress(InvalidUrl):  # URL_PREFIX has changed since
-            sources.note_success_before(keys.address(record.url))
+            sources.note_success_before(keys.address(url))

@@ -12,8 +12,8 @@ from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.validation import spot_check
 from cdn2s3.validation.comparison import Records
 from cdn2s3.validation.expected import Expected
-from cdn2s3.validation.findings import Spot
 from cdn2s3.validation.spot_check import Check, Comparer
+from cdn2s3.validation.spot_findings import Spot
 
 log = logging.getLogger(__name__)
 

@@ -23,6 +23,7 @@ from cdn2s3.console.rerun_hint import command
 from cdn2s3.console.signals import Interrupted
 from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, FatalError, UsageError
 from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.resilience.endpoint import Endpoint
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import RetryPolicy
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
@@ -109,7 +110,15 @@ class _Asking:
         stack.callback(self._stop.set)
         adapter = PooledAdapter(self._workers, settings.ca_bundle)
         stack.callback(adapter.close)
-        cdn = NewCdn(adapter, RetryPolicy(settings.max_retries), settings.download_timeout, self._stop)
+        cdn = NewCdn(
+            adapter,
+            RetryPolicy(settings.max_retries),
+            settings.download_timeout,
+            self._stop,
+            Endpoint("new CDN", self._workers, settings.outage_limit, self._stop),
+            result.base,
+            settings.new_cdn_headers.pairs,
+        )
         self._checks = Checks(cdn, result.base, settings)
 
     def go(self, rows: StoredRows) -> None:

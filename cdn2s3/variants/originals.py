@@ -14,6 +14,8 @@ from cdn2s3.state.ledger import Completed
 from cdn2s3.state.lines import whole_lines
 from cdn2s3.variants.record import FailedVariants, Variant, Variants
 
+_SOMETHING, _NOTHING = 1, 2  # 0: the line is of no original, or a later one counts
+
 
 class Due(NamedTuple):
     """An original, and what is to be made of it."""
@@ -54,16 +56,19 @@ class Originals:
                 self.elsewhere += 1
                 continue
             last[_key(row)] = number
-        self._due = bytearray(lines)  # 1: something is to be made of the line's object
+        self._due = bytearray(
+            lines
+        )  # of each line, what is to be made of its object: _SOMETHING, or _NOTHING
         self.total = len(last)
         for number, row in self._numbered():
             if last.get(_key(row)) != number:
                 continue
             if self._lacking(row):
-                self._due[number] = 1
+                self._due[number] = _SOMETHING
             else:
+                self._due[number] = _NOTHING
                 failed.settle(row.key)
-        self.due = self._due.count(1)
+        self.due = self._due.count(_SOMETHING)
 
     def text(self) -> str:
         """Return in a sentence what is due."""
@@ -88,10 +93,14 @@ class Originals:
             or not made.shows(size, row.md5, row.finished_at)
         )
 
+    def rows(self) -> Iterator[Completed]:
+        """Yield the row of each original, in the order of completed.txt."""
+        return (row for number, row in self._numbered() if self._due[number])
+
     def __iter__(self) -> Iterator[Due]:
         """Yield what is due, in the order of completed.txt."""
         for number, row in self._numbered():
-            if not self._due[number]:
+            if self._due[number] != _SOMETHING:
                 continue
             sizes = self._lacking(row)
             known = {size.name: self._variants.get(row.key, size.name) for size in sizes}

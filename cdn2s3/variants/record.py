@@ -166,6 +166,13 @@ class FailedVariants:
         if identity in self._known:
             self._settled.add(identity)
 
+    def causes(self) -> Causes:
+        """Return why originals have failed, as the file says now; raise FatalError when it cannot be read."""
+        found = Causes()
+        for row in self._rows():
+            found.add(row)
+        return found
+
     def rebuild(self) -> int:
         """Keep the last line of each original that is not settled; return how many; raise FatalError."""
         last = Numbered()
@@ -179,3 +186,21 @@ class FailedVariants:
                     file.write(encode(row))
                     kept += 1
         return kept
+
+
+class Causes:
+    """Why originals have failed; 20 bytes for each."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []  # each cause once
+        self._numbers = Numbered()
+
+    def add(self, row: FailedVariant) -> None:
+        if row.cause not in self._names:
+            self._names.append(row.cause)
+        self._numbers[_identity(row.key, "")] = self._names.index(row.cause)
+
+    def of(self, key: str) -> str:
+        """Return the cause of an original, "" where it has not failed."""
+        number = self._numbers.get(_identity(key, ""))
+        return "" if number is None else self._names[number]

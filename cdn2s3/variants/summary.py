@@ -10,6 +10,7 @@ from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED
 from cdn2s3.file_names import FAILED_VARIANTS_FILE
 from cdn2s3.records import FOUND, RENEWED, REPLACED, STORED
+from cdn2s3.state.journal import Totals
 from cdn2s3.text import bytes_text, pluralize, redact
 from cdn2s3.variants.drawn import NOT_AN_IMAGE, TOO_LARGE, UNDECODABLE
 from cdn2s3.variants.maker import Made
@@ -59,6 +60,13 @@ class Tally:
     @property
     def not_tried(self) -> int:
         return self._due - self.done - self.failures
+
+    def totals(self) -> Totals:
+        """Return it for the journal."""
+        hows = self._hows
+        return Totals(
+            hows[STORED], hows[RENEWED], hows[REPLACED], hows[FOUND], failed=self.failures, size=self._size
+        )
 
     @property
     def exit_code(self) -> int:
@@ -127,6 +135,10 @@ class UndoTally:
     @property
     def ended(self) -> int:
         return self.gone + sum(self.stays.values())
+
+    def totals(self) -> Totals:
+        """Return it for the journal."""
+        return Totals(undone=self.gone, failed=sum(self.stays.values()))
 
     def text(self) -> list[str]:
         lines = [f"undone: {self.gone:,}"]

@@ -10,7 +10,7 @@ from zlib import crc32
 
 import pytest
 
-from cdn2s3.destinations.base import PART_BYTES, PROBE_NAME, Destination, Found, NotRenewed
+from cdn2s3.destinations.base import PART_BYTES, PROBE_NAME, Destination, Found, NotInOrder, NotRenewed
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image, Recorded, Stored
@@ -26,7 +26,7 @@ LARGE = bytes(range(256)) * 40_000  # two parts
 assert len(BODY) == len(OTHER) and PART_BYTES < len(LARGE) < 2 * PART_BYTES
 
 
-@pytest.fixture(params=[*STORES, *map(slow, BOTH_PLACES)])
+@pytest.fixture(params=[slow(name) if name in LESS_OFTEN else name for name in (*STORES, *BOTH_PLACES)])
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     with MAKERS[request.param](tmp_path, monkeypatch) as made:
         yield made
@@ -64,12 +64,22 @@ BOTH = pytest.mark.parametrize(
         pytest.param(put_large, LARGE, LARGE[:-1] + b"x", id="in parts"),
     ],
 )
+# Where the way of storing hardly matters to the promise.
+MOSTLY_WHOLE = pytest.mark.parametrize(
+    ("store_it", "body", "other"),
+    [
+        pytest.param(put, BODY, OTHER, id="whole"),
+        slow(put_large, LARGE, LARGE[:-1] + b"x", id="in parts"),
+    ],
+)
 
 
 # --- storing
 
 
-@EVERYWHERE
+@pytest.mark.parametrize(
+    "store", [slow(name) if name in LESS_OFTEN - {"moto"} else name for name in MAKERS], indirect=True
+)
 @BOTH
 def test_image_is_stored_as_it_is(store: Store, store_it, body: bytes, other: bytes) -> None:  # type: ignore[no-untyped-def]
     stored = store_it(store.open(), store.key("1/a.jpg"), body)
@@ -79,7 +89,7 @@ def test_image_is_stored_as_it_is(store: Store, store_it, body: bytes, other: by
 
 
 @EVERYWHERE
-@BOTH
+@MOSTLY_WHOLE
 def test_image_that_is_there_already_is_said_to_be(store: Store, store_it, body: bytes, other: bytes) -> None:  # type: ignore[no-untyped-def]
     store.put("a.jpg", body)
     stored = store_it(store.open(), store.key("a.jpg"), body)
@@ -100,7 +110,7 @@ def test_other_content_of_the_same_size_is_a_conflict_and_stays(  # type: ignore
 
 
 @EVERYWHERE
-@BOTH
+@MOSTLY_WHOLE
 def test_content_of_another_size_is_a_conflict_and_stays(
     store: Store, store_it, body: bytes, other: bytes
 ) -> None:  # type: ignore[no-untyped-def]
@@ -120,7 +130,7 @@ def test_on_existing_overwrite_replaces(store: Store, store_it, body: bytes, oth
     assert store.objects() == {"a.jpg": body}
 
 
-@BOTH
+@MOSTLY_WHOLE
 @pytest.mark.parametrize("on_existing", ["verify", "overwrite"])
 def test_object_says_how_it_came_to_its_key(  # type: ignore[no-untyped-def]
     store: Store, store_it, body: bytes, other: bytes, on_existing: str
@@ -239,6 +249,21 @@ def test_listing_of_a_prefix_that_does_not_end_in_a_slash(store: Store) -> None:
     assert [found.key for page in destination.list_pages() for found in page] == [
         store.key(name) for name in ("a/1", "ab/2", "ac")
     ]
+
+
+def test_listing_in_parts_is_the_listing_or_says_that_it_is_none(store: Store) -> None:
+    names = ["a", "b/c", "b0", "ü", "z~"]
+    for name in names:
+        store.put(name, b"x")
+    destination = store.open()
+    whole = [found for page in destination.list_pages() for found in page]
+    dividers = [store.key(name) for name in ("Z", "b/c", "m", "ü", "\U0001d11e")]
+    try:
+        parts = [found for page in destination.list_pages(dividers) for found in page]
+    except NotInOrder as unfit:
+        parts = whole
+        assert str(unfit)
+    assert parts == whole
 
 
 def test_empty_listing_comes_to_an_end(store: Store) -> None:

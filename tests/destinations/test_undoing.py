@@ -11,13 +11,14 @@ from cdn2s3.destinations.base import Found
 from cdn2s3.destinations.factory import remover_of
 from cdn2s3.destinations.removal import Fate, Remover
 from cdn2s3.http.deadline import Deadline
-from tests.destinations.stores import MAKERS, STORES, Store
-from tests.destinations.test_conformance import BODY, OTHER, put
+from tests.destinations.stores import LESS_OFTEN, MAKERS, STORES, Store
+from tests.destinations.test_conformance import BODY, CASES, OTHER, put
+from tests.tiers import slow
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=[slow(name) if name in LESS_OFTEN else name for name in STORES])
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     with MAKERS[request.param](tmp_path, monkeypatch) as made:
         yield made
@@ -32,7 +33,7 @@ def stored(store: Store, name: str) -> tuple[Remover, Found]:
     return remover, Found(store.key(name), ours.size, ours.etag)
 
 
-@pytest.mark.parametrize("store", MAKERS, indirect=True)
+@pytest.mark.parametrize("store", CASES, indirect=True)
 def test_ours_goes_and_is_gone_the_second_time(store: Store) -> None:
     remover, ours = stored(store, "1/a.jpg")
     assert remover.remove(ours, Deadline(20)).fate in (Fate.REMOVED, Fate.HIDDEN)
@@ -41,7 +42,7 @@ def test_ours_goes_and_is_gone_the_second_time(store: Store) -> None:
     assert remover.is_up()
 
 
-@pytest.mark.parametrize("store", MAKERS, indirect=True)
+@pytest.mark.parametrize("store", CASES, indirect=True)
 def test_what_somebody_has_changed_stays(store: Store) -> None:
     remover, ours = stored(store, "ü b+c.jpg")
     store.put("ü b+c.jpg", OTHER)

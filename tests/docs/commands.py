@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from collections.abc import Iterator
@@ -33,11 +34,17 @@ def blocks(document: Path, kind: str) -> list[str]:
 
 def commands(start: str) -> list[Command]:
     """Return the commands of all documents that begin with start; without patterns (`--redo [FILE]`)."""
-    found = []
-    for document in DOCUMENTS:
-        for line in _lines(document.read_text(encoding="utf-8")):
-            found += [Command(document.name, words) for words in _split(line) if words[0] == start]
-    return found
+    return [command for command in _all_commands() if command.words[0] == start]
+
+
+@functools.cache
+def _all_commands() -> tuple[Command, ...]:
+    return tuple(
+        Command(document.name, words)
+        for document in DOCUMENTS
+        for line in _lines(document.read_text(encoding="utf-8"))
+        for words in _split(line)
+    )
 
 
 def _lines(text: str) -> Iterator[str]:

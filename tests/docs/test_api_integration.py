@@ -10,7 +10,7 @@ import pytest
 
 from cdn2s3.collection.api.page_request import ApiResponse
 from cdn2s3.collection.api.pagination import Paging
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 from tests import ROOT
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cdn2s3.settings.declarations import REQUIRED, CollectionSettings, MigrationSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
+from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.declaring import REQUIRED
 from cdn2s3.settings.env_file import read_env_file
 from cdn2s3.settings.loading import build, redacted_values
 from tests import ROOT

@@ -34,7 +34,8 @@ class Front:
         self.cors = "*"  # Access-Control-Allow-Origin; "" for none
         self.caches_without_origin = False  # True: a copy that was made without Origin lacks CORS for ever
         self.has_ranges = self.has_etags = self.takes_head = self.revalidates = True
-        self.refuses: set[int] = set()  # numbers of the requests, from 1, that are answered 503
+        self.refuses: set[int] = set()  # numbers of the requests, from 1, that are answered with refusal
+        self.refusal = 503
         self._s3 = s3
         self._bucket = bucket
         self._scheme = "http" if tls is None else "https"
@@ -72,7 +73,7 @@ class Front:
         """Return the bytes of the answer to request, and whether the connection ends with it."""
         key = self.key_of(request)
         if len(self.asked) in self.refuses:
-            return response(503, [("Content-Length", "0")]), False
+            return response(self.refusal, [("Content-Length", "0")]), False
         if key in self.moved:
             return response(301, [("Location", self.moved[key])]), False
         found = self._s3.objects(self._bucket).get(key)

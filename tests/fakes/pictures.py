@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Callable
 
 from PIL import Image, ImageChops, ImageCms, ImageOps, ImageStat
 
@@ -50,49 +52,67 @@ def sixteen_bits(width: int = 640, height: int = 480) -> bytes:
     return encoded(Image.frombytes("I;16", (width, height), values), "PNG")
 
 
-def kinds() -> dict[str, bytes]:
-    """Return some dozens of files, by what is special about them."""
-    cmyk, palette = photo(mode="CMYK"), photo().quantize(16)
-    clear = photo().quantize(16)
+def _palette() -> Image.Image:
+    return photo().quantize(16)
+
+
+def _clear() -> Image.Image:
+    clear = _palette()
     clear.info["transparency"] = 3
-    files = {
-        "jpeg": encoded(photo(), "JPEG"),
-        "jpeg progressive": encoded(photo(), "JPEG", progressive=True),
-        "jpeg portrait": encoded(photo(333, 777), "JPEG"),
-        "jpeg grey": encoded(photo(mode="L"), "JPEG"),
-        "jpeg cmyk": encoded(cmyk, "JPEG"),
-        "jpeg profile": encoded(photo(), "JPEG", icc_profile=srgb_profile()),
-        "jpeg damaged profile": encoded(photo(), "JPEG", icc_profile=b"no profile"),
-        "jpeg large": encoded(photo(2400, 1601), "JPEG"),
-        "png": encoded(photo(), "PNG"),
-        "png alpha": encoded(photo(mode="RGBA"), "PNG"),
-        "png grey alpha": encoded(photo(mode="LA"), "PNG"),
-        "png grey": encoded(photo(mode="L"), "PNG"),
-        "png one bit": encoded(photo(mode="1"), "PNG"),
-        "png palette": encoded(palette, "PNG"),
-        "png palette alpha": encoded(clear, "PNG", transparency=3),
-        "png color key": encoded(photo(), "PNG", transparency=(250, 20, 20)),
-        "png interlaced 16 bits": sixteen_bits(),
-        "gif": encoded(palette, "GIF"),
-        "gif animated": encoded(
-            palette, "GIF", save_all=True, append_images=[photo().rotate(180).quantize(16)]
+    return clear
+
+
+def _turned_photo(orientation: int, kind: str = "JPEG", **options: Any) -> bytes:
+    return turned(photo(), orientation, kind, **options)
+
+
+def _makers() -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Yield what makes each file, by what is special about it."""
+    yield from {
+        "jpeg": lambda: encoded(photo(), "JPEG"),
+        "jpeg progressive": lambda: encoded(photo(), "JPEG", progressive=True),
+        "jpeg portrait": lambda: encoded(photo(333, 777), "JPEG"),
+        "jpeg grey": lambda: encoded(photo(mode="L"), "JPEG"),
+        "jpeg cmyk": lambda: encoded(photo(mode="CMYK"), "JPEG"),
+        "jpeg profile": lambda: encoded(photo(), "JPEG", icc_profile=srgb_profile()),
+        "jpeg damaged profile": lambda: encoded(photo(), "JPEG", icc_profile=b"no profile"),
+        "jpeg large": lambda: encoded(photo(2400, 1601), "JPEG"),
+        "png": lambda: encoded(photo(), "PNG"),
+        "png alpha": lambda: encoded(photo(mode="RGBA"), "PNG"),
+        "png grey alpha": lambda: encoded(photo(mode="LA"), "PNG"),
+        "png grey": lambda: encoded(photo(mode="L"), "PNG"),
+        "png one bit": lambda: encoded(photo(mode="1"), "PNG"),
+        "png palette": lambda: encoded(_palette(), "PNG"),
+        "png palette alpha": lambda: encoded(_clear(), "PNG", transparency=3),
+        "png color key": lambda: encoded(photo(), "PNG", transparency=(250, 20, 20)),
+        "png interlaced 16 bits": sixteen_bits,
+        "gif": lambda: encoded(_palette(), "GIF"),
+        "gif animated": lambda: encoded(
+            _palette(), "GIF", save_all=True, append_images=[photo().rotate(180).quantize(16)]
         ),
-        "gif alpha": encoded(clear, "GIF", transparency=3),
-        "webp": encoded(photo(), "WEBP"),
-        "webp lossless alpha": encoded(photo(mode="RGBA"), "WEBP", lossless=True),
-        "webp animated": encoded(
+        "gif alpha": lambda: encoded(_clear(), "GIF", transparency=3),
+        "webp": lambda: encoded(photo(), "WEBP"),
+        "webp lossless alpha": lambda: encoded(photo(mode="RGBA"), "WEBP", lossless=True),
+        "webp animated": lambda: encoded(
             photo(), "WEBP", save_all=True, append_images=[photo().rotate(180)], lossless=True
         ),
-        "avif": encoded(photo(), "AVIF", speed=10),
-        "avif alpha": encoded(photo(mode="RGBA"), "AVIF", speed=10),
-        "line": encoded(photo(1000, 3), "PNG"),
-    }
+        "avif": lambda: encoded(photo(), "AVIF", speed=10),
+        "avif alpha": lambda: encoded(photo(mode="RGBA"), "AVIF", speed=10),
+        "line": lambda: encoded(photo(1000, 3), "PNG"),
+    }.items()
     for orientation in range(1, 9):
-        files[f"jpeg orientation {orientation}"] = turned(photo(), orientation)
+        yield f"jpeg orientation {orientation}", partial(_turned_photo, orientation)
     for kind in ("PNG", "WEBP"):
-        files[f"{kind.lower()} orientation 6"] = turned(photo(), 6, kind)
-    files["avif orientation 8"] = turned(photo(), 8, "AVIF", speed=10)
-    return files
+        yield f"{kind.lower()} orientation 6", partial(_turned_photo, 6, kind)
+    yield "avif orientation 8", partial(_turned_photo, 8, "AVIF", speed=10)
+
+
+MAKERS = dict(_makers())
+
+
+def kinds() -> dict[str, bytes]:
+    """Return some dozens of files, by what is special about them."""
+    return {kind: make() for kind, make in MAKERS.items()}
 
 
 # --- what Pillow makes of them

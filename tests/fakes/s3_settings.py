@@ -75,6 +75,7 @@ class Settings:
     refused_headers: Mapping[str, str] = field(default_factory=dict)  # name -> code of a write that has it
     not_kept: frozenset[str] = frozenset()  # headers of a write that HEAD does not give back
     listing_etag: str = "same"  # same | weak | other: what the listing shows
+    start_after: str = "honored"  # honored | ignored | refused (501): in a listing
     key_count: str = "page"  # page | bucket | page_plus_one: what KeyCount counts
     listing_encodes: bool = True  # False: keys as they are, and EncodingType says url all the same
     plus_in_listing: bool = False  # a + stays one in a listing that is URL-encoded

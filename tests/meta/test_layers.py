@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,7 @@ def room_of(module: str) -> str:
     return (module + ".").split(".")[1] if module.startswith("cdn2s3") else module
 
 
+@functools.cache
 def imported_by(path: Path) -> set[str]:
     """Return the modules of this project that a file imports, also within functions and for type checking."""
     found = set()
@@ -69,16 +71,20 @@ def test_room_has_its_step(name: str) -> None:
     assert name in STEP, f"{name} is on no step: put it on one in this file and in docs/design.md"
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_imports_point_down(name: str) -> None:
+def up_from(name: str) -> set[str]:
+    """Return the modules of its own step or a higher one that a module imports."""
     room = room_of(name)
     up = {
         other
         for other in imported_by(MODULES[name])
         if room_of(other) != room and STEP.get(room_of(other), -1) >= STEP.get(room, -1)
     }
-    # The ground floor is one step of files that may use each other; the next test keeps them out of circles.
-    assert {other for other in up if STEP.get(room) or STEP[room_of(other)]} == set()
+    # The ground floor is one step of files that may use each other; the last test keeps them out of circles.
+    return {other for other in up if STEP.get(room) or STEP[room_of(other)]}
+
+
+def test_imports_point_down() -> None:
+    assert {name: up for name in MODULES if (up := up_from(name))} == {}
 
 
 SUB_ROOMS = {  # of collection/: a sub-room, and the others that it may use
@@ -97,11 +103,11 @@ def sub_room_of(module: str) -> str:
     )
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if sub_room_of(name) in SUB_ROOMS])
-def test_sub_rooms_of_collection_use_only_those_they_need(name: str) -> None:
-    own = sub_room_of(name)
-    used = {sub_room_of(other) for other in imported_by(MODULES[name])} & SUB_ROOMS.keys()
-    assert used - {own} - SUB_ROOMS[own] == set()
+def test_sub_rooms_of_collection_use_only_those_they_need() -> None:
+    for name, path in MODULES.items():
+        if (own := sub_room_of(name)) in SUB_ROOMS:
+            used = {sub_room_of(other) for other in imported_by(path)} & SUB_ROOMS.keys()
+            assert used - {own} - SUB_ROOMS[own] == set(), name
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:

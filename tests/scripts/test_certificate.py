@@ -14,6 +14,7 @@ from tests import ROOT, processes
 from tests.fakes.rules import Rule
 from tests.running import environment
 from tests.scripts.world import NewWorld, World
+from tests.tiers import neighbors, slow
 
 COMPLETE = "The migration is complete"
 
@@ -65,9 +66,9 @@ def test_certificate_joins_the_three_phases(world: World) -> None:
     ("fields", "why"),
     [
         pytest.param({"evidence": ""}, "Nothing vouches for the end of the list", id="nothing vouches"),
-        pytest.param({"complete": False}, "has not come to its end", id="stopped"),
-        pytest.param({"doubts": ["off by more than 0.1%."]}, "off by more than 0.1%", id="doubts"),
-        pytest.param({"bytes": 7}, "not the one that was collected", id="list changed"),
+        slow({"complete": False}, "has not come to its end", id="stopped"),
+        slow({"doubts": ["off by more than 0.1%."]}, "off by more than 0.1%", id="doubts"),
+        slow({"bytes": 7}, "not the one that was collected", id="list changed"),
     ],
 )
 def test_list_that_may_be_short_is_not_certified(world: World, fields: dict[str, Any], why: str) -> None:
@@ -128,6 +129,7 @@ def test_verdict_is_in_the_page_of_the_migration_and_links_go_both_ways(world: W
     assert world.job.report()["validation"]["is_newer"]
 
 
+@pytest.mark.slow
 def test_links_lead_to_a_report_elsewhere(world: World) -> None:
     (world.job.folder / "out here").mkdir()
     world.job.run(STATE_DIR="state")
@@ -136,7 +138,7 @@ def test_links_lead_to_a_report_elsewhere(world: World) -> None:
     assert 'href="../state/migration_report.html"' in (world.job.folder / "out here/v.html").read_text()
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"format": 1, "job": null}'])
+@pytest.mark.parametrize("content", neighbors("{", "[]", "{}", '{"format": 1, "job": null}'))
 def test_damaged_report_of_the_migration_is_no_traceback(world: World, content: str) -> None:
     world.job.run()
     world.job.path("migration_report.json").write_text(content)
@@ -144,6 +146,7 @@ def test_damaged_report_of_the_migration_is_no_traceback(world: World, content: 
     assert COMPLETE not in page(world)
 
 
+@pytest.mark.slow
 def test_validation_that_is_stopped_leaves_the_certificate(world: World) -> None:
     world.job.run()
     validate(world)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.fakes.pages import PageServer
 from tests.scripts.test_collect_urls import Collection
+from tests.tiers import neighbors
 
 CDN = "https://cdn.test/"
 
@@ -89,7 +90,7 @@ def test_settings_that_do_not_fit_the_source_are_fixable(exports: Collection) ->
     assert "KEY_COLUMN is set" in ended.stderr
 
 
-@pytest.mark.parametrize("kind", ["csv", "csv.gz", pytest.param("json", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", neighbors("csv.gz", "csv", "json"))
 def test_kill_at_any_moment_loses_and_doubles_nothing(exports: Collection, kind: str) -> None:
     draw = random.Random(12)
     urls = [f"{CDN}{number:06}.jpg" for number in range(60_000)]

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.env_file import read_env_file
 from cdn2s3.settings.loading import build, redacted_values
 from cdn2s3.state.files import held_lock
@@ -63,6 +63,10 @@ class Collection:
         state = json.loads(self.checkpoint.read_bytes())
         assert isinstance(state, dict)
         return state
+
+    def report(self) -> dict[str, Any]:
+        report: dict[str, Any] = json.loads((self.folder / "collection_report.json").read_bytes())
+        return report
 
     def log(self) -> str:
         return (self.folder / "collection.log").read_text(encoding="utf-8")
@@ -623,11 +627,38 @@ def test_signal_during_a_request_saves_and_ends_at_once(
     assert process.wait(20) == 128 + signum
     assert time.monotonic() - begun < 5
     release.set()
+    report = collection.report()
+    assert (report["verdict"], report["exit_code"]) == ("interrupted", 128 + signum)
+    assert report["counts"]["urls"] == 80 and report["next"] == "python collect_urls.py"
+    page = (collection.folder / "collection_report.html").read_text()
+    assert "Interrupted: 80 URLs so far" in page and "python collect_urls.py" in page
     log = (collection.folder / "collection.log").read_text()
     assert log.endswith(f" INFO    ended, exit code {128 + signum}\n")
     assert len(collection.lines()) == collection.state()["urls"] == 80
     assert collection.run().returncode == 0
     assert collection.lines() == expected(server)
+    assert collection.report()["verdict"] == "confirmed"
+
+
+def test_outage_leaves_a_page_and_one_that_could_not_begin_leaves_the_old_one(
+    collection: Collection, server: ApiServer
+) -> None:
+    server.fault = lambda number, query: Answer(500) if number >= 4 else None
+    assert collection.run().returncode == 3
+    report = collection.report()
+    assert (report["verdict"], report["exit_code"]) == ("interrupted", 3)
+    assert "500" in report["ended_by"] and TOKEN not in json.dumps(report)
+    server.fault = lambda number, query: Answer(500)
+    assert collection.run().returncode == 3
+    assert collection.report() == report
+    server.fault = None
+    assert collection.run().returncode == 0
+    assert collection.report()["verdict"] == "confirmed"
+    assert collection.report()["runs"] == 3
+    server.fault = lambda number, query: Answer(500) if number % 20 == 3 else None
+    assert collection.run("--update").returncode == 3
+    report = collection.report()
+    assert (report["verdict"], report["next"]) == ("interrupted", "python collect_urls.py --update")
 
 
 def test_signal_during_the_wait_after_a_failure_ends_at_once(

@@ -15,7 +15,7 @@ from tests.fakes.images import jpeg
 from tests.fakes.rules import Rule
 from tests.running import QUICK, Migration, Ran, assert_consistent, counts
 from tests.scripts.world import NewWorld, World
-from tests.tiers import slow
+from tests.tiers import neighbors, slow
 
 
 def changes(job: Migration) -> dict[str, Change]:
@@ -95,7 +95,7 @@ def rewritten(world: World, how: str | None) -> None:
     world.job.path("completed.txt").write_text("".join(f"{line}\n" for line in lines))
 
 
-@pytest.mark.parametrize("how", ["found", "adopted", "replaced", None])
+@pytest.mark.parametrize("how", neighbors("found", "adopted", "replaced", None))
 def test_what_is_not_ours_is_named_and_stays(world: World, how: str | None) -> None:
     rewritten(world, how)
     new = md5(world.source.change(world.urls[3])).hexdigest()
@@ -113,7 +113,7 @@ def test_what_is_not_ours_is_named_and_stays(world: World, how: str | None) -> N
     assert delta(world).code == 1  # and changed once more
 
 
-@pytest.mark.parametrize("how", ["found", "replaced", None])
+@pytest.mark.parametrize("how", neighbors("found", "replaced", None))
 def test_what_is_not_ours_is_replaced_where_the_user_says_so(world: World, how: str | None) -> None:
     rewritten(world, how)
     world.source.change(world.urls[3])
@@ -154,9 +154,9 @@ def put(world: World, url: str, body: bytes) -> None:
     [
         {},
         {"put_if_match": "ignore"},
-        {"put_if_match": "refuse", "complete_if_match": "refuse"},
+        slow({"put_if_match": "refuse", "complete_if_match": "refuse"}),
         slow({"put_if_match": "create"}),
-        {"complete_if_match": "ignore"},
+        slow({"complete_if_match": "ignore"}),
         slow({"etag_mode": "random"}),
         slow({"kms_default": True}),
         slow({"etag_mode": "weak"}),
@@ -232,6 +232,7 @@ def test_gone_is_open_once(world: World) -> None:
     assert told(world.job) == {gone: "gone"}
 
 
+@pytest.mark.slow
 def test_gone_that_the_list_knows_is_not_open(world: World) -> None:
     (world.job.folder / "gone.txt").write_text(f"{world.urls[4]}\t2026-11-01T00:00:00Z\n")
     world.source.rules.add(Rule("410", pattern="i0004"))
@@ -286,7 +287,7 @@ STOPS = [
 
 
 @pytest.mark.parametrize(("habits", "changed", "options", "said"), STOPS)
-@pytest.mark.parametrize("plan", [(), ("--plan",)])
+@pytest.mark.parametrize("plan", neighbors((), ("--plan",)))
 def test_stops_replace_nothing(
     world: World,
     habits: dict[str, object],
@@ -310,6 +311,7 @@ def test_stops_replace_nothing(
     assert not world.job.path("changes.txt").exists()
 
 
+@pytest.mark.slow
 def test_price_is_said_before_everything_is_downloaded(world: World) -> None:
     world.source.site.conditional = "never"
     ran = delta(world)
@@ -324,6 +326,7 @@ def test_price_is_said_before_everything_is_downloaded(world: World) -> None:
     assert "39 unchanged (0 by 304), 1 renewed" in full.said
 
 
+@pytest.mark.slow
 def test_one_file_without_a_304_does_not_speak_for_all(new_world: NewWorld) -> None:
     """The first file that is asked may be one that the site makes anew each time."""
     world = new_world(40)
@@ -347,6 +350,7 @@ def test_placeholder_under_ten_urls_stops_it(world: World) -> None:
     assert delta(world, MAX_CHANGE_RATE=1).code == 0  # nine are not that many
 
 
+@pytest.mark.slow
 def test_file_names_what_is_looked_at(world: World) -> None:
     for url in world.urls[:8]:
         world.source.change(url)
@@ -377,6 +381,7 @@ def test_old_rows_are_asked_for_with_their_md5(world: World) -> None:
     assert sum(world.source.bodies.values()) == 1
 
 
+@pytest.mark.slow
 def test_old_rows_whose_md5_is_no_etag_cost_a_download_once(world: World) -> None:
     world.source.site.etag = "opaque"
     rewritten(world, None)
@@ -393,7 +398,7 @@ def test_old_rows_whose_md5_is_no_etag_cost_a_download_once(world: World) -> Non
     assert sum(world.source.bodies.values()) == 1
 
 
-@pytest.mark.parametrize("etag", ["weak", "opaque", "none"])
+@pytest.mark.parametrize("etag", neighbors("weak", "opaque", "none"))
 def test_every_kind_of_validator_is_sent_back_to_the_letter(new_world: NewWorld, etag: str) -> None:
     world = new_world(40)
     world.source.site.etag, world.source.site.dates = etag, True
@@ -405,6 +410,7 @@ def test_every_kind_of_validator_is_sent_back_to_the_letter(new_world: NewWorld,
     assert sum(world.source.bodies.values()) == 3  # the probe, and the changed one twice
 
 
+@pytest.mark.slow
 def test_age_of_what_the_cdn_shows_is_said(world: World) -> None:
     world.source.site.age = 23 * 3600
     ran = delta(world)
@@ -475,6 +481,7 @@ def test_without_reading_nothing_is_renewed(new_world: NewWorld) -> None:
     assert image_writes(world) == {}
 
 
+@pytest.mark.slow
 def test_conflict_of_two_writes_is_tried_again_after_a_look(world: World) -> None:
     world.source.change(world.urls[0])
     world.s3.rules.add(Rule("ConditionalRequestConflict", operation="PutObject", pattern="i0000", count=1))
@@ -482,6 +489,7 @@ def test_conflict_of_two_writes_is_tried_again_after_a_look(world: World) -> Non
     assert (ran.code, told(world.job)) == (0, {world.urls[0]: "renewed"}), ran.said
 
 
+@pytest.mark.slow
 def test_lost_answer_is_a_renewal_all_the_same(world: World) -> None:
     world.source.change(world.urls[0])
     world.s3.rules.add(Rule("drop_after_store", operation="PutObject", pattern="i0000", count=1))
@@ -558,6 +566,7 @@ def test_signal_ends_it_with_what_is_done_recorded(world: World, stage: str) -> 
     assert len(world.job.completed()) == 40
 
 
+@pytest.mark.slow
 def test_outage_of_the_source_is_waited_out(world: World) -> None:
     world.source.change(world.urls[0])
     world.source.rules.add(Rule("503", name="down"))
@@ -569,6 +578,7 @@ def test_outage_of_the_source_is_waited_out(world: World) -> None:
     assert told(world.job) == {world.urls[0]: "renewed"}
 
 
+@pytest.mark.slow
 def test_full_disk_replaces_nothing_or_says_what(world: World) -> None:
     url = world.urls[0]
     world.source.change(url)
@@ -602,6 +612,7 @@ def test_open_redo_keeps_its_place(world: World) -> None:
     assert rows[world.urls[0]].md5 == md5(world.source.body(world.urls[0])).hexdigest()
 
 
+@pytest.mark.slow
 def test_validators_go_along_a_redirect(new_world: NewWorld) -> None:
     world = new_world(40)
     world.source.rules.add(Rule("redirect_fine"))
@@ -614,6 +625,7 @@ def test_validators_go_along_a_redirect(new_world: NewWorld) -> None:
     assert {"/moved/" in entry.target for entry in asked} == {True, False}
 
 
+@pytest.mark.slow
 def test_first_ones_are_judged_before_the_rest(new_world: NewWorld) -> None:
     world = moved(new_world(120))
     for url in world.urls[:6]:
@@ -625,6 +637,7 @@ def test_first_ones_are_judged_before_the_rest(new_world: NewWorld) -> None:
     assert image_writes(world) == {}
 
 
+@pytest.mark.slow
 def test_named_objects_and_two_names_of_one_url(new_world: NewWorld) -> None:
     world = new_world(2)
     a, b = world.urls
@@ -640,7 +653,9 @@ def test_named_objects_and_two_names_of_one_url(new_world: NewWorld) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [("--limit", "3"), ("--retry-failed",), ("--redo", "x"), ("--check",)], ids=lambda one: one[0]
+    "options",
+    neighbors(("--limit", "3"), ("--retry-failed",), ("--redo", "x"), ("--check",)),
+    ids=lambda one: one[0],
 )
 def test_delta_goes_alone(world: World, options: tuple[str, ...]) -> None:
     ran = delta(world, *options) if options[0] != "--redo" else world.job.run("--delta", *options)
@@ -649,6 +664,7 @@ def test_delta_goes_alone(world: World, options: tuple[str, ...]) -> None:
     assert world.job.run("--full").code == 2
 
 
+@pytest.mark.slow
 def test_row_that_is_done_at_once_by_two_deltas_is_renewed_once(world: World) -> None:
     """What a second delta finds is what the first has left."""
     url = world.urls[0]
@@ -660,6 +676,7 @@ def test_row_that_is_done_at_once_by_two_deltas_is_renewed_once(world: World) ->
     assert image_writes(world) == {world.key(url): 2}
 
 
+@pytest.mark.slow
 def test_list_of_gone_files_needs_no_validators(world: World) -> None:
     (world.job.folder / "some.txt").write_text("".join(f"{url}\n" for url in world.urls[:3]))
     world.source.rules.add(Rule("404", pattern="i000[0-2]"))

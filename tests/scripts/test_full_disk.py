@@ -124,6 +124,7 @@ def test_folder_on_a_full_disk_stops_the_run_and_resumes(new_world: NewWorld, di
     assert all(found[row.key].read_bytes() == world.source.body(row.url) for row in world.job.completed())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [8, slow(0), slow(16)])
 def test_validation_stops_in_order_and_the_last_verdict_stays(world: World, disk: Disk, room: int) -> None:
     assert world.job.run().code == 0

@@ -57,6 +57,7 @@ def test_runs_and_a_validation_have_a_line_each(world: World) -> None:
     assert (validation.command, validation.exit_code) == ("validate.py --spot-check 5", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, slow(2)])
 def test_killed_run_is_closed_by_the_next_one_with_what_it_stored(new_world: NewWorld, count: int) -> None:
     world = new_world(300, latency=0.02)
@@ -97,6 +98,7 @@ def test_start_that_fails_has_a_line_and_replaces_no_report(world: World) -> Non
     assert [run.exit_code for run in runs(world)] == [0, 2]
 
 
+@pytest.mark.slow
 def test_second_run_at_the_same_time_leaves_the_first_one_open(new_world: NewWorld) -> None:
     world = new_world(300, latency=0.02)
     with world.job.running() as running:
@@ -114,6 +116,7 @@ def test_plan_and_check_leave_no_line(world: World) -> None:
     assert not world.job.path("events.txt").exists()
 
 
+@pytest.mark.slow
 def test_outage_is_in_the_journal_with_its_seconds(new_world: NewWorld) -> None:
     world = new_world(300, latency=0.02, CONCURRENCY=30, DOWNLOAD_TIMEOUT=1)
     with world.job.running(quick=STUDY) as running:
@@ -165,6 +168,7 @@ def test_collection_has_its_line_beside_its_output(tmp_path: Path) -> None:
     assert (run.command, run.exit_code) == ("collect_urls.py --restart", ended.returncode)
 
 
+@pytest.mark.slow
 def test_report_tells_all_runs_and_a_short_last_one_hides_nothing(world: World) -> None:
     world.source.rules.add(Rule("404", pattern="i000[12]"))
     world.job.run("--limit", "30")
@@ -181,6 +185,7 @@ def test_report_tells_all_runs_and_a_short_last_one_hides_nothing(world: World) 
     assert job["plan"]["files"] == 30
 
 
+@pytest.mark.slow
 def test_run_that_could_not_begin_leaves_the_report_and_the_next_one_tells_of_it(world: World) -> None:
     world.job.run("--limit", "10")
     report = world.job.text("migration_report.json")

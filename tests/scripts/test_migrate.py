@@ -19,7 +19,7 @@ from cdn2s3.errors import RESUME
 from tests.fakes.rules import Rule
 from tests.running import assert_consistent, assert_moved, counts
 from tests.scripts.world import NewWorld, World
-from tests.tiers import slow
+from tests.tiers import neighbors, slow
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ def test_run_moves_everything_and_the_next_one_nothing(world: World, method: str
     assert counts(world.job)["completed"] == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "processes"), [slow("signed", 1), ("put_object", 2)])
 def test_run_closes_its_connections(
     world: World, method: str, processes: int, monkeypatch: pytest.MonkeyPatch
@@ -68,6 +69,7 @@ def test_uploads_bring_their_checksum_and_no_chunks(world: World, method: str, i
         assert "authorization" in entry.headers
 
 
+@pytest.mark.slow
 def test_limit_stops_after_n_pending_urls(world: World) -> None:
     ran = world.job.run("--limit", "10")
     assert ran.code == 0
@@ -161,6 +163,7 @@ def test_collisions_are_refused_before_a_byte_moves(world: World) -> None:
     assert world.job.run(**dict([offered[0].split("=")])).code == 0  # as it stands
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [[], slow(["--adopt"])], ids=["run", "adopt"])
 def test_collisions_that_come_later_are_refused_with_a_state_of_their_own(
     world: World, flags: list[str]
@@ -186,6 +189,7 @@ def test_collisions_lose_to_the_first_where_that_is_chosen(world: World) -> None
     assert counts(world.job)["completed"] == 60
 
 
+@pytest.mark.slow
 def test_failed_urls_are_retried_as_asked(world: World) -> None:
     world.source.rules.add(Rule("404", pattern="i0003", name="missing"))
     world.source.rules.add(Rule("500", pattern="i0004", name="broken"))
@@ -211,6 +215,7 @@ def test_failures_of_another_input_are_kept(world: World) -> None:
     assert world.job.text("failed_transfers.txt") == record
 
 
+@pytest.mark.slow
 def test_failed_file_is_an_input(world: World, tmp_path: Path) -> None:
     world.source.rules.add(Rule("404", pattern="i000", name="missing"))
     assert world.job.run().code == 1
@@ -257,6 +262,7 @@ def state_of(world: World) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in files if path.is_file() and path.name not in said}
 
 
+@pytest.mark.slow
 def test_redo_replaces_an_object_only_under_overwrite(world: World) -> None:
     assert world.job.run().code == 0
     url = world.urls[5]
@@ -303,6 +309,7 @@ def test_second_run_on_one_state_is_refused_with_the_pid(world: World) -> None:
     world.assert_all_moved()
 
 
+@pytest.mark.slow
 def test_error_rate_over_the_limit_stops_and_the_lines_add_up(world: World) -> None:
     urls = [world.source.url_of(f"{n}.jpg") for n in range(3000)]
     world.job.urls(urls)
@@ -359,7 +366,7 @@ def said_at_the_end(code: int, log: str) -> str:
     return last
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", neighbors(1, 2))
 def test_end_of_the_session_ends_in_good_order(world: World, processes: int) -> None:
     world.source.latency = 0.1
     world.job.urls([world.source.url_of(f"{n}.jpg") for n in range(1000)])
@@ -395,6 +402,7 @@ def test_second_signal_ends_immediately(world: World) -> None:
     world.assert_all_moved()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "processes"),
     [slow(signal.SIGINT, 1), (signal.SIGTERM, 2), slow(signal.SIGINT, 2), slow(signal.SIGTERM, 1)],
@@ -468,6 +476,7 @@ def test_kill_at_a_random_moment_loses_and_repeats_nothing(world: World, round_n
     world.assert_all_moved_once(again=3 * 8)
 
 
+@pytest.mark.slow
 def test_kill_with_only_put_object_granted_ends_unverified_never_conflict(world: World) -> None:
     world.s3.change(allow=frozenset({"PutObject"}))
     world.s3.rules.add(Rule("slow_answer", operation="PutObject", pattern="jpg", seconds=0.5))
@@ -514,7 +523,7 @@ def test_worker_that_dies_is_seen(world: World, place: str, error: str) -> None:
     world.assert_all_moved()
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", neighbors(1, 2))
 def test_input_that_becomes_unreadable_on_the_way_stops_and_the_lines_add_up(
     world: World, processes: int
 ) -> None:

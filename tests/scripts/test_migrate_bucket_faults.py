@@ -237,6 +237,7 @@ def test_guard_probe_is_not_fooled_by_a_passing_fault(new_world: NewWorld, fault
     assert "does not refuse" not in world.job.log
 
 
+@pytest.mark.slow
 @METHOD
 def test_only_put_object_granted_and_state_lost_ends_unverified(new_world: NewWorld, method: str) -> None:
     world = new_world(20, store=PUT_ONLY, UPLOAD_METHOD=method)
@@ -269,6 +270,7 @@ def test_large_body_is_stored_in_parts_or_not_at_all(new_world: NewWorld, fault:
         assert_moved(world.job, world.source, world.s3, [url])
 
 
+@pytest.mark.slow
 def test_bodies_of_all_sizes_move_where_an_absent_key_reads_as_refused(new_world: NewWorld) -> None:
     world = new_world(
         20, store={"ignore_if_none_match": True, "allow": ["PutObject", "GetObject"]}, MAX_BUFFER_MB=1
@@ -340,6 +342,7 @@ OPERATIONS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @METHOD
 def test_expected_bucket_owner_goes_with_every_request(new_world: NewWorld, method: str) -> None:
     owner = "111122223333"

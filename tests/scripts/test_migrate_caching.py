@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.scripts.world import NewWorld
+from tests.tiers import neighbors
 
 RULES = "image/*: public, max-age=2592000; image/svg+xml: no-cache; *: max-age=604800"
 
 
-@pytest.mark.parametrize("method", ["signed", "put_object"])
+@pytest.mark.parametrize("method", neighbors("signed", "put_object"))
 def test_each_object_gets_what_its_type_says(
     new_world: NewWorld, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,7 +135,7 @@ def test_redirects_to_a_storage_host_are_followed_where_allowed_without_the_head
 
 
 @pytest.mark.parametrize(
-    ("setting", "method"), [("decode", "signed"), ("keep", "signed"), slow("keep", "put_object")]
+    ("setting", "method"), [("decode", "signed"), slow("keep", "signed"), slow("keep", "put_object")]
 )
 def test_compressed_drawings_are_moved_and_validated(job: Any, setting: str, method: str) -> None:
     coded = gzip.compress(SVG)
@@ -192,6 +192,7 @@ def test_what_is_worth_a_look_is_in_summary_and_report(job: Any) -> None:
     assert "Same content under several URLs" in migration.text("migration_report.html")
 
 
+@pytest.mark.slow
 def test_spot_check_tells_what_changed_at_the_source_from_what_was_stored_wrongly(job: Any) -> None:
     headers: list[tuple[str, str]] = []
     salt = ""

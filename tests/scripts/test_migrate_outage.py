@@ -95,6 +95,7 @@ def test_probe_of_an_outage_is_gone_at_the_end(world: World, processes: str) -> 
     assert world.s3.rules.struck["InternalError"] == 1
 
 
+@pytest.mark.slow
 def test_outage_that_turns_into_a_refusal_stops_at_once(world: World) -> None:
     break_down_under_way(world, "bucket", "ServiceUnavailable")
     with world.job.running(quick=NO_SECOND_PASS) as running:
@@ -194,6 +195,7 @@ def hold_the_last(world: World, side: str, moved: int, last: int) -> None:
     side_of(world, side).rules.add(Rule(fault, name="held", operation=operation, pattern="last", seconds=30))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("side", "urls"), [slow("source", 13), ("bucket", 60)])
 def test_outage_at_the_tail_is_waited_for(world: World, side: str, urls: int) -> None:
     hold_the_last(world, side, moved=50, last=urls)
@@ -268,6 +270,7 @@ def probes_of_the_bucket(world: World) -> int:
     return sum(entry.operation == "PutObject" and entry.key == PROBE for entry in list(world.s3.log))
 
 
+@pytest.mark.slow
 def test_forbidden_single_files_among_others_are_their_own(world: World) -> None:
     world.source.rules.add(Rule("403", pattern="[37].jpg$"))
     ran = world.job.run(quick=NO_SECOND_PASS)

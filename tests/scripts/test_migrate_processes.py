@@ -88,6 +88,7 @@ def cores_of(processes: list[int]) -> list[set[int]]:
     return sorted(found, key=sorted)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(len(usable_cores()) % 2 == 1, reason="cores that two processes cannot share evenly")
 def test_worker_processes_keep_to_their_own_cores(world: World) -> None:
     shares = [set(usable_cores()[0::2]), set(usable_cores()[1::2])]
@@ -96,6 +97,7 @@ def test_worker_processes_keep_to_their_own_cores(world: World) -> None:
         assert running.end().code == 0
 
 
+@pytest.mark.slow
 def test_worker_process_killed_in_the_middle_of_a_record_leaves_whole_lines(world: World) -> None:
     def kill_one(parent: int) -> None:
         os.kill(worker_processes(parent)[0], signal.SIGKILL)
@@ -123,6 +125,7 @@ def test_signal_with_150_slow_transfers_in_flight_ends_both_at_once(world: World
     assert_none_left(world.job.folder)
 
 
+@pytest.mark.slow
 def test_second_signal_ends_the_parent_immediately_and_the_workers_with_it(world: World) -> None:
     world.s3.rules.add(Rule("black_hole", operation="PutObject", pattern="jpg"))
     with world.job.running(UPLOAD_TIMEOUT=30) as running:
@@ -138,6 +141,7 @@ def test_second_signal_ends_the_parent_immediately_and_the_workers_with_it(world
     world.assert_all_moved_once(again=WORKERS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2_113, slow(100), slow(20_000)])
 def test_full_disk_stops_both_and_leaves_whole_files(world: World, size: int) -> None:
     ran = world.job.run(limits={resource.RLIMIT_FSIZE: (size, size)})

@@ -15,7 +15,7 @@ from tests.fakes.s3 import S3Server
 from tests.fakes.scripted_cdn import ScriptedCdn
 from tests.fakes.wire import Request, response
 from tests.running import Migration
-from tests.tiers import slow
+from tests.tiers import neighbors, slow
 
 MODIFIED = "Fri, 20 Nov 2026 11:00:00 GMT"
 
@@ -113,7 +113,7 @@ WAYS = pytest.mark.parametrize(
     [
         pytest.param({}, "s3", id="signed"),
         slow({"UPLOAD_METHOD": "put_object"}, "s3", id="boto3"),
-        pytest.param({"PROCESSES": 2}, "s3", id="two processes"),
+        slow({"PROCESSES": 2}, "s3", id="two processes"),
         slow({"store": {"ignore_if_none_match": True}}, "s3", id="conditions ignored"),
         slow({"store": {"kms_default": True}}, "s3", id="ETags that are no MD5"),
         pytest.param({"local": True}, "local", id="folder"),
@@ -257,7 +257,7 @@ def test_rows_of_older_versions_and_of_this_one_are_one_state(make: Callable[...
     assert world.job.report()["run"]["already_there"] == 1
 
 
-@pytest.mark.parametrize("older", [False, True])
+@pytest.mark.parametrize("older", neighbors(True, False))
 def test_validation_reads_rows_of_both_kinds(make: Callable[..., World], older: bool) -> None:
     from tests.scripts.test_migrate_cdn import validate
 

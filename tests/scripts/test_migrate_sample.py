@@ -13,6 +13,7 @@ from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
 from tests.fakes.source import SourceServer
 from tests.running import Migration, Ran
+from tests.tiers import slow
 
 Sources = Callable[..., SourceServer]
 Stores = Callable[..., S3Server]
@@ -34,8 +35,8 @@ def sampled(job: Migration, count: int, *arguments: str, **options: Any) -> Ran:
     ("settings", "size"),
     [
         ({}, 20_000),
-        ({"INTEGRITY": "crc32"}, 20_000),
-        ({"UPLOAD_METHOD": "put_object"}, 20_000),
+        slow({"INTEGRITY": "crc32"}, 20_000),
+        slow({"UPLOAD_METHOD": "put_object"}, 20_000),
         ({"MAX_BUFFER_MB": "1"}, 6_000_000),
     ],
     ids=["md5", "crc32", "put_object", "multipart"],

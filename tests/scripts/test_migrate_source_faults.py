@@ -173,6 +173,7 @@ def test_no_multipart_upload_is_left(met: Met) -> None:
     assert met.s3.store.uploads("bucket") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["endless", slow("endless_no_length")])
 def test_endless_body_ends_as_timeout_in_bounded_memory(
     tmp_path: Path, source_server: Any, s3_server: Any, tls_material: TlsMaterial, fault: str

@@ -38,6 +38,7 @@ def test_full_disk_stops_the_run_and_leaves_whole_files(world: World, size: int)
     assert world.writes() == {1}
 
 
+@pytest.mark.slow
 def test_full_disk_while_failures_are_recorded_stops_the_run(world: World) -> None:
     world.source.rules.add(Rule("404", pattern=r"i00[0-4]"))
     ran = world.job.run(limits=full_at(3_000))
@@ -134,6 +135,7 @@ def test_state_file_that_is_no_file_is_named(world: World, name: str) -> None:
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [(), slow(("--retry-failed",))], ids=["plain", "retry-failed"])
 def test_wrong_bucket_is_corrected_and_the_same_command_goes_on(
     world: World, arguments: tuple[str, ...]
@@ -151,6 +153,7 @@ def test_wrong_bucket_is_corrected_and_the_same_command_goes_on(
         assert ran.code == 2 and "belongs to another destination" in ran.err
 
 
+@pytest.mark.slow
 def test_lines_malformed_under_another_url_prefix_do_not_stay_failed(world: World) -> None:
     elsewhere = world.source.url_prefix + "else/"
     world.job.urls([*world.urls, elsewhere + "a.jpg"])
@@ -163,6 +166,7 @@ def test_lines_malformed_under_another_url_prefix_do_not_stay_failed(world: Worl
     assert world.job.failed() == {}
 
 
+@pytest.mark.slow
 def test_redo_of_a_foreign_file_forgets_nothing(world: World) -> None:
     assert world.job.run().code == 0
     before = world.job.text("completed.txt")
@@ -204,6 +208,7 @@ def redo_under_way(world: World) -> None:
     (world.job.folder / "missing.txt").write_text("".join(lines))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", ["kill", slow("signal")])
 def test_redo_that_is_stopped_has_forgotten_nothing_and_goes_on(new_world: NewWorld, stop: str) -> None:
     world = new_world(100, latency=0.05, CONCURRENCY=4)
@@ -231,6 +236,7 @@ def test_redo_that_is_stopped_has_forgotten_nothing_and_goes_on(new_world: NewWo
     assert (again.code, "not finished" in again.said) == (0, False), again.said
 
 
+@pytest.mark.slow
 def test_failed_redo_is_recorded_and_loses_its_row_where_the_object_is_gone(new_world: NewWorld) -> None:
     world = new_world(20)
     assert world.job.run().code == 0

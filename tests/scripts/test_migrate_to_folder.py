@@ -113,6 +113,7 @@ def test_validation_finds_what_is_lost_changed_or_nobodys(world: World) -> None:
     assert world.validate()[1]["verdict"] == "complete"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [slow(1), 2])
 def test_killed_run_resumes(
     tmp_path: Path, source_server: Callable[..., SourceServer], processes: int
@@ -174,6 +175,7 @@ local_files.os = Disk()
 """
 
 
+@pytest.mark.slow
 def test_folder_that_does_not_answer_is_waited_for(
     tmp_path: Path, source_server: Callable[..., SourceServer]
 ) -> None:

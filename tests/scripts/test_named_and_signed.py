@@ -13,6 +13,7 @@ from tests.fakes.s3 import S3Server
 from tests.fakes.source import SourceServer
 from tests.running import Migration
 from tests.scripts.test_several_hosts import keys_in, validated
+from tests.tiers import neighbors
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def job(
     return Migration(tmp_path, URL_PREFIX=source.url_prefix, AWS_ENDPOINT_URL=s3.url), source, s3
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", neighbors(1, 2))
 def test_names_go_through_every_file(job: tuple[Migration, SourceServer, S3Server], processes: int) -> None:
     migration, source, s3 = job
     url = source.url_of

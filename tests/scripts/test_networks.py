@@ -89,7 +89,7 @@ def test_proxy_that_does_not_reach_the_source_is_an_outage_of_the_source(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["migrate.py"], slow(["migrate.py", "--check"]), ["validate.py"], ["collect_urls.py"]],
+    [["migrate.py"], slow(["migrate.py", "--check"]), slow(["validate.py"]), slow(["collect_urls.py"])],
     ids=str,
 )
 @pytest.mark.parametrize(

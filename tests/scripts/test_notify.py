@@ -93,6 +93,7 @@ def test_plan_and_check_tell_nobody(world: World) -> None:
     assert mail(world.job.folder) == ""
 
 
+@pytest.mark.slow
 def test_validation_and_collection_are_told_too(world: World) -> None:
     world.job.run()
     folder = world.job.folder

@@ -219,6 +219,7 @@ def test_all_commands_work_with_both_places(world: Callable[..., World]) -> None
     w.assert_valid()
 
 
+@pytest.mark.slow
 def test_raised_share_moves_what_is_the_buckets_now_and_lowering_moves_nothing(
     world: Callable[..., World],
 ) -> None:
@@ -247,6 +248,7 @@ def test_raised_share_moves_what_is_the_buckets_now_and_lowering_moves_nothing(
     assert len(w.job.completed()) == len(w.urls) + len(moved)
 
 
+@pytest.mark.slow
 def test_validation_looks_at_both_places_and_redo_repairs_each(world: Callable[..., World]) -> None:
     w = world(DESTINATION="hybrid", PERCENT=50)
     w.run()
@@ -322,6 +324,7 @@ def test_killed_hybrid_run_resumes(
     w.assert_valid()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, slow(2)])
 def test_bucket_that_is_down_leaves_the_folder_at_work(world: Callable[..., World], processes: int) -> None:
     w = world(DESTINATION="hybrid", PERCENT=50, OUTAGE_LIMIT=60, CONCURRENCY=60, PROCESSES=processes)
@@ -340,6 +343,7 @@ def test_bucket_that_is_down_leaves_the_folder_at_work(world: Callable[..., Worl
     assert w.job.failed() == {}
 
 
+@pytest.mark.slow
 def test_undo_removes_from_both_places(world: Callable[..., World]) -> None:
     w = world(DESTINATION="hybrid", PERCENT=30)
     w.run()
@@ -361,6 +365,7 @@ def pending(w: World, percent: int) -> int:
     return int(found[1].replace(",", ""))
 
 
+@pytest.mark.slow
 def test_row_of_one_place_counts_on_when_that_of_the_other_is_undone(world: Callable[..., World]) -> None:
     """As after a kill: undone.txt names the object of the bucket alone, and the ETag of both is the MD5."""
     w = world(DESTINATION="hybrid", PERCENT=0)
@@ -373,6 +378,7 @@ def test_row_of_one_place_counts_on_when_that_of_the_other_is_undone(world: Call
     assert pending(w, 100) == len(w.urls)
 
 
+@pytest.mark.slow
 def test_delta_renews_in_both_places(world: Callable[..., World]) -> None:
     w = world(DESTINATION="hybrid", PERCENT=30, MAX_CHANGE_RATE=1)
     w.run()

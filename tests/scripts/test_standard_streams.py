@@ -17,6 +17,7 @@ import pytest
 
 from tests import ROOT
 from tests.fakes.source import SourceServer
+from tests.tiers import neighbors
 
 SCRIPTS = ["collect_urls.py", "migrate.py", "validate.py"]
 
@@ -53,14 +54,14 @@ def run(folder: Path, *arguments: str, stdout: int, stderr: int = subprocess.PIP
     return ended.returncode, (ended.stderr or b"").decode()
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", neighbors(*SCRIPTS))
 def test_help_into_a_closed_pipe_ends_as_if_it_had_been_read(
     script: str, folder: Path, pipe_without_reader: int
 ) -> None:
     assert run(folder, str(ROOT / script), "--help", stdout=pipe_without_reader) == (0, "")
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", neighbors(*SCRIPTS))
 def test_help_onto_a_full_disk_says_so(script: str, folder: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         code, said = run(folder, str(ROOT / script), "--help", stdout=full.fileno())
@@ -109,7 +110,7 @@ def test_error_message_into_a_closed_pipe_ends_with_its_exit_code(
     assert run(folder, script, "--no-such-option", stdout=end, stderr=end)[0] == 2
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("closed", neighbors(">&- 2>&-", ">&-", "2>&-"))
 def test_stream_that_is_closed_from_the_start_changes_nothing(folder: Path, closed: str) -> None:
     (folder / "urls.txt").write_text(PLAN_WITH_COLLISIONS)
     command = f"'{sys.executable}' '{ROOT}/migrate.py' --plan {closed}"

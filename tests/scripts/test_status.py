@@ -12,6 +12,7 @@ from cdn2s3.state.status_file import status_in
 from tests.fakes.rules import Rule
 from tests.running import QUICK, Ran
 from tests.scripts.world import NewWorld, World
+from tests.tiers import neighbors
 
 OFTEN = {**QUICK, "cdn2s3.state.status_file.EVERY": 0.05}
 
@@ -92,6 +93,7 @@ def test_status_before_any_run_makes_no_folder(world: World) -> None:
     assert not (world.job.folder / "state").exists()
 
 
+@pytest.mark.slow
 def test_status_after_the_end_says_how_it_ended(world: World) -> None:
     world.source.rules.add(Rule("404", pattern="i0001"))
     world.job.run()
@@ -129,7 +131,7 @@ def test_failed_start_does_not_hide_how_far_the_job_is(world: World) -> None:
     assert (found["done"], found["urls"], found["exit_code"]) == (100, 300, 2)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"urls": "many"}'])
+@pytest.mark.parametrize("content", neighbors("{", "", "[]", '{"urls": "many"}'))
 def test_damaged_status_file_is_no_traceback(world: World, content: str) -> None:
     world.job.path("status.json").write_text(content)
     assert "Traceback" not in text(world).said

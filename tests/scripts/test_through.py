@@ -14,6 +14,7 @@ from typing import Callable
 import pytest
 
 from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.resilience.endpoint import Endpoint
 from cdn2s3.resilience.retry import RetryPolicy
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import build
@@ -25,6 +26,7 @@ from tests.fakes.front import Front
 from tests.fakes.s3 import S3Server
 from tests.fakes.tls import TlsMaterial
 from tests.scripts.stored import OLD, Ended, Stored
+from tests.tiers import slow
 
 ODD = [
     "a+b.jpg",
@@ -125,7 +127,7 @@ FAULTS: dict[str, tuple[Break, str, str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", [slow(name) if number % 3 else name for number, name in enumerate(FAULTS)])
 def test_one_image_that_is_wrong_is_named_and_alone(stored: Stored, front: Front, name: str) -> None:
     plant, image, what, found = FAULTS[name]
     plant(front)
@@ -232,6 +234,50 @@ def test_source_headers_do_not_go_to_the_new_host(stored: Stored, front: Front) 
     assert front.asked and not any("secret" in str(request.headers) for request in front.asked)
 
 
+def test_headers_for_the_new_cdn_go_to_its_host_alone_and_stay_secret(
+    stored: Stored, front: Front, s3: S3Server
+) -> None:
+    front.moved["images/i0.jpg"] = f"{s3.url}/bucket/images/i0.jpg"
+    ran = through(
+        stored, front, NEW_CDN_HEADERS="aws-cf-cd-staging: verysecret | X-Token: token-too", LOG_LEVEL="DEBUG"
+    )
+    assert findings(stored) == {("i0.jpg", "status")}, "another port of its host is another server"
+    assert front.asked and all(
+        request.headers["aws-cf-cd-staging"] == "verysecret" for request in front.asked
+    )
+    assert s3.log and not any("secret" in str(entry.headers) for entry in s3.log)
+    written = (
+        ran.out
+        + ran.err
+        + "".join(
+            path.read_text(errors="replace")
+            for path in stored.folder.iterdir()
+            if path.is_file() and path.suffix != ".env"
+        )
+    )
+    assert "verysecret" not in written and "token-too" not in written
+
+
+def test_what_a_new_cdn_repeats_of_its_headers_stays_secret(stored: Stored, front: Front) -> None:
+    front.types["images/i0.jpg"] = "image/verysecret"
+    ran = through(stored, front, NEW_CDN_HEADERS="aws-cf-cd-staging: verysecret")
+    assert findings(stored) == {("i0.jpg", "content type")}
+    assert "verysecret" not in ran.out + (stored.folder / "through.txt").read_text()
+
+
+def test_new_cdn_that_throttles_is_asked_at_its_rate(stored: Stored, front: Front) -> None:
+    front.refuses, front.refusal = {*range(2, 12)}, 429
+    ran = through(stored, front, MAX_RETRIES="0")
+    assert (ran.code, findings(stored)) == (0, set()), ran.out + ran.err
+    assert "the new CDN throttles (429" in ran.out + ran.err
+
+
+def test_new_cdn_that_throttles_everything_is_3(stored: Stored, front: Front) -> None:
+    front.refuses, front.refusal = {*range(2, 10_000)}, 429
+    ran = through(stored, front, MAX_RETRIES="0", OUTAGE_LIMIT="1")
+    assert ran.code == 3 and "OUTAGE_LIMIT" in ran.out + ran.err, ran.out + ran.err
+
+
 def test_answers_that_pass_are_asked_again(stored: Stored, front: Front) -> None:
     front.refuses = {1, 6}
     assert through(stored, front, MAX_RETRIES="1").code == 0
@@ -266,7 +312,9 @@ def by_head(stored: Stored, front: Front, etags_are_own: bool = False) -> list[C
     settings = build(MigrationSettings, stored.settings, {}, stored.folder / "migration.env")
     rows = StoredRows(stored.folder / "completed.txt", key_maker(settings), "s3")
     with closing(PooledAdapter(1)) as adapter:
-        checks = Checks(NewCdn(adapter, RetryPolicy(0), 5.0, threading.Event()), front.base, settings)
+        stop = threading.Event()
+        cdn = NewCdn(adapter, RetryPolicy(0), 5.0, stop, Endpoint("new CDN", 2, 10.0, stop))
+        checks = Checks(cdn, front.base, settings)
         checks.etags_are_own = etags_are_own
         return [checks.by_head(row) for row in rows]
 

@@ -22,6 +22,7 @@ from tests import ROOT, processes
 from tests.fakes.rules import Rule
 from tests.running import QUICK, counts, environment
 from tests.scripts.world import NewWorld, World
+from tests.tiers import neighbors, slow
 
 
 def undone(world: World) -> list[list[str]]:
@@ -162,6 +163,7 @@ def test_without_the_permission_for_versions_a_marker_hides_the_object(new_world
         assert versions(world, world.key(url)) == ["", hashlib.md5(world.source.body(url)).hexdigest()]
 
 
+@pytest.mark.slow
 def test_a_locked_version_is_hidden(new_world: NewWorld) -> None:
     world = moved(new_world, 2, store={"versioned": True})
     world.s3.change(locked=world.key(world.urls[0]))
@@ -302,7 +304,7 @@ def test_variants_are_refused(new_world: NewWorld) -> None:
 # --- stores that differ
 
 
-@pytest.mark.parametrize("way", ["ignore", "refuse", "400", "405"])
+@pytest.mark.parametrize("way", neighbors("ignore", "refuse", "400", "405"))
 def test_where_the_condition_is_not_honored_it_looks_first(new_world: NewWorld, way: str) -> None:
     world = moved(new_world, 3)
     world.s3.put("bucket", world.key(world.urls[0]), b"somebody else's")
@@ -323,6 +325,7 @@ def test_a_policy_that_demands_the_condition(new_world: NewWorld) -> None:
     assert "2 hidden by a delete marker" in ran.out
 
 
+@pytest.mark.slow
 def test_a_policy_that_demands_the_condition_without_versions(new_world: NewWorld) -> None:
     world = moved(new_world, 2)
     world.s3.change(demands_if_match=True)
@@ -331,6 +334,7 @@ def test_a_policy_that_demands_the_condition_without_versions(new_world: NewWorl
     assert world.s3.objects("bucket").keys() - {"img/.cdn2s3-probe-up"} == set()
 
 
+@pytest.mark.slow
 def test_ten_refusals_in_a_row_end_it(new_world: NewWorld) -> None:
     world = moved(new_world, 30)
     world.s3.change(allow={"PutObject", "GetObject", "ListBucket"})
@@ -409,6 +413,7 @@ def test_killed_it_is_remembered_and_goes_on(new_world: NewWorld) -> None:
     assert len(undone(world)) == 20
 
 
+@pytest.mark.slow
 def test_killed_while_it_takes_objects_back_it_ends_the_same(new_world: NewWorld) -> None:
     world = moved(new_world, 12, store={"versioned": True})
     first = {row.url: row for row in world.job.completed()}
@@ -436,6 +441,7 @@ def test_killed_while_it_takes_objects_back_it_ends_the_same(new_world: NewWorld
     assert len(world.job.completed()) == 12
 
 
+@pytest.mark.slow
 def test_what_has_gone_back_is_not_removed_when_it_goes_on(new_world: NewWorld) -> None:
     world = moved(new_world, 2, store={"versioned": True})
     url, other = world.urls
@@ -487,15 +493,15 @@ there.{name} = dies
 @pytest.mark.parametrize(
     ("module", "name", "after"),
     [
-        pytest.param("cdn2s3.planning.undo", "begin", False, id="before it is remembered"),
-        pytest.param("cdn2s3.planning.undo", "begin", True, id="before anything is undone"),
+        slow("cdn2s3.planning.undo", "begin", False, id="before it is remembered"),
+        slow("cdn2s3.planning.undo", "begin", True, id="before anything is undone"),
         pytest.param("cdn2s3.executors.undoing", "_row_of", False, id="between deletion and row"),
         pytest.param("cdn2s3.state.undone", "append", False, id="between row and line"),
         pytest.param("cdn2s3.state.undone", "append", True, id="after the line"),
-        pytest.param("cdn2s3.planning.undo", "finish", False, id="before the end"),
-        pytest.param("cdn2s3.planning.undo", "finish", True, id="before the report"),
+        slow("cdn2s3.planning.undo", "finish", False, id="before the end"),
+        slow("cdn2s3.planning.undo", "finish", True, id="before the report"),
         pytest.param("cdn2s3.planning.undo", "keep_only", False, id="before completed.txt is replaced"),
-        pytest.param("cdn2s3.planning.undo", "keep_only", True, id="before it is forgotten"),
+        slow("cdn2s3.planning.undo", "keep_only", True, id="before it is forgotten"),
     ],
 )
 def test_killed_at_any_moment_an_object_goes_back_once(
@@ -533,7 +539,7 @@ def test_full_disk_stops_it_and_it_goes_on(new_world: NewWorld) -> None:
     assert {fields[0] for fields in undone(world)} == set(world.urls)
 
 
-@pytest.mark.parametrize("words", [("--delta",), ("--redo", "again.txt"), ("--delta", "--plan")])
+@pytest.mark.parametrize("words", neighbors(("--delta",), ("--redo", "again.txt"), ("--delta", "--plan")))
 def test_what_would_change_its_rows_waits_for_it(new_world: NewWorld, words: tuple[str, ...]) -> None:
     world = moved(new_world, 12)
     world.s3.change(latency=0.03)
@@ -654,6 +660,7 @@ def test_outage_of_an_undo_is_told(new_world: NewWorld) -> None:
     assert runs_in(world.job.folder)[-1].totals.down is not None
 
 
+@pytest.mark.slow
 def test_a_run_in_between_moves_again_what_was_undone_and_keeps_it(new_world: NewWorld) -> None:
     world = moved(new_world, 16)
     world.s3.change(latency=0.03)
@@ -677,6 +684,7 @@ def test_a_run_in_between_moves_again_what_was_undone_and_keeps_it(new_world: Ne
 # --- together with others
 
 
+@pytest.mark.slow
 def test_another_undo_waits_for_the_first(new_world: NewWorld) -> None:
     world = moved(new_world, 2)
     asked = {"file": "gone.txt", "since": None, "began_at": 1_700_000_000, "newest": 1_900_000_000}
@@ -688,6 +696,7 @@ def test_another_undo_waits_for_the_first(new_world: NewWorld) -> None:
     assert images(world) == {world.key(world.urls[1])}
 
 
+@pytest.mark.slow
 def test_it_waits_for_a_redo_and_for_a_validation(new_world: NewWorld) -> None:
     world = moved(new_world, 2)
     redo = world.job.path("unfinished_redo.txt")
@@ -727,6 +736,7 @@ def test_a_damaged_memory_is_named(new_world: NewWorld) -> None:
     assert "Traceback" not in ran.said and len(images(world)) == 1
 
 
+@pytest.mark.slow
 def test_rows_that_a_newer_one_supersedes_never_count_again(new_world: NewWorld) -> None:
     world = moved(new_world, 2)
     older = [row._replace(etag="0" * 32, md5="0" * 32) for row in world.job.completed()]
@@ -754,6 +764,7 @@ def test_validation_counts_what_is_undone_as_not_tried(new_world: NewWorld) -> N
     assert "Traceback" not in ran.stderr
 
 
+@pytest.mark.slow
 def test_validation_of_a_complete_bucket_ends_with_1_while_an_undo_is_open(new_world: NewWorld) -> None:
     world = moved(new_world, 1)
     memory = world.job.path("unfinished_undo.txt")
@@ -766,6 +777,7 @@ def test_validation_of_a_complete_bucket_ends_with_1_while_an_undo_is_open(new_w
         memory.unlink(missing_ok=True)
 
 
+@pytest.mark.slow
 def test_adopting_after_an_undo_takes_only_what_is_there(new_world: NewWorld) -> None:
     world = moved(new_world, 3)
     kept = world.urls[0]
@@ -782,6 +794,7 @@ def test_processes_have_no_part_in_it(new_world: NewWorld) -> None:
     assert images(world) == set()
 
 
+@pytest.mark.slow
 def test_parts_and_the_other_upload_method_are_undone_as_well(new_world: NewWorld) -> None:
     world = new_world(2, UPLOAD_METHOD="put_object", MAX_BUFFER_MB=8, store={"etag_mode": "md5"})
     world.use([*world.urls, world.source.url_of("large.jpg", size=12_000_000)])

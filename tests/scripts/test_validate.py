@@ -343,6 +343,7 @@ def test_validate_with_the_first_url_of_a_collision(job: Job, s3: S3Server) -> N
     assert s3.objects("bucket")[key("1.jpg")].read() == job.source.body(first)
 
 
+@pytest.mark.slow
 def test_validate_knows_objects_over_the_buffer_by_their_own_etag(job: Job) -> None:
     job.write_settings(MAX_BUFFER_MB="1")
     job.add("large.jpg", size=12_000_000)
@@ -365,6 +366,7 @@ def test_validate_tells_apart_what_is_gone_at_the_cdn(migrated: Job) -> None:
     )
 
 
+@pytest.mark.slow
 def test_empty_prefix_is_the_whole_bucket_from_end_to_end(
     tmp_path: Path, source: SourceServer, s3: S3Server
 ) -> None:
@@ -423,8 +425,8 @@ def test_validate_whose_listing_leaves_objects_out(migrated: Job, s3: S3Server) 
             {"listing_etag": "other"},
             "the listing's ETags are not the objects' own: HEAD showed those of 8 objects",
         ),
-        ({"key_count": "bucket"}, "KeyCount is not the number of keys on the page"),
-        ({"plus_in_listing": True}, "does not encode + in keys"),
+        slow({"key_count": "bucket"}, "KeyCount is not the number of keys on the page"),
+        slow({"plus_in_listing": True}, "does not encode + in keys"),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
 )
@@ -476,6 +478,7 @@ def test_validate_where_keys_were_recorded_that_the_store_cannot_hold(migrated: 
     assert migrated.rows("missing.txt") == {(url, key("b//c.jpg"), "failed:key_refused")}
 
 
+@pytest.mark.slow
 def test_validate_of_archived_objects_says_why_bytes_are_not_compared(job: Job) -> None:
     job.write_settings(STORAGE_CLASS="DEEP_ARCHIVE")
     for number in range(3):

@@ -17,6 +17,9 @@ from typing import Any, Callable
 
 import pytest
 
+from cdn2s3.state.files import held_lock
+from cdn2s3.state.journal import runs_in
+from cdn2s3.state.status_file import status_in
 from tests import ROOT
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
@@ -29,6 +32,7 @@ from PIL import Image
 
 from tests.fakes import pictures
 
+STATUS = "variants_status.json"
 DAY = "2026-11-20T10:15:00Z"
 _RUNNER = """\
 import importlib, json, sys
@@ -170,6 +174,7 @@ def test_variants_of_all_kinds_are_made_once(new_bucket: NewBucket, method: str,
     assert len(bucket.s3.log) == requests  # nothing to do: nothing is contacted
 
 
+@pytest.mark.slow
 def test_original_smaller_than_a_size_is_recorded_and_not_read_again(new_bucket: NewBucket) -> None:
     bucket = new_bucket({"tiny.png": pictures.encoded(pictures.photo(40, 30), "PNG"), "a.jpg": PHOTO})
     assert bucket.run().code == 0
@@ -189,6 +194,7 @@ def test_original_smaller_than_a_size_is_recorded_and_not_read_again(new_bucket:
     bucket.assert_rows_are_true()
 
 
+@pytest.mark.slow
 def test_rows_of_both_lengths_count_and_local_ones_are_told(new_bucket: NewBucket) -> None:
     bucket = new_bucket(photos(2))
     eleven = {"how": "stored", "source_etag": "-", "source_modified": "-"}
@@ -266,6 +272,7 @@ def drawers(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_is_resumed_and_every_row_is_true(new_bucket: NewBucket) -> None:
     bucket = new_bucket(photos(40), store={"latency": 0.01})
     for rows in (3, 17, 41):
@@ -342,6 +349,7 @@ def test_replaced_original_renews_its_variants_and_nobody_elses(new_bucket: NewB
     bucket.assert_rows_are_true()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["ignore", slow("refuse")])
 def test_renewal_says_where_it_is_not_atomic(new_bucket: NewBucket, mode: str) -> None:
     bucket = new_bucket(photos(1), store={"put_if_match": mode})
@@ -393,6 +401,98 @@ def test_original_that_fails_now_and_then_is_tried_again(new_bucket: NewBucket) 
 # --- undo ---
 
 
+TELLS = "sh -c 'cat >> told'"
+
+
+def told(bucket: Bucket) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in bucket.text("told").splitlines()]
+
+
+def test_runs_are_in_the_journal_and_told(new_bucket: NewBucket) -> None:
+    bucket = new_bucket({**photos(3), "bad.jpg": PHOTO[:300]}, NOTIFY_COMMAND=TELLS)
+    assert bucket.run().code == 1
+    stored = len([row for row in bucket.rows() if row[9] == "stored"])
+    assert bucket.run("--undo").code == 0
+    assert bucket.run("--undo", "--yes").code == 0
+    made, undone = runs_in(bucket.folder)
+    assert (made.command, made.exit_code, made.totals.stored, made.totals.failed) == (
+        "variants.py",
+        1,
+        stored,
+        1,
+    )
+    assert made.totals.size
+    assert (undone.command, undone.exit_code, undone.totals.undone) == ("variants.py --undo --yes", 0, stored)
+    first, second = told(bucket)
+    assert (first["event"], first["script"], first["exit_code"], first["stored"]) == (
+        "end",
+        "variants.py",
+        1,
+        stored,
+    )
+    assert second["undone"] == stored
+
+
+def test_run_that_cannot_begin_is_told(new_bucket: NewBucket) -> None:
+    bucket = new_bucket(photos(1), NOTIFY_COMMAND=TELLS)
+    with held_lock(bucket.folder / "migration.lock", "migrate.py"):
+        assert bucket.run().code == 3
+    (message,) = told(bucket)
+    assert (message["event"], message["exit_code"]) == ("cannot_go_on", 3)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_stopped_run_has_its_line(new_bucket: NewBucket, number: int) -> None:
+    bucket = new_bucket(photos(12))
+    bucket.s3.change(latency=0.05)
+    quick = {"cdn2s3.state.status_file.EVERY": 0.05}
+    with bucket.start(CONCURRENCY=1, quick=quick) as running:
+        running.until(lambda: ((status_in(bucket.folder, STATUS) or {}).get("phase_done") or 0) >= 1)
+        found = status_in(bucket.folder, STATUS)
+        seen = migrate_status(bucket)
+        running.send(number)
+        running.end()
+    assert found is not None
+    assert (found["phase"], found["phase_of"]) == ("making variants", 12)
+    assert "variants.py (process " in seen and "making variants, " in seen
+    bucket.s3.change(latency=0.0)
+    assert bucket.run().code == 0
+    stopped, after = runs_in(bucket.folder)
+    if number == signal.SIGTERM:
+        assert (stopped.exit_code, after.exit_code) == (143, 0)
+        assert (stopped.totals.stored or 0) + (after.totals.stored or 0) == len(bucket.rows())
+    else:
+        assert (stopped.exit_code, stopped.totals.stored) == (None, None)
+    assert "variants.py (" not in migrate_status(bucket)
+
+
+def migrate_status(bucket: Bucket) -> str:
+    command = [sys.executable, str(ROOT / "migrate.py"), "--status"]
+    with Running(command, bucket.folder) as running:
+        return running.end().out
+
+
+def test_map_says_which_originals_have_no_variant_and_why(new_bucket: NewBucket) -> None:
+    small = pictures.encoded(pictures.photo(80, 60), "JPEG")
+    bucket = new_bucket(
+        {"large.jpg": PHOTO, "small.jpg": small, "bad.jpg": PHOTO[:300]}, VARIANT_SIZES="s:50,m:100"
+    )
+    assert bucket.run().code == 1
+    lines = [tuple(line.split("\t")[1:]) for line in bucket.text("without_variants.txt").splitlines()]
+    assert set(lines) == {
+        ("images/small.jpg", "m", "smaller"),
+        ("images/bad.jpg", "s", "failed:undecodable"),
+        ("images/bad.jpg", "m", "failed:undecodable"),
+    }
+    mended = pictures.encoded(pictures.photo(130, 60), "JPEG")
+    bucket.folder.joinpath("completed.txt").unlink()
+    bucket.has({"large.jpg": PHOTO, "small.jpg": small, "bad.jpg": mended})
+    assert bucket.run().code == 0
+    lines = [tuple(line.split("\t")[1:]) for line in bucket.text("without_variants.txt").splitlines()]
+    assert lines == [("images/small.jpg", "m", "smaller")]
+
+
+@pytest.mark.slow
 def test_undo_without_yes_deletes_nothing(new_bucket: NewBucket) -> None:
     bucket = new_bucket(photos(3))
     bucket.run()
@@ -481,6 +581,7 @@ def test_undo_that_is_refused_ten_times_stops(new_bucket: NewBucket) -> None:
     assert len({key for key in bucket.variants() if key.endswith(".webp")}) == 40
 
 
+@pytest.mark.slow
 def test_undo_never_deletes_what_is_none_of_a_variant(new_bucket: NewBucket) -> None:
     bucket = new_bucket(photos(2))
     bucket.run()

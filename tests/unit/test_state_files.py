@@ -18,7 +18,7 @@ from cdn2s3.collection.url_list import UrlList
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.keys import InvalidUrl, KeyMaker, Naming
 from cdn2s3.planning.survey import completed_before, survey
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 from cdn2s3.state import ledger
 from cdn2s3.state.files import lock_holder

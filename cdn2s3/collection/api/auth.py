@@ -15,7 +15,7 @@ import requests
 from requests.auth import AuthBase
 
 from cdn2s3.collection.api.token_command import token_of
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 
 HIDDEN = "***"  # what stands for a secret in a URL
 

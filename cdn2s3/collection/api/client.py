@@ -24,7 +24,7 @@ from cdn2s3.errors import FatalError, MigrationError, TransientError
 from cdn2s3.http.requests_adapter import PooledAdapter, new_session
 from cdn2s3.resilience.rate_limit import TokenBucket
 from cdn2s3.resilience.retry import FailedAttempt, RetryPolicy, backoff, with_retries
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.text import duration, pluralize, redact
 
 log = logging.getLogger(__name__)

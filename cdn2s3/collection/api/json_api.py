@@ -14,7 +14,7 @@ from cdn2s3.collection.api.position import PagePosition
 from cdn2s3.collection.base import Batch
 from cdn2s3.collection.expressions import ItemError
 from cdn2s3.errors import FatalError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from typing import Any
 from cdn2s3.collection.api import page_end
 from cdn2s3.collection.api.position import Asked, PagePosition, fingerprint
 from cdn2s3.collection.base import Ending
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 
 LOOKS = {"page": 0, "offset": 2}  # by style: what is asked for
 

@@ -9,7 +9,7 @@ from cdn2s3.collection.api.position import PagePosition
 from cdn2s3.collection.api.styles import Says
 from cdn2s3.collection.base import Ending
 from cdn2s3.collection.expressions import UnexpectedShape, found, kind
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 
 _TRUE = ("true", "1", "yes", "y")
 _FALSE = ("false", "0", "no", "n", "")

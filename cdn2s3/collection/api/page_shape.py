@@ -12,7 +12,7 @@ from cdn2s3.collection.expressions import Expression, ItemError, UnexpectedShape
 from cdn2s3.collection.notes import COMPLETED, ELSEWHERE, JOINED, TRIMMED, Note, Notes
 from cdn2s3.collection.url_building import SETTING as TEMPLATE
 from cdn2s3.collection.url_building import UrlBuilder, is_no_image
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.url_text import BLANKS, addresses_in, are_whole, found_in
 
 

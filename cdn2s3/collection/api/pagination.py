@@ -28,7 +28,7 @@ from cdn2s3.collection.api.styles import STYLES, ByLink, Next, Says
 from cdn2s3.collection.base import Batch, Ending
 from cdn2s3.collection.expressions import UnexpectedShape, outline
 from cdn2s3.errors import FatalError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.state.key_index import Fingerprints
 
 log = logging.getLogger(__name__)

@@ -26,7 +26,7 @@ from cdn2s3.collection.api.position import Asked
 from cdn2s3.collection.api.templates import RequestTemplate
 from cdn2s3.collection.expressions import UnexpectedShape, found, has_field, kind, plain_path
 from cdn2s3.http.pool import origin_of
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 
 log = logging.getLogger(__name__)
 

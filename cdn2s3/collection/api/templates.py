@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 from cdn2s3.collection.api.page_request import PageRequest
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.places import MARK, PLACE, is_form, is_json, json_with_places, names_in
 
 Values = Mapping[str, Any]  # by the names of the places

@@ -31,7 +31,7 @@ from cdn2s3.collection.api.styles import ByLink
 from cdn2s3.collection.base import Batch, Ending
 from cdn2s3.collection.expressions import ItemError, UnexpectedShape
 from cdn2s3.errors import FatalError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.parsers import Secret
 from cdn2s3.text import redact
 

@@ -10,7 +10,7 @@ from cdn2s3.collection.files.byte_stream import Unreadable
 from cdn2s3.collection.files.delimited import NO_SEPARATOR, form_of, rows_of
 from cdn2s3.collection.files.image_fields import is_image_url
 from cdn2s3.collection.files.text_lines import decoded
-from cdn2s3.settings.declarations import FILE_FORMATS
+from cdn2s3.settings.collection_settings import FILE_FORMATS
 
 # What is no text that could be read, and what to do with it.
 _BINARY = (

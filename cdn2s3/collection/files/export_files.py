@@ -22,7 +22,7 @@ from cdn2s3.collection.files.parts import parts_of
 from cdn2s3.collection.files.records import Record, Start
 from cdn2s3.collection.notes import Notes
 from cdn2s3.errors import UsageError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.text import pluralize, printable
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from cdn2s3.collection.files.text_lines import encoding_of
 from cdn2s3.collection.files.xml_records import BucketListing, Elements, Sitemap, XmlRecords, root_of
 from cdn2s3.collection.url_building import UrlBuilder
 from cdn2s3.errors import UsageError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from cdn2s3.collection.base import Batch
 from cdn2s3.collection.checkpoint import start_over
 from cdn2s3.collection.url_building import is_no_image
 from cdn2s3.errors import UsageError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 
 log = logging.getLogger(__name__)
 

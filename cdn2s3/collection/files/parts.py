@@ -13,7 +13,7 @@ from cdn2s3.collection.files.inventory import DataFile, files_of
 from cdn2s3.collection.files.text_lines import decoded, encoding_of
 from cdn2s3.errors import UsageError
 from cdn2s3.file_names import COLLECTION_ENV, COLLECTION_LOG, MIGRATION_ENV, REJECTED_FILE
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 
 log = logging.getLogger(__name__)
 

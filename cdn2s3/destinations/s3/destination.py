@@ -8,8 +8,9 @@ that it returned is the MD5 of the bytes sent; a HEAD returned the size (and the
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -33,12 +34,13 @@ from cdn2s3.destinations.s3.object_upload import ObjectUpload, exists
 from cdn2s3.destinations.s3.objects import Objects
 from cdn2s3.destinations.s3.probe import probe_capabilities
 from cdn2s3.destinations.s3.probe_renewal import probe_renewing
+from cdn2s3.destinations.s3.range_listing import in_ranges, is_sorted_by_key
 from cdn2s3.destinations.s3.renewal import MultipartRenewal, ObjectRenewal
 from cdn2s3.errors import FatalError, MigrationError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.records import Image, Recorded, Stored
-from cdn2s3.resilience.retry import RetryPolicy, with_retries
+from cdn2s3.resilience.retry import RetryPolicy, unless_stopped, with_retries
 from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
@@ -235,8 +237,11 @@ class S3Destination:
     def md5(self, key: str, deadline: Deadline) -> str:
         return self.objects.md5(key, deadline)
 
-    def list_pages(self) -> Iterator[list[Found]]:
-        self._listing = Listing(self.client, self._settings)
+    def list_pages(self, dividers: Sequence[str] = ()) -> Generator[list[Found], None, None]:
+        stop = threading.Event()
+        self._listing = Listing(self.client, self._settings, unless_stopped(stop), stop)
+        if dividers and is_sorted_by_key(self._settings.destination_bucket):
+            return in_ranges(self._listing, dividers, stop)
         return iter(self._listing)
 
     @property

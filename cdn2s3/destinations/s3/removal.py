@@ -81,7 +81,8 @@ class S3Remover:
         if not _is_ours(ours, info.size, info.etag):
             return Removal(Fate.CHANGED)
         ours = ours._replace(etag=info.etag)  # some stores name an object in parts anew once it is complete
-        is_null = info.version == NULL
+        # Elsewhere that version is of the time before there were any, and nothing takes its place.
+        is_null = info.version == NULL and self._found.is_suspended
         if not info.version or covers_ours or (is_null and not must_look):
             return self._delete(ours, deadline, is_null)
         return self._delete_version(ours.key, info.version, deadline) or self._delete(ours, deadline)

@@ -15,6 +15,7 @@ from cdn2s3.cdn.content_coding import CheckedBody, DecodedBody, coding_of, decod
 from cdn2s3.errors import PermanentError, TransientError
 from tests.fakes.images import jpeg
 from tests.properties import examples
+from tests.tiers import slow
 
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg'>" + b"<path d='M 1 2'/>" * 5000 + b"</svg>"
 JPEG = jpeg("a.jpg", 30_000)
@@ -64,8 +65,8 @@ CODED = [
 ]
 
 
-@pytest.mark.parametrize("step", [1, 7, 1 << 20])
-@pytest.mark.parametrize("data", [SVG, JPEG, JPEG[:20]], ids=["svg", "jpeg", "few bytes"])
+@pytest.mark.parametrize("step", [slow(1), 7, 1 << 20])
+@pytest.mark.parametrize("data", [SVG, slow(JPEG), JPEG[:20]], ids=["svg", "jpeg", "few bytes"])
 @pytest.mark.parametrize(("coding", "code"), CODED)
 def test_body_is_decoded_and_kept(
     coding: str, code: Callable[[bytes], bytes], data: bytes, step: int

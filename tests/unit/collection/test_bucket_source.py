@@ -14,7 +14,7 @@ from cdn2s3.collection.bucket_inventory import inventory_of, is_inventory
 from cdn2s3.collection.bucket_listing import BucketSource, ListingPosition
 from cdn2s3.collection.files.export_files import ExportFiles
 from cdn2s3.errors import FatalError, UsageError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cdn2s3.collection import checkpoint
 from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.errors import FatalError, UsageError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 
 HALF_WAY = Checkpoint(

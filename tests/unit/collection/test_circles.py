@@ -15,7 +15,7 @@ from cdn2s3.collection.base import Batch, Ending
 from cdn2s3.collection.url_list import UrlList
 from cdn2s3.console.signals import Signals
 from cdn2s3.errors import FatalError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 
 PREFIX = "https://cdn.test/"

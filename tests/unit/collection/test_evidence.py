@@ -10,7 +10,7 @@ from cdn2s3.collection.base import Ending
 from cdn2s3.collection.checkpoint import Counts
 from cdn2s3.collection.evidence import check_refusal, doubts, verdict
 from cdn2s3.errors import FatalError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 
 

@@ -8,7 +8,7 @@ from typing import Callable
 import pytest
 
 from cdn2s3.collection.first_answer import CdnAnswer, are_wrong, ask, doubt
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 from tests.fakes.source import SourceServer
 from tests.fakes.wire import Connection, Listener, response

@@ -14,7 +14,7 @@ from cdn2s3.collection.expressions import ItemError
 from cdn2s3.collection.notes import Note, Notes, table
 from cdn2s3.collection.url_list import UrlList
 from cdn2s3.errors import FatalError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 
 CDN = "https://cdn.example/"

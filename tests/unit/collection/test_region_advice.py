@@ -20,7 +20,7 @@ from cdn2s3.collection.region_advice import (
     parsed,
     recommended_region,
 )
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 from tests.fakes.api import ApiServer
 from tests.fakes.source import SourceServer

@@ -13,7 +13,7 @@ import pytest
 from cdn2s3.collection.api.client import api_session
 from cdn2s3.collection.sitemap import SitemapPosition, SitemapSource
 from cdn2s3.errors import FatalError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 from tests.fakes.api import Answer
 from tests.fakes.pages import PageServer

@@ -8,7 +8,7 @@ from cdn2s3.collection.base import Verdict
 from cdn2s3.collection.checkpoint import Checkpoint, Counts, Update
 from cdn2s3.collection.region_advice import CAVEAT, Advice
 from cdn2s3.collection.summary import Ticker, last_screen, progress_line, time_left
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 
 

@@ -15,7 +15,7 @@ from cdn2s3.collection.files.lot_files import LotPosition
 from cdn2s3.collection.known_lines import KnownLines
 from cdn2s3.collection.url_list import UrlList
 from cdn2s3.errors import FatalError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 
 PREFIX = "https://cdn.test/"

@@ -14,7 +14,7 @@ from cdn2s3.collection.checkpoint import Checkpoint, Counts
 from cdn2s3.collection.files.lot_files import LotPosition
 from cdn2s3.collection.url_list import UrlList, first_urls
 from cdn2s3.errors import FatalError, UsageError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 
 PREFIX = "https://cdn.test/"

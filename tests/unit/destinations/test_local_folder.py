@@ -15,9 +15,9 @@ from zlib import crc32
 
 import pytest
 
-from cdn2s3.destinations import local_files
-from cdn2s3.destinations.local_files import TEMPORARY
+from cdn2s3.destinations import local_files, temporary_file
 from cdn2s3.destinations.local_folder import LocalFolder, open_folder
+from cdn2s3.destinations.local_names import TEMPORARY
 from cdn2s3.errors import FatalError, PermanentError, TransientError, UsageError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image, Stored
@@ -207,8 +207,8 @@ def test_without_either_the_run_does_not_begin(
     folder: LocalFolder, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local_files.os, "link", raises(errno.EPERM, "link"))
-    monkeypatch.setattr(local_files, "_NO_RENAMEAT2", frozenset({errno.EEXIST, errno.EINVAL}))
-    monkeypatch.setattr(local_files, "_RENAME_NOREPLACE", 1 << 30)  # flags that no file system knows
+    monkeypatch.setattr(temporary_file, "_NO_RENAMEAT2", frozenset({errno.EEXIST, errno.EINVAL}))
+    monkeypatch.setattr(temporary_file, "_RENAME_NOREPLACE", 1 << 30)  # flags that no file system knows
     with pytest.raises(FatalError, match="neither hard links nor renameat2"):
         folder.prepare()
     assert files(root) == {}

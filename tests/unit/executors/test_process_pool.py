@@ -29,6 +29,7 @@ from cdn2s3.state.lines import whole_lines
 from cdn2s3.transfer.limiting import Limiting, text_of
 from cdn2s3.transfer.outcome import Done, Result
 from tests import ROOT
+from tests.tiers import neighbors
 
 TICK = 0.02
 URLS = [f"https://cdn.example/{number}.jpg" for number in range(300)]
@@ -178,6 +179,7 @@ def warn_and_move(channel: WorkerChannel, stop: threading.Event, state_dir: Path
         tell(channel, [Done(task, result_of(task.url))], "")
 
 
+@pytest.mark.slow
 def test_warning_of_all_processes_is_logged_once(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     moved(make(warn_and_move, count=3), URLS)
     said = [record.getMessage() for record in caplog.records]
@@ -215,7 +217,7 @@ def moved(processes: ProcessPool, urls: list[str]) -> list[Done]:
     return [done for batch in processes.run(Task(url) for url in urls) for done in batch]
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", neighbors(2, 1))
 def test_each_task_is_done_once(make: Make, tmp_path: Path, count: int) -> None:
     done = moved(make(move_all, count), URLS)
     assert sorted(d.task.url for d in done) == sorted(URLS)
@@ -236,6 +238,7 @@ def test_killed_process_is_replaced_and_nothing_is_done_twice(
     assert all(d.result == result_of(d.task.url) for d in done if d.result.stored is None)
 
 
+@pytest.mark.slow
 def test_what_a_process_leaves_after_the_end_was_told_is_done_by_a_new_one(
     make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -247,6 +250,7 @@ def test_what_a_process_leaves_after_the_end_was_told_is_done_by_a_new_one(
     ]
 
 
+@pytest.mark.slow
 def test_processes_that_keep_dying_stop_the_run(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(under_test, "_MOST_DEATHS", 2)
     with pytest.raises(FatalError, match=r"keep dying.*SIGKILL"):
@@ -261,6 +265,7 @@ def test_what_stops_one_process_stops_all_with_its_exit_code(make: Make) -> None
     assert not processes._handles
 
 
+@pytest.mark.slow
 def test_list_that_breaks_off_stops_the_run_and_what_was_done_is_told(make: Make, tmp_path: Path) -> None:
     def breaking() -> Iterator[Task]:
         yield from (Task(url) for url in URLS[:100])
@@ -275,12 +280,14 @@ def test_list_that_breaks_off_stops_the_run_and_what_was_done_is_told(make: Make
     assert len(recorded) > 0
 
 
+@pytest.mark.slow
 def test_processes_are_numbered_and_a_new_one_has_the_number_of_the_dead(make: Make) -> None:
     done = moved(make(say_number), URLS)
     assert sorted(d.task.url for d in done) == sorted(URLS)
     assert {d.result.key for d in done} == {"0", "1"}
 
 
+@pytest.mark.slow
 def test_few_tasks_are_shared(make: Make) -> None:
     processes = make(until_stopped)
     for _ in processes.run(Task(url) for url in URLS[:10]):
@@ -313,6 +320,7 @@ def test_record_of_a_process_killed_while_stopping_is_told(make: Make) -> None:
     assert [d.task.url for d in done] == URLS[:1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [until_stopped, talkative])
 def test_consumer_that_gives_up_leaves_no_process(make: Make, body: Callable[..., None]) -> None:
     processes = make(body)
@@ -389,6 +397,7 @@ def test_failed_record_of_a_dead_process_is_told_with_its_attempts(make: Make, t
     assert (found[URLS[2]].result.stored, found[URLS[0]].result.stored) == (renewed, there)
 
 
+@pytest.mark.slow
 def test_processes_started_early_end_when_there_is_no_work(tmp_path: Path, lock: int) -> None:
     processes = ProcessPool(2, 4, TICK, tmp_path, lock, until_stopped)
     processes.start()
@@ -397,6 +406,7 @@ def test_processes_started_early_end_when_there_is_no_work(tmp_path: Path, lock:
     assert [process.exitcode for process in started] == [0, 0]
 
 
+@pytest.mark.slow
 def test_ctrl_c_that_reaches_a_process_while_it_starts_does_not_end_it(make: Make) -> None:
     processes = make(move_all)
     processes.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,19 @@ import pytest
 
 from cdn2s3.reports import html
 from cdn2s3.reports.contact_sheet import LARGEST, SHEET_BYTES, BoundedCapture, Pictures, data_uri
-from cdn2s3.validation.findings import Spot
 from cdn2s3.validation.spot_check import Check
+from cdn2s3.validation.spot_findings import Spot
 from tests.unit.reports.sample_reports import HOSTILE, PREFIX, empty_migration, migration, validation
 
-SMALL = migration(2000)
-VALIDATION, PICTURES = validation()
+small = functools.partial(functools.cache(migration), 2000)
+validated = functools.cache(validation)
 
 
 def page_of(kind: str) -> str:
     pages = {
-        "migration": lambda: html.migration(SMALL),
+        "migration": lambda: html.migration(small()),
         "nothing moved": lambda: html.migration(empty_migration()),
-        "validation": lambda: html.validation(VALIDATION, PICTURES),
+        "validation": lambda: html.validation(*validated()),
         "no verdict": lambda: html.validation(without_verdict()),
     }
     return pages[kind]()
@@ -32,7 +33,7 @@ def page_of(kind: str) -> str:
 def without_verdict() -> dict[str, Any]:
     kept = ("format", "exit_code", "began_at", "ended_at", "seconds", "settings", "versions")
     return {
-        **{name: VALIDATION[name] for name in kept},
+        **{name: validated()[0][name] for name in kept},
         "verdict": None,
         "ended_by": f"could not list {HOSTILE}",
         "next": ["python validate.py"],
@@ -58,7 +59,7 @@ def test_hostile_text_is_shown_as_text(kind: str) -> None:
 
 
 def test_url_that_breaks_out_of_an_attribute_does_not() -> None:
-    report, pictures = copy.deepcopy(VALIDATION), dict(PICTURES)
+    report, pictures = copy.deepcopy(validated()[0]), dict(validated()[1])
     check = report["spot_check"]["checks"][0]
     pictures['k" onerror="alert(1)'] = pictures.pop(check["key"])
     check["key"] = 'k" onerror="alert(1)'
@@ -94,7 +95,7 @@ def test_migration_page_says_how_the_run_ended(exit_code: int, why: str, words: 
 
 def test_migration_page_names_every_cause_with_its_remedy_and_examples() -> None:
     page = page_of("migration")
-    for cause, failure in SMALL["failed_transfers"].items():
+    for cause, failure in small()["failed_transfers"].items():
         assert f"<h3>{cause}</h3>" in page
         assert failure["remedy"] in page
         assert len(failure["examples"]) <= 10

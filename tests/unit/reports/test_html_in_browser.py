@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cdn2s3.reports import html
+from tests.tiers import slow
 from tests.unit.reports.browser import CHROMIUM, DRIVER, WHY_NOT, Browser
 from tests.unit.reports.sample_reports import empty_migration, migration, validation
 
@@ -33,9 +34,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 LOOKS = [
     pytest.param(PHONE, False, id="phone"),
-    pytest.param(PHONE, True, id="phone in the dark"),
-    pytest.param(DESK, False, id="desk"),
-    pytest.param(DESK, True, id="desk in the dark"),
+    slow(PHONE, True, id="phone in the dark"),
+    slow(DESK, False, id="desk"),
+    slow(DESK, True, id="desk in the dark"),
 ]
 
 

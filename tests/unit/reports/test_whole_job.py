@@ -11,6 +11,7 @@ from cdn2s3.reports.time_axis import moment, time_axis
 from cdn2s3.state.journal import Event, Run, Totals
 from cdn2s3.state.ledger import timestamp
 from cdn2s3.state.stored_times import StoredTimes
+from tests.tiers import neighbors
 from tests.unit.reports import sample_reports as sample
 
 T = 1_790_000_000
@@ -121,6 +122,7 @@ def test_page_answers_the_managers_five_questions() -> None:
     assert "$32.24" in page
 
 
+@pytest.mark.slow
 def test_largest_run_stays_when_a_smaller_one_follows() -> None:
     large, small = sample.migration(2000), sample.migration(200)
     second = earlier_reports.with_history(small, large)
@@ -132,7 +134,7 @@ def test_largest_run_stays_when_a_smaller_one_follows() -> None:
     assert "Of the run that stored most" in html.migration(third)
 
 
-@pytest.mark.parametrize("before", [None, {}, {"format": 1}, {"format": 1, "run": 7}, {"format": 2}])
+@pytest.mark.parametrize("before", neighbors(None, {}, {"format": 1}, {"format": 1, "run": 7}, {"format": 2}))
 def test_older_report_that_is_none_changes_nothing(before: Any) -> None:
     report = sample.migration(100)
     assert earlier_reports.with_history(report, before) == report

@@ -18,6 +18,7 @@ from cdn2s3.resilience.adaptive_rate import LEAST_RATE
 from cdn2s3.resilience.limits import EndpointLimits
 from cdn2s3.resilience.throttling import Refusals
 from tests.fakes.rules import Allowance
+from tests.tiers import neighbors, slow
 
 WORKERS = 150
 LEARNED = 30.0  # seconds after which the rate has to be known
@@ -150,8 +151,8 @@ def simulated(
     return Simulation(lets_through, retry_after, processes, workers).run(until)
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-@pytest.mark.parametrize("retry_after", [None, 1.0, 5.0], ids=["", "retry-after-1", "retry-after-5"])
+@pytest.mark.parametrize("processes", neighbors(1, 2))
+@pytest.mark.parametrize("retry_after", [None, slow(1.0), 5.0], ids=["", "retry-after-1", "retry-after-5"])
 @pytest.mark.parametrize(
     "counted",
     [
@@ -184,7 +185,7 @@ def test_rate_that_changes_is_found_again(before: int, after: int) -> None:
     assert found.rate(75.0, 100.0) >= 0.8 * after
 
 
-@pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 0.2])
+@pytest.mark.parametrize("share", [slow(0.001), 0.01, slow(0.1), slow(0.2)])
 def test_store_that_throttles_a_share_whatever_the_rate_is_not_slowed_down_for_it(share: float) -> None:
     """AWS does while it spreads a bucket's load; slowing down changes nothing about it."""
     draw = random.Random(7)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdn2s3.settings import parsers
+from cdn2s3.settings import parsers, url_parsers
 from cdn2s3.settings.parsers import Parser, Secret
 from tests.properties import examples
 
@@ -45,21 +45,21 @@ def _rows(parser: Parser, *texts: str) -> list[Any]:
         pytest.param(parsers.key_part, "", "", id="key part, empty"),
         pytest.param(parsers.key_part, "é" * 450, "é" * 450, id="key part of 900 bytes"),
         pytest.param(
-            parsers.http_url, "http://[::1]:1/a?b=c", "http://[::1]:1/a?b=c", id="URL, IPv6 and port"
+            url_parsers.http_url, "http://[::1]:1/a?b=c", "http://[::1]:1/a?b=c", id="URL, IPv6 and port"
         ),
-        pytest.param(parsers.url_prefix, "https://h/a%20b/", "https://h/a%20b/", id="URL prefix"),
-        pytest.param(parsers.expression, "", "", id="expression, empty"),
+        pytest.param(url_parsers.url_prefix, "https://h/a%20b/", "https://h/a%20b/", id="URL prefix"),
+        pytest.param(url_parsers.expression, "", "", id="expression, empty"),
         pytest.param(
-            parsers.expression, "not_null(a, b, c)", "not_null(a, b, c)", id="expression, any number"
+            url_parsers.expression, "not_null(a, b, c)", "not_null(a, b, c)", id="expression, any number"
         ),
-        pytest.param(parsers.url_template, "h/{a || ''}{b}", "h/{a || ''}{b}", id="template"),
-        pytest.param(parsers.expression, "items[].[a, b][]", "items[].[a, b][]", id="expression"),
+        pytest.param(url_parsers.url_template, "h/{a || ''}{b}", "h/{a || ''}{b}", id="template"),
+        pytest.param(url_parsers.expression, "items[].[a, b][]", "items[].[a, b][]", id="expression"),
         pytest.param(parsers.header_name, "X-Api-Key", "X-Api-Key", id="header's name"),
         pytest.param(parsers.header_text, "", "", id="header's text, empty"),
         pytest.param(parsers.header_text, "public, max-age=1", "public, max-age=1", id="header's text"),
         pytest.param(parsers.text, " any #thing ", " any #thing ", id="text"),
         pytest.param(parsers.one_of("", "a"), "", "", id="one of, empty"),
-        pytest.param(parsers.endpoint, "http://h:9000/s3", "http://h:9000/s3", id="endpoint"),
+        pytest.param(url_parsers.endpoint, "http://h:9000/s3", "http://h:9000/s3", id="endpoint"),
     ],
 )
 def test_parser_takes(parser: Parser, text: str, value: object) -> None:
@@ -87,19 +87,20 @@ def test_parser_takes(parser: Parser, text: str, value: object) -> None:
         *_rows(parsers.headers, "a", "a:", ": b", "a b: c", "a: b | a: c", "A: b | a: c"),
         *_rows(parsers.headers, "a: ä", "Host: h", "content-length: 5"),
         *_rows(parsers.command, "a 'b", " ", "a\nb", '"'),
-        *_rows(parsers.expression, "a[", "[", "a..b", "a[" + LONG_NUMBER + "]", "(" * 20_000,
+        *_rows(url_parsers.expression, "a[", "[", "a..b", "a[" + LONG_NUMBER + "]", "(" * 20_000,
               "joi('', a)", "a[].length(@, b)", "not_null()", "a[?starts_with(b)]"),
-        *_rows(parsers.url_template, "https://h/", "h/{}", "h/{a", "h/a}", "h/{{a}}", "h /{a}", "h/{a[}", "h/{joi(a)}"),
+        *_rows(url_parsers.url_template, "https://h/", "h/{}", "h/{a", "h/a}", "h/{{a}}",
+               "h /{a}", "h/{a[}", "h/{joi(a)}"),
         *_rows(
-            parsers.http_url, "", "h", "ftp://h/", "//h/", "https://", "https:///a", "HTTPS://h/", "https://u@h/",
+            url_parsers.http_url, "", "h", "ftp://h/", "//h/", "https://", "https:///a", "HTTPS://h/", "https://u@h/",
             "https://u:p@h/", "https://h:0/", "https://h:99999/", "https://h:x/", "https://[::1/",
             "https://h/a b", "https://h/\n", "https://h/\x01", "\x01https://h/", "https://h\\@g/",
             "https://ü.example/", "https://h/\udcff",
         ),
-        *_rows(parsers.endpoint, "", "h", "http://h?", "https://h/a?b=c", "https://h/#a", "ftp://h/"),
-        *_rows(parsers.detail_url, "x", "{id}/x", "https://h/x", "https://{id}.h/", "https://h/#{id}", "ftp://h/{id}"),
-        *_rows(parsers.url_base, "", "cdn.example", "//h/a", "https://h/?a", "https://h/#a", "ftp://h/"),
-        *_rows(parsers.url_prefix, "", "https://h", "https://h/a", "https://h/?a/", "https://h/#a/", "h/"),
+        *_rows(url_parsers.endpoint, "", "h", "http://h?", "https://h/a?b=c", "https://h/#a", "ftp://h/"),
+        *_rows(url_parsers.detail_url, "x", "{id}/x", "https://h/x", "https://{id}.h/", "https://h/#{id}", "ftp://h/{id}"),
+        *_rows(url_parsers.url_base, "", "cdn.example", "//h/a", "https://h/?a", "https://h/#a", "ftp://h/"),
+        *_rows(url_parsers.url_prefix, "", "https://h", "https://h/a", "https://h/?a/", "https://h/#a/", "h/"),
     ],
 )  # fmt: skip
 def test_parser_refuses_saying_what_is_allowed(parser: Parser, text: str) -> None:
@@ -112,8 +113,9 @@ def test_parser_refuses_saying_what_is_allowed(parser: Parser, text: str) -> Non
 _PARSERS = [
     parsers.whole(0, 10**12), parsers.number(0, 10**6), parsers.one_of("", "a"), parsers.flag, parsers.names,
     parsers.path, parsers.file_path, parsers.processes, parsers.key_part, parsers.header_name, parsers.header_text,
-    parsers.secret, parsers.url_template, parsers.headers, parsers.command,
-    parsers.expression, parsers.http_url, parsers.url_prefix, parsers.text, parsers.empty_or(parsers.http_url),
+    parsers.secret, url_parsers.url_template, parsers.headers, parsers.command,
+    url_parsers.expression, url_parsers.http_url, url_parsers.url_prefix, parsers.text,
+    parsers.empty_or(url_parsers.http_url),
 ]  # fmt: skip
 
 
@@ -145,7 +147,7 @@ def test_parser_says_what_is_allowed(parser: Parser, words: str) -> None:
 
 def test_url_prefix_says_that_it_ends_in_a_slash() -> None:
     with pytest.raises(ValueError, match="ends in / and has no query"):
-        parsers.url_prefix("ftp://h")
+        url_parsers.url_prefix("ftp://h")
 
 
 def test_secret_shows_in_no_form_but_reveal() -> None:

@@ -40,6 +40,7 @@ def test_numbered_behaves_as_a_dict(steps: list[tuple[str, bytes, int]]) -> None
         assert len(lines) == len(real)
 
 
+@pytest.mark.slow
 def test_numbered_lines_that_share_a_bucket_are_kept_apart() -> None:
     lines = Numbered()
     for number in range(200_000):
@@ -74,6 +75,7 @@ def test_fingerprints_of_lines_that_share_a_bucket_are_kept_apart() -> None:
     assert b"https://cdn.example/200000.jpg" not in lines
 
 
+@pytest.mark.slow
 def test_fingerprints_of_half_a_million_lines_take_little_memory() -> None:
     script = (
         "import resource; from cdn2s3.state.key_index import Fingerprints\n"

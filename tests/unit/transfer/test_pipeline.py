@@ -335,7 +335,7 @@ class Counted(Bandwidth):
         self.told.append(size)
 
 
-@pytest.mark.parametrize("size", [300_000, 9_000_000], ids=["small", "large"])
+@pytest.mark.parametrize("size", [300_000, slow(9_000_000)], ids=["small", "large"])
 @pytest.mark.parametrize(
     ("fault", "share"),
     [

@@ -35,6 +35,7 @@ from tests.fakes.s3 import S3Server
 from tests.fakes.scripted_cdn import ScriptedCdn
 from tests.fakes.source import SourceServer
 from tests.fakes.wire import Request, response
+from tests.tiers import slow
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
 
@@ -126,13 +127,13 @@ def flipped(data: bytes, at: int) -> bytes:
     "change",
     [
         pytest.param(lambda data: flipped(data, 0), id="first byte"),
-        pytest.param(lambda data: flipped(data, len(data) // 2), id="a byte in the middle"),
+        slow(lambda data: flipped(data, len(data) // 2), id="a byte in the middle"),
         pytest.param(lambda data: flipped(data, len(data) - 1), id="last byte"),
         pytest.param(lambda data: data[:-1], id="one byte less"),
-        pytest.param(lambda data: data[: len(data) // 3], id="much less"),
+        slow(lambda data: data[: len(data) // 3], id="much less"),
         pytest.param(lambda data: b"", id="nothing"),
         pytest.param(lambda data: data + b"x", id="one byte more"),
-        pytest.param(lambda data: data + data, id="twice"),
+        slow(lambda data: data + data, id="twice"),
     ],
 )
 def test_check_of_different_sides(

@@ -12,7 +12,7 @@ from cdn2s3.collection.api import token_command
 from cdn2s3.collection.api.auth import Auth
 from cdn2s3.collection.api.client import api_session
 from cdn2s3.errors import FatalError, UsageError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 
 BASE = "https://api.test/images?type=upload&api_key=s3cr%65t&tag=a&tag=b"

@@ -15,7 +15,7 @@ from cdn2s3.collection.api.json_api import STALE_PAGES, ApiSource
 from cdn2s3.collection.api.page_request import ApiResponse, PageRequest
 from cdn2s3.collection.api.position import PagePosition
 from cdn2s3.errors import FatalError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 from tests.fakes.api import TOKEN, Answer, ApiServer, Fault
 

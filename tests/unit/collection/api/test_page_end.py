@@ -14,7 +14,7 @@ from cdn2s3.collection.api.pagination import MOST_EMPTY, Paging
 from cdn2s3.collection.api.position import PagePosition
 from cdn2s3.collection.base import Batch, Ending
 from cdn2s3.errors import FatalError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 
 BASE = "https://api.test/v1/images"

@@ -10,7 +10,7 @@ import pytest
 from cdn2s3.collection.api.page_shape import Shape
 from cdn2s3.collection.expressions import UnexpectedShape
 from cdn2s3.collection.notes import COMPLETED, ELSEWHERE, JOINED, TRIMMED
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 from cdn2s3.url_text import are_whole
 

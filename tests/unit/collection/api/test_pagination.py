@@ -11,7 +11,7 @@ from cdn2s3.collection.api.page_request import ApiResponse
 from cdn2s3.collection.api.pagination import Paging
 from cdn2s3.collection.api.position import PagePosition
 from cdn2s3.errors import FatalError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 
 BASE = "https://api.test/v1/images"

@@ -11,7 +11,7 @@ import pytest
 from cdn2s3.collection.api.client import Api, api_session
 from cdn2s3.collection.api.page_request import PageRequest
 from cdn2s3.errors import FatalError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 from tests.fakes.api import TOKEN, Answer, ApiServer
 

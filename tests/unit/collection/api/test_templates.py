@@ -11,7 +11,7 @@ import pytest
 from cdn2s3.collection.api.page_request import PageRequest
 from cdn2s3.collection.api.styles import STYLES
 from cdn2s3.errors import UsageError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 
 BASE = "https://api.test/v1/images"

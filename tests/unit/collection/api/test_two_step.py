@@ -16,7 +16,7 @@ from cdn2s3.collection.api.page_request import ApiResponse, PageRequest
 from cdn2s3.collection.api.two_step import TwoStepPosition, TwoStepSource
 from cdn2s3.collection.base import Batch
 from cdn2s3.errors import FatalError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 
 API = "https://api.test/auctions"

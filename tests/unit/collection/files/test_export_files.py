@@ -16,7 +16,7 @@ from cdn2s3.collection.expressions import ItemError
 from cdn2s3.collection.files import export_files
 from cdn2s3.collection.files.export_files import ExportFiles, FilePosition
 from cdn2s3.errors import UsageError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 
 CDN = "https://cdn.example/"
@@ -399,6 +399,7 @@ def test_setting_that_a_format_has_no_use_for_is_fixable(
         source.read(source.first())
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     record = json.dumps({"image": A, "text": "x" * 1000})
     big = {

@@ -13,7 +13,7 @@ import pytest
 
 from cdn2s3.collection.files.lot_files import LotFiles, LotPosition, values_of
 from cdn2s3.errors import UsageError
-from cdn2s3.settings.declarations import CollectionSettings
+from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.loading import build
 
 KEYS = frozenset({"image_url", "thumb_url"})

@@ -28,6 +28,7 @@ from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
+from tests.tiers import neighbors
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
 PUT, NEW, PARTS = (f"images/.cdn2s3-probe-{name}" for name in ("put", "new", "parts"))
@@ -162,7 +163,7 @@ def test_probe_object_stays_where_it_may_not_be_deleted_and_the_next_probe_finds
 
 
 @pytest.mark.parametrize("at", range(5))
-@pytest.mark.parametrize("fault", ["SlowDown", "InternalError", "drop_before", "200_html"])
+@pytest.mark.parametrize("fault", neighbors("InternalError", "SlowDown", "drop_before", "200_html"))
 def test_fault_on_the_way_is_never_taken_for_what_the_store_does(
     probe: Probe, s3_server: Any, fault: str, at: int
 ) -> None:

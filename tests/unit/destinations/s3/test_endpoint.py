@@ -30,7 +30,7 @@ from cdn2s3.settings.declarations import MigrationSettings
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
 from tests.running import Migration
-from tests.tiers import slow
+from tests.tiers import neighbors, slow
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
 
@@ -207,7 +207,7 @@ def ours(region: str, bucket: str, **more: Any) -> list[Sent]:
 @pytest.mark.parametrize(
     "region",
     [
-        region if region in EVERY_RUN or number % 7 == 0 else slow(region)
+        region if region in EVERY_RUN or number % 14 == 0 else slow(region)
         for number, region in enumerate(REGIONS)
     ],
 )
@@ -248,7 +248,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1"])
+@pytest.mark.parametrize("region", neighbors("us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1"))
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_profile_counts_as_botocore_counts_it(
     variant: str, region: str, configuration: Callable[[str], None]

@@ -85,7 +85,9 @@ def make(
 
 @pytest.mark.parametrize("existing", ["verify", slow("overwrite")])
 @pytest.mark.parametrize("times", [1, 2], ids=["sent again", "given up"])
-@pytest.mark.parametrize("fault", ["drop_after_store", "500_after_store", "garbage_answer", "cut_answer"])
+@pytest.mark.parametrize(
+    "fault", ["drop_after_store", "500_after_store", slow("garbage_answer"), slow("cut_answer")]
+)
 def test_completion_whose_answer_is_lost_is_found_complete(
     make: Callable[..., World], fault: str, times: int, existing: str
 ) -> None:
