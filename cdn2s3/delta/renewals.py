@@ -61,7 +61,7 @@ class RenewalTally:
             self._count_stored(done, result.stored)
             return
         if not self._second and CAUSES[result.cause].transient:
-            self.again.add(*task._replace(attempts=result.attempts, cause=result.cause))
+            self.again.add(*done.again()._replace(attempts=result.attempts, cause=result.cause))
             return
         self._note(done, result.what or FAILED + result.cause)
 
