@@ -54,7 +54,7 @@ class RenewalTally:
             yield task._replace(recorded=Recorded(*task.recorded))
 
     def count(self, done: Done) -> None:
-        task, result = done.task, done.result
+        result = done.result
         self._ended += not self._second
         self._recent.append(result.stored is None and not result.what and CAUSES[result.cause].unexpected)
         if result.stored is not None:
