@@ -1,5 +1,7 @@
 # make demo   the whole migration on this machine: a local API, CDN and S3, the three real commands
 # make demo-cutover  its second act: the site changes, a delta catches up, a new CDN takes over, something is undone
+# make demo-dask  the same list moved by one process, then by a Dask cluster of this machine, with TLS: one worker comes late,
+#               one is killed, one is unfit; objects and rows are compared (Python 3.10 or newer)
 # make test   the test suite without real-time outages, tortures and the neighbors of a case
 # make test-all  the whole test suite
 # make test-lowest  with the lowest versions that the requirements allow (in $(VENV)-lowest): the tests of all that uses
@@ -7,14 +9,16 @@
 # make check  formatting, lint, types, the whole test suite with warnings as errors (what CI runs)
 # make constraints  write constraints.txt again, with the newest versions; run .ci/run before you commit it
 # make bench  beside rclone and the plain loop, to benchmarks/results.md (an hour; root, nginx, rclone, iperf3)
-# make scale  time and memory with four million URLs, to benchmarks/scale.md (ten minutes)
+# make scale  time and memory with four million URLs, to benchmarks/scale.md (ten minutes); make scale N=40000000 for what
+#               a start takes with so many (half an hour, 17 GB of disk)
 # make quick-bench  CPU ms per file, in under a minute
 # make conformance BUCKET=NAME  what every destination promises, tried on a bucket of your own too, under a prefix that
 #               is removed afterwards (credentials, AWS_REGION and AWS_ENDPOINT_URL from the environment)
 # make stores  a whole migration with damage and the conformance suite on real S3 stores, installed and started here;
 #               to tests/stores/results/ (make stores STORE=localstack for one; SMALL=1 for a small world)
 # make torture  the three scripts over faulty servers with 20,000 URLs and fifty kill -9; prints its seed and figures
-#               (four minutes; make torture PROCESSES=2 SEED=7 KILLS=100 for another one)
+#               (four minutes; make torture PROCESSES=2 SEED=7 KILLS=100 for another one; DASK=3 for a
+#               cluster of three workers, with kills of workers, scheduler and coordinator)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -26,7 +30,7 @@ BIN = $(VENV)/bin
 PYTEST = -m pytest -n 4 --dist=worksteal
 # What can break with another version of a package: the rooms that import one (tests/meta/test_make.py holds this list
 # to their imports), every destination, and the scripts as processes, from settings to reports, also on a terminal.
-LOWEST = $(addprefix tests/unit/,collection commands console destinations http reports settings variants) tests/destinations \
+LOWEST = $(addprefix tests/unit/,collection commands console destinations executors http reports settings variants) tests/destinations \
   tests/docs/test_first_run.py $(addprefix tests/scripts/,test_start_of_log.py test_standard_streams.py \
   test_collect_exports.py test_migrate_processes.py test_migrate_sample.py)
 # Property tests try all their examples (tests/properties.py).
@@ -51,13 +55,16 @@ export NEED_PYTHON
 INSTALL_PYTHON = Install one (apt install python3 python3-venv; on Amazon Linux: dnf install python3.11), \
 then: make clean $(MAKECMDGOALS) PYTHON=python3.11
 
-.PHONY: torture conformance stores demo demo-cutover test test-all test-lowest check constraints bench scale quick-bench clean
+.PHONY: torture conformance stores demo demo-cutover demo-dask test test-all test-lowest check constraints bench scale quick-bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m demo.run
 
 demo-cutover: $(VENV)/.installed
 	$(BIN)/python -m demo.cutover
+
+demo-dask: $(VENV)/.installed
+	$(BIN)/python -m demo.cluster
 
 conformance: $(VENV)/.installed
 	CONFORMANCE_BUCKET=$(BUCKET) $(BIN)/python -m pytest tests/destinations
@@ -67,7 +74,11 @@ stores: $(VENV)/.installed
 	$(BIN)/python -m tests.stores.run --cache $(VENV)-stores $(if $(SMALL),--small) $(STORE)
 
 torture: $(VENV)/.installed
+ifdef DASK
+	$(BIN)/python -m tests.torture.dask --workers $(DASK) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+else
 	$(BIN)/python -m tests.torture.run --processes $(PROCESSES) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+endif
 
 test: $(VENV)/.installed
 	$(BIN)/python $(PYTEST) -m "not slow"
@@ -95,7 +106,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.bench
 
 scale: $(VENV)/.installed
-	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.scale $(if $(N),--beyond $(N))
 
 quick-bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.quick
@@ -108,12 +119,12 @@ $$python -c "$$NEED_PYTHON"
 test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 endef
 
-$(VENV)/.installed: requirements.txt requirements-variants.txt requirements-dev.txt constraints.txt
+$(VENV)/.installed: requirements.txt requirements-variants.txt requirements-dask.txt requirements-dev.txt constraints.txt
 	$(make_venv)
 	$(PIP) install -r requirements-dev.txt -c constraints.txt
 	touch $@
 
-$(VENV)-lowest/.installed: requirements.txt requirements-variants.txt requirements-dev.txt
+$(VENV)-lowest/.installed: requirements.txt requirements-variants.txt requirements-dask.txt requirements-dev.txt
 	$(make_venv)
 	$(PIP) install uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --resolution lowest-direct -r requirements-dev.txt

@@ -42,10 +42,10 @@ from cdn2s3.console.logging_setup import ending_in_the_log, say_error
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.notify import Notifier
 from cdn2s3.console.signals import Interrupted, Signals
-from cdn2s3.destinations.base import Note
-from cdn2s3.destinations.factory import open_destinations
+from cdn2s3.destinations.factory import Destinations, open_destinations
 from cdn2s3.errors import EXIT_CODES_HELP, FatalError
 from cdn2s3.executors.base import TICK, Executor
+from cdn2s3.executors.dask_needed import consider
 from cdn2s3.executors.passes import Passes
 from cdn2s3.executors.process_pool import ProcessPool
 from cdn2s3.executors.threads import ThreadExecutor
@@ -91,6 +91,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             set_up_logs(settings.state_dir / MIGRATION_LOG, settings.log_level)
         begin_log(*notes[:2])
         command = command_of(arguments)
+        if settings.dask_scheduler:
+            for_cluster = command is None and arguments.delta is None
+            consider(
+                for_cluster or arguments.check, arguments.delta is not None or arguments.undo is not None
+            )
         if arguments.delta is not None and arguments.plan:
             return int(delta_command().plan(settings, arguments, signals, SECOND_PASS_AFTER))
         notifier = Notifier("migrate.py", settings.notify_command.reveal(), notes.private)
@@ -148,7 +153,7 @@ def migrate(
             accounting = RunAccounting(settings, plan, ledger, journal, notifier, delta)
             run = Run(settings, accounting, signals, arguments.retry_failed is None, status, delta)
             return run.go(
-                lambda: executor(settings, keys, ledger, lock, accounting.note_destination, bool(delta)),
+                lambda: executor(settings, keys, ledger, lock, accounting.note_destinations, bool(delta)),
                 warning,
             )
 
@@ -249,14 +254,20 @@ def executor(
     keys: KeyMaker,
     ledger: Ledger,
     lock: int,
-    on_note: Callable[[Note], None],
+    on_prepared: Callable[[Destinations], None],
     renews: bool = False,
 ) -> Iterator[Executor]:
-    """Contact the destinations, find out what they lack (on_note), and return the executor; raise FatalError.
+    """Contact the destinations, find out what they lack (on_prepared), and return the executor; raise FatalError.
 
     All workers share the pooled connections to the CDN and to the bucket, the destinations and the ledger,
     which appends under its own lock.
     """
+    if settings.dask_scheduler and not renews:
+        from cdn2s3.executors.cluster_opening import open_cluster
+
+        with open_cluster(settings, ledger, on_prepared, TICK) as cluster:
+            yield cluster
+        return
     count = process_count(settings)
     with closing(PooledAdapter(settings.concurrency, settings.ca_bundle)) as adapter, ExitStack() as stack:
         processes = None
@@ -269,8 +280,7 @@ def executor(
         destinations.prepare()
         if renews:
             destinations.prepare_renewing()
-        for note in destinations.notes():
-            on_note(note)
+        on_prepared(destinations)
         if processes:
             log.info("%d processes with %d workers in total", count, settings.concurrency)
             processes.equip(settings, destinations.handover(), count, rerun_hint.settings_file())

@@ -58,9 +58,11 @@ from cdn2s3.text import pluralize
 from cdn2s3.validation import findings as findings_module
 from cdn2s3.validation import inputs, linked_reports, spot_check, through, through_report, url_map
 from cdn2s3.validation.comparison import COMPLETE, Mismatch, Records, Repair, advice, repairs, verdict
+from cdn2s3.validation.dividers import dividers
 from cdn2s3.validation.expected import DIFFERS, SEEN, Counts, Missing
 from cdn2s3.validation.findings import Changed, Findings, Steps
 from cdn2s3.validation.listed_etags import InDoubt, ListedEtags
+from cdn2s3.validation.listing import Rewind, compared
 from cdn2s3.validation.lookup import Lookup
 from cdn2s3.validation.report_paths import add_report_arguments, report_paths
 from cdn2s3.validation.spot_findings import Spot
@@ -203,13 +205,7 @@ class Validation:
             self.findings.endpoint = self.destinations.endpoint
             self.lookup = Lookup(self.destinations, self.settings, WORKERS)
             self.unexpected_file, self.mismatched_file, self.changed_file, missing_file = (
-                stack.enter_context(replacing(self.state / name))
-                for name in (
-                    file_names.UNEXPECTED_FILE,
-                    file_names.MISMATCHED_FILE,
-                    file_names.CHANGED_FILE,
-                    file_names.MISSING_FILE,
-                )
+                stack.enter_context(replacing(self.state / name)) for name in file_names.VERDICT_FILES
             )
             for place in self.destinations.by_place:
                 self._list(place)
@@ -226,22 +222,24 @@ class Validation:
         """Compare every object in the listing of place; raise FatalError unless the listing ends properly."""
         destination = self.destinations[place]
         log.info("listing %s", destination.describe())
-        ignored = destination.probe_keys
+        before = Rewind(self.expected, self.findings, (self.unexpected_file, self.mismatched_file))
+        take = functools.partial(self._take_pages, place)
+        self.findings.notes += compared(destination, dividers(self.expected.work, self.keys), take, before)
+        if self.etags.are_others:
+            self.findings.notes.append(self.etags.note)
+            log.warning("%s", self.etags.note)
+
+    def _take_pages(self, place: str, pages: Iterator[list[Found]]) -> None:
+        """Compare every object on pages, the listing of place."""
+        ignored = self.destinations[place].probe_keys
         self.etags = ListedEtags(self._looked_up, self._settle)
-        total = self.expected.counts().urls
-        for page in listed_pages(destination.list_pages(), total):
+        for page in listed_pages(pages, self.expected.counts().urls):
             for found in page:
                 if found.key not in ignored:
                     self.findings.listed += 1
                     self.findings.listed_bytes += found.size
                     self._take(place, found, is_listed=True)
         self.etags.end()
-        self.findings.notes += destination.listing_notes
-        if self.etags.are_others:
-            self.findings.notes.append(
-                f"the listing's ETags are not the objects' own: HEAD showed those of {self.etags.looked_up:,} objects"
-            )
-            log.warning("%s", self.findings.notes[-1])
 
     def _take(self, place: str, found: Found, is_listed: bool = False) -> None:
         """Compare one object at place with the record of its key, and write it to a file if it does not match.

@@ -13,11 +13,17 @@ from benchmarks.movers import PREFIX, STRIP
 _PER_LOT = 400  # images and as many thumbnails
 
 
+_NAMES = [f"{kind}{image:04d}-1.jpg" for kind in "it" for image in range(_PER_LOT // 2)]
+
+
 def path_of(number: int) -> str:
     """Return the path of a URL, such as auctionimages/3000/1713553344/i0178-1.jpg."""
     lot, rest = divmod(number, _PER_LOT)
-    kind, image = ("i", rest) if rest < _PER_LOT // 2 else ("t", rest - _PER_LOT // 2)
-    return f"{STRIP}{3000 + lot // 10}/{1713553344 + lot}/{kind}{image:04d}-1.jpg"
+    return f"{_folder_of(lot)}{_NAMES[rest]}"
+
+
+def _folder_of(lot: int) -> str:
+    return f"{STRIP}{3000 + lot // 10}/{1713553344 + lot}/"
 
 
 def key_of(number: int) -> str:
@@ -35,7 +41,13 @@ def etag_of(number: int) -> str:
 
 def write_urls(path: Path, base: str, count: int) -> None:
     """Write count URLs below base, which ends in /."""
-    _write(path, (f"{base}{path_of(number)}\n" for number in range(count)))
+    _write(path, (text for lot in range(-(-count // _PER_LOT)) for text in _lot(base, lot, count)))
+
+
+def _lot(base: str, lot: int, count: int) -> Iterator[str]:
+    """Yield the lines of a lot's URLs, of the first count ones."""
+    folder, first = base + _folder_of(lot), lot * _PER_LOT
+    return (f"{folder}{name}\n" for name in _NAMES[: count - first])
 
 
 def write_completed(path: Path, base: str, count: int) -> None:
@@ -70,6 +82,18 @@ def write_failed(path: Path, base: str, numbers: range) -> None:
 def _write(path: Path, lines: Iterator[str]) -> None:
     with path.open("w", encoding="ascii") as file:
         file.writelines(lines)
+
+
+def first_after(key: str, count: int) -> int:
+    """Return the first of count numbers whose key comes after key; count if there is none."""
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        if key_of(middle) <= key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def listing_page(bucket: str, first: int, count: int, most: int) -> bytes:

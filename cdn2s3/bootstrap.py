@@ -32,7 +32,9 @@ PACKAGES = {  # import name: its name in requirements.txt (or of the package tha
     "tqdm": "tqdm",
     "urllib3": "urllib3",
 }
-OPTIONAL = frozenset({"PIL", "pyarrow", "zstandard"})  # of variants.py, and of some exports: these say so
+OPTIONAL = frozenset(
+    {"PIL", "distributed", "pyarrow", "zstandard"}
+)  # of variants.py, DASK_SCHEDULER and some exports: these say so
 _MAKE = "python3 -m venv {0}.venv && . {0}.venv/bin/activate && pip install -r {0}requirements.txt"
 
 

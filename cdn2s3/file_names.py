@@ -31,6 +31,7 @@ MISSING_FILE = "missing.txt"
 MISMATCHED_FILE = "mismatched.txt"
 UNEXPECTED_FILE = "unexpected.txt"
 CHANGED_FILE = "changed_at_source.txt"
+VERDICT_FILES = (UNEXPECTED_FILE, MISMATCHED_FILE, CHANGED_FILE, MISSING_FILE)  # each written anew, or none
 THROUGH_FILE = "through.txt"
 URL_MAP_FILE = "url_map.csv"
 URL_MAP_EXCEPTIONS_FILE = "url_map_exceptions.csv"

@@ -157,6 +157,15 @@ def build_plain_world(seed: int = 3483) -> World:
     return World(lots, {unquote(image.path): image for image in images + thumbs}, (), _load_pictures())
 
 
+def build_faultless_world(seed: int = 3483) -> World:
+    """Plan a world of 1,000 URLs in which nothing is wrong, for a run that takes a while."""
+    chance = random.Random(seed)
+    numbers = [(auction, number) for auction in AUCTIONS[:20] for number in LOTS]
+    images, thumbs = _draw(chance, numbers)
+    lots = tuple(Lot(*who, image.path, thumb.path) for who, image, thumb in zip(numbers, images, thumbs))
+    return World(lots, {unquote(image.path): image for image in images + thumbs}, (), _load_pictures())
+
+
 def _draw(chance: random.Random, numbers: list[tuple[int, int]]) -> tuple[list[Image], list[Image]]:
     """Draw an image and a thumbnail for every (auction, lot number), nothing special yet."""
     images, thumbs = [], []

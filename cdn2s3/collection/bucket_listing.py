@@ -16,7 +16,6 @@ from cdn2s3.collection.base import Batch
 from cdn2s3.collection.files.inventory import url_of
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.listing import Listing
-from cdn2s3.destinations.s3.listing_page import Page
 from cdn2s3.errors import FatalError
 from cdn2s3.http.requests_adapter import adapter_of
 from cdn2s3.settings.collection_settings import CollectionSettings
@@ -38,11 +37,7 @@ class ListingPosition(NamedTuple):
 
 
 class _SourceListing(Listing):
-    """The pages of a listing from any token on."""
-
-    def page(self, token: str | None, known: set[str]) -> Page:
-        """Return the page of token; raise FatalError when the store does not give a whole one, or a known token."""
-        return self._page(token, known)
+    """The pages of a listing, of a bucket that is the source."""
 
     def _failure(self, why: str) -> FatalError:
         said = why.replace("DESTINATION_BUCKET", "SOURCE_BUCKET")

@@ -9,6 +9,7 @@ from typing import Callable
 from cdn2s3.commands import (
     check_bucket,
     check_cdn,
+    check_cluster,
     check_context,
     check_folder,
     check_machine,
@@ -60,7 +61,7 @@ def checks(placement: Placement) -> list[Callable[[check_context.CheckContext], 
         *(OF_THE_BUCKET if placement.uses_bucket else ()),
         *(OF_THE_FOLDER if placement.uses_folder else ()),
         check_cdn.check_source,
-        *((check_cdn.check_edge,) if placement.uses_bucket else ()),
+        *((check_cdn.check_edge, check_cluster.check_cluster) if placement.uses_bucket else ()),
     ]
 
 

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 # Their DEBUG lines hold URLs with queries and whole headers.
-_TALKATIVE = ("urllib3", "botocore", "boto3", "s3transfer", "requests")
+_TALKATIVE = ("urllib3", "botocore", "boto3", "s3transfer", "requests", "asyncio", "tornado")
 # It warns with a traceback, for every request, about credentials that cannot be renewed. The run itself reports
 # what then stops it.
 _ALARMED = "botocore.credentials"
@@ -91,6 +91,11 @@ def set_up(file: Path, level: str, console: TextIO | None = None) -> None:
 def set_level(level: str) -> None:
     """Let records of level and above through; the libraries' own messages contain secrets and stay out."""
     logging.getLogger().setLevel(level)
+    quieten_libraries()
+
+
+def quieten_libraries() -> None:
+    """Keep the libraries' own messages out of every log."""
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger(_ALARMED).setLevel(logging.CRITICAL)

@@ -5,7 +5,7 @@ s3/ and local_folder.py implement Destination; factory.py opens the one that the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from hashlib import md5
 from typing import Callable, NamedTuple, Protocol
@@ -118,6 +118,10 @@ class KeyRefused(Exception):
     """The store answers for other keys and not for this one: it cannot hold an object there."""
 
 
+class NotInOrder(Exception):
+    """The parts of a listing do not make one listing, sorted by key; says what did not fit."""
+
+
 class ReadRefused(Exception):
     """We may not read an object.
 
@@ -183,7 +187,14 @@ class Destination(Protocol):
 
     @property
     def integrity(self) -> str:
-        """The digest that images must have, md5 or crc32; after prepare()."""
+        """What the run goes by: images must have their MD5 (md5), or their CRC-32 (crc32, auto); after prepare().
+
+        Under auto the destination tells the MD5 of what it has stored. It may turn from auto to md5 during a run.
+        """
+
+    @property
+    def integrity_text(self) -> str:
+        """What that means, in a sentence; after prepare()."""
 
     def describe(self) -> str:
         """Return where images go, for people: `s3://bucket/prefix`, or a folder."""
@@ -273,10 +284,13 @@ class Destination(Protocol):
         Raise PermanentError (unverified) when they may not be read, TransientError when nothing is there.
         """
 
-    def list_pages(self) -> Iterator[list[Found]]:
+    def list_pages(self, dividers: Sequence[str] = ()) -> Generator[list[Found], None, None]:
         """Yield all objects under DESTINATION_PREFIX in pages, sorted by the UTF-8 bytes of their keys.
 
-        For one thread. Raise FatalError unless the listing ends properly: a truncated list never counts as complete.
+        dividers are keys, sorted likewise, between which about equally many objects are expected: the destination
+        may list what lies between them at once. It raises NotInOrder where that does not fit together, at any time:
+        then list anew, without dividers. For one thread; close it if it is not read to its end.
+        Raise FatalError unless the listing ends properly: a truncated list never counts as complete.
         """
 
     @property

@@ -6,7 +6,7 @@ An ETag is the MD5 of a file's bytes, read for it each time.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import md5
 
@@ -54,7 +54,7 @@ class FolderReader:
                 raise TransientError("server_error", "the file at the key is gone")
             return md5_of(fd, deadline)[1]
 
-    def list_pages(self) -> Iterator[list[Found]]:
+    def list_pages(self, dividers: Sequence[str] = ()) -> Generator[list[Found], None, None]:
         """Yield what Destination.list_pages() does; every file is read, since its ETag is the MD5 of its bytes."""
         page: list[Found] = []
         try:

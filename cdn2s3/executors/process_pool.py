@@ -1,7 +1,7 @@
 """The process executor (PROCESSES above 1): the same work in several processes, which share only the append-only files.
 
-The parent hands out tasks, adds up what is done and passes on orders; each process gets tasks as it goes, so one
-that dies leaves only its current tasks, and a new one takes them over.
+The parent hands out tasks, adds up what is done and passes on orders (handing_out.py); a new process takes over what
+one that dies has left.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import signal
-from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Callable
 
 from cdn2s3.console.signals import held_back
 from cdn2s3.errors import RESUME, FatalError
-from cdn2s3.executors.base import InFlight, TaskQueue, together
-from cdn2s3.executors.worker_process import InheritedFd, LogRecord, Report, in_child
+from cdn2s3.executors.base import TaskQueue
+from cdn2s3.executors.handing_out import HandingOut, Report, WorkerHandle, error_of
+from cdn2s3.executors.worker_process import InheritedFd, in_child
 from cdn2s3.file_names import COMPLETED_FILE, FAILED_FILE
 from cdn2s3.keys import KEY_FIELD, divided
 from cdn2s3.records import FOUND, Stored, Task
@@ -26,17 +26,15 @@ from cdn2s3.state import ledger
 from cdn2s3.state.files import size_of
 from cdn2s3.state.ledger import Completed, completed
 from cdn2s3.state.lines import whole_lines
-from cdn2s3.transfer.limiting import Limiting
 from cdn2s3.transfer.outcome import Done, Result
 
 log = logging.getLogger(__name__)
 
-_AHEAD = 4  # tasks handed to a process for each of its workers: a tick's worth and more
 _MOST_DEATHS = 10  # in one pass; then something is wrong that a new process does not fix
 _FORK_SAFE = multiprocessing.get_context("spawn")  # never fork after threads or clients exist
 
 
-class ProcessPool:
+class ProcessPool(HandingOut["ProcessHandle"]):
     """Several processes that move tasks; used by the main thread of the parent.
 
     body runs in each process as body(channel, stop, *arguments), and is picklable.
@@ -56,19 +54,15 @@ class ProcessPool:
         workers is how many a process has at most; tick is how often, in seconds, something is yielded at least;
         lock is the descriptor of the run's lock, which is free only when the last process has ended.
         """
+        super().__init__()
         self._count = count
         self._workers = workers
-        self._ahead = _AHEAD * workers
         self._tick = tick
         self._state_dir = state_dir
         self._lock = InheritedFd(lock)
         self._body = body
         self._arguments: tuple[Any, ...] | None = None
-        self._handles: list[WorkerHandle] = []
-        self._error: FatalError | None = None
         self._deaths = 0
-        self._warned: Counter[tuple[str, int, str]] = Counter()
-        self._stopping = False
 
     def run(self, tasks: Iterator[Task]) -> Generator[list[Done], None, None]:
         """Move tasks; yield what is done every tick. Raise FatalError after all processes have ended."""
@@ -110,45 +104,30 @@ class ProcessPool:
             handle.process.join()
         self._handles = []
 
-    def _start(self, number: int) -> WorkerHandle:
+    def _start(self, number: int) -> ProcessHandle:
         ours, theirs = _FORK_SAFE.Pipe()
         process = _FORK_SAFE.Process(target=in_child, args=(theirs, self._lock, self._body, number))
         with held_back():
             process.start()
         theirs.close()
-        handle = WorkerHandle(process, ours, number)
+        handle = ProcessHandle(process, ours, number, self._workers)
         if self._arguments is not None:
             handle.send(self._arguments)
         return handle
 
-    def _heard(self, handle: WorkerHandle, queue: TaskQueue, begin: dict[str, int]) -> list[Done]:
+    def _heard(self, handle: ProcessHandle, queue: TaskQueue, begin: dict[str, int]) -> list[Done]:
         """Take one report of a process; if it has ended, handle what it leaves behind."""
         try:
             report: Report = handle.pipe.recv()
         except (EOFError, OSError):
             return self._ended(handle, queue, begin)
-        for record in report.records:
-            if record.level != logging.WARNING or self._is_news(handle, record):
-                log.log(record.level, "%s", record.message)
-        if report.error is not None and self._error is None:
-            error = FatalError(report.error[0])
-            error.exit_code = report.error[1]
+        error = error_of(report)
+        done = self._take_report(handle, report)
+        if error is not None and self._error is None:
             self._stop_for(error)
-        handle.limiting, handle.in_flight, handle.held = report.limiting, report.in_flight, report.held
-        for done in report.done:
-            handle.tasks.pop(done.task.url, None)
-        return report.done
+        return done
 
-    def _is_news(self, handle: WorkerHandle, warning: LogRecord) -> bool:
-        """Return whether no other process has given this warning as often: a warning common to all is logged once."""
-        what = warning.identity
-        handle.warned[what] += 1
-        if handle.warned[what] <= self._warned[what]:
-            return False
-        self._warned[what] += 1
-        return True
-
-    def _ended(self, handle: WorkerHandle, queue: TaskQueue, begin: dict[str, int]) -> list[Done]:
+    def _ended(self, handle: ProcessHandle, queue: TaskQueue, begin: dict[str, int]) -> list[Done]:
         handle.process.join()
         handle.pipe.close()
         self._handles.remove(handle)
@@ -193,71 +172,16 @@ class ProcessPool:
                 found[task.url] = Done(task, Result(task.url, row.key, stored, row.media_type))
         return found
 
-    def _hand_out(self, queue: TaskQueue) -> None:
-        """Give each process enough to do; tell all of them when there is nothing left.
 
-        In turns, a task for each worker at a time: if there is not enough for all, it is shared. One that was told
-        the end takes nothing more: what a process leaves behind then is for the new one.
-        """
-        ahead = self._ahead if not self._stopping else 0
-        takers = [m for m in self._handles if not m.end_was_sent and m.busy <= ahead // 2]
-        try:
-            while takers:
-                takers = [m for m in takers if m.take(queue, min(self._workers, ahead - m.busy))]
-        except (
-            FatalError
-        ) as error:  # the list can no longer be read; reports of what is in flight still count
-            self._stop_for(error)
-        if not any(handle.busy for handle in self._handles):
-            for handle in self._handles:
-                handle.send(None)
+class ProcessHandle(WorkerHandle):
+    """The parent's handle on one process, at the other end of a pipe."""
 
-    def _stop_for(self, error: FatalError) -> None:
-        """Stop, and let run() raise error when all processes have ended."""
-        self._error = error
-        self.stop()
-
-    def stop(self) -> None:
-        """Let all processes drop their downloads, end their uploads and end."""
-        self._stopping = True
-        for handle in self._handles:
-            handle.send("stop")
-
-    def limiting(self) -> list[Limiting]:
-        """Return what limits each of the processes, as far as they have reported."""
-        return [limit for handle in self._handles for limit in handle.limiting]
-
-    def in_flight(self) -> InFlight:
-        """Return what is in flight, as far as the processes have reported."""
-        return together(handle.in_flight for handle in self._handles)
-
-
-class WorkerHandle:
-    """The parent's handle on one process."""
-
-    def __init__(self, process: Any, pipe: multiprocessing.connection.Connection, number: int) -> None:
+    def __init__(
+        self, process: Any, pipe: multiprocessing.connection.Connection, number: int, workers: int
+    ) -> None:
+        super().__init__(pipe, number, workers)
         self.process = process
         self.pipe = pipe
-        self.number = number
-        self.tasks: dict[str, Task] = {}  # handed out and not reported
-        self.limiting: list[Limiting] = []
-        self.in_flight = InFlight()
-        self.held = 0
-        self.warned: Counter[tuple[str, int, str]] = Counter()  # how often it gave each warning
-        self.end_was_sent = False
-
-    @property
-    def busy(self) -> int:
-        """How many tasks the process has to do, without those whose failure is deferred."""
-        return len(self.tasks) - self.held
-
-    def take(self, queue: TaskQueue, most: int) -> bool:
-        """Hand out up to most tasks; return False when there was none."""
-        tasks = [task for _, task in zip(range(most), queue)]
-        if tasks:
-            self.tasks.update((task.url, task) for task in tasks)
-            self.send(tasks)
-        return bool(tasks)
 
     def wait_for_end(self) -> None:
         """Wait until the process has ended, reading its last reports, since it would otherwise block."""
@@ -268,16 +192,6 @@ class WorkerHandle:
                 break
         self.process.join()
         self.pipe.close()
-
-    def send(self, order: object) -> None:
-        """Send an order once; a process that has already ended is noticed when its report is awaited."""
-        if order is None and self.end_was_sent:
-            return
-        self.end_was_sent = self.end_was_sent or order is None
-        try:
-            self.pipe.send(order)
-        except OSError:
-            log.debug("worker process %s has already ended", self.process.pid)
 
 
 def _task_of(row: Completed, at: dict[str, Task]) -> Task | None:

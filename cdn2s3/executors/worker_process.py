@@ -1,4 +1,4 @@
-"""The child's side of a worker process: its channel to the parent, its reports, its share of the run."""
+"""The side of a worker process: its channel to the parent, its reports, its share of the run."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from multiprocessing import reduction
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 from cdn2s3.console.logging_setup import set_level
 from cdn2s3.console.rerun_hint import use_env_file
 from cdn2s3.console.signals import STOPPING
 from cdn2s3.destinations.factory import open_destinations
 from cdn2s3.errors import FatalError
-from cdn2s3.executors.base import InFlight, TaskQueue
+from cdn2s3.executors.base import InFlight, Recorder, TaskQueue
+from cdn2s3.executors.handing_out import LogRecord, Report
 from cdn2s3.executors.threads import ThreadExecutor
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.records import Share
@@ -27,37 +29,43 @@ from cdn2s3.state.files import synced_every_second
 from cdn2s3.state.ledger import Ledger
 from cdn2s3.transfer.limiting import Limiting
 from cdn2s3.transfer.outcome import Done
+from cdn2s3.transfer.pipeline import Transfer
 from cdn2s3.transfer.wiring import equip
 
 
-class LogRecord(NamedTuple):
-    """A log record of a process, for the parent's log."""
+class Channel:
+    """The channel through which a process gets tasks and reports results; its line is a subclass's business."""
 
-    level: int
-    message: str
-    identity: tuple[str, int, str]  # the logger, the line of code, and the first argument: what it is about
+    def __init__(self, number: int) -> None:
+        self.number = number  # of this process, from 0; one that replaces another has the same
+        self.queue = TaskQueue(is_open=True)
+        self.records: list[LogRecord] = []
+
+    def report(self, done: list[Done], limits: list[Limiting], in_flight: InFlight, held: int) -> None:
+        """Report to the parent what is done, what limits us, what is in flight, how many failures are deferred."""
+        self._send(Report(done, limits, [], in_flight, held))
+
+    def give_up(self, error: FatalError) -> None:
+        """Report to the parent what stops us."""
+        self._send(Report([], [], [], error=(str(error), error.exit_code)))
+
+    def _send(self, report: Report) -> None:
+        """Send report with the log records that have come since the last one."""
+        raise NotImplementedError
+
+    def take_records(self) -> list[LogRecord]:
+        """Return the log records since the last call; for one thread, while others log."""
+        records, self.records = self.records, []
+        return records
 
 
-class Report(NamedTuple):
-    """A report of a process to its parent."""
-
-    done: list[Done]
-    limiting: list[Limiting]  # what limits it
-    records: list[LogRecord]
-    in_flight: InFlight = InFlight()
-    held: int = 0  # tasks whose failure is deferred: not reported, and nobody is working on them
-    error: tuple[str, int] | None = None  # message and exit code of what stopped it
-
-
-class WorkerChannel:
-    """The channel through which a process gets tasks and reports results; created in the child's main thread."""
+class WorkerChannel(Channel):
+    """The channel of a process of this machine, over a pipe; created in the child's main thread."""
 
     def __init__(
         self, pipe: multiprocessing.connection.Connection, stop: threading.Event, number: int
     ) -> None:
-        self.number = number  # of this process, from 0; one that replaces another has the same
-        self.queue = TaskQueue(is_open=True)
-        self.records: list[LogRecord] = []
+        super().__init__(number)
         self._pipe = pipe
         self._stop = stop
         threading.Thread(target=self._take_orders, name="orders", daemon=True).start()
@@ -75,23 +83,14 @@ class WorkerChannel:
                     self._stop.set()
                 self.queue.close()
 
-    def report(self, done: list[Done], limits: list[Limiting], in_flight: InFlight, held: int) -> None:
-        """Report to the parent what is done, what limits us, what is in flight, how many failures are deferred."""
-        self._send(Report(done, limits, [], in_flight, held))
-
-    def give_up(self, error: FatalError) -> None:
-        """Report to the parent what stops us."""
-        self._send(Report([], [], [], error=(str(error), error.exit_code)))
-
     def _send(self, report: Report) -> None:
-        records, self.records = self.records, []
-        self._pipe.send(report._replace(records=records))
+        self._pipe.send(report._replace(records=self.take_records()))
 
 
-class _ToParent(logging.Handler):
+class ToParent(logging.Handler):
     """Keep log records for the next report."""
 
-    def __init__(self, channel: WorkerChannel) -> None:
+    def __init__(self, channel: Channel) -> None:
         super().__init__()
         self._channel = channel
 
@@ -128,7 +127,7 @@ def in_child(
         return  # there will be no work
     stop = threading.Event()
     channel = WorkerChannel(pipe, stop, number)
-    logging.getLogger().addHandler(_ToParent(channel))
+    logging.getLogger().addHandler(ToParent(channel))
     try:
         body(channel, stop, *arguments)
     except FatalError as error:
@@ -195,13 +194,33 @@ def run_share(
     set_level(settings.log_level)
     part = Share(channel.number, count)
     keep_to_its_cores(part)
-    workers = part.workers(settings.concurrency)
     ledger = Ledger(settings.state_dir)
+    with synced_every_second(ledger.completed, ledger.failed):
+        move_queue(channel, stop, settings, known, part, ledger)
+
+
+def move_queue(
+    channel: Channel,
+    stop: threading.Event,
+    settings: MigrationSettings,
+    known: Mapping[str, object],
+    share: Share,
+    ledger: Recorder,
+    received_before: Iterable[str] | None = None,
+    on_equipped: Callable[[Transfer], object] = bool,
+) -> None:
+    """Move what channel hands out with share's part of the workers, until its queue ends; raise FatalError.
+
+    known is what the run's first process knows about the destinations, by place; received_before as for equip().
+    on_equipped gets what the workers share, before they begin.
+    """
+    workers = share.workers(settings.concurrency)
     with ExitStack() as stack:
-        stack.enter_context(synced_every_second(ledger.completed, ledger.failed))
         adapter = stack.enter_context(closing(PooledAdapter(workers, settings.ca_bundle)))
-        transfer = equip(settings, open_destinations(settings, adapter, known), part, stop)
+        destinations = open_destinations(settings, adapter, known)
+        transfer = equip(settings, destinations, share, stop, received_before=received_before)
         stack.callback(transfer.close)
+        on_equipped(transfer)
         pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="worker"))
         executor = ThreadExecutor(pool, workers, key_maker(settings), transfer, ledger)
         batches = stack.enter_context(closing(executor.run_queue(channel.queue)))

@@ -26,6 +26,11 @@ class Bandwidth:
         self._usual = 390_000.0  # bytes; follows the sizes that are seen
         self._next = clock()
 
+    def set_rate(self, bytes_a_second: float) -> None:
+        """Let the limit be another one from the next download on."""
+        with self._lock:
+            self._rate = bytes_a_second
+
     def admit(self, stop: threading.Event) -> bool:
         """Wait until the next download may begin; return False when stop was set before."""
         if not self._rate:

@@ -75,6 +75,7 @@ def _migration_contradictions(settings: MigrationSettings) -> Iterator[tuple[tup
             f"KEY_QUERY_PARAMS and IGNORED_QUERY_PARAMS both have {', '.join(both)}: remove it from one of them",
         )
     yield from _local_contradictions(settings)
+    yield from _cluster_contradictions(settings)
     if settings.sse_kms_key_id and not settings.server_side_encryption.startswith("aws:kms"):
         yield (
             ("SSE_KMS_KEY_ID", "SERVER_SIDE_ENCRYPTION"),
@@ -207,4 +208,22 @@ def _local_contradictions(settings: MigrationSettings) -> Iterator[tuple[tuple[s
             ("DESTINATION_PREFIX",),
             f"DESTINATION_PREFIX={settings.destination_prefix!r}: must not start with / or contain an empty, . or .. "
             f"segment, which no folder has (DESTINATION={kind})",
+        )
+
+
+def _cluster_contradictions(settings: MigrationSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield what does not go together with a Dask cluster."""
+    if not settings.dask_scheduler:
+        return
+    if settings.processes != 1:
+        yield (
+            ("DASK_SCHEDULER", "PROCESSES"),
+            f"PROCESSES={settings.processes} and DASK_SCHEDULER are both set: with DASK_SCHEDULER, each machine has as "
+            "many processes as its `dask worker --nworkers` says. Remove PROCESSES",
+        )
+    if settings.placement.uses_folder:
+        yield (
+            ("DASK_SCHEDULER", "DESTINATION"),
+            f"DESTINATION={settings.destination} and DASK_SCHEDULER are both set: each Dask worker would write to a "
+            "folder of its own machine. Set DESTINATION=s3, or remove DASK_SCHEDULER",
         )

@@ -42,7 +42,7 @@ from cdn2s3.settings.parsers import (
     whole,
 )
 from cdn2s3.settings.placement import ALL, KINDS, Placement
-from cdn2s3.settings.url_parsers import endpoint, url_prefix
+from cdn2s3.settings.url_parsers import dask_address, endpoint, url_prefix
 from cdn2s3.settings.variant_sizes import VariantSize, variant_sizes
 from cdn2s3.text import MB
 
@@ -150,6 +150,12 @@ class MigrationSettings:
     )
     concurrency: int = setting("150", whole(1, 2000), "workers (threads), each with one transfer at a time")
     processes: int | str = setting("1", processes, "processes that share the workers; auto = one per core")
+    dask_scheduler: str = setting(
+        "",
+        dask_address,
+        "Dask scheduler whose workers move the images (docs/cluster.md); empty = this machine does",
+        "tls://10.0.0.5:8786",
+    )
     max_retries: int = setting("3", whole(0, 20), "retries after a failed attempt (waits 1, 2, 4 s)")
     download_timeout: float = setting("30", number(0.1, 3600), "total seconds a download attempt may take")
     upload_timeout: float = setting("60", number(0.1, 3600), "total seconds an upload attempt may take")
@@ -176,7 +182,11 @@ class MigrationSettings:
     on_existing: str = setting(
         "verify", one_of("verify", "overwrite"), "when an object already exists: compare, or replace it"
     )
-    integrity: str = setting("md5", one_of("md5", "crc32"), "what the server checks each body against")
+    integrity: str = setting(
+        "auto",
+        one_of("auto", "md5", "crc32"),
+        "what the server checks each body against; auto = the CRC-32 where the store then answers the MD5, else md5",
+    )
     upload_method: str = setting(
         "signed", one_of("signed", "put_object"), "what sends the upload: the pooled session, or boto3"
     )

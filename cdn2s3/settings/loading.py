@@ -110,6 +110,27 @@ def _known(kind: type[CollectionSettings | MigrationSettings]) -> list[str]:
     return [*_declared(kind), *sorted(AWS_NAMES)]
 
 
+def without_secrets(settings: MigrationSettings) -> MigrationSettings:
+    """Return settings with each secret as if it were not set: what may travel to another machine."""
+    fields = dataclasses.fields(settings)
+    unset: dict[str, Any] = {
+        field.name: field.default for field in fields if field.metadata["parse"] in _SECRETS
+    }
+    return dataclasses.replace(settings, **unset)
+
+
+def with_own_headers(settings: MigrationSettings, environment: Mapping[str, str]) -> MigrationSettings:
+    """Return settings of another machine with SOURCE_HEADERS as this one's environment has it.
+
+    Raise UsageError if that is no value for it.
+    """
+    try:
+        own = source_headers(environment.get("SOURCE_HEADERS", ""))
+    except ValueError as error:
+        raise UsageError(f"SOURCE_HEADERS in the environment of this machine: must be {error}") from None
+    return dataclasses.replace(settings, source_headers=own)
+
+
 class StartNotes(NamedTuple):
     """What a run's log begins with, kept until the log is open."""
 

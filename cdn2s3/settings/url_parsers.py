@@ -121,3 +121,21 @@ def url_template(value: str) -> str:
             raise ValueError(allowed)
         expression(field)
     return value
+
+
+def dask_address(value: str) -> str:
+    """Return the address of a Dask scheduler; may be empty."""
+    allowed = "tls:// or tcp://, a host and a port, for example tls://10.0.0.5:8786"
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError(allowed) from None
+    if value and (
+        parts.scheme not in ("tls", "tcp")
+        or not re.fullmatch(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]", parts.netloc.rpartition(":")[0])
+        or not port
+        or value != f"{parts.scheme}://{parts.netloc}"
+    ):
+        raise ValueError(allowed)
+    return value

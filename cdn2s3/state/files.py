@@ -116,7 +116,7 @@ class AppendFile:
         return whole
 
     def append(self, line: bytes) -> None:
-        """Write line, which ends in its only newline; raise FatalError unless it is written completely."""
+        """Write line, or several in one: all end in a newline. Raise FatalError unless it is written completely."""
         with self._lock:
             if self._sync_error is not None:
                 raise cannot_write(self.path, self._sync_error)

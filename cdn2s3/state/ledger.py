@@ -6,7 +6,7 @@ The first field is the exact line of urls.txt; lines.py defines what a field may
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
@@ -155,6 +155,15 @@ class Ledger:
         """Append record to its file; raise FatalError unless it is written completely."""
         file = self.completed if isinstance(record, Completed) else self.failed
         file.append(encode(record))
+
+    def record_all(self, records: Iterable[Completed | Failed]) -> None:
+        """Append records, one write for each file; raise FatalError unless each of them is written completely."""
+        lines: dict[bool, list[bytes]] = {True: [], False: []}
+        for record in records:
+            lines[isinstance(record, Completed)].append(encode(record))
+        for is_completed, file in ((True, self.completed), (False, self.failed)):
+            if lines[is_completed]:
+                file.append(b"".join(lines[is_completed]))
 
 
 def last_completed(path: Path) -> Iterator[Completed]:

@@ -18,7 +18,7 @@ from cdn2s3.errors import DESTINATION, Cancelled, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
 from cdn2s3.keys import Address
-from cdn2s3.records import LOOK, RENEW, UNKNOWN, Image, Recorded, Stored, Task
+from cdn2s3.records import COMPUTED, LOOK, RENEW, UNKNOWN, Image, Recorded, Stored, Task
 from cdn2s3.transfer.attempts import marked
 from cdn2s3.transfer.outcome import FailureEvidence, Look, Result, SourceVersion, source_version
 from cdn2s3.transfer.pipeline import Transfer, TransferAttempts
@@ -128,6 +128,10 @@ class RenewalAttempts(TransferAttempts):
         if outcome.stored is None or not (self._was_sent or DESTINATION in self._retried):
             return outcome
         return outcome._replace(stored=outcome.stored._replace(already_there=False))
+
+    def _moved(self, lease: BufferLease) -> tuple[Stored, str]:
+        stored, media_type = super()._moved(lease)
+        return stored._replace(md5=self._wanted_md5, md5_from=COMPUTED), media_type  # computed, and compared
 
     def _failure(
         self, error: TransientError | PermanentError, attempts: int, evidence: FailureEvidence | None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
+from typing import Callable
 
 from cdn2s3.cdn.body_reader import BodyReader
 from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
+from cdn2s3.cdn.digest import Digest, digest_of
 from cdn2s3.cdn.source_headers import Concealer
 from cdn2s3.cdn.sources import Sources, sources_of
-from cdn2s3.destinations.base import PART_BYTES
+from cdn2s3.destinations.base import PART_BYTES, Destination
 from cdn2s3.destinations.factory import Destinations
 from cdn2s3.file_names import COMPLETED_FILE
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -28,23 +31,26 @@ def equip(
     destinations: Destinations,
     share: Share = WHOLE,
     stop: threading.Event | None = None,
-    integrity: str = "",
+    new_digest: Callable[[], Digest] | None = None,
+    received_before: Iterable[str] | None = None,
 ) -> Transfer:
     """Return what the workers of a process share, which has that share of the run.
 
-    destinations are prepared, or know what another process has found out; or nothing is stored, and integrity names
-    the digest to compute.
+    destinations are prepared, or know what another process has found out; or nothing is stored, and new_digest
+    returns the digest to compute. received_before are URLs that the probes of sources may ask for; None: those of the
+    state.
     """
     stop = stop or threading.Event()
     workers = share.workers(settings.concurrency)
     sources = sources_of(settings, PooledAdapter(workers, settings.ca_bundle, stop), stop)
-    _note_earlier_successes(sources, settings)
+    before = received_before_in(settings) if received_before is None else received_before
+    _note_earlier_successes(sources, settings, before)
     limit = settings.outage_limit
     sites = {}
     for place, own in settings.by_place.items():
         destination = destinations[place]
         endpoint = Endpoint(destination.name, workers, limit, stop, destination.is_up)
-        sites[place] = Site(destination, endpoint, body_reader(own, integrity or destination.integrity))
+        sites[place] = Site(destination, endpoint, body_reader(own, new_digest or digests_for(destination)))
     endpoints = Endpoints(
         [Endpoint(client.name, workers, limit, stop, client.probe) for client in sources.clients],
         *(site.endpoint for site in sites.values()),
@@ -60,15 +66,20 @@ def equip(
     )
 
 
-def body_reader(settings: MigrationSettings, integrity: str) -> BodyReader:
-    """Return the reader of the CDN's bodies for one place, which computes the digest that integrity names.
+def digests_for(destination: Destination) -> Callable[[], Digest]:
+    """Return what makes the digest of an image for destination, as it goes by at that moment: that may change."""
+    return lambda: digest_of(destination.integrity)
+
+
+def body_reader(settings: MigrationSettings, new_digest: Callable[[], Digest]) -> BodyReader:
+    """Return the reader of the CDN's bodies for one place, which computes digests that new_digest returns.
 
     settings are those of the place, as by_place gives them.
     """
     return BodyReader(
         settings.content_check,
         settings.max_buffer_bytes,
-        integrity,
+        new_digest,
         PART_BYTES,
         # A folder has no place for a Content-Encoding.
         decodes=settings.source_encoding == "decode" or settings.placement.uses_folder,
@@ -76,13 +87,18 @@ def body_reader(settings: MigrationSettings, integrity: str) -> BodyReader:
     )
 
 
-def _note_earlier_successes(sources: Sources, settings: MigrationSettings) -> None:
-    """Give the probes of sources files that earlier runs received.
+def received_before_in(settings: MigrationSettings) -> list[str]:
+    """Return URLs that earlier runs received, as the state has them."""
+    return [record.url for record in last_completed(settings.state_dir / COMPLETED_FILE)]
+
+
+def _note_earlier_successes(sources: Sources, settings: MigrationSettings, urls: Iterable[str]) -> None:
+    """Give the probes of sources files that were received before.
 
     A run that only has URLs left which fail each time would otherwise have nothing to probe with, and take their
     faults for an outage.
     """
     keys = key_maker(settings)
-    for record in last_completed(settings.state_dir / COMPLETED_FILE):
+    for url in urls:
         with suppress(InvalidUrl):  # URL_PREFIX has changed since
-            sources.note_success_before(keys.address(record.url))
+            sources.note_success_before(keys.address(url))

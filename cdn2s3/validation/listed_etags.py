@@ -41,6 +41,13 @@ class ListedEtags:
         self.are_others: bool | None = None  # than the objects' own; None: not decided yet
         self.looked_up = 0
 
+    @property
+    def note(self) -> str:
+        """What there is to say where are_others."""
+        return (
+            f"the listing's ETags are not the objects' own: HEAD showed those of {self.looked_up:,} objects"
+        )
+
     def add(self, number: int, listed: Found) -> None:
         """Take an object in doubt."""
         if self.are_others:

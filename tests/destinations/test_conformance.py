@@ -10,7 +10,7 @@ from zlib import crc32
 
 import pytest
 
-from cdn2s3.destinations.base import PART_BYTES, PROBE_NAME, Destination, Found, NotRenewed
+from cdn2s3.destinations.base import PART_BYTES, PROBE_NAME, Destination, Found, NotInOrder, NotRenewed
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image, Recorded, Stored
@@ -251,6 +251,21 @@ def test_listing_of_a_prefix_that_does_not_end_in_a_slash(store: Store) -> None:
     ]
 
 
+def test_listing_in_parts_is_the_listing_or_says_that_it_is_none(store: Store) -> None:
+    names = ["a", "b/c", "b0", "ü", "z~"]
+    for name in names:
+        store.put(name, b"x")
+    destination = store.open()
+    whole = [found for page in destination.list_pages() for found in page]
+    dividers = [store.key(name) for name in ("Z", "b/c", "m", "ü", "\U0001d11e")]
+    try:
+        parts = [found for page in destination.list_pages(dividers) for found in page]
+    except NotInOrder as unfit:
+        parts = whole
+        assert str(unfit)
+    assert parts == whole
+
+
 def test_empty_listing_comes_to_an_end(store: Store) -> None:
     assert [found for page in store.open(prepared=False).list_pages() for found in page] == []
 
@@ -299,7 +314,8 @@ def test_delete_removes_one_object_and_finds_none_without_complaint(store: Store
 def test_probes_leave_nothing(store: Store) -> None:
     destination = store.open()
     assert all(key.startswith(store.key(PROBE_NAME)) for key in destination.probe_keys)
-    assert destination.integrity == "md5"
+    assert destination.integrity in ("auto", "md5")
+    assert destination.integrity_text
     destination.notes()
     assert store.objects() == {}
     assert destination.is_up()

@@ -32,7 +32,12 @@ PLACEHOLDERS = {"N": "5", "NEW_BASE": "https://img.example.com/", "BASE": "https
 AWS = commands("aws")
 # Of the AWS CLI itself, in no model of a service.
 GLOBAL = {"region", "profile", "query", "output", "endpoint-url", "no-cli-pager"}
-OWN = {"s3": {"cp", "ls", "rb", "rm", "sync", "presign"}, "cloudfront": {"sign"}, "ssm": {"start-session"}}
+OWN = {
+    "s3": {"cp", "ls", "rb", "rm", "sync", "presign"},
+    "cloudfront": {"sign"},
+    "cloudformation": {"deploy"},  # tests/aws/test_documents.py
+    "ssm": {"start-session"},
+}
 OWN_OPTIONS = {
     ("cloudfront", "create-invalidation"): {"paths"},
     ("ec2", "run-instances"): {"associate-public-ip-address"},

@@ -150,6 +150,10 @@ class Operations:
             raise S3Error("NotImplemented", "delimiter and fetch-owner are not implemented here")
         limit = min(integer(query.get("max-keys", "1000"), "max-keys"), 1000)
         token = query.get("continuation-token")
+        if "start-after" in query and self._settings.start_after != "honored":
+            if self._settings.start_after == "refused":
+                raise S3Error("NotImplemented", "start-after")
+            del query["start-after"]
         after = query.get("start-after", "") if token is None else s3_listing.read_token(token)
         found, more = self._store.page(call.bucket, query.get("prefix", ""), after, limit)
         following = s3_listing.make_token(found[-1].key) if more and found else ""

@@ -49,6 +49,7 @@ class Settings:
     kms_announced: bool = True  # with kms_default: PUT and HEAD say aws:kms
     # -- lesser servers
     etag_mode: str = "md5"  # md5 | random (32 hex digits) | opaque | unquoted | weak | none
+    md5_for_md5: bool = False  # the ETag is the MD5 of bodies with Content-MD5 alone
     ignore_if_none_match: bool = False  # overwrites and answers 200
     if_none_match_status: int = (
         0  # not 0: the answer to any conditional PUT (501), or to one that fails (304)
@@ -73,6 +74,7 @@ class Settings:
     refused_headers: Mapping[str, str] = field(default_factory=dict)  # name -> code of a write that has it
     not_kept: frozenset[str] = frozenset()  # headers of a write that HEAD does not give back
     listing_etag: str = "same"  # same | weak | other: what the listing shows
+    start_after: str = "honored"  # honored | ignored | refused (501): in a listing
     key_count: str = "page"  # page | bucket | page_plus_one: what KeyCount counts
     listing_encodes: bool = True  # False: keys as they are, and EncodingType says url all the same
     plus_in_listing: bool = False  # a + stays one in a listing that is URL-encoded

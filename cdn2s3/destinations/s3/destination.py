@@ -8,8 +8,9 @@ that it returned is the MD5 of the bytes sent; a HEAD returned the size (and the
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -29,16 +30,18 @@ from cdn2s3.destinations.s3.first_put import style_hint
 from cdn2s3.destinations.s3.listing import Listing
 from cdn2s3.destinations.s3.multipart import MultipartUpload, Protection
 from cdn2s3.destinations.s3.multipart_cleanup import MultipartCleanup
+from cdn2s3.destinations.s3.object_md5 import Md5Source
 from cdn2s3.destinations.s3.object_upload import ObjectUpload, exists
 from cdn2s3.destinations.s3.objects import Objects
 from cdn2s3.destinations.s3.probe import probe_capabilities
 from cdn2s3.destinations.s3.probe_renewal import probe_renewing
+from cdn2s3.destinations.s3.range_listing import in_ranges, is_sorted_by_key
 from cdn2s3.destinations.s3.renewal import MultipartRenewal, ObjectRenewal
 from cdn2s3.errors import FatalError, MigrationError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.records import Image, Recorded, Stored
-from cdn2s3.resilience.retry import RetryPolicy, with_retries
+from cdn2s3.resilience.retry import RetryPolicy, unless_stopped, with_retries
 from cdn2s3.settings.declarations import MigrationSettings
 
 log = logging.getLogger(__name__)
@@ -80,6 +83,8 @@ class S3Destination:
         self._cleanup = MultipartCleanup(settings, client)
         self._listing: Listing | None = None  # the last one
         self._probe_was_put = False  # since prepare(), by is_up()
+        # What the answers say of each object's MD5.
+        self.md5s = Md5Source(settings.integrity == "auto", self._end_auto)
         self._renews = False  # True: prepare_renewing() has been called
 
     # --- identity
@@ -111,6 +116,17 @@ class S3Destination:
     def integrity(self) -> str:
         return judging.integrity(self.capabilities, self._settings)
 
+    @property
+    def integrity_text(self) -> str:
+        return judging.integrity_text(self.capabilities, self._settings)
+
+    def _end_auto(self) -> bool:
+        """Go on with md5, and return True; unless the store does not check the MD5, and does check the CRC-32."""
+        if not self.capabilities.md5_refused:
+            return False
+        self._known = judging.without_answers(self.capabilities)
+        return True
+
     def describe(self) -> str:
         return self._settings.destination_text
 
@@ -141,7 +157,7 @@ class S3Destination:
     # --- storing
 
     def upload(self, key: str, image: Image, recorded: Recorded | None = None) -> ObjectUpload:
-        return ObjectUpload(self.objects, self.capabilities, self.overwrites, key, image, recorded)
+        return ObjectUpload(self.objects, self.capabilities, self.md5s, self.overwrites, key, image, recorded)
 
     def store_parts(
         self,
@@ -179,7 +195,7 @@ class S3Destination:
         self._renews = True
 
     def renew(self, key: str, image: Image, recorded: Recorded) -> ObjectRenewal:
-        return ObjectRenewal(self.objects, self.capabilities, key, image, recorded)
+        return ObjectRenewal(self.objects, self.capabilities, self.md5s, key, image, recorded)
 
     def renew_parts(
         self,
@@ -235,8 +251,11 @@ class S3Destination:
     def md5(self, key: str, deadline: Deadline) -> str:
         return self.objects.md5(key, deadline)
 
-    def list_pages(self) -> Iterator[list[Found]]:
-        self._listing = Listing(self.client, self._settings)
+    def list_pages(self, dividers: Sequence[str] = ()) -> Generator[list[Found], None, None]:
+        stop = threading.Event()
+        self._listing = Listing(self.client, self._settings, unless_stopped(stop), stop)
+        if dividers and is_sorted_by_key(self._settings.destination_bucket):
+            return in_ranges(self._listing, dividers, stop)
         return iter(self._listing)
 
     @property

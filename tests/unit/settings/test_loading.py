@@ -14,7 +14,15 @@ from cdn2s3.errors import UsageError
 from cdn2s3.settings.collection_settings import CollectionSettings
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.declaring import REQUIRED
-from cdn2s3.settings.loading import AWS_NAMES, StartNotes, build, load, redacted_values
+from cdn2s3.settings.loading import (
+    AWS_NAMES,
+    StartNotes,
+    build,
+    load,
+    redacted_values,
+    with_own_headers,
+    without_secrets,
+)
 from tests.properties import examples
 
 WHERE = Path("migration.env")
@@ -58,8 +66,8 @@ ON_COLLISION=refuse
 URL_PREFIX=https://d278yjzsv5tla9.cloudfront.net/ IGNORED_QUERY_PARAMS= KEY_QUERY_PARAMS=
 SOURCE_HEADERS= SOURCE_REDIRECTS=prefix SOURCE_ENCODING=decode
 AWS_REGION=us-west-2 AWS_ENDPOINT_URL= S3_ADDRESSING_STYLE=auto CONCURRENCY=150
-PROCESSES=1 MAX_RETRIES=3 DOWNLOAD_TIMEOUT=30 UPLOAD_TIMEOUT=60 OUTAGE_LIMIT=1800 MAX_BUFFER_MB=10
-MAX_ERROR_RATE=0.5 MAX_CHANGE_RATE=0.05 BANDWIDTH_LIMIT_MBPS=0 CONTENT_CHECK=image ON_EXISTING=verify INTEGRITY=md5
+PROCESSES=1 DASK_SCHEDULER= MAX_RETRIES=3 DOWNLOAD_TIMEOUT=30 UPLOAD_TIMEOUT=60 OUTAGE_LIMIT=1800 MAX_BUFFER_MB=10
+MAX_ERROR_RATE=0.5 MAX_CHANGE_RATE=0.05 BANDWIDTH_LIMIT_MBPS=0 CONTENT_CHECK=image ON_EXISTING=verify INTEGRITY=auto
 UPLOAD_METHOD=signed OBJECT_ACL= STORAGE_CLASS= SERVER_SIDE_ENCRYPTION= SSE_KMS_KEY_ID= CACHE_CONTROL=
 VARIANTS_PREFIX=variants/ VARIANT_SIZES=thumbnail:300,medium:800,large:1200 MAX_PIXELS=50
 NEW_CDN_HEADERS= CORS_ORIGIN= CA_BUNDLE= STATE_DIR=. NOTIFY_COMMAND= LOG_LEVEL=INFO"""
@@ -602,3 +610,64 @@ def test_second_step_is_whole(values: dict[str, str], said: str) -> None:
         return
     (problem,) = _problems(CollectionSettings, file)
     assert said in problem
+
+
+CLUSTER = {"DASK_SCHEDULER": "tls://10.0.0.5:8786"}
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"PROCESSES": "2"}, "  - PROCESSES=2 and DASK_SCHEDULER are both set"),
+        ({"PROCESSES": "auto"}, "  - PROCESSES=auto and DASK_SCHEDULER are both set"),
+        (
+            {"DESTINATION": "local", "LOCAL_ROOT": "/"},
+            "  - DESTINATION=local and DASK_SCHEDULER are both set",
+        ),
+        (
+            {"DESTINATION": "hybrid", "LOCAL_ROOT": "/mnt"},
+            "  - DESTINATION=hybrid and DASK_SCHEDULER are both set",
+        ),
+    ],
+    ids=str,
+)
+def test_dask_scheduler_goes_with_neither_processes_nor_a_folder(other: dict[str, str], said: str) -> None:
+    problems = _problems(MigrationSettings, {**BUCKET, **CLUSTER, **other})
+    assert len([problem for problem in problems if problem.startswith(said)]) == 1
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.0.0.5:8786",
+        "tls://10.0.0.5",
+        "http://10.0.0.5:8786",
+        "tls://10.0.0.5:x",
+        "tls://10.0.0.5:8786/",
+        "tls://u@h:1",
+    ],
+)
+def test_address_of_a_scheduler_has_a_scheme_a_host_and_a_port(address: str) -> None:
+    (problem,) = _problems(MigrationSettings, {**BUCKET, "DASK_SCHEDULER": address})
+    assert problem.endswith("must be tls:// or tcp://, a host and a port, for example tls://10.0.0.5:8786")
+
+
+@pytest.mark.parametrize("address", ["tcp://scheduler:8786", "tls://[fd00::5]:8786"])
+def test_name_or_ipv6_address_of_a_scheduler_is_taken(address: str) -> None:
+    assert _migration({"DASK_SCHEDULER": address}).dask_scheduler == address
+
+
+def test_settings_for_another_machine_have_no_secrets_and_get_its_own_headers() -> None:
+    settings = _migration(
+        {"SOURCE_HEADERS": f"Cookie: {CANARY}", "NOTIFY_COMMAND": f"curl {CANARY}", "CONCURRENCY": "7"}
+    )
+    shared = without_secrets(settings)
+    assert (shared.source_headers.pairs, shared.notify_command.reveal()) == ((), "")
+    assert shared.concurrency == 7
+    there = with_own_headers(shared, {"SOURCE_HEADERS": f"Cookie: {CANARY}", "CONCURRENCY": "9"})
+    assert there.source_headers.pairs == (("Cookie", CANARY),)
+    assert there.concurrency == 7
+    with pytest.raises(
+        UsageError, match="SOURCE_HEADERS in the environment of this machine: must be headers"
+    ):
+        with_own_headers(shared, {"SOURCE_HEADERS": "nonsense"})

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdn2s3.state import key_index
 from cdn2s3.state.key_index import NEW, KeyIndex, Owner
 from tests.properties import examples
 
@@ -89,3 +90,20 @@ def test_keys_that_share_a_bucket_are_kept_apart() -> None:
         assert index.owner(b"%d" % number) == Owner(line, number + line)
     assert index.owner(b"200000") is None
     assert not index.repeated
+
+
+def test_keys_stay_found_while_buckets_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_index, "FULL", 1 / (1 << 6))  # divided at 1,024 and at 4,096 keys
+    index, keys = KeyIndex(), [b"%d" % number for number in range(5_000)]
+    for number, key in enumerate(keys):
+        index.add_record(b"", key, number, reversible=True)
+        if number in (1_023, 1_024, 4_095, 4_096):
+            assert all(index.owner(key) == Owner(False, at) for at, key in enumerate(keys[: number + 1]))
+    for number in range(0, 5_000, 3):
+        assert index.claim(b"", keys[number], number + 1, reversible=True) == number
+    for number, key in enumerate(keys):
+        is_line = number % 3 == 0
+        assert index.owner(key) == Owner(is_line, number + is_line)
+    assert index.owner(b"5000") is None
+    assert len(index) == 5_000
+    assert len(index._buckets) == key_index.BUCKETS * 16

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 
-from cdn2s3.destinations.base import Found, ReadRefused
+from cdn2s3.destinations.base import Found, NotInOrder, ReadRefused
 from cdn2s3.destinations.s3 import listing_page
 from cdn2s3.destinations.s3.client import S3Client
 from cdn2s3.destinations.s3.listing import OTHER_KEY_COUNT, PLAIN_KEYS, PLAIN_PLUS, Listing
 from cdn2s3.destinations.s3.listing_page import Page, parsed
 from cdn2s3.destinations.s3.objects import Objects
+from cdn2s3.destinations.s3.range_listing import in_ranges
 from cdn2s3.errors import FatalError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -211,6 +213,34 @@ def test_listing_of_several_pages(s3_server: Factory, connect: Connect) -> None:
     assert server.counters["ListObjectsV2"] == 3
 
 
+ODD = ["a", "a b", "a%2Fb", "a+b", "a/b", "a~b", "z&=#?", "ü", "\ue000", "\ufffd", "\U0001d11e", "\U0010ffff"]
+
+
+def test_listing_in_ranges_of_odd_keys_while_the_store_throttles(
+    s3_server: Factory, connect: Connect
+) -> None:
+    server = s3_server()
+    for name in ODD:
+        server.put("bucket", f"images/{name}", b"x")
+    server.put("bucket", "images0", b"after the prefix")
+    server.rules.add(Rule("SlowDown", operation="ListObjectsV2", count=3))
+    listing_ = Listing(*connect(server, MAX_RETRIES="3"), pause=lambda seconds: None)
+    pages = in_ranges(listing_, [f"images/{name}" for name in ODD], threading.Event())
+    assert [found.key for page_ in pages for found in page_] == [f"images/{name}" for name in ODD]
+    assert server.counters["ListObjectsV2"] == len(ODD) + 1 + 3 + 2  # throttled; what % and + mean
+
+
+@pytest.mark.parametrize("answer", ["refused", "ignored"])
+def test_store_that_knows_no_start_after_is_listed_in_no_ranges(
+    s3_server: Factory, connect: Connect, answer: str
+) -> None:
+    server = s3_server(start_after=answer)
+    for name in ODD:
+        server.put("bucket", f"images/{name}", b"x")
+    with pytest.raises(NotInOrder):
+        list(in_ranges(Listing(*connect(server)), ["images/b"], threading.Event()))
+
+
 # --- habits of some stores
 
 
@@ -402,7 +432,7 @@ def test_listing_that_repeats_a_page_under_new_tokens(s3_server: Factory, connec
     client, settings = connect(s3_server())
     pages = (page(entry("images/a"), 1, MORE.replace(">t<", f">t{number}<")) for number in range(9))
     listing = Listing(client, settings)
-    listing._ask = lambda token: next(pages)  # type: ignore[method-assign]
+    listing._ask = lambda token, after: next(pages)  # type: ignore[method-assign]
     with pytest.raises(FatalError, match="the same page came back"):
         list(listing)
 
