@@ -54,14 +54,14 @@ class RenewalTally:
             yield task._replace(recorded=Recorded(*task.recorded))
 
     def count(self, done: Done) -> None:
-        task, result = done.task, done.result
+        result = done.result
         self._ended += not self._second
         self._recent.append(result.stored is None and not result.what and CAUSES[result.cause].unexpected)
         if result.stored is not None:
             self._count_stored(done, result.stored)
             return
         if not self._second and CAUSES[result.cause].transient:
-            self.again.add(*task._replace(attempts=result.attempts, cause=result.cause))
+            self.again.add(*done.again()._replace(attempts=result.attempts, cause=result.cause))
             return
         self._note(done, result.what or FAILED + result.cause)
 
