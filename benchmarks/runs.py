@@ -6,6 +6,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from benchmarks import measure, memory, photographs
 from benchmarks.movers import Mover, key_of
 from benchmarks.servers import LOOPBACK, Servers, Service, write_md5s
 
+_PROBES = 50  # requests by which a delta asks the CDN first what its answers are worth
 MEMORY_DISK = Path("/dev/shm")
 
 
@@ -78,14 +80,14 @@ def one(mover: Mover, folder: Path, paths: Sequence[str], service: Service, plac
         Servers(folder, service, place.address, place.servers_prefix) as servers,
     ):
         state = Path(name)
-        command = mover.command(servers, paths, state)
-        cost = measure.run(
-            [*place.movers_prefix, *command.arguments], state, state / "output", command.environment
-        )
-        times = servers.stop()
-        output = (state / "output").read_text(encoding="utf-8", errors="replace")
-        if cost.exit_code != 0:
-            raise CheckFailedError(f"{mover.name} ended with {cost.exit_code}:\n{output[-3000:]}")
+        if mover.before is not None:
+            _carried_out(mover.before, servers, paths, state, place)
+        since = time.time()
+        cost, output = _carried_out(mover, servers, paths, state, place)
+        method, status = mover.asks
+        times = servers.stop(since, method or "GET")
+        if method and not len(paths) <= times.answers[method, status] <= len(paths) + _PROBES:
+            raise CheckFailedError(f"{mover.name} was to get {len(paths)} times {status}: {times.answers}")
         key_of_path = {path: key_of(path) for path in paths}
         wrong = photographs.differences(folder / "source", servers.stored, key_of_path)
         if wrong:
@@ -95,6 +97,20 @@ def one(mover: Mover, folder: Path, paths: Sequence[str], service: Service, plac
     return Figures(
         mover.name, len(paths), size / 1e6, cost.seconds, times.seconds, cost.cpu_seconds, cost.peak_rss
     )
+
+
+def _carried_out(
+    mover: Mover, servers: Servers, paths: list[str], state: Path, place: Place
+) -> tuple[measure.Cost, str]:
+    """Run a mover, and return what it cost and what it said; raise CheckFailedError unless it ends with 0."""
+    command = mover.command(servers, paths, state)
+    cost = measure.run(
+        [*place.movers_prefix, *command.arguments], state, state / "output", command.environment
+    )
+    output = (state / "output").read_text(encoding="utf-8", errors="replace")
+    if cost.exit_code != 0:
+        raise CheckFailedError(f"{mover.name} ended with {cost.exit_code}:\n{output[-3000:]}")
+    return cost, output
 
 
 def interleaved(

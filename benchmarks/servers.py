@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import md5
 from pathlib import Path
@@ -104,6 +105,7 @@ class Times(NamedTuple):
 
     seconds: float  # from the beginning of the first GET to the end of the last request
     requests: int
+    answers: Counter[tuple[str, str]]  # by method and status
 
 
 class Servers:
@@ -170,10 +172,10 @@ class Servers:
             self._process.wait(30)
             self._process = None
 
-    def stop(self) -> Times:
-        """Stop, so that the log is whole, and return when the servers were at work."""
+    def stop(self, since: float = 0.0, method: str = "GET") -> Times:
+        """Stop, so that the log is whole, and return when the servers were at work, as times_in() does."""
         self.__exit__()
-        return times_in(self.folder / "requests.log")
+        return times_in(self.folder / "requests.log", since, method)
 
     def _wait_until_up(self) -> None:
         """Wait for nginx's pid file, which it writes once it listens; raise RuntimeError where it does not."""
@@ -230,14 +232,19 @@ def free_ports() -> tuple[int, int]:
         return one.getsockname()[1], two.getsockname()[1]
 
 
-def times_in(log: Path) -> Times:
-    """Return when the servers were at work, from nginx's log; 0 seconds where there was no GET."""
-    began, ended, requests = float("inf"), 0.0, 0
+def times_in(log: Path, since: float = 0.0, first: str = "GET") -> Times:
+    """Return when the servers were at work, from nginx's log; 0 seconds where there was no request of method first.
+
+    Requests that ended before since, in seconds since the epoch, do not count.
+    """
+    began, ended, answers = float("inf"), 0.0, Counter[tuple[str, str]]()
     with log.open(encoding="ascii") as lines:
         for line in lines:
-            at, took, method, _ = line.split()
-            requests += 1
+            at, took, method, status = line.split()
+            if float(at) < since:
+                continue
+            answers[method, status] += 1
             ended = max(ended, float(at))
-            if method == "GET":
+            if method == first:
                 began = min(began, float(at) - float(took))
-    return Times(max(0.0, ended - began), requests)
+    return Times(max(0.0, ended - began), sum(answers.values()), answers)

@@ -99,6 +99,7 @@ class Found(NamedTuple):
     key: str
     size: int  # bytes
     etag: str  # without quotes; "" if the store returns none
+    md5: str = ""  # of the bytes, 32 hex digits, where a record knows it
 
 
 # The ways in which a delta renews an object.

@@ -77,7 +77,7 @@ class Undoer:
 
     def _removal(self, chosen: Chosen) -> Removal:
         row, deadline = chosen.row, Deadline(self._timeout, self._stop)
-        ours = Found(row.key, int(row.size), row.etag)
+        ours = Found(row.key, int(row.size), row.etag, "" if row.md5 == UNKNOWN else row.md5)
         if chosen.step is Step.GO_BACK:
             written_at = seconds_of(row.finished_at) or 0
             return self._remover.go_back(ours, written_at, deadline, self._is_again)
@@ -85,13 +85,16 @@ class Undoer:
 
 
 def _row_of(row: Completed, below: Below) -> Completed:
-    """Return the row of the object that shows again below the one of row, which was ours as well."""
+    """Return the row of the object that shows again below the one of row, which was ours as well.
+
+    Its ETag is taken for its MD5 only where that of row is known to be one: some stores' ETags only look like it.
+    """
     return Completed(
         row.url,
         row.key,
         str(below.size),
         below.etag,
-        below.etag if below.etag_is_md5 else UNKNOWN,
+        below.etag if below.etag_is_md5 and row.etag == row.md5 else UNKNOWN,
         below.media_type or row.media_type,
         timestamp(below.modified),
         STORED if below.is_first else RENEWED,

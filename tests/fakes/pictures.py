@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Callable
 
-from PIL import Image, ImageCms
+from PIL import Image, ImageChops, ImageCms, ImageOps, ImageStat
 
 ORIENTATION = 0x0112
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF")
 
 
 def photo(width: int = 640, height: int = 480, mode: str = "RGB") -> Image.Image:
@@ -112,3 +113,37 @@ MAKERS = dict(_makers())
 def kinds() -> dict[str, bytes]:
     """Return some dozens of files, by what is special about them."""
     return {kind: make() for kind, make in MAKERS.items()}
+
+
+# --- what Pillow makes of them
+
+
+def pillows_own(body: bytes, longest: int) -> Image.Image:
+    """Return what Pillow makes of body in the plainest way: turned upright, in RGB, as thumbnail() scales it."""
+    with Image.open(io.BytesIO(body), formats=_FORMATS) as image:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode == "I;16":
+            upright = upright.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+        plain = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+    plain.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    return plain
+
+
+def shown(body: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(body)) as image:
+        assert image.format == "WEBP"
+        assert {"exif", "icc_profile", "xmp"}.isdisjoint(image.info)
+        assert not getattr(image, "is_animated", False)
+        return image.convert("RGBA")
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    """Return the mean difference of two images on a black and a white ground, 0 to 255."""
+    means = []
+    for ground in ("black", "white"):
+        flat = [Image.new("RGBA", image.size, ground) for image in (one, other)]
+        for below, image in zip(flat, (one, other)):
+            below.alpha_composite(image.convert("RGBA"))
+        delta = ImageChops.difference(flat[0].convert("RGB"), flat[1].convert("RGB"))
+        means.append(max(ImageStat.Stat(delta).mean))
+    return max(means)

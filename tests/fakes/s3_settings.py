@@ -65,7 +65,9 @@ class Settings:
     )
     complete_if_match: str = "honor"  # the same on CompleteMultipartUpload: ignore as moto
     delete_if_match: str = (
-        "honor"  # on DeleteObject: honor | ignore (MinIO) | refuse (501, LocalStack) | 400 | 405
+        # On DeleteObject: honor | ignore (MinIO) | refuse (501, LocalStack) | 400 | 405 | absent_412 (SeaweedFS: also
+        # where nothing is).
+        "honor"
     )
     replaces_on_412: bool = False  # refuses the condition and writes all the same
     always_412: bool = False  # refuses If-None-Match also where nothing is at the key

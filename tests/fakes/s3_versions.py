@@ -33,9 +33,9 @@ def delete_object(call: Call, settings: Settings, store: Store) -> Reply:
             return
         if settings.allow is not None and "GetObject" not in settings.allow:
             raise S3Error("AccessDenied", "User: test is not authorized to perform: s3:GetObject")
-        if current is None:
+        if current is None and settings.delete_if_match != "absent_412":
             raise S3Error("NoSuchKey", Key=call.key)
-        if current.etag.replace('"', "") != wanted.replace('"', ""):
+        if current is None or current.etag.replace('"', "") != wanted.replace('"', ""):
             raise S3Error("PreconditionFailed", Condition="If-Match")
 
     marker = store.delete(call.bucket, call.key, admits)

@@ -286,6 +286,15 @@ class Listener:
         if self._bugs:
             raise self._bugs[0]
 
+    def settle(self, patience: float = 5.0) -> None:
+        """End all live connections, and wait until what they asked for is done; raises RuntimeError if it is not."""
+        self.drop_connections()
+        deadline = time.monotonic() + patience
+        for thread in self._threads():
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if self._threads():
+            raise RuntimeError(f"{len(self._threads())} connection threads still run after {patience} s")
+
     def _accept(self) -> None:
         with self._lock:
             if self._socket is not None or self._stopping:

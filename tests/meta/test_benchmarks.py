@@ -65,6 +65,9 @@ def test_times_begin_with_the_first_get_and_end_with_the_last_request(tmp_path: 
     times = times_in(log)
     assert times.seconds == pytest.approx(3.5)
     assert times.requests == 4
+    late = times_in(log, since=101.5, first="HEAD")
+    assert (late.requests, late.answers["HEAD", "200"]) == (2, 1)
+    assert late.seconds == pytest.approx(0.1)
 
 
 def test_median_takes_each_figure_on_its_own() -> None:

@@ -95,11 +95,16 @@ def test_exit_code_says_whether_all_came_out_as_declared(checks: list[Check], co
 
 
 def test_table_names_what_did_not_hold_and_why_a_store_was_not_run() -> None:
-    ran = Result(a_store(), "", "1.2", [HELD, NOT_HELD, LIMIT, LIMIT_THAT_HELD], 61.4)
+    after = Check("delta: a", True, "", "")
+    ran = Result(a_store(), "", "1.2", [HELD, NOT_HELD, LIMIT, LIMIT_THAT_HELD, after], 61.4)
+    ran.conditions = {"PUT": "honored", "DELETE": "refused (501)"}
     skipped = Result(a_store(title="Y"), skipped="needs Python 3.12")
     lines = table([ran, skipped]).splitlines()
-    assert lines[2] == "| X | 1.2 | PyPI x | 2 | 1 | 2 | 61 | **b**; **d**; known |"
-    assert lines[3] == "| Y | - | PyPI x | - | - | - | - | not run: needs Python 3.12 |"
+    assert lines[2] == (
+        "| X | 1.2 | PyPI x | 3 | 1 | 2 | 61 | PUT honored, DELETE refused (501) | 1 of 1 | 0 of 0 | "
+        "**b**; **d**; known |"
+    )
+    assert lines[3] == "| Y | - | PyPI x | - | - | - | - | - | - | - | not run: needs Python 3.12 |"
 
 
 def test_page_has_each_check_and_what_the_probe_found() -> None:

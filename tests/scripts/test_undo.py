@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import resource
@@ -121,7 +122,7 @@ def renewed(world: World, url: str, body: bytes) -> str:
     row = next(row for row in world.job.completed() if row.url == url)
     item = world.s3.put("bucket", key, body)
     digest = item.md5
-    now = timestamp(seconds_of(row.finished_at) + 1)
+    now = timestamp(max(seconds_of(one.finished_at) for one in world.job.completed()) + 1)  # the newest row
     newer = row._replace(size=str(len(body)), etag=digest, md5=digest, how="renewed", finished_at=now)
     rows = [row for row in world.job.completed() if row.url != url] + [newer]
     world.job.path("completed.txt").write_text("".join("\t".join(row) + "\n" for row in rows))
@@ -195,6 +196,53 @@ def test_since_takes_a_renewed_object_back_to_the_version_below(new_world: NewWo
     assert seconds_of(again.finished_at) <= seconds_of(first.finished_at)
     world.assert_all_moved()
     assert world.job.run().code == 0
+
+
+@pytest.mark.parametrize("habit", [{"etag_mode": "random"}, {"kms_default": True, "kms_announced": False}])
+def test_an_etag_that_only_looks_like_an_md5_is_recorded_as_none(
+    new_world: NewWorld, habit: dict[str, object]
+) -> None:
+    world = moved(new_world, 1, store={"versioned": True, **habit})
+    world.source.change(world.urls[0])
+    time.sleep(1.1)  # --since tells by the second
+    assert world.job.run("--delta", MAX_CHANGE_RATE=1).code == 0
+    newer = world.job.completed()[0]
+    ran = world.job.run("--undo", "--since", newer.finished_at, "--yes")
+    assert ran.code == 0 and "1 went back to the version below" in ran.out, ran.said
+    row = world.job.completed()[0]
+    item = world.s3.objects("bucket")[row.key]
+    assert (row.etag, row.md5) == (item.etag.strip('"'), "-")
+
+
+@pytest.mark.parametrize("habit", [{}, {"delete_if_match": "ignore"}, {"versioned": True}])
+def test_an_object_in_parts_that_the_store_names_anew_is_ours_all_the_same(
+    new_world: NewWorld, habit: dict[str, object]
+) -> None:
+    """As rclone serve s3: once it is complete, its ETag is the MD5 of its bytes."""
+    world = new_world(1, store={"min_part": 1, **habit}, MAX_BUFFER_MB=1)
+    world.use([world.source.url_of("large.jpg", size=1_200_000)])
+    assert world.job.run().code == 0
+    bucket, key = world.s3.store.bucket("bucket"), world.key(world.urls[0])
+    named = dataclasses.replace(bucket.objects[key], etag=f'"{bucket.objects[key].md5}"')
+    assert named.etag.strip('"') != world.job.completed()[0].etag
+    bucket.objects[key] = named
+    if bucket.versioned:
+        bucket.versions[key] = [named]
+    ran = world.job.run("--undo", "--yes")
+    assert ran.code == 0, ran.said
+    assert images(world) == set() and world.job.completed() == []
+
+
+def test_what_is_gone_is_undone_also_where_the_store_says_412_to_it(new_world: NewWorld) -> None:
+    world = moved(new_world, 3, store={"delete_if_match": "absent_412"})
+    gone, changed = world.urls[:2]
+    world.s3.store.delete("bucket", world.key(gone))
+    world.s3.put("bucket", world.key(changed), b"somebody else's")
+    ran = world.job.run("--undo", "--yes")
+    assert ran.code == 1, ran.said
+    assert "1 were gone already" in ran.out and "1 object stays: changed since" in ran.out
+    assert images(world) == {world.key(changed)}
+    assert [row.url for row in world.job.completed()] == [changed]
 
 
 def test_without_versions_a_renewed_object_stays(new_world: NewWorld) -> None:

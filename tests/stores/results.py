@@ -13,6 +13,7 @@ from tests.stores.store import Store
 _OF_THE_BUCKET = {  # the first words of lines of --check
     "bucket", "owner", "put", "get", "delete", "list", "overwrite", "checksum", "signature", "parts", "listing", "kept",
 }  # fmt: skip
+_AFTER = ("delta", "undo")  # how the names of checks begin that are about what comes after the move
 _CELLS = {(True, True): "held", (False, True): "limit", (True, False): "**held, though declared as a limit**"}
 
 
@@ -26,6 +27,8 @@ class Result:
     checks: list[Check] = field(default_factory=list)
     seconds: float = 0.0
     probe: str = ""  # what --check printed
+    # What the store makes of If-Match on PUT, on parts and on DELETE.
+    conditions: dict[str, str] = field(default_factory=dict)
 
     @property
     def held(self) -> int:
@@ -34,6 +37,11 @@ class Result:
     @property
     def limits(self) -> int:
         return sum(not check.held and check.is_expected for check in self.checks)
+
+    def of(self, kind: str) -> str:
+        """Return how many of the checks whose names begin with kind held, of how many."""
+        held = [check.held for check in self.checks if check.name.startswith(f"{kind}: ")]
+        return f"{sum(held)} of {len(held)}"
 
     @property
     def unexpected(self) -> list[Check]:
@@ -51,12 +59,13 @@ class Result:
 def table(results: Sequence[Result]) -> str:
     """Return one line per store."""
     lines = [
-        "| store | version | from | held | limits | unexpected | s | what did not hold |",
-        "|---|---|---|--:|--:|--:|--:|---|",
+        "| store | version | from | held | limits | unexpected | s | If-Match | delta | undo | what did not hold |",
+        "|---|---|---|--:|--:|--:|--:|---|--:|--:|---|",
     ]
     for result in results:
         counts = (result.held, result.limits, len(result.unexpected), round(result.seconds))
-        shown = ("-",) * 4 if result.skipped else counts
+        after = ", ".join(f"{way} {what}" for way, what in result.conditions.items()), *map(result.of, _AFTER)
+        shown = ("-",) * 7 if result.skipped else (*counts, *after)
         lines.append(_row(result.store.title, result.version, result.store.packages, *shown, result.summary))
     return "\n".join(lines)
 
@@ -75,6 +84,8 @@ def page(result: Result, command: str) -> str:
         f"Written by `{command}` on {time.strftime('%Y-%m-%d', time.gmtime())}.", "",
         "What `migrate.py --check` says of it:", "",
         *_of_the_bucket(result.probe), "",
+        "A plain client finds of If-Match with a wrong ETag: "
+        + (", ".join(f"{way} {what}" for way, what in result.conditions.items()) or "not asked") + ".", "",
         _row("check", "came out", "what the store does", "what was found"), "|---|---|---|---|", *rows, "",
     ])  # fmt: skip
 

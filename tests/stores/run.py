@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.stores import bucket, conformance, odd_keys, story
+from tests.stores import afterwards, bucket, conformance, odd_keys, story
 from tests.stores.book import Book
 from tests.stores.install import NotHere
 from tests.stores.processes import ServerFailed
@@ -31,7 +31,7 @@ from tests.stores.world import open_source
 
 PAGES = Path(__file__).with_name("results")
 _BUCKET = "cdn2s3-stores"
-_URLS, _FEW = 300, 60
+_URLS, _FEW, _FEWEST = 300, 60, 26
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,7 +74,7 @@ def run(store: Store, cache: Path, small: bool) -> Result:
                 scene = Scene(endpoint, source, book, Path(name), _BUCKET)
                 bucket.create(scene)
                 result.probe = bucket.probe(scene)
-                checks(scene, Path(name), small)
+                checks(scene, Path(name), small, result)
         except ServerFailed as error:
             book.note("the server starts", str(error))
         except Exception as error:  # of the judge, between two checks: the store no longer does what it did
@@ -88,10 +88,11 @@ def run(store: Store, cache: Path, small: bool) -> Result:
     return result
 
 
-def checks(scene: Scene, folder: Path, small: bool) -> None:
+def checks(scene: Scene, folder: Path, small: bool, result: Result) -> None:
     """Check a migration and what goes with it, at a store that answers and has the bucket."""
     with conformance.alongside(scene, folder):
         story.tell(scene, _FEW if small else _URLS)
+        result.conditions = afterwards.check(scene, _FEWEST if small else _FEW)
         if not small:
             story.combine(scene, _FEW, story.COMBINATIONS[1:])
             odd_keys.check(scene)

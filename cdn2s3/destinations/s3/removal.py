@@ -80,6 +80,7 @@ class S3Remover:
             return Removal(Fate.ABSENT)
         if not _is_ours(ours, info.size, info.etag):
             return Removal(Fate.CHANGED)
+        ours = ours._replace(etag=info.etag)  # some stores name an object in parts anew once it is complete
         # Elsewhere that version is of the time before there were any, and nothing takes its place.
         is_null = info.version == NULL and self._found.is_suspended
         if not info.version or covers_ours or (is_null and not must_look):
@@ -112,8 +113,20 @@ class S3Remover:
         if reply.status == 404 and reply.code in ("", "NoSuchKey"):
             return Removal(Fate.ABSENT)
         if reply.status == 412:
-            return Removal(Fate.CHANGED)
+            return self._after_mismatch(ours, deadline, is_null)
         return _refused(reply, "DELETE")
+
+    def _after_mismatch(self, ours: Found, deadline: Deadline, is_null: bool) -> Removal:
+        """Return what a 412 means: another object, or none (SeaweedFS, Ceph), or ours under a newer ETag."""
+        try:
+            info = self._objects.head(ours.key, deadline)
+        except ReadRefused:
+            return Removal(Fate.CHANGED)
+        if info is None:
+            return Removal(Fate.ABSENT)
+        if same_etag(info.etag, ours.etag) or not _is_ours(ours, info.size, info.etag):
+            return Removal(Fate.CHANGED)
+        return self._delete(ours._replace(etag=info.etag), deadline, is_null)
 
     @property
     def _takes_condition(self) -> bool:
@@ -196,7 +209,8 @@ class S3Remover:
 
 
 def _is_ours(ours: Found, size: int, etag: str) -> bool:
-    return size == ours.size and same_etag(etag, ours.etag)
+    is_same = same_etag(etag, ours.etag) or (ours.md5 != "" and etag == ours.md5)
+    return size == ours.size and is_same
 
 
 def _refused(reply: S3Response, action: str) -> Removal:

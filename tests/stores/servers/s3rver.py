@@ -40,6 +40,7 @@ def serve(cache: Path, folder: Path) -> Iterator[Endpoint]:
 _CUT = "of a client that is killed in the middle of a PUT it keeps an empty object, which then is a conflict"
 _LIMITS = {
     "no unfinished upload is left": "it cannot list unfinished uploads (501)",
+    "conformance: listing is sorted by the bytes of keys and keeps to the prefix": "it lists folder by folder",
 }
 _RACES = {
     "conformance: of several writers of one key one wins": "it ignores If-None-Match; a HEAD before is no lock",

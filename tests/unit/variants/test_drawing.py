@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import struct
 import zlib
 from collections.abc import Iterator
@@ -12,10 +11,10 @@ import pytest
 
 pytest.importorskip("PIL", reason="Pillow is not installed (requirements-variants.txt)")
 
-from PIL import Image, ImageChops, ImageCms, ImageOps, ImageStat
+from PIL import Image, ImageCms
 
 from cdn2s3.settings.variant_sizes import VariantSize, fitted
-from cdn2s3.variants.drawing import FORMATS, draw
+from cdn2s3.variants.drawing import draw
 from cdn2s3.variants.drawn import Undrawable
 from tests.fakes import pictures
 
@@ -28,54 +27,23 @@ def file_of(kind: str) -> bytes:
     return pictures.MAKERS[kind]()
 
 
-def pillows_own(body: bytes, longest: int) -> Image.Image:
-    """Return what Pillow makes of body in the plainest way: turned upright, in RGB, as thumbnail() scales it."""
-    with Image.open(io.BytesIO(body), formats=FORMATS) as image:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode == "I;16":
-            upright = upright.convert("I").point(lambda value: value * (1 / 256)).convert("L")
-        plain = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
-    plain.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    return plain
-
-
-def shown(body: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(body)) as image:
-        assert image.format == "WEBP"
-        assert {"exif", "icc_profile", "xmp"}.isdisjoint(image.info)
-        assert not getattr(image, "is_animated", False)
-        return image.convert("RGBA")
-
-
-def difference(one: Image.Image, other: Image.Image) -> float:
-    """Return the mean difference of two images on a black and a white ground, 0 to 255."""
-    means = []
-    for ground in ("black", "white"):
-        flat = [Image.new("RGBA", image.size, ground) for image in (one, other)]
-        for below, image in zip(flat, (one, other)):
-            below.alpha_composite(image.convert("RGBA"))
-        delta = ImageChops.difference(flat[0].convert("RGB"), flat[1].convert("RGB"))
-        means.append(max(ImageStat.Stat(delta).mean))
-    return max(means)
-
-
 @pytest.mark.parametrize("kind", pictures.MAKERS)
 def test_image_is_what_pillow_makes_of_it(kind: str) -> None:
     drawn = draw(file_of(kind), SIZES, MOST)
     assert [picture.size for picture in drawn.pictures] == ["small", "medium"]
     for picture, size in zip(drawn.pictures, SIZES):
-        own = pillows_own(file_of(kind), size.pixels)
+        own = pictures.pillows_own(file_of(kind), size.pixels)
         assert (picture.width, picture.height) == own.size
         assert max(own.size) == size.pixels
-        found = shown(picture.body)
+        found = pictures.shown(picture.body)
         assert found.size == own.size
-        assert difference(found, own) < 4
+        assert pictures.difference(found, own) < 4
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_red_corner_is_where_the_orientation_puts_it(orientation: int) -> None:
     [picture] = draw(file_of(f"jpeg orientation {orientation}"), SIZES[1:], MOST).pictures
-    found = shown(picture.body).convert("RGB")
+    found = pictures.shown(picture.body).convert("RGB")
     right, low = found.width - 5, found.height - 5
     corners = {1: (5, 5), 2: (right, 5), 3: (right, low), 4: (5, low)}
     corners = {**corners, 5: (5, 5), 6: (right, 5), 7: (right, low), 8: (5, low)}
@@ -98,14 +66,14 @@ def wide_gamut() -> bytes:
 def test_colors_are_those_of_the_profile(kind: str) -> None:
     body = pictures.encoded(Image.new("RGB", (400, 400), (200, 30, 30)), kind, icc_profile=wide_gamut())
     [picture] = draw(body, SIZES[:1], MOST).pictures
-    red, green, _ = shown(picture.body).convert("RGB").getpixel((50, 50))  # type: ignore[misc]
+    red, green, _ = pictures.shown(picture.body).convert("RGB").getpixel((50, 50))  # type: ignore[misc]
     assert green > 180 and red < 60
 
 
 def test_profile_of_an_image_with_alpha_leaves_the_alpha() -> None:
     image = Image.new("RGBA", (400, 400), (200, 30, 30, 128))
     [picture] = draw(pictures.encoded(image, "PNG", icc_profile=wide_gamut()), SIZES[:1], MOST).pictures
-    red, green, _, alpha = shown(picture.body).getpixel((50, 50))  # type: ignore[misc]
+    red, green, _, alpha = pictures.shown(picture.body).getpixel((50, 50))  # type: ignore[misc]
     assert green > 180 and red < 60 and 120 < alpha < 136
 
 
@@ -113,7 +81,7 @@ def test_profile_of_another_mode_is_not_used() -> None:
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     body = pictures.encoded(pictures.photo(), "JPEG", icc_profile=lab)
     [picture] = draw(body, SIZES[:1], MOST).pictures
-    assert difference(shown(picture.body), pillows_own(body, 100)) < 4
+    assert pictures.difference(pictures.shown(picture.body), pictures.pillows_own(body, 100)) < 4
 
 
 @pytest.mark.parametrize("longest", [299, 300, 301])
