@@ -133,6 +133,23 @@ def test_renewal_whose_answer_was_lost_is_told_by_the_attempt_that_finds_it(
     assert_consistent(world.job, world.source, world.s3)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["look", "renew"])
+def test_too_many_failures_end_it_with_the_last_one_on_the_screen(world: World, stage: str) -> None:
+    server = world.source if stage == "look" else world.s3
+    fault, operation = ("500", "GET") if stage == "look" else ("InternalError", "PutObject")
+    server.rules.add(Rule(fault, operation=operation, pattern=r"i00[1-5]\d\.jpg"))
+    ran = world.job.run("--delta", MAX_ERROR_RATE=0.02, MAX_RETRIES=0, CONCURRENCY=4)
+    assert ran.code == 3, ran.said
+    assert "more than MAX_ERROR_RATE" in ran.err
+    assert "The last one: https://" in ran.err and ran.err.count("i00") >= 1
+    if stage == "look":
+        assert image_writes(world) == {} and not world.job.path("changes.txt").exists()
+    server.rules.clear()
+    assert world.job.run("--delta").code == 0
+    assert_renewed(world)
+
+
 def interrupted(world: World, number: int, **options: object) -> Ran:
     """Run a delta, and send it a signal while it renews."""
     world.s3.rules.add(Rule("slow_answer", operation="PutObject", pattern=r"\.jpg", seconds=0.15))
