@@ -102,8 +102,10 @@ def one(mover: Mover, folder: Path, paths: Sequence[str], service: Service, plac
 def _carried_out(
     mover: Mover, servers: Servers, paths: list[str], state: Path, place: Place
 ) -> tuple[measure.Cost, str]:
-    """Run a mover, and return what it cost and what it said; raise CheckFailedError unless it ends with 0,
-    by its own INTEGRITY."""
+    """Run a mover, and return what it cost and what it said.
+
+    Raise CheckFailedError unless it ends with 0 and went by its own INTEGRITY.
+    """
     command = mover.command(servers, paths, state)
     cost = measure.run(
         [*place.movers_prefix, *command.arguments], state, state / "output", command.environment
