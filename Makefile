@@ -18,7 +18,8 @@
 #               to tests/stores/results/ (make stores STORE=localstack for one; SMALL=1 for a small world)
 # make torture  the three scripts over faulty servers with 20,000 URLs and fifty kill -9; then ten lives after the move, of
 #               runs, deltas and undos in any order, with kills; prints its seeds and figures
-#               (ten minutes; make torture PROCESSES=2 SEED=7 KILLS=100 LIVES=50 for another one)
+#               (ten minutes; make torture PROCESSES=2 SEED=7 KILLS=100 LIVES=50 for another one; DASK=3 for a
+#               cluster of three workers, with kills of workers, scheduler and coordinator)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -75,8 +76,12 @@ stores: $(VENV)/.installed
 	$(BIN)/python -m tests.stores.run --cache $(VENV)-stores $(if $(SMALL),--small) $(STORE)
 
 torture: $(VENV)/.installed
+ifdef DASK
+	$(BIN)/python -m tests.torture.dask --workers $(DASK) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+else
 	$(BIN)/python -m tests.torture.run --processes $(PROCESSES) --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.torture.after --processes $(PROCESSES) --lives $(LIVES) $(if $(SEED),--seed $(SEED)) --quiet
+endif
 
 test: $(VENV)/.installed
 	$(BIN)/python $(PYTEST) -m "not slow"

@@ -42,11 +42,10 @@ from cdn2s3.console.logging_setup import ending_in_the_log, say_error
 from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.notify import Notifier
 from cdn2s3.console.signals import Interrupted, Signals
-from cdn2s3.destinations.base import Note
-from cdn2s3.destinations.factory import open_destinations
+from cdn2s3.destinations.factory import Destinations, open_destinations
 from cdn2s3.errors import EXIT_CODES_HELP, FatalError
 from cdn2s3.executors.base import TICK, Executor
-from cdn2s3.executors.dask_needed import require_dask
+from cdn2s3.executors.dask_needed import consider
 from cdn2s3.executors.passes import Passes
 from cdn2s3.executors.process_pool import ProcessPool
 from cdn2s3.executors.threads import ThreadExecutor
@@ -68,7 +67,7 @@ from cdn2s3.state.journal import Journal
 from cdn2s3.state.key_index import Fingerprints
 from cdn2s3.state.ledger import Ledger
 from cdn2s3.state.status_file import ENDED, READING, StatusFile
-from cdn2s3.transfer.wiring import equip, received_before_in
+from cdn2s3.transfer.wiring import equip
 
 if TYPE_CHECKING:
     from cdn2s3.delta.run import Delta
@@ -93,7 +92,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         begin_log(*notes[:2])
         command = command_of(arguments)
         if settings.dask_scheduler:
-            consider_cluster(arguments)
+            for_cluster = command is None and arguments.delta is None
+            consider(
+                for_cluster or arguments.check, arguments.delta is not None or arguments.undo is not None
+            )
         if arguments.delta is not None and arguments.plan:
             return int(delta_command().plan(settings, arguments, signals, SECOND_PASS_AFTER))
         notifier = Notifier("migrate.py", settings.notify_command.reveal(), notes.private)
@@ -151,7 +153,7 @@ def migrate(
             accounting = RunAccounting(settings, plan, ledger, journal, notifier, delta)
             run = Run(settings, accounting, signals, arguments.retry_failed is None, status, delta)
             return run.go(
-                lambda: executor(settings, keys, ledger, lock, accounting.note_destination, bool(delta)),
+                lambda: executor(settings, keys, ledger, lock, accounting.note_destinations, bool(delta)),
                 warning,
             )
 
@@ -252,17 +254,19 @@ def executor(
     keys: KeyMaker,
     ledger: Ledger,
     lock: int,
-    on_note: Callable[[Note], None],
+    on_prepared: Callable[[Destinations], None],
     renews: bool = False,
 ) -> Iterator[Executor]:
-    """Contact the destinations, find out what they lack (on_note), and return the executor; raise FatalError.
+    """Contact the destinations, find out what they lack (on_prepared), and return the executor; raise FatalError.
 
     All workers share the pooled connections to the CDN and to the bucket, the destinations and the ledger,
     which appends under its own lock.
     """
     if settings.dask_scheduler and not renews:
-        with cluster(settings, ledger, on_note) as there:
-            yield there
+        from cdn2s3.executors.cluster_opening import open_cluster
+
+        with open_cluster(settings, ledger, on_prepared, TICK) as cluster:
+            yield cluster
         return
     count = process_count(settings)
     with closing(PooledAdapter(settings.concurrency, settings.ca_bundle)) as adapter, ExitStack() as stack:
@@ -276,8 +280,7 @@ def executor(
         destinations.prepare()
         if renews:
             destinations.prepare_renewing()
-        for note in destinations.notes():
-            on_note(note)
+        on_prepared(destinations)
         if processes:
             log.info("%d processes with %d workers in total", count, settings.concurrency)
             processes.equip(settings, destinations.handover(), count, rerun_hint.settings_file())
@@ -286,34 +289,6 @@ def executor(
         transfer = stack.enter_context(closing(equip(settings, destinations)))
         pool = stack.enter_context(ThreadPoolExecutor(settings.concurrency, thread_name_prefix="worker"))
         yield ThreadExecutor(pool, settings.concurrency, keys, transfer, ledger)
-
-
-def consider_cluster(arguments: argparse.Namespace) -> None:
-    """Raise UsageError where Dask is needed and missing; say where a command does not use it."""
-    if arguments.delta is not None or arguments.undo is not None:
-        log.info("DASK_SCHEDULER is for the transfers of a run: this command works on this machine alone")
-    elif command_of(arguments) is None or arguments.check:
-        require_dask()
-
-
-@contextmanager
-def cluster(
-    settings: MigrationSettings, ledger: Ledger, on_note: Callable[[Note], None]
-) -> Iterator[Executor]:
-    """Return the executor whose workers are those of DASK_SCHEDULER; else as executor()."""
-    from cdn2s3.executors.cluster import Cluster
-    from cdn2s3.executors.dask_client import connect
-
-    with (
-        closing(connect(settings.dask_scheduler)) as connection,
-        closing(PooledAdapter(settings.concurrency, settings.ca_bundle)) as adapter,
-    ):
-        destinations = open_destinations(settings, adapter)
-        destinations.prepare()
-        for note in destinations.notes():
-            on_note(note)
-        known, before = destinations.handover(), received_before_in(settings)
-        yield Cluster(connection, settings, known, ledger, before, rerun_hint.settings_file(), TICK)
 
 
 # --- the command line ---

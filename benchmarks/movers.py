@@ -140,7 +140,7 @@ PLAIN = Mover("plain loop", "plain", share=0.25)
 RCLONE = Mover("rclone", "rclone")
 
 
-def ours(processes: int, integrity: str = "md5", workers: int = 150) -> Mover:
+def ours(processes: int, integrity: str = "auto", workers: int = 150) -> Mover:
     """Return migrate.py with so many processes."""
     name = f"migrate.py {integrity}, {processes} process{'es' if processes > 1 else ''}"
     return Mover(name, "migrate", workers, {"PROCESSES": str(processes), "INTEGRITY": integrity})

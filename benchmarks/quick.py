@@ -48,7 +48,7 @@ class Work(NamedTuple):
 WORKS = tuple(
     Work(size, files, kind)
     for size, files in ((390 * KB, 900), (20 * KB, 2_500))
-    for kind in ("md5", "crc32")
+    for kind in ("auto", "md5", "crc32")
 )
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from benchmarks import measure, memory, photographs
 from benchmarks.movers import Mover, key_of
-from benchmarks.servers import LOOPBACK, Servers, Service
+from benchmarks.servers import LOOPBACK, Servers, Service, write_md5s
 
 _PROBES = 50  # requests by which a delta asks the CDN first what its answers are worth
 MEMORY_DISK = Path("/dev/shm")
@@ -66,7 +66,9 @@ def photographs_in_memory(sizes: photographs.Sizes, count: int) -> Iterator[tupl
     ):
         folder = Path(name) / "disk"
         folder.mkdir()
-        yield folder, photographs.make(folder / "source", sizes, count)
+        paths = photographs.make(folder / "source", sizes, count)
+        write_md5s(folder, {path: key_of(path) for path in paths})
+        yield folder, paths
         shutil.rmtree(folder)
 
 

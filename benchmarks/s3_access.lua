@@ -37,6 +37,7 @@ if method == "PUT" then
         if crc32_base64(body) ~= crc then
             return refuse(400, "BadDigest")
         end
+        ngx.ctx.md5 = ngx.md5(body)
     end
 end
 if wait > 0 then

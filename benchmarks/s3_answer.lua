@@ -1,4 +1,4 @@
--- What a bucket answers: 200 and the ETag, which is the Content-MD5 in hex where the request had one.
+-- What a bucket answers: 200 and the ETag, which is the MD5: the request's own, or that of the table of photographs.
 local objects = ngx.shared.objects
 local method, status = ngx.req.get_method(), ngx.status
 
@@ -8,7 +8,7 @@ if method == "PUT" and (status == 201 or status == 204) then
     if md5 then
         etag = ngx.decode_base64(md5):gsub(".", function(octet) return string.format("%02x", octet:byte()) end)
     else
-        etag = ngx.md5(ngx.var.request_id) .. "-1"
+        etag = ngx.ctx.md5 or ngx.shared.md5s:get(ngx.var.uri) or ngx.md5(ngx.var.request_id) .. "-1"
     end
     objects:set(ngx.var.uri, etag)
     ngx.status = 200

@@ -16,6 +16,11 @@ ADOPTED = "adopted"  # recorded from a listing, and not compared
 HOWS = frozenset({STORED, RENEWED, REPLACED, FOUND, ADOPTED})
 OURS = frozenset({STORED, RENEWED})
 
+# Where an object's MD5 comes from.
+COMPUTED = "computed"  # here, from its bytes; or nobody knows it
+ANSWERED = "answered"  # by the store to a PUT, over bytes whose CRC-32 it had checked (INTEGRITY=auto)
+UNANSWERED = "unanswered"  # it was to be, and was not: computed here after all
+
 # Where an object is, in completed.txt.
 S3 = "s3"
 LOCAL = "local"
@@ -26,8 +31,8 @@ class Image(NamedTuple):
 
     body: memoryview  # the bytes; valid until its worker takes the next URL
     media_type: str  # detected from the bytes, for the object's Content-Type
-    md5: bytes  # 16 bytes; empty under INTEGRITY=crc32, where nobody computed it
-    crc32: int  # CRC-32 as in zlib; 0 under INTEGRITY=md5
+    md5: bytes  # 16 bytes; empty where the CRC-32 is sent instead, and nobody has computed it
+    crc32: int  # CRC-32 as in zlib; 0 where the MD5 is sent
     encoding: str = ""  # for the object's Content-Encoding; "" for none
 
     def digest(self) -> bytes:
@@ -44,6 +49,7 @@ class Stored(NamedTuple):
     already_there: bool  # True: it already existed, with the same content
     how: str = STORED  # what its row says: STORED … ADOPTED, or UNKNOWN
     place: str = S3  # or LOCAL
+    md5_from: str = COMPUTED  # or ANSWERED, UNANSWERED
 
 
 class Recorded(NamedTuple):

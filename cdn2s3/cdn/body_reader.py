@@ -14,7 +14,7 @@ from typing import Callable
 from cdn2s3.cdn import content_coding, image_type
 from cdn2s3.cdn.buffer_pool import SMALL, BufferLease
 from cdn2s3.cdn.content_coding import Body, CheckedBody, DecodedBody
-from cdn2s3.cdn.digest import Digest, digest_of
+from cdn2s3.cdn.digest import Digest
 from cdn2s3.cdn.markup import LOOKED_AT
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
@@ -83,24 +83,24 @@ class LargeBody:
 class BodyReader:
     """Read bodies under one set of rules; shared by all workers.
 
-    content_check is CONTENT_CHECK; integrity selects the digest to compute. A body over max_buffer bytes is
-    read in parts of part_bytes or max_buffer, whichever is more. decodes says what becomes of a body that is
-    compressed unasked: it is decoded, or kept as it is with its Content-Encoding. conceal removes secrets from what
-    the CDN says.
+    content_check is CONTENT_CHECK; new_digest returns the digest to compute of a body, anew for each. A body over
+    max_buffer bytes is read in parts of part_bytes or max_buffer, whichever is more. decodes says what becomes of a
+    body that is compressed unasked: it is decoded, or kept as it is with its Content-Encoding. conceal removes secrets
+    from what the CDN says.
     """
 
     def __init__(
         self,
         content_check: str,
         max_buffer: int,
-        integrity: str,
+        new_digest: Callable[[], Digest],
         part_bytes: int,
         decodes: bool = True,
         conceal: Callable[[str], str] = str,
     ) -> None:
         self._content_check = content_check
         self._max_buffer = max_buffer
-        self._integrity = integrity
+        self._new_digest = new_digest
         self._part_size = max(part_bytes, max_buffer)
         self._decodes = decodes
         self._conceal = conceal
@@ -116,7 +116,7 @@ class BodyReader:
             return LargeBody(self, body, lease.view(self._part_size), 0, deadline)
         most = length if length is not None else min(SMALL, self._max_buffer)
         view = lease.view(most)[:most]
-        digest = digest_of(self._integrity)
+        digest = self._new_digest()
         filled = _fill(body, view, 0, digest)
         if length is None and filled == len(view):  # there may be more: move it to the largest buffer
             self.judge(body, view)  # what is no image, such as a bomb, is not worth one

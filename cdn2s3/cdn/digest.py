@@ -1,4 +1,4 @@
-"""The digest of a body, computed as its bytes arrive: the one that INTEGRITY names."""
+"""The digest of a body, computed as its bytes arrive: the one that its destination goes by."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ Digest = Union[Md5, Crc32]
 
 
 def digest_of(integrity: str) -> Digest:
-    """Return the digest that integrity, md5 or crc32, names."""
+    """Return the digest to compute for a destination that goes by integrity: md5, crc32 or auto."""
     return Md5() if integrity == "md5" else Crc32()

@@ -125,14 +125,13 @@ def _checksum(settings: MigrationSettings, probed: Capabilities) -> CheckResult:
     etag = "the ETag is the MD5" if found.etag_is_md5 else "the ETag is not the MD5"
     if probed.encrypted_by_kms:
         etag += " (KMS)"
+    sent, mode = judging.checksum_sent(found, settings), judging.integrity_text(found, settings)
     if found.checksum_refused:
-        return CheckResult(OK, "checksum", f"a wrong {settings.integrity} is refused; {etag}")
+        return CheckResult(OK, "checksum", f"a wrong {sent} is refused; {etag}. {mode}")
     if found.etag_is_md5:
-        said = (
-            f"a wrong {settings.integrity} is not refused; {etag}, so the ETag of each response is compared"
-        )
-        return CheckResult(OK if settings.integrity == "md5" else WARNING, "checksum", said, "INTEGRITY=md5")
-    said = f"a wrong {settings.integrity} is not refused and {etag}: only the size is compared after each PUT"
+        said = f"a wrong {sent} is not refused; {etag}, so the ETag of each response is compared. {mode}"
+        return CheckResult(OK if sent == "md5" else WARNING, "checksum", said, "INTEGRITY=md5")
+    said = f"a wrong {sent} is not refused and {etag}: only the size is compared after each PUT"
     return CheckResult(
         WARNING, "checksum", said, f"afterwards: {command('validate.py', '--spot-check', '1000')}"
     )

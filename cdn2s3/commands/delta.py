@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 
 from cdn2s3.bootstrap import allow_open_files
+from cdn2s3.cdn.digest import Md5
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.console.signals import Signals
 from cdn2s3.delta.run import Delta
@@ -91,7 +92,7 @@ def plan(
 def _looking(settings: MigrationSettings, keys: KeyMaker) -> Iterator[Executor]:
     """Return an executor that can look alone: the destination is not probed, nothing is recorded."""
     with closing(PooledAdapter(settings.concurrency, settings.ca_bundle)) as adapter, ExitStack() as stack:
-        transfer = equip(settings, open_destinations(settings, adapter), integrity="md5")
+        transfer = equip(settings, open_destinations(settings, adapter), new_digest=Md5)
         stack.enter_context(closing(transfer))
         pool = stack.enter_context(ThreadPoolExecutor(settings.concurrency, thread_name_prefix="worker"))
         yield ThreadExecutor(pool, settings.concurrency, keys, transfer, _NoLedger())

@@ -40,8 +40,7 @@ def drawn(work: UrlSurvey, count: int, draw: random.Random) -> list[str]:
     """Return count pending URLs drawn at random, each with the same chance, in the order of the input."""
     pending = work.statuses.count(LineStatus.PENDING)
     places = set(draw.sample(range(pending), min(count, pending)))
-    lines = work.lines_with(LineStatus.PENDING)
-    return [decode_line(line) for place, (_, line) in enumerate(lines) if place in places]
+    return [decode_line(line) for line in work.some_with(LineStatus.PENDING, places)]
 
 
 def asked_sizes(settings: MigrationSettings, work: UrlSurvey, draw: random.Random) -> Sizes:
@@ -175,8 +174,7 @@ def keys_text(settings: MigrationSettings, work: UrlSurvey) -> list[str]:
     """Return the lines that show which keys URLs get: the first, one in the middle and the last of the pending."""
     keys, pending = key_maker(settings), work.statuses.count(LineStatus.PENDING)
     places = {0, pending // 2, pending - 1}
-    lines = work.lines_with(LineStatus.PENDING)
-    shown = [decode_line(line) for place, (_, line) in enumerate(lines) if place in places]
+    shown = [decode_line(line) for line in work.some_with(LineStatus.PENDING, places)]
     rows = [[f"  {redact(url)}", f"    -> {keys.address(url).key}"] for url in shown]
     return ["", "keys, for example:", *(line for row in rows for line in row)] if rows else []
 

@@ -38,7 +38,7 @@ from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.keys import Address, InvalidUrl
 from cdn2s3.planning.run_plan import Choice, plan_run
-from cdn2s3.records import UNKNOWN
+from cdn2s3.records import ANSWERED, UNKNOWN
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import with_retries
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
@@ -164,14 +164,14 @@ class Sample:
             site = self._sites[result.stored.place]
             theirs = site.destination.md5(result.key, Deadline(self._timeout))
             ours = result.stored.md5
-            if ours == UNKNOWN:
+            if ours == UNKNOWN or result.stored.md5_from == ANSWERED:
                 ours = self._md5_at_source(result.url, site.reader)
         except (PermanentError, TransientError) as error:
             return Comparison(result.key, None, error.message)
         return Comparison(result.key, theirs == ours)
 
     def _md5_at_source(self, url: str, reader: BodyReader) -> str:
-        """Return the MD5 of the file at url, downloaded again, because this run computed none (INTEGRITY=crc32)."""
+        """Return the MD5 of the file at url, downloaded again, because this run has computed none (crc32, auto)."""
         limit = Deadline(self._transfer.policy.download_timeout)
         digest, room = md5(usedforsecurity=False), memoryview(bytearray(1 << 18))
         with self._transfer.sources.get(self._keys.address(url), limit) as answer:

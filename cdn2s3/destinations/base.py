@@ -188,7 +188,14 @@ class Destination(Protocol):
 
     @property
     def integrity(self) -> str:
-        """The digest that images must have, md5 or crc32; after prepare()."""
+        """What the run goes by: images must have their MD5 (md5), or their CRC-32 (crc32, auto); after prepare().
+
+        Under auto the destination tells the MD5 of what it has stored. It may turn from auto to md5 during a run.
+        """
+
+    @property
+    def integrity_text(self) -> str:
+        """What that means, in a sentence; after prepare()."""
 
     def describe(self) -> str:
         """Return where images go, for people: `s3://bucket/prefix`, or a folder."""

@@ -33,6 +33,16 @@ class Destinations:
         """The bucket's address, for reports; "" if no bucket is in use."""
         return next((one.endpoint for one in self if one.endpoint), "")
 
+    @property
+    def integrity(self) -> str:
+        """What a run goes by (Destination.integrity), in the bucket if one is in use; after prepare()."""
+        return next(iter(self)).integrity
+
+    @property
+    def integrity_text(self) -> str:
+        """The same as Destination.integrity_text."""
+        return next(iter(self)).integrity_text
+
     def prepare(self) -> None:
         """Let each find out what it proves, as Destination.prepare()."""
         for one in self:

@@ -63,6 +63,7 @@ class LocalFolder(FolderReader):
 
     name = "folder"
     integrity = "md5"
+    integrity_text = "the folder: each file's MD5 is computed"
     endpoint = ""
 
     def __init__(self, settings: MigrationSettings, files: LocalFiles) -> None:

@@ -14,18 +14,15 @@ from pathlib import Path
 
 from cdn2s3.errors import RESUME, FatalError
 from cdn2s3.executors.base import TaskQueue
-from cdn2s3.executors.code_version import CODE
 from cdn2s3.executors.dask_client import (
     START_WORKER,
     Connection,
     Lost,
     Present,
     Versions,
-    WorkerLine,
-    host_of,
 )
+from cdn2s3.executors.dask_member import DOWN_ALONE, KnownUrls, Member, down_alone, share_of
 from cdn2s3.executors.dask_messages import (
-    PING_EVERY,
     SILENCE,
     Job,
     NewBandwidth,
@@ -33,9 +30,9 @@ from cdn2s3.executors.dask_messages import (
     Told,
     headers_digest,
 )
-from cdn2s3.executors.handing_out import AHEAD, HandingOut, WorkerHandle, error_of
-from cdn2s3.keys import InvalidUrl
-from cdn2s3.records import MOVE, Share, Task
+from cdn2s3.executors.handing_out import HandingOut, error_of
+from cdn2s3.executors.left_out import LeftOut, unfit
+from cdn2s3.records import Task
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import without_secrets
 from cdn2s3.state.ledger import Ledger
@@ -45,43 +42,8 @@ from cdn2s3.transfer.outcome import Done
 
 log = logging.getLogger(__name__)
 
-_AHEAD_SECONDS = 2.0  # of a worker's own rate: what it is to have, where that is more than the next two
-_AHEAD_AT_LEAST = 100  # tasks; a fast worker with few threads would else wait for the next ones
 _FIRST_WORKER = 60.0  # seconds to wait for a worker at the start of a pass
-_DOWN_ALONE = 60.0  # seconds after which a worker that alone finds an endpoint down is set aside
-_LAST_WORDS = 2.0  # seconds for the last report of a task that has ended
 _ENDING = 10.0  # seconds besides UPLOAD_TIMEOUT for a worker to end its uploads
-_HOLD = 1.0  # seconds to keep the farewell of a worker: if all go for one reason, it is said once
-
-
-class Member(WorkerHandle):
-    """The coordinator's handle on one Dask worker."""
-
-    def __init__(self, line: WorkerLine, id_: int, address: str, share: Share, concurrency: int) -> None:
-        super().__init__(line, share.number, share.workers(concurrency))
-        self.ahead = self._ahead_at_least = max(AHEAD * self.workers, _AHEAD_AT_LEAST)
-        self.line = line
-        self.id = id_
-        self.address = address
-        self.host = host_of(address)
-        self.is_ready = False  # it has told that it is
-        self.gone_at: float | None = None  # when its task was seen to have ended
-        self.down_since: float | None = None  # it alone finds an endpoint down
-        self.pinged_at = time.monotonic()
-        self._counted_from = time.monotonic()
-        self._count = 0
-
-    @property
-    def takes_tasks(self) -> bool:
-        return self.is_ready and super().takes_tasks
-
-    def count(self, done: int, now: float) -> None:
-        """Count what it has done, and let it have so much ahead as it does in _AHEAD_SECONDS."""
-        self._count += done
-        seconds = now - self._counted_from
-        if seconds >= 1:
-            self.ahead = max(self._ahead_at_least, int(_AHEAD_SECONDS * self._count / seconds))
-            self._counted_from, self._count = now, 0
 
 
 class Cluster(HandingOut[Member]):
@@ -104,17 +66,13 @@ class Cluster(HandingOut[Member]):
         self._headers = headers_digest(settings.source_headers)
         self._known = known
         self._ledger = ledger
-        self._received = list(received_before)
+        self._known_urls = KnownUrls(key_maker(settings), received_before)
         self._env_file = env_file
         self._tick = tick
-        self._keys = key_maker(settings)
-        self._sources: set[int] = set()  # those that an URL of this run has been received from
         self._ids = itertools.count()
         self._present: frozenset[str] = frozenset()
         self._usable: set[str] = set()  # addresses with our code
-        self._left_out: dict[str, FatalError] = {}  # by address
-        self._farewells: list[tuple[float, str, str]] = []  # when to say, which address, what
-        self._said: set[str] = set()
+        self._left_out = LeftOut()
         self._nobody_since: float | None = None
         self._had_somebody = False
         self._end_was_told = False
@@ -135,12 +93,14 @@ class Cluster(HandingOut[Member]):
                 yield batch
         except BaseException:
             self.stop()
-            self._wait_for_ends(queue)
+            while self._handles:  # the uploads in flight end, and are recorded
+                self._recorded(self._heard(queue))
+                self._look_after(queue)
             raise
         finally:
             for member in list(self._handles):
                 self._dismiss(member)
-        self._say_farewells(everything=self._error is None)
+        self._left_out.say(everything=self._error is None)
         if self._error is not None:
             raise self._error
 
@@ -172,39 +132,26 @@ class Cluster(HandingOut[Member]):
         member = next((one for one in self._handles if one.id == told.member), None)
         if member is None:
             return []  # it was given up: its URLs are others'
-        now = time.monotonic()
         member.is_ready = True
         error = error_of(told.report)
         done = self._take_report(member, told.report, lambda said: f"{member.host}: {said}")
-        member.count(len(done), now)
-        self._note_received(done)
+        member.count(len(done))
+        for url in self._known_urls.new_in(done):
+            for other in self._handles:
+                other.send(Received(url))
         if error is not None:
-            self._leave_out(member.address, error)
+            self._left_out.add(member.address, error)
         if told.has_ended or error is not None:
             self._give_up(member, queue)
         return done
 
     def _take_versions(self, answers: Mapping[str, object]) -> None:
         for address, code in answers.items():
-            if code == CODE:
+            why = unfit(code, self._connection.address)
+            if why is None:
                 self._usable.add(address)
-            elif isinstance(code, str):
-                self._leave_out(
-                    address,
-                    FatalError(
-                        f"the Dask worker has other code than this machine: there {code}, here {CODE}. Bring the same "
-                        "commit and Python there, then start the worker again."
-                    ),
-                )
             else:
-                start = START_WORKER.format(self._connection.address)
-                self._leave_out(
-                    address,
-                    FatalError(
-                        f"the Dask worker does not find this project's code ({type(code).__name__}). Start it in the "
-                        f"project's folder, with its Python: `{start}`."
-                    ),
-                )
+                self._left_out.add(address, why)
 
     def _lost(self, lost: Lost, queue: TaskQueue) -> None:
         """End the run: the scheduler is gone, and with it the workers, which stop by themselves."""
@@ -223,15 +170,10 @@ class Cluster(HandingOut[Member]):
         """Let those begin that are there, give up those that are gone, and send everybody a sign of life."""
         now = time.monotonic()
         for member in list(self._handles):
-            if member.address not in self._present and member.gone_at is None:
-                member.gone_at = now - _LAST_WORDS
-            elif member.line.has_ended and member.gone_at is None:
-                member.gone_at = now
-            if member.gone_at is not None and now - member.gone_at >= _LAST_WORDS:
+            if member.is_gone(member.address in self._present):
                 self._died(member, queue)
-            elif now - member.pinged_at >= PING_EVERY:
-                member.pinged_at = now
-                member.send([])
+            else:
+                member.ping()
         self._set_aside(queue, now)
         if not self._stopping and not (self._end_was_told and not queue.has_more):
             self._begin_all()
@@ -240,27 +182,26 @@ class Cluster(HandingOut[Member]):
         for member in list(self._handles):
             if is_late or (member.end_was_sent and not member.is_ready):
                 self._dismiss(member)
-        self._say_farewells()
+        if self._handles:
+            self._left_out.say(everything=False)
 
     def _begin_all(self) -> None:
         busy = {member.address for member in self._handles}
-        new = sorted(self._usable - busy - self._left_out.keys())
+        new = sorted(self._usable - busy - self._left_out.addresses)
         if not new:
             return
         for address in new:
             self._begin(address, len(busy) + len(new))
-        for member in self._handles:
-            self._tell_bandwidth(member)
+        self._divide_bandwidth()
 
     def _begin(self, address: str, members: int) -> None:
-        host, concurrency = host_of(address), self._settings.concurrency
-        there = self._usable - self._left_out.keys()
-        of = min(concurrency, sum(host_of(other) == host for other in there))
-        taken = {member.number for member in self._handles if member.host == host}
-        number = next((number for number in range(of) if number not in taken), of - 1)
-        share = Share(number, max(of, 1))
+        concurrency = self._settings.concurrency
+        usable = self._usable - self._left_out.addresses
+        share = share_of(address, usable, self._handles, concurrency)
         limit = self._bytes_a_second(members)
-        job = Job(self._settings, self._headers, self._known, share, limit, self._received, self._env_file)
+        job = Job(
+            self._settings, self._headers, self._known, share, limit, self._known_urls.all, self._env_file
+        )
         id_ = next(self._ids)
         line = self._connection.begin(address, id_, job)
         self._handles.append(Member(line, id_, address, share, concurrency))
@@ -269,26 +210,10 @@ class Cluster(HandingOut[Member]):
     def _bytes_a_second(self, members: int) -> float:
         return self._settings.bandwidth_limit_mbps * 1e6 / 8 / max(1, members)
 
-    def _tell_bandwidth(self, member: Member) -> None:
+    def _divide_bandwidth(self) -> None:
         if self._settings.bandwidth_limit_mbps:
-            member.send(NewBandwidth(self._bytes_a_second(len(self._handles))))
-
-    def _note_received(self, done: Iterable[Done]) -> None:
-        """Let all know an URL of each source that works: a worker without one could take its faults for an outage."""
-        if len(self._sources) == len(self._keys.origins):
-            return
-        for one in done:
-            if one.result.stored is None:
-                continue
-            try:
-                source = self._keys.address(one.task.url).source
-            except InvalidUrl:  # pragma: no cover  # it was stored
-                continue
-            if source not in self._sources:
-                self._sources.add(source)
-                self._received.append(one.task.url)
-                for member in self._handles:
-                    member.send(Received(one.task.url))
+            for member in self._handles:
+                member.send(NewBandwidth(self._bytes_a_second(len(self._handles))))
 
     def _died(self, member: Member, queue: TaskQueue) -> None:
         left = 0 if self._stopping else len(member.tasks)
@@ -302,70 +227,36 @@ class Cluster(HandingOut[Member]):
             queue.requeue(*member.tasks.values())
             self._end_was_told = False
         self._dismiss(member)
-        for other in self._handles:
-            self._tell_bandwidth(other)
+        self._divide_bandwidth()
 
     def _dismiss(self, member: Member) -> None:
         self._handles.remove(member)
         member.line.close()
 
     def _set_aside(self, queue: TaskQueue, now: float) -> None:
-        """Give up a worker that alone finds an endpoint down for _DOWN_ALONE: the fault is on its machine."""
+        """Give up a worker that alone finds an endpoint down: the fault is on its machine."""
         if self._stopping:
             return
-        down = {
-            member.id: {one.endpoint for one in member.limiting if one.is_down} for member in self._handles
-        }
-        works = [member for member in self._handles if member.is_ready and not down[member.id]]
-        for member in list(self._handles):
-            if not down[member.id] or not works:
-                member.down_since = None
-                continue
-            member.down_since = member.down_since or now
-            if now - member.down_since >= _DOWN_ALONE:
-                names = " and the ".join(sorted(down[member.id]))
-                self._leave_out(
-                    member.address,
-                    FatalError(
-                        f"it alone has found the {names} down for {duration(_DOWN_ALONE)}; others do its URLs. Check "
-                        "that machine's network, then start its worker again."
-                    ),
-                )
-                member.send("stop")
-                self._give_up(member, queue)
-
-    def _leave_out(self, address: str, error: FatalError) -> None:
-        self._left_out[address] = error
-        self._farewells.append((time.monotonic() + _HOLD, address, str(error)))
-
-    def _say_farewells(self, everything: bool = False) -> None:
-        """Say who has left and why, unless all have left: then the run ends with it."""
-        now = time.monotonic()
-        due = [one for one in self._farewells if everything or (one[0] <= now and self._handles)]
-        for one in due:
-            self._farewells.remove(one)
-            _, address, why = one
-            log.warning(
-                "the Dask worker %s is left out: %s",
-                address,
-                "for the same reason" if why in self._said else why,
+        for member, down in down_alone(self._handles, now):
+            names, seconds = " and the ".join(down), duration(DOWN_ALONE)
+            self._left_out.add(
+                member.address,
+                FatalError(
+                    f"it alone has found the {names} down for {seconds}; others do its URLs. Check that machine's "
+                    "network, then start its worker again."
+                ),
             )
-            self._said.add(why)
+            member.send("stop")
+            self._give_up(member, queue)
 
     def _check_somebody_is_there(self, now: float) -> None:
         """Stop when all who are there are left out, or when nobody comes."""
         if self._handles:
             self._nobody_since, self._had_somebody = None, True
             return
-        if self._present and self._present <= self._left_out.keys():
-            address, error = next((a, e) for a, e in reversed(self._left_out.items()) if a in self._present)
-            others = len(self._present) - 1
-            also = f", and no other of the {others + 1} can be used" if others else ""
-            left = FatalError(f"{error} (Dask worker {address}{also})")
-            left.exit_code = error.exit_code
-            same = {str(one) for one in self._left_out.values()} == {str(error)}
-            self._say_farewells(everything=not same)
-            self._stop_for(left)
+        end = self._left_out.end_of(self._present)
+        if end is not None:
+            self._stop_for(end)
             return
         self._nobody_since = self._nobody_since or now
         patience = self._settings.outage_limit
@@ -384,12 +275,12 @@ class Cluster(HandingOut[Member]):
 
     def _recorded(self, batch: list[Done]) -> list[Done]:
         """Record batch, and return what is recorded of it: all, unless the disk does not take it."""
-        now, recorded = time.time(), []
+        recorded: list[Done] = []
         stored = [done for done in batch if done.result.stored is not None]
-        failed = [done for done in batch if done.result.stored is None and done.task.purpose == MOVE]
+        failed = [done for done in batch if done.result.stored is None]
         for part in (stored, failed):
             try:
-                self._ledger.record_all(done.result.record(now) for done in part)
+                self._ledger.record_all(done.result.record(time.time()) for done in part)
                 recorded += part
             except FatalError as error:
                 if self._error is None:
@@ -414,9 +305,3 @@ class Cluster(HandingOut[Member]):
                 )
             ]
         return super().limiting()
-
-    def _wait_for_ends(self, queue: TaskQueue) -> None:
-        """Wait until the uploads in flight have ended, and record them."""
-        while self._handles:
-            self._recorded(self._heard(queue))
-            self._look_after(queue)

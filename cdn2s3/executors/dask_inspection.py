@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from contextlib import closing
 from typing import NamedTuple
@@ -38,6 +37,8 @@ class Inspection(NamedTuple):
 
 async def inspect(question: bytes) -> Inspection:
     """Answer a packed Question, without holding up the Dask worker meanwhile; never raises a MigrationError."""
+    import asyncio  # a run on this machine does without it
+
     return await asyncio.to_thread(inspected, *unpacked(question))
 
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import shlex
 import sys
 
 from cdn2s3.errors import UsageError
 
+log = logging.getLogger(__name__)
+
 _OLDEST = (3, 10)
+
+
+def consider(is_used: bool, works_here: bool) -> None:
+    """Raise UsageError where a command uses the cluster and Dask is missing; say where one works on this machine."""
+    if is_used:
+        require_dask()
+    elif works_here:
+        log.info("DASK_SCHEDULER is for the transfers of a run: this command works on this machine alone")
 
 
 def require_dask(version: tuple[int, ...] = sys.version_info[:3]) -> None:

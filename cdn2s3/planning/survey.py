@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from enum import IntEnum
 from pathlib import Path
 from typing import Callable, NamedTuple, Protocol
@@ -114,9 +114,21 @@ class UrlSurvey:
 
         Raise FatalError when the input can no longer be read.
         """
+        for number in self._numbers_with(status):
+            yield number, self.line(number)
+
+    def some_with(self, status: LineStatus, places: Container[int]) -> list[bytes]:
+        """Return the text of the lines with that status whose place among them (from 0) is one of places.
+
+        No other line is read again. Raise FatalError when the input can no longer be read.
+        """
+        numbers = enumerate(self._numbers_with(status))
+        return [self.line(number) for place, number in numbers if place in places]
+
+    def _numbers_with(self, status: LineStatus) -> Iterator[int]:
         number = self.statuses.find(status)
         while number >= 0:
-            yield number, self.line(number)
+            yield number
             number = self.statuses.find(status, number + 1)
 
     def line(self, number: int) -> bytes:

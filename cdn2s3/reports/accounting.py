@@ -13,7 +13,6 @@ from cdn2s3.console.logging_setup import show
 from cdn2s3.console.notify import Notifier
 from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import command
-from cdn2s3.destinations.base import Note
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED, RESUME, FatalError
 from cdn2s3.file_names import FAILED_FILE, MIGRATION_JSON, MIGRATION_PAGE
 from cdn2s3.planning import redo, undo
@@ -47,6 +46,8 @@ from cdn2s3.transfer.outcome import Done
 
 if TYPE_CHECKING:
     from cdn2s3.delta.run import Delta
+    from cdn2s3.destinations.base import Note
+    from cdn2s3.destinations.factory import Destinations
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class RunAccounting:
         self._notifier = notifier
         self.tally = Tally(time.time())
         self.destination_notes: list[str] = []  # what the destination lacks
+        self._integrity = ""  # what the run goes by, once the destinations are prepared
         self._notes_of_renewing: list[Note] = []  # likewise, to be noted where it matters
         self.to_do_again = 0  # URLs that the second pass still has to do
         self._settings = settings
@@ -116,6 +118,17 @@ class RunAccounting:
         figures = self.figures()
         done = f"{figures.done:,} of {figures.urls:,} done"
         tell_of_outage(self._notifier, event, side, detail, at, done, figures._asdict())
+
+    def note_destinations(self, found: Destinations) -> None:
+        """Log what the destinations prove and lack, and keep it for run.json and the report.
+
+        Raise as Destination.notes(), or FatalError when the disk does not take run.json.
+        """
+        for note in found.notes():
+            self.note_destination(note)
+        self._integrity = found.integrity
+        log.info("%s", found.integrity_text)
+        run_binding.note_integrity(self._settings, found.integrity)
 
     def note_destination(self, note: Note) -> None:
         """Log what the destination lacks, and keep it for the report where the user should know it.
@@ -310,6 +323,7 @@ class RunAccounting:
             same,
             self.destination_notes,
             self._superfluous,
+            self._integrity,
             self._delta.as_json(ending.why, ledger.timestamp(ending.at)) if self._delta else None,
         )
 

@@ -25,6 +25,7 @@ def write(
     same: SameContent | None = None,
     destination_notes: Sequence[str] = (),
     superfluous: int = 0,
+    integrity: str = "",
     delta: dict[str, Any] | None = None,
 ) -> None:
     """Replace the report by that of a run which has ended; raise FatalError when the disk does not take it.
@@ -39,7 +40,7 @@ def write(
     job = whole_job.job_of(settings, journal, plan.stored, standing, ending.exit_code)
     failed = migration_report.standing(state / FAILED_FILE)
     written = migration_report.migration(
-        settings, tally, audit, ending, failed, same, destination_notes, job, superfluous
+        settings, tally, audit, ending, failed, same, destination_notes, job, superfluous, integrity
     )
     written["run"]["undone"] = journal.totals().undone
     written = earlier_reports.with_history(written, before)

@@ -122,6 +122,7 @@ class Tally:
         self.renewed = 0  # likewise, of an object that was ours
         self.replaced = 0  # likewise, of one that was not ours, or not known to be
         self.bytes = 0  # of the stored
+        self.md5_from: Counter[str] = Counter()  # the stored, by where their MD5 comes from
         self.failed: Counter[str] = Counter()  # URLs by cause, as recorded
         self.examples: dict[str, list[Example]] = {}
         self.retried: Counter[str] = Counter()  # attempts that failed and were retried, by cause
@@ -182,6 +183,7 @@ class Tally:
             self.renewed += stored.how == RENEWED
             self.replaced += stored.how == REPLACED
         self.bytes += size
+        self.md5_from[stored.md5_from] += 1
         self.download_seconds.add(result.download_seconds)
         self.upload_seconds.add(result.upload_seconds)
         self.sizes.add(size)

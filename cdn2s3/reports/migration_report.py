@@ -25,13 +25,14 @@ from cdn2s3.errors import (
 )
 from cdn2s3.file_names import MIGRATION_PAGE
 from cdn2s3.keys import KEY_FIELD, divided
+from cdn2s3.records import ANSWERED, UNANSWERED
 from cdn2s3.reports.metrics import EXAMPLES, Distribution, Example, Tally
 from cdn2s3.reports.same_content import SameContent
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import redacted_values
 from cdn2s3.state import ledger
 from cdn2s3.state.ledger import timestamp
-from cdn2s3.text import MB, duration, redact
+from cdn2s3.text import MB, duration, pluralize, redact
 from cdn2s3.transfer.limiting import rate_text
 
 FORMAT = 1  # of migration_report.json; grows when a field changes its meaning
@@ -133,12 +134,13 @@ def migration(
     destination_notes: Sequence[str] = (),
     job: dict[str, Any] | None = None,
     superfluous: int = 0,
+    integrity: str = "",
 ) -> dict[str, Any]:
     """Return the report of a run of migrate.py; failed is the content of failed_transfers.txt at its end.
 
     same is what is the same under several URLs, None where nobody looked; destination_notes say what the destination
     lacks, and what that means; job is what whole_job() returns; superfluous is how many files of the folder are in the
-    bucket now.
+    bucket now; integrity is what the run went by (Destination.integrity), "" if it did not get that far.
     """
     seconds, prefix = ending.at - tally.began, settings.destination_prefix
     return {
@@ -151,7 +153,8 @@ def migration(
         "ended_by": redact(ending.why),
         "next": ending.next_command,
         "destination": destination(settings, settings.aws_endpoint_url or ""),
-        "destination_notes": [redact(note) for note in destination_notes],
+        "destination_notes": [redact(note) for note in (*destination_notes, *_unanswered(tally))],
+        "integrity": {"mode": integrity, "md5_answered": tally.md5_from[ANSWERED]},
         "superfluous_files": superfluous,
         "lines": {**audit._asdict(), "add_up": audit.holds},
         "run": _run(tally, seconds),
@@ -195,6 +198,16 @@ def migration(
         "delta": None,
         "validation": None,
     }
+
+
+def _unanswered(tally: Tally) -> list[str]:
+    count = tally.md5_from[UNANSWERED]
+    if not count:
+        return []
+    return [
+        f"INTEGRITY=auto: {pluralize(count, 'PUT was', 'PUTs were')} answered without an MD5, which was computed from "
+        "the bytes sent. The bucket's encryption may have changed; nothing is to be done"
+    ]
 
 
 def _run(tally: Tally, seconds: float) -> dict[str, Any]:

@@ -182,7 +182,11 @@ class MigrationSettings:
     on_existing: str = setting(
         "verify", one_of("verify", "overwrite"), "when an object already exists: compare, or replace it"
     )
-    integrity: str = setting("md5", one_of("md5", "crc32"), "what the server checks each body against")
+    integrity: str = setting(
+        "auto",
+        one_of("auto", "md5", "crc32"),
+        "what the server checks each body against; auto = the CRC-32 where the store then answers the MD5, else md5",
+    )
     upload_method: str = setting(
         "signed", one_of("signed", "put_object"), "what sends the upload: the pooled session, or boto3"
     )

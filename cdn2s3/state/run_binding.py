@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +29,7 @@ _BOUND = (
     "PRESERVE_PATH_STRUCTURE", "STRIP_PATH_PREFIX", "URL_PREFIX", "DESTINATION", "LOCAL_ROOT", "KEY_QUERY_PARAMS",
 )  # fmt: skip
 _RECORDED = ("IGNORED_QUERY_PARAMS", "PERCENT")  # shown, not bound
+_INTEGRITY = "integrity"  # likewise: not what is set, but what the last run went by
 _WHEN_ABSENT = {
     "DESTINATION": "s3",
     "LOCAL_ROOT": "",
@@ -54,10 +55,25 @@ def bind(settings: MigrationSettings) -> None:
                 settings.destination_text,
                 ", ".join(changed),
             )
-        elif _read(settings.state_dir / RUN_FILE) == _destination(settings):
-            return
-    with replacing(settings.state_dir / RUN_FILE) as file:
-        file.write(json.dumps(_destination(settings), indent=2, ensure_ascii=False).encode() + b"\n")
+    _write(settings, _destination(settings))
+
+
+def note_integrity(settings: MigrationSettings, mode: str) -> None:
+    """Add to run.json what the last run went by: auto, md5 or crc32; for the holder of the state's lock.
+
+    It binds nothing. Raise FatalError when the disk does not take it.
+    """
+    _write(settings, {_INTEGRITY: mode})
+
+
+def _write(settings: MigrationSettings, values: Mapping[str, str]) -> None:
+    """Put values into run.json, unless it has them."""
+    path = settings.state_dir / RUN_FILE
+    before = _read(path) if path.exists() else {}
+    after = {**before, **values}
+    if before != after or not path.exists():
+        with replacing(path) as file:
+            file.write(json.dumps(after, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
 def check(settings: MigrationSettings) -> None:

@@ -18,7 +18,7 @@ from cdn2s3.errors import Cancelled, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
 from cdn2s3.keys import Address
-from cdn2s3.records import LOOK, RENEW, UNKNOWN, Image, Recorded, Stored, Task
+from cdn2s3.records import COMPUTED, LOOK, RENEW, UNKNOWN, Image, Recorded, Stored, Task
 from cdn2s3.transfer.attempts import marked
 from cdn2s3.transfer.outcome import FailureEvidence, Look, Result, SourceVersion, source_version
 from cdn2s3.transfer.pipeline import Transfer, TransferAttempts
@@ -120,6 +120,10 @@ class RenewalAttempts(TransferAttempts):
         super().__init__(transfer, task.url, address, transfer.sites[task.place], task.recorded)
         self._row: Recorded = task.recorded
         self._wanted_md5 = task.wanted_md5
+
+    def _moved(self, lease: BufferLease) -> tuple[Stored, str]:
+        stored, media_type = super()._moved(lease)
+        return stored._replace(md5=self._wanted_md5, md5_from=COMPUTED), media_type  # computed, and compared
 
     def _failure(
         self, error: TransientError | PermanentError, attempts: int, evidence: FailureEvidence | None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Callable
 
 from cdn2s3.cdn.body_reader import BodyReader
 from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
+from cdn2s3.cdn.digest import Digest, digest_of
 from cdn2s3.cdn.source_headers import Concealer
 from cdn2s3.cdn.sources import Sources, sources_of
-from cdn2s3.destinations.base import PART_BYTES
+from cdn2s3.destinations.base import PART_BYTES, Destination
 from cdn2s3.destinations.factory import Destinations
 from cdn2s3.file_names import COMPLETED_FILE
 from cdn2s3.http.requests_adapter import PooledAdapter
@@ -29,13 +31,14 @@ def equip(
     destinations: Destinations,
     share: Share = WHOLE,
     stop: threading.Event | None = None,
-    integrity: str = "",
+    new_digest: Callable[[], Digest] | None = None,
     received_before: Iterable[str] | None = None,
 ) -> Transfer:
     """Return what the workers of a process share, which has that share of the run.
 
-    destinations are prepared, or know what another process has found out; or nothing is stored, and integrity names
-    the digest to compute. received_before are URLs that the probes of sources may ask for; None: those of the state.
+    destinations are prepared, or know what another process has found out; or nothing is stored, and new_digest
+    returns the digest to compute. received_before are URLs that the probes of sources may ask for; None: those of the
+    state.
     """
     stop = stop or threading.Event()
     workers = share.workers(settings.concurrency)
@@ -47,7 +50,7 @@ def equip(
     for place, own in settings.by_place.items():
         destination = destinations[place]
         endpoint = Endpoint(destination.name, workers, limit, stop, destination.is_up)
-        sites[place] = Site(destination, endpoint, body_reader(own, integrity or destination.integrity))
+        sites[place] = Site(destination, endpoint, body_reader(own, new_digest or digests_for(destination)))
     endpoints = Endpoints(
         [Endpoint(client.name, workers, limit, stop, client.probe) for client in sources.clients],
         *(site.endpoint for site in sites.values()),
@@ -63,15 +66,20 @@ def equip(
     )
 
 
-def body_reader(settings: MigrationSettings, integrity: str) -> BodyReader:
-    """Return the reader of the CDN's bodies for one place, which computes the digest that integrity names.
+def digests_for(destination: Destination) -> Callable[[], Digest]:
+    """Return what makes the digest of an image for destination, as it goes by at that moment: that may change."""
+    return lambda: digest_of(destination.integrity)
+
+
+def body_reader(settings: MigrationSettings, new_digest: Callable[[], Digest]) -> BodyReader:
+    """Return the reader of the CDN's bodies for one place, which computes digests that new_digest returns.
 
     settings are those of the place, as by_place gives them.
     """
     return BodyReader(
         settings.content_check,
         settings.max_buffer_bytes,
-        integrity,
+        new_digest,
         PART_BYTES,
         # A folder has no place for a Content-Encoding.
         decodes=settings.source_encoding == "decode" or settings.placement.uses_folder,

@@ -15,6 +15,7 @@ from typing import Callable, NamedTuple
 
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
 from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferLease, BufferPool
+from cdn2s3.cdn.digest import Md5
 from cdn2s3.cdn.sources import Sources, sources_of
 from cdn2s3.destinations.base import Destination, ObjectBody, ReadRefused
 from cdn2s3.destinations.factory import Destinations
@@ -275,7 +276,7 @@ def checker(
         RetryPolicy(settings.max_retries), settings.download_timeout, settings.upload_timeout
     )
     checkers = {
-        place: SpotCheck(sources, destinations[place], body_reader(own, "md5"), keys, pool, policy, stop)
+        place: SpotCheck(sources, destinations[place], body_reader(own, Md5), keys, pool, policy, stop)
         for place, own in settings.by_place.items()
     }
     return lambda place, record, line: checkers[place].check(record, line)

@@ -145,7 +145,7 @@ class S3Server:
             return False
         if "100-continue" in request.headers.get("expect", "").lower() and not self.settings.ignore_expect:
             connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        raw = s3_payload.read_body(connection, request)
+        raw = s3_faults.on_the_way(rule, s3_payload.read_body(connection, request))
         request_id = secrets.token_hex(8).upper()
         try:
             call = self._admit(request, operation, bucket, key, raw)

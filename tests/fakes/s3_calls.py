@@ -112,7 +112,8 @@ def etag_of(call: Call, settings: Settings) -> str:
     """Return the ETag of a body: its MD5 in quotes, unless encryption or the settings say otherwise."""
     asked = call.header("x-amz-server-side-encryption")
     kms = asked == "aws:kms" or (settings.kms_default and not asked)
-    mode = "random" if kms else settings.etag_mode
+    has_no_md5 = settings.md5_for_md5 and not call.header("content-md5")
+    mode = "random" if kms or has_no_md5 else settings.etag_mode
     md5 = call.payload.md5
     return {
         "md5": f'"{md5}"',

@@ -216,8 +216,18 @@ _DELIVERIES: dict[str, Callable[[Exchange, Rule, bytes], bool]] = {
     "garbage_answer": _garbage_answer,
 }
 
-NAMES = frozenset(ERRORS).union(_BEFORE_BODY, _INSTEAD, _LISTINGS, _DELIVERIES)
+CORRUPT_BODY = "corrupt_body"
+NAMES = frozenset({CORRUPT_BODY, *ERRORS}).union(_BEFORE_BODY, _INSTEAD, _LISTINGS, _DELIVERIES)
 UNANSWERED = frozenset(_BEFORE_BODY) | {"drop_after_store", "garbage_answer"}
+
+
+def on_the_way(rule: Rule | None, raw: bytes) -> bytes:
+    """Return a body as it arrives: with one bit flipped by corrupt_body, before anything is checked."""
+    if rule is None or rule.fault != CORRUPT_BODY or not raw:
+        return raw
+    body = bytearray(raw)
+    body[len(body) // 2] ^= 0x01
+    return bytes(body)
 
 
 def before_body(exchange: Exchange) -> bool:

@@ -49,6 +49,7 @@ class Settings:
     kms_announced: bool = True  # with kms_default: PUT and HEAD say aws:kms
     # -- lesser servers
     etag_mode: str = "md5"  # md5 | random (32 hex digits) | opaque | unquoted | weak | none
+    md5_for_md5: bool = False  # the ETag is the MD5 of bodies with Content-MD5 alone
     ignore_if_none_match: bool = False  # overwrites and answers 200
     if_none_match_status: int = (
         0  # not 0: the answer to any conditional PUT (501), or to one that fails (304)

@@ -53,11 +53,13 @@ def test_run_closes_its_connections(
     assert "ResourceWarning" not in ran.said
 
 
-@pytest.mark.parametrize(("method", "integrity"), [("signed", "md5"), ("put_object", "crc32")])
+@pytest.mark.parametrize(
+    ("method", "integrity"), [("signed", "md5"), ("put_object", "crc32"), ("put_object", "auto")]
+)
 def test_uploads_bring_their_checksum_and_no_chunks(world: World, method: str, integrity: str) -> None:
     assert world.job.run(UPLOAD_METHOD=method, INTEGRITY=integrity).code == 0
     world.assert_all_moved()
-    header = {"md5": "content-md5", "crc32": "x-amz-checksum-crc32"}[integrity]
+    header = {"md5": "content-md5", "crc32": "x-amz-checksum-crc32"}.get(integrity, "x-amz-checksum-crc32")
     puts = [entry for entry in world.s3.requests("PutObject") if entry.key.endswith(".jpg")]
     assert len(puts) == 60
     for entry in puts:

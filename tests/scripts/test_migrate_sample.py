@@ -138,7 +138,7 @@ def test_sample_with_put_alone_names_what_it_leaves(
     assert ran.code == 1, ran.said
     left = set(s3.objects("bucket"))
     assert left == {f"_test/img/images/{n}.jpg" for n in range(3)} | {
-        f"_test/img/.cdn2s3-probe-{name}" for name in ("put", "new", "parts")
+        f"_test/img/.cdn2s3-probe-{name}" for name in ("put", "crc32", "new", "parts")
     }
     assert all(f"      {key}\n" in ran.out for key in left)
     assert "GET was refused" in ran.out
@@ -209,7 +209,7 @@ def test_sample_that_is_stopped_deletes_what_it_stored(
     job = job_of(tmp_path, source, s3, CONCURRENCY=2)
     job.urls(source.url_of(f"{n}.jpg") for n in range(200))
     with job.running("--sample", "200", quick={}) as run:
-        run.until(lambda: len(s3.objects("bucket")) >= 4)
+        run.until(lambda: sum(key.endswith(".jpg") for key in s3.objects("bucket")) >= 1)
         run.send(signal.SIGTERM)
         ran = run.end()
     assert ran.code == 143, ran.said

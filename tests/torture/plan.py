@@ -31,7 +31,7 @@ PASSING = [
 ]  # fmt: skip
 OF_THE_BUCKET = [
     "SlowDown", "InternalError", "BadDigest", "RequestTimeout", "500_after_store", "drop_after_store",
-    "drop_before", "reset_mid_body", "200_empty", "200_html", "200_without_etag", "200_wrong_etag",
+    "drop_before", "reset_mid_body", "200_empty", "200_html", "200_without_etag", "corrupt_body",
     "cut_answer", "garbage_answer", "close_after",
 ]  # fmt: skip
 OF_THE_API = [  # what it says in place of a page

@@ -54,7 +54,7 @@ class Capabilities(NamedTuple):
     """What the store checks and allows, as found out by the probe; picklable, for other processes of the run."""
 
     etag_is_md5: bool  # the ETag of a PUT is the MD5 of its body
-    checksum_refused: bool  # a body that does not fit its checksum is refused
+    checksum_refused: bool  # a body that does not fit the checksum that the run sends is refused
     can_read: bool  # s3:GetObject is granted: HEAD and GET work
     conditions: Mapping[Condition, Support] = ALL_HONORED
     md5_refused: bool = True  # a body that does not fit its Content-MD5 is refused: parts always have one
@@ -69,6 +69,10 @@ class Capabilities(NamedTuple):
         str, ...
     ] = ()  # what was sent with the probe and HEAD does not show: Content-Type, settings
     left: tuple[str, ...] = ()  # keys of probe objects that could not be deleted
+    crc32_refused: bool = False  # not asked under md5: a body that does not fit its CRC-32 is refused
+    answers_md5: bool = (
+        False  # asked under auto: a PUT with a CRC-32 and no Content-MD5 is answered with the MD5
+    )
 
     def honors(self, condition: Condition) -> bool:
         return self.conditions.get(condition) is Support.HONORED
@@ -79,8 +83,41 @@ class Capabilities(NamedTuple):
 
 
 def integrity(found: Capabilities, settings: MigrationSettings) -> str:
-    """Return the digest that the run computes of each body: INTEGRITY, or md5 if the store checks no CRC."""
+    """Return what the run goes by: auto, md5 or crc32; md5 if the store does not show what INTEGRITY needs."""
+    if settings.integrity == "auto":
+        return "auto" if found.crc32_refused and found.answers_md5 else "md5"
     return settings.integrity if found.checksum_refused else "md5"
+
+
+def without_answers(found: Capabilities) -> Capabilities:
+    """Return found for a run under auto that goes on with md5, since the store answers MD5s no more."""
+    return found._replace(answers_md5=False, etag_is_md5=False, checksum_refused=found.md5_refused)
+
+
+def checksum_sent(found: Capabilities, settings: MigrationSettings) -> str:
+    """Return which checksum goes with each PUT, and was asked about: md5 or crc32."""
+    if settings.integrity == "auto":
+        return "crc32" if integrity(found, settings) == "auto" else "md5"
+    return settings.integrity
+
+
+def integrity_text(found: Capabilities, settings: MigrationSettings) -> str:
+    """Return in a sentence what INTEGRITY means with this store."""
+    mode = integrity(found, settings)
+    if settings.integrity != "auto":
+        return f"INTEGRITY={settings.integrity}" + (
+            "" if mode == settings.integrity else ": md5, since the store checks no CRC-32"
+        )
+    if mode == "auto":
+        return f"INTEGRITY=auto: {CHECKED_ANSWERS}"
+    if not found.crc32_refused:
+        return "INTEGRITY=auto: md5, since the store does not refuse a wrong CRC-32"
+    return "INTEGRITY=auto: md5, since the store does not answer a PUT with the MD5" + (
+        " (KMS encryption)" if found.encrypted_by_kms else ""
+    )
+
+
+CHECKED_ANSWERS = "the store checks the CRC-32 of each body and answers with its MD5, which is recorded"
 
 
 # --- what it means ---
@@ -171,16 +208,18 @@ def _proof_notes(found: Capabilities, settings: MigrationSettings) -> Iterator[N
     if not found.etag_is_md5:
         why = " (KMS encryption)" if found.encrypted_by_kms else ""
         yield Note(logging.WARNING, f"the store's ETag is not an MD5{why}")
-    if not found.checksum_refused and found.etag_is_md5 and settings.integrity == "md5":
+    sent = checksum_sent(found, settings)
+    if not found.checksum_refused and found.etag_is_md5 and sent == "md5":
         yield Note(
             logging.INFO,
             "the store does not check the MD5 of an upload; its ETag is compared instead, which proves the same",
         )
     elif not found.checksum_refused:
-        yield Note(logging.WARNING, f"the store does not refuse a wrong {settings.integrity} checksum")
+        yield Note(logging.WARNING, f"the store does not refuse a wrong {sent} checksum")
+        instead = "set INTEGRITY=crc32, which it checks; or " if found.crc32_refused else ""
         yield Note(
             logging.WARNING,
-            "nothing in the store proves the bytes: a HEAD compares the size after each PUT; run "
+            f"nothing in the store proves the bytes: a HEAD compares the size after each PUT; {instead}run "
             f"`{command('validate.py', '--spot-check', '1000')}` afterwards",
         )
     if found.listing_repeats_etag is False:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -53,6 +54,7 @@ from cdn2s3.settings.declarations import MigrationSettings
 log = logging.getLogger(__name__)
 
 NOT_IMPLEMENTED = 501  # the store works, but does not offer what the request asks for
+_MD5_LIKE = re.compile(r"[0-9a-f]{32}")
 # Operations on a bucket that is about to be created, or was just now: whose it is is known.
 _OF_OUR_OWN = frozenset({"create_bucket", "put_public_access_block"})
 # After these botocore would go on in the region that the answer names, and our own requests would not.
@@ -82,6 +84,20 @@ class S3Response(NamedTuple):
         return plain_etag(self.headers.get("etag", ""))
 
     @property
+    def encryption(self) -> str:
+        """How the store says that the object is encrypted, "" where it does not say."""
+        return self.headers.get("x-amz-server-side-encryption", "")
+
+    @property
+    def md5(self) -> str:
+        """The MD5 of the object as 32 hex digits, where its ETag may be one; "" elsewhere.
+
+        With another encryption than AES256 it is none, even where it looks like one (S3 API Reference, "Object").
+        """
+        etag = self.etag
+        return etag if _MD5_LIKE.fullmatch(etag) and self.encryption in ("", "AES256") else ""
+
+    @property
     def is_refusal(self) -> bool:
         """Whether the permission is missing; a response to HEAD has no code."""
         return self.status == 403 and self.code in ("", "AccessDenied")
@@ -94,7 +110,7 @@ class S3Response(NamedTuple):
     @property
     def by_kms(self) -> bool:
         """Whether the object is encrypted with KMS: then its ETag is not an MD5."""
-        return self.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
+        return self.encryption.startswith("aws:kms")
 
     def error(self, action: str) -> MigrationError:
         """Return what this error response to action means for the run."""
@@ -213,6 +229,8 @@ class S3Client:
     def _joined(self, client: Any) -> Any:
         """Return client, which sends its requests where ours go, over our connections."""
         client.meta.events.register_first("before-sign.s3", self._redirect_boto3)
+        if not self._signs_payload:
+            client.meta.events.register_first("before-sign.s3.PutObject", _leave_body_unsigned)
         client.meta.events.register_first("before-send.s3", self._send_for_boto3)
         return client
 
@@ -355,6 +373,17 @@ class S3Client:
         if (300 <= reply.status < 400 and reply.status != 304) or reply.code in _WRONG_REGION:
             raise reply.error(request.method)  # botocore would follow it, round and round
         return as_aws_response(request, *reply[:3])
+
+
+_UNSIGNED_BODY = Config(s3={"payload_signing_enabled": False})
+
+
+def _leave_body_unsigned(request: AWSRequest, **unused: Any) -> None:
+    """Let boto3 sign an image's headers alone, as signing.py does, its Content-MD5 or CRC among them.
+
+    Elsewhere it computes the SHA-256 of a body that has no Content-MD5, or that goes over plain HTTP.
+    """
+    request.context["client_config"] = _UNSIGNED_BODY
 
 
 def _named_by(answer: Response) -> str:

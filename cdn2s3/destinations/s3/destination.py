@@ -30,6 +30,7 @@ from cdn2s3.destinations.s3.first_put import style_hint
 from cdn2s3.destinations.s3.listing import Listing
 from cdn2s3.destinations.s3.multipart import MultipartUpload, Protection
 from cdn2s3.destinations.s3.multipart_cleanup import MultipartCleanup
+from cdn2s3.destinations.s3.object_md5 import Md5Source
 from cdn2s3.destinations.s3.object_upload import ObjectUpload, exists
 from cdn2s3.destinations.s3.objects import Objects
 from cdn2s3.destinations.s3.probe import probe_capabilities
@@ -82,6 +83,8 @@ class S3Destination:
         self._cleanup = MultipartCleanup(settings, client)
         self._listing: Listing | None = None  # the last one
         self._probe_was_put = False  # since prepare(), by is_up()
+        # What the answers say of each object's MD5.
+        self.md5s = Md5Source(settings.integrity == "auto", self._end_auto)
         self._renews = False  # True: prepare_renewing() has been called
 
     # --- identity
@@ -113,6 +116,17 @@ class S3Destination:
     def integrity(self) -> str:
         return judging.integrity(self.capabilities, self._settings)
 
+    @property
+    def integrity_text(self) -> str:
+        return judging.integrity_text(self.capabilities, self._settings)
+
+    def _end_auto(self) -> bool:
+        """Go on with md5, and return True; unless the store does not check the MD5, and does check the CRC-32."""
+        if not self.capabilities.md5_refused:
+            return False
+        self._known = judging.without_answers(self.capabilities)
+        return True
+
     def describe(self) -> str:
         return self._settings.destination_text
 
@@ -143,7 +157,7 @@ class S3Destination:
     # --- storing
 
     def upload(self, key: str, image: Image, recorded: Recorded | None = None) -> ObjectUpload:
-        return ObjectUpload(self.objects, self.capabilities, self.overwrites, key, image, recorded)
+        return ObjectUpload(self.objects, self.capabilities, self.md5s, self.overwrites, key, image, recorded)
 
     def store_parts(
         self,
@@ -181,7 +195,7 @@ class S3Destination:
         self._renews = True
 
     def renew(self, key: str, image: Image, recorded: Recorded) -> ObjectRenewal:
-        return ObjectRenewal(self.objects, self.capabilities, key, image, recorded)
+        return ObjectRenewal(self.objects, self.capabilities, self.md5s, key, image, recorded)
 
     def renew_parts(
         self,

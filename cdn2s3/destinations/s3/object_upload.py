@@ -5,11 +5,12 @@ from __future__ import annotations
 from cdn2s3.destinations.base import Content, ReadRefused, met
 from cdn2s3.destinations.s3.capabilities import Capabilities, Condition
 from cdn2s3.destinations.s3.client import S3Response
+from cdn2s3.destinations.s3.object_md5 import Md5Source
 from cdn2s3.destinations.s3.objects import EXISTS, Objects
 from cdn2s3.errors import MigrationError, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.odd_keys import oddity
-from cdn2s3.records import REPLACED, STORED, UNKNOWN, Image, Recorded, Stored
+from cdn2s3.records import REPLACED, STORED, Image, Recorded, Stored
 
 
 class ObjectUpload:
@@ -19,6 +20,7 @@ class ObjectUpload:
         self,
         objects: Objects,
         capabilities: Capabilities,
+        md5s: Md5Source,
         overwrites: bool,
         key: str,
         image: Image,
@@ -27,6 +29,7 @@ class ObjectUpload:
         """overwrites: other content at key is replaced; recorded is what the last row of key says."""
         self._objects = objects
         found = self._capabilities = capabilities
+        self._md5s = md5s
         self._is_honored = found.honors(Condition.NEW_BY_PUT)
         self._is_taken = found.takes(Condition.NEW_BY_PUT)
         self._overwrites = overwrites
@@ -62,8 +65,9 @@ class ObjectUpload:
     def _stored(self, reply: S3Response) -> Stored:
         """Return the object that the response to a proven PUT is of."""
         self._wrote_bad_object = False
-        md5 = self._image.md5.hex() or UNKNOWN
-        return Stored(reply.etag, len(self._image.body), md5, already_there=False, how=self._how)
+        md5, md5_from = self._md5s.of(self._image, reply)
+        size = len(self._image.body)
+        return Stored(reply.etag, size, md5, already_there=False, how=self._how, md5_from=md5_from)
 
     def _met(self, deadline: Deadline) -> Stored | None:
         """Return the object at the key where it is the image, None where it is to be replaced; raise if it stays."""

@@ -20,7 +20,7 @@ from cdn2s3.destinations.s3.object_upload import ObjectUpload
 from cdn2s3.destinations.s3.probe_requests import DELETE, REPLACE, ProbeRequests, probe_image
 from cdn2s3.errors import PermanentError
 from cdn2s3.http.deadline import Deadline
-from cdn2s3.records import UNKNOWN, Image, Stored
+from cdn2s3.records import Image, Stored
 from cdn2s3.resilience.retry import ignore
 from cdn2s3.settings.declarations import MigrationSettings
 
@@ -152,7 +152,7 @@ class _Replacement(ObjectUpload):
     def __init__(
         self, destination: S3Destination, key: str, image: Image, etag: str, support: Support
     ) -> None:
-        super().__init__(destination.objects, destination.capabilities, False, key, image)
+        super().__init__(destination.objects, destination.capabilities, destination.md5s, False, key, image)
         self._etag = etag
         self._support = support
 
@@ -171,10 +171,7 @@ class _Replacement(ObjectUpload):
         if reply.status != 200:
             raise self._objects.put_error(reply)
         self._prove(reply, deadline)
-        self._wrote_bad_object = False
-        return Stored(
-            reply.etag, len(self._image.body), self._image.md5.hex() or UNKNOWN, already_there=False
-        )
+        return self._stored(reply)
 
     def _as_it_is(self, deadline: Deadline) -> Stored:
         """Return the object at the key where it is the image; raise Conflict where it is not."""

@@ -56,6 +56,7 @@ class Prober:
         self._requests = requests
         self._media_type = _type_with_a_header(objects.caching)
         self._takes_parts = True
+        self._sends_crc = settings.integrity == "crc32"  # auto begins with the MD5, which every store takes
 
     def found(self) -> Capabilities:
         """Return what was found out; raise as probe_capabilities()."""
@@ -81,11 +82,16 @@ class Prober:
             lambda objects: requests.put(PUT, sent, objects=objects),
         )
         can_read, not_kept = self._read_back(sent)
-        md5_refused = self._is_refused(MD5, sent._replace(md5=bytes(16)))
-        refused = md5_refused
-        if settings.integrity != "md5":
-            refused = self._is_refused(CRC32, sent._replace(crc32=sent.crc32 ^ 1))
         repeats = self._listing_repeats(first.etag)
+        md5_refused = self._is_refused(MD5, sent._replace(md5=bytes(16)))
+        refused, crc32_refused, answers_md5 = md5_refused, False, False
+        if settings.integrity != "md5":
+            with_crc = sent._replace(md5=b"")
+            crc32_refused = self._is_refused(CRC32, with_crc._replace(crc32=sent.crc32 ^ 1))
+            if settings.integrity == "auto" and crc32_refused:
+                answers_md5 = self._answers_md5(with_crc)
+            self._sends_crc = settings.integrity == "crc32" or answers_md5
+            refused = crc32_refused if self._sends_crc else md5_refused
         conditions = {condition: ask(self, condition, can_read) for condition, ask in QUESTIONS.items()}
         left = requests.delete_all()
         return Capabilities(
@@ -101,12 +107,14 @@ class Prober:
             listing_repeats_etag=repeats,
             not_kept=not_kept,
             left=left,
+            crc32_refused=crc32_refused,
+            answers_md5=answers_md5,
         )
 
     def _sent(self, body: bytes = PROBE_BODY) -> Image:
-        """Return body as an image of the run: with the digest that INTEGRITY selects."""
+        """Return body as an image of the run: with the checksum that INTEGRITY selects, as far as it is known yet."""
         image = probe_image(body)._replace(media_type=self._media_type)
-        return image if self._settings.integrity == "md5" else image._replace(md5=b"")
+        return image._replace(md5=b"") if self._sends_crc else image
 
     def _bucket_is_absent(self) -> bool:
         """Return whether HEAD says so; where it only fails, the PUT shows more."""
@@ -120,6 +128,14 @@ class Prober:
     def _is_refused(self, name: str, wrong: Image) -> bool:
         """Return whether a body that does not fit its digest is refused."""
         return 400 <= self._requests.put(name, wrong).status < 500
+
+    def _answers_md5(self, sent: Image) -> bool:
+        """Return whether a PUT of sent, which has no MD5, is answered with the MD5 of its body.
+
+        Some stores answer it only where they were sent one.
+        """
+        reply = self._requests.put(CRC32, sent)
+        return reply.status == 200 and reply.md5 == sent.digest().hex()
 
     def _read_back(self, sent: Image) -> tuple[bool, tuple[str, ...]]:
         """Return whether the probe may be read, and what was sent with it that it lacks.

@@ -22,6 +22,7 @@ from cdn2s3.destinations.s3.capabilities import Capabilities, Condition
 from cdn2s3.destinations.s3.client import S3Response
 from cdn2s3.destinations.s3.multipart import MultipartUpload, Sent, error_of
 from cdn2s3.destinations.s3.multipart_cleanup import MultipartCleanup
+from cdn2s3.destinations.s3.object_md5 import Md5Source
 from cdn2s3.destinations.s3.object_upload import ObjectUpload, of_its_key
 from cdn2s3.destinations.s3.objects import EXISTS, Objects
 from cdn2s3.errors import MigrationError, TransientError
@@ -81,9 +82,15 @@ class ObjectRenewal(ObjectUpload):
     """Put one image over the recorded object, attempt by attempt."""
 
     def __init__(
-        self, objects: Objects, found: Capabilities, key: str, image: Image, recorded: Recorded
+        self,
+        objects: Objects,
+        found: Capabilities,
+        md5s: Md5Source,
+        key: str,
+        image: Image,
+        recorded: Recorded,
     ) -> None:
-        super().__init__(objects, found, False, key, image)
+        super().__init__(objects, found, md5s, False, key, image)
         self._at_key = Recognizer(objects, found, key, recorded)
         self._how = self._at_key.how
         self._etag = "" if recorded.etag == UNKNOWN else recorded.etag  # what may be replaced

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
 from cdn2s3.cdn.buffer_pool import SMALL, BufferExhausted, BufferLease, BufferPool
+from cdn2s3.cdn.digest import Md5, digest_of
 from cdn2s3.destinations.base import PART_BYTES
 from cdn2s3.errors import PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
@@ -38,7 +39,7 @@ def framed(body: bytes, framing: str, *headers: str) -> bytes:
 def read(raw: bytes, check: str = "image", max_buffer: int = 10 * MB, integrity: str = "md5") -> Any:
     """Return a copy of the image that raw brings, or all parts of the large body with their media type."""
     deadline = Deadline(60)
-    reader = BodyReader(check, max_buffer, integrity, PART_BYTES)
+    reader = BodyReader(check, max_buffer, lambda: digest_of(integrity), PART_BYTES)
     budget = BufferPool(400 * MB, threading.Event())
     with BufferLease(budget) as lease, answer_on(Scripted(raw)) as answer:
         found = reader.read(answer, lease, deadline)
@@ -188,7 +189,7 @@ def test_large_body_that_is_no_image_is_refused_before_its_parts() -> None:
 
 def test_no_memory_is_left_lent_and_too_little_is_said() -> None:
     budget = BufferPool(9 * MB, threading.Event())
-    reader = BodyReader("image", 10 * MB, "md5", PART_BYTES)
+    reader = BodyReader("image", 10 * MB, Md5, PART_BYTES)
     with (
         pytest.raises(BufferExhausted) as caught,
         BufferLease(budget) as first,
@@ -204,7 +205,7 @@ def test_large_body_gives_the_time_of_its_taker_back() -> None:
     deadline = Deadline(60)
     before = deadline.at
     with BufferLease(BufferPool(400 * MB, threading.Event())) as lease:
-        found = BodyReader("image", 10 * MB, "md5", PART_BYTES).read(
+        found = BodyReader("image", 10 * MB, Md5, PART_BYTES).read(
             answer_on(Scripted(framed(jpeg("a.jpg", 12 * MB), "length"))), lease, deadline
         )
         assert isinstance(found, LargeBody)
@@ -248,7 +249,7 @@ def read_coded(body: bytes, *headers: str, framing: str = "length", **rules: Any
     """Return the image, or the parts of the large body with its media type and encoding."""
     lines = headers or ("Content-Encoding: gzip",)
     reader = BodyReader(
-        rules.pop("check", "image"), rules.pop("max_buffer", 10 * MB), "md5", PART_BYTES, **rules
+        rules.pop("check", "image"), rules.pop("max_buffer", 10 * MB), Md5, PART_BYTES, **rules
     )
     raw = framed(body, framing, *lines)
     with (
@@ -314,7 +315,7 @@ def test_coding_that_cannot_be_decoded_is_refused_or_kept() -> None:
 @pytest.mark.parametrize("before", [0, 15, 18])
 def test_secret_that_the_cdn_repeats_is_not_shown(before: int) -> None:
     reader = BodyReader(
-        "image", MB, "md5", PART_BYTES, conceal=lambda text: text.replace("t0ken-of-mine", "***")
+        "image", MB, Md5, PART_BYTES, conceal=lambda text: text.replace("t0ken-of-mine", "***")
     )
     said = b"." * before + b"no access for t0ken-of-mine" + bytes(100)
     raw = framed(said, "length", "Content-Type: text/t0ken-of-mine")

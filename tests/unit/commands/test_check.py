@@ -329,11 +329,13 @@ LESSER = {"ignore_if_none_match": True, "ignore_content_md5": True, "ignore_chec
         ({"ignore_if_none_match": True}, {"on_existing": "overwrite"}, OK, OK),
         ({"ignore_if_none_match": True, "allow": frozenset({"PutObject"})}, {}, FAILED, OK),
         ({"ignore_content_md5": True}, {}, OK, OK),
+        ({"ignore_content_md5": True}, {"integrity": "md5"}, OK, OK),
         ({"ignore_checksums": True}, {"integrity": "crc32"}, OK, WARNING),
         ({**LESSER, "etag_mode": "opaque"}, {}, WARNING, WARNING),
         ({"complete_ignores_if_none_match": True}, {}, WARNING, OK),
     ],
-    ids=["s3", "crc32", "kms", "no-condition", "overwrite", "no-condition-no-get", "no-md5-check",
+    ids=["s3", "crc32", "kms", "no-condition", "overwrite", "no-condition-no-get", "no-md5-check-crc",
+         "no-md5-check",
          "no-crc-check", "nothing", "parts"],
 )  # fmt: skip
 def test_guard_says_what_the_store_proves(

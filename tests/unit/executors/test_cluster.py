@@ -11,6 +11,7 @@ import pytest
 
 from cdn2s3.errors import FatalError
 from cdn2s3.executors import cluster as under_test
+from cdn2s3.executors import dask_member, left_out
 from cdn2s3.executors.base import InFlight
 from cdn2s3.executors.cluster import Cluster
 from cdn2s3.executors.code_version import CODE
@@ -222,7 +223,7 @@ def test_last_words_of_a_task_that_has_ended_count(scene: Scene) -> None:
 
 
 def test_worker_whose_task_dask_has_lost_begins_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(under_test, "_LAST_WORDS", 0.0)
+    monkeypatch.setattr(dask_member, "_LAST_WORDS", 0.0)
     first, _ = begun(scene, A, B)
     first.has_ended = True
     scene.step()
@@ -258,7 +259,7 @@ def test_worker_that_comes_late_gets_urls(new_scene: Callable[..., Scene]) -> No
 def test_worker_with_other_code_is_named_and_gets_no_work(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, answer: object, said: str
 ) -> None:
-    monkeypatch.setattr(under_test, "_HOLD", 0.0)
+    monkeypatch.setattr(left_out, "_HOLD", 0.0)
     scene.there.coming += [Present(frozenset({A, C})), Versions({A: CODE, C: answer})]
     scene.step()
     scene.step()
@@ -270,7 +271,7 @@ def test_worker_with_other_code_is_named_and_gets_no_work(
 def test_what_stops_one_worker_leaves_the_others_at_work(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(under_test, "_HOLD", 0.0)
+    monkeypatch.setattr(left_out, "_HOLD", 0.0)
     first, _ = begun(scene, A, C)
     scene.step(scene.told(first, error=("no AWS credentials were found.", 3), has_ended=True))
     scene.to_the_end()
@@ -356,8 +357,8 @@ def test_disk_that_is_full_stops_all_and_what_is_not_recorded_is_not_counted(
 def test_worker_that_alone_finds_an_endpoint_down_is_set_aside(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(under_test, "_DOWN_ALONE", 0.0)
-    monkeypatch.setattr(under_test, "_HOLD", 0.0)
+    monkeypatch.setattr(dask_member, "DOWN_ALONE", 0.0)
+    monkeypatch.setattr(left_out, "_HOLD", 0.0)
     first, second = begun(scene, A, C)
     scene.step(scene.told(first, limiting=[Limiting("source", note="down", is_down=True)]))
     scene.step()
@@ -369,7 +370,7 @@ def test_worker_that_alone_finds_an_endpoint_down_is_set_aside(
 
 
 def test_outage_that_all_see_sets_nobody_aside(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(under_test, "_DOWN_ALONE", 0.0)
+    monkeypatch.setattr(dask_member, "DOWN_ALONE", 0.0)
     lines = begun(scene, A, C)
     down = [Limiting("source", note="down", is_down=True)]
     scene.step(*[scene.told(line, limiting=down) for line in lines])

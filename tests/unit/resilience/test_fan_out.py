@@ -100,3 +100,24 @@ def test_on_wait_is_called_while_nothing_is_done() -> None:
         assert list(results) == [True]
     assert len(calls) >= 3
     assert set(calls) == {threading.current_thread()}
+
+
+def test_results_come_in_the_order_of_items_where_that_is_asked_for() -> None:
+    slow, taken = threading.Event(), []
+
+    def items() -> Iterator[int]:
+        for number in range(40):
+            taken.append(number)
+            yield number
+
+    def work(item: int) -> int:
+        if item == 0:
+            assert slow.wait(30)
+        elif item == 7:
+            slow.set()  # all that may be taken ahead of the first one is
+        return item
+
+    with fan_out(work, items(), 4, threading.Event(), in_order=True) as results:
+        assert next(results) == 0
+        assert taken == list(range(8))
+        assert list(results) == list(range(1, 40))

@@ -159,3 +159,13 @@ def test_bandwidth_without_a_limit_admits_everybody_at_once() -> None:
     for _ in range(3):
         assert bandwidth.admit(threading.Event())
         bandwidth.received(10**9)
+
+
+def test_bandwidth_takes_a_new_rate_from_the_next_download_on() -> None:
+    clock = FakeClock()
+    bandwidth = Bandwidth(390_000.0, clock=clock)
+    bandwidth.begin()
+    bandwidth.set_rate(39_000.0)
+    clock.now += bandwidth.due_in()
+    bandwidth.begin()
+    assert bandwidth.due_in() == pytest.approx(10.0, abs=0.2)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdn2s3.errors import CAUSES
+from cdn2s3.file_names import COMPLETED_FILE, FAILED_FILE
 from cdn2s3.records import Stored
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.state import ledger
@@ -126,6 +127,26 @@ def test_failed_row_hides_queries_and_keeps_its_line() -> None:
 
 def test_timestamp_is_utc_to_the_second() -> None:
     assert timestamp(784111777.9) == "1994-11-06T08:49:37Z"
+
+
+def test_records_that_are_appended_together_are_as_those_appended_one_by_one(tmp_path: Path) -> None:
+    results = [
+        Result("https://cdn.example/1.jpg", "1.jpg", Stored("e", 5, "-", already_there=False), "image/jpeg"),
+        Result("https://cdn.example/2.jpg", "", cause="not_found", message="404"),
+        Result("https://cdn.example/3.jpg\tkey=c.jpg", "c.jpg", Stored("e", 6, "-", False), "image/jpeg"),
+    ]
+    for name in ("single", "together"):
+        (tmp_path / name).mkdir()
+    single, together = Ledger(tmp_path / "single"), Ledger(tmp_path / "together")
+    for result in results:
+        single.record(result.record(7))
+    together.record_all(result.record(7) for result in results)
+    for book in (single, together):
+        book.completed.close()
+        book.failed.close()
+    for name in (COMPLETED_FILE, FAILED_FILE):
+        content = (tmp_path / "together" / name).read_bytes()
+        assert content == (tmp_path / "single" / name).read_bytes() != b""
 
 
 def test_ledger_appends_results_to_their_files(tmp_path: Path) -> None:

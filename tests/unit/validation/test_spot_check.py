@@ -15,6 +15,7 @@ import pytest
 
 from cdn2s3.cdn.body_reader import BodyReader
 from cdn2s3.cdn.buffer_pool import POOL_BYTES, BufferPool
+from cdn2s3.cdn.digest import Md5
 from cdn2s3.cdn.sources import Sources
 from cdn2s3.destinations.base import PART_BYTES
 from cdn2s3.destinations.s3.destination import open_bucket
@@ -53,7 +54,7 @@ class Both:
         self.checker = SpotCheck(
             Sources(source.url_prefix, self.adapter, self.stop),
             open_bucket(build(MigrationSettings, values, {}, Path("migration.env")), self.adapter),
-            BodyReader("image", MAX_BUFFER, "md5", PART_BYTES),
+            BodyReader("image", MAX_BUFFER, Md5, PART_BYTES),
             KeyMaker(Naming(source.url_prefix, "images/", preserve=False)),
             BufferPool(POOL_BYTES, self.stop),
             TransferPolicy(RetryPolicy(max_retries), 2.0, 2.0),

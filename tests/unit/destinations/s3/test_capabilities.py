@@ -31,10 +31,21 @@ from tests.fakes.s3 import S3Server
 from tests.tiers import neighbors
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
-PUT, NEW, PARTS = (f"images/.cdn2s3-probe-{name}" for name in ("put", "new", "parts"))
-AMAZON = Capabilities(etag_is_md5=True, checksum_refused=True, can_read=True)
+PUT, CRC32, NEW, PARTS = (f"images/.cdn2s3-probe-{name}" for name in ("put", "crc32", "new", "parts"))
+LEFT = (PUT, CRC32, NEW, PARTS)  # where nothing may be deleted
+# As a run under INTEGRITY=auto finds it; the other settings ask less.
+AMAZON = Capabilities(
+    etag_is_md5=True, checksum_refused=True, can_read=True, crc32_refused=True, answers_md5=True
+)
+NOT_ASKED = {
+    "md5": {"crc32_refused": False, "answers_md5": False},
+    "crc32": {"answers_md5": False},
+    "auto": {},
+}
 ALL_REFUSED = dict.fromkeys(ALL_HONORED, Support.REFUSED)
+NO_MD5 = AMAZON._replace(etag_is_md5=False, answers_md5=False)
 UNPROTECTED_PARTS = {**ALL_HONORED, Condition.NEW_BY_PARTS: Support.IGNORED}
+UNCHECKED = {"checksum_refused": False, "crc32_refused": False, "answers_md5": False}
 READER = frozenset({"PutObject", "GetObject"})
 Probe = Callable[..., Capabilities]
 
@@ -78,7 +89,7 @@ def test_probe_object_that_another_run_deletes_meanwhile_misleads_nobody(
     assert probe(server)._replace(listing_repeats_etag=True) == AMAZON  # None where there was nothing to list
 
 
-@pytest.mark.parametrize("integrity", ["md5", "crc32"])
+@pytest.mark.parametrize("integrity", ["md5", "crc32", "auto"])
 @pytest.mark.parametrize(
     ("store", "found"),
     [
@@ -120,16 +131,18 @@ def test_probe_object_that_another_run_deletes_meanwhile_misleads_nobody(
         pytest.param({"object_lock": True, "versioned": True}, AMAZON, id="Object Lock"),
         pytest.param({"write_interval": 0.05}, AMAZON, id="a write a second"),
         pytest.param({"if_none_match_status": 304}, AMAZON, id="304"),
-        pytest.param({"etag_mode": "random"}, AMAZON._replace(etag_is_md5=False), id="random ETag"),
-        pytest.param({"kms_default": True}, AMAZON._replace(etag_is_md5=False), id="KMS"),
+        pytest.param({"etag_mode": "random"}, NO_MD5, id="random ETag"),
+        pytest.param({"kms_default": True}, NO_MD5, id="KMS"),
         pytest.param(
             {"allow": frozenset({"PutObject"})},
-            AMAZON._replace(can_read=False, listing_repeats_etag=None, left=(PUT, NEW, PARTS)),
+            AMAZON._replace(can_read=False, listing_repeats_etag=None, left=LEFT),
             id="write only",
         ),
         pytest.param(
             {"ignore_content_md5": True, "ignore_checksums": True},
-            AMAZON._replace(checksum_refused=False, md5_refused=False),
+            AMAZON._replace(
+                checksum_refused=False, md5_refused=False, crc32_refused=False, answers_md5=False
+            ),
             id="no checks",
         ),
     ],
@@ -141,7 +154,9 @@ def test_what_the_store_does_is_found_out(
     interval = store.get("write_interval", 0.0)
     probed = probe(server, lambda seconds: time.sleep(interval), INTEGRITY=integrity)
     kms, can_delete = bool(store.get("kms_default")), "allow" not in store
-    assert probed == found._replace(encrypted_by_kms=kms, can_delete=can_delete)
+    left = found.left if integrity == "auto" else tuple(key for key in found.left if key != CRC32)
+    found = found._replace(encrypted_by_kms=kms, can_delete=can_delete, left=left, **NOT_ASKED[integrity])
+    assert probed == found
     assert set(server.objects("bucket")) == set(probed.left)
     assert server.store.uploads("bucket") == []
 
@@ -158,8 +173,10 @@ def test_probe_object_stays_where_it_may_not_be_deleted_and_the_next_probe_finds
 ) -> None:
     server = s3_server(allow=READER)
     first = probe(server)
-    assert first == AMAZON._replace(can_delete=False, listing_repeats_etag=None, left=(PUT, NEW, PARTS))
-    assert probe(server) == first._replace(left=(PUT,))  # the others are there already: nothing was stored
+    assert first == AMAZON._replace(can_delete=False, listing_repeats_etag=None, left=LEFT)
+    assert probe(server) == first._replace(
+        left=(PUT, CRC32)
+    )  # the others are there already: nothing was stored
 
 
 @pytest.mark.parametrize("at", range(5))
@@ -198,7 +215,7 @@ def test_store_that_deletes_nothing_for_us_is_probed_all_the_same(
 ) -> None:
     server = s3_server()
     server.rules.add(Rule(fault, operation="DeleteObject"))
-    assert probe(server) == AMAZON._replace(can_delete=False, left=(PUT, NEW, PARTS))
+    assert probe(server) == AMAZON._replace(can_delete=False, left=LEFT)
 
 
 def test_delete_that_nobody_may_ask_for_stops_the_run(probe: Probe, s3_server: Any) -> None:
@@ -220,7 +237,13 @@ def test_refusal_is_named_with_its_remedy(probe: Probe, s3_server: Any, code: st
 
 @pytest.mark.parametrize(
     ("wanted", "refused", "computed"),
-    [("md5", True, "md5"), ("md5", False, "md5"), ("crc32", True, "crc32"), ("crc32", False, "md5")],
+    [
+        ("md5", True, "md5"),
+        ("md5", False, "md5"),
+        ("crc32", True, "crc32"),
+        ("crc32", False, "md5"),
+        ("auto", True, "auto"),
+    ],
 )
 def test_bodies_are_hashed_with_what_the_store_checks(wanted: str, refused: bool, computed: str) -> None:
     probed = AMAZON._replace(checksum_refused=refused)
@@ -262,13 +285,23 @@ def test_bodies_are_hashed_with_what_the_store_checks(wanted: str, refused: bool
         ),
         pytest.param({}, {"STORAGE_CLASS": "GLACIER_IR"}, [], id="no archive"),
         pytest.param({"etag_is_md5": False}, {}, ["ETag is not an MD5"], id="ETag"),
-        pytest.param({"checksum_refused": False}, {}, [], id="checksum that the ETag replaces"),
+        pytest.param(UNCHECKED, {}, [], id="checksum that the ETag replaces"),
         pytest.param({"can_read": False}, {}, ["s3:GetObject is not granted"], id="reading"),
         pytest.param(
-            {"checksum_refused": False, "etag_is_md5": False},
+            {**UNCHECKED, "etag_is_md5": False},
             {},
             ["ETag is not an MD5", "does not refuse a wrong md5", "nothing in the store proves the bytes"],
             id="no proof",
+        ),
+        pytest.param(
+            {"checksum_refused": False, "etag_is_md5": False, "answers_md5": False},
+            {},
+            [
+                "ETag is not an MD5",
+                "does not refuse a wrong md5",
+                "set INTEGRITY=crc32, which it checks; or run",
+            ],
+            id="no proof but a CRC",
         ),
         pytest.param(
             {"checksum_refused": False},
@@ -289,7 +322,7 @@ def test_what_the_store_lacks_is_said(lacks: dict[str, Any], values: dict[str, s
 
 
 def test_checksum_that_the_etag_replaces_is_no_reason_to_warn() -> None:
-    [note] = capabilities.notes(AMAZON._replace(checksum_refused=False), settings_with())
+    [note] = capabilities.notes(AMAZON._replace(**UNCHECKED), settings_with())
     assert note.level == logging.INFO
     assert "does not check the MD5 of an upload; its ETag is compared instead" in note.text
 

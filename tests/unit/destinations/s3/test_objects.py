@@ -54,4 +54,5 @@ def test_put_brings_its_checksum_and_its_condition_and_no_chunks(
     assert "aws-chunked" not in put.headers.get("content-encoding", "")
     assert "transfer-encoding" not in put.headers
     assert "authorization" in put.headers
+    assert put.headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"  # no SHA-256 of each body
     assert server.objects("bucket")["a.jpg"].read() == BODY
