@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import signal
+import threading
 from dataclasses import replace
 from hashlib import md5
 
@@ -470,6 +471,36 @@ def test_unstable_bytes_are_never_stored(world: World) -> None:
     assert ran.code == 1, ran.said
     assert told(world.job) == {world.urls[0]: "failed:unstable"}
     assert image_writes(world) == {}
+
+
+@pytest.mark.parametrize("at", [2, 30, slow(44), 47])
+def test_site_that_changes_while_a_delta_runs_leaves_only_true_rows(world: World, at: int) -> None:
+    """Whatever the moment: the object is what the row says, and was sent as a whole; the next delta has the rest."""
+    for url in world.urls[:6]:
+        world.source.change(url)
+    sent = {url: {world.source.body(url)} for url in world.urls}
+
+    struck = threading.Event()
+
+    def change() -> None:
+        struck.set()
+        for url in world.urls[3:9]:
+            sent[url].add(world.source.change(url))
+
+    world.source.rules.at(at, change)
+    ran = delta(world, MAX_CHANGE_RATE=1)
+    assert ran.code in (0, 1) and struck.is_set(), ran.said
+    named = told(world.job)
+    assert set(named.values()) <= {"renewed", "failed:unstable"}
+    assert ran.code == ("failed:unstable" in named.values())
+    objects = world.s3.objects("bucket")
+    for row in world.job.completed():
+        body = objects[row.key].read()
+        assert md5(body).hexdigest() == row.md5
+        assert row.how == ("renewed" if named.get(row.url) == "renewed" else "stored")
+        assert row.how == "stored" or body in sent[row.url]
+    assert delta(world, MAX_CHANGE_RATE=1).code == 0
+    assert_consistent(world.job, world.source, world.s3)
 
 
 def test_without_reading_nothing_is_renewed(new_world: NewWorld) -> None:
