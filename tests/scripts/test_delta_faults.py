@@ -150,6 +150,19 @@ def test_too_many_failures_end_it_with_the_last_one_on_the_screen(world: World, 
     assert_renewed(world)
 
 
+@pytest.mark.parametrize("bad", neighbors(1, 15))
+def test_bad_files_at_the_top_of_the_list_are_no_outage(world: World, bad: int) -> None:
+    for url in world.urls[:bad]:
+        world.source.rules.add(Rule("500", pattern=url.rpartition("/")[2]))
+    first, *_ = world.job.completed()
+    world.source.rules.add(Rule("500", pattern=first.url.rpartition("/")[2]))
+    ran = world.job.run("--delta", MAX_RETRIES=0, OUTAGE_LIMIT=5)
+    assert ran.code == 1, ran.said
+    assert "asking again" not in ran.said
+    failed = {*world.urls[:bad], first.url}
+    assert set(image_writes(world)) == {world.key(url) for url in world.urls[:CHANGED] if url not in failed}
+
+
 def interrupted(world: World, number: int, **options: object) -> Ran:
     """Run a delta, and send it a signal while it renews."""
     world.s3.rules.add(Rule("slow_answer", operation="PutObject", pattern=r"\.jpg", seconds=0.15))
