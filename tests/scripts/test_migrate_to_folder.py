@@ -162,7 +162,7 @@ def test_state_belongs_to_its_folder(world: World, tmp_path: Path) -> None:
 
 _NO_ANSWER = """\
 import errno, os, pathlib
-from cdn2s3.destinations import local_files
+from cdn2s3.destinations import temporary_file
 fsync = os.fsync
 class Disk:
     def __getattr__(self, name):
@@ -171,7 +171,7 @@ class Disk:
         if pathlib.Path("gone").exists():
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         fsync(fd)
-local_files.os = Disk()
+temporary_file.os = Disk()
 """
 
 
@@ -179,7 +179,7 @@ local_files.os = Disk()
 def test_folder_that_does_not_answer_is_waited_for(
     tmp_path: Path, source_server: Callable[..., SourceServer]
 ) -> None:
-    world = World(source_server(latency=0.15), tmp_path, CONCURRENCY=30)
+    world = World(source_server(latency=0.02), tmp_path, CONCURRENCY=30)
     world.urls += [world.source.url_of(f"more/{n:03}.jpg") for n in range(260)]
     world.job.urls(world.urls)
     gone = tmp_path / "gone"
