@@ -529,6 +529,27 @@ def test_lost_answer_is_a_renewal_all_the_same(world: World) -> None:
     assert image_writes(world) == {world.key(world.urls[0]): 1}
 
 
+@pytest.mark.parametrize(
+    "fault", ["500_after_store", "cut_answer", slow("garbage_answer"), slow("200_without_etag")]
+)
+@pytest.mark.parametrize("store", [{}, {"put_if_match": "ignore"}], ids=["atomic", "looks first"])
+@pytest.mark.parametrize("retries", [3, 0], ids=["next attempt", "second pass"])
+@pytest.mark.parametrize("size", [20_000, slow(1_200_000)])
+def test_renewal_whose_success_is_not_told_is_one_of_this_delta(
+    new_world: NewWorld, fault: str, store: dict[str, object], retries: int, size: int
+) -> None:
+    world = new_world(3, store={**store, "min_part": 1}, MAX_CHANGE_RATE=1, MAX_BUFFER_MB=1)
+    world.use(world.source.url_of(f"i000{number}.jpg", size=size) for number in range(3))
+    moved(world)
+    world.source.change(world.urls[0], jpeg("newer", size))
+    operation = "PutObject" if size < 1_000_000 else "CompleteMultipartUpload"
+    world.s3.rules.add(Rule(fault, operation=operation, pattern="i0000", count=1))
+    ran = delta(world, MAX_RETRIES=retries, quick={**QUICK, "cdn2s3.resilience.retry.LONGEST_WAIT": 0.05})
+    assert (ran.code, told(world.job)) == (0, {world.urls[0]: "renewed"}), ran.said
+    assert "2 unchanged (304), 1 renewed" in ran.said
+    assert_consistent(world.job, world.source, world.s3)
+
+
 def test_folder_is_compared_and_replaced(new_world: NewWorld) -> None:
     world = new_world(40, DESTINATION="local", LOCAL_ROOT="here", MAX_CHANGE_RATE=1)
     (world.job.folder / "here").mkdir()
