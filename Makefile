@@ -11,7 +11,7 @@
 # make bench  beside rclone and the plain loop, to benchmarks/results.md (an hour; root, nginx, rclone, iperf3)
 # make scale  time and memory with four million URLs, to benchmarks/scale.md (ten minutes); make scale N=40000000 for what
 #               a start takes with so many (half an hour, 17 GB of disk)
-# make quick-bench  CPU ms per file, in under a minute
+# make quick-bench  CPU per file, of a run and of the parent of several processes, in about a minute
 # make conformance BUCKET=NAME  what every destination promises, tried on a bucket of your own too, under a prefix that
 #               is removed afterwards (credentials, AWS_REGION and AWS_ENDPOINT_URL from the environment)
 # make stores  a whole migration with damage and the conformance suite on real S3 stores, installed and started here;

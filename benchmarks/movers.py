@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, Optional
 
 from benchmarks.servers import BUCKET, Servers
+from cdn2s3.file_names import MIGRATION_JSON
 
 ROOT = Path(__file__).resolve().parent.parent
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIABENCHMARK", "AWS_SECRET_ACCESS_KEY": "benchmark"}
@@ -78,6 +80,20 @@ def _migrate(mover: Mover, servers: Servers, paths: list[str], folder: Path) -> 
 def _delta(mover: Mover, servers: Servers, paths: list[str], folder: Path) -> Command:
     command = _migrate(mover, servers, paths, folder)
     return command._replace(arguments=[*command.arguments, "--delta"])
+
+
+def integrity_fault(mover: Mover, folder: Path, files: int) -> str:
+    """Return what is wrong where a mover with INTEGRITY=auto did not go by it for each of files; "" for nothing.
+
+    A run that falls back to md5 is right, but its figures are those of another setting.
+    """
+    if mover.tool != "migrate" or mover.settings.get("INTEGRITY") != "auto":
+        return ""
+    report = json.loads((folder / MIGRATION_JSON).read_text(encoding="utf-8"))
+    mode, answered = report["integrity"]["mode"], report["integrity"]["md5_answered"]
+    if (mode, answered) == ("auto", files):
+        return ""
+    return f"INTEGRITY=auto went by {mode}; the store answered the MD5 of {answered:,} of {files:,} files"
 
 
 def rclone() -> str:

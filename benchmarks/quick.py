@@ -1,4 +1,4 @@
-"""Print what migrate.py costs for each file, in milliseconds of CPU: `make quick-bench`, under a minute.
+"""Print what migrate.py costs for each file, in CPU: `make quick-bench`, about a minute.
 
     python -m benchmarks.quick             print it beside what is recorded in quick_recorded.json
     python -m benchmarks.quick --record    record it
@@ -6,6 +6,10 @@
 For CI's log: a change that makes it 20 % worse is seen there. Needs nothing but this repository; the servers'
 CPU is not counted, and neither is the start of the command: a short run is taken off a long one. Machines
 differ, so the comparison with what is recorded is made in units of a yardstick that is measured beside it.
+
+The last row is what a file costs the parent with PROCESSES=2: its own CPU, beside processes that move nothing and
+answer at once (stubbed_migrate.py), with 16 workers each, as on a machine with many cores. PARENT_BOUND lets one
+parent feed 20,000 files a second; the command ends with 1 above twice of it.
 """
 
 from __future__ import annotations
@@ -15,21 +19,25 @@ import hashlib
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import measure
 from benchmarks.children import python_server
 from benchmarks.movers import CREDENTIALS, ROOT
-from benchmarks.photographs import KB
+from benchmarks.photographs import KB, path_of
 
 RECORDED = Path(__file__).with_name("quick_recorded.json")
+PARENT = "parent"  # the row of the parent's own work
+PARENT_BOUND = 50.0  # microseconds
 _SHORT = 100  # files of the run that is taken off
+_PARENT_FILES = (2_000, 22_000)  # of the short and of the long run
 _ROUNDS = 3
 
 
@@ -50,26 +58,35 @@ WORKS = tuple(
     for size, files in ((390 * KB, 900), (20 * KB, 2_500))
     for kind in ("auto", "md5", "crc32")
 )
+_STUBBED = {
+    "URL_PREFIX": "https://images.example.com/",
+    "DESTINATION": "local",
+    "LOCAL_ROOT": "stored",
+    "PRESERVE_PATH_STRUCTURE": "true",
+    "CONCURRENCY": "32",
+    "PROCESSES": "2",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quick", description="Print CPU ms per file.")
     parser.add_argument("--record", action="store_true", help="write the figures to quick_recorded.json")
     arguments = parser.parse_args(argv)
-    taken: dict[str, list[float]] = {work.name: [] for work in WORKS}
+    taken: dict[str, list[float]] = {name: [] for name in (*(work.name for work in WORKS), PARENT)}
     yardsticks = []
     with python_server("benchmarks.quick_server") as url:
         for number in range(_ROUNDS):
             yardsticks.append(yardstick())
             for work in WORKS:
                 taken[work.name].append(cpu_ms(work, url, number))
+            taken[PARENT].append(parent_ms())
     unit = min(yardsticks)
     figures = {name: min(of_rounds) for name, of_rounds in taken.items()}
     say(figures, {name: statistics.median(of_rounds) for name, of_rounds in taken.items()}, unit)
     if arguments.record:
-        in_units = {name: round(figure / unit, 3) for name, figure in figures.items()}
+        in_units = {name: round(figure / unit, 4) for name, figure in figures.items()}
         RECORDED.write_text(json.dumps(in_units, indent=2) + "\n", encoding="ascii")
-    return 0
+    return int(1000 * figures[PARENT] > 2 * PARENT_BOUND)
 
 
 def say(figures: dict[str, float], medians: dict[str, float], unit: float) -> None:
@@ -81,6 +98,10 @@ def say(figures: dict[str, float], medians: dict[str, float], unit: float) -> No
             f"{100 * (figure / unit / recorded[name] - 1):+.0f} % of recorded" if name in recorded else ""
         )
         print(f"  {name:14} {figure:6.3f} ({medians[name]:.3f})  {change}")
+    microseconds = 1000 * figures[PARENT]
+    print(f"{PARENT}: {microseconds:.1f} us of its own CPU a file, PROCESSES=2; bound {PARENT_BOUND:.0f} us")
+    if microseconds > 2 * PARENT_BOUND:
+        print("above twice the bound: one parent cannot feed many processes. See what it does for each file.")
 
 
 def cpu_ms(work: Work, url: str, number: int) -> float:
@@ -90,6 +111,42 @@ def cpu_ms(work: Work, url: str, number: int) -> float:
         for files in (_SHORT, work.files)
     )
     return 1000 * (long - short) / (work.files - _SHORT)
+
+
+def parent_ms() -> float:
+    """Return what a file costs the parent, in milliseconds of its own CPU; as cpu_ms, of two runs."""
+    (short, less), (long, more) = ((files, parent_seconds(files)) for files in _PARENT_FILES)
+    return 1000 * (more - less) / (long - short)
+
+
+def parent_seconds(files: int) -> float:
+    """Run a parent with processes that answer at once; return its own CPU seconds.
+
+    Raise RuntimeError unless each file is recorded.
+    """
+    with tempfile.TemporaryDirectory(prefix="cdn2s3-quick-") as name:
+        folder = Path(name)
+        (folder / "stored").mkdir()
+        urls = (f"{_STUBBED['URL_PREFIX']}{path_of(number)}\n" for number in range(files))
+        (folder / "urls.txt").write_text("".join(urls), encoding="ascii")
+        _write_settings(folder, _STUBBED)
+        command = [sys.executable, "-m", "benchmarks.stubbed_migrate"]
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        completed = folder / "completed.txt"
+        recorded = completed.read_bytes().count(b"\n") if completed.exists() else 0
+    if done.returncode or recorded != files:
+        raise RuntimeError(
+            f"{recorded} of {files} recorded, exit code {done.returncode}:\n{done.stderr[-2000:]}"
+        )
+    return float(done.stdout.splitlines()[-1])
+
+
+def _write_settings(folder: Path, settings: Mapping[str, str]) -> None:
+    lines = "".join(f"{name}={value}\n" for name, value in settings.items())
+    (folder / "migration.env").write_text(lines, encoding="ascii")
 
 
 def _run(work: Work, url: str, files: int, prefix: str) -> float:
@@ -103,8 +160,7 @@ def _run(work: Work, url: str, files: int, prefix: str) -> float:
             "STRIP_PATH_PREFIX": "cdn/", "URL_PREFIX": f"{url}/cdn/", "AWS_ENDPOINT_URL": url,
             "CONCURRENCY": "32", "INTEGRITY": work.integrity, **CREDENTIALS,
         }  # fmt: skip
-        lines = "".join(f"{name}={value}\n" for name, value in settings.items())
-        (folder / "migration.env").write_text(lines, encoding="ascii")
+        _write_settings(folder, settings)
         environment = {"PATH": os.environ["PATH"], "AWS_EC2_METADATA_DISABLED": "true"}
         log = folder / "output"
         cost = measure.run([sys.executable, str(ROOT / "migrate.py")], folder, log, environment)

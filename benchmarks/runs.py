@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import measure, memory, photographs
-from benchmarks.movers import Mover, key_of
+from benchmarks.movers import Mover, integrity_fault, key_of
 from benchmarks.servers import LOOPBACK, Servers, Service, write_md5s
 
 _PROBES = 50  # requests by which a delta asks the CDN first what its answers are worth
@@ -102,7 +102,10 @@ def one(mover: Mover, folder: Path, paths: Sequence[str], service: Service, plac
 def _carried_out(
     mover: Mover, servers: Servers, paths: list[str], state: Path, place: Place
 ) -> tuple[measure.Cost, str]:
-    """Run a mover, and return what it cost and what it said; raise CheckFailedError unless it ends with 0."""
+    """Run a mover, and return what it cost and what it said.
+
+    Raise CheckFailedError unless it ends with 0 and went by its own INTEGRITY.
+    """
     command = mover.command(servers, paths, state)
     cost = measure.run(
         [*place.movers_prefix, *command.arguments], state, state / "output", command.environment
@@ -110,6 +113,9 @@ def _carried_out(
     output = (state / "output").read_text(encoding="utf-8", errors="replace")
     if cost.exit_code != 0:
         raise CheckFailedError(f"{mover.name} ended with {cost.exit_code}:\n{output[-3000:]}")
+    fault = integrity_fault(mover, state, len(paths))
+    if fault:
+        raise CheckFailedError(f"{mover.name}: {fault}\n{output[-3000:]}")
     return cost, output
 
 

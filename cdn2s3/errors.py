@@ -123,7 +123,8 @@ CAUSES: dict[str, Cause] = {
 OUTAGE_CAUSES = frozenset({"connection", "timeout", "server_error", "throttled"})
 
 # Failures at the bucket, not at the source.
-BUCKET_CAUSES = frozenset({"destination", "key_refused"})
+DESTINATION = "destination"  # an attempt to store that has failed, whatever it was
+BUCKET_CAUSES = frozenset({DESTINATION, "key_refused"})
 
 
 class MigrationError(Exception):

@@ -86,6 +86,7 @@ class Task(NamedTuple):
     # To LOOK: what the CDN is asked with, "" for nothing; to RENEW: what it has shown in the first pass.
     source_etag: str = ""
     source_modified: str = ""
+    was_sent: bool = False  # True: this run has sent it to its destination before, and may have stored it
 
 
 class Share(NamedTuple):

@@ -22,6 +22,9 @@ from cdn2s3.http.response import Response
 from cdn2s3.records import Image
 from cdn2s3.text import printable, redact
 
+# Seconds for which a response waits for memory, its connection held. Then it is given up and asked for again, with
+# the memory at hand: a CDN does not wait forever, but what it has sent by then would have come for nothing.
+PATIENCE = 5.0
 _FALLBACK_TYPE = "binary/octet-stream"  # S3's own default for an object without a type
 _HASHED_AT_ONCE = (
     1 << 17
@@ -115,7 +118,7 @@ class BodyReader:
         if length is not None and length > self._max_buffer:
             return LargeBody(self, body, lease.view(self._part_size), 0, deadline)
         most = length if length is not None else min(SMALL, self._max_buffer)
-        view = lease.view(most)[:most]
+        view = _room(lease, most, deadline)[:most]
         digest = self._new_digest()
         filled = _fill(body, view, 0, digest)
         if length is None and filled == len(view):  # there may be more: move it to the largest buffer
@@ -207,6 +210,15 @@ def _beginning(start: memoryview, conceal: Callable[[str], str]) -> str:
         bytes(start[:_CONCEALED]).decode("utf-8", "backslashreplace")
     )  # before a cut divides a secret
     return f", it starts with {redact(printable(text[:_SHOWN]))}{'…' if len(text) > _SHOWN else ''}"
+
+
+def _room(lease: BufferLease, size: int, deadline: Deadline) -> memoryview:
+    """Return a buffer for a body that is about to come; the wait for it does not count against deadline."""
+    began = time.monotonic()
+    try:
+        return lease.view(size, PATIENCE)
+    finally:
+        deadline.at += time.monotonic() - began
 
 
 def _fill(body: Body, view: memoryview, filled: int, digest: Digest) -> int:

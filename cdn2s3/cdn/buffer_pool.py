@@ -6,8 +6,10 @@ budget and reused: fresh memory costs a page fault for each 4 KB, on some machin
 
 from __future__ import annotations
 
+import math
 import mmap
 import threading
+import time
 from contextlib import suppress
 from typing import Callable, TypeVar
 
@@ -38,18 +40,21 @@ class BufferPool:
         self._stop = stop
         self._changed = threading.Condition()
 
-    def acquire(self, size: int, wait: bool) -> memoryview | None:
-        """Return a buffer of at least size bytes; None if there is no room and wait is False. Raise Cancelled.
+    def acquire(self, size: int, wait: bool, patience: float = 0.0) -> memoryview | None:
+        """Return a buffer of at least size bytes; None if wait is False and there is no room for patience seconds.
 
+        Raise Cancelled where it had to wait.
         A request larger than the whole budget gets all of it, alone.
         """
+        until = time.monotonic() + (math.inf if wait else patience)
         with self._changed:
             while (found := self._found(size)) is None:
-                if not wait:
+                left = until - time.monotonic()
+                if left <= 0:
                     return None
                 if self._stop.is_set():
                     raise Cancelled
-                self._changed.wait(0.5)
+                self._changed.wait(min(0.5, left))
         return found
 
     def _found(self, size: int) -> memoryview | None:
@@ -86,14 +91,17 @@ class BufferLease:
         self._pool = pool
         self._leased: memoryview | None = None
 
-    def view(self, size: int) -> memoryview:
-        """Return a buffer of at least size bytes; raise BufferExhausted if the budget does not have them now."""
+    def view(self, size: int, patience: float = 0.0) -> memoryview:
+        """Return a buffer of at least size bytes.
+
+        Raise BufferExhausted if the budget does not have them within patience seconds; Cancelled meanwhile.
+        """
         if size <= SMALL:
             return self._small()
         if self._leased is not None and len(self._leased) >= size:
             return self._leased
         self.release()
-        self._leased = self._pool.acquire(_rounded(size), wait=False)
+        self._leased = self._pool.acquire(_rounded(size), wait=False, patience=patience)
         if self._leased is None:
             raise BufferExhausted(size)
         return self._leased

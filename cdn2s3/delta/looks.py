@@ -9,6 +9,7 @@ from typing import Callable
 
 from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import command
+from cdn2s3.delta.failures import Failures
 from cdn2s3.delta.known import KnownChanges
 from cdn2s3.delta.source_check import look_task
 from cdn2s3.delta.spool import Spool
@@ -64,6 +65,7 @@ class LookTally:
         self._most: tuple[int, str] = (0, "")  # changed URLs with one content, and its MD5
         self._recent: deque[bool] = deque(maxlen=_RECENT)
         self._second = False
+        self._failures = Failures()
 
     def begin_second_look(self) -> Spool:
         """Return what is to be looked at once more; what fails from now on has failed."""
@@ -91,12 +93,15 @@ class LookTally:
 
     def _count_failure(self, done: Done, row: Recorded) -> None:
         cause, line, key = done.result.cause, done.task.url, done.result.key
+        self._failures.meet(done.result)
         is_known_gone = cause == "not_found" and self._known.is_gone(line)
         if not (self._second or is_known_gone) and (cause == "not_found" or CAUSES[cause].transient):
             task = done.task
             self.again.add(line, row, done.result.attempts, cause, task.source_etag, task.source_modified)
             return
         what = GONE if cause == "not_found" else FAILED + cause
+        if what != GONE:
+            self._failures.say(done.result)
         self.counts[what] += 1
         self.new[what] += not is_known_gone
         self.others.add(line, key, what, row.md5, UNKNOWN, UNKNOWN)
@@ -148,7 +153,8 @@ class LookTally:
         if self._error_rate > self._max_error_rate:
             return FatalError(
                 f"{100 * self._error_rate:.0f}% of the last 1,000 URLs could not be looked at, more than "
-                f"MAX_ERROR_RATE. Nothing was replaced. See the log for the causes, then {RESUME}."
+                f"MAX_ERROR_RATE. Nothing was replaced. The last one: {self._failures.last}. Correct that, then "
+                f"{RESUME}."
             )
         if self.looked >= FIRST and self._exceeds(self._first_differ, FIRST):
             return self._too_many(self._first_differ, f"the first {FIRST:,} images")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cdn2s3.console.progress import Count
+from cdn2s3.delta.failures import Failures
 from cdn2s3.delta.spool import Spool
 from cdn2s3.errors import CAUSES, RESUME, FatalError
 from cdn2s3.records import RENEW, UNKNOWN, Recorded, Stored, Task
@@ -44,6 +45,7 @@ class RenewalTally:
         self._recent: deque[bool] = deque(maxlen=_RECENT)
         self._ended = 0
         self._second = False
+        self._failures = Failures()
 
     def begin_second_pass(self) -> Iterator[Task]:
         """Yield the tasks that have failed for a cause that may pass; what fails from now on has failed."""
@@ -54,15 +56,18 @@ class RenewalTally:
             yield task._replace(recorded=Recorded(*task.recorded))
 
     def count(self, done: Done) -> None:
-        task, result = done.task, done.result
+        result = done.result
         self._ended += not self._second
         self._recent.append(result.stored is None and not result.what and CAUSES[result.cause].unexpected)
         if result.stored is not None:
             self._count_stored(done, result.stored)
             return
+        self._failures.meet(result)
         if not self._second and CAUSES[result.cause].transient:
-            self.again.add(*task._replace(attempts=result.attempts, cause=result.cause))
+            self.again.add(*done.again()._replace(attempts=result.attempts, cause=result.cause))
             return
+        if not result.what:
+            self._failures.say(result)
         self._note(done, result.what or FAILED + result.cause)
 
     def _count_stored(self, done: Done, stored: Stored) -> None:
@@ -108,8 +113,8 @@ class RenewalTally:
         if self._error_rate <= self._max_error_rate:
             return None
         return FatalError(
-            f"{100 * self._error_rate:.0f}% of the last 1,000 renewals failed, more than MAX_ERROR_RATE. See "
-            f"{self._changes.path.name} for the causes, then {RESUME}."
+            f"{100 * self._error_rate:.0f}% of the last 1,000 renewals failed, more than MAX_ERROR_RATE. "
+            f"The last one: {self._failures.last}. Correct that, then {RESUME}."
         )
 
     def close(self) -> None:

@@ -124,7 +124,8 @@ class SourceCheck:
         for number in _FILES:
             most = _OWN if is_doubted else number
             some = list(islice(known, most))
-            first = self._evidence([(line, row, *_impossible(row)) for line, row in some])
+            is_last = number == _FILES[-1] or len(some) < most
+            first = self._evidence([(line, row, *_impossible(row)) for line, row in some], waits=is_last)
             if first is None:
                 return None
             if any(look.status == _NOT_MODIFIED for look in first.values()):
@@ -150,12 +151,15 @@ class SourceCheck:
                 return not is_doubted  # none of its files is there: there is nothing to trust it with
         return False
 
-    def _evidence(self, asked: Sequence[Question]) -> dict[str, Look] | None:
-        """Return what _asked() does, once a source answers that has an outage; None when a signal has come."""
+    def _evidence(self, asked: Sequence[Question], waits: bool = True) -> dict[str, Look] | None:
+        """Return the files that are there with what the CDN says of them; None when a signal has come.
+
+        waits: where none of them answers, ask again until the outage is over. Else they may be a few bad files.
+        """
         since = time.monotonic()
         while True:
             looks = self._looks_at(asked)
-            if looks is None or looks.found or not looks.may_pass:
+            if looks is None or looks.found or not looks.may_pass or not waits:
                 return None if looks is None else looks.found
             if time.monotonic() - since > self._outage_limit:
                 raise FatalError(

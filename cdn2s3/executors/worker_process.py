@@ -152,8 +152,7 @@ def cores_of(share: Share, usable: list[int]) -> set[int]:
 def keep_to_its_cores(share: Share) -> None:
     """Pin the threads that are started from now on to share's cores, if Linux allows it.
 
-    Pinning keeps the GIL from bouncing between cores. Measured with two processes on two cores, the servers
-    there too, medians of 3: 14 to 22% more files per second.
+    Pinning keeps the GIL from bouncing between cores. What is and is not measured of it: docs/scale.md.
     """
     if share.of == 1 or not hasattr(os, "sched_setaffinity"):
         return

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Callable, TypeVar
 
 from cdn2s3.cdn.source_headers import WANTS_HEADERS
-from cdn2s3.errors import BUCKET_CAUSES, OUTAGE_CAUSES, Parked, PermanentError, TransientError
+from cdn2s3.errors import BUCKET_CAUSES, DESTINATION, OUTAGE_CAUSES, Parked, PermanentError, TransientError
 from cdn2s3.resilience.endpoint import Endpoint, Permit
 from cdn2s3.resilience.retry import FailedAttempt, RetryPolicy, with_retries
 from cdn2s3.resilience.throttling import Refusals
@@ -121,7 +121,7 @@ class Attempts:
             raise
         except TransientError as error:
             raise TransientError(
-                "destination", error.message, error.retry_after, error.status, error.code
+                DESTINATION, error.message, error.retry_after, error.status, error.code
             ) from error
 
     def _attempt_once(self, endpoint: Endpoint, attempt: Callable[[], Returned]) -> Returned:

@@ -14,7 +14,7 @@ from cdn2s3.cdn.body_reader import BodyReader, LargeBody
 from cdn2s3.cdn.buffer_pool import BufferLease
 from cdn2s3.cdn.validators import Validators, age_of
 from cdn2s3.destinations.base import Content, NotRenewed, ReadRefused, Upload, hash_all, same_etag
-from cdn2s3.errors import Cancelled, PermanentError, TransientError
+from cdn2s3.errors import DESTINATION, Cancelled, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.http.response import Response
 from cdn2s3.keys import Address
@@ -120,6 +120,14 @@ class RenewalAttempts(TransferAttempts):
         super().__init__(transfer, task.url, address, transfer.sites[task.place], task.recorded)
         self._row: Recorded = task.recorded
         self._wanted_md5 = task.wanted_md5
+        self._was_sent = task.was_sent
+
+    def _outcome(self, lease: BufferLease) -> Result:
+        """Return the outcome; an object that has the bytes already is this run's renewal where it has sent them."""
+        outcome = super()._outcome(lease)
+        if outcome.stored is None or not (self._was_sent or DESTINATION in self._retried):
+            return outcome
+        return outcome._replace(stored=outcome.stored._replace(already_there=False))
 
     def _moved(self, lease: BufferLease) -> tuple[Stored, str]:
         stored, media_type = super()._moved(lease)

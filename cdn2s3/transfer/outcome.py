@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
+from cdn2s3.errors import DESTINATION
 from cdn2s3.keys import divided
 from cdn2s3.records import UNKNOWN, Stored, Task
 from cdn2s3.resilience.endpoint import Endpoint, EndpointState
@@ -105,6 +106,11 @@ class Done(NamedTuple):
     task: Task
     result: Result
 
+    def again(self) -> Task:
+        """Return the task to be done once more, after a failure."""
+        failures = {self.result.cause, *self.result.retried}
+        return self.task._replace(was_sent=self.task.was_sent or DESTINATION in failures)
+
 
 class Verdict(Enum):
     """What a failure means; FailureAttribution has the table."""
@@ -171,7 +177,7 @@ class FailureAttribution:
             elif verdict is Verdict.UNDECIDED:
                 undecided.append((done, evidence))
             else:
-                again.append(done.task._replace(retry_after_recovery=verdict is Verdict.ONCE_MORE))
+                again.append(done.again()._replace(retry_after_recovery=verdict is Verdict.ONCE_MORE))
         self._deferred = undecided
         return certain, again
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import md5
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import pytest
@@ -32,7 +33,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         yield made
 
 
-CASES = [slow(name) if name in LESS_OFTEN else name for name in MAKERS]
+def cases(*without: str) -> list[Any]:
+    """Return the destinations but for some, as parameters."""
+    return [slow(name) if name in LESS_OFTEN else name for name in MAKERS if name not in without]
+
+
+CASES = cases()
 EVERYWHERE = pytest.mark.parametrize("store", CASES, indirect=True)
 
 
@@ -344,11 +350,7 @@ BOTH_RENEWALS = pytest.mark.parametrize(
     ],
 )
 # Google refuses a second write to one key within a second; tests/scripts/test_delta.py waits.
-PROMPT = pytest.mark.parametrize(
-    "store",
-    [case for case in CASES if case != "Google"],
-    indirect=True,
-)
+PROMPT = pytest.mark.parametrize("store", cases("Google"), indirect=True)
 
 
 def recorded_of(stored: Stored, how: str = "stored") -> Recorded:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from benchmarks import four_million, measure, photographs
-from benchmarks.movers import PLAIN, RCLONE
+from benchmarks import four_million, measure, photographs, quick
+from benchmarks.movers import PLAIN, RCLONE, integrity_fault, ours
 from benchmarks.runs import Figures, median
 from benchmarks.servers import times_in
 from benchmarks.tables import table
 from cdn2s3.cdn import image_type
+from cdn2s3.file_names import MIGRATION_JSON
 
 
 def figures(mover: str, seconds: float, cpu_seconds: float = 1.0) -> Figures:
@@ -100,3 +102,55 @@ def test_listing_pages_show_every_object_once() -> None:
     pages = [four_million.listing_page("b", first, 2_500, 1_000) for first in (0, 1_000, 2_000)]
     assert [page.count(b"<Contents>") for page in pages] == [1_000, 1_000, 500]
     assert [b"<IsTruncated>true" in page for page in pages] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("mode", "answered", "said"),
+    [
+        pytest.param("auto", 3, "", id="each answered"),
+        pytest.param("auto", 2, "the store answered the MD5 of 2 of 3 files", id="one computed"),
+        pytest.param("md5", 0, "INTEGRITY=auto went by md5", id="fallen back"),
+    ],
+)
+def test_run_that_did_not_go_by_auto_does_not_count_as_auto(
+    tmp_path: Path, mode: str, answered: int, said: str
+) -> None:
+    report = {"integrity": {"mode": mode, "md5_answered": answered}}
+    (tmp_path / MIGRATION_JSON).write_text(json.dumps(report))
+    fault = integrity_fault(ours(1), tmp_path, 3)
+    assert said in fault
+    assert bool(fault) == bool(said)
+    assert integrity_fault(ours(1, "md5"), tmp_path, 3) == ""
+
+
+def test_parent_row_is_the_parents_own_work_for_each_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quick, "parent_seconds", {2_000: 0.5, 22_000: 1.3}.__getitem__)
+    assert quick.parent_ms() == pytest.approx(0.040)
+
+
+def test_parent_runs_to_its_end_and_its_processes_are_not_counted() -> None:
+    before = os.times()
+    parent = quick.parent_seconds(300)
+    after = os.times()
+    tree = after.children_user + after.children_system - before.children_user - before.children_system
+    assert 0 < parent < tree - 0.1  # two processes import what they need, which takes more
+
+
+def test_parent_that_has_not_recorded_each_file_has_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(quick._STUBBED, "PROCESSES", "many")
+    with pytest.raises(RuntimeError, match=r"(?s)0 of 3 recorded, exit code 2.*PROCESSES"):
+        quick.parent_seconds(3)
+
+
+@pytest.mark.parametrize(("microseconds", "code"), [(49.0, 0), (99.0, 0), (101.0, 1)])
+def test_quick_benchmark_fails_above_twice_the_parents_bound(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], microseconds: float, code: int
+) -> None:
+    monkeypatch.setattr(quick, "cpu_ms", lambda *unused: 0.5)
+    monkeypatch.setattr(quick, "yardstick", lambda: 1.0)
+    monkeypatch.setattr(quick, "parent_ms", lambda: microseconds / 1000)
+    assert quick.main([]) == code
+    assert (
+        f"parent: {microseconds:.1f} us of its own CPU a file, PROCESSES=2; bound 50 us"
+        in capsys.readouterr().out
+    )

@@ -1,8 +1,8 @@
-"""The fixture of the end-to-end tests: worlds to migrate."""
+"""The fixtures of the end-to-end tests: worlds to migrate, and a disk that can be full."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Callable
 
@@ -12,6 +12,7 @@ from tests.fakes.s3 import S3Server
 from tests.fakes.source import SourceServer
 from tests.fakes.tls import TlsMaterial
 from tests.running import migration
+from tests.scripts.disk import Disk, NotPermitted, mounted
 from tests.scripts.world import NewWorld, World
 
 
@@ -36,3 +37,15 @@ def new_world(
         return world
 
     return make
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """Return a small disk; skip the test where mounting is not permitted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    try:
+        with mounted(folder) as small:
+            yield small
+    except NotPermitted as why:
+        pytest.skip(f"mounting a small tmpfs is not permitted here: {why}")

@@ -259,6 +259,8 @@ def test_failures_stand_in_changes_alone(world: World) -> None:
         world.urls[1]: "failed:not_an_image",
         world.urls[2]: "failed:server_error",
     }
+    assert f"{world.urls[1]} failed: not_an_image: " in world.job.log
+    assert f"{world.urls[2]} failed: server_error: " in world.job.log
     assert world.job.text("failed_transfers.txt") == ""
     assert counts(world.job)["completed"] == 40
 

@@ -7,67 +7,16 @@ Skipped where mounting is not permitted.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests import ROOT
 from tests.fakes.api import TOKEN, ApiServer
 from tests.running import Ran, Running, assert_consistent
+from tests.scripts.disk import KB, Disk
 from tests.scripts.world import NewWorld, World
 from tests.tiers import slow
-
-KB = 1024
-SIZE = 8192 * KB  # a report with its pictures has to fit, twice
-
-
-class Disk:
-    """A small file system, with a ballast that leaves as much room as is asked for."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._ballast = folder / "ballast"
-
-    def leave(self, room: int) -> None:
-        """Let the disk have this room, in bytes, and no more."""
-        self.make_room()
-        found = os.statvfs(self.folder)
-        free = found.f_bfree * found.f_frsize
-        assert free >= room
-        self._ballast.write_bytes(bytes(free - room))
-
-    def make_room(self) -> None:
-        self._ballast.unlink(missing_ok=True)
-
-
-# Mounts a small file system until its standard input ends: with the test, however that ends. One that a killed test run
-# left mounted would stop the next run from cleaning up.
-MOUNTED_MEANWHILE = 'mount -t tmpfs -o size="$1" tmpfs "$2" || exit 1; echo mounted; cat; umount -l "$2"'
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    with subprocess.Popen(
-        ["sh", "-c", MOUNTED_MEANWHILE, "sh", str(SIZE), str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # a signal to the test run does not reach it
-    ) as keeper:
-        assert keeper.stdout is not None
-        if keeper.stdout.readline() != "mounted\n":
-            _, why = keeper.communicate()
-            pytest.skip(f"mounting a small tmpfs is not permitted here: {why.strip()}")
-        yield Disk(folder)
-        _, why = keeper.communicate()
-    assert keeper.returncode == 0, why
 
 
 @pytest.fixture

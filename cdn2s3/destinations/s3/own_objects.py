@@ -12,21 +12,17 @@ import time
 from enum import Enum
 from typing import Callable, NamedTuple
 
-from cdn2s3.destinations.base import PROBE_BODY, Content, ReadRefused, same_etag
-from cdn2s3.destinations.s3.capabilities import NOT_ATOMIC, Support
-from cdn2s3.destinations.s3.client import NOT_IMPLEMENTED, S3Response
+from cdn2s3.destinations.base import Content, ReadRefused, same_etag
+from cdn2s3.destinations.s3.capabilities import NOT_ATOMIC, Condition, Support
 from cdn2s3.destinations.s3.destination import S3Destination
 from cdn2s3.destinations.s3.object_upload import ObjectUpload
-from cdn2s3.destinations.s3.probe_requests import DELETE, REPLACE, ProbeRequests, probe_image
+from cdn2s3.destinations.s3.probe_delete import probe_delete
+from cdn2s3.destinations.s3.probe_renewal import probe_renewing
 from cdn2s3.errors import PermanentError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image, Stored
-from cdn2s3.resilience.retry import ignore
 from cdn2s3.settings.declarations import MigrationSettings
 
-_WRONG_ETAG = "0" * 32
-_OTHER_BODY = PROBE_BODY + b"This is its second body.\n"
-_CANNOT = frozenset({400, 405, NOT_IMPLEMENTED})  # the store does not know the condition
 _CHANGED = 412
 
 
@@ -56,52 +52,23 @@ class OwnObjects:
         """destination is prepared where objects are replaced; the probe's objects are under its prefix."""
         self._destination = destination
         self._objects = destination.objects
-        self._requests = ProbeRequests(settings, destination.objects, sleep, ignore)
+        self._settings = settings
+        self._sleep = sleep
         self._by_put = self._by_delete = Support.UNKNOWN
 
     # --- asking
 
     def probe_replacing(self) -> Support:
         """Find out what the store makes of If-Match on PUT; raise TransientError or FatalError."""
-        first = self._requests.put(REPLACE, probe_image())
-        self._by_put = Support.UNKNOWN
-        if first.status == 200:
-            other = probe_image(_OTHER_BODY)
-            wrong = self._requests.put(REPLACE, other, match=_WRONG_ETAG)
-            self._by_put = self._judged(
-                REPLACE, first, wrong, lambda: self._requests.put(REPLACE, other, match=first.etag)
-            )
-        self._requests.delete_all()
+        known = self._destination.capabilities._replace(takes_parts=False)  # what is stored here is small
+        found = probe_renewing(self._settings, self._objects, known, self._sleep)
+        self._by_put = found.conditions[Condition.RENEW_BY_PUT]
         return self._by_put
 
     def probe_deleting(self) -> Support:
         """Find out what the store makes of If-Match on DELETE; raise TransientError or FatalError."""
-        first = self._requests.put(DELETE, probe_image())
-        self._by_delete = Support.UNKNOWN
-        if first.status == 200:
-            wrong = self._requests.delete_matching(DELETE, _WRONG_ETAG)
-            self._by_delete = self._judged(
-                DELETE, first, wrong, lambda: self._requests.delete_matching(DELETE, first.etag)
-            )
-            if self._by_delete is Support.HONORED and self._requests.head(DELETE).status == 200:
-                self._by_delete = Support.IGNORED  # it says that it has deleted, and has not
-        self._requests.delete_all()
+        self._by_delete = probe_delete(self._settings, self._objects, self._sleep).condition
         return self._by_delete
-
-    def _judged(
-        self, name: str, first: S3Response, wrong: S3Response, right: Callable[[], S3Response]
-    ) -> Support:
-        """Return what the answer to the wrong ETag, and then that to the right one, show."""
-        if wrong.status in _CANNOT:
-            return Support.REFUSED
-        if wrong.status in (200, 204):
-            return Support.IGNORED
-        there = self._requests.head(name)
-        if wrong.status != _CHANGED or there.status not in (200, 403):
-            return Support.UNKNOWN
-        if there.status == 200 and not same_etag(there.etag, first.etag):
-            return Support.IGNORED  # 412, and replaced all the same
-        return Support.HONORED if right().status in (200, 204) else Support.REFUSED
 
     # --- replacing
 

@@ -32,11 +32,11 @@ _RATE_WAITS = 5  # such waits before the refusal is an answer like any other
 _NO_ETAG = "its response to a PUT has no ETag: there may be a proxy in between"
 MEDIA_TYPE = "image/webp"  # no store guesses it from this key or this body
 PUT, UP, MD5, CRC32, ACL = "put", "up", "md5", "crc32", "acl"
-REPLACE, DELETE = "replace", "delete"  # of what is asked about objects of our own (own_objects.py)
+DELETE = "delete"  # of what is asked about the deletion of objects of our own (probe_delete.py)
 ABSENT = "-absent"  # after the name of a condition: a key that the right answer leaves empty
 _RENEWING = (Condition.RENEW_BY_PUT, Condition.RENEW_BY_PARTS)
 NAMES = (
-    *(PUT, UP, MD5, CRC32, ACL, REPLACE, DELETE),
+    *(PUT, UP, MD5, CRC32, ACL, DELETE),
     *(condition.value for condition in Condition),
     *(condition.value + ABSENT for condition in _RENEWING),
 )

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cdn2s3.cdn import body_reader
 from cdn2s3.cdn.body_reader import BodyReader, LargeBody
 from cdn2s3.cdn.buffer_pool import SMALL, BufferExhausted, BufferLease, BufferPool
 from cdn2s3.cdn.digest import Md5, digest_of
 from cdn2s3.destinations.base import PART_BYTES
-from cdn2s3.errors import PermanentError, TransientError
+from cdn2s3.errors import Cancelled, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import Image
 from tests.fakes.images import jpeg
@@ -187,7 +188,8 @@ def test_large_body_that_is_no_image_is_refused_before_its_parts() -> None:
     assert caught.value.cause == "not_an_image"
 
 
-def test_no_memory_is_left_lent_and_too_little_is_said() -> None:
+def test_no_memory_is_left_lent_and_too_little_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body_reader, "PATIENCE", 0.01)
     budget = BufferPool(9 * MB, threading.Event())
     reader = BodyReader("image", 10 * MB, Md5, PART_BYTES)
     with (
@@ -199,6 +201,35 @@ def test_no_memory_is_left_lent_and_too_little_is_said() -> None:
         reader.read(answer_on(Scripted(framed(jpeg("a.jpg", 5 * MB), "length"))), second, Deadline(5))
     assert caught.value.size == 5 * MB
     assert budget.acquire(9 * MB, wait=False) is not None
+
+
+def test_response_waits_for_memory_and_the_wait_does_not_count() -> None:
+    budget = BufferPool(9 * MB, threading.Event())
+    body, deadline = jpeg("a.jpg", 5 * MB), Deadline(60)
+    before = deadline.at
+    lent = budget.acquire(5 * MB, wait=False)
+    assert lent is not None
+    timer = threading.Timer(0.1, budget.release, [lent])
+    with BufferLease(budget) as lease:
+        timer.start()
+        image = BodyReader("image", 10 * MB, Md5, PART_BYTES).read(
+            answer_on(Scripted(framed(body, "length"))), lease, deadline
+        )
+        assert isinstance(image, Image)
+        assert bytes(image.body) == body
+    timer.join()
+    assert deadline.at >= before + 0.05
+
+
+def test_response_that_waits_for_memory_ends_with_the_run() -> None:
+    stop = threading.Event()
+    budget = BufferPool(9 * MB, stop)
+    assert budget.acquire(5 * MB, wait=False) is not None
+    stop.set()
+    with BufferLease(budget) as lease, pytest.raises(Cancelled):
+        BodyReader("image", 10 * MB, Md5, PART_BYTES).read(
+            answer_on(Scripted(framed(jpeg("a.jpg", 5 * MB), "length"))), lease, Deadline(60)
+        )
 
 
 def test_large_body_gives_the_time_of_its_taker_back() -> None:

@@ -389,4 +389,5 @@ def test_body_waits_for_room(make: Make) -> None:
     result = world.move("a.jpg", size=2_000_000)
     timer.join()
     assert (result.cause, result.attempts, result.retried) == ("", 1, ())
+    assert sum(world.source.requests.values()) == 1  # it was kept, and not asked for again
     assert buffer_pool.acquire(400_000_000, wait=False) is not None

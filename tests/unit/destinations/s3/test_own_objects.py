@@ -81,7 +81,7 @@ def test_two_writes_a_second_to_one_key_are_waited_for(own: Open, s3_server: Any
     server = s3_server()
     ours = own(server)
     server.change(write_interval=0.05)
-    ours._requests._sleep = lambda seconds: time.sleep(0.06)
+    ours._sleep = lambda seconds: time.sleep(0.06)
     assert (ours.probe_replacing(), ours.probe_deleting()) == (Support.HONORED, Support.HONORED)
 
 
