@@ -233,6 +233,28 @@ def test_an_object_in_parts_that_the_store_names_anew_is_ours_all_the_same(
     assert images(world) == set() and world.job.completed() == []
 
 
+@pytest.mark.parametrize("settings", [{}, slow({"DESTINATION": "local", "LOCAL_ROOT": "here"})])
+def test_what_was_moved_again_in_the_second_of_its_undo_is_undone_again(
+    new_world: NewWorld, settings: dict[str, object]
+) -> None:
+    world = new_world(3, **settings)
+    (world.job.folder / "here").mkdir()
+    assert world.job.run().code == 0
+    for _ in range(2):
+        assert world.job.run("--undo", "--yes").code == 0
+        assert world.job.run().code == 0
+    rows = world.job.completed()
+    undone_at = max(seconds_of(fields[5]) for fields in undone(world))
+    rows = [row._replace(finished_at=timestamp(undone_at)) for row in rows]  # as in a run that took no time
+    world.job.path("completed.txt").write_text("".join("\t".join(row) + "\n" for row in rows))
+    before = "import cdn2s3.planning.undo as there; Kept = there.Asked\n"
+    before += f"there.Asked = lambda file, since, at, newest=None: Kept(file, since, {undone_at}, newest)"
+    before += "\nimport cdn2s3.commands.undo as command; command.Asked = there.Asked"
+    ran = world.job.run("--undo", "--yes", before=before)
+    assert ran.code == 0 and "3 objects, " in ran.out, ran.said
+    assert world.job.completed() == [] and "3 removed" in ran.out
+
+
 def test_what_is_gone_is_undone_also_where_the_store_says_412_to_it(new_world: NewWorld) -> None:
     world = moved(new_world, 3, store={"delete_if_match": "absent_412"})
     gone, changed = world.urls[:2]

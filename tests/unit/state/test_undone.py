@@ -49,5 +49,5 @@ def test_line_is_always_later_than_its_row(tmp_path: Path) -> None:
         undone.append(file, row, "-")
         assert UndoneRows(tmp_path).has(fields(row))
     file.close()
-    assert len(undone.objects_since(tmp_path, 0)) == 2
-    assert undone.object_of(ROW) in undone.objects_since(tmp_path, 0)
+    assert len(undone.ObjectsSince(tmp_path, 0)) == 2
+    assert ROW in undone.ObjectsSince(tmp_path, 0)
