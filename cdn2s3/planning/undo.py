@@ -121,6 +121,8 @@ def _step(row: Completed, asked: Asked, scope: Scope, object_id: bytes, places: 
         return Step.ELSEWHERE
     if row.etag == UNKNOWN:
         return Step.NO_ETAG
+    if scope.is_of_changes and row.md5 == UNKNOWN and row.how not in (RENEWED, REPLACED):
+        return Step.NEWER  # it is not known to be what the delta wrote, and no delta's row says `stored`
     return step if scope.has_content(object_id, row.md5) else Step.NEWER
 
 

@@ -56,6 +56,13 @@ class UndoneRows:
         return finished_at is None or undone_at > finished_at
 
 
+def last_at(state_dir: Path) -> int:
+    """Return the time of the newest line, in seconds since the epoch, 0 if there is none; raise FatalError."""
+    return max(
+        (seconds_of(fields[-1].decode("ascii", "replace")) or 0 for fields in _records(state_dir)), default=0
+    )
+
+
 class ObjectsSince:
     """The objects that were undone since a point in time, in seconds since the epoch. Memory: 20 bytes each."""
 
