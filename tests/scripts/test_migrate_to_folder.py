@@ -179,7 +179,7 @@ local_files.os = Disk()
 def test_folder_that_does_not_answer_is_waited_for(
     tmp_path: Path, source_server: Callable[..., SourceServer]
 ) -> None:
-    world = World(source_server(latency=0.02), tmp_path, CONCURRENCY=30)
+    world = World(source_server(latency=0.15), tmp_path, CONCURRENCY=30)
     world.urls += [world.source.url_of(f"more/{n:03}.jpg") for n in range(260)]
     world.job.urls(world.urls)
     gone = tmp_path / "gone"

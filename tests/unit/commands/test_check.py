@@ -524,7 +524,8 @@ def test_check_exits_by_the_gravest_finding(
         assert worst in levels_seen
         assert "next: " in ran.out
     assert "Traceback" not in ran.said
-    assert max(map(len, ran.out.splitlines() or [""])) <= 100
+    # A path is never broken, and may be longer.
+    assert all(len(line) <= 100 for line in ran.out.splitlines() if str(tmp_path) not in line)
 
 
 def test_finding_as_text_wraps_words_and_keeps_commands_whole() -> None:
