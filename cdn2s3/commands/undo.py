@@ -38,7 +38,7 @@ from cdn2s3.resilience.attempts import Attempts
 from cdn2s3.resilience.endpoint import Endpoint
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
-from cdn2s3.state import files, run_binding
+from cdn2s3.state import files, run_binding, undone
 from cdn2s3.state.journal import Journal
 from cdn2s3.state.ledger import timestamp
 
@@ -72,11 +72,11 @@ def run(
     ):
         run_binding.check(settings)
         since = None if arguments.since is None else seconds_of_moment(arguments.since)
-        undone = _Undo(settings, arguments.undo, since, signals, arguments.yes)
+        work = _Undo(settings, arguments.undo, since, signals, arguments.yes)
         if not arguments.yes:
-            return undone.shown()
+            return work.shown()
         journal = stack.enter_context(Journal(settings.state_dir, typed("migrate.py", vars(arguments))))
-        journal.exit_code = undone.done(UndoStory(settings, undone.keys, journal, notifier))
+        journal.exit_code = work.done(UndoStory(settings, work.keys, journal, notifier))
         return journal.exit_code
 
 
@@ -166,7 +166,10 @@ class _Undo:
         """Do it; return the exit code."""
         allow_open_files(self.settings.concurrency)
         if not self.is_again:
-            self.asked = self.asked._replace(newest=preview.newest)
+            self._wait_for(
+                undone.last_at(self.state) + 1
+            )  # what an undo before has done is none of this one's
+            self.asked = self.asked._replace(newest=preview.newest, began_at=int(time.time()))
             given = lines_in(Path(self.asked.file)) if self.asked.file else ()
             undo.begin(self.state, self.asked, given)
         set_aside(self.state)  # from now on, what the certificate says is not proven
@@ -197,8 +200,8 @@ class _Undo:
         with ExitStack() as stack:
             adapter = stack.enter_context(closing(PooledAdapter(settings.concurrency, settings.ca_bundle)))
             completed = files.AppendFile(self.state / file_names.COMPLETED_FILE)
-            undone = files.AppendFile(self.state / file_names.UNDONE_FILE)
-            stack.enter_context(files.synced_every_second(completed, undone))
+            undone_file = files.AppendFile(self.state / file_names.UNDONE_FILE)
+            stack.enter_context(files.synced_every_second(completed, undone_file))
             for place, own in settings.by_place.items():
                 if any(self._rows_at(place)) and not self.signals.received:
                     destination = stack.enter_context(closing(open_destination(own, adapter)))
@@ -210,7 +213,7 @@ class _Undo:
                     )
                     attempts = Attempts(endpoint, own.max_retries, stop)
                     undoer = Undoer(
-                        remover, attempts, completed, undone, own.upload_timeout, stop, self.is_again
+                        remover, attempts, completed, undone_file, own.upload_timeout, stop, self.is_again
                     )
                     self._both_passes(place, undoer, endpoint, stop, story)
 
@@ -251,7 +254,7 @@ class _Undo:
                 one_pass(iter(again), is_last=True)
 
     def _wait_for(self, moment: int) -> None:
-        """Wait until it is moment (seconds since the epoch): what is moved from then on is newer than its undo."""
+        """Wait until it is moment (seconds since the epoch): what comes from then on is newer than what has been."""
         left = moment - time.time()
         if left > 0:
             time.sleep(min(left, _LONGEST_PAUSE))

@@ -72,7 +72,9 @@ class RenewalTally:
 
     def _count_stored(self, done: Done, stored: Stored) -> None:
         self.recorded += 1
-        if stored.already_there:
+        if (
+            stored.already_there and not self._second
+        ):  # else by an attempt of the first pass whose success was not told
             self.met += 1
             return
         self.bytes += stored.size

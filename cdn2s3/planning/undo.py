@@ -85,14 +85,14 @@ def chosen_rows(
     places are where the objects of today's DESTINATION are, older_place where those of rows of older versions are.
     Raise FatalError when a file cannot be read.
     """
-    done = None if asked.newest is None else undone.objects_since(state_dir, asked.began_at)
+    done = None if asked.newest is None else undone.ObjectsSince(state_dir, asked.began_at)
     before = UndoneRows(state_dir) or None
     for row in ledger.last_rows(state_dir / COMPLETED_FILE, keys, None, older_place):
         if not _is_within(row.finished_at, asked):
             continue
         if before is not None and before.has([encode_line(field) for field in row]):
             continue
-        if done is not None and undone.object_of(row) in done:
+        if done is not None and row in done:
             continue
         object_id = keys.record_id(encode_line(row.url), encode_line(row.key))
         if scope.has(object_id):
@@ -121,6 +121,8 @@ def _step(row: Completed, asked: Asked, scope: Scope, object_id: bytes, places: 
         return Step.ELSEWHERE
     if row.etag == UNKNOWN:
         return Step.NO_ETAG
+    if scope.is_of_changes and row.md5 == UNKNOWN and row.how not in (RENEWED, REPLACED):
+        return Step.NEWER  # it is not known to be what the delta wrote, and no delta's row says `stored`
     return step if scope.has_content(object_id, row.md5) else Step.NEWER
 
 
@@ -171,7 +173,7 @@ def reminder(state_dir: Path) -> str | None:
     asked = open_undo(state_dir)
     if asked is None:
         return None
-    done = len(undone.objects_since(state_dir, asked.began_at))
+    done = len(undone.ObjectsSince(state_dir, asked.began_at))
     return (
         f"the undo of {asked.text} is not finished: {done:,} objects are undone and count as not moved. "
         f"`{command('migrate.py', '--undo', '--yes')}` goes on with it."
@@ -185,7 +187,7 @@ def settle(state_dir: Path, keys: KeyMaker, asked: Asked, older_place: str) -> N
     no newer. older_place is where the objects of rows of older versions are. Raise FatalError when the disk does not
     take it.
     """
-    done = undone.objects_since(state_dir, asked.began_at)
+    done = undone.ObjectsSince(state_dir, asked.began_at)
     lines, last = numbered_records(state_dir / COMPLETED_FILE), Numbered()
     left: list[Completed] = []
     for _, batch in lines.batches():
@@ -196,7 +198,7 @@ def settle(state_dir: Path, keys: KeyMaker, asked: Asked, older_place: str) -> N
             before, row = last.get(object_id), ledger.completed(line)
             last[object_id] = number
             older = None if before is None else ledger.completed(lines[before])
-            if row and older and _went_back(older, row) and undone.object_of(older) not in done:
+            if row and older and _went_back(older, row) and older not in done:
                 left.append(older)
     if left:
         file = AppendFile(state_dir / UNDONE_FILE)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from cdn2s3.file_names import UNDONE_FILE
 from cdn2s3.records import LOCAL
 from cdn2s3.state.files import AppendFile
-from cdn2s3.state.key_index import Fingerprints, Numbered
+from cdn2s3.state.key_index import Numbered
 from cdn2s3.state.ledger import Completed, encode_line, seconds_of, timestamp
 from cdn2s3.state.lines import encode, whole_lines
 
@@ -56,18 +56,31 @@ class UndoneRows:
         return finished_at is None or undone_at > finished_at
 
 
-def objects_since(state_dir: Path, began_at: int) -> Fingerprints:
-    """Return the objects, as object_of() names them, that were undone since then, in seconds since the epoch."""
-    found = Fingerprints()
-    for fields in _records(state_dir):
-        if (seconds_of(fields[-1].decode("ascii", "replace")) or 0) >= began_at:
-            found.add(_object(fields[_URL], fields[_KEY], fields[_VERSION]))
-    return found
+def last_at(state_dir: Path) -> int:
+    """Return the time of the newest line, in seconds since the epoch, 0 if there is none; raise FatalError."""
+    return max(
+        (seconds_of(fields[-1].decode("ascii", "replace")) or 0 for fields in _records(state_dir)), default=0
+    )
 
 
-def object_of(row: Completed) -> bytes:
-    """Return what objects_since() knows the object of row by."""
-    return _object(encode_line(row.url), encode_line(row.key), row.place.encode())
+class ObjectsSince:
+    """The objects that were undone since a point in time, in seconds since the epoch. Memory: 20 bytes each."""
+
+    def __init__(self, state_dir: Path, began_at: int) -> None:
+        """Read undone.txt, if there is one; raise FatalError when it cannot be read."""
+        self._undone_at = Numbered()
+        for fields in _records(state_dir):
+            at = seconds_of(fields[-1].decode("ascii", "replace")) or 0
+            if at >= began_at:
+                self._undone_at[_object(fields[_URL], fields[_KEY], fields[_VERSION])] = at
+
+    def __len__(self) -> int:
+        return len(self._undone_at)
+
+    def __contains__(self, row: Completed) -> bool:
+        """Return whether row's object was undone after row was written: else it has been stored again since."""
+        at = self._undone_at.get(_object(encode_line(row.url), encode_line(row.key), row.place.encode()))
+        return at is not None and at > (seconds_of(row.finished_at) or 0)
 
 
 def append(file: AppendFile, row: Completed, version: str) -> int:

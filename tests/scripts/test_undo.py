@@ -233,6 +233,53 @@ def test_an_object_in_parts_that_the_store_names_anew_is_ours_all_the_same(
     assert images(world) == set() and world.job.completed() == []
 
 
+@pytest.mark.parametrize("settings", [{}, slow({"DESTINATION": "local", "LOCAL_ROOT": "here"})])
+def test_what_was_moved_again_in_the_second_of_its_undo_is_undone_again(
+    new_world: NewWorld, settings: dict[str, object]
+) -> None:
+    world = new_world(3, **settings)
+    (world.job.folder / "here").mkdir()
+    assert world.job.run().code == 0
+    for _ in range(2):
+        assert world.job.run("--undo", "--yes").code == 0
+        assert world.job.run().code == 0
+    rows = world.job.completed()
+    undone_at = max(seconds_of(fields[5]) for fields in undone(world))
+    rows = [row._replace(finished_at=timestamp(undone_at)) for row in rows]  # as in a run that took no time
+    world.job.path("completed.txt").write_text("".join("\t".join(row) + "\n" for row in rows))
+    ran = world.job.run("--undo", "--yes")
+    assert ran.code == 0 and "3 objects, " in ran.out, ran.said
+    assert world.job.completed() == [] and "3 removed" in ran.out
+
+
+@pytest.mark.parametrize("habit", [{"etag_mode": "random"}, {"kms_default": True}])
+def test_changes_undone_twice_go_back_once(new_world: NewWorld, habit: dict[str, object]) -> None:
+    """Where no MD5 is known of the version below, it is not taken for what the delta wrote."""
+    world = moved(new_world, 2, store={"versioned": True, **habit})
+    first = world.source.body(world.urls[0])
+    world.source.change(world.urls[0])
+    assert world.job.run("--delta", MAX_CHANGE_RATE=1).code == 0
+    assert world.job.run("--undo", "changes.txt", "--yes").code == 0
+    ran = world.job.run("--undo", "changes.txt", "--yes")
+    assert ran.code == 1 and "changed again since that delta" in ran.out, ran.said
+    assert world.s3.objects("bucket")[world.key(world.urls[0])].read() == first
+
+
+def test_an_undo_that_follows_another_at_once_is_one_of_its_own(new_world: NewWorld) -> None:
+    """What has gone back is not done by the next undo, though its line has the second in which that begins."""
+    world = moved(new_world, 2, store={"versioned": True})
+    url = world.urls[0]
+    key = renewed(world, url, b"newer bytes")
+    row = next(row for row in world.job.completed() if row.url == url)
+    line = (url, key, "renewed", "-", row.md5, "-", row.finished_at)
+    (world.job.folder / "changes.txt").write_text("\t".join(line) + "\n")
+    assert world.job.run("--undo", "changes.txt", "--yes").code == 0
+    assert world.s3.objects("bucket")[key].read() == world.source.body(url)
+    ran = world.job.run("--undo", "--yes")
+    assert ran.code == 0 and "2 removed" in ran.out, ran.said
+    assert images(world) == set() and world.job.completed() == []
+
+
 def test_what_is_gone_is_undone_also_where_the_store_says_412_to_it(new_world: NewWorld) -> None:
     world = moved(new_world, 3, store={"delete_if_match": "absent_412"})
     gone, changed = world.urls[:2]

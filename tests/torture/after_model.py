@@ -123,7 +123,7 @@ def caught_up(look: Look, is_looked_at: bool, faults: bool) -> set[End]:
     for body in look.site:
         if not body:
             ends.add(same(look, "gone"))
-        elif body == (row.etag if row.md5 == "-" else row.md5):
+        elif _is_unchanged(look, row, body):
             ends.add(same(look))
         elif row.how not in OURS:
             ends.add(same(look, "changed, not ours"))
@@ -132,6 +132,13 @@ def caught_up(look: Look, is_looked_at: bool, faults: bool) -> set[End]:
     if len(look.site) > 1:  # it may change between the two passes
         ends |= {same(look, "failed:unstable"), same(look, "gone"), same(look, "failed:not_found")}
     return ends
+
+
+def _is_unchanged(look: Look, row: Row, body: str) -> bool:
+    """Whether body is what is recorded: by its MD5, else by the ETag, else by the object that has this ETag."""
+    if row.md5 != "-":
+        return body == row.md5
+    return body == row.etag or (look.is_recorded and look.top is not None and body == look.top.md5)
 
 
 def _renewed(look: Look, row: Row, body: str) -> set[End]:
@@ -149,7 +156,7 @@ def undone(look: Look, asked: Undo) -> set[End]:
     row, top = look.row, look.top
     if row is None or not asked.covers(row) or row.how not in OURS:
         return {same(look)}
-    if asked.changes is not None and asked.changes[row.url].new_md5 not in (row.md5, "-"):
+    if asked.changes is not None and not _is_of(asked.changes[row.url], row):
         return {same(look)}
     if row.how == "renewed" and asked.goes_back:
         return _gone_back(look, row, asked)
@@ -159,6 +166,11 @@ def undone(look: Look, asked: Undo) -> set[End]:
         return {same(look)}
     shows = look.below if asked.versioned and row.how == "stored" else None
     return {End(shows.md5 if shows else "", "", "")}
+
+
+def _is_of(change: Change, row: Row) -> bool:
+    """Whether a row is that of what a delta wrote: by its MD5, and where that is unknown, by how it came there."""
+    return row.how == "renewed" if row.md5 == "-" else change.new_md5 in (row.md5, "-")
 
 
 def _gone_back(look: Look, row: Row, asked: Undo) -> set[End]:

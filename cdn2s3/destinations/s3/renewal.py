@@ -30,6 +30,7 @@ from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import UNKNOWN, Image, Recorded, Stored
 
 _GONE = 404
+_REFUSALS = range(400, 500)  # after any other status it may have been stored, whatever the response says
 _RACE = 409  # ConditionalRequestConflict: another write to the key was under way
 
 Seen = Union[Stored, str]  # the object where it is the new bytes already, else the ETag that may be replaced
@@ -130,7 +131,7 @@ class ObjectRenewal(ObjectUpload):
     def _put(self, deadline: Deadline, etag: str) -> S3Response:
         try:
             reply = self._objects.put(self._key, self._image, deadline, guarded=False, match=etag)
-            self._has_sent = self._has_sent or deadline.resent
+            self._has_sent = self._has_sent or deadline.resent or reply.status not in _REFUSALS
             return reply
         except TransientError:
             self._has_sent = True  # the answer was lost, and may have been a success

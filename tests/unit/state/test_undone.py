@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cdn2s3.file_names import UNDONE_FILE
-from cdn2s3.state import undone
+from cdn2s3.state import ledger, undone
 from cdn2s3.state.files import AppendFile
 from cdn2s3.state.ledger import Completed, encode_line
 from cdn2s3.state.undone import UndoneRows
@@ -49,5 +49,7 @@ def test_line_is_always_later_than_its_row(tmp_path: Path) -> None:
         undone.append(file, row, "-")
         assert UndoneRows(tmp_path).has(fields(row))
     file.close()
-    assert len(undone.objects_since(tmp_path, 0)) == 2
-    assert undone.object_of(ROW) in undone.objects_since(tmp_path, 0)
+    assert len(undone.ObjectsSince(tmp_path, 0)) == 2
+    assert ROW in undone.ObjectsSince(tmp_path, 0)
+    again = ROW._replace(finished_at=ledger.timestamp(undone.last_at(tmp_path)))
+    assert again not in undone.ObjectsSince(tmp_path, 0), "it was stored again since"
