@@ -125,7 +125,7 @@ class Browser:
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 sent.append(message["params"]["request"]["url"])
-        return [url for url in sent if not url.startswith(("data:", "chrome:"))]
+        return [url for url in sent if not url.startswith(("data:", "chrome:", "chrome-untrusted:"))]
 
     def picture(self, file: Path, height: int | None = None) -> None:
         """Save the page as PNG, whole or its first height CSS pixels."""
