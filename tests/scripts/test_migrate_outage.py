@@ -55,12 +55,15 @@ BREAKDOWNS = [
     slow("source", "403"), slow("bucket", "black hole"), slow("source", "black hole"), slow("source", "503"),
     slow("bucket", "refuse"), slow("bucket", "200_html"),
 ]  # fmt: skip
-NO_SECOND_PASS = {
-    "migrate.SECOND_PASS_AFTER": 30.0,  # it would be noticed by the time it takes
+SHORT_WAITS = {
     "cdn2s3.resilience.circuit_breaker.FIRST_PROBE": 0.3,
     "cdn2s3.resilience.circuit_breaker.LONGEST_WAIT": 1.0,
     "cdn2s3.console.progress._LINE_EVERY_SECONDS": 0.5,
 }
+NO_SECOND_PASS = {
+    **SHORT_WAITS,
+    "migrate.SECOND_PASS_AFTER": 30.0,
+}  # it would be noticed by the time it takes
 
 
 @pytest.mark.parametrize(("side", "how"), BREAKDOWNS, ids=lambda value: value)
@@ -85,7 +88,8 @@ def test_outage_that_passes_is_waited_for_and_fails_no_file(world: World, side: 
 @pytest.mark.parametrize("processes", ["1", slow("2")])
 def test_probe_of_an_outage_is_gone_at_the_end(world: World, processes: str) -> None:
     break_down_under_way(world, "bucket", "ServiceUnavailable")
-    with world.job.running(quick=NO_SECOND_PASS, PROCESSES=processes) as running:
+    # It heals at once: another process, which has not seen an outage, may have given up a URL that needs a second pass.
+    with world.job.running(quick=SHORT_WAITS, PROCESSES=processes) as running:
         running.until(lambda: "bucket down " in world.job.log)
         world.s3.rules.clear()
         world.s3.rules.add(Rule("InternalError", operation="DeleteObject", count=1))
