@@ -1,6 +1,6 @@
 """How property tests run here: the same examples on every run and machine, no time limit on a busy one.
 
-An example costs milliseconds: `make test` tries a quarter of them, `make test-all` and `make check` all.
+An example costs milliseconds: `make test` tries an eighth of them, `make test-all` and `make check` all.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-_SHARE = 1 if os.environ.get("ALL_EXAMPLES") else 4
+_SHARE = 1 if os.environ.get("ALL_EXAMPLES") else 8
 
 
 def examples(count: int) -> settings:

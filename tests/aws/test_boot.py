@@ -166,6 +166,7 @@ def _shellcheck() -> str | None:
     return shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{_PATH}")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(_shellcheck() is None, reason="there is no shellcheck")
 def test_shellcheck_finds_nothing(tmp_path: Path, account: None) -> None:
     (tmp_path / "user_data.sh").write_text(script_in(deploy("cluster").user_data("Coordinator")))
@@ -211,6 +212,7 @@ def test_first_start_brings_code_volume_settings_and_unit(
     assert not [call for call in machine.calls("systemctl") if call.startswith(("start", "enable"))]
 
 
+@pytest.mark.slow
 @needs_namespace
 def test_next_start_changes_nothing_and_another_commit_only_the_code(
     machine: Machine, repository: Path, account: None
@@ -251,6 +253,7 @@ def test_volume_with_anything_on_it_is_never_formatted(machine: Machine, at: int
     assert machine.calls("mount") == []
 
 
+@pytest.mark.slow
 @needs_namespace
 def test_commit_that_is_not_there_fails_and_says_so_to_cloudformation(
     machine: Machine, repository: Path, account: None

@@ -10,6 +10,7 @@ from tests.aws.stacks import REGION, TEMPLATES, deploy, script_in
 MAIN = {"one-instance": "Instance", "cluster": "Coordinator"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(TEMPLATES))
 def test_update_keeps_volume_and_deletion_leaves_it(name: str, account: None) -> None:
     stack = deploy(name)
@@ -20,6 +21,7 @@ def test_update_keeps_volume_and_deletion_leaves_it(name: str, account: None) ->
     assert [one["VolumeId"] for one in volumes] == [volume]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(TEMPLATES))
 def test_volume_of_an_earlier_stack_is_taken_and_none_is_made(name: str, account: None) -> None:
     stack = deploy(name, ExistingVolume="vol-0123456789abcdef0")
@@ -27,6 +29,7 @@ def test_volume_of_an_earlier_stack_is_taken_and_none_is_made(name: str, account
     assert "VOLUME='vol-0123456789abcdef0'" in stack.user_data(MAIN[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(TEMPLATES))
 def test_security_groups_let_nobody_else_in(name: str, account: None) -> None:
     group = deploy(name).names["SecurityGroup"]
@@ -37,6 +40,7 @@ def test_security_groups_let_nobody_else_in(name: str, account: None) -> None:
     assert [rule["IpRanges"] + rule["Ipv6Ranges"] for rule in described["IpPermissions"]] in ([], [[]])
 
 
+@pytest.mark.slow
 def test_workers_are_told_where_the_coordinator_is_and_may_only_read_the_key(account: None) -> None:
     stack = deploy("cluster", Spot="true", Workers="3")
     worker = stack.worker()
@@ -55,6 +59,7 @@ def test_workers_are_told_where_the_coordinator_is_and_may_only_read_the_key(acc
     assert [(one["DesiredCapacity"], one["MinSize"]) for one in groups] == [(3, 0)]
 
 
+@pytest.mark.slow
 def test_code_of_an_object_may_be_read_and_nothing_else(account: None) -> None:
     stack = deploy("one-instance", Repository="", Commit="", CodeObject="our-code/cdn2s3-1.tar.gz")
     assert stack.inline("Role") == {

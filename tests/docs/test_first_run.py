@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Callable
 
+import pytest
+
 from tests.fakes.s3 import S3Server
 from tests.fakes.source import SourceServer
 
@@ -26,6 +28,7 @@ def _plain(text: str) -> str:
     return " ".join(re.sub(r"\b[KMGT]?B\b", "B", text).split())
 
 
+@pytest.mark.slow
 def test_each_step_prints_what_the_document_shows(
     tmp_path: Path, s3_server: Callable[..., S3Server], source_server: Callable[..., SourceServer]
 ) -> None:

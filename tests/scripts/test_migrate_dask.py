@@ -111,6 +111,7 @@ def test_killed_worker_costs_what_it_had_in_flight(world: World, dask: DaskClust
     assert counts(world.job)["completed"] == URLS
 
 
+@pytest.mark.slow
 def test_killed_coordinator_stops_its_workers_and_the_next_run_loses_nothing(
     dask: DaskCluster, new_world: NewWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

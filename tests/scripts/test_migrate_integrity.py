@@ -90,6 +90,7 @@ def test_auto_is_md5_where_the_store_does_not_show_both(
     assert_true_md5s(world)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_encryption_that_changes_in_the_middle_ends_auto_and_no_md5_is_wrong(
     new_world: NewWorld, processes: int

@@ -20,7 +20,7 @@ EXACT_LINES = {"urls.txt", "completed.txt", "failed_transfers.txt", "collisions.
 
 
 @pytest.mark.parametrize(
-    ("method", "processes"), [("signed", "2"), slow("put_object", "1"), slow("signed", "1")]
+    ("method", "processes"), [("signed", "1"), slow("put_object", "1"), slow("signed", "2")]
 )
 def test_secrets_are_in_no_log_state_report_or_process_title(
     tmp_path: Path,

@@ -183,6 +183,7 @@ def test_adoption_takes_what_is_there_selected_or_not(world: Callable[..., World
 # --- hybrid
 
 
+@pytest.mark.slow
 def test_all_commands_work_with_both_places(world: Callable[..., World]) -> None:
     w = world(DESTINATION="hybrid", PERCENT=30)
     here, there = w.below(30), w.from_(30)

@@ -79,6 +79,7 @@ def test_plan_into_a_closed_pipe_has_the_exit_code_of_the_plan(
     assert run(folder, str(ROOT / "migrate.py"), "--plan", stdout=pipe_without_reader) == (2, "")
 
 
+@pytest.mark.slow
 def test_answer_with_its_own_exit_code_keeps_it_on_a_full_disk(folder: Path) -> None:
     (folder / "urls.txt").write_text(PLAN_WITH_COLLISIONS)
     with Path("/dev/full").open("wb") as full:
@@ -101,6 +102,7 @@ def test_plan_goes_on_when_its_reader_leaves(
     assert ended.stdout.startswith("plan: urls.txt -> s3://bucket/")
 
 
+@pytest.mark.slow
 def test_error_message_into_a_closed_pipe_ends_with_its_exit_code(
     folder: Path, pipe_without_reader: int
 ) -> None:
@@ -135,7 +137,7 @@ def test_letters_that_the_terminal_lacks_are_escaped(folder: Path) -> None:
     assert b"https://cdn.test/a/\\xe9.jpg" in ended.stdout
 
 
-@pytest.mark.parametrize("arguments", [["--plan"], []], ids=["plan", "run"])
+@pytest.mark.parametrize("arguments", neighbors(["--plan"], []), ids=["plan", "run"])
 def test_bytes_that_are_not_utf_8_are_shown_as_bytes(folder: Path, arguments: list[str]) -> None:
     (folder / "urls.txt").write_bytes(
         b"https://cdn.test/a\xff.jpg\n  https://cdn.test/b.jpg\nhttps://cdn.test/c.jpg\n"

@@ -265,6 +265,7 @@ def test_what_a_new_cdn_repeats_of_its_headers_stays_secret(stored: Stored, fron
     assert "verysecret" not in ran.out + (stored.folder / "through.txt").read_text()
 
 
+@pytest.mark.slow
 def test_new_cdn_that_throttles_is_asked_at_its_rate(stored: Stored, front: Front) -> None:
     front.refuses, front.refusal = {*range(2, 12)}, 429
     ran = through(stored, front, MAX_RETRIES="0")

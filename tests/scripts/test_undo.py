@@ -544,10 +544,10 @@ there.{name} = dies
         slow("cdn2s3.planning.undo", "begin", True, id="before anything is undone"),
         pytest.param("cdn2s3.executors.undoing", "_row_of", False, id="between deletion and row"),
         pytest.param("cdn2s3.state.undone", "append", False, id="between row and line"),
-        pytest.param("cdn2s3.state.undone", "append", True, id="after the line"),
+        slow("cdn2s3.state.undone", "append", True, id="after the line"),
         slow("cdn2s3.planning.undo", "finish", False, id="before the end"),
         slow("cdn2s3.planning.undo", "finish", True, id="before the report"),
-        pytest.param("cdn2s3.planning.undo", "keep_only", False, id="before completed.txt is replaced"),
+        slow("cdn2s3.planning.undo", "keep_only", False, id="before completed.txt is replaced"),
         slow("cdn2s3.planning.undo", "keep_only", True, id="before it is forgotten"),
     ],
 )

@@ -359,6 +359,7 @@ def test_map_contacts_nothing(stored: Stored) -> None:
     assert not stored.s3.log
 
 
+@pytest.mark.slow
 def test_a_killed_map_leaves_the_old_files(stored: Stored) -> None:
     for number in range(3):
         stored.add(f"{number}.jpg")

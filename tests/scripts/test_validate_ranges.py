@@ -59,7 +59,7 @@ def make(tmp_path: Path, source: SourceServer, s3_server: Servers) -> Callable[.
     return lambda **settings: Long(tmp_path, source, s3_server(**settings))
 
 
-@pytest.mark.parametrize("start_after", ["honored", slow("ignored"), "refused"])
+@pytest.mark.parametrize("start_after", ["honored", slow("ignored"), slow("refused")])
 def test_faults_at_the_bounds_of_ranges_are_found_and_nothing_else(
     make: Callable[..., Long], start_after: str
 ) -> None:
@@ -93,6 +93,7 @@ def test_faults_at_the_bounds_of_ranges_are_found_and_nothing_else(
     assert len(notes) == (start_after != "honored")
 
 
+@pytest.mark.slow
 def test_whole_bucket_is_complete_while_the_store_throttles(make: Callable[..., Long]) -> None:
     world = make()
     world.job.write_settings(MAX_RETRIES="3")

@@ -151,6 +151,7 @@ def photos(count: int, width: int = 120) -> dict[str, bytes]:
 PHOTO = photos(1)["i000.jpg"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "integrity"), [("signed", "md5"), slow("put_object", "md5"), slow("signed", "crc32")]
 )
@@ -206,6 +207,7 @@ def test_rows_of_both_lengths_count_and_local_ones_are_told(new_bucket: NewBucke
     assert "1 completed row is in LOCAL_ROOT, not in the bucket" in ran.out
 
 
+@pytest.mark.slow
 def test_what_cannot_be_drawn_is_told_and_holds_up_nobody(new_bucket: NewBucket) -> None:
     bad = {
         "cut.jpg": PHOTO[: len(PHOTO) // 2],
@@ -442,6 +444,7 @@ def test_run_that_cannot_begin_is_told(new_bucket: NewBucket) -> None:
     assert (message["event"], message["exit_code"]) == ("cannot_go_on", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_stopped_run_has_its_line(new_bucket: NewBucket, number: int) -> None:
     bucket = new_bucket(photos(12))
@@ -504,7 +507,7 @@ def test_undo_without_yes_deletes_nothing(new_bucket: NewBucket) -> None:
     assert (bucket.variants(), len(bucket.s3.log)) == (before, requests)
 
 
-@pytest.mark.parametrize("mode", ["honor", "ignore", slow("refuse")])
+@pytest.mark.parametrize("mode", ["honor", slow("ignore"), slow("refuse")])
 def test_undo_deletes_what_is_ours_and_nothing_else(new_bucket: NewBucket, mode: str) -> None:
     bucket = new_bucket(photos(3), store={"delete_if_match": mode})
     found = pictures_of(bucket, ["i002.jpg"])

@@ -162,7 +162,7 @@ def simulated(
         pytest.param(lambda rate: Sliding(rate), id="sliding"),
     ],
 )
-@pytest.mark.parametrize("rate", [5, 20, 200])
+@pytest.mark.parametrize("rate", [5, 20, slow(200)])
 def test_most_of_the_allowed_rate_is_used_and_little_is_throttled(
     rate: int, counted: Callable[[float], Allowance], retry_after: float | None, processes: int
 ) -> None:
@@ -171,7 +171,7 @@ def test_most_of_the_allowed_rate_is_used_and_little_is_throttled(
     assert found.throttled_share(LEARNED) <= 0.2
 
 
-@pytest.mark.parametrize("rate", [5, 20, 200])
+@pytest.mark.parametrize("rate", [5, 20, slow(200)])
 def test_attempts_that_count_though_they_are_throttled_are_few_enough(rate: int) -> None:
     """A store that counts them lets nothing through while it is asked too often."""
     found = simulated(Sliding(rate, counts_struck=True).lets_through, 90.0)

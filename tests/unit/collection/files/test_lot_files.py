@@ -149,6 +149,7 @@ def test_position_that_is_none_is_refused(tmp_path: Path, files: Any) -> None:
         source.resume({"files": files, "list_hash": source.first().list_hash})
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_files_read(tmp_path: Path) -> None:
     for number in range(300):
         write(tmp_path / f"lot_{number}_images.json", [{"image_url": "u" * 100}] * 100)

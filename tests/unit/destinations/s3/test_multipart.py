@@ -21,7 +21,7 @@ from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.loading import build
 from tests.fakes.rules import Rule
 from tests.fakes.s3 import S3Server
-from tests.tiers import slow
+from tests.tiers import neighbors, slow
 
 pytestmark = pytest.mark.filterwarnings("ignore::boto3.exceptions.PythonDeprecationWarning")
 BODY = bytes(range(256)) * 40_000  # two parts
@@ -101,7 +101,9 @@ def test_completion_whose_answer_is_lost_is_found_complete(
     assert not world.s3.store.uploads("bucket")
 
 
-@pytest.mark.parametrize("fault", ["InternalError", "200_html", "complete_200_error", "200_empty"])
+@pytest.mark.parametrize(
+    "fault", ["InternalError", slow("200_html"), "complete_200_error", slow("200_empty")]
+)
 def test_completion_that_did_not_happen_is_tried_again_and_aborted(
     make: Callable[..., World], fault: str
 ) -> None:
@@ -135,7 +137,7 @@ def test_unexpected_etag_over_the_right_bytes_is_completed(
     assert world.count("GetObject") == 1
 
 
-@pytest.mark.parametrize("size", [len(BODY), 5])
+@pytest.mark.parametrize("size", neighbors(len(BODY), 5))
 def test_unexpected_etag_over_other_bytes_is_taken_away_and_tried_again(
     make: Callable[..., World], monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
@@ -262,7 +264,7 @@ def test_missing_permission_is_told_once_with_its_cost_and_the_policy_line(
     assert world.count(operation) == 1
 
 
-@pytest.mark.parametrize("fault", ["InternalError", "SlowDown"])
+@pytest.mark.parametrize("fault", neighbors("InternalError", "SlowDown"))
 def test_abort_that_fails_once_is_asked_for_again(
     make: Callable[..., World], caplog: pytest.LogCaptureFixture, fault: str
 ) -> None:
