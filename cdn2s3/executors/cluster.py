@@ -75,6 +75,7 @@ class Cluster(HandingOut[Member]):
         self._left_out = LeftOut()
         self._nobody_since: float | None = None
         self._had_somebody = False
+        self._last_one_died = False  # the worker that went last: it may come back
         self._end_was_told = False
         self._stopped_at = 0.0
 
@@ -142,6 +143,7 @@ class Cluster(HandingOut[Member]):
         if error is not None:
             self._left_out.add(member.address, error)
         if told.has_ended or error is not None:
+            self._last_one_died = False
             self._give_up(member, queue)
         return done
 
@@ -219,6 +221,7 @@ class Cluster(HandingOut[Member]):
         left = 0 if self._stopping else len(member.tasks)
         if left:
             log.warning("the Dask worker %s is gone: others take over its %d URLs", member.address, left)
+        self._last_one_died = True
         self._give_up(member, queue)
 
     def _give_up(self, member: Member, queue: TaskQueue) -> None:
@@ -250,22 +253,21 @@ class Cluster(HandingOut[Member]):
             self._give_up(member, queue)
 
     def _check_somebody_is_there(self, now: float) -> None:
-        """Stop when all who are there are left out, or when nobody comes."""
+        """Stop when all who are there are left out and nobody may come back, or when nobody comes."""
         if self._handles:
             self._nobody_since, self._had_somebody = None, True
-            return
-        end = self._left_out.end_of(self._present)
-        if end is not None:
-            self._stop_for(end)
             return
         self._nobody_since = self._nobody_since or now
         patience = self._settings.outage_limit
         if not self._had_somebody:
             patience = min(patience, _FIRST_WORKER)
-        if now - self._nobody_since >= patience:
+        is_over = now - self._nobody_since >= patience
+        end = self._left_out.end_of(self._present) if is_over or not self._last_one_died else None
+        if end is not None or is_over:
             start = START_WORKER.format(self._connection.address)
             self._stop_for(
-                FatalError(
+                end
+                or FatalError(
                     f"no Dask worker has been at {self._connection.address} for {duration(patience)}. Start one in the "
                     f"project's folder on each machine: `{start}`; then {RESUME}."
                 )

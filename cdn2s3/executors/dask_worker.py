@@ -90,8 +90,7 @@ class QueueChannel(Channel):
             else:
                 if order == "stop":
                     self._stop.set()
-                self.queue.close()
-                return
+                self.queue.close()  # signs of life and "stop" still come: the last tasks may take long
 
     def _watch(self, worker: Any, task: str) -> None:
         while not self._is_gone.wait(_LOOK_EVERY):

@@ -316,6 +316,54 @@ def test_run_waits_for_workers_and_says_so(scene: Scene) -> None:
     assert scene.cluster.limiting() == []
 
 
+def out_of_patience(scene: Scene) -> None:
+    """Let OUTAGE_LIMIT be over for a cluster that waits for workers."""
+    assert scene.cluster._nobody_since is not None
+    scene.cluster._nobody_since -= scene.settings.outage_limit
+
+
+def test_run_whose_last_worker_does_not_come_back_ends_after_the_outage_limit(scene: Scene) -> None:
+    begun(scene, A)
+    scene.step(Present(frozenset()))
+    scene.step()
+    assert scene.cluster._error is None
+    out_of_patience(scene)
+    with pytest.raises(
+        FatalError, match=r"no Dask worker has been at tcp://10.0.0.9:8786 for 30 min"
+    ) as caught:
+        scene.step()
+        next(scene.run)
+    assert caught.value.exit_code == 3
+
+
+def test_unfit_worker_does_not_end_a_run_whose_last_good_one_may_come_back(scene: Scene) -> None:
+    first = begun(scene, A)[0]
+    scene.there.coming += [Present(frozenset({A, C})), Versions({C: "cdn2s3 0.9 (abc), Python 3.12"})]
+    scene.step()
+    scene.step(Present(frozenset({C})))  # A died, and its nanny starts another one
+    scene.step()
+    assert text_of(scene.cluster.limiting()).startswith("waiting for Dask workers for")
+    scene.there.coming += [Present(frozenset({B, C})), Versions({B: CODE})]
+    scene.step()
+    scene.to_the_end()
+    assert set(first.tasks) <= set(scene.there.lines[-1].tasks)
+    assert sorted(done.task.url for done in scene.done) == sorted(URLS)
+
+
+def test_run_that_is_left_with_unfit_workers_says_why_when_its_patience_ends(scene: Scene) -> None:
+    begun(scene, A)
+    scene.there.coming += [Present(frozenset({A, C})), Versions({C: "cdn2s3 0.9 (abc), Python 3.12"})]
+    scene.step()
+    scene.step(Present(frozenset({C})))
+    scene.step()
+    out_of_patience(scene)
+    with pytest.raises(
+        FatalError, match=r"other code than this machine.*\(Dask worker tcp://10.0.0.2:4001\)"
+    ):
+        scene.step()
+        next(scene.run)
+
+
 def test_scheduler_that_is_gone_ends_the_run(scene: Scene) -> None:
     first = begun(scene, A)[0]
     scene.step(scene.told(first, first.tasks[:5]))
