@@ -24,6 +24,7 @@ for name, value in {constants!r}.items():
     module, _, constant = name.rpartition(".")
     setattr(importlib.import_module(module), constant, value)
 """
+_PARENT, _SESSION = 1, 3  # fields of /proc/PID/stat, counted from the state
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 
@@ -74,12 +75,20 @@ class DaskProcess:
             time.sleep(0.02)
         return found
 
+    def pids(self) -> list[int]:
+        """Return all its processes: it has a session of its own."""
+        return [
+            int(entry.name)
+            for entry in Path("/proc").iterdir()
+            if entry.name.isdigit() and _field(entry, _SESSION) == self.pid
+        ]
+
     def children(self) -> list[int]:
         """Return the processes that a nanny has started: the workers proper."""
         return [
             int(entry.name)
             for entry in Path("/proc").iterdir()
-            if entry.name.isdigit() and _parent(entry) == self.pid and "spawn_main" in _command(entry)
+            if entry.name.isdigit() and _field(entry, _PARENT) == self.pid and "spawn_main" in _command(entry)
         ]
 
     def kill(self, nanny_too: bool = False) -> None:
@@ -104,9 +113,9 @@ class DaskCluster:
         self._folder = folder
         self._tls = dict(tls or {})
         self.scheme = "tls" if tls else "tcp"
-        self._port = _free_port()
-        self.dashboard = _free_port()
-        self.address = f"{self.scheme}://127.0.0.1:{self._port}"
+        self.port = free_port()
+        self.dashboard = free_port()
+        self.address = f"{self.scheme}://127.0.0.1:{self.port}"
         self.workers: list[DaskProcess] = []
         self._preload = folder / "quick_constants.py"
         constants = {name: value for name, value in QUICK.items() if not name.startswith("migrate.")}
@@ -123,7 +132,7 @@ class DaskCluster:
         return {**variables, **self._tls, "PYTHONUNBUFFERED": "1"}
 
     def _scheduler(self) -> DaskProcess:
-        words = ["scheduler", "--host", f"{self.scheme}://127.0.0.1", "--port", str(self._port)]
+        words = ["scheduler", "--host", f"{self.scheme}://127.0.0.1", "--port", str(self.port)]
         words += ["--dashboard-address", f"127.0.0.1:{self.dashboard}"]
         # In a folder without our code: it needs none.
         started = DaskProcess(words, self._folder, self._folder / "scheduler.log", self._variables())
@@ -174,16 +183,17 @@ def until(condition: Callable[[], bool], patience: float = PATIENCE) -> None:
         time.sleep(0.02)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]
         return port
 
 
-def _parent(entry: Path) -> int:
+def _field(entry: Path, number: int) -> int:
+    """Return a field of /proc/PID/stat, counted from the state; 0 where the process has ended."""
     try:
-        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[number])
     except OSError:
         return 0
 

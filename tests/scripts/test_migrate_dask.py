@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,8 +17,10 @@ pytest.importorskip("distributed", reason="DASK_SCHEDULER needs requirements-das
 
 from tests import ROOT
 from tests.dask_cluster import CREDENTIALS, DaskCluster, tls_variables, until
+from tests.fakes.rules import Rule
 from tests.fakes.tls import TlsMaterial
-from tests.running import QUICK, counts
+from tests.ports import listening
+from tests.running import QUICK, assert_consistent, counts
 from tests.scripts.world import NewWorld, World
 
 URLS = 240
@@ -99,6 +102,50 @@ def test_all_is_moved_once_and_no_secret_shows(world: World, dask: DaskCluster) 
         assert "secret" not in text.replace("/secrets", "")
 
 
+@pytest.mark.slow
+def test_nothing_listens_but_dask_itself(world: World, dask: DaskCluster) -> None:
+    workers = dask.workers[0]
+    until(lambda: len(workers.children()) == 2)
+    with world.job.running() as running:
+        running.until(lambda: world.has_completed(20))
+        of_coordinator = listening([running.pid])
+        of_scheduler, of_workers = listening(dask.scheduler.pids()), listening(workers.pids())
+        identity = json.loads(page(dask, "json/identity.json"))["workers"]
+        assert running.end().code == 0
+    assert of_coordinator == set()
+    assert of_scheduler == {("127.0.0.1", dask.port), ("127.0.0.1", dask.dashboard)}
+    known = {int(address.rpartition(":")[2]) for address in identity}
+    known |= {int(one["nanny"].rpartition(":")[2]) for one in identity.values()}
+    known |= {one["services"]["dashboard"] for one in identity.values()}
+    assert {port for _, port in of_workers} == known
+    assert {address for address, _ in of_workers} == {"127.0.0.1"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("side", "how"), [("source", "refuse"), ("bucket", "ServiceUnavailable")], ids=lambda value: value
+)
+def test_outage_over_the_limit_ends_the_run_and_blames_no_url(world: World, side: str, how: str) -> None:
+    server = {"source": world.source, "bucket": world.s3}[side]
+    world.source.rules.at(
+        80, server.network.refuse if how == "refuse" else lambda: server.rules.add(Rule(how))
+    )
+    ran = world.job.run(OUTAGE_LIMIT=2, MAX_RETRIES=0)
+    assert ran.code == 3, ran.said
+    assert f"the {side} has been down" in ran.err
+    assert "OUTAGE_LIMIT" in ran.err
+    assert ran.err.count("error:") <= 1  # of both workers, once
+    assert world.job.failed() == {}
+    assert counts(world.job)["not_tried"] == URLS - len(world.job.completed()) > 0
+    assert_consistent(world.job, world.source, world.s3)
+    server.rules.clear()
+    server.network.heal()
+    ran = world.job.run()
+    assert ran.code == 0, ran.said
+    world.assert_all_moved()
+    assert world.writes() == {1}
+
+
 def test_killed_worker_costs_what_it_had_in_flight(world: World, dask: DaskCluster) -> None:
     workers = dask.workers[0]
     until(lambda: len(workers.children()) == 2)
@@ -111,7 +158,6 @@ def test_killed_worker_costs_what_it_had_in_flight(world: World, dask: DaskClust
     assert counts(world.job)["completed"] == URLS
 
 
-@pytest.mark.slow
 def test_killed_coordinator_stops_its_workers_and_the_next_run_loses_nothing(
     dask: DaskCluster, new_world: NewWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
