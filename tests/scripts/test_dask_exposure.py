@@ -39,6 +39,7 @@ PAGES = (
     "json/counts.json", "json/identity.json", "json/index.html", "metrics", "health", "sitemap.json", "status",
 )  # fmt: skip
 MOST = 120  # pages
+PATIENCE = 60.0  # seconds for an answer
 ASK_EVERYTHING = """
 import sys
 from distributed import Client
@@ -48,7 +49,7 @@ def tasks(dask_scheduler):
     return [(str(key), repr(state.run_spec), repr(state)) for key, state in dask_scheduler.tasks.items()]
 
 
-client = Client(sys.argv[1], timeout=10, set_as_default=False)
+client = Client(sys.argv[1], timeout=60, set_as_default=False)
 found = client.run_on_scheduler(tasks)
 print(found, client.scheduler_info(), client.get_scheduler_logs(), client.get_worker_logs())
 print(client.get_worker_logs(nanny=True), client.call_stack(keys=[key for key, *_ in found]))
@@ -75,7 +76,7 @@ def dask(tmp_path_factory: pytest.TempPathFactory, tls: dict[str, str]) -> Itera
 
 def get(url: str) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             return str(answer.read().decode(errors="replace"))
     except urllib.error.HTTPError as error:
         return str(error.read().decode(errors="replace"))
@@ -103,7 +104,7 @@ def test_no_secret_is_in_dasks_pages_tasks_events_and_logs(
 ) -> None:
     for name, text in tls.items():
         monkeypatch.setenv(name, text)
-    world = new_world(240, latency=0.5, CONCURRENCY=8, DASK_SCHEDULER=dask.address, **SECRETS)
+    world = new_world(240, latency=2.0, CONCURRENCY=8, DASK_SCHEDULER=dask.address, **SECRETS)
     world.s3.change(credentials={SECRETS["AWS_ACCESS_KEY_ID"]: SECRETS["AWS_SECRET_ACCESS_KEY"]})
     world.use(f"{url}?signature={CANARY}" for url in world.urls)
     scheduler = f"http://127.0.0.1:{dask.dashboard}/"
@@ -144,9 +145,12 @@ def is_refused(address: tuple[str, int], authority: str) -> bool:
     context = ssl.create_default_context(cafile=authority)
     context.check_hostname = False
     try:
-        with socket.create_connection(address, timeout=5) as plain, context.wrap_socket(plain) as connection:
+        with (
+            socket.create_connection(address, timeout=PATIENCE) as plain,
+            context.wrap_socket(plain) as connection,
+        ):
             return connection.recv(1) == b""
-    except ssl.SSLError:
+    except (ssl.SSLError, ConnectionResetError):
         return True
 
 

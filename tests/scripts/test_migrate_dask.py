@@ -103,15 +103,20 @@ def test_all_is_moved_once_and_no_secret_shows(world: World, dask: DaskCluster) 
 
 
 @pytest.mark.slow
-def test_nothing_listens_but_dask_itself(world: World, dask: DaskCluster) -> None:
+def test_nothing_listens_but_dask_itself(
+    dask: DaskCluster, new_world: NewWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = f"X-Token: {CANARY}"  # its workers have them
+    world = world_of(dask, new_world, monkeypatch, latency=1.0, SOURCE_HEADERS=headers)
     workers = dask.workers[0]
     until(lambda: len(workers.children()) == 2)
     with world.job.running() as running:
-        running.until(lambda: world.has_completed(20))
+        running.until(lambda: world.has_completed(8))
         of_coordinator = listening([running.pid])
         of_scheduler, of_workers = listening(dask.scheduler.pids()), listening(workers.pids())
         identity = json.loads(page(dask, "json/identity.json"))["workers"]
-        assert running.end().code == 0
+        running.send(signal.SIGINT)
+        assert running.end().code == 130
     assert of_coordinator == set()
     assert of_scheduler == {("127.0.0.1", dask.port), ("127.0.0.1", dask.dashboard)}
     known = {int(address.rpartition(":")[2]) for address in identity}
