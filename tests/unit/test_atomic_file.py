@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cdn2s3.atomic_file import replacing, replacing_folder
+from cdn2s3.state.files import cut_back
 
 BODY = b"row\n" * 1_000
 
@@ -51,3 +52,11 @@ def test_folder_is_renamed_when_its_files_are_synced(tmp_path: Path, events: lis
     assert events == [
         f"sync a.gz.tmp {len(BODY)}", "rename a.gz.tmp", "sync map.tmp/", "rename map.tmp", f"sync {tmp_path.name}/"
     ]  # fmt: skip
+
+
+def test_file_that_is_cut_back_is_synced_at_its_new_length(tmp_path: Path, events: list[str]) -> None:
+    path = tmp_path / "urls.txt"
+    path.write_bytes(BODY)
+    assert cut_back(path, 40) == len(BODY) - 40
+    assert path.read_bytes() == BODY[:40]
+    assert events == ["sync urls.txt 40"]
