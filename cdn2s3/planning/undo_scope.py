@@ -21,13 +21,8 @@ _WHATS = _UNDONE_WHATS | {b"changed, not ours", b"changed at both ends", b"gone"
 _FAILED = b"failed:"
 # variants.txt: url, key, size, variant key, bytes, etag, width x height, and more.
 _PIXELS, _VARIANTS_FIELDS = 6, 9  # which one, and how many there are at least
-
-
-_OF_VARIANTS = (
-    VARIANTS_FILE,
-    FAILED_VARIANTS_FILE,
-    WITHOUT_VARIANTS_FILE,
-)  # maybe with an ending of their own
+# Files of that name, or of one that begins like it (.bak).
+_OF_VARIANTS = (VARIANTS_FILE, FAILED_VARIANTS_FILE, WITHOUT_VARIANTS_FILE)
 
 
 class Scope:
@@ -88,8 +83,11 @@ def _is_change(fields: list[bytes]) -> bool:
 def lines_in(path: Path) -> Iterator[bytes]:
     """Yield the lines of the file that the user named with --undo, to be read once.
 
+    A last line of changes that has no newline, and is none, is left out: a delta was killed while it wrote it.
+
     Raise UsageError when it cannot be read, or is of variants: that names originals, not what was made of them.
     """
+    before = b""
     try:
         with path.open("rb") as file:
             for line in file:
@@ -98,7 +96,14 @@ def lines_in(path: Path) -> Iterator[bytes]:
                         f"{path} is a list of variants, and --undo would remove their originals. Variants are undone "
                         "by `variants.py --undo` alone."
                     )
+                if (
+                    not line.endswith(b"\n")
+                    and _is_change(before.split(b"\t"))
+                    and not _is_change(line.split(b"\t"))
+                ):
+                    return
                 yield line.rstrip(b"\r\n")
+                before = line
     except OSError as error:
         raise cannot_read(path, error, "--undo") from error
 

@@ -371,6 +371,17 @@ def test_changes_and_plain_lines_in_one_file_are_refused(new_world: NewWorld, pl
     assert len(images(world)) == 2 and not world.job.path("unfinished_undo.txt").exists()
 
 
+@pytest.mark.parametrize("end", ["", slow("\timg/"), slow("\tk\trenew")])
+def test_line_that_a_killed_delta_has_torn_is_none(new_world: NewWorld, end: str) -> None:
+    world = moved(new_world, 2, store={"versioned": True})
+    key = renewed(world, world.urls[0], b"newer bytes")
+    (world.job.folder / "changes.txt").write_text(changes_of(world, first="renewed") + world.urls[1] + end)
+    ran = world.job.run("--undo", "changes.txt", "--yes")
+    assert ran.code == 0 and "1 went back to the version below" in ran.out, ran.said
+    assert images(world) == {world.key(url) for url in world.urls}
+    assert world.s3.objects("bucket")[key].read() == world.source.body(world.urls[0])
+
+
 def test_what_was_moved_again_since_a_delta_is_none_of_its_changes(new_world: NewWorld) -> None:
     """Even with the same bytes: no delta writes a row that says `stored`."""
     world = moved(new_world, 1)
