@@ -46,7 +46,7 @@ from cdn2s3.destinations.s3.capabilities import ARCHIVES
 from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, FatalError, UsageError
 from cdn2s3.http.requests_adapter import PooledAdapter
 from cdn2s3.odd_keys import oddity
-from cdn2s3.planning import redo, undo
+from cdn2s3.planning.undo import open_work
 from cdn2s3.reports import html, migration_report, same_content
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
@@ -135,8 +135,8 @@ def validate(journal: Journal, settings: MigrationSettings, arguments: argparse.
         pictures, back = validation.spot.pictures, linked_reports.back(settings, page_path)
         html.write(page_path, html.validation(found, pictures, back))
         if found["verdict"] is not None:
-            reminders = redo.reminder(settings.state_dir, validation.keys), undo.reminder(settings.state_dir)
-            linked_reports.write_linked(settings, found, page_path, " ".join(filter(None, reminders)))
+            unfinished = " ".join(open_work(settings.state_dir, validation.keys))
+            linked_reports.write_linked(settings, found, page_path, unfinished)
 
     def write_or_say(stopped: dict[str, Any]) -> None:
         """Write the report of a stopped validation; a failure must not hide why it was stopped."""
@@ -158,9 +158,8 @@ def validate(journal: Journal, settings: MigrationSettings, arguments: argparse.
         raise
     spot = findings.spot
     journal.facts["verdict"] = verdict(counts)
-    reminder = redo.reminder(settings.state_dir, validation.keys)
-    undo_reminder = undo.reminder(settings.state_dir)
-    is_clean = verdict(counts) == COMPLETE and spot.holds and not reminder and not undo_reminder
+    reminders = open_work(settings.state_dir, validation.keys)
+    is_clean = verdict(counts) == COMPLETE and spot.holds and not reminders
     code = EXIT_DONE if is_clean else EXIT_SOME_FAILED
     following = repairs(counts, settings.state_dir)
     if not following and not spot.holds:
@@ -170,7 +169,7 @@ def validate(journal: Journal, settings: MigrationSettings, arguments: argparse.
     closing = "" if following else advice(counts, settings.state_dir)
     write(findings_module.finished(settings, findings, counts, Steps(following, closing), code))
     show(summary(settings, findings, counts, Steps(following, closing)))
-    for warning in (run_binding.unfinished_collection(settings.source_urls_file), reminder, undo_reminder):
+    for warning in (run_binding.unfinished_collection(settings.source_urls_file), *reminders):
         if warning:
             log.warning("%s", warning)
     return code
@@ -390,7 +389,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     verbs = parser.add_mutually_exclusive_group()
     through.add_arguments(parser, verbs, positive)
     url_map.add_arguments(parser, verbs)
-    return through.checked(parser, parser.parse_args(argv))
+    return url_map.checked(parser, through.checked(parser, parser.parse_args(argv)))
 
 
 if __name__ == "__main__":

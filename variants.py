@@ -33,16 +33,16 @@ from cdn2s3.console.logging_setup import set_up as set_up_logs
 from cdn2s3.console.notify import Notifier
 from cdn2s3.console.progress import Count, Progress
 from cdn2s3.console.signals import Interrupted, Signals
-from cdn2s3.destinations.s3.own_objects import OwnObjects, not_atomic
 from cdn2s3.errors import EXIT_CODES_HELP, EXIT_DONE, EXIT_SOME_FAILED, FatalError, UsageError
+from cdn2s3.planning.undo import open_work
+from cdn2s3.resilience.attempts import Attempts
 from cdn2s3.resilience.fan_out import fan_out
-from cdn2s3.settings.declarations import MigrationSettings
+from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.settings.loading import load
 from cdn2s3.state import run_binding
 from cdn2s3.state.files import AppendFile, held_lock, synced_every_second
 from cdn2s3.state.journal import Journal, Totals
 from cdn2s3.variants import bucket, start, undo, without
-from cdn2s3.variants.attempts import Attempts
 from cdn2s3.variants.drawing_pool import DrawingPool, processes_of
 from cdn2s3.variants.maker import Maker
 from cdn2s3.variants.originals import Originals
@@ -133,7 +133,10 @@ class Run:
         show("\n".join(tally.text(originals, self.state)))
         if error:
             raise error
-        return self._stopped() or tally.exit_code
+        reminders = open_work(self.state, key_maker(self.settings))
+        for reminder in reminders:
+            log.warning("%s", reminder)
+        return self._stopped() or (EXIT_SOME_FAILED if reminders else tally.exit_code)
 
     def _make_all(self, originals: Originals, failed: FailedVariants, tally: Tally) -> None:
         processes = processes_of(self.settings.processes)
@@ -144,7 +147,7 @@ class Run:
         with (
             synced_every_second(journal),
             closing(pool),
-            bucket.opened(self.settings, workers, self.stop, writes=True) as (there, attempts),
+            bucket.opened_to_store(self.settings, workers, self.stop) as (there, attempts),
             closing(Progress(originals.due)) as progress,
             self.signals.noted(),
         ):
@@ -174,8 +177,8 @@ class Run:
     def _selected(self, size: str | None) -> tuple[Variants, undo.Selection]:
         """Return the variants, and what an undo of size would do, which is shown; raise UsageError."""
         unfinished = undo.unfinished(self.state)
-        if unfinished is not None and size not in (None, unfinished):
-            raise UsageError(f"{start.open_undo(self.settings)}, before that of another size.")
+        if unfinished is not None and size != (unfinished or None):
+            raise UsageError(f"{start.open_undo(self.settings)}, before any other.")
         variants = Variants(self.state)
         found = undo.selection(variants, size, self.settings.destination_prefix)
         if size and found == undo.NOTHING:
@@ -205,14 +208,10 @@ class Run:
         total = found.objects + found.nothing + sum(found.stays.values())
         with (
             synced_every_second(journal),
-            bucket.opened(self.settings, UNDO_WORKERS, self.stop, writes=False) as (there, attempts),
+            bucket.opened_to_delete(self.settings, UNDO_WORKERS, self.stop) as (remover, attempts),
             closing(Progress(total)) as progress,
         ):
-            own = OwnObjects(bucket.there(self.settings), there)
-            warning = not_atomic(attempts.until_done(own.probe_deleting), "DELETE")
-            if warning:
-                log.warning("%s.", warning)
-            undoing = undo.Undo(self.settings, own, attempts, journal, self.stop)
+            undoing = undo.Undo(self.settings, remover, attempts, journal, self.stop)
             rows = self._until_stopped(undo.selected(variants, size))
 
             def look() -> None:

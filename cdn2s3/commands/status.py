@@ -39,9 +39,16 @@ def found_status(settings: MigrationSettings, now: float) -> dict[str, Any]:
         "is_current": is_of_holder or not running,
         "age_seconds": None if at is None else max(0, round(now - at)),
         "last": last or None,
+        "unfinished": _unfinished(state),
         "all_runs": _all_runs(runs),
         "variants": _variants(state),
     }
+
+
+def _unfinished(state: Path) -> str | None:
+    """Return what is to be finished before anything else: undo, redo, or None."""
+    files = {"undo": file_names.UNDO_FILE, "redo": file_names.REDO_FILE}
+    return next((what for what, name in files.items() if (state / name).exists()), None)
 
 
 def _variants(state: Path) -> dict[str, Any] | None:
@@ -91,6 +98,8 @@ def text(found: dict[str, Any]) -> list[str]:
             f"{ended}: {runs['images']:,} images, "
             + ", ".join([bytes_text(runs["bytes"]), f"{span(runs['seconds'])} running", *limited])
         )
+    if found["unfinished"] and not found["running"]:
+        lines.append(f"the {found['unfinished']} that was begun is not finished")
     if found["variants"] is not None:
         made = found["variants"]
         lines.append(f"{printable(made['command'])} (process {made['pid']}): {made['phase']}{_step(made)}")
@@ -132,6 +141,10 @@ def _pace(last: dict[str, Any]) -> list[str]:
 
 def _next(found: dict[str, Any]) -> str:
     last = found["last"]
+    if found["unfinished"] == "undo":
+        return command("migrate.py", "--undo", "--yes")
+    if found["unfinished"] == "redo":
+        return command("migrate.py", "--redo")
     if last is None or last.get("exit_code") != EXIT_DONE or last["done"] < last["urls"]:
         return command("migrate.py")
     return command("validate.py")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import command
-from cdn2s3.destinations.removal import Fate
+from cdn2s3.destinations.removal import BILLED, Fate
 from cdn2s3.errors import FatalError
 from cdn2s3.executors.undoing import STAYED, Undoing
 from cdn2s3.planning.undo import Chosen
@@ -105,6 +105,5 @@ _WORDS = {
     Fate.REMOVED: "removed",
     Fate.ABSENT: "were gone already",
     Fate.WENT_BACK: "went back to the version below",
-    Fate.HIDDEN: "hidden by a delete marker: their bytes stay in the bucket, and are billed, until a lifecycle rule "
-    "for noncurrent versions removes them",
+    Fate.HIDDEN: f"hidden by a delete marker: {BILLED}",
 }

@@ -26,6 +26,7 @@ class Fate(Enum):
     REFUSED = "refused"  # it stays
 
 
+BILLED = "their bytes stay in the bucket, and are billed, until a lifecycle rule for noncurrent versions removes them"
 UNDONE = frozenset({Fate.REMOVED, Fate.ABSENT, Fate.HIDDEN, Fate.WENT_BACK})
 
 

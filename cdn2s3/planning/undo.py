@@ -17,6 +17,7 @@ from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import FatalError, UsageError
 from cdn2s3.file_names import COMPLETED_FILE, UNDO_FILE, UNDONE_FILE
 from cdn2s3.keys import KeyMaker
+from cdn2s3.planning import redo
 from cdn2s3.planning.redo import keep_only
 from cdn2s3.planning.undo_scope import Scope
 from cdn2s3.records import ADOPTED, FOUND, OURS, RENEWED, REPLACED, STORED, UNKNOWN
@@ -121,8 +122,8 @@ def _step(row: Completed, asked: Asked, scope: Scope, object_id: bytes, places: 
         return Step.ELSEWHERE
     if row.etag == UNKNOWN:
         return Step.NO_ETAG
-    if scope.is_of_changes and row.md5 == UNKNOWN and row.how not in (RENEWED, REPLACED):
-        return Step.NEWER  # it is not known to be what the delta wrote, and no delta's row says `stored`
+    if scope.is_of_changes and row.how not in (RENEWED, REPLACED):
+        return Step.NEWER  # no delta's row says `stored`: the image has been moved again since
     return step if scope.has_content(object_id, row.md5) else Step.NEWER
 
 
@@ -178,6 +179,11 @@ def reminder(state_dir: Path) -> str | None:
         f"the undo of {asked.text} is not finished: {done:,} objects are undone and count as not moved. "
         f"`{command('migrate.py', '--undo', '--yes')}` goes on with it."
     )
+
+
+def open_work(state_dir: Path, keys: KeyMaker) -> list[str]:
+    """Return what to say of a redo and of an undo that are not finished; [] where there is neither."""
+    return [said for said in (redo.reminder(state_dir, keys), reminder(state_dir)) if said]
 
 
 def settle(state_dir: Path, keys: KeyMaker, asked: Asked, older_place: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cdn2s3.errors import UsageError
-from cdn2s3.file_names import VARIANTS_FILE
+from cdn2s3.file_names import FAILED_VARIANTS_FILE, VARIANTS_FILE, WITHOUT_VARIANTS_FILE
 from cdn2s3.keys import KeyMaker
 from cdn2s3.records import RENEWED, REPLACED, UNKNOWN
 from cdn2s3.state.files import cannot_read
@@ -19,30 +19,43 @@ _WHAT, _NEW_MD5, _CHANGES_FIELDS = 2, 4, 7
 _UNDONE_WHATS = frozenset({RENEWED.encode(), REPLACED.encode()})
 _WHATS = _UNDONE_WHATS | {b"changed, not ours", b"changed at both ends", b"gone", b"lost"}
 _FAILED = b"failed:"
-# variants.txt: url, key, size, variant key, bytes, etag, width x height, md5 of the original, at.
-_VARIANTS_FIELDS, _PIXELS = 9, 6
+# variants.txt: url, key, size, variant key, bytes, etag, width x height, and more.
+_PIXELS, _VARIANTS_FIELDS = 6, 9  # which one, and how many there are at least
+# Files of that name, or of one that begins like it (.bak).
+_OF_VARIANTS = (VARIANTS_FILE, FAILED_VARIANTS_FILE, WITHOUT_VARIANTS_FILE)
 
 
 class Scope:
     """Which objects an undo is about; for one thread."""
 
     def __init__(self, keys: KeyMaker, lines: Iterable[bytes] | None) -> None:
-        """lines are those of the file that was named; None: it is about all objects."""
+        """lines are those of the file that was named; None: it is about all objects.
+
+        Raise UsageError where some lines are those of a changes.txt, and others are not.
+        """
         self.is_of_changes = False
         self._objects = None if lines is None else Fingerprints()
         self._contents = Fingerprints()  # of changes.txt: each object with the MD5 that the delta stored
-        for number, raw in enumerate(lines or ()):
-            if number == 0:
-                self.is_of_changes = _is_change(raw.split(b"\t"))
+        has_begun = False
+        for raw in lines or ():
+            if not input_line(raw).strip():
+                continue
+            is_change = _is_change(raw.split(b"\t"))
+            if has_begun and is_change != self.is_of_changes:
+                raise UsageError(
+                    "some lines of the file after --undo are those of a changes.txt, and others are not. These go "
+                    "back, those go away: make two files of it."
+                )
+            has_begun, self.is_of_changes = True, is_change
             self._add(keys, raw)
 
     def _add(self, keys: KeyMaker, raw: bytes) -> None:
         line = input_line(raw)
-        if self._objects is None or not line.strip():
+        if self._objects is None:
             return
         if self.is_of_changes:
             fields = raw.split(b"\t")
-            if not _is_change(fields) or fields[_WHAT] not in _UNDONE_WHATS:
+            if fields[_WHAT] not in _UNDONE_WHATS:
                 return
             self._contents.add(keys.object_id(line) + b"\t" + fields[_NEW_MD5])
         self._objects.add(keys.object_id(line))
@@ -70,21 +83,31 @@ def _is_change(fields: list[bytes]) -> bool:
 def lines_in(path: Path) -> Iterator[bytes]:
     """Yield the lines of the file that the user named with --undo, to be read once.
 
-    Raise UsageError when it cannot be read, or is variants.txt: that names originals, not what was made of them.
+    A last line of changes that has no newline, and is none, is left out: a delta was killed while it wrote it.
+
+    Raise UsageError when it cannot be read, or is of variants: that names originals, not what was made of them.
     """
+    before = b""
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file):
-                if number == 0 and (_is_variant(line) or path.name.startswith(VARIANTS_FILE)):
+            for line in file:
+                if _is_variant(line) or path.name.startswith(_OF_VARIANTS):
                     raise UsageError(
                         f"{path} is a list of variants, and --undo would remove their originals. Variants are undone "
                         "by `variants.py --undo` alone."
                     )
+                if (
+                    not line.endswith(b"\n")
+                    and _is_change(before.split(b"\t"))
+                    and not _is_change(line.split(b"\t"))
+                ):
+                    return
                 yield line.rstrip(b"\r\n")
+                before = line
     except OSError as error:
         raise cannot_read(path, error, "--undo") from error
 
 
 def _is_variant(line: bytes) -> bool:
     fields = line.split(b"\t")
-    return len(fields) == _VARIANTS_FIELDS and bool(re.fullmatch(rb"\d+x\d+", fields[_PIXELS]))
+    return len(fields) >= _VARIANTS_FIELDS and bool(re.fullmatch(rb"\d+x\d+", fields[_PIXELS]))

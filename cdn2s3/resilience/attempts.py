@@ -17,7 +17,7 @@ class Attempts:
     """Make the operations of a run that has one endpoint; shared by all its workers."""
 
     def __init__(self, endpoint: Endpoint, max_retries: int, stop: threading.Event) -> None:
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         # A Retry-After is honored by the endpoint, which holds all its workers back at once.
         self._policy = RetryPolicy(max_retries, honors_retry_after=False)
         self._sleep = unless_stopped(stop)
@@ -27,7 +27,7 @@ class Attempts:
 
         Raise the last TransientError, PermanentError, Cancelled, or FatalError when an outage lasts too long.
         """
-        endpoint = self._endpoint
+        endpoint = self.endpoint
         outages, refusals = endpoint.outages, Refusals(endpoint.outage_limit)
 
         def resets_count() -> bool:
@@ -49,22 +49,22 @@ class Attempts:
         )
 
     def _attempt(self, operation: Callable[[], Returned]) -> Returned:
-        permit = self._endpoint.acquire()
+        permit = self.endpoint.acquire()
         try:
             returned = operation()
         except BaseException as error:
             self._report(permit, error)
             raise
-        self._endpoint.succeeded(permit)
+        self.endpoint.succeeded(permit)
         return returned
 
     def _report(self, permit: Permit, error: BaseException) -> None:
         """Report what error shows of the endpoint: that it failed, that it responded, or nothing."""
         if isinstance(error, PermanentError) and not error.doubtful:
-            self._endpoint.succeeded(permit)
+            self.endpoint.succeeded(permit)
         elif isinstance(error, PermanentError) or (
             isinstance(error, TransientError) and error.cause in OUTAGE_CAUSES
         ):
-            self._endpoint.failed(permit, error)
+            self.endpoint.failed(permit, error)
         else:
-            self._endpoint.release(permit)
+            self.endpoint.release(permit)

@@ -1,4 +1,4 @@
-"""The objects in the bucket that completed.txt proves: the last row of each URL and key, read one by one.
+"""The objects in the bucket that completed.txt proves: the last row of each URL and key, if it is not undone.
 
 Memory: 16 bytes a row while the rows are counted, then only what is known of rows that are not the only ones.
 """
@@ -16,6 +16,7 @@ from cdn2s3.state.files import size_of
 from cdn2s3.state.key_index import Fingerprints, Numbered
 from cdn2s3.state.ledger import Completed, completed_fields
 from cdn2s3.state.lines import numbered_records
+from cdn2s3.state.undone import UndoneRows
 
 _HOW, _PLACE = (Completed._fields.index(name) for name in ("how", "place"))
 _S3 = S3.encode()
@@ -44,6 +45,7 @@ class StoredRows:
         self._path = path
         self._keys = keys
         self._place = place.encode()
+        self._undone = UndoneRows(path.parent) or None
         self.elsewhere = 0  # rows whose objects are not in the bucket
         self.unreadable = 0  # lines that are not rows
         self._last = Numbered()  # of each URL and key with several rows, the number of the last one
@@ -77,13 +79,17 @@ class StoredRows:
             yield StoredRow(url, key, int(size), etag, md5, media_type, how)
 
     def _read(self, step: str) -> Iterator[tuple[int, list[bytes], bool]]:
-        """Yield the number and the fields of each line, none where it is not a row, and whether its URL is plain."""
+        """Yield the number and the fields of each line, none where it is not a row, and whether its URL is plain.
+
+        Rows that are undone are left out.
+        """
         lines = numbered_records(self._path)
         for _, batch in log_progress(f"{step} {self._path}", lines.batches(), size_of(self._path)):
             rows = [(number, _fields(line)) for number, line in batch]
             are_plain = self._keys.are_plain([fields[0] for _, fields in rows if fields])
             for number, fields in rows:
-                yield number, fields, are_plain
+                if not (fields and self._undone is not None and self._undone.has(fields)):
+                    yield number, fields, are_plain
 
     def _identity(self, fields: list[bytes], is_plain: bool) -> bytes:
         url, key = fields[:2]

@@ -23,6 +23,7 @@ from cdn2s3.console.rerun_hint import command
 from cdn2s3.console.signals import Interrupted
 from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED, FatalError, UsageError
 from cdn2s3.http.requests_adapter import PooledAdapter
+from cdn2s3.planning.undo import open_work
 from cdn2s3.resilience.endpoint import Endpoint
 from cdn2s3.resilience.fan_out import fan_out
 from cdn2s3.resilience.retry import RetryPolicy
@@ -79,7 +80,8 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
     paths = report_paths(settings, arguments)
     inputs.refuse_to_start(settings)
     before = inputs.stamps(settings)
-    rows = inputs.stored_rows(settings, key_maker(settings))
+    keys = key_maker(settings)
+    rows = inputs.stored_rows(settings, keys)
     result = Result(arguments.through, arguments.sample or SAMPLE, arguments.all, len(rows), rows.elsewhere)
     try:
         with replacing(settings.state_dir / file_names.THROUGH_FILE) as file:
@@ -92,9 +94,12 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
         result.ended_by = str(error)
         through_report.write_or_say(paths, settings, result, error.exit_code, began)
         raise
-    code = EXIT_DONE if result.is_ready else EXIT_SOME_FAILED
+    reminders = open_work(settings.state_dir, keys)
+    code = EXIT_DONE if result.is_ready and not reminders else EXIT_SOME_FAILED
     through_report.write(paths, settings, result, code, began)
     show(through_report.summary(settings, result))
+    for reminder in reminders:
+        log.warning("%s", reminder)
     return code
 
 

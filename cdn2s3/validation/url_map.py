@@ -6,6 +6,7 @@ Contacts nothing. With the path kept, millions of URLs follow one rule; only wha
 from __future__ import annotations
 
 import argparse
+import logging
 from collections import Counter
 from contextlib import ExitStack
 from typing import BinaryIO
@@ -15,6 +16,7 @@ from cdn2s3.atomic_file import replacing
 from cdn2s3.console.logging_setup import show
 from cdn2s3.console.rerun_hint import command
 from cdn2s3.errors import EXIT_DONE, EXIT_SOME_FAILED
+from cdn2s3.planning.undo import open_work
 from cdn2s3.settings.declarations import MigrationSettings, key_maker
 from cdn2s3.share import share_of
 from cdn2s3.text import pluralize, printable, redact
@@ -33,6 +35,8 @@ from cdn2s3.validation.map_rules import MapRules, Rule
 from cdn2s3.validation.new_base import new_base, new_url
 from cdn2s3.validation.stored_rows import StoredRow, StoredRows
 
+log = logging.getLogger(__name__)
+
 CSV, DYNAMODB, MANIFEST = FORMATS = ("csv", "dynamodb", "manifest")
 
 
@@ -49,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser, verbs: argparse._ActionsConta
         metavar="FORMAT",
         help=f"with --url-map: {', '.join(FORMATS)} (default: {CSV})",
     )
+
+
+def checked(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> argparse.Namespace:
+    """Return arguments; end with a usage message where an option is given without its verb."""
+    if arguments.url_map is None and arguments.map_format is not None:
+        parser.error("--map-format needs --url-map NEW_BASE")
+    return arguments
 
 
 class _Map:
@@ -99,8 +110,11 @@ def run(settings: MigrationSettings, arguments: argparse.Namespace) -> int:
             found.add(_mapped(row, base), rules)
         inputs.refuse_changes(settings, before)
     show("\n".join(_text(settings, rows, found, form, base)))
+    reminders = open_work(settings.state_dir, keys)
+    for reminder in reminders:
+        log.warning("%s", reminder)
     left_out = found.items is not None and (found.items.repeated or found.items.too_long)
-    return EXIT_SOME_FAILED if rows.unreadable or left_out else EXIT_DONE
+    return EXIT_SOME_FAILED if rows.unreadable or left_out or reminders else EXIT_DONE
 
 
 def _mapped(row: StoredRow, base: str) -> Mapped:

@@ -9,20 +9,20 @@ from hashlib import md5
 from typing import NamedTuple
 from zlib import crc32
 
-from cdn2s3.destinations.base import Conflict, ReadRefused, same_etag
+from cdn2s3.destinations.base import WHOLE, Conflict, ReadRefused, same_etag
 from cdn2s3.destinations.s3.destination import S3Destination
-from cdn2s3.destinations.s3.own_objects import OwnObjects, not_atomic
+from cdn2s3.destinations.s3.object_upload import ObjectUpload
 from cdn2s3.errors import Cancelled, PermanentError, TransientError
 from cdn2s3.http.deadline import Deadline
-from cdn2s3.records import OURS, RENEWED, REPLACED, Image, Recorded, Stored
+from cdn2s3.records import OURS, S3, Image, Recorded, Stored
+from cdn2s3.resilience.attempts import Attempts
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.settings.variant_sizes import VariantSize
 from cdn2s3.state.files import AppendFile
 from cdn2s3.state.ledger import Completed, timestamp
 from cdn2s3.state.lines import encode
 from cdn2s3.text import MB
-from cdn2s3.variants.attempts import Attempts
-from cdn2s3.variants.bucket import there
+from cdn2s3.variants import bucket
 from cdn2s3.variants.drawing_pool import DrawingPool
 from cdn2s3.variants.drawn import TOO_LARGE, Drawn, Picture, Undrawable
 from cdn2s3.variants.originals import Due
@@ -63,11 +63,12 @@ class Maker:
         journal: AppendFile,
         stop: threading.Event,
     ) -> None:
-        """settings are the user's own; destination is prepared, and replaces nothing unasked."""
+        """settings are the user's own; destination is prepared."""
         self._settings = settings
         self._destination = destination
-        self._own = OwnObjects(there(settings), destination)
-        self._own_is_probed = False
+        self._can_renew = (
+            False  # True: the destination has been asked what protects an object that is replaced
+        )
         self._probing = threading.Lock()
         self._attempts = attempts
         self._pool = pool
@@ -99,7 +100,7 @@ class Maker:
                 raise PermanentError(
                     "key_refused", f"the variant's key would be longer than {_LONGEST_KEY} bytes"
                 )
-        body = self._attempts.until_done(lambda: self._read(original))
+        body = self._attempts.result_of(lambda: self._read(original))
         digest = md5(body, usedforsecurity=False).hexdigest()
         if original.md5 not in ("-", digest):
             raise PermanentError(
@@ -145,7 +146,7 @@ class Maker:
         if self._stop.is_set():
             raise Cancelled
         key = variant_key(self._settings.variants_prefix, size.name, original.key)
-        stored, how = self._put(key, self._image(picture.body), before)
+        stored = self._put(key, self._image(picture.body), before)
         dimensions = f"{picture.width}x{picture.height}"
         return Variant(
             original.url,
@@ -157,7 +158,7 @@ class Maker:
             dimensions,
             digest,
             timestamp(time.time()),
-            how,
+            stored.how,
         )
 
     def _image(self, body: bytes) -> Image:
@@ -165,48 +166,32 @@ class Maker:
             return Image(memoryview(body), MEDIA_TYPE, md5(body, usedforsecurity=False).digest(), 0)
         return Image(memoryview(body), MEDIA_TYPE, b"", crc32(body))
 
-    def _put(self, key: str, image: Image, before: Variant | None) -> tuple[Stored, str]:
-        """Store image and return how: over nothing, or over what is ours; over what is not only where that is set."""
-        is_of_key = before is not None and before.variant_key == key
-        recorded = Recorded(before.how, before.etag) if before is not None and is_of_key else None
-        upload = self._destination.upload(key, image, recorded)
+    def _put(self, key: str, image: Image, before: Variant | None) -> Stored:
+        """Store image over nothing, or over a variant of ours; over another object only as ON_EXISTING says."""
+        recorded = None
+        if before is not None and before.variant_key == key:
+            recorded = Recorded(before.how, before.etag, S3, int(before.bytes))
         try:
-            stored = self._attempts.until_done(
-                lambda: upload.attempt(Deadline(self._settings.upload_timeout))
-            )
+            return self._carried_out(self._destination.upload(key, image, recorded))
         except Conflict as conflict:
-            return self._put_over(key, image, recorded, conflict)
-        except BaseException:
-            upload.give_up()
-            raise
-        return stored, stored.how
+            if recorded is None or recorded.how not in OURS or not same_etag(recorded.etag, conflict.etag):
+                raise
+        self._prepare_renewing()
+        return self._carried_out(self._destination.renew(key, image, recorded))
 
-    def _put_over(
-        self, key: str, image: Image, recorded: Recorded | None, conflict: Conflict
-    ) -> tuple[Stored, str]:
-        """Replace the object at key, if it is ours or ON_EXISTING says so; raise conflict otherwise."""
-        is_known = recorded is not None and same_etag(recorded.etag, conflict.etag)
-        is_ours = recorded is not None and is_known and recorded.how in OURS
-        if not conflict.etag or not (is_ours or self._settings.on_existing == "overwrite"):
-            raise conflict
-        self._probe_own()
-        upload = self._own.replacement(key, image, conflict.etag)
+    def _carried_out(self, upload: ObjectUpload) -> Stored:
+        timeout = self._settings.upload_timeout
         try:
-            stored = self._attempts.until_done(
-                lambda: upload.attempt(Deadline(self._settings.upload_timeout))
-            )
+            return self._attempts.result_of(lambda: upload.attempt(Deadline(timeout)))
         except BaseException:
             upload.give_up()
             raise
-        return stored, RENEWED if is_ours else REPLACED
 
-    def _probe_own(self) -> None:
+    def _prepare_renewing(self) -> None:
         """Find out, once, what protects an object that is replaced."""
         with self._probing:
-            if self._own_is_probed:
+            if self._can_renew:
                 return
-            support = self._attempts.until_done(self._own.probe_replacing)
-            warning = not_atomic(support, "PUT")
-            if warning:
-                log.warning("%s.", warning)
-            self._own_is_probed = True
+            self._destination.prepare_renewing()
+            bucket.say(note for note in self._destination.notes() if note.way == WHOLE)
+            self._can_renew = True

@@ -1,4 +1,4 @@
-"""The originals that variants are due of: the objects in completed.txt, each with the sizes that it lacks."""
+"""The originals that variants are due of: the objects in completed.txt that are not undone, with what they lack."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from cdn2s3.records import S3, UNKNOWN
 from cdn2s3.settings.variant_sizes import VariantSize
 from cdn2s3.state import ledger
 from cdn2s3.state.key_index import Numbered
-from cdn2s3.state.ledger import Completed
+from cdn2s3.state.ledger import Completed, encode_line
 from cdn2s3.state.lines import whole_lines
+from cdn2s3.state.undone import UndoneRows
 from cdn2s3.variants.record import FailedVariants, Variant, Variants
 
 _SOMETHING, _NOTHING = 1, 2  # 0: the line is of no original, or a later one counts
@@ -44,12 +45,13 @@ class Originals:
         self._variants = variants
         self._sizes = sizes
         self._older_place = older_place
+        self._undone = UndoneRows(completed.parent) or None
         self.elsewhere = 0  # rows of objects that are not in the bucket
         last = Numbered()
         lines = 0
         for number, line in enumerate(whole_lines(completed)):
             lines = number + 1
-            row = ledger.completed(line)
+            row = self._row(line)
             if row is None:
                 continue
             if not self._is_in_the_bucket(row):
@@ -77,9 +79,16 @@ class Originals:
 
     def _numbered(self) -> Iterator[tuple[int, Completed]]:
         for number, line in enumerate(whole_lines(self._path)):
-            row = ledger.completed(line) if number < len(self._due) else None
+            row = self._row(line) if number < len(self._due) else None
             if row is not None and self._is_in_the_bucket(row):
                 yield number, row
+
+    def _row(self, line: bytes) -> Completed | None:
+        """Return the row in a line of completed.txt, None where there is none, or it is undone."""
+        row = ledger.completed(line)
+        if row is not None and self._undone is not None and self._undone.has(list(map(encode_line, row))):
+            return None
+        return row
 
     def _is_in_the_bucket(self, row: Completed) -> bool:
         return (self._older_place if row.place == UNKNOWN else row.place) == S3

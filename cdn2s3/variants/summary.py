@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cdn2s3.console.progress import Count
 from cdn2s3.console.rerun_hint import command
+from cdn2s3.destinations.removal import BILLED
 from cdn2s3.errors import CAUSES, EXIT_DONE, EXIT_SOME_FAILED
 from cdn2s3.file_names import FAILED_VARIANTS_FILE
 from cdn2s3.records import FOUND, RENEWED, REPLACED, STORED
@@ -122,12 +123,14 @@ class UndoTally:
 
     def __init__(self) -> None:
         self.gone = 0
+        self._hidden = 0  # of them, by a delete marker
         self.stays: Counter[str] = Counter()
         self._example: dict[str, str] = {}
 
     def count(self, done: Undone) -> None:
         if done.is_gone:
             self.gone += 1
+            self._hidden += done.is_hidden
         else:
             self.stays[done.why] += 1
             self._example.setdefault(done.why, done.row.variant_key)
@@ -142,6 +145,8 @@ class UndoTally:
 
     def text(self) -> list[str]:
         lines = [f"undone: {self.gone:,}"]
+        if self._hidden:
+            lines.append(f"of these hidden by a delete marker: {self._hidden:,}; {BILLED}")
         for why, count in self.stays.most_common():
             lines.append(f"stays: {count:,}, {why}; for example {self._example[why]}")
         return lines

@@ -12,20 +12,21 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 from cdn2s3.atomic_file import cannot_write, replacing, sync_folder
-from cdn2s3.destinations.base import ReadRefused
-from cdn2s3.destinations.s3.own_objects import OwnObjects, Refused, Removal
+from cdn2s3.destinations.base import Found
+from cdn2s3.destinations.removal import UNDONE as GONE
+from cdn2s3.destinations.removal import Fate, Removal, Remover
 from cdn2s3.errors import Cancelled, FatalError, PermanentError, TransientError
 from cdn2s3.file_names import VARIANTS_UNDO_FILE
 from cdn2s3.http.deadline import Deadline
 from cdn2s3.records import FOUND, OURS, RENEWED, REPLACED, STORED
+from cdn2s3.resilience.attempts import Attempts
 from cdn2s3.settings.declarations import MigrationSettings
 from cdn2s3.state.files import AppendFile
 from cdn2s3.state.ledger import timestamp
 from cdn2s3.state.lines import encode
-from cdn2s3.variants.attempts import Attempts
 from cdn2s3.variants.maker import variant_key
 from cdn2s3.variants.record import SMALLER, UNDONE, Variant, Variants
 
@@ -84,7 +85,7 @@ class Undone(NamedTuple):
     row: Variant
     is_gone: bool
     why: str = ""  # it stays
-    is_refused: bool = False
+    is_hidden: bool = False  # by a delete marker
 
 
 class Undo:
@@ -93,14 +94,14 @@ class Undo:
     def __init__(
         self,
         settings: MigrationSettings,
-        own: OwnObjects,
+        remover: Remover,
         attempts: Attempts,
         journal: AppendFile,
         stop: threading.Event,
     ) -> None:
-        """own is probed."""
+        """remover is prepared."""
         self._settings = settings
-        self._own = own
+        self._remover = remover
         self._attempts = attempts
         self._journal = journal
         self._stop = stop
@@ -122,29 +123,34 @@ class Undo:
                 return done
         elif row.how != SMALLER:
             return Undone(row, False, _STAYS[row.how])
+        else:
+            done = Undone(row, True)
         self._journal.append(encode(row._replace(at=timestamp(time.time()), how=UNDONE)))
-        return Undone(row, True)
+        return done
 
     def _deleted(self, row: Variant) -> Undone | None:
         try:
             if self._stop.is_set():
                 raise Cancelled
-            removal = self._attempts.until_done(self._deletion(row))
+            removal = self._attempts.result_of(lambda: self._removal(row))
         except Cancelled:
             return None
-        except ReadRefused as refused:
-            removal = Refused(str(refused.as_failure()))
         except (PermanentError, TransientError) as error:
             return Undone(row, False, error.message)
-        if isinstance(removal, Refused):
-            self._count_refusal(removal.why)
-            return Undone(row, False, removal.why, is_refused=True)
-        with self._counting:
-            self._deleted_any |= removal is Removal.DELETED
-        return Undone(row, removal is not Removal.CHANGED, removal.value)
+        if removal.fate in GONE:
+            with self._counting:
+                self._deleted_any |= removal.fate is not Fate.ABSENT
+            return Undone(row, True, is_hidden=removal.fate is Fate.HIDDEN)
+        if removal.fate is Fate.REFUSED:
+            self._count_refusal(removal.said)
+        return Undone(row, False, removal.said or removal.fate.value)
 
-    def _deletion(self, row: Variant) -> Callable[[], Removal | Refused]:
-        return lambda: self._own.delete(row.variant_key, row.etag, Deadline(self._settings.upload_timeout))
+    def _removal(self, row: Variant) -> Removal:
+        ours, deadline = (
+            Found(row.variant_key, int(row.bytes), row.etag),
+            Deadline(self._settings.upload_timeout),
+        )
+        return self._remover.remove(ours, deadline, covers_ours=row.how == RENEWED)
 
     def _count_refusal(self, why: str) -> None:
         with self._counting:

@@ -79,6 +79,15 @@ class Stored:
         with (self.folder / "completed.txt").open("a", encoding="utf-8") as file:
             file.write("\t".join(fields) + "\n")
 
+    def half_undone(self, key: str) -> None:
+        """Let an undo be stopped after it has deleted the object of key, which the last row is of."""
+        fields = self.rows("completed.txt")[-1]
+        assert fields[1] == key
+        self.s3.store.delete("bucket", key)
+        (self.folder / "undone.txt").write_text("\t".join([*fields[:4], "-", "2026-11-20T10:15:01Z"]) + "\n")
+        asked = {"file": "", "since": None, "began_at": 1_700_000_000, "newest": 1_900_000_000}
+        (self.folder / "unfinished_undo.txt").write_text(json.dumps(asked) + "\n")
+
     def start(self, *arguments: str, **settings: str) -> Process:
         """Start validate.py."""
         lines = (f"{name}={value}\n" for name, value in {**self.settings, **settings}.items())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import time
 
 import pytest
 
 from cdn2s3.destinations.base import PROBE_NAME
 from tests.fakes.rules import Rule
-from tests.running import assert_consistent, assert_moved
-from tests.scripts.world import NewWorld
+from tests.running import PATIENCE, assert_consistent, assert_moved
+from tests.scripts.world import NewWorld, World
 from tests.tiers import slow
 
 PROBE = "img/.cdn2s3-probe"
@@ -40,6 +42,53 @@ def test_burst_for_everybody_fails_no_file(new_world: NewWorld, method: str, fau
     assert world.job.run().code == 0
     world.assert_all_moved()
     assert "second pass" not in world.job.log
+
+
+def has_stored(world: World, pattern: str) -> bool:
+    return any(re.search(pattern, key) for key in world.s3.objects("bucket"))
+
+
+@pytest.mark.parametrize("upload", ["signed", slow("put_object")])
+@pytest.mark.parametrize(
+    ("arguments", "operation", "pattern"),
+    [
+        ((), "PutObject", "probe-new$"),
+        slow((), "HeadObject", "probe-put$"),
+        slow((), "CompleteMultipartUpload", "probe-parts$"),
+        (("--delta",), "PutObject", "probe-renew$"),
+        slow(("--delta",), "CompleteMultipartUpload", "probe-renew-parts$"),
+    ],
+)
+def test_signal_during_the_probe_leaves_none_of_its_objects(
+    new_world: NewWorld, arguments: tuple[str, ...], operation: str, pattern: str, upload: str
+) -> None:
+    world = new_world(3, UPLOAD_METHOD=upload)
+    if arguments:
+        assert world.job.run().code == 0
+    world.s3.rules.add(Rule("slow_answer", operation=operation, pattern=pattern, seconds=300))
+    with world.job.running(*arguments) as run:
+        run.until(lambda: world.s3.rules.struck["slow_answer"] and has_stored(world, pattern))
+        run.send(signal.SIGTERM)
+        assert run.end().code == 143
+    assert not [key for key in world.s3.objects("bucket") if key.startswith(PROBE)]
+    assert not world.s3.store.uploads("bucket")
+
+
+@pytest.mark.slow
+def test_signal_while_the_bucket_hangs_waits_for_no_timeout(new_world: NewWorld) -> None:
+    """What the probe has put stays then: the next one deletes it."""
+    world = new_world(3, UPLOAD_TIMEOUT=2 * int(PATIENCE))
+    world.s3.rules.add(
+        Rule("slow_answer", name="hang", operation="HeadObject", pattern="probe-put$", seconds=300)
+    )
+    world.s3.rules.add(Rule("slow_answer", name="hang", operation="DeleteObject", seconds=300))
+    with world.job.running() as run:
+        run.until(lambda: world.s3.rules.struck["slow_answer"])
+        run.send(signal.SIGTERM)
+        assert run.end(PATIENCE).code == 143
+    world.s3.rules.remove("hang")
+    assert world.job.run().code == 0
+    assert not [key for key in world.s3.objects("bucket") if key.startswith(PROBE)]
 
 
 LOST = ["500_after_store", "drop_after_store", "200_without_etag", "cut_answer", "garbage_answer"]

@@ -115,6 +115,17 @@ def test_status_after_a_kill_says_so(world: World) -> None:
     assert not status(world)["killed"]
 
 
+@pytest.mark.parametrize(("name", "following"), [("undo", "--undo --yes"), ("redo", "--redo")])
+def test_status_says_what_is_to_be_finished_first(world: World, name: str, following: str) -> None:
+    """A plain run would move again what the undo has removed."""
+    world.job.run("--limit", "1")
+    world.job.path(f"unfinished_{name}.txt").write_text("{}\n")
+    ran = text(world)
+    assert f"the {name} that was begun is not finished" in ran.out
+    assert f"next: python migrate.py {following}\n" in ran.out
+    assert status(world)["unfinished"] == name
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM])
 def test_status_after_a_signal_has_its_exit_code(world: World, number: int) -> None:
     with world.job.running(quick=OFTEN) as running:

@@ -203,6 +203,13 @@ def test_rows_of_a_folder_are_not_asked_for(stored: Stored, front: Front) -> Non
     assert "not asked for, since not in the bucket: 1 row" in ran.out
 
 
+def test_what_is_undone_is_not_asked_for_and_an_open_undo_is_said(stored: Stored, front: Front) -> None:
+    stored.half_undone(stored.add("undone.jpg"))
+    ran = stored.validate("--through", front.base)
+    assert ran.code == 1 and "the undo of all that was stored is not finished" in ran.err
+    assert stored.rows("through.txt") == [] and stored.report()["through"]["verdict"] == "ready"
+
+
 def test_conversion_by_accept_is_a_finding_of_its_own(stored: Stored, front: Front) -> None:
     front.converts = lambda request: "*/*" in request.headers["accept"] and request.path.endswith("i1.jpg")
     ran = through(stored, front)
@@ -461,6 +468,7 @@ def test_hostile_answers_stay_text(stored: Stored, front: Front) -> None:
     [
         ["--sample", "5"],
         ["--all"],
+        ["--map-format", "csv"],
         ["--through", "https://a.example/", "--url-map", "https://a.example/"],
         ["--through", "https://a.example/", "--sample", "3", "--all"],
     ],

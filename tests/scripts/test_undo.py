@@ -18,6 +18,7 @@ from cdn2s3.state.files import held_lock
 from cdn2s3.state.journal import runs_in
 from cdn2s3.state.ledger import timestamp
 from cdn2s3.state.status_file import status_in
+from cdn2s3.variants.record import Variant
 from tests import ROOT, processes
 from tests.fakes.rules import Rule
 from tests.running import QUICK, counts, environment
@@ -331,18 +332,80 @@ def test_of_changes_only_what_that_delta_wrote_counts(new_world: NewWorld) -> No
     (world.job.folder / "changes.txt").write_text("".join("\t".join(line) + "\n" for line in lines))
     ran = world.job.run("--undo", "changes.txt", "--yes")
     assert ran.code == 1, ran.said
-    assert "1 object stays: changed again since that delta" in ran.out
+    assert "1 object would stay: changed again since that delta" in ran.out
     objects = world.s3.objects("bucket")
     assert objects[keys[one]].read() == world.source.body(one)
     assert objects[keys[two]].read() == f"newer {two}".encode()
     assert {world.key(three), world.key(four)} <= set(objects)
 
 
+def changes_of(world: World, **whats: str) -> str:
+    """Return the lines of a changes.txt: what it says of the first URLs, whose rows have the MD5 that it stored."""
+    rows = {row.url: row for row in world.job.completed()}
+    told = [(rows[url], what) for url, what in zip(world.urls, whats.values())]
+    return "".join(
+        f"{row.url}\t{row.key}\t{what}\t-\t{row.md5}\t-\t{row.finished_at}\n" for row, what in told
+    )
+
+
+@pytest.mark.parametrize("before", ["\n", slow("  \r\n\n"), "\ufeff"])
+def test_what_stands_before_the_changes_does_not_make_them_a_plain_list(
+    new_world: NewWorld, before: str
+) -> None:
+    world = moved(new_world, 2, store={"versioned": True})
+    key = renewed(world, world.urls[0], b"newer bytes")
+    (world.job.folder / "some.txt").write_text(before + changes_of(world, first="renewed", second="gone"))
+    ran = world.job.run("--undo", "some.txt", "--yes")
+    assert ran.code == 0 and "1 went back to the version below" in ran.out, ran.said
+    assert world.s3.objects("bucket")[key].read() == world.source.body(world.urls[0])
+    assert images(world) == {world.key(url) for url in world.urls}
+
+
+@pytest.mark.parametrize("plain_first", [True, slow(False)])
+def test_changes_and_plain_lines_in_one_file_are_refused(new_world: NewWorld, plain_first: bool) -> None:
+    world = moved(new_world, 2)
+    parts = [f"{world.urls[1]}\n", changes_of(world, first="gone")]
+    (world.job.folder / "some.txt").write_text("".join(parts if plain_first else reversed(parts)))
+    ran = world.job.run("--undo", "some.txt", "--yes")
+    assert ran.code == 2 and "make two files of it" in ran.said, ran.said
+    assert len(images(world)) == 2 and not world.job.path("unfinished_undo.txt").exists()
+
+
+@pytest.mark.parametrize("end", ["", slow("\timg/"), slow("\tk\trenew")])
+def test_line_that_a_killed_delta_has_torn_is_none(new_world: NewWorld, end: str) -> None:
+    world = moved(new_world, 2, store={"versioned": True})
+    key = renewed(world, world.urls[0], b"newer bytes")
+    (world.job.folder / "changes.txt").write_text(changes_of(world, first="renewed") + world.urls[1] + end)
+    ran = world.job.run("--undo", "changes.txt", "--yes")
+    assert ran.code == 0 and "1 went back to the version below" in ran.out, ran.said
+    assert images(world) == {world.key(url) for url in world.urls}
+    assert world.s3.objects("bucket")[key].read() == world.source.body(world.urls[0])
+
+
+def test_what_was_moved_again_since_a_delta_is_none_of_its_changes(new_world: NewWorld) -> None:
+    """Even with the same bytes: no delta writes a row that says `stored`."""
+    world = moved(new_world, 1)
+    (world.job.folder / "changes.txt").write_text(changes_of(world, first="renewed"))
+    ran = world.job.run("--undo", "changes.txt", "--yes")
+    assert ran.code == 1 and "1 object would stay: changed again since that delta" in ran.out, ran.said
+    assert len(images(world)) == 1
+
+
 def test_variants_are_refused(new_world: NewWorld) -> None:
     world = moved(new_world, 1)
-    row = (world.urls[0], "k", "thumbnail", "variants/k.webp", "1", "e", "300x200", "0" * 32, "2026-11-20")
-    for name in ("variants.txt", "renamed.txt"):
-        (world.job.folder / name).write_text("\t".join(row) + "\n")
+    url = (world.urls[0],)
+    row = Variant(
+        *url, "k", "thumbnail", "variants/k.webp", "1", "e", "300x200", "0" * 32, "2026-11-20", "stored"
+    )
+    for name, rows in (
+        ("variants.txt", [row]),
+        ("renamed.txt", [row]),
+        ("blank.txt", [(), row]),
+        ("below.txt", [url, row]),
+        ("without_variants.txt", [(*url, "k", "thumbnail", "smaller")]),
+        ("failed_variants.txt.bak", [(*url, "k", "undecodable", "broken", "2026-11-20")]),
+    ):
+        (world.job.folder / name).write_text("".join("\t".join(fields) + "\n" for fields in rows))
         ran = world.job.run("--undo", name, "--yes")
         assert ran.code == 2 and "variants.py --undo" in ran.said, ran.said
     assert len(images(world)) == 1

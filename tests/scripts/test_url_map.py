@@ -171,6 +171,14 @@ def test_rows_of_a_folder_are_counted_and_not_mapped(stored: Stored) -> None:
     assert "not in the bucket, and not in the map: 1 row of completed.txt" in ran.out
 
 
+def test_what_is_undone_is_in_no_map_and_an_open_undo_is_said(stored: Stored) -> None:
+    stored.add("kept.jpg")
+    stored.half_undone(stored.add("undone.jpg"))
+    ran = stored.validate("--url-map", BASE)
+    assert ran.code == 1 and "the undo of all that was stored is not finished" in ran.err
+    assert [row["key"] for row in table(stored.folder)] == ["images/kept.jpg"]
+
+
 def test_lines_that_are_no_records_are_said_and_make_it_1(stored: Stored) -> None:
     stored.add("a.jpg")
     stored.record("torn", "in", "the middle")

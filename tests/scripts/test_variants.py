@@ -528,6 +528,72 @@ def test_undo_deletes_what_is_ours_and_nothing_else(new_bucket: NewBucket, mode:
     bucket.assert_originals_untouched()
 
 
+def test_undo_deletes_versions_where_the_bucket_keeps_them(new_bucket: NewBucket) -> None:
+    bucket = new_bucket(photos(2), store={"versioned": True})
+    bucket.run()
+    assert bucket.run(VARIANT_SIZES="small:60,medium:100").code == 0  # two versions of the small ones
+    ran = bucket.run("--undo", "--yes")
+    assert ran.code == 0, ran.said
+    assert bucket.variants() == {}
+    versions = bucket.s3.store.bucket("bucket").versions
+    left = {key: len(found) for key, found in versions.items() if found and key.startswith("variants/small/")}
+    assert left == {f"variants/small/images/i00{n}.jpg.webp": 3 for n in range(2)}  # with the delete marker
+    assert not any(found for key, found in versions.items() if key.startswith("variants/medium/"))
+    assert "of these hidden by a delete marker: 2" in ran.out
+    bucket.assert_originals_untouched()
+
+
+@pytest.mark.slow
+def test_undo_of_what_is_gone_where_the_store_says_412_to_it(new_bucket: NewBucket) -> None:
+    bucket = new_bucket(photos(1), store={"delete_if_match": "absent_412"})
+    bucket.run()
+    bucket.s3.store.delete("bucket", "variants/medium/images/i000.jpg.webp")
+    ran = bucket.run("--undo", "--yes")
+    assert ran.code == 0 and "undone: 2" in ran.out, ran.said
+    assert (bucket.variants(), bucket.rows()) == ({}, [])
+
+
+@pytest.mark.slow
+def test_two_writes_at_once_of_a_renewed_variant_are_tried_again(new_bucket: NewBucket) -> None:
+    bucket = new_bucket(photos(1))
+    bucket.run()
+    bucket.s3.rules.add(
+        Rule("ConditionalRequestConflict", operation="PutObject", pattern="small/images", count=2)
+    )
+    assert bucket.run(VARIANT_SIZES="small:60", MAX_RETRIES=3).code == 0
+    assert bucket.hows()["i000.jpg", "small"] == "renewed"
+
+
+def test_variants_of_what_is_undone_are_not_made_and_an_open_undo_is_said(new_bucket: NewBucket) -> None:
+    bucket = new_bucket(photos(2))
+    row = bucket.text("completed.txt").splitlines()[1].split("\t")
+    bucket.s3.store.delete("bucket", row[1])
+    (bucket.folder / "undone.txt").write_text("\t".join([*row[:4], "-", "2026-11-20T10:15:01Z"]) + "\n")
+    asked = {"file": "", "since": None, "began_at": 1_700_000_000, "newest": 1_900_000_000}
+    (bucket.folder / "unfinished_undo.txt").write_text(json.dumps(asked) + "\n")
+    ran = bucket.run()
+    assert ran.code == 1 and "the undo of all that was stored is not finished" in ran.err
+    assert bucket.text("failed_variants.txt") == ""
+    assert {key for key, _ in bucket.hows()} == {"i000.jpg"}
+
+
+@pytest.mark.parametrize("arguments", [(), slow(("--undo", "--yes"))])
+def test_signal_during_the_probe_leaves_none_of_its_objects(
+    new_bucket: NewBucket, arguments: tuple[str, ...]
+) -> None:
+    bucket = new_bucket(photos(1))
+    if arguments:
+        bucket.run()
+    bucket.s3.rules.add(
+        Rule("slow_answer", name="slow", operation="HeadObject", pattern="probe", seconds=300)
+    )
+    with bucket.start(*arguments) as running:
+        running.until(lambda: bucket.s3.rules.struck["slow_answer"])
+        running.send(signal.SIGTERM)
+        assert running.end().code == 143
+    assert not [key for key in bucket.variants() if "probe" in key]
+
+
 def pictures_of(bucket: Bucket, names: Iterable[str]) -> dict[str, bytes]:
     """Return the variants that a run would make of originals."""
     from cdn2s3.settings.variant_sizes import variant_sizes
@@ -573,6 +639,17 @@ def test_undo_that_is_killed_is_finished_before_anything_is_made(new_bucket: New
     assert bucket.run().code == 0
     bucket.assert_rows_are_true()
     bucket.assert_originals_untouched()
+
+
+def test_undo_of_one_size_that_is_not_finished_is_none_of_all(new_bucket: NewBucket) -> None:
+    bucket = new_bucket(photos(1))
+    bucket.run()
+    (bucket.folder / "unfinished_variants_undo.txt").write_text("small\n")
+    ran = bucket.run("--undo", "--yes")
+    assert ran.code == 2 and "--undo --size small --yes` to finish it, before any other" in ran.err, ran.said
+    assert len(bucket.variants()) == 2
+    assert bucket.run("--undo", "--size", "small", "--yes").code == 0
+    assert len(bucket.variants()) == 1
 
 
 @pytest.mark.slow

@@ -188,10 +188,12 @@ class S3Destination:
 
     def prepare_renewing(self) -> None:
         try:
-            self._known = probe_renewing(self._settings, self.objects, self.capabilities)
+            found = probe_renewing(self._settings, self.objects, self.capabilities)
         except TransientError as error:
             attempts = RetryPolicy(self._settings.max_retries).max_attempts
             raise _no_bucket(self._settings, self.client, error, attempts) from error
+        # Other threads may have found out more meanwhile (_end_auto).
+        self._known = self.capabilities._replace(conditions=found.conditions, left=found.left)
         self._renews = True
 
     def renew(self, key: str, image: Image, recorded: Recorded) -> ObjectRenewal:

@@ -61,7 +61,8 @@ class Prober:
     def found(self) -> Capabilities:
         """Return what was found out; raise as probe_capabilities()."""
         try:
-            return self._found()
+            with self._requests.cleaned_up():
+                return self._found()
         except (FatalError, TransientError) as error:
             if (
                 isinstance(error, FatalError) or error.status == 200

@@ -43,7 +43,9 @@ def probe_delete(
     on_failure: Callable[[FailedAttempt], object] = ignore,
 ) -> DeleteSupport:
     """Ask the store, and leave nothing behind where that is allowed; raise FatalError, or the last TransientError."""
-    return _Prober(ProbeRequests(settings, objects, sleep, on_failure)).found()
+    requests = ProbeRequests(settings, objects, sleep, on_failure)
+    with requests.cleaned_up():
+        return _Prober(requests).found()
 
 
 class _Prober:

@@ -43,11 +43,12 @@ def probe_renewing(
     """
     requests = ProbeRequests(settings, objects, sleep, on_failure)
     found = {}
-    for condition, ask in QUESTIONS.items():
-        if condition is Condition.RENEW_BY_PARTS and not known.takes_parts:
-            continue
-        found[condition] = ask(_Question(requests, condition, known.can_read, known.etag_is_md5))
-    left = requests.delete_all()
+    with requests.cleaned_up():
+        for condition, ask in QUESTIONS.items():
+            if condition is Condition.RENEW_BY_PARTS and not known.takes_parts:
+                continue
+            found[condition] = ask(_Question(requests, condition, known.can_read, known.etag_is_md5))
+        left = requests.delete_all()
     return known._replace(conditions={**known.conditions, **found}, left=(*known.left, *left))
 
 

@@ -7,11 +7,13 @@ Cloudflare R2, "Limits": the same); where two writes to one key are the question
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from hashlib import md5
 from typing import Callable, NamedTuple, TypeVar
 from zlib import crc32
 
+from cdn2s3.console.signals import Interrupted
 from cdn2s3.destinations.base import PROBE_BODY, PROBE_NAME
 from cdn2s3.destinations.s3.capabilities import Condition
 from cdn2s3.destinations.s3.client import S3Response
@@ -27,6 +29,7 @@ from cdn2s3.settings.declarations import MigrationSettings
 Returned = TypeVar("Returned")
 
 WRITE_INTERVAL = 1.1  # seconds between two writes to one key, where the store refuses them for their rate
+_LAST_SECONDS = 2.0  # for each request after a signal: the bucket may be why somebody stops the run
 _RATE_WAITS = 5  # such waits before the refusal is an answer like any other
 
 _NO_ETAG = "its response to a PUT has no ETag: there may be a proxy in between"
@@ -83,7 +86,19 @@ class ProbeRequests:
         self._sleep = sleep
         self._on_failure = on_failure
         self._written: set[str] = set()  # names of the probe objects that were stored
+        self._sent: set[str] = set()  # and of those that may have been
         self._unfinished: list[_Unfinished] = []
+
+    @contextmanager
+    def cleaned_up(self) -> Iterator[None]:
+        """Where a signal ends the block, delete what the probe has put, as long as the bucket answers at once."""
+        try:
+            yield
+        except Interrupted:
+            with suppress(MigrationError):
+                for name in sorted(self._sent):
+                    self._objects.delete(self.key(name), Deadline(_LAST_SECONDS))
+            raise
 
     def key(self, name: str) -> str:
         return probe_key(self._settings, name)
@@ -113,6 +128,7 @@ class ProbeRequests:
         """
 
         def ask() -> S3Response:
+            self._sent.add(name)
             reply = (objects or self._objects).put(self.key(name), image, self._deadline(), guarded, match)
             if reply.status == 200:
                 self._written.add(name)
@@ -141,6 +157,7 @@ class ProbeRequests:
                 reply, part = self._retried(lambda: self._stored(key, upload_id, image))
                 if reply.status == 200:
                     parts.append(part)
+                    self._sent.add(name)
                     done = self._parts.complete(key, upload_id, parts, self._deadline(), guarded, match)
                     reply, is_complete = done.reply, done.is_done
                     if reply.status == 200 and not is_complete:

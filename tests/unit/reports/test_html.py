@@ -102,6 +102,26 @@ def test_migration_page_names_every_cause_with_its_remedy_and_examples() -> None
         assert f"{PREFIX}/" in failure["examples"][0]["url"]
 
 
+def test_migration_page_shows_every_part_of_the_sum() -> None:
+    report = {**small(), "lines": {**small()["lines"], "not_selected": 321_123}}
+    assert 'not selected</td><td class="number">321,123<' in html.migration(report)
+    assert "not selected" not in html.migration(small())
+
+
+@pytest.mark.parametrize("bucket", ["pictures", ""])
+def test_migration_page_names_the_region_where_there_is_a_bucket(bucket: str) -> None:
+    """Beside a folder, too (DESTINATION=hybrid)."""
+    destination = {"endpoint": "", "bucket": bucket, "prefix": "", "folder": "/mnt/images"}
+    page = html.migration({**small(), "destination": destination})
+    assert ("bucket's region" in page) == bool(bucket)
+
+
+def test_validation_page_says_what_is_not_selected() -> None:
+    report, pictures = validated()
+    shown = {**report, "lines": {**report["lines"], "not_selected": 321_123}}
+    assert "unique URLs, 321,123 not selected." in html.validation(shown, pictures)
+
+
 def test_migration_page_has_all_charts() -> None:
     assert page_of("migration").count("<svg") == 6
 

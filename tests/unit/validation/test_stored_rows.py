@@ -69,6 +69,28 @@ def test_lines_that_are_no_rows_are_counted(tmp_path: Path) -> None:
     assert ([row.key for row in found], found.unreadable) == (["i/a.jpg"], len(bad) + 1)
 
 
+def test_rows_that_are_undone_are_left_out(tmp_path: Path) -> None:
+    def row(name: str, etag: str, at: str) -> tuple[str, ...]:
+        return (f"https://h/i/{name}", f"i/{name}", "5", etag, "m", "t", at, "stored", "-", "-", "s3")
+
+    early, late = "2026-11-20T10:00:00Z", "2026-11-20T12:00:00Z"
+    rows = [
+        row("a.jpg", "e", early),
+        row("b.jpg", "e", late),
+        row("c.jpg", "other", early),
+        row("d.jpg", "e", early),
+    ]
+    (tmp_path / "completed.txt").write_text("".join("\t".join(fields) + "\n" for fields in rows))
+    lines = (
+        f"https://h/i/{name}\ti/{name}\t5\te\t-\t2026-11-20T11:00:00Z\n"
+        for name in ("a.jpg", "b.jpg", "c.jpg")
+    )
+    (tmp_path / "undone.txt").write_text("".join(lines))
+    found = StoredRows(tmp_path / "completed.txt", KEYS, "s3")
+    assert [row.key for row in found] == ["i/b.jpg", "i/c.jpg", "i/d.jpg"]
+    assert (len(found), found.elsewhere, found.unreadable) == (3, 0, 0)
+
+
 def test_no_file_has_no_rows(tmp_path: Path) -> None:
     assert list(StoredRows(tmp_path / "completed.txt", KEYS, "s3")) == []
 
