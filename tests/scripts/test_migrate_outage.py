@@ -60,10 +60,8 @@ SHORT_WAITS = {
     "cdn2s3.resilience.circuit_breaker.LONGEST_WAIT": 1.0,
     "cdn2s3.console.progress._LINE_EVERY_SECONDS": 0.5,
 }
-NO_SECOND_PASS = {
-    **SHORT_WAITS,
-    "migrate.SECOND_PASS_AFTER": 30.0,
-}  # it would be noticed by the time it takes
+NO_SECOND_PASS = {**SHORT_WAITS, "migrate.SECOND_PASS_AFTER": 30.0}  # noticed by the time it takes
+SECOND_PASS_SOON = {**SHORT_WAITS, "migrate.SECOND_PASS_AFTER": 0.3}
 
 
 @pytest.mark.parametrize(("side", "how"), BREAKDOWNS, ids=lambda value: value)
@@ -89,7 +87,7 @@ def test_outage_that_passes_is_waited_for_and_fails_no_file(world: World, side: 
 def test_probe_of_an_outage_is_gone_at_the_end(world: World, processes: str) -> None:
     break_down_under_way(world, "bucket", "ServiceUnavailable")
     # It heals at once: another process, which has not seen an outage, may have given up a URL that needs a second pass.
-    with world.job.running(quick=SHORT_WAITS, PROCESSES=processes) as running:
+    with world.job.running(quick=SECOND_PASS_SOON, PROCESSES=processes) as running:
         running.until(lambda: "bucket down " in world.job.log)
         world.s3.rules.clear()
         world.s3.rules.add(Rule("InternalError", operation="DeleteObject", count=1))
